@@ -1,0 +1,215 @@
+"""What goes into the engine besides the tape (commands, imperative) and what comes out (past tense).
+
+The engine's output is a stream of the events below; storage, the terminal, shadows' scorecards and
+the digest are views that fold it. ``at_ns`` is engine time and ``seq`` the input that caused it.
+Money is in integers: ``*_tl`` ticks x lots, ``fee_tlp`` ticks x lots x parts per million.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from agent.core.types import ChildState, OrderView, ParentSpec, ParentState, Side, TimeInForce
+
+# --- commands: inputs that are not market data ------------------------------------------------
+
+
+class CommandKind(StrEnum):
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+    AMEND = "amend"
+    KILL = "kill"  # every parent is cancelled and no order goes out any more
+
+
+@dataclass(frozen=True, slots=True)
+class StartParent:
+    recv_ns: int
+    seq: int
+    spec: ParentSpec
+    shadows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ControlParent:
+    """A user's command. ``parent_id`` None means every working parent."""
+
+    recv_ns: int
+    seq: int
+    kind: CommandKind
+    parent_id: str | None = None
+    command_id: str = ""
+    amend: Mapping[str, int | float | None] = field(default_factory=dict)
+
+
+Command = StartParent | ControlParent
+
+# --- events: what the engine did ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ParentChanged:
+    """A parent (or shadow) entered ``state``, or its progress moved. Carries the whole row."""
+
+    at_ns: int
+    seq: int
+    spec: ParentSpec
+    state: ParentState
+    reason: str
+    submitted_ns: int
+    started_ns: int | None
+    ended_ns: int | None
+    filled_lots: int
+    filled_tl: int
+    fee_tlp: int
+    decision_mid_half_ticks: int | None
+    arrival_mid_half_ticks: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionTaken:
+    """What an algo was shown at ``asked_ns`` and what was done with its answer at ``at_ns``."""
+
+    at_ns: int
+    seq: int
+    decision_id: str  # parent id / interval number
+    parent_id: str
+    interval: int
+    asked_ns: int
+    algo: str  # the one that acted: the fallback's name when the asked one was late
+    view: OrderView
+    market_close: float
+    market_mid: float
+    share: float  # as answered
+    finish: bool
+    finish_probability: float | None
+    slice_share: float  # after projection on bounds, caps and limits
+    slice_lots: int
+    finishing: bool  # the interval finishes the order
+    reason: str
+    overrun: bool
+    model: str | None
+    history_bars: int | None
+    importances: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildChanged:
+    """A child order entered ``state``. Carries the whole row."""
+
+    at_ns: int
+    seq: int
+    child_id: str
+    parent_id: str
+    interval: int
+    instrument: int
+    side: Side
+    tif: TimeInForce
+    price_ticks: int
+    qty_lots: int
+    state: ChildState
+    filled_lots: int
+    filled_tl: int
+    sent_ns: int
+    sent_mid_half_ticks: int
+    far_touch_ticks: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildFilled:
+    """One fill, as reported at ``at_ns``; ``fill_ns`` is when the venue matched it (our clock)."""
+
+    at_ns: int
+    seq: int
+    fill_id: str  # child id / fill number
+    child_id: str
+    parent_id: str
+    instrument: int
+    side: Side
+    price_ticks: int
+    qty_lots: int
+    fee_tlp: int
+    fee_currency: str
+    maker: bool
+    fill_ns: int
+    mid_half_ticks: int  # at the fill
+    book_age_ns: int
+    near_gap: bool
+    price_model: str  # which model priced it: "book_walk", "queue:risk_averse", ...
+
+
+@dataclass(frozen=True, slots=True)
+class RiskRefused:
+    """An order that risk did not let out, and why."""
+
+    at_ns: int
+    seq: int
+    parent_id: str
+    interval: int
+    side: Side
+    qty_lots: int
+    price_ticks: int
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandHandled:
+    at_ns: int
+    seq: int
+    command_id: str
+    kind: CommandKind
+    parent_id: str | None
+    outcome: str  # "done" or why not
+
+
+@dataclass(frozen=True, slots=True)
+class GapSeen:
+    """A gap on the tape began (``ended`` False) or ended, ``lost`` events never recovered."""
+
+    at_ns: int
+    seq: int
+    instrument: int
+    stream: str  # "trades" | "book" | "feed"
+    ended: bool
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlippageMeasured:
+    """The TCA of one finished parent or shadow against one benchmark. Money is exact, as strings.
+
+    Terms and signs: gains positive are good; slippage and shortfall positive are cost.
+    """
+
+    at_ns: int
+    seq: int
+    parent_id: str
+    shadow_of: str | None
+    algo: str
+    benchmark: str  # "vwap" | "twap" | "twap_mid"
+    own_benchmark: bool  # the one the order was given
+    used_price: float  # the benchmark over the used window
+    full_price: float | None  # over the full window; None until the tape has shown it
+    avg_price: float
+    arrival_price: float
+    gain_bps: float
+    full_gain_bps: float | None
+    arrival_slippage_bps: float
+    participation_rate: float
+    measures: Mapping[str, float | str | None] = field(default_factory=dict)  # the other rows of the TCA
+
+
+AuditEvent = (
+    ParentChanged
+    | DecisionTaken
+    | ChildChanged
+    | ChildFilled
+    | RiskRefused
+    | CommandHandled
+    | GapSeen
+    | SlippageMeasured
+)
