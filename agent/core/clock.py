@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Protocol
 
 
@@ -10,17 +9,6 @@ class Clock(Protocol):
     """Nanoseconds UTC that never step back."""
 
     def now_ns(self) -> int: ...
-
-
-class MonotonicClock:
-    """Session start on the wall, then the monotonic clock: adjustments of the wall never show."""
-
-    def __init__(self) -> None:
-        self._wall_ns = time.time_ns()
-        self._mono_ns = time.monotonic_ns()
-
-    def now_ns(self) -> int:
-        return self._wall_ns + time.monotonic_ns() - self._mono_ns
 
 
 class ManualClock:

@@ -62,7 +62,8 @@ class Instrument:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Instrument:
         decimals = ("tick", "lot", "min_notional", "multiplier")
-        return cls(**{k: Decimal(v) if k in decimals else v for k, v in record.items()})
+        values: dict[str, Any] = {k: Decimal(v) if k in decimals else v for k, v in record.items()}
+        return cls(**values)
 
 
 def _exact(value: Decimal, unit: Decimal, what: str, unit_name: str) -> int:
