@@ -93,6 +93,7 @@ class DecisionTaken:
     model: str | None
     history_bars: int | None
     importances: Mapping[str, float]
+    latency_ns: int | None = None  # measured, live only; left out of the digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,3 +173,4 @@ class Slice:
     model: str | None = None  # digest of the checkpoint that answered
     history_bars: int | None = None  # bars of history the answer is based on
     importances: Mapping[str, float] = field(default_factory=dict)  # feature -> weight, main ones
+    latency_ns: int | None = None  # measured, live only; never part of a digest
