@@ -1,0 +1,159 @@
+"""Child orders: one transition table, and the row that moves through it.
+
+Rules kept here:
+
+* a missing row of the table raises: no order is ever silently in a state it cannot be in;
+* what is in flight is a state (``pending_new``, ``pending_cancel``), so reports may cross on the wire:
+  a fill before the acknowledgement, a fill after a cancel was sent and an answer that comes after the
+  order has ended are all legal;
+* terminal states absorb, and a fill after one of them raises: quantity would appear from nowhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.core.errors import InternalError, TransitionError
+from agent.core.events import ChildChanged
+from agent.core.types import ChildState, Side, TimeInForce
+
+
+class ChildEvent(StrEnum):
+    """What can happen to a child order once it is on its way (it is born ``pending_new``)."""
+
+    ACKNOWLEDGED = "acknowledged"
+    PARTIAL_FILL = "partial_fill"
+    FULL_FILL = "full_fill"
+    CANCEL_SENT = "cancel_sent"
+    CANCELLED = "cancelled"
+    CANCEL_REJECTED = "cancel_rejected"  # nothing was filled before: the order rests on
+    CANCEL_REJECTED_AFTER_FILL = "cancel_rejected_after_fill"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+
+TERMINAL = frozenset({ChildState.FILLED, ChildState.CANCELLED, ChildState.REJECTED, ChildState.EXPIRED})
+
+_S, _E = ChildState, ChildEvent
+
+TRANSITIONS: dict[tuple[ChildState, ChildEvent], ChildState] = {
+    (_S.PENDING_NEW, _E.ACKNOWLEDGED): _S.OPEN,
+    (_S.PENDING_NEW, _E.PARTIAL_FILL): _S.PARTIALLY_FILLED,
+    (_S.PENDING_NEW, _E.FULL_FILL): _S.FILLED,
+    (_S.PENDING_NEW, _E.CANCEL_SENT): _S.PENDING_CANCEL,
+    (_S.PENDING_NEW, _E.CANCELLED): _S.CANCELLED,
+    (_S.PENDING_NEW, _E.REJECTED): _S.REJECTED,
+    (_S.PENDING_NEW, _E.EXPIRED): _S.EXPIRED,
+    (_S.OPEN, _E.ACKNOWLEDGED): _S.OPEN,  # a cancel was refused before the acknowledgement came
+    (_S.OPEN, _E.PARTIAL_FILL): _S.PARTIALLY_FILLED,
+    (_S.OPEN, _E.FULL_FILL): _S.FILLED,
+    (_S.OPEN, _E.CANCEL_SENT): _S.PENDING_CANCEL,
+    (_S.OPEN, _E.CANCELLED): _S.CANCELLED,  # venues cancel unasked, too
+    (_S.OPEN, _E.EXPIRED): _S.EXPIRED,
+    (_S.PARTIALLY_FILLED, _E.ACKNOWLEDGED): _S.PARTIALLY_FILLED,
+    (_S.PARTIALLY_FILLED, _E.PARTIAL_FILL): _S.PARTIALLY_FILLED,
+    (_S.PARTIALLY_FILLED, _E.FULL_FILL): _S.FILLED,
+    (_S.PARTIALLY_FILLED, _E.CANCEL_SENT): _S.PENDING_CANCEL,
+    (_S.PARTIALLY_FILLED, _E.CANCELLED): _S.CANCELLED,
+    (_S.PARTIALLY_FILLED, _E.EXPIRED): _S.EXPIRED,
+    (_S.PENDING_CANCEL, _E.ACKNOWLEDGED): _S.PENDING_CANCEL,
+    (_S.PENDING_CANCEL, _E.PARTIAL_FILL): _S.PENDING_CANCEL,
+    (_S.PENDING_CANCEL, _E.FULL_FILL): _S.FILLED,
+    (_S.PENDING_CANCEL, _E.CANCELLED): _S.CANCELLED,
+    (_S.PENDING_CANCEL, _E.CANCEL_REJECTED): _S.OPEN,
+    (_S.PENDING_CANCEL, _E.CANCEL_REJECTED_AFTER_FILL): _S.PARTIALLY_FILLED,
+    (_S.PENDING_CANCEL, _E.REJECTED): _S.REJECTED,
+    (_S.PENDING_CANCEL, _E.EXPIRED): _S.EXPIRED,
+    # Answers that were on the wire when the order ended change nothing.
+    (_S.FILLED, _E.ACKNOWLEDGED): _S.FILLED,
+    (_S.FILLED, _E.CANCEL_REJECTED_AFTER_FILL): _S.FILLED,
+    (_S.CANCELLED, _E.ACKNOWLEDGED): _S.CANCELLED,
+    (_S.CANCELLED, _E.CANCEL_REJECTED): _S.CANCELLED,
+    (_S.CANCELLED, _E.CANCEL_REJECTED_AFTER_FILL): _S.CANCELLED,
+    (_S.EXPIRED, _E.ACKNOWLEDGED): _S.EXPIRED,
+    (_S.EXPIRED, _E.CANCEL_REJECTED): _S.EXPIRED,
+    (_S.EXPIRED, _E.CANCEL_REJECTED_AFTER_FILL): _S.EXPIRED,
+    (_S.REJECTED, _E.CANCEL_REJECTED): _S.REJECTED,
+}
+
+
+def transition(state: ChildState, event: ChildEvent) -> ChildState:
+    """Return the state after ``event``. Raises TransitionError when the table has no such row."""
+    after = TRANSITIONS.get((state, event))
+    if after is None:
+        legal = ", ".join(e for s, e in TRANSITIONS if s is state) or "nothing"
+        raise TransitionError(f"child order in state {state} cannot take event {event}: it takes {legal}")
+    return after
+
+
+@dataclass(slots=True)
+class ChildOrder:
+    """One order at the venue. ``price_ticks`` is its limit, ``far_touch_ticks`` the touch when sent."""
+
+    child_id: str
+    parent_id: str
+    interval: int
+    instrument: int
+    side: Side
+    tif: TimeInForce
+    price_ticks: int
+    qty_lots: int
+    sent_ns: int
+    sent_mid_half_ticks: int
+    far_touch_ticks: int
+    state: ChildState = ChildState.PENDING_NEW
+    filled_lots: int = 0
+    filled_tl: int = 0
+    reason: str = ""
+
+    @property
+    def remaining_lots(self) -> int:
+        return self.qty_lots - self.filled_lots
+
+    @property
+    def done(self) -> bool:
+        return self.state in TERMINAL
+
+    def apply(self, event: ChildEvent, reason: str = "") -> None:
+        """Take an event other than a fill. Raises TransitionError on an illegal one."""
+        if event in (ChildEvent.PARTIAL_FILL, ChildEvent.FULL_FILL):
+            raise InternalError(f"fill of {self.child_id} given without quantity: use apply_fill")
+        if event is ChildEvent.CANCEL_REJECTED and self.filled_lots > 0:
+            event = ChildEvent.CANCEL_REJECTED_AFTER_FILL
+        self.state = transition(self.state, event)
+        self.reason = reason or self.reason
+
+    def apply_fill(self, lots: int, price_ticks: int) -> None:
+        """Add a fill. Raises InternalError when it is empty or more than is left, or the order has ended."""
+        if not 0 < lots <= self.remaining_lots:
+            raise InternalError(
+                f"fill of {lots} lots on {self.child_id}, which has {self.remaining_lots} left:"
+                " a fill is at least one lot and at most what is left"
+            )
+        full = lots == self.remaining_lots
+        self.state = transition(self.state, ChildEvent.FULL_FILL if full else ChildEvent.PARTIAL_FILL)
+        self.filled_lots += lots
+        self.filled_tl += lots * price_ticks
+
+    def changed(self, at_ns: int, seq: int) -> ChildChanged:
+        """Return the row as an event of the engine's output."""
+        return ChildChanged(
+            at_ns=at_ns,
+            seq=seq,
+            child_id=self.child_id,
+            parent_id=self.parent_id,
+            interval=self.interval,
+            instrument=self.instrument,
+            side=self.side,
+            tif=self.tif,
+            price_ticks=self.price_ticks,
+            qty_lots=self.qty_lots,
+            state=self.state,
+            filled_lots=self.filled_lots,
+            filled_tl=self.filled_tl,
+            sent_ns=self.sent_ns,
+            sent_mid_half_ticks=self.sent_mid_half_ticks,
+            far_touch_ticks=self.far_touch_ticks,
+            reason=self.reason,
+        )
