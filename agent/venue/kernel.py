@@ -14,17 +14,18 @@ disappears is forgotten. So the same displayed lots never fill one lane twice.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from agent.core.book import depth_within, level_qty, set_level, side_index
+from agent.core.jit import njit
 from agent.core.tape import EventArray
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+T = TypeVar("T", bound=np.generic)
 
 # Kind and Flag as plain constants: Numba freezes them into the loop.
 TRADE, LEVEL, SNAPSHOT_BEGIN, SNAPSHOT_END, BBO = 1, 2, 3, 4, 5
@@ -109,8 +110,11 @@ def new_state(instruments: int, queue_model: int = RISK_AVERSE, queue_power: flo
     )
 
 
-def grown(s: KernelState) -> KernelState:
-    """Return the state with every array that is nearly full doubled along its growing axis."""
+def grown(s: KernelState, force: bool = False) -> KernelState:
+    """Return the state with every array that is nearly full doubled along its growing axis.
+
+    ``force`` doubles what marketable and resting orders use in any case.
+    """
     levels = s.key.shape[2]
     if s.depth.max() + 2 > levels:
         s = s._replace(key=_wider(s.key, 2), qty=_wider(s.qty, 2))
@@ -121,20 +125,20 @@ def grown(s: KernelState) -> KernelState:
             trade_lots=_wider(s.trade_lots, 1),
             trade_side=_wider(s.trade_side, 1),
         )
-    if s.counts[N_RESTING] + 2 > len(s.resting):
+    if force or s.counts[N_RESTING] + 2 > len(s.resting):
         s = s._replace(resting=_wider(s.resting, 0), ahead=_wider(s.ahead, 0), traded=_wider(s.traded, 0))
-    if s.counts[N_CONSUMED] + 64 > len(s.consumed):
+    if force or s.counts[N_CONSUMED] + 64 > len(s.consumed):
         s = s._replace(consumed=_wider(s.consumed, 0))
-    if s.counts[N_FILLS] + 2 * len(s.resting) + 64 > len(s.fills):
+    if force or s.counts[N_FILLS] + 2 * len(s.resting) + 64 > len(s.fills):
         s = s._replace(fills=_wider(s.fills, 0))
     return s
 
 
-def _wider(array: npt.NDArray[np.generic], axis: int) -> npt.NDArray[np.generic]:
+def _wider(array: npt.NDArray[T], axis: int) -> npt.NDArray[T]:
     return np.concatenate([array, np.zeros_like(array)], axis=axis)
 
 
-@njit(cache=True)
+@njit
 def run(s: KernelState, events: EventArray, start: int, end: int, due_ns: int) -> tuple[int, int]:
     """Consume ``events[start:end]`` with ``recv_ns <= due_ns``. Returns (next index, why).
 
@@ -202,7 +206,7 @@ def run(s: KernelState, events: EventArray, start: int, end: int, due_ns: int) -
     return end, BATCH_END
 
 
-@njit(cache=True)
+@njit
 def _end_of_update(s: KernelState, inst: int, recv_ns: int, exch_ns: int) -> None:
     """The book is whole: account for the time of the old mid, take the new one, match what crossed."""
     m = s.market[inst]
@@ -226,7 +230,7 @@ def _end_of_update(s: KernelState, inst: int, recv_ns: int, exch_ns: int) -> Non
         m[M_MID] = mid
 
 
-@njit(cache=True)
+@njit
 def sum_mid(s: KernelState, inst: int, now_ns: int) -> None:
     """Bring the time integral of the mid up to ``now_ns``."""
     m = s.market[inst]
@@ -237,8 +241,10 @@ def sum_mid(s: KernelState, inst: int, now_ns: int) -> None:
     m[M_MID_US] = now_us
 
 
-@njit(cache=True)
-def _emit(s: KernelState, order: int, price: int, lots: int, maker: int, ns: int, mid: int, book: int) -> None:
+@njit
+def _emit(
+    s: KernelState, order: int, price: int, lots: int, maker: int, ns: int, mid: int, book: int
+) -> None:
     f = s.fills[s.counts[N_FILLS]]
     f[F_ORDER] = order
     f[F_PRICE] = price
@@ -253,7 +259,7 @@ def _emit(s: KernelState, order: int, price: int, lots: int, maker: int, ns: int
 # --- what a lane has already taken from the displayed book ---------------------------------------
 
 
-@njit(cache=True)
+@njit
 def _refresh_consumed(
     s: KernelState, inst: int, side: int, k: int, before: int, after: int, in_snapshot: int
 ) -> None:
@@ -271,7 +277,7 @@ def _refresh_consumed(
         i += 1
 
 
-@njit(cache=True)
+@njit
 def _remove_consumed(s: KernelState, i: int) -> None:
     """Remove entry ``i`` by moving the last one into its place."""
     last = s.counts[N_CONSUMED] - 1
@@ -280,7 +286,7 @@ def _remove_consumed(s: KernelState, i: int) -> None:
     s.counts[N_CONSUMED] = last
 
 
-@njit(cache=True)
+@njit
 def _drop_vanished(s: KernelState, inst: int) -> None:
     """After a snapshot, forget what was consumed at levels that are no longer there."""
     i = 0
@@ -295,7 +301,7 @@ def _drop_vanished(s: KernelState, inst: int) -> None:
             i += 1
 
 
-@njit(cache=True)
+@njit
 def _find_consumed(s: KernelState, lane: int, inst: int, side: int, k: int) -> int:
     for i in range(s.counts[N_CONSUMED]):
         c = s.consumed[i]
@@ -304,7 +310,7 @@ def _find_consumed(s: KernelState, lane: int, inst: int, side: int, k: int) -> i
     return -1
 
 
-@njit(cache=True)
+@njit
 def forget_lane(s: KernelState, lane: int) -> None:
     """Drop what ``lane`` had consumed (its orders are done for good)."""
     i = 0
@@ -318,7 +324,7 @@ def forget_lane(s: KernelState, lane: int) -> None:
 # --- marketable orders ---------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@njit
 def take(
     s: KernelState,
     order: int,
@@ -346,10 +352,7 @@ def take(
         if key[j] < worst:
             break
         reachable += 1
-    if (
-        s.counts[N_FILLS] + reachable >= len(s.fills)
-        or s.counts[N_CONSUMED] + reachable >= len(s.consumed)
-    ):
+    if s.counts[N_FILLS] + reachable >= len(s.fills) or s.counts[N_CONSUMED] + reachable >= len(s.consumed):
         return -1
     filled = 0
     spent = 0
@@ -378,13 +381,13 @@ def take(
         filled += take_lots
         spent += take_lots * price
         _emit(s, order, price, take_lots, 0, now_ns, mid, book_ns)
-    return filled
+    return int(filled)
 
 
 # --- resting orders ------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@njit
 def rest(s: KernelState, order: int, lane: int, inst: int, side: int, price_ticks: int, lots: int) -> int:
     """Join the queue at ``price_ticks`` behind what is displayed. Returns its row, -1: grow first."""
     n = s.counts[N_RESTING]
@@ -403,21 +406,21 @@ def rest(s: KernelState, order: int, lane: int, inst: int, side: int, price_tick
     s.ahead[n] = displayed + _own_ahead(s, n)
     s.traded[n] = 0.0
     s.counts[N_RESTING] = n + 1
-    return n
+    return int(n)
 
 
-@njit(cache=True)
+@njit
 def withdraw(s: KernelState, order: int) -> int:
     """Take ``order`` out of the queue. Returns the lots that were still open, 0 if it is not there."""
     for i in range(s.counts[N_RESTING]):
         if s.resting[i, R_ORDER] == order:
-            lots = s.resting[i, R_LOTS]
+            lots = int(s.resting[i, R_LOTS])
             _remove_resting(s, i)
             return lots
     return 0
 
 
-@njit(cache=True)
+@njit
 def _remove_resting(s: KernelState, i: int) -> None:
     """Remove row ``i``, keeping the others in order: fills are reported in order of arrival."""
     last = s.counts[N_RESTING] - 1
@@ -428,7 +431,7 @@ def _remove_resting(s: KernelState, i: int) -> None:
     s.counts[N_RESTING] = last
 
 
-@njit(cache=True)
+@njit
 def _fill_resting(s: KernelState, i: int, lots: int, ns: int, mid: int) -> bool:
     """Fill row ``i`` by ``lots`` at its own price; True when that removed it."""
     r = s.resting[i]
@@ -441,7 +444,7 @@ def _fill_resting(s: KernelState, i: int, lots: int, ns: int, mid: int) -> bool:
     return False
 
 
-@njit(cache=True)
+@njit
 def _queue_on_trade(s: KernelState, inst: int, taker_side: int, price: int, lots: int, ns: int) -> None:
     """A trade at our price eats the queue ahead of us, then us; one through our price fills us.
 
@@ -470,7 +473,7 @@ def _queue_on_trade(s: KernelState, inst: int, taker_side: int, price: int, lots
         i += 1
 
 
-@njit(cache=True)
+@njit
 def _queue_on_level(s: KernelState, inst: int, side: int, price: int, before: int, after: int) -> None:
     """A displayed size changed at our price: move up by the cancels that were ahead of us.
 
@@ -493,7 +496,7 @@ def _queue_on_level(s: KernelState, inst: int, side: int, price: int, before: in
         s.ahead[i] = max(0.0, min(front, float(after + _own_ahead(s, i))))
 
 
-@njit(cache=True)
+@njit
 def _own_ahead(s: KernelState, i: int) -> int:
     """Lots of the same lane at the same price that joined the queue before row ``i``."""
     r = s.resting[i]
@@ -510,7 +513,7 @@ def _own_ahead(s: KernelState, i: int) -> int:
     return lots
 
 
-@njit(cache=True)
+@njit
 def _match_crossed(s: KernelState, inst: int, bid: int, ask: int, ns: int, mid: int) -> None:
     """The far touch has reached a resting order: it would have traded, at its own price."""
     i = 0
@@ -525,7 +528,7 @@ def _match_crossed(s: KernelState, inst: int, bid: int, ask: int, ns: int, mid: 
 # --- what others may look at ---------------------------------------------------------------------
 
 
-@njit(cache=True)
+@njit
 def book_sample(s: KernelState, inst: int, band_bps: float) -> tuple[int, int, int, int, int, int]:
     """(bid ticks, bid lots, ask ticks, ask lots, bid lots within the band, ask lots within it).
 

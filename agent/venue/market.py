@@ -1,0 +1,147 @@
+"""The kernel in Python's hands: the market every lane shares, and room for it to grow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from agent.core.bars import DEPTH_BAND_BPS
+from agent.core.instrument import Instrument
+from agent.core.series import BookSample, TradeColumns
+from agent.core.tape import EVENT, EventArray, Flag, Kind
+from agent.venue import kernel as k
+
+
+class Intent(Protocol):
+    """What the book needs to know of an order."""
+
+    @property
+    def instrument(self) -> int: ...
+    @property
+    def side(self) -> int: ...
+    @property
+    def price_ticks(self) -> int: ...
+    @property
+    def lots(self) -> int: ...
+    @property
+    def cap_tl(self) -> int: ...
+
+
+class Market:
+    """Book, trades and mid of each instrument, advanced by tape rows."""
+
+    def __init__(
+        self, instruments: Sequence[Instrument], queue_model: int = k.RISK_AVERSE, queue_power: float = 3.0
+    ) -> None:
+        self.instruments = list(instruments)
+        self.state = k.new_state(len(self.instruments), queue_model, queue_power)
+        self._gap_open = [0] * len(self.instruments)
+        self._gap_ns = [-(2**62)] * len(self.instruments)
+
+    def run(self, events: EventArray, start: int, due_ns: int) -> tuple[int, int]:
+        """Consume rows from ``start`` on; see ``kernel.run``. Grows as needed."""
+        while True:
+            start, why = k.run(self.state, events, start, len(events), due_ns)
+            if why != k.GROW:
+                return start, why
+            self.state = k.grown(self.state)
+
+    def note(self, row: EventArray) -> None:
+        """Remember a gap's edges: fills near one are marked."""
+        number, kind = int(row["instrument"]), int(row["kind"])
+        if kind in (Kind.GAP_BEGIN, Kind.GAP_END):
+            self._gap_open[number] += 1 if kind == Kind.GAP_BEGIN else -1
+            self._gap_ns[number] = int(row["recv_ns"])
+
+    def near_gap(self, number: int, now_ns: int, within_ns: int) -> bool:
+        return self._gap_open[number] > 0 or now_ns - self._gap_ns[number] <= within_ns
+
+    def mid_half_ticks(self, number: int) -> int:
+        """Bid plus ask in ticks; 0 while there is no two-sided, uncrossed book."""
+        return int(self.state.market[number, k.M_MID])
+
+    def last_trade_ticks(self, number: int) -> int:
+        return int(self.state.market[number, k.M_LAST_TRADE_TICKS])
+
+    def book_ns(self, number: int) -> int:
+        """``recv_ns`` of the last book update, 0 before the first."""
+        return int(self.state.market[number, k.M_BOOK_NS])
+
+    def crossed(self, number: int) -> int:
+        return int(self.state.market[number, k.M_CROSSED])
+
+    def mid_area(self, number: int, now_ns: int) -> tuple[int, int]:
+        """Integral of the mid to ``now_ns``: (half-ticks x us, us with a mid); take differences."""
+        k.sum_mid(self.state, number, now_ns)
+        row = self.state.market[number]
+        return int(row[k.M_MID_AREA]), int(row[k.M_MID_COVER_US])
+
+    def book(self, number: int) -> BookSample:
+        """Touch and depth; all 0 while there is no two-sided, uncrossed book."""
+        return BookSample(*(int(x) for x in k.book_sample(self.state, number, DEPTH_BAND_BPS)))
+
+    def trades(self, number: int) -> TradeColumns:
+        """Views of the trades seen so far, in order of arrival."""
+        s, n = self.state, int(self.state.market[number, k.M_TRADES])
+        return TradeColumns(
+            s.trade_ns[number, :n],
+            s.trade_ticks[number, :n],
+            s.trade_lots[number, :n],
+            s.trade_side[number, :n],
+        )
+
+    def take(self, number: int, lane: int, intent: Intent, now_ns: int) -> int:
+        """Match a marketable order now; its fills wait in ``drain_fills``. Returns the lots filled."""
+        while True:
+            filled = k.take(
+                self.state,
+                number,
+                lane,
+                intent.instrument,
+                int(intent.side),
+                intent.price_ticks,
+                intent.lots,
+                intent.cap_tl,
+                now_ns,
+            )
+            if filled >= 0:
+                return filled
+            self.state = k.grown(self.state, force=True)
+
+    def rest(self, number: int, lane: int, intent: Intent, lots: int) -> None:
+        """Put ``lots`` of an order into the queue."""
+        args = (number, lane, intent.instrument, int(intent.side), intent.price_ticks, lots)
+        while k.rest(self.state, *args) < 0:
+            self.state = k.grown(self.state, force=True)
+
+    def withdraw(self, number: int) -> None:
+        """Take an order out of the queue."""
+        k.withdraw(self.state, number)
+
+    def drain_fills(self) -> list[tuple[int, ...]]:
+        """Fills since the last call: (order, price, lots, maker, ns, mid half-ticks, book ns)."""
+        n = int(self.state.counts[k.N_FILLS])
+        self.state.counts[k.N_FILLS] = 0
+        return [tuple(int(x) for x in row) for row in self.state.fills[:n]]
+
+    def forget_lane(self, lane: int) -> None:
+        k.forget_lane(self.state, lane)
+
+    def warm_up(self) -> None:
+        """Compile the kernel before the first connection, on a tape of its own."""
+        scratch = Market(self.instruments)
+        rows = np.zeros(4, EVENT)
+        rows["recv_ns"] = rows["exch_ns"] = np.arange(4)
+        rows["kind"] = [Kind.LEVEL, Kind.LEVEL, Kind.TRADE, Kind.TRADE]
+        rows["side"], rows["price_ticks"], rows["qty_lots"] = [1, -1, 1, -1], [1, 3, 3, 1], 1
+        rows["flags"] = int(Flag.LAST)
+        scratch.run(rows, 0, 2**62)
+        state = scratch.state
+        k.rest(state, 1, 0, 0, 1, 1, 1)
+        k.take(state, 2, 0, 0, 1, 5, 1, 0, 4)
+        k.withdraw(state, 1)
+        k.forget_lane(state, 0)
+        scratch.book(0)
+        scratch.mid_area(0, 5)
