@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from math import nan
+from typing import Protocol
 
 from agent.core import tca
 from agent.core.events import SlippageMeasured
@@ -29,13 +30,23 @@ MONEY_STEP = Decimal("1e-12")
 MONEY_DIGITS = 60
 
 
+class Mids(Protocol):
+    """Mids in half ticks by time (``MidPath``, or samples of one). None where the tape has not shown it."""
+
+    def at(self, at_ns: int) -> int | None: ...
+
+    def mean(self, start_ns: int, end_ns: int) -> Fraction | None:
+        """Time-weighted over ``[start_ns, end_ns)``."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class TcaFacts:
     """What a finished order left behind. ``trades`` starts at the order's start, one row an interval.
 
     ``trades`` may be longer than the order was: with ``spec.max_intervals`` rows or more the full window
     is known. ``used_intervals`` is 1 + the index of the interval in which the order ended. Mids are in
-    half ticks, None where no book was seen; ``mids`` serves what happened after the fills.
+    half ticks, None where no book was seen; ``mids`` serves what happened between and after the fills.
     """
 
     spec: ParentSpec
@@ -52,7 +63,7 @@ class TcaFacts:
     used_intervals: int
     trades: Sequence[tca.IntervalTrades]
     fills: Sequence[tca.Fill] = ()
-    mids: MidPath = field(default_factory=MidPath)
+    mids: Mids = field(default_factory=MidPath)
     pwp_rate: Fraction = PWP_RATE
 
 
