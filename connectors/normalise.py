@@ -1,0 +1,295 @@
+"""ccxt's structures to tape rows: pure functions, one batch at a time, integers out.
+
+ccxt has already turned the exchange's decimal strings into the nearest doubles. Multiplied by
+``1 / tick`` and rounded, such a double gives the exact number of ticks while that number is below
+2**50; whatever lies further from a whole number than rounding explains takes a slower exact way
+(``Decimal`` of the exchange's own string), and what is still no multiple of the tick is rounded
+and counted as off-tick. So no trade costs a ``Decimal`` unless something is odd about it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.core.instrument import Instrument
+from agent.core.tape import EVENT, EventArray, Flag, Kind, empty_events
+from agent.core.types import NS_PER_MS
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+EXACT_BELOW = float(2**50)
+"""Above this many ticks or lots a double may stand for two neighbours: the exact way decides."""
+
+_TOLERANCE = 1e-7
+_ULPS = 4.0 * 2.0**-53  # one rounding when parsed, one when multiplied; twice that to be safe
+_RAW_PRICE = ("p", "price", "px", "rate")
+_RAW_AMOUNT = ("q", "qty", "size", "amount", "sz", "volume", "vol", "v")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A tick or a lot, ready for vectorised conversion of doubles to counts."""
+
+    size: Decimal
+    per_one: float  # 1 / size where that is a whole number, else 0
+
+    @classmethod
+    def of(cls, size: Decimal) -> Unit:
+        inverse = 1 / size
+        whole = inverse == inverse.to_integral_value() and inverse < 2**53
+        return cls(size, float(inverse) if whole else 0.0)
+
+    def counts(
+        self, values: Sequence[float] | FloatArray, raw: Sequence[str] | None = None
+    ) -> tuple[IntArray, int]:
+        """Return (whole units of each value, how many were no multiple). Values must be finite."""
+        x = np.asarray(values, dtype=np.float64)
+        x = x * self.per_one if self.per_one else x / float(self.size)
+        n = np.rint(x)
+        odd = (np.abs(x - n) > _TOLERANCE + _ULPS * np.abs(x)) | (np.abs(x) > EXACT_BELOW)
+        out = np.where(odd, 0.0, n).astype(np.int64)
+        off = 0
+        for i in np.flatnonzero(odd).tolist():
+            text = raw[i] if raw is not None else repr(float(values[i]))
+            count = Decimal(text) / self.size
+            whole = count.to_integral_value(rounding=ROUND_HALF_EVEN)
+            out[i] = int(whole)
+            off += int(whole != count)
+        return out, off
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """An instrument's number and units, as the normaliser needs them."""
+
+    number: int
+    tick: Unit
+    lot: Unit
+
+    @classmethod
+    def of(cls, instrument: Instrument) -> Scale:
+        return cls(instrument.number, Unit.of(instrument.tick), Unit.of(instrument.lot))
+
+
+# --- trades ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TradeColumns:
+    """A batch of trades by column, all of length n. ``skipped``: trades without price, size or stamp."""
+
+    ids: IntArray
+    stamp_ns: IntArray  # the exchange's stamp, uncorrected
+    ticks: IntArray
+    lots: IntArray
+    side: npt.NDArray[np.int8]
+    hashed: bool  # some id was not a number: its hash stands for it
+    off_tick: int
+    skipped: int
+
+    def select(self, keep: BoolArray) -> TradeColumns:
+        """Return the rows where ``keep`` holds, counters unchanged."""
+        return TradeColumns(
+            self.ids[keep],
+            self.stamp_ns[keep],
+            self.ticks[keep],
+            self.lots[keep],
+            self.side[keep],
+            self.hashed,
+            self.off_tick,
+            self.skipped,
+        )
+
+
+def trade_columns(trades: Sequence[Mapping[str, Any]], scale: Scale) -> TradeColumns:
+    """Read ccxt trade structures. Unusable ones are left out and counted, never guessed."""
+    whole = [t for t in trades if t["price"] and t["amount"] and t["timestamp"]]
+    ids, hashed = trade_ids(whole)
+    prices, amounts = [t["price"] for t in whole], [t["amount"] for t in whole]
+    ticks, off_price = scale.tick.counts(prices)
+    lots, off_size = scale.lot.counts(amounts)
+    if off_price or off_size:  # look again, at what the exchange wrote
+        ticks, off_price = scale.tick.counts(prices, [_raw(t, "price", _RAW_PRICE) for t in whole])
+        lots, off_size = scale.lot.counts(amounts, [_raw(t, "amount", _RAW_AMOUNT) for t in whole])
+    return TradeColumns(
+        ids=ids,
+        stamp_ns=np.array([t["timestamp"] for t in whole], dtype=np.int64) * NS_PER_MS,
+        ticks=ticks,
+        lots=lots,
+        side=np.array([-1 if t["side"] == "sell" else 1 for t in whole], dtype=np.int8),
+        hashed=hashed,
+        off_tick=off_price + off_size,
+        skipped=len(trades) - len(whole),
+    )
+
+
+def _raw(trade: Mapping[str, Any], field: str, names: tuple[str, ...]) -> str:
+    """The exchange's own string for ``field``, where it is there and means the same number."""
+    info, value = trade.get("info"), trade[field]
+    for name in names if isinstance(info, Mapping) else ():
+        text = info.get(name) if isinstance(info, Mapping) else None
+        if isinstance(text, str) and _as_float(text) == value:
+            return text
+    return repr(float(value))
+
+
+def _as_float(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def trade_ids(trades: Sequence[Mapping[str, Any]]) -> tuple[IntArray, bool]:
+    """Return (ids, whether some had to be hashed)."""
+    try:
+        ids = np.array([int(t["id"]) for t in trades], dtype=np.int64)
+    except (TypeError, ValueError, OverflowError):
+        return np.array([_any_id(t) for t in trades], dtype=np.int64), True
+    return ids, False
+
+
+def _any_id(trade: Mapping[str, Any]) -> int:
+    """The id as a number, or 63 bits of a stable hash of it (or of the trade, without an id)."""
+    text = trade["id"]
+    if text is None:
+        text = "/".join(str(trade[k]) for k in ("timestamp", "side", "price", "amount"))
+    if str(text).isdecimal() and int(text) < 2**63:
+        return int(text)
+    digest = hashlib.blake2b(str(text).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") & (2**63 - 1)
+
+
+def trade_rows(columns: TradeColumns, number: int, offset_ns: int, flags: int = 0) -> EventArray:
+    """Return one TRADE row a trade, each its own exchange update. LATE is for ``mark_late``."""
+    rows = empty_events(len(columns.ids))
+    rows["exch_ns"] = columns.stamp_ns - offset_ns
+    rows["ext_id"] = columns.ids
+    rows["price_ticks"] = columns.ticks
+    rows["qty_lots"] = columns.lots
+    rows["instrument"] = number
+    rows["kind"] = Kind.TRADE
+    rows["side"] = columns.side
+    rows["flags"] = flags | Flag.LAST
+    return rows
+
+
+def mark_late(rows: EventArray, newest_ns: int) -> tuple[int, int]:
+    """Flag LATE what is older than a row before it. Returns (newest stamp now, how many were late)."""
+    if not len(rows):
+        return newest_ns, 0
+    exch = rows["exch_ns"]
+    newest = np.maximum.accumulate(np.concatenate([[newest_ns], exch]))
+    late = exch < newest[:-1]
+    rows["flags"][late] |= np.uint32(Flag.LATE)
+    return int(newest[-1]), int(late.sum())
+
+
+# --- books ----------------------------------------------------------------------------------------
+
+
+class BookDiffer:
+    """Turns consecutive ccxt books into LEVEL rows: what changed within ``depth`` levels a side.
+
+    A level that leaves the window is deleted, so the tape's book is always exactly the window. An
+    update that changes nothing within it restates the best bid (or ask): the book's age on the tape
+    is the age of its last row.
+    """
+
+    def __init__(self, scale: Scale, depth: int) -> None:
+        self.scale, self.depth = scale, depth
+        self.off_tick = 0
+        self._sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
+
+    def update(
+        self, bids: Sequence[Any], asks: Sequence[Any], exch_ns: int, ext_id: int, *, snapshot: bool
+    ) -> EventArray:
+        """Return the rows that lead from the last book to this one; the last of them has LAST."""
+        new = (self._window(bids), self._window(asks))
+        old = ({}, {}) if snapshot else self._sides
+        changes = [
+            (side, tick, lots)
+            for side, was, now in ((1, old[0], new[0]), (-1, old[1], new[1]))
+            for tick, lots in _changes(was, now)
+        ]
+        if not changes and not snapshot:
+            changes = [(side, *_best(levels, side)) for side, levels in _sided(new) if levels][:1]
+        self._sides = new
+        return self._rows(changes, exch_ns, ext_id, snapshot)
+
+    def _window(self, side: Sequence[Any]) -> dict[int, int]:
+        top = side[: self.depth]
+        ticks, off_price = self.scale.tick.counts([level[0] for level in top])
+        lots, off_size = self.scale.lot.counts([level[1] for level in top])
+        self.off_tick += off_price + off_size
+        levels = dict(zip(ticks.tolist(), lots.tolist(), strict=True))
+        return levels if all(levels.values()) else {k: v for k, v in levels.items() if v}
+
+    def _rows(
+        self, changes: list[tuple[int, int, int]], exch_ns: int, ext_id: int, snapshot: bool
+    ) -> EventArray:
+        edge = 1 if snapshot else 0
+        rows = empty_events(len(changes) + 2 * edge)
+        if not len(rows):
+            return rows
+        rows["exch_ns"], rows["ext_id"], rows["instrument"] = exch_ns, ext_id, self.scale.number
+        rows["kind"] = Kind.LEVEL
+        if changes:
+            side, tick, lots = np.array(changes, dtype=np.int64).T
+            body = rows[edge : edge + len(changes)]
+            body["side"], body["price_ticks"], body["qty_lots"] = side, tick, lots
+        if snapshot:
+            rows["kind"][0], rows["kind"][-1] = Kind.SNAPSHOT_BEGIN, Kind.SNAPSHOT_END
+        rows["flags"][-1] = Flag.LAST
+        return rows
+
+
+def _changes(was: dict[int, int], now: dict[int, int]) -> list[tuple[int, int]]:
+    """Deletions first, then sizes set, each by price: the order must not hang on hashes."""
+    gone = sorted(was.keys() - now.keys())
+    return [(tick, 0) for tick in gone] + sorted(now.items() - was.items())
+
+
+def _sided(sides: tuple[dict[int, int], dict[int, int]]) -> Iterable[tuple[int, dict[int, int]]]:
+    return ((1, sides[0]), (-1, sides[1]))
+
+
+def _best(levels: dict[int, int], side: int) -> tuple[int, int]:
+    tick = max(levels) if side > 0 else min(levels)
+    return tick, levels[tick]
+
+
+def bbo_rows(ticker: Mapping[str, Any], scale: Scale, exch_ns: int, ext_id: int = 0) -> EventArray:
+    """Return BBO rows (bid, ask) of a ccxt ticker; none where it names neither."""
+    sides = [
+        (1, ticker.get("bid"), ticker.get("bidVolume")),
+        (-1, ticker.get("ask"), ticker.get("askVolume")),
+    ]
+    known = [(side, price, size or 0.0) for side, price, size in sides if price]
+    rows = empty_events(len(known))
+    if known:
+        rows["exch_ns"], rows["ext_id"], rows["instrument"] = exch_ns, ext_id, scale.number
+        rows["kind"], rows["side"] = Kind.BBO, [k[0] for k in known]
+        rows["price_ticks"] = scale.tick.counts([k[1] for k in known])[0]
+        rows["qty_lots"] = scale.lot.counts([k[2] for k in known])[0]
+        rows["flags"][-1] = Flag.LAST
+    return rows
+
+
+def mark_row(
+    kind: Kind, stream: Flag, number: int, exch_ns: int, ext_id: int = 0, qty_lots: int = 0
+) -> EventArray:
+    """Return one GAP_* / STALE / ALIVE row that speaks of ``stream`` (Flag.TRADES or Flag.BOOK)."""
+    rows = np.zeros(1, dtype=EVENT)
+    rows["exch_ns"], rows["ext_id"], rows["qty_lots"] = exch_ns, ext_id, qty_lots
+    rows["instrument"], rows["kind"], rows["flags"] = number, kind, stream | Flag.LAST
+    return rows
