@@ -1,0 +1,57 @@
+"""Lines of plain or gzip files, as far as they can be read."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.core.errors import InputError
+
+_CHUNK = 1 << 20
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class TornFileError(Exception):
+    """The file breaks off here. The message says how; ``args[1]`` is the unfinished line."""
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file without their ends, decompressed.
+
+    Raises InputError when it cannot be opened, and TornFileError after the last whole line when it is
+    cut off or corrupt.
+    """
+    rest = b""
+    try:
+        for data in _decompressed(path):
+            *lines, rest = (rest + data).split(b"\n")
+            yield from lines
+    except (zlib.error, EOFError) as error:
+        raise TornFileError(str(error), rest) from error
+    if rest:
+        yield rest
+
+
+def _decompressed(path: Path) -> Iterator[bytes]:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InputError(f"cannot open {path}: {error.strerror}; give a file that is there") from error
+    with file:
+        first = file.read(_CHUNK)
+        if not first.startswith(_GZIP_MAGIC):
+            while first:
+                yield first
+                first = file.read(_CHUNK)
+            return
+        member = zlib.decompressobj(wbits=31)
+        while first:
+            yield member.decompress(first)
+            if member.eof:
+                first = member.unused_data or file.read(_CHUNK)
+                member = zlib.decompressobj(wbits=31) if first else member
+            else:
+                first = file.read(_CHUNK)
+        if not member.eof:
+            raise EOFError("the compressed file is cut off")
