@@ -26,10 +26,12 @@ class CommandKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StartParent:
+    """Work ``spec`` for real, and each of ``shadows`` through a venue lane of its own."""
+
     recv_ns: int
     seq: int
     spec: ParentSpec
-    shadows: tuple[str, ...] = ()
+    shadows: tuple[ParentSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from fractions import Fraction
 
+import numpy as np
+import numpy.typing as npt
+
 
 class MidPath:
     """Mids in the order they were seen, each valid from its own time to the next one's."""
@@ -69,3 +72,38 @@ class MidPath:
     def _integral(self, at_ns: int) -> int:
         k = bisect_right(self._at_ns, at_ns) - 1
         return self._area[k] + self._mids[k] * (at_ns - self._at_ns[k])
+
+
+class MidTrack:
+    """The same over arrays, as the kernel keeps them: ``0`` is a time without a two-sided book.
+
+    ``known_ns`` is how far the tape has come. Nothing is copied.
+    """
+
+    __slots__ = ("_at_ns", "_known_ns", "_mids")
+
+    def __init__(self, at_ns: npt.NDArray[np.int64], mids: npt.NDArray[np.int64], known_ns: int) -> None:
+        self._at_ns, self._mids, self._known_ns = at_ns, mids, known_ns
+
+    def at(self, at_ns: int) -> int | None:
+        """Return the mid in force at ``at_ns``; None where there was none or it is not known yet."""
+        k = int(np.searchsorted(self._at_ns, at_ns, side="right")) - 1
+        return int(self._mids[k]) or None if k >= 0 and at_ns <= self._known_ns else None
+
+    def mean(self, start_ns: int, end_ns: int) -> Fraction | None:
+        """Return the time-weighted mid over ``[start_ns, end_ns)``, times without a mid left out.
+
+        None where the window is not all known or had no mid at all.
+        """
+        if end_ns > self._known_ns or not len(self._at_ns):
+            return None
+        first = max(0, int(np.searchsorted(self._at_ns, start_ns, side="right")) - 1)
+        stop = int(np.searchsorted(self._at_ns, end_ns, side="left"))
+        mids = self._mids[first:stop]
+        edges = np.clip(np.append(self._at_ns[first:stop], end_ns), start_ns, None)
+        lasted = np.diff(edges) * (mids > 0)
+        total = int(lasted.sum())
+        if total <= 0:
+            return None
+        base = int(mids[np.flatnonzero(mids)[0]])  # sums of differences from it stay within int64
+        return base + Fraction(int(((mids - base) * lasted).sum()), total)

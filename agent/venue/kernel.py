@@ -42,14 +42,10 @@ BATCH_END, DUE, FILLED, NOTICE, GROW = 0, 1, 2, 3, 4
     M_LAST_TRADE_TICKS,
     M_TRADES,  # rows used in the trade store
     M_MID,  # half-ticks; 0 while there is no two-sided, uncrossed book
-    M_MID_US,  # microseconds up to which M_MID_AREA is summed
-    M_MID_AREA,  # sum of half-ticks x microseconds; wraps, differences are exact
+    M_MIDS,  # rows used in the path of the mid
     M_TOUCHED,  # the book changed since the last LAST
-    M_MID_COVER_US,  # microseconds with a mid
-    M_GROUP_OPEN,
-    M_BOOK_EXCH_NS,
     M_COLUMNS,
-) = range(13)
+) = range(9)
 
 # Columns of ``resting``, one row a resting order.
 R_ORDER, R_LANE, R_INSTRUMENT, R_SIDE, R_PRICE, R_LOTS, R_COLUMNS = range(7)
@@ -77,6 +73,8 @@ class KernelState(NamedTuple):
     trade_ticks: IntArray
     trade_lots: IntArray
     trade_side: npt.NDArray[np.int8]
+    mid_ns: IntArray  # [instrument, step] when the mid changed ...
+    mid_half_ticks: IntArray  # ... and to what; 0: no two-sided, uncrossed book
     resting: IntArray  # [order, R_COLUMNS]
     ahead: FloatArray  # [order] lots in front of us in the queue
     traded: FloatArray  # [order] lots traded at our price since the level last changed
@@ -99,6 +97,8 @@ def new_state(instruments: int, queue_model: int = RISK_AVERSE, queue_power: flo
         trade_ticks=np.zeros((instruments, trades), np.int64),
         trade_lots=np.zeros((instruments, trades), np.int64),
         trade_side=np.zeros((instruments, trades), np.int8),
+        mid_ns=np.zeros((instruments, trades), np.int64),
+        mid_half_ticks=np.zeros((instruments, trades), np.int64),
         resting=np.zeros((orders, R_COLUMNS), np.int64),
         ahead=np.zeros(orders),
         traded=np.zeros(orders),
@@ -125,6 +125,8 @@ def grown(s: KernelState, force: bool = False) -> KernelState:
             trade_lots=_wider(s.trade_lots, 1),
             trade_side=_wider(s.trade_side, 1),
         )
+    if s.market[:, M_MIDS].max() + 2 > s.mid_ns.shape[1]:
+        s = s._replace(mid_ns=_wider(s.mid_ns, 1), mid_half_ticks=_wider(s.mid_half_ticks, 1))
     if force or s.counts[N_RESTING] + 2 > len(s.resting):
         s = s._replace(resting=_wider(s.resting, 0), ahead=_wider(s.ahead, 0), traded=_wider(s.traded, 0))
     if force or s.counts[N_CONSUMED] + 64 > len(s.consumed):
@@ -150,6 +152,7 @@ def run(s: KernelState, events: EventArray, start: int, end: int, due_ns: int) -
     level_room = key.shape[2] - 1
     trade_room = s.trade_ns.shape[1] - 1
     fill_room = len(s.fills) - 1
+    mid_room = s.mid_ns.shape[1] - 1
     for i in range(start, end):
         e = events[i]
         if e.recv_ns > due_ns:
@@ -159,6 +162,8 @@ def run(s: KernelState, events: EventArray, start: int, end: int, due_ns: int) -
         kind = e.kind
         inst = e.instrument
         m = market[inst]
+        if m[M_MIDS] >= mid_room:
+            return i, GROW
         notice = False
         if kind == LEVEL:
             side = side_index(e.side)
@@ -198,7 +203,7 @@ def run(s: KernelState, events: EventArray, start: int, end: int, due_ns: int) -
         counts[N_EVENTS] += 1
         if e.flags & LAST:
             if m[M_TOUCHED]:
-                _end_of_update(s, inst, e.recv_ns, e.exch_ns)
+                _end_of_update(s, inst, e.recv_ns)
             if counts[N_FILLS] > 0:
                 return i + 1, FILLED
         if notice:
@@ -207,14 +212,13 @@ def run(s: KernelState, events: EventArray, start: int, end: int, due_ns: int) -
 
 
 @njit
-def _end_of_update(s: KernelState, inst: int, recv_ns: int, exch_ns: int) -> None:
-    """The book is whole: account for the time of the old mid, take the new one, match what crossed."""
+def _end_of_update(s: KernelState, inst: int, recv_ns: int) -> None:
+    """The book is whole: match what it crossed, and take the new mid."""
     m = s.market[inst]
     m[M_TOUCHED] = 0
     if m[M_IN_SNAPSHOT]:
         return
     m[M_BOOK_NS] = recv_ns
-    m[M_BOOK_EXCH_NS] = exch_ns
     nb, na = s.depth[inst, 0], s.depth[inst, 1]
     mid = 0
     if nb > 0 and na > 0:
@@ -226,19 +230,11 @@ def _end_of_update(s: KernelState, inst: int, recv_ns: int, exch_ns: int) -> Non
             if s.counts[N_RESTING] > 0:
                 _match_crossed(s, inst, bid, ask, recv_ns, mid)
     if mid != m[M_MID]:
-        sum_mid(s, inst, recv_ns)
+        n = m[M_MIDS]
+        s.mid_ns[inst, n] = recv_ns
+        s.mid_half_ticks[inst, n] = mid
+        m[M_MIDS] = n + 1
         m[M_MID] = mid
-
-
-@njit
-def sum_mid(s: KernelState, inst: int, now_ns: int) -> None:
-    """Bring the time integral of the mid up to ``now_ns``."""
-    m = s.market[inst]
-    now_us = now_ns // 1000
-    if m[M_MID] > 0:
-        m[M_MID_AREA] += m[M_MID] * (now_us - m[M_MID_US])
-        m[M_MID_COVER_US] += now_us - m[M_MID_US]
-    m[M_MID_US] = now_us
 
 
 @njit

@@ -9,6 +9,7 @@ import numpy as np
 
 from agent.core.bars import DEPTH_BAND_BPS
 from agent.core.instrument import Instrument
+from agent.core.mids import MidTrack
 from agent.core.series import BookSample, TradeColumns
 from agent.core.tape import EVENT, EventArray, Flag, Kind
 from agent.venue import kernel as k
@@ -72,11 +73,10 @@ class Market:
     def crossed(self, number: int) -> int:
         return int(self.state.market[number, k.M_CROSSED])
 
-    def mid_area(self, number: int, now_ns: int) -> tuple[int, int]:
-        """Integral of the mid to ``now_ns``: (half-ticks x us, us with a mid); take differences."""
-        k.sum_mid(self.state, number, now_ns)
-        row = self.state.market[number]
-        return int(row[k.M_MID_AREA]), int(row[k.M_MID_COVER_US])
+    def mids(self, number: int, known_ns: int) -> MidTrack:
+        """The path of the mid up to ``known_ns`` (now)."""
+        n = int(self.state.market[number, k.M_MIDS])
+        return MidTrack(self.state.mid_ns[number, :n], self.state.mid_half_ticks[number, :n], known_ns)
 
     def book(self, number: int) -> BookSample:
         """Touch and depth; all 0 while there is no two-sided, uncrossed book."""
@@ -144,4 +144,3 @@ class Market:
         k.withdraw(state, 1)
         k.forget_lane(state, 0)
         scratch.book(0)
-        scratch.mid_area(0, 5)

@@ -1,0 +1,198 @@
+"""Configuration: every tunable of ``config.yaml``, typed, frozen once loaded; unknown keys fail."""
+
+from __future__ import annotations
+
+import difflib
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from agent.core.errors import ConfigError, InputError
+from agent.durations import parse_duration_ns
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("write a duration such as 90s, 15m or 2h")
+    if isinstance(value, int):
+        return value
+    try:
+        return parse_duration_ns(value)
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
+Duration = Annotated[int, BeforeValidator(_duration)]
+"""Nanoseconds; written 90s, 15m, 2h."""
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Order(Section):
+    """The parent order of a run; the command line overrides any of it."""
+
+    side: Literal["buy", "sell"] = "buy"
+    quantity: Decimal | None = None
+    notional: Decimal | None = None
+    benchmark: Literal["vwap", "twap"] = "vwap"
+    min_duration: Duration = 20 * 10**9
+    max_duration: Duration = 60 * 10**9
+    interval: Duration = 5 * 10**9
+    algo: str = "lem"
+    algo_params: dict[str, float] = {}
+    tactic: Literal["twap_micro", "peg", "sweep"] = "twap_micro"
+    shadows: tuple[str, ...] = ("twap", "vwap")
+    limit_price: Decimal | None = None
+    participation_cap: float | None = None
+    min_rate: float = 0.0
+    max_rate: float = 1.0
+    risk_aversion: Annotated[float, Field(gt=0)] = 1.0
+    align: Literal["none", "grid"] = "none"
+
+
+class LatencyMs(Section):
+    median_ms: Annotated[float, Field(ge=0)]
+    sigma: Annotated[float, Field(ge=0, le=3)] = 0.0
+
+
+class Venue(Section):
+    """The paper venue."""
+
+    entry: LatencyMs = LatencyMs(median_ms=20)
+    cancel: LatencyMs = LatencyMs(median_ms=20)
+    acknowledgement: LatencyMs = LatencyMs(median_ms=20)
+    market_data: LatencyMs = LatencyMs(median_ms=10)
+    maker_fee_ppm: int = 1000
+    taker_fee_ppm: int = 1000
+    fee_currency: Literal["quote", "received"] = "quote"
+    queue: Literal["risk_averse", "power_probability"] = "risk_averse"
+    queue_power: Annotated[float, Field(gt=0)] = 3.0
+    price_band_bps: Annotated[float, Field(gt=0)] = 2000.0
+    near_gap: Duration = 5 * 10**9
+    balances: dict[str, Decimal] = {"BTC": Decimal(100), "ETH": Decimal(1000), "USDT": Decimal(10_000_000)}
+
+
+class Risk(Section):
+    """Limits of every order; null switches one off."""
+
+    max_notional: Decimal | None = Decimal(5_000_000)
+    max_participation: Share | None = None
+    price_collar_bps: Annotated[float, Field(gt=0)] | None = 100.0
+    max_child_quantity: Decimal | None = None
+    max_orders_per_s: Annotated[int, Field(gt=0)] | None = 20
+    stale_book: Duration | None = 5 * 10**9
+
+
+class Tactics(Section):
+    micro_slices: Annotated[int, Field(ge=1, le=1000)] = 5
+    reach_bps: Annotated[float, Field(gt=0)] = 10.0
+    repeg: Duration = 10**9
+    cross_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+
+
+class EngineSection(Section):
+    decision_latency: Duration = 100 * 10**6
+    lookback: Annotated[int, Field(ge=1, le=5000)] = 152
+    settle: Duration = 10**9
+
+
+class Feed(Section):
+    book_depth: Annotated[int, Field(ge=5, le=5000)] = 100
+    stale_after: Duration = 10 * 10**9
+    connect_timeout: Duration = 15 * 10**9
+    warm_up: Duration = 2 * 3600 * 10**9
+
+
+class Embedded(Section):
+    """The local exchange of a first run."""
+
+    market: str = "synthetic"  # or the directory of a recorded session
+    seed: int = 1
+    speed: Annotated[float, Field(gt=0)] = 1.0
+
+
+class Model(Section):
+    checkpoint: Path | None = None  # null: the one that ships with the program
+
+
+class Schedule(Section):
+    """A parent order started by the wall clock. One of ``cron`` (five fields, UTC) and ``every``."""
+
+    name: str
+    cron: str | None = None
+    every: Duration | None = None
+    order: Order = Order()
+
+
+class Jobs(Section):
+    heartbeat: Duration = 10 * 10**9
+    rotate_session: Duration = 6 * 3600 * 10**9
+
+
+class Config(Section):
+    exchange: str = "embedded"
+    symbol: str = "BTC/USDT"
+    database: str = "sqlite:///runs/agent.db"
+    out: Path = Path("runs/sessions")
+    seed: int = 1
+    order: Order = Order()
+    venue: Venue = Venue()
+    risk: Risk = Risk()
+    tactics: Tactics = Tactics()
+    engine: EngineSection = EngineSection()
+    feed: Feed = Feed()
+    embedded: Embedded = Embedded()
+    model: Model = Model()
+    schedules: tuple[Schedule, ...] = ()
+    jobs: Jobs = Jobs()
+
+
+def load_config(path: Path | None) -> Config:
+    """Read ``path``, or the defaults when None. Raises ConfigError."""
+    if path is None:
+        return Config()
+    try:
+        raw = yaml.safe_load(path.read_text()) or {}
+    except FileNotFoundError as error:
+        raise ConfigError(f"configuration {path} does not exist: give another --config") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"configuration {path} cannot be read: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"configuration {path} must be a mapping of sections, not a {type(raw).__name__}")
+    return parse_config(raw, str(path))
+
+
+def parse_config(raw: dict[str, Any], source: str = "configuration") -> Config:
+    """Check ``raw`` against the schema. Raises ConfigError naming every wrong key and value."""
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: " + "; ".join(_complaint(e) for e in error.errors())) from error
+
+
+def _complaint(error: Any) -> str:
+    location = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        return f"{location} = {error['input']!r}: {error['msg'].removeprefix('Value error, ')}"
+    *parents, name = error["loc"]
+    known = _fields_at(parents)
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+    return f"unknown key {location}: {hint}"
+
+
+def _fields_at(path: list[str | int]) -> list[str]:
+    model: Any = Config
+    for part in path:
+        if isinstance(part, int):
+            model = Schedule
+        elif part in model.model_fields and hasattr(model.model_fields[part].annotation, "model_fields"):
+            model = model.model_fields[part].annotation
+    return list(model.model_fields)

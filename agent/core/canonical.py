@@ -1,0 +1,98 @@
+"""Canonical rows: the engine's output as text, floats by their bits, so that runs can be compared.
+
+Measured wall times are left out: they are the only thing two runs of one session may differ in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from agent.core.events import AuditEvent, ParentChanged
+from agent.core.tape import EVENT, EventArray
+from agent.core.types import ParentState
+
+MEASURED = frozenset({"latency_ns"})
+CHECK_ROWS = 1024  # one tape check covers this many rows
+
+
+def canonical_row(event: AuditEvent) -> str:
+    """One line of text for one event: equal text if and only if equal in every bit that counts."""
+    return f"{type(event).__name__}|{_members(event)}"
+
+
+def _members(value: Any) -> str:
+    return "|".join(f"{f.name}={_text(value, f.name)}" for f in fields(value) if f.name not in MEASURED)
+
+
+def _text(owner: Any, name: str) -> str:
+    value = getattr(owner, name)
+    if name == "spec" and isinstance(owner, ParentChanged) and owner.state is not ParentState.PENDING:
+        return str(owner.spec.parent_id)  # written out once, with the first row
+    return _value(value)
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, float):
+        return value.hex()
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{k}:{_value(v)}" for k, v in sorted(value.items())) + "}"
+    if is_dataclass(value):
+        return f"({_members(value)})"
+    return str(value)
+
+
+class TapeCheck:
+    """Rolling checks of the tape itself: one line for every ``CHECK_ROWS`` rows, and one for the rest.
+
+    Cuts between batches do not matter: rows are counted from the start of the session.
+    """
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._crc = 0
+
+    def add(self, events: EventArray) -> list[str]:
+        """Take rows in; return the lines they completed."""
+        lines = []
+        raw = np.ascontiguousarray(events).view(np.uint8)
+        start = 0
+        while start < len(events):
+            stop = min(len(events), start + CHECK_ROWS - self._rows % CHECK_ROWS)
+            self._crc = zlib.crc32(raw.data[start * EVENT.itemsize : stop * EVENT.itemsize], self._crc)
+            self._rows += stop - start
+            start = stop
+            if self._rows % CHECK_ROWS == 0:
+                lines.append(self._line())
+        return lines
+
+    def finish(self) -> list[str]:
+        """Return the line for the rows after the last whole block."""
+        return [self._line()] if self._rows % CHECK_ROWS else []
+
+    def _line(self) -> str:
+        first = (self._rows - 1) // CHECK_ROWS * CHECK_ROWS
+        line = f"tape|rows={first}..{self._rows - 1}|crc={self._crc:08x}"
+        self._crc = 0
+        return line
+
+
+def digest(rows: Iterable[str]) -> str:
+    """SHA-256 over canonical rows, in order."""
+    h = hashlib.sha256()
+    for row in rows:
+        h.update(row.encode())
+        h.update(b"\n")
+    return h.hexdigest()

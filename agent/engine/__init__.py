@@ -1,0 +1,1 @@
+"""The synchronous engine: see ``agent.engine.engine``."""

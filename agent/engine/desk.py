@@ -1,0 +1,250 @@
+"""The desk: where child orders leave, after risk, and where the venue's reports come back.
+
+One desk serves every parent. It numbers the orders, keeps each with the parent it works for, and
+turns reports into the child's and the parent's next state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.core.agenda import Agenda
+from agent.core.child_order import ChildEvent, ChildOrder
+from agent.core.events import AuditEvent, ChildFilled, RiskRefused
+from agent.core.instrument import Instrument
+from agent.core.parent_order import ParentOrder
+from agent.core.risk import MarketFacts, OrderIntent, RiskGate, RiskLimits
+from agent.core.types import Side, TimeInForce
+from agent.engine.settings import EngineSettings
+from agent.venue.market import Market
+from agent.venue.paper import PaperVenue, Report, ReportKind, VenueOrder
+
+_EVENT_OF = {
+    ReportKind.ACKNOWLEDGED: ChildEvent.ACKNOWLEDGED,
+    ReportKind.REJECTED: ChildEvent.REJECTED,
+    ReportKind.CANCELLED: ChildEvent.CANCELLED,
+    ReportKind.CANCEL_REJECTED: ChildEvent.CANCEL_REJECTED,
+    ReportKind.EXPIRED: ChildEvent.EXPIRED,
+}
+
+
+class Owner(Protocol):
+    """Who an order works for: told after every report."""
+
+    order: ParentOrder
+    lane: int
+
+    def filled(self, child: ChildOrder, fill: ChildFilled, now_ns: int) -> None: ...
+
+    def child_ended(self, child: ChildOrder, now_ns: int) -> None: ...
+
+
+@dataclass(slots=True)
+class _Sent:
+    child: ChildOrder
+    owner: Owner
+    cap_tl: int
+    fills: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A child order as a tactic wants it. ``cap_tl`` bounds its money (0: only ``lots`` bound it)."""
+
+    interval: int
+    tif: TimeInForce
+    price_ticks: int
+    lots: int
+    cap_tl: int = 0
+    market_lots: int | None = None  # what participation is measured against
+
+
+class Desk:
+    """Sends, cancels and books. ``emit`` takes the engine's output, ``seq`` names the cause."""
+
+    def __init__(
+        self,
+        market: Market,
+        agenda: Agenda,
+        settings: EngineSettings,
+        emit: Callable[[AuditEvent], None],
+        seq: Callable[[], int],
+    ) -> None:
+        self.market, self.settings, self.emit, self.seq = market, settings, emit, seq
+        self.venue = PaperVenue(market, agenda, settings.venue, self._on_report)
+        self._sent: dict[int, _Sent] = {}
+        self._numbers: dict[str, int] = {}
+        self._gates: dict[tuple[int, int], RiskGate] = {}
+        self._killed = False
+
+    def kill(self) -> None:
+        """No order goes out any more."""
+        self._killed = True
+        for gate in self._gates.values():
+            gate.killed = True
+
+    def send(self, owner: Owner, ticket: Ticket, now_ns: int) -> ChildOrder | None:
+        """Pass a ticket through risk and send it. None when it was refused; the refusal is recorded."""
+        spec = owner.order.spec
+        gate = self._gate(owner.lane, spec.instrument)
+        refusal = gate.check(self._intent(owner, ticket), self._facts(spec.instrument, ticket), now_ns)
+        if refusal is not None:
+            self.emit(
+                RiskRefused(
+                    now_ns,
+                    self.seq(),
+                    spec.parent_id,
+                    ticket.interval,
+                    spec.side,
+                    ticket.lots,
+                    ticket.price_ticks,
+                    refusal.rule,
+                    refusal.reason,
+                )
+            )
+            return None
+        gate.sent(now_ns)
+        return self._send(owner, ticket, now_ns)
+
+    def _send(self, owner: Owner, ticket: Ticket, now_ns: int) -> ChildOrder:
+        spec = owner.order.spec
+        owner.order.children += 1
+        book = self.market.book(spec.instrument)
+        child = ChildOrder(
+            child_id=f"{spec.parent_id}/{owner.order.children:04d}",
+            parent_id=spec.parent_id,
+            interval=ticket.interval,
+            instrument=spec.instrument,
+            side=spec.side,
+            tif=ticket.tif,
+            price_ticks=ticket.price_ticks,
+            qty_lots=ticket.lots,
+            sent_ns=now_ns,
+            sent_mid_half_ticks=self.market.mid_half_ticks(spec.instrument),
+            far_touch_ticks=book.ask_ticks if spec.side is Side.BUY else book.bid_ticks,
+        )
+        number = len(self._numbers) + 1
+        self._numbers[child.child_id] = number
+        self._sent[number] = _Sent(child, owner, ticket.cap_tl)
+        self.emit(child.changed(now_ns, self.seq()))
+        self.venue.send(
+            VenueOrder(
+                number,
+                owner.lane,
+                spec.instrument,
+                spec.side,
+                ticket.tif,
+                ticket.price_ticks,
+                ticket.lots,
+                ticket.cap_tl,
+            ),
+            now_ns,
+        )
+        return child
+
+    def cancel(self, child: ChildOrder, now_ns: int) -> None:
+        """Ask the venue to cancel; a fill may still come first."""
+        child.apply(ChildEvent.CANCEL_SENT)
+        self.emit(child.changed(now_ns, self.seq()))
+        self.venue.cancel(self._numbers[child.child_id], now_ns)
+
+    def in_flight(self, child: ChildOrder) -> tuple[int, int]:
+        """(lots, ticks x lots) the child may still fill; its money bound counts where it has one."""
+        if child.done:
+            return 0, 0
+        cap_tl = self._sent[self._numbers[child.child_id]].cap_tl
+        value = cap_tl - child.filled_tl if cap_tl else child.remaining_lots * child.price_ticks
+        return child.remaining_lots, value
+
+    # --- risk -------------------------------------------------------------------------------------
+
+    def _gate(self, lane: int, instrument: int) -> RiskGate:
+        key = (lane, instrument)
+        if key not in self._gates:
+            limits = _limits(self.settings, self.market.instruments[instrument])
+            self._gates[key] = RiskGate(limits, killed=self._killed)
+        return self._gates[key]
+
+    def _intent(self, owner: Owner, ticket: Ticket) -> OrderIntent:
+        order = owner.order
+        lots = ticket.cap_tl // ticket.price_ticks if ticket.cap_tl else ticket.lots
+        open_lots = open_tl = 0
+        for sent in self._sent.values():
+            if sent.owner is owner:
+                flying_lots, flying_tl = self.in_flight(sent.child)
+                open_lots, open_tl = open_lots + flying_lots, open_tl + flying_tl
+        return OrderIntent(
+            parent_id=order.spec.parent_id,
+            side=order.spec.side,
+            qty_lots=max(1, lots),
+            price_ticks=ticket.price_ticks,
+            committed_lots=order.filled_lots + open_lots,
+            committed_tl=order.filled_tl + open_tl,
+            limit_price_ticks=order.spec.limit_price_ticks,
+            participation_cap=order.spec.participation_cap,
+        )
+
+    def _facts(self, instrument: int, ticket: Ticket) -> MarketFacts:
+        return MarketFacts(
+            mid_half_ticks=self.market.mid_half_ticks(instrument) or None,
+            book_ns=self.market.book_ns(instrument) or None,
+            market_lots=ticket.market_lots,
+        )
+
+    # --- reports ----------------------------------------------------------------------------------
+
+    def _on_report(self, now_ns: int, report: Report) -> None:
+        sent = self._sent[report.number]
+        child, owner = sent.child, sent.owner
+        if report.kind is ReportKind.FILLED:
+            self._book(sent, report, now_ns)
+        else:
+            child.apply(_EVENT_OF[report.kind], report.reason)
+            self.emit(child.changed(now_ns, self.seq()))
+        if child.done:
+            del self._sent[report.number]
+            owner.child_ended(child, now_ns)
+
+    def _book(self, sent: _Sent, report: Report, now_ns: int) -> None:
+        child, owner = sent.child, sent.owner
+        child.apply_fill(report.lots, report.price_ticks)
+        owner.order.apply_fill(report.lots, report.price_ticks, report.fee_tlp)
+        sent.fills += 1
+        fill = ChildFilled(
+            at_ns=now_ns,
+            seq=self.seq(),
+            fill_id=f"{child.child_id}/{sent.fills}",
+            child_id=child.child_id,
+            parent_id=child.parent_id,
+            instrument=child.instrument,
+            side=child.side,
+            price_ticks=report.price_ticks,
+            qty_lots=report.lots,
+            fee_tlp=report.fee_tlp,
+            fee_currency=report.fee_currency,
+            maker=report.maker,
+            fill_ns=report.fill_ns,
+            mid_half_ticks=report.mid_half_ticks,
+            book_age_ns=report.book_age_ns,
+            near_gap=report.near_gap,
+            price_model=report.price_model,
+        )
+        self.emit(fill)
+        self.emit(child.changed(now_ns, self.seq()))
+        owner.filled(child, fill, now_ns)
+
+
+def _limits(settings: EngineSettings, instrument: Instrument) -> RiskLimits:
+    """The configured limits in this instrument's integers."""
+    risk = settings.risk
+    child = risk.max_child_quantity
+    return RiskLimits(
+        max_notional_tl=None if risk.max_notional is None else instrument.notional_tl(risk.max_notional),
+        max_participation=risk.max_participation,
+        price_collar_bps=risk.price_collar_bps,
+        max_child_lots=None if child is None else int(child / instrument.lot),
+        max_orders_per_s=risk.max_orders_per_s,
+        stale_book_ns=risk.stale_book_ns,
+    )

@@ -1,0 +1,281 @@
+"""The engine: market events, timers, venue reports and commands in; orders and audit events out.
+
+Synchronous and deterministic: the same inputs in the same order give the same outputs, however they
+are cut into batches. It cannot tell a live run from a replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from agent.core.agenda import Agenda, Rank
+from agent.core.errors import InternalError
+from agent.core.events import (
+    AuditEvent,
+    Command,
+    CommandHandled,
+    CommandKind,
+    ControlParent,
+    GapSeen,
+    StartParent,
+)
+from agent.core.instrument import Instrument
+from agent.core.parent_order import ParentEvent, ParentOrder, allowed
+from agent.core.ports import Algo, SlicePolicy
+from agent.core.series import BarSeries
+from agent.core.tape import BarArray, EventArray, Flag, Kind
+from agent.core.types import Align, ParentSpec, ParentState
+from agent.engine.desk import Desk
+from agent.engine.scorecard import measure
+from agent.engine.settings import EngineSettings
+from agent.engine.worker import Worker
+from agent.venue import kernel as k
+from agent.venue.market import Market
+
+PolicyFactory = Callable[[ParentSpec], SlicePolicy]
+MARKOUT_END_NS = 60 * 1_000_000_000
+
+
+class Engine:
+    """Give it bars, batches, commands and time; take what it did from ``drain``."""
+
+    def __init__(
+        self,
+        instruments: Sequence[Instrument],
+        settings: EngineSettings,
+        policy: PolicyFactory,
+        fallback: Algo,
+    ) -> None:
+        self.market = Market(instruments, settings.queue_model, settings.queue_power)
+        self.now_ns = 0
+        self.seq = 0
+        self.workers: dict[str, Worker] = {}
+        self._settings, self._policy, self._fallback = settings, policy, fallback
+        self._agenda = Agenda()
+        self._outbox: list[AuditEvent] = []
+        self._desk = Desk(self.market, self._agenda, settings, self._outbox.append, lambda: self.seq)
+        self._series: dict[tuple[int, int, int], BarSeries] = {}
+        self._klines: dict[int, BarArray] = {}
+        self._lanes = 0
+        self._unmeasured: dict[str, Worker] = {}
+
+    # --- inputs -----------------------------------------------------------------------------------
+
+    def on_bars(self, bars: BarArray) -> None:
+        """Take in klines fetched before the first event, oldest first."""
+        for number in np.unique(bars["instrument"]):
+            mine = bars[bars["instrument"] == number]
+            known = self._klines.get(int(number))
+            self._klines[int(number)] = mine if known is None else np.concatenate([known, mine])
+
+    def advance(self, events: EventArray) -> None:
+        """Consume a batch. Timers due before its rows fire in between; later ones wait."""
+        i = 0
+        while i < len(events):
+            i, why = self.market.run(events, i, self._agenda.next_ns)
+            if i:
+                row = events[i - 1]
+                self.now_ns, self.seq = max(self.now_ns, int(row["recv_ns"])), int(row["seq"])
+            if why == k.FILLED:
+                self._desk.venue.collect()
+            elif why == k.NOTICE:
+                self._notice(events[i - 1])
+            elif why == k.DUE:
+                self._run_due(int(events[i]["recv_ns"]) - 1)
+
+    def advance_time(self, to_ns: int) -> None:
+        """Say that every event with ``recv_ns <= to_ns`` has been given: what is due by then happens."""
+        self._run_due(to_ns)
+        self.now_ns = max(self.now_ns, to_ns)
+
+    def command(self, command: Command) -> None:
+        """Take a command, at its place among the events."""
+        self._run_due(command.recv_ns - 1)
+        self.now_ns, self.seq = max(self.now_ns, command.recv_ns), command.seq
+        if isinstance(command, StartParent):
+            self._start(command)
+        else:
+            self._control(command)
+
+    def close(self, end_ns: int) -> None:
+        """The session ends: measure what has ended and not been measured to the last."""
+        self.advance_time(end_ns)
+        for worker in list(self._unmeasured.values()):
+            self._outbox.extend(measure(worker, end_ns, self.seq))
+        self._unmeasured.clear()
+
+    # --- outputs ----------------------------------------------------------------------------------
+
+    def drain(self) -> list[AuditEvent]:
+        """Take what happened since the last call, in order."""
+        events = list(self._outbox)
+        self._outbox.clear()
+        return events
+
+    @property
+    def next_timer_ns(self) -> int:
+        return self._agenda.next_ns
+
+    @property
+    def working(self) -> bool:
+        """Whether any parent or shadow is not done."""
+        return any(not w.order.done for w in self.workers.values())
+
+    @property
+    def settled(self) -> bool:
+        """Whether all is done and every full window has been measured."""
+        return not self.working and all(self.now_ns >= self._full_ns(w) for w in self._unmeasured.values())
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _run_due(self, until_ns: int) -> None:
+        while (due := self._agenda.pop(until_ns)) is not None:
+            at_ns, action = due
+            if at_ns < self.now_ns:
+                at_ns = self.now_ns  # scheduled for a moment that was already past
+            self.now_ns = at_ns
+            action(at_ns)
+
+    def _notice(self, row: Any) -> None:
+        kind = int(row["kind"])
+        self.market.note(row)
+        if kind not in (Kind.GAP_BEGIN, Kind.GAP_END, Kind.STALE, Kind.ALIVE):
+            raise InternalError(f"tape row {int(row['seq'])} has kind {kind}, which nothing handles")
+        flags = int(row["flags"])
+        stream = "trades" if flags & Flag.TRADES else "book" if flags & Flag.BOOK else "feed"
+        ended = kind in (Kind.GAP_END, Kind.ALIVE)
+        if kind in (Kind.STALE, Kind.ALIVE):
+            stream = f"{stream} silent"
+        lost = int(row["qty_lots"]) if kind == Kind.GAP_END else 0
+        self._outbox.append(GapSeen(self.now_ns, self.seq, int(row["instrument"]), stream, ended, lost))
+
+    def _start(self, command: StartParent) -> None:
+        self._add(command.spec, 0, command.recv_ns)
+        for spec in command.shadows:
+            self._lanes += 1
+            self._add(spec, self._lanes, command.recv_ns)
+
+    def _add(self, spec: ParentSpec, lane: int, now_ns: int) -> None:
+        if spec.parent_id in self.workers:
+            raise InternalError(f"parent {spec.parent_id} was started twice")
+        start_ns = now_ns
+        if spec.align is Align.GRID:
+            start_ns = -(-now_ns // spec.interval_ns) * spec.interval_ns
+        order = ParentOrder(spec, submitted_ns=now_ns)
+        order.decision_mid_half_ticks = self.market.mid_half_ticks(spec.instrument) or None
+        worker = Worker(
+            order,
+            lane,
+            start_ns,
+            self._policy(spec),
+            self._fallback,
+            self._series_of(spec, start_ns),
+            self._klines.get(spec.instrument),
+            self._desk,
+            self._agenda,
+            self._on_end,
+        )
+        self.workers[spec.parent_id] = worker
+        self._outbox.append(order.changed(now_ns, self.seq, "accepted"))
+        worker.schedule()
+
+    def _series_of(self, spec: ParentSpec, start_ns: int) -> BarSeries:
+        """The bars of the order's interval and phase; orders on one grid share them."""
+        delta = spec.interval_ns
+        phase = start_ns % delta
+        key = (spec.instrument, delta, start_ns if spec.align is Align.NONE else phase)
+        series = self._series.get(key)
+        if series is None or series.phase_ns != start_ns:
+            series = BarSeries(
+                self.market.instruments[spec.instrument], delta, start_ns, self._settings.history_bars
+            )
+            series.update(self.market.trades(spec.instrument))
+            if spec.instrument in self._klines:
+                series.use_klines(self._klines[spec.instrument])
+            self._series[key] = series
+        return series
+
+    def _full_ns(self, worker: Worker) -> int:
+        """When the whole allowed window, and what is late of it, has been seen."""
+        return worker.start_ns + worker.order.spec.max_duration_ns + self._settings.settle_ns
+
+    def _on_end(self, worker: Worker, now_ns: int) -> None:
+        """Measure when the used window is known, when the full one is, and after the last markout."""
+        self._unmeasured[worker.order.spec.parent_id] = worker
+        used_ns = worker.interval_ns((worker.finish_interval or 0) + 1) + self._settings.settle_ns
+        last_ns = max(now_ns + MARKOUT_END_NS, used_ns, self._full_ns(worker)) + self._settings.settle_ns
+        for at_ns in sorted({used_ns, self._full_ns(worker), last_ns}):
+            self._agenda.add(max(at_ns, now_ns), Rank.MEASURE, lambda t: self._measure(worker, t, last_ns))
+
+    def _measure(self, worker: Worker, now_ns: int, last_ns: int) -> None:
+        self._outbox.extend(measure(worker, now_ns, self.seq))
+        if now_ns >= last_ns:
+            self._unmeasured.pop(worker.order.spec.parent_id, None)
+            self.retire(worker)
+
+    def retire(self, worker: Worker) -> None:
+        """Forget what a finished shadow's lane had consumed."""
+        if worker.lane:
+            self.market.forget_lane(worker.lane)
+
+    # --- commands ---------------------------------------------------------------------------------
+
+    def _control(self, command: ControlParent) -> None:
+        targets = [w for w in self.workers.values() if self._addressed(w, command)]
+        outcome = "done" if targets else f"no working parent {command.parent_id or ''}".rstrip()
+        if command.kind is CommandKind.KILL:
+            self._desk.kill()
+            outcome = f"{len(targets)} parents cancelled; no order goes out any more"
+        refusals = [r for w in targets if (r := self._apply(w, command))]
+        self._outbox.append(
+            CommandHandled(
+                self.now_ns,
+                self.seq,
+                command.command_id,
+                command.kind,
+                command.parent_id,
+                "; ".join(refusals) or outcome,
+            )
+        )
+
+    def _addressed(self, worker: Worker, command: ControlParent) -> bool:
+        """Shadows follow their parent's end, and nothing else: they are what would have been."""
+        spec = worker.order.spec
+        if worker.order.done:
+            return False
+        if command.kind is CommandKind.KILL:
+            return True
+        if spec.shadow_of is not None:
+            return command.kind is CommandKind.CANCEL and command.parent_id in (None, spec.shadow_of)
+        return command.parent_id in (None, spec.parent_id)
+
+    def _apply(self, worker: Worker, command: ControlParent) -> str:
+        """Carry a command out on one parent; "" or why it cannot be."""
+        state = worker.order.state
+        kind = command.kind
+        if kind in (CommandKind.CANCEL, CommandKind.KILL):
+            worker.end(ParentEvent.CANCELLED, self.now_ns, f"{kind.value} by command")
+            return ""
+        if kind is CommandKind.AMEND:
+            return self._amend(worker, command)
+        event = ParentEvent.PAUSED if kind is CommandKind.PAUSE else ParentEvent.RESUMED
+        if not allowed(state, event):
+            return f"{worker.order.spec.parent_id} is {state.value} and cannot {kind.value}"
+        if event is ParentEvent.PAUSED:
+            worker.pause(self.now_ns)
+        else:
+            worker.resume(self.now_ns)
+        return ""
+
+    def _amend(self, worker: Worker, command: ControlParent) -> str:
+        spec = worker.order.spec
+        if worker.order.state not in (ParentState.PENDING, ParentState.WORKING, ParentState.PAUSED):
+            return f"{spec.parent_id} is {worker.order.state.value} and cannot be amended"
+        worker.order.spec = replace(spec, **dict(command.amend))  # type: ignore[arg-type]  # checked at the edge
+        words = ", ".join(f"{name} {value}" for name, value in sorted(command.amend.items()))
+        worker.emit_changed(self.now_ns, f"amended: {words}")
+        return ""

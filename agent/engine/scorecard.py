@@ -1,0 +1,61 @@
+"""Measures parents once the tape has shown what it takes: see ``agent.core.tca_report``."""
+
+from __future__ import annotations
+
+from agent.core import tca
+from agent.core.events import SlippageMeasured
+from agent.core.tca_report import TcaFacts, slippage_rows
+from agent.engine.worker import Worker
+
+
+def measure(worker: Worker, now_ns: int, seq: int) -> list[SlippageMeasured]:
+    """Return the TCA of a finished order as far as ``now_ns`` shows it; empty without an arrival mid."""
+    order, spec = worker.order, worker.order.spec
+    if order.arrival_mid_half_ticks is None or worker.finish_interval is None or order.ended_ns is None:
+        return []
+    market = worker.market
+    worker.series.update(market.trades(spec.instrument))
+    shown = min(spec.max_intervals, (now_ns - worker.start_ns) // spec.interval_ns)
+    facts = TcaFacts(
+        spec=spec,
+        state=order.state,
+        start_ns=worker.start_ns,
+        end_ns=order.ended_ns,
+        filled_lots=order.filled_lots,
+        filled_tl=order.filled_tl,
+        fee_tlp=order.fee_tlp,
+        sent_lots=worker.sent_lots,
+        decision_mid_half_ticks=order.decision_mid_half_ticks,
+        arrival_mid_half_ticks=order.arrival_mid_half_ticks,
+        end_mid_half_ticks=worker.end_mid_half_ticks or None,
+        used_intervals=worker.finish_interval + 1,
+        trades=_interval_trades(worker, max(shown, worker.finish_interval + 1)),
+        fills=_fills(worker),
+        mids=market.mids(spec.instrument, now_ns),
+    )
+    return slippage_rows(facts, market.instruments[spec.instrument], now_ns, seq)
+
+
+def _interval_trades(worker: Worker, count: int) -> list[tca.IntervalTrades]:
+    rows, last = worker.series.prices(0, count)
+    number = worker.order.spec.instrument
+    last = last or next((v // q for q, v in rows if q), worker.market.last_trade_ticks(number))
+    trades = []
+    for (lots, value), close in zip(rows, worker.series.closes(0, count), strict=True):
+        last = close or last
+        trades.append(tca.IntervalTrades(quote_tl=value, base_lots=lots, last_ticks=last))
+    return trades
+
+
+def _fills(worker: Worker) -> list[tca.Fill]:
+    return [
+        tca.Fill(
+            price_ticks=fill.price_ticks,
+            qty_lots=fill.qty_lots,
+            maker=fill.maker,
+            fill_ns=fill.fill_ns,
+            sent_mid_half_ticks=child.sent_mid_half_ticks,
+            far_touch_ticks=child.far_touch_ticks,
+        )
+        for fill, child in worker.fills
+    ]

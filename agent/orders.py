@@ -1,0 +1,103 @@
+"""A parent order as a user gives it, checked against the instrument and turned into a ``ParentSpec``."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+
+from agent.config import Order
+from agent.core.errors import OrderError
+from agent.core.instrument import Instrument
+from agent.core.projection import check_rates
+from agent.core.types import Align, BenchmarkKind, ParentSpec, Side, TacticKind, TargetKind
+from agent.durations import format_duration
+
+
+def parse_amount(text: str, what: str) -> Decimal:
+    """Return a positive finite decimal. Raises OrderError."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation as error:
+        raise OrderError(f"{what} {text!r} is not a number: write it as in 0.5") from error
+    return _positive(value, what)
+
+
+def _positive(value: Decimal, what: str) -> Decimal:
+    if not value.is_finite() or value <= 0:
+        raise OrderError(f"{what} {value} is not allowed: it must be a positive number")
+    return value
+
+
+def build_spec(order: Order, instrument: Instrument, parent_id: str, price: Decimal | None) -> ParentSpec:
+    """Check everything an exchange or a schedule would trip over. Raises OrderError.
+
+    ``price`` (the current mid) lets a quantity be compared with the minimum notional; None skips that.
+    """
+    kind, target = _target(order, instrument, price)
+    _check_durations(order)
+    n, m = order.max_duration // order.interval, order.min_duration // order.interval
+    check_rates(order.min_rate, order.max_rate, m, n)
+    cap = order.participation_cap
+    if cap is not None and not 0 < cap <= 1:
+        raise OrderError(f"participation cap {cap:g} is not allowed: it must be in (0, 1], as in 0.1")
+    limit = None
+    if order.limit_price is not None:
+        limit = instrument.to_ticks(_positive(order.limit_price, "limit price"))
+    return ParentSpec(
+        parent_id=parent_id,
+        instrument=instrument.number,
+        symbol=instrument.symbol,
+        side=Side.BUY if order.side == "buy" else Side.SELL,
+        target_kind=kind,
+        target=target,
+        benchmark=BenchmarkKind(order.benchmark),
+        interval_ns=order.interval,
+        min_duration_ns=order.min_duration,
+        max_duration_ns=order.max_duration,
+        algo=order.algo,
+        tactic=TacticKind(order.tactic),
+        limit_price_ticks=limit,
+        participation_cap=cap,
+        min_rate=order.min_rate,
+        max_rate=order.max_rate,
+        risk_aversion=order.risk_aversion,
+        align=Align(order.align),
+        algo_params=dict(order.algo_params),
+    )
+
+
+def _target(order: Order, instrument: Instrument, price: Decimal | None) -> tuple[TargetKind, int]:
+    if (order.quantity is None) == (order.notional is None):
+        raise OrderError("give exactly one of --quantity and --notional")
+    if order.notional is not None:
+        money = _positive(order.notional, "notional")
+        if money < instrument.min_notional:
+            raise OrderError(
+                f"notional {money} {instrument.quote} is below the exchange's minimum {instrument.min_notional}"
+            )
+        return TargetKind.NOTIONAL, instrument.notional_tl(money)
+    quantity = _positive(order.quantity or Decimal(0), "quantity")
+    lots = instrument.to_lots(quantity)
+    if lots < instrument.min_lots:
+        least = instrument.quantity(instrument.min_lots)
+        raise OrderError(f"quantity {quantity} {instrument.base} is below the exchange's minimum {least}")
+    if price is not None and quantity * price * instrument.multiplier < instrument.min_notional:
+        raise OrderError(
+            f"quantity {quantity} {instrument.base} is worth {quantity * price:.2f} {instrument.quote}: "
+            f"the exchange's minimum is {instrument.min_notional}"
+        )
+    return TargetKind.QUANTITY, lots
+
+
+def _check_durations(order: Order) -> None:
+    interval, shortest, longest = order.interval, order.min_duration, order.max_duration
+    if shortest > longest:
+        raise OrderError(
+            f"min duration {format_duration(shortest)} is longer than max duration {format_duration(longest)}"
+        )
+    for name, value in (("min", shortest), ("max", longest)):
+        if value % interval:
+            near = max(1, round(value / interval)) * interval
+            raise OrderError(
+                f"{name} duration {format_duration(value)} is not a multiple of the interval "
+                f"{format_duration(interval)}: the nearest is {format_duration(near)}"
+            )

@@ -1,0 +1,229 @@
+"""Replay: the same engine, its causes read from a recorded session.
+
+A replay gives back the recorded decisions, orders and fills bit for bit; ``verify`` says so, or names
+the first row that differs. With another order there is nothing to compare with.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from agent.core.canonical import TapeCheck, canonical_row, digest
+from agent.core.errors import SessionError
+from agent.core.events import AuditEvent, Command, CommandKind, ControlParent, StartParent
+from agent.core.ports import SessionReader
+from agent.core.tape import EventArray, Kind
+from agent.core.types import Align, BenchmarkKind, ParentSpec, Side, TacticKind, TargetKind
+from agent.engine.engine import Engine
+from agent.shadow import shadow_specs
+
+BATCH_ROWS = 65536
+SHELL_KINDS = frozenset({"overrun", "end", "resumed", "rotated"})
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """What a replay did. ``match`` is None where there is nothing to compare with."""
+
+    events: int
+    seconds: float
+    digest: str
+    recorded_digest: str | None
+    match: bool | None
+    difference: str | None
+    losses: tuple[str, ...]
+
+    @property
+    def events_per_s(self) -> float:
+        return self.events / self.seconds if self.seconds > 0 else 0.0
+
+
+def start_entry(command: StartParent) -> dict[str, Any]:
+    """A start as the journal holds it."""
+    shadows = [spec.algo for spec in command.shadows]
+    return {
+        "kind": "start",
+        "recv_ns": command.recv_ns,
+        "seq": command.seq,
+        "spec": asdict(command.spec),
+        "shadows": shadows,
+    }
+
+
+def control_entry(command: ControlParent) -> dict[str, Any]:
+    return {**asdict(command), "kind": "control", "command": command.kind.value}
+
+
+def overruns(journal: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """Ids of the decisions that were late."""
+    return frozenset(str(e["decision_id"]) for e in journal if e["kind"] == "overrun")
+
+
+def commands(journal: Sequence[Mapping[str, Any]]) -> list[Command]:
+    """The journal's inputs as commands, in order. Raises SessionError on an unknown kind."""
+    found: list[Command] = []
+    for entry in journal:
+        kind = entry["kind"]
+        if kind == "start":
+            spec = _spec(entry["spec"])
+            shadows = tuple(shadow_specs(spec, entry["shadows"]))
+            found.append(StartParent(int(entry["recv_ns"]), int(entry["seq"]), spec, shadows))
+        elif kind == "control":
+            found.append(
+                ControlParent(
+                    int(entry["recv_ns"]),
+                    int(entry["seq"]),
+                    CommandKind(entry["command"]),
+                    entry["parent_id"],
+                    entry["command_id"],
+                    entry["amend"],
+                )
+            )
+        elif kind not in SHELL_KINDS:
+            raise SessionError(f"journal entry of kind {kind!r} is not known to this version: update it")
+    return sorted(found, key=lambda c: (c.recv_ns, c.seq))
+
+
+def _spec(raw: Mapping[str, Any]) -> ParentSpec:
+    typed = {
+        "side": Side,
+        "target_kind": TargetKind,
+        "benchmark": BenchmarkKind,
+        "tactic": TacticKind,
+        "align": Align,
+    }
+    return ParentSpec(**{k: typed[k](v) if k in typed else v for k, v in raw.items()})
+
+
+def first_book(reader: SessionReader) -> tuple[int, int]:
+    """(recv_ns, seq) of the first whole book. Raises SessionError when there is none."""
+    for batch in reader.batches():
+        at = np.flatnonzero(batch["kind"] == Kind.SNAPSHOT_END)
+        if len(at):
+            return int(batch["recv_ns"][at[0]]), int(batch["seq"][at[0]])
+    raise SessionError("the session holds no whole order book: nothing can be traded on it")
+
+
+def inputs(
+    reader: SessionReader, pending: Sequence[Command], rows: int = BATCH_ROWS
+) -> Iterator[EventArray | Command]:
+    """Batches and commands in the session's total order."""
+    queue = list(pending)
+    for batch in reader.batches(rows):
+        start = 0
+        while queue:
+            command = queue[0]
+            cut = _position(batch, command)
+            if cut >= len(batch):
+                break
+            if cut > start:
+                yield batch[start:cut]
+            start = max(start, cut)
+            yield queue.pop(0)
+        if start < len(batch):
+            yield batch[start:]
+    yield from queue
+
+
+def _position(batch: EventArray, command: Command) -> int:
+    """First row of ``batch`` that comes after ``command``."""
+    low = int(np.searchsorted(batch["recv_ns"], command.recv_ns, side="left"))
+    high = int(np.searchsorted(batch["recv_ns"], command.recv_ns, side="right"))
+    return low + int(np.searchsorted(batch["seq"][low:high], command.seq, side="right"))
+
+
+def replay(
+    reader: SessionReader,
+    engine: Engine,
+    pending: Sequence[Command],
+    *,
+    compare: bool,
+    rows: int = BATCH_ROWS,
+    pace: Callable[[int], None] | None = None,
+    watch: Callable[[list[AuditEvent]], None] | None = None,
+) -> ReplayResult:
+    """Run the session through ``engine``. ``compare`` holds the outcome against the recorded one.
+
+    ``pace`` is called with each batch's time before it is consumed; ``watch`` with what happened.
+    """
+    check, tape_rows, result_rows, count = TapeCheck(), [], [], 0
+    started = time.perf_counter()
+
+    def take() -> None:
+        events = engine.drain()
+        result_rows.extend(canonical_row(e) for e in events)
+        if watch is not None and events:
+            watch(events)
+
+    engine.on_bars(reader.bars())
+    last_ns = 0
+    for item in inputs(reader, pending, rows):
+        if isinstance(item, np.ndarray):
+            if pace is not None:
+                pace(int(item["recv_ns"][0]))
+            engine.advance(item)
+            tape_rows.extend(check.add(item))
+            count += len(item)
+            last_ns = int(item["recv_ns"][-1])
+        else:
+            engine.command(item)
+        take()
+    engine.close(max(_end_ns(reader), last_ns, engine.now_ns))
+    take()
+    seconds = time.perf_counter() - started
+    tape_rows.extend(check.finish())
+    recorded = list(reader.outcome()) if compare else []
+    ours = result_rows + tape_rows
+    difference = first_difference(recorded, ours) if compare else None
+    return ReplayResult(
+        events=count,
+        seconds=seconds,
+        digest=digest(ours),
+        recorded_digest=digest(sorted_outcome(recorded)) if compare else None,
+        match=(difference is None) if compare else None,
+        difference=difference,
+        losses=tuple(reader.losses),
+    )
+
+
+def _end_ns(reader: SessionReader) -> int:
+    return max((int(e["recv_ns"]) for e in reader.journal() if e["kind"] == "end"), default=0)
+
+
+def sorted_outcome(rows: Sequence[str]) -> list[str]:
+    """Results first, then the checks of the tape: a live run writes them as they come."""
+    return [r for r in rows if not r.startswith("tape|")] + [r for r in rows if r.startswith("tape|")]
+
+
+def first_difference(recorded: Sequence[str], recomputed: Sequence[str]) -> str | None:
+    """Name the first result row, and the first block of the tape, that differ. None: all equal."""
+    ours, theirs = sorted_outcome(recomputed), sorted_outcome(recorded)
+    found = []
+    for prefix, what in ((False, "result"), (True, "tape")):
+        a = [r for r in theirs if r.startswith("tape|") is prefix]
+        b = [r for r in ours if r.startswith("tape|") is prefix]
+        for i in range(max(len(a), len(b))):
+            was = a[i] if i < len(a) else "nothing"
+            now = b[i] if i < len(b) else "nothing"
+            if was != now:
+                found.append(f"{what} row {i}: {_differing(was, now)}")
+                break
+    return "; ".join(found) or None
+
+
+def _differing(was: str, now: str) -> str:
+    """The row's kind and identity, and its first member that differs."""
+    a, b = was.split("|"), now.split("|")
+    identity = " ".join(part for part in b[1:] if part.split("=")[0] in _IDENTITY)
+    for x, y in zip(a, b, strict=False):
+        if x != y:
+            return f"{b[0]} {identity}: recorded {x}, recomputed {y}".replace(" :", ":")
+    return f"recorded {was[:200]}, recomputed {now[:200]}"
+
+
+_IDENTITY = frozenset({"decision_id", "fill_id", "child_id", "parent_id", "at_ns", "benchmark", "rows"})
