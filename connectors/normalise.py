@@ -85,7 +85,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class TradeColumns:
-    """A batch of trades by column, all of length n. ``skipped``: trades without price, size or stamp."""
+    """A batch of trades by column, all of length n."""
 
     ids: IntArray
     stamp_ns: IntArray  # the exchange's stamp, uncorrected
@@ -94,7 +94,6 @@ class TradeColumns:
     side: npt.NDArray[np.int8]
     hashed: bool  # some id was not a number: its hash stands for it
     off_tick: int
-    skipped: int
 
     def select(self, keep: BoolArray) -> TradeColumns:
         """Return the rows where ``keep`` holds, counters unchanged."""
@@ -106,29 +105,31 @@ class TradeColumns:
             self.side[keep],
             self.hashed,
             self.off_tick,
-            self.skipped,
         )
 
 
+def usable(trades: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the trades that have a price, a size and a stamp: the others are not guessed at."""
+    return [t for t in trades if t["price"] and t["amount"] and t["timestamp"]]
+
+
 def trade_columns(trades: Sequence[Mapping[str, Any]], scale: Scale) -> TradeColumns:
-    """Read ccxt trade structures. Unusable ones are left out and counted, never guessed."""
-    whole = [t for t in trades if t["price"] and t["amount"] and t["timestamp"]]
-    ids, hashed = trade_ids(whole)
-    prices, amounts = [t["price"] for t in whole], [t["amount"] for t in whole]
+    """Read usable ccxt trade structures."""
+    ids, hashed = trade_ids(trades)
+    prices, amounts = [t["price"] for t in trades], [t["amount"] for t in trades]
     ticks, off_price = scale.tick.counts(prices)
     lots, off_size = scale.lot.counts(amounts)
     if off_price or off_size:  # look again, at what the exchange wrote
-        ticks, off_price = scale.tick.counts(prices, [_raw(t, "price", _RAW_PRICE) for t in whole])
-        lots, off_size = scale.lot.counts(amounts, [_raw(t, "amount", _RAW_AMOUNT) for t in whole])
+        ticks, off_price = scale.tick.counts(prices, [_raw(t, "price", _RAW_PRICE) for t in trades])
+        lots, off_size = scale.lot.counts(amounts, [_raw(t, "amount", _RAW_AMOUNT) for t in trades])
     return TradeColumns(
         ids=ids,
-        stamp_ns=np.array([t["timestamp"] for t in whole], dtype=np.int64) * NS_PER_MS,
+        stamp_ns=np.array([t["timestamp"] for t in trades], dtype=np.int64) * NS_PER_MS,
         ticks=ticks,
         lots=lots,
-        side=np.array([-1 if t["side"] == "sell" else 1 for t in whole], dtype=np.int8),
+        side=np.array([-1 if t["side"] == "sell" else 1 for t in trades], dtype=np.int8),
         hashed=hashed,
         off_tick=off_price + off_size,
-        skipped=len(trades) - len(whole),
     )
 
 

@@ -1,0 +1,165 @@
+"""The book stream of one instrument: LEVEL rows from consecutive ccxt books, and optional BBO rows.
+
+ccxt conflates (25,000 diffs gave 49 wake-ups), so what is differenced are the books it shows. After
+any interruption, also one that ccxt healed without a word, the whole window is sent again between
+SNAPSHOT_BEGIN and SNAPSHOT_END.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agent.core.clock import Clock
+from agent.core.tape import Flag, Kind
+from connectors.ccxt_link import CcxtLink
+from connectors.normalise import BookDiffer, Scale, bbo_rows, mark_late, mark_row
+from connectors.supervisor import Outbox
+
+CROSSED_MOST = 5
+"""Crossed books in a row before the connection is dropped for a fresh snapshot."""
+
+
+@dataclass(slots=True)
+class BookCounters:
+    updates: int = 0
+    snapshots: int = 0
+    gaps: int = 0
+    conflated: int = 0  # skipped because the reader was slow
+    crossed: int = 0  # skipped because bid >= ask
+    late: int = 0
+
+
+class BookSource:
+    """A ``Source`` of LEVEL rows within ``depth`` levels a side."""
+
+    name = "book"
+    flag = Flag.BOOK
+
+    def __init__(
+        self, link: CcxtLink, symbol: str, scale: Scale, clock: Clock, depth: int, silent_s: float
+    ) -> None:
+        self.symbol, self.number = symbol, scale.number
+        self.counters = BookCounters()
+        self.differ = BookDiffer(scale, depth)
+        self.outbox: Outbox | None = None
+        self._link, self._clock, self._silent_s = link, clock, silent_s
+        self._newest_ns = 0
+        self._nonce: Any = None
+        self._connections = 0
+        self._whole = False  # the tape's book is whole
+        self._gap_open = False
+        self._crossed_run = 0
+
+    async def watch(self) -> Any:
+        """Wait for the next book. Raises ConnectionError on one that cannot be true."""
+        book = await self._link.exchange.watch_order_book(self.symbol, self._link.quirks.book_limit, {})
+        if not book["bids"] and not book["asks"]:
+            self.restart()  # ccxt would go on buffering diffs for this empty book for ever
+            raise ConnectionError(f"empty order book of {self.symbol}")
+        if self._crossed_run >= CROSSED_MOST:
+            self._crossed_run = 0
+            self.restart()
+            raise ConnectionError(f"order book of {self.symbol} stays crossed")
+        return book
+
+    def drain(self, got: Any | None) -> int:
+        """Put the book on the tape, if it is one and says something new. Returns 1 or 0."""
+        book = got if got is not None else (self._link.exchange.orderbooks or {}).get(self.symbol)
+        nonce = None if book is None else book.get("nonce")
+        if book is None or (got is None and (nonce is None or nonce == self._nonce)):
+            return 0
+        if self._connections != self._link.connections:
+            self._whole = False
+            if got is None:
+                return 0  # between connections the old book may still lie about
+            self._connections = self._link.connections
+        self._nonce = nonce
+        return self._put_book(book)
+
+    def _put_book(self, book: Mapping[str, Any]) -> int:
+        if self.outbox is None or (self._whole and self.outbox.crowded):
+            self.counters.conflated += 1
+            return 1
+        if book["bids"] and book["asks"] and book["bids"][0][0] >= book["asks"][0][0]:
+            self.counters.crossed += 1
+            self._crossed_run += 1
+            return 1
+        self._crossed_run = 0
+        exch_ns, ext_id = self._stamp_ns(book), book.get("nonce")
+        rows = self.differ.update(
+            book["bids"],
+            book["asks"],
+            exch_ns,
+            ext_id if isinstance(ext_id, int) else 0,
+            snapshot=not self._whole,
+        )
+        self._newest_ns, late = mark_late(rows, self._newest_ns)
+        self.counters.late += int(late > 0)
+        self.counters.updates += 1
+        self.counters.snapshots += int(not self._whole)
+        self._whole = True
+        self.outbox.put(rows)
+        if self._gap_open:
+            self._gap_open = False
+            self.outbox.put(mark_row(Kind.GAP_END, self.flag, self.number, self._clock.now_ns()))
+        return 1
+
+    def _stamp_ns(self, book: Mapping[str, Any]) -> int:
+        """The book's stamp on our clock; a REST snapshot has none: then half a round trip ago."""
+        stamp_ms = book.get("timestamp")
+        if stamp_ms is not None:
+            return self._link.on_our_clock_ns(int(stamp_ms))
+        return self._clock.now_ns() - (self._link.clock.round_trip_ns or 0) // 2
+
+    def broken(self) -> None:
+        """The book on the tape goes stale from here until the next snapshot."""
+        if self._whole and not self._gap_open and self.outbox is not None:
+            self._gap_open = True
+            self.counters.gaps += 1
+            self.outbox.put(mark_row(Kind.GAP_BEGIN, self.flag, self.number, self._clock.now_ns()))
+        self._whole = False
+
+    async def is_dead(self) -> bool:
+        """A book that does not move for so long is taken for dead: a fresh one costs little."""
+        return True
+
+    def restart(self) -> None:
+        self._link.restart(self._silent_s)
+
+
+class BboSource:
+    """A ``Source`` of BBO rows: faster news of the touch than the book. It may fall silent unpunished."""
+
+    name = "bbo"
+    flag = Flag.BOOK
+
+    def __init__(self, link: CcxtLink, symbol: str, scale: Scale, clock: Clock) -> None:
+        self.symbol, self.number = symbol, scale.number
+        self.outbox: Outbox | None = None
+        self.updates = 0
+        self._link, self._scale, self._clock = link, scale, clock
+
+    async def watch(self) -> Any:
+        return await self._link.exchange.watch_bids_asks([self.symbol], {})
+
+    def drain(self, got: Any | None) -> int:
+        """Put the touch on the tape. Binance does not stamp it: then it is as old as its arrival."""
+        ticker = None if got is None else got.get(self.symbol)
+        if ticker is None or self.outbox is None or self.outbox.crowded:
+            return 0
+        stamp_ms = ticker.get("timestamp")
+        exch_ns = self._clock.now_ns() if stamp_ms is None else self._link.on_our_clock_ns(int(stamp_ms))
+        self.outbox.put(bbo_rows(ticker, self._scale, exch_ns))
+        self.updates += 1
+        return 1
+
+    def broken(self) -> None:
+        return None
+
+    async def is_dead(self) -> bool:
+        return False
+
+    def restart(self) -> None:
+        return None

@@ -1,0 +1,334 @@
+"""The live feed: any exchange that ccxt.pro streams trades and order books from, as tape rows.
+
+``CcxtFeed`` is the ``Feed`` port. It builds the parts (link, sources, supervisors, outbox) and hands
+their rows over; what each does about faults is said in its own module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from agent.core.clock import Clock
+from agent.core.errors import ExchangeError, InternalError
+from agent.core.instrument import Instrument
+from agent.core.tape import BarArray, EventArray
+from agent.core.types import NS_PER_MS
+from connectors.backfill import BackfillLimits
+from connectors.ccxt_books import BboSource, BookSource
+from connectors.ccxt_history import HistoryLimits, recent_bars, recent_trades
+from connectors.ccxt_link import CcxtLink, ExchangeConfig, SessionFactory, load_ccxt
+from connectors.ccxt_trades import TradeSource
+from connectors.markets import SIGNIFICANT_DIGITS, instrument_of, unknown_symbol
+from connectors.normalise import Scale, trade_ids, usable
+from connectors.supervisor import Outbox, Patience, Supervisor
+
+EMBEDDED = "embedded"
+_CLOCK_PROBES = 5
+_GAPLESS_FROM = 20  # trades in a row that must be numbered without a gap to call the ids gapless
+
+
+@dataclass(frozen=True, slots=True)
+class FeedOptions:
+    """Tunables of the feed; the defaults suit a liquid spot market."""
+
+    book_depth: int = 50  # levels a side on the tape
+    bbo: bool = False  # also stream best bid and offer, where the exchange has watchBidsAsks
+    connect_deadline_s: float = 15.0
+    patience: Patience = field(default_factory=Patience)
+    backfill: BackfillLimits = field(default_factory=BackfillLimits)
+    history: HistoryLimits = field(default_factory=HistoryLimits)
+    clock_every_s: float = 60.0
+    batch_rows: int = 4096
+    crowded_rows: int = 50_000  # waiting rows above which book updates are conflated
+    hard_rows: int = 2_000_000  # waiting rows above which the feed stops with an error
+
+
+class SteadyClock:
+    """The wall clock at its making, plus monotonic time: it never steps."""
+
+    def __init__(self) -> None:
+        self._base_ns = time.time_ns() - time.monotonic_ns()
+
+    def now_ns(self) -> int:
+        return self._base_ns + time.monotonic_ns()
+
+
+class EndpointLike(Protocol):
+    """Where an embedded exchange listens."""
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def ca_file(self) -> Any: ...
+
+
+@dataclass(slots=True)
+class _Streams:
+    """The parts that serve one instrument."""
+
+    symbol: str
+    scale: Scale
+    trades: TradeSource
+    book: BookSource
+    bbo: BboSource | None
+
+    def sources(self) -> list[TradeSource | BookSource | BboSource]:
+        return [s for s in (self.trades, self.book, self.bbo) if s is not None]
+
+
+class CcxtFeed:
+    """Live trades and books of one exchange. Call ``instruments`` first, in a running event loop."""
+
+    def __init__(
+        self,
+        exchange_id: str,
+        *,
+        session_factory: SessionFactory | None = None,
+        options: FeedOptions | None = None,
+        clock: Clock | None = None,
+        config: ExchangeConfig | None = None,
+        name: str | None = None,
+    ) -> None:
+        """``session_factory`` makes the aiohttp session (closed by ``close``); ``config`` goes to ccxt."""
+        self.exchange_id, self.name = exchange_id, name or exchange_id
+        self.options = options or FeedOptions()
+        self._session_factory, self._config = session_factory, config or {}
+        self._clock = clock or SteadyClock()
+        self._link: CcxtLink | None = None
+        self._streams: list[_Streams] = []
+        self._supervisors: list[Supervisor] = []
+        self._outbox: Outbox | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._clock_failures = 0
+        self._closed = False
+
+    # --- connecting ---------------------------------------------------------------------------------
+
+    async def instruments(self, symbols: Sequence[str]) -> list[Instrument]:
+        """Connect, and return the symbols' instruments, numbered in order.
+
+        Raises InputError (unknown exchange), OrderError (unknown symbol), ExchangeError (no answer
+        within the deadline, a capability or a precision is missing).
+        """
+        await asyncio.to_thread(load_ccxt)
+        config = _with_market_types(self._config, self.exchange_id, symbols)
+        self._link = link = CcxtLink(self.exchange_id, config, self._session_factory)
+        try:
+            link.require("watchTrades", "watchOrderBook")
+            return await self._connected(link, symbols)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _connected(self, link: CcxtLink, symbols: Sequence[str]) -> list[Instrument]:
+        limit_s = self.options.connect_deadline_s
+        try:
+            async with asyncio.timeout(limit_s):
+                await link.exchange.load_markets()
+                await link.measure_clock(self._clock.now_ns, _CLOCK_PROBES)
+                return [await self._instrument(link, number, s) for number, s in enumerate(symbols)]
+        except TimeoutError as error:
+            raise ExchangeError(f"cannot reach {self.name} within {limit_s:g} s: {self._advice()}") from error
+        except load_ccxt().NetworkError as error:
+            raise ExchangeError(f"cannot reach {self.name} ({_brief(error)}): {self._advice()}") from error
+        except load_ccxt().BaseError as error:
+            raise ExchangeError(
+                f"{self.name} refused to serve ({_brief(error)}): {self._advice()}"
+            ) from error
+
+    def _advice(self) -> str:
+        if self.name == EMBEDDED:
+            return "the embedded exchange does not answer on loopback; start it again"
+        return "check the network, or try --exchange embedded"
+
+    async def _instrument(self, link: CcxtLink, number: int, symbol: str) -> Instrument:
+        exchange = link.exchange
+        if symbol not in exchange.markets:
+            raise unknown_symbol(symbol, self.name, exchange.symbols)
+        price = None
+        if exchange.precisionMode == SIGNIFICANT_DIGITS:
+            price = (await exchange.fetch_ticker(symbol)).get("last")
+        market = exchange.market(symbol)
+        instrument = instrument_of(market, number, self.name, exchange.precisionMode, price)
+        gapless = link.quirks.aggregates or await self._numbers_without_gaps(link, symbol)
+        self._streams.append(self._build(link, instrument, gapless))
+        return instrument
+
+    @staticmethod
+    async def _numbers_without_gaps(link: CcxtLink, symbol: str) -> bool:
+        """Learn from one REST page whether the exchange numbers a symbol's trades consecutively."""
+        if not link.exchange.has.get("fetchTrades"):
+            return False
+        ids, hashed = trade_ids(usable(await link.trades(symbol)))
+        return not hashed and len(ids) >= _GAPLESS_FROM and bool(np.all(np.diff(np.sort(ids)) == 1))
+
+    def _build(self, link: CcxtLink, instrument: Instrument, gapless: bool) -> _Streams:
+        o, symbol, scale = self.options, instrument.symbol, Scale.of(instrument)
+        silent_s = o.patience.stale_s
+        bbo = o.bbo and bool(link.exchange.has.get("watchBidsAsks"))
+        return _Streams(
+            symbol,
+            scale,
+            TradeSource(link, symbol, scale, gapless, self._clock, o.backfill, silent_s),
+            BookSource(link, symbol, scale, self._clock, o.book_depth, silent_s),
+            BboSource(link, symbol, scale, self._clock) if bbo else None,
+        )
+
+    # --- warm-up ------------------------------------------------------------------------------------
+
+    async def history(self, instrument: Instrument, since_ns: int) -> tuple[EventArray, BarArray]:
+        """Return (trades, one-minute klines) from ``since_ns`` (our clock) on, as far as limits allow."""
+        link, streams = self._connected_link(), self._streams[instrument.number]
+        offset_ns = link.clock.offset_ns
+        since_ms = (since_ns + offset_ns) // NS_PER_MS
+        until_ms = (self._clock.now_ns() + offset_ns) // NS_PER_MS
+        limits = self.options.history
+        trades = await recent_trades(link, streams.symbol, since_ms, limits)
+        bars = await recent_bars(link, streams.symbol, streams.scale, since_ms, until_ms, limits)
+        return streams.trades.seed(trades), bars
+
+    def _connected_link(self) -> CcxtLink:
+        if self._link is None or not self._streams:
+            raise InternalError("the feed is not connected: call instruments() before history() or stream()")
+        return self._link
+
+    # --- streaming ----------------------------------------------------------------------------------
+
+    async def stream(self) -> AsyncIterator[EventArray]:
+        """Yield batches of whole exchange updates until ``close``. Raises what no retry can mend."""
+        link, o = self._connected_link(), self.options
+        self._outbox = outbox = Outbox(o.crowded_rows, o.hard_rows)
+        self._start(self._keep_clock(link))
+        for streams in self._streams:
+            for source in streams.sources():
+                source.outbox = outbox
+                supervisor = Supervisor(source, outbox, self._clock, o.patience, self._fatal)
+                self._supervisors.append(supervisor)
+                self._start(supervisor.run())
+        try:
+            while not self._closed:
+                rows = await outbox.take(o.batch_rows)
+                if rows is None:
+                    return
+                yield rows
+        finally:
+            await self._stop()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and self._outbox is not None:
+            self._outbox.fail(error)
+
+    def _fatal(self, error: Exception) -> Exception | None:
+        """The errors no retry mends: the exchange says it does not do this at all."""
+        ccxt = load_ccxt()
+        if isinstance(error, ccxt.NotSupported | ccxt.BadSymbol | ccxt.AuthenticationError):
+            return ExchangeError(f"{self.name} does not stream this ({_brief(error)}): {self._advice()}")
+        return None
+
+    async def _keep_clock(self, link: CcxtLink) -> None:
+        while True:
+            await asyncio.sleep(self.options.clock_every_s)
+            try:
+                await link.measure_clock(self._clock.now_ns)
+            except Exception:
+                self._clock_failures += 1  # the last estimate stands
+
+    async def close(self) -> None:
+        """Stop the stream and close every connection. May be called more than once."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._outbox is not None:
+            self._outbox.close()
+        await self._stop()  # first: a watcher that outlived the client would connect again
+        if self._link is not None:
+            await self._link.close()
+
+    async def _stop(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(s.trades.stop() for s in self._streams))
+
+    # --- health -------------------------------------------------------------------------------------
+
+    def health(self) -> Mapping[str, Any]:
+        """Counters of the feed, all instruments together. Durations in nanoseconds."""
+        trades = [s.trades for s in self._streams]
+        books = [s.book for s in self._streams]
+        link = self._link
+        return {
+            **_sum(trades, "trades", "gaps", "backfilled", "joined", "lost", "late", "off_tick", "malformed"),
+            "duplicates": sum(t.ledger.duplicates + t.seen.duplicates for t in trades),
+            "ids": [_ids(t) for t in trades],
+            "range_overlaps": sum(t.coverage.overlaps for t in trades if t.coverage is not None),
+            "range_missing": sum(t.coverage.missing for t in trades if t.coverage is not None),
+            "book_updates": sum(b.counters.updates for b in books),
+            "book_snapshots": sum(b.counters.snapshots for b in books),
+            "book_gaps": sum(b.counters.gaps for b in books),
+            "book_conflated": sum(b.counters.conflated for b in books),
+            "book_crossed": sum(b.counters.crossed for b in books),
+            "book_off_tick": sum(b.differ.off_tick for b in books),
+            "reconnects": sum(s.counters.failures + s.counters.restarts for s in self._supervisors),
+            "stale": sum(s.counters.stale for s in self._supervisors),
+            "stale_now": [f"{s.source.name}:{s.source.number}" for s in self._supervisors if s.is_stale],
+            "stale_ns": sum(s.stale_ns() for s in self._supervisors),
+            "last_errors": [s.counters.last_error for s in self._supervisors if s.counters.last_error],
+            "waiting_rows": 0 if self._outbox is None else self._outbox.rows,
+            "most_waiting_rows": 0 if self._outbox is None else self._outbox.most_rows,
+            "bad_frames": 0 if link is None else link.bad_frames,
+            "rest_rejected": 0 if link is None else link.rest_rejected,
+            "clock_offset_ns": 0 if link is None else link.clock.offset_ns,
+            "clock_failures": self._clock_failures,
+            "clock_round_trip_ns": None if link is None else link.clock.round_trip_ns,
+        }
+
+
+def _sum(trades: Sequence[TradeSource], *names: str) -> dict[str, int]:
+    return {name: sum(int(getattr(t.counters, name)) for t in trades) for name in names}
+
+
+def _ids(source: TradeSource) -> str:
+    """What a symbol's trade ids can tell: where they are not gapless, gaps are not found by id."""
+    if source.hashed:
+        return "hashed: repeats are found, gaps only by interruption"
+    return "gapless" if source.gapless else "sparse: repeats are found, gaps only by interruption"
+
+
+def _brief(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
+
+
+def _with_market_types(config: ExchangeConfig, exchange_id: str, symbols: Sequence[str]) -> ExchangeConfig:
+    """Let Binance list spot markets only, unless a symbol names a contract: it saves two requests."""
+    if exchange_id != "binance" or any(":" in symbol for symbol in symbols):
+        return config
+    options = {"fetchMarkets": {"types": ["spot"]}, **config.get("options", {})}
+    return {**config, "options": options}
+
+
+def embedded_feed(
+    endpoint: EndpointLike, *, options: FeedOptions | None = None, clock: Clock | None = None
+) -> CcxtFeed:
+    """The feed of ``--exchange embedded``: ccxt's binance, every host resolved to loopback."""
+
+    def session() -> Any:
+        from connectors.embedded import loopback_session
+
+        return loopback_session(endpoint.port, endpoint.ca_file)
+
+    return CcxtFeed("binance", session_factory=session, options=options, clock=clock, name=EMBEDDED)

@@ -1,0 +1,127 @@
+"""Warm-up over REST: the latest trades backwards, and one-minute klines behind them.
+
+Nothing waits silently: both are bounded in pages and in time, and return what they have by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from agent.core.tape import BAR, BarArray
+from agent.core.types import NS_PER_MS, NS_PER_S
+from connectors.ccxt_link import CcxtLink
+from connectors.klines import bar_rows, binance_bar_rows
+from connectors.normalise import Scale, trade_ids, usable
+
+MINUTE_NS = 60 * NS_PER_S
+
+Page = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLimits:
+    trade_pages: int = 60
+    kline_pages: int = 12
+    deadline_s: float = 20.0  # for trades, and again for klines
+
+
+async def recent_trades(link: CcxtLink, symbol: str, since_ms: int, limits: HistoryLimits) -> Page:
+    """Return trades oldest first, without a hole up to the newest, from ``since_ms`` or later on.
+
+    By id backwards where the exchange can, else forwards from ``since_ms``: then a part that does not
+    reach the newest page is left out rather than leaving a hole behind it.
+    """
+    pages: list[Page] = []
+    by_id = link.quirks.aggregates
+    walk = _backwards if by_id else _forwards
+    await _within(limits.deadline_s, walk(link, symbol, since_ms, limits.trade_pages, pages))
+    merged: dict[int, dict[str, Any]] = {}
+    for page in pages:
+        ids, _ = trade_ids(page)
+        merged.update(zip(ids.tolist(), page, strict=True))
+    inside = (t for t in merged.values() if t["timestamp"] >= since_ms)
+    return sorted(inside, key=lambda t: int(t["id"] if by_id else t["timestamp"]))
+
+
+async def _backwards(link: CcxtLink, symbol: str, since_ms: int, most: int, pages: list[Page]) -> None:
+    page = usable(await link.trades(symbol))
+    size = link.quirks.page or len(page)
+    while page:
+        pages.append(page)
+        first = int(page[0]["id"])
+        if page[0]["timestamp"] < since_ms or first <= 0 or len(pages) >= most:
+            return
+        older = usable(await link.trades(symbol, from_id=max(0, first - size)))
+        page = [t for t in older if int(t["id"]) < first]
+
+
+async def _forwards(link: CcxtLink, symbol: str, since_ms: int, most: int, pages: list[Page]) -> None:
+    newest = usable(await link.trades(symbol))
+    pages.append(newest)
+    if not newest or newest[0]["timestamp"] <= since_ms:
+        return
+    walked: list[Page] = []
+    at_ms = since_ms
+    while len(walked) < most:
+        page = usable(await link.trades(symbol, since_ms=at_ms))
+        walked.append(page)
+        if not page or page[-1]["timestamp"] <= at_ms:
+            return
+        at_ms = page[-1]["timestamp"]
+        if at_ms >= newest[0]["timestamp"]:
+            pages[:0] = walked  # joined: everything between is there
+            return
+
+
+async def recent_bars(
+    link: CcxtLink, symbol: str, scale: Scale, since_ms: int, until_ms: int, limits: HistoryLimits
+) -> BarArray:
+    """Return the closed one-minute klines from ``since_ms`` to ``until_ms`` (exchange time), or none."""
+    candles: dict[int, Sequence[Any]] = {}
+    raw = link.quirks.klines is not None
+    if raw or (link.exchange.has.get("fetchOHLCV") and "1m" in (link.exchange.timeframes or {})):
+        await _within(limits.deadline_s, _candles(link, symbol, since_ms, limits.kline_pages, candles))
+    step_ms = MINUTE_NS // NS_PER_MS
+    closed = [candles[ms] for ms in sorted(candles) if since_ms <= ms <= until_ms - step_ms]
+    if not closed:
+        return np.zeros(0, dtype=BAR)
+    make = binance_bar_rows if raw else bar_rows
+    return make(closed, scale, MINUTE_NS, link.clock.offset_ns)
+
+
+async def _candles(
+    link: CcxtLink, symbol: str, since_ms: int, most: int, candles: dict[int, Sequence[Any]]
+) -> None:
+    at_ms = since_ms
+    for _ in range(most):
+        page = await _kline_page(link, symbol)(at_ms)
+        new = {int(c[0]): c for c in page if int(c[0]) not in candles}
+        candles.update(new)
+        if not new:
+            return
+        at_ms = max(new) + 1
+
+
+def _kline_page(link: CcxtLink, symbol: str) -> Callable[[int], Awaitable[list[Sequence[Any]]]]:
+    async def page(at_ms: int) -> list[Sequence[Any]]:
+        if link.quirks.klines is None:
+            got = await link.exchange.fetch_ohlcv(symbol, "1m", at_ms)
+        else:  # ccxt's unified candles leave out quote and taker volume
+            market_id = link.exchange.market(symbol)["id"]
+            request = {"symbol": market_id, "interval": "1m", "startTime": at_ms, "limit": 1000}
+            got = await getattr(link.exchange, link.quirks.klines)(request)
+        return [c for c in got if isinstance(c, list)]
+
+    return page
+
+
+async def _within(deadline_s: float, work: Awaitable[None]) -> None:
+    """Do ``work`` until done, failed or out of time: what it has collected by then is what there is."""
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(work, deadline_s)

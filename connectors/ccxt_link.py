@@ -1,0 +1,202 @@
+"""One ccxt.pro exchange object, unmodified, with what was measured to be missing put around it.
+
+Three guards, all on the instance, none in ccxt's code:
+
+* a frame that cannot be read becomes ``client.on_error`` (ccxt's receive loop would die silently,
+  and be noticed minutes later by missed pongs);
+* a REST answer that is text (HTML with status 200) raises, where ccxt would read it as an empty book
+  or as one trade per character;
+* a connection is restarted through ``client.on_error`` only when it is established: killing one that
+  still dials leaves a second socket behind, and every trade comes twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from agent.core.errors import ExchangeError, InputError
+from agent.core.types import NS_PER_MS
+from connectors.clock_offset import ClockOffset
+
+
+@dataclass(frozen=True, slots=True)
+class Quirks:
+    """What has to be known of an exchange beyond its ``has``."""
+
+    aggregates: bool = False  # Binance: stream and REST both speak of aggregate trades
+    book_limit: int | None = None  # levels asked of watch_order_book; None: the exchange's default
+    page: int | None = None  # trades per REST page; None: the exchange's default
+    klines: str | None = None  # implicit method that gives klines with every column
+
+
+QUIRKS: Mapping[str, Quirks] = {
+    "binance": Quirks(aggregates=True, book_limit=1000, page=1000, klines="publicGetKlines"),
+    "binanceus": Quirks(aggregates=True, book_limit=1000, page=1000, klines="publicGetKlines"),
+    "binanceusdm": Quirks(aggregates=True, book_limit=1000, page=1000),
+    "binancecoinm": Quirks(aggregates=True, book_limit=1000, page=1000),
+    "kraken": Quirks(book_limit=100, page=1000),
+}
+
+TRADES_CACHE = 200_000
+"""ccxt's own default of 1000 silently loses what a burst brings before the reader runs."""
+
+ExchangeConfig = Mapping[str, Any]
+SessionFactory = Callable[[], Any]
+
+
+def load_ccxt() -> Any:
+    """Import ``ccxt.pro``: 1 to 2 s and 111 MB, so not before an exchange is wanted."""
+    return importlib.import_module("ccxt.pro")
+
+
+def network_errors() -> Any:
+    return importlib.import_module("ccxt").NetworkError
+
+
+def known_exchange(ccxt_pro: Any, exchange_id: str) -> Any:
+    """Return the exchange's class. Raises InputError with the nearest names."""
+    if exchange_id in ccxt_pro.exchanges:
+        return getattr(ccxt_pro, exchange_id)
+    near = difflib.get_close_matches(exchange_id, ccxt_pro.exchanges, n=3)
+    hint = (
+        f"did you mean {' or '.join(near)}?"
+        if near
+        else f"one of {len(ccxt_pro.exchanges)}, e.g. binance, kraken"
+    )
+    raise InputError(
+        f"unknown exchange {exchange_id!r}: it must be one that ccxt.pro streams from ({hint}), or 'embedded'"
+    )
+
+
+class CcxtLink:
+    """The exchange object, its guards, and the requests the feed makes of it."""
+
+    def __init__(
+        self, exchange_id: str, config: ExchangeConfig, session_factory: SessionFactory | None
+    ) -> None:
+        """Build the object; nothing is contacted. Raises InputError / ExchangeError."""
+        kind = known_exchange(load_ccxt(), exchange_id)
+        self.id = exchange_id
+        self.quirks = QUIRKS.get(exchange_id, Quirks())
+        self.clock = ClockOffset()
+        self.connections = 0  # websocket clients made so far: a new one means the stream was cut
+        self.bad_frames = self.rest_rejected = 0
+        self._heard: WeakKeyDictionary[Any, list[float]] = WeakKeyDictionary()
+        self._session = session_factory() if session_factory is not None else None
+        self.exchange: Any = kind(self._config(config))
+        self._guard_frames()
+        self._guard_rest()
+
+    def _config(self, config: ExchangeConfig) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "tradesLimit": TRADES_CACHE,
+            "fetchCurrencies": False,
+            "fetchMargins": False,
+        }
+        if self.quirks.aggregates:
+            options["watchTrades"] = {"name": "aggTrade"}
+        options |= config.get("options", {})
+        full = {"enableRateLimit": True, "newUpdates": True, "timeout": 10_000, **config, "options": options}
+        return full if self._session is None else {**full, "session": self._session}
+
+    def require(self, *capabilities: str) -> None:
+        """Raise ExchangeError naming the first capability that the exchange lacks."""
+        for name in capabilities:
+            if not self.exchange.has.get(name):
+                raise ExchangeError(
+                    f"exchange {self.id!r} has no {name} in ccxt: the agent needs live trades and order"
+                    " books; use another exchange, or --exchange embedded"
+                )
+
+    # --- guards -----------------------------------------------------------------------------------
+
+    def _guard_frames(self) -> None:
+        make = self.exchange.client
+
+        def client(url: str) -> Any:
+            made = make(url)
+            if made not in self._heard:
+                self.connections += 1
+                made.handle_message = self._guarded(made, made.handle_message)
+            return made
+
+        self.exchange.client = client
+
+    def _guarded(self, client: Any, handle: Callable[[Any], None]) -> Callable[[Any], None]:
+        now = asyncio.get_running_loop().time
+        heard = self._heard[client] = [now()]
+        network_error = network_errors()
+
+        def guarded(message: Any) -> None:
+            if client.error is not None:
+                return  # given up already: what is still in its buffer belongs to no stream
+            if message.type in (1, 2):  # text, binary: a pong proves a connection, not a stream
+                heard[0] = now()
+            try:
+                handle(message)
+            except Exception as error:
+                self.bad_frames += 1
+                client.on_error(network_error(f"unreadable frame ({type(error).__name__}: {error})"))
+
+        return guarded
+
+    def _guard_rest(self) -> None:
+        fetch = self.exchange.fetch
+        unavailable = importlib.import_module("ccxt").ExchangeNotAvailable
+
+        async def checked(*args: Any, **kwargs: Any) -> Any:
+            answer = await fetch(*args, **kwargs)
+            if not isinstance(answer, dict | list) and not str(answer).isdecimal():
+                self.rest_rejected += 1
+                raise unavailable(f"{self.id} answered with {str(answer)[:60]!r} where JSON was due")
+            return answer
+
+        self.exchange.fetch = checked
+
+    def restart(self, silent_s: float) -> None:
+        """Drop the connections that brought nothing for ``silent_s``; all, if none is that quiet."""
+        timeout = importlib.import_module("ccxt").RequestTimeout
+        now = asyncio.get_running_loop().time()
+        live = [c for c in (self.exchange.clients or {}).values() if c.isConnected and not c.closed()]
+        silent = [c for c in live if now - self._heard[c][0] >= 0.9 * silent_s]
+        for client in silent or live:
+            client.on_error(timeout(f"no message for {silent_s:g} s"))
+
+    # --- requests ---------------------------------------------------------------------------------
+
+    async def trades(
+        self, symbol: str, *, from_id: int | None = None, since_ms: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Return one page of trades, oldest first: from an id on, from a stamp on, or the latest."""
+        params: dict[str, Any] = {}
+        if from_id is not None and self.quirks.aggregates:
+            params["fromId"], since_ms = from_id, None
+        page = await self.exchange.fetch_trades(symbol, since_ms, self.quirks.page, params)
+        if not isinstance(page, list) or not all(isinstance(t, dict) and "price" in t for t in page):
+            self.rest_rejected += 1
+            raise ConnectionError(f"{self.id} answered fetch_trades({symbol}) with no list of trades")
+        return page
+
+    async def measure_clock(self, now_ns: Callable[[], int], probes: int = 1) -> None:
+        """Ask the exchange for its time; without fetchTime the offset stays 0 (unmeasured)."""
+        for _ in range(probes if self.exchange.has.get("fetchTime") else 0):
+            sent_ns = now_ns()
+            server_ms = await self.exchange.fetch_time()
+            if isinstance(server_ms, int):
+                self.clock.add(sent_ns, server_ms, now_ns())
+
+    def on_our_clock_ns(self, stamp_ms: int) -> int:
+        """Return an exchange stamp with the clock offset removed."""
+        return stamp_ms * NS_PER_MS - self.clock.offset_ns
+
+    async def close(self) -> None:
+        """Close the client, then the session if it was ours to make."""
+        await self.exchange.close()
+        if self._session is not None:
+            await self._session.close()
