@@ -1,0 +1,264 @@
+"""A small Binance spot over TLS on loopback that misbehaves on command: the double for every fault.
+
+Only what ccxt's public streams need: exchangeInfo, time, depth, aggTrades, klines, and a websocket
+with SUBSCRIBE, ``@depth@100ms``, ``@aggTrade`` and ``@bookTicker``. Its market is a seeded random
+walk whose every trade is kept, so that a test can compare. Raw and aggregate trade ids are distinct
+spaces, as on the exchange: an aggregate covers one to three raw trades.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+import random
+import socket
+import ssl
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+HOSTS = ("api.binance.com", "stream.binance.com")
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a self-signed certificate for the exchange's hosts. Returns (certificate, key)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback exchange")])
+    now = datetime.datetime.now(datetime.UTC)
+    cert = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(h) for h in HOSTS]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = folder / "cert.pem", folder / "key.pem"
+    cert_file.write_bytes(cert.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    key_file.write_bytes(key.private_bytes(pem, pkcs8, plain))
+    return cert_file, key_file
+
+
+class Loopback(AbstractResolver):
+    """Resolves every host to the local server."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host, host="127.0.0.1", port=self.port, family=socket.AF_INET, proto=0, flags=0
+            )
+        ]
+
+    async def close(self) -> None:
+        return None
+
+
+class FaultyBinance:
+    """Start with ``await start(folder)``; drive the market with ``trade`` and ``move_book``, or ``play``."""
+
+    def __init__(self, seed: int = 1, clock_ahead_ms: int = 0) -> None:
+        self.random = random.Random(seed)
+        self.clock_ahead_ms = clock_ahead_ms
+        self.aggregates: list[dict[str, Any]] = []
+        self.raw_id, self.update_id = 9_000_000, 500
+        self.bids: dict[int, int] = {6_000_000 - i: 1000 + i for i in range(60)}  # cents -> 1e-5 BTC
+        self.asks: dict[int, int] = {6_000_001 + i: 1000 + i for i in range(60)}
+        self.sockets: dict[web.WebSocketResponse, set[str]] = {}
+        self.silent = False  # accepts, answers pings, sends nothing
+        self.html = False  # REST answers HTML with status 200
+        self.hidden: set[int] = set()  # aggregate ids that REST does not know
+        self.trade_name = "aggTrade"
+        self.rest_calls: list[str] = []
+        self.dropped = 0
+
+    async def start(self, folder: Path) -> None:
+        cert, key = certificate(folder)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        app = web.Application()
+        app.router.add_get("/ws/{tail:.*}", self._websocket)
+        app.router.add_get("/api/v3/{name}", self._rest)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context)
+        await site.start()
+        assert site._server is not None
+        self.port = int(site._server.sockets[0].getsockname()[1])  # type: ignore[attr-defined]
+        self._cert = cert
+
+    def session(self) -> aiohttp.ClientSession:
+        """A client session that reaches this server under the exchange's names."""
+        context = ssl.create_default_context(cafile=str(self._cert))
+        connector = aiohttp.TCPConnector(resolver=Loopback(self.port), ssl=context, use_dns_cache=False)
+        return aiohttp.ClientSession(connector=connector)
+
+    async def stop(self) -> None:
+        await self.drop()
+        await self._runner.cleanup()
+
+    # --- faults -----------------------------------------------------------------------------------
+
+    async def drop(self) -> None:
+        """Cut every websocket at once."""
+        for ws in list(self.sockets):
+            self.dropped += 1
+            if ws._req is not None and ws._req.transport is not None:
+                ws._req.transport.abort()  # type: ignore[attr-defined]
+        self.sockets.clear()
+
+    async def send_frame(self, text: str) -> None:
+        """Send a frame as it is to every connection."""
+        for ws in list(self.sockets):
+            await ws.send_str(text)
+
+    # --- the market -------------------------------------------------------------------------------
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000 + self.clock_ahead_ms
+
+    async def trade(self, count: int = 1) -> None:
+        """Make ``count`` aggregate trades and stream them."""
+        for _ in range(count):
+            first = self.raw_id
+            self.raw_id += self.random.randint(1, 3)
+            made = {
+                "a": 100 + len(self.aggregates),
+                "p": f"{60000 + self.random.randint(-99, 99) / 100:.2f}",
+                "q": f"{self.random.randint(1, 99999) / 1e5:.8f}",
+                "f": first,
+                "l": self.raw_id - 1,
+                "T": self.now_ms(),
+                "m": self.random.random() < 0.5,
+                "M": True,
+            }
+            self.aggregates.append(made)
+            event = {"e": self.trade_name, "E": made["T"], "s": "BTCUSDT", **made}
+            if self.trade_name == "trade":
+                event = {k: v for k, v in event.items() if k not in "afl"} | {"t": made["l"]}
+            await self._publish("btcusdt@aggTrade", event)
+
+    async def move_book(self) -> None:
+        """Change a few levels of either side and stream the difference."""
+        diff: dict[str, list[list[str]]] = {"b": [], "a": []}
+        for name, side in (("b", self.bids), ("a", self.asks)):
+            for cents in self.random.sample(sorted(side), 5):
+                size = self.random.randint(1, 5000)
+                side[cents] = size
+                diff[name].append([f"{cents / 100:.2f}", f"{size / 1e5:.8f}"])
+        first, self.update_id = self.update_id + 1, self.update_id + 3
+        event = {
+            "e": "depthUpdate",
+            "E": self.now_ms(),
+            "s": "BTCUSDT",
+            "U": first,
+            "u": self.update_id,
+            **diff,
+        }
+        await self._publish("btcusdt@depth@100ms", event)
+
+    async def play(self, seconds: float, trades_per_s: float = 100.0) -> None:
+        """Trade and move the book for a while."""
+        for _ in range(int(seconds * 20)):
+            await self.trade(max(1, round(trades_per_s / 20)))
+            await self.move_book()
+            await asyncio.sleep(0.05)
+
+    async def _publish(self, stream: str, event: dict[str, Any]) -> None:
+        if self.silent:
+            return
+        text = json.dumps(event)
+        for ws, streams in list(self.sockets.items()):
+            if stream in streams:
+                try:
+                    await ws.send_str(text)
+                except ConnectionError:
+                    self.sockets.pop(ws, None)
+
+    # --- the protocol -----------------------------------------------------------------------------
+
+    async def _websocket(self, request: web.Request) -> web.WebSocketResponse:
+        ws = web.WebSocketResponse(autoping=True)
+        await ws.prepare(request)
+        self.sockets[ws] = set()
+        async for message in ws:
+            asked = json.loads(message.data)
+            if not self.silent and asked["method"] == "SUBSCRIBE":
+                self.sockets[ws] |= set(asked["params"])
+                await ws.send_str(json.dumps({"result": None, "id": asked["id"]}))
+        self.sockets.pop(ws, None)
+        return ws
+
+    async def _rest(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        self.rest_calls.append(f"{name}?{request.query_string}")
+        if self.html:
+            return web.Response(
+                text="<html><body>Please verify you are human</body></html>", content_type="text/html"
+            )
+        return web.json_response(getattr(self, f"_{name}")(request.query))
+
+    def _time(self, query: Any) -> Any:
+        return {"serverTime": self.now_ms()}
+
+    def _depth(self, query: Any) -> Any:
+        bids = sorted(self.bids.items(), reverse=True)[: int(query["limit"])]
+        asks = sorted(self.asks.items())[: int(query["limit"])]
+        as_sent = [[[f"{c / 100:.2f}", f"{q / 1e5:.8f}"] for c, q in side] for side in (bids, asks)]
+        return {"lastUpdateId": self.update_id, "bids": as_sent[0], "asks": as_sent[1]}
+
+    def _aggTrades(self, query: Any) -> Any:  # noqa: N802  (the endpoint's name)
+        limit = int(query.get("limit", 500))
+        known = [t for t in self.aggregates if t["a"] not in self.hidden]
+        if "fromId" in query:
+            return [t for t in known if t["a"] >= int(query["fromId"])][:limit]
+        return known[-limit:]
+
+    def _klines(self, query: Any) -> Any:
+        start = int(query["startTime"]) // 60_000 * 60_000
+        opens = range(start, self.now_ms(), 60_000)[: int(query.get("limit", 500))]
+        row = ["60000.00", "60001.00", "59999.00", "60000.50", "1.50000000"]
+        return [
+            [o, *row, o + 59_999, "90000.75", 12, "0.50000000", "30000.25", "0"] for o in opens if o >= start
+        ]
+
+    def _exchangeInfo(self, query: Any) -> Any:  # noqa: N802  (the endpoint's name)
+        filters = [
+            {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000.00", "tickSize": "0.01"},
+            {"filterType": "LOT_SIZE", "minQty": "0.00001", "maxQty": "9000.00", "stepSize": "0.00001"},
+            {"filterType": "NOTIONAL", "minNotional": "5.00", "applyMinToMarket": True},
+        ]
+        symbol = {
+            "symbol": "BTCUSDT",
+            "status": "TRADING",
+            "baseAsset": "BTC",
+            "baseAssetPrecision": 8,
+            "quoteAsset": "USDT",
+            "quotePrecision": 8,
+            "quoteAssetPrecision": 8,
+            "orderTypes": ["LIMIT", "MARKET"],
+            "isSpotTradingAllowed": True,
+            "isMarginTradingAllowed": False,
+            "filters": filters,
+            "permissions": ["SPOT"],
+            "permissionSets": [["SPOT"]],
+        }
+        return {"timezone": "UTC", "serverTime": self.now_ms(), "rateLimits": [], "symbols": [symbol]}
