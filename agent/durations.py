@@ -22,9 +22,7 @@ def parse_duration_ns(text: str) -> int:
     match = _FORM.fullmatch(text.strip())
     nanoseconds = int(Decimal(match[1]) * _UNIT_NS[match[2]]) if match else 0
     if nanoseconds <= 0:
-        raise InputError(
-            f"duration {text!r} is not understood: write a number and ms, s, m, h or d, as in 90s"
-        )
+        raise InputError(f"duration {text!r} is not understood: write a number and ms, s, m, h or d (90s)")
     return nanoseconds
 
 

@@ -72,7 +72,8 @@ def _target(order: Order, instrument: Instrument, price: Decimal | None) -> tupl
         money = _positive(order.notional, "notional")
         if money < instrument.min_notional:
             raise OrderError(
-                f"notional {money} {instrument.quote} is below the exchange's minimum {instrument.min_notional}"
+                f"notional {money} {instrument.quote} is below the exchange's minimum"
+                f" {instrument.min_notional}"
             )
         return TargetKind.NOTIONAL, instrument.notional_tl(money)
     quantity = _positive(order.quantity or Decimal(0), "quantity")

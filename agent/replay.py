@@ -151,7 +151,9 @@ def replay(
 
     ``pace`` is called with each batch's time before it is consumed; ``watch`` with what happened.
     """
-    check, tape_rows, result_rows, count = TapeCheck(), [], [], 0
+    check, count = TapeCheck(), 0
+    tape_rows: list[str] = []
+    result_rows: list[str] = []
     started = time.perf_counter()
 
     def take() -> None:

@@ -89,14 +89,8 @@ class Summary:
             "symbol": spec.symbol,
             "side": "buy" if spec.side is Side.BUY else "sell",
             "target_kind": spec.target_kind.value,
-            "target": str(
-                instrument.quantity(spec.target) if by_quantity else instrument.notional(spec.target)
-            ),
-            "filled": str(
-                instrument.quantity(changed.filled_lots)
-                if by_quantity
-                else instrument.notional(changed.filled_tl)
-            ),
+            "target": str(target),
+            "filled": str(filled),
             "avg_price": None if average is None else f"{average:.10g}",
             "arrival_price": (
                 None

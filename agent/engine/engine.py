@@ -108,6 +108,13 @@ class Engine:
             self._outbox.extend(measure(worker, end_ns, self.seq))
         self._unmeasured.clear()
 
+    def fail(self, reason: str) -> None:
+        """Nothing can be trusted any more: every parent that is not done has failed, and says why."""
+        for worker in self.workers.values():
+            if not worker.order.done:
+                worker.order.apply(ParentEvent.FAILED, self.now_ns)
+                worker.emit_changed(self.now_ns, reason)
+
     # --- outputs ----------------------------------------------------------------------------------
 
     def drain(self) -> list[AuditEvent]:
