@@ -35,7 +35,7 @@ def build_spec(order: Order, instrument: Instrument, parent_id: str, price: Deci
     kind, target = _target(order, instrument, price)
     _check_durations(order)
     n, m = order.max_duration // order.interval, order.min_duration // order.interval
-    check_rates(order.min_rate, order.max_rate, m, n)
+    check_rates(n, m, order.min_rate, order.max_rate)
     cap = order.participation_cap
     if cap is not None and not 0 < cap <= 1:
         raise OrderError(f"participation cap {cap:g} is not allowed: it must be in (0, 1], as in 0.1")

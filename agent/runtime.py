@@ -105,6 +105,7 @@ class LiveRun:
         self._batches: asyncio.Queue[EventArray] = asyncio.Queue()
         self._book_seen = asyncio.Event()
         self._next_poll_ns = 0
+        self._handled: set[str] = set()
 
     # --- ingest: the one place that stamps --------------------------------------------------------
 
@@ -251,6 +252,9 @@ class LiveRun:
             return
         self._next_poll_ns = self.clock.now_ns() + int(COMMAND_POLL_S * 1e9)
         for row in await self._poll_commands():
+            if row["command_id"] in self._handled:
+                continue  # its outcome is on the way to the database
+            self._handled.add(row["command_id"])
             self.control(CommandKind(row["kind"]), row["parent_id"], row["command_id"], row["amend"] or {})
 
     async def _write_log(self) -> None:

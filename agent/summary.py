@@ -81,9 +81,10 @@ class Summary:
         changed, spec, own = record.changed, record.changed.spec, record.own
         instrument = self._instruments[spec.instrument]
         by_quantity = spec.target_kind is TargetKind.QUANTITY
-        average = (
-            changed.filled_tl / changed.filled_lots * float(instrument.tick) if changed.filled_lots else None
-        )
+        lots = changed.filled_lots
+        average = changed.filled_tl / lots * float(instrument.tick) if lots else None
+        target = instrument.quantity(spec.target) if by_quantity else instrument.notional(spec.target)
+        filled = instrument.quantity(lots) if by_quantity else instrument.notional(changed.filled_tl)
         return {
             "id": spec.parent_id,
             "symbol": spec.symbol,

@@ -1,0 +1,114 @@
+"""Engine, algos and policies, built from the configuration."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Callable, Sequence, Set
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from agent.algos import registry
+from agent.config import Config
+from agent.config import LatencyMs as LatencyConfig
+from agent.core.instrument import Instrument
+from agent.core.ports import Algo, SlicePolicy
+from agent.core.types import NS_PER_MS, ParentSpec
+from agent.engine.engine import Engine
+from agent.engine.policy import InlinePolicy
+from agent.engine.settings import EngineSettings, RiskSettings, TacticSettings
+from agent.venue import kernel
+from agent.venue.fees import Fees
+from agent.venue.latency import Latencies, Latency
+from agent.venue.paper import VenueRules
+
+VERSION = "0.1.0"
+LEM = "lem"
+PolicyFactory = Callable[[ParentSpec], SlicePolicy]
+
+
+def engine_settings(config: Config) -> EngineSettings:
+    """The engine's view of the configuration."""
+    venue = config.venue
+    return EngineSettings(
+        venue=VenueRules(
+            latencies=Latencies(
+                entry=_latency(venue.entry),
+                cancel=_latency(venue.cancel),
+                acknowledgement=_latency(venue.acknowledgement),
+                market_data=_latency(venue.market_data),
+            ),
+            fees=Fees(venue.maker_fee_ppm, venue.taker_fee_ppm, venue.fee_currency),
+            balances=venue.balances,
+            price_band_bps=venue.price_band_bps,
+            near_gap_ns=venue.near_gap,
+            seed=config.seed,
+        ),
+        risk=RiskSettings(
+            max_notional=config.risk.max_notional,
+            max_participation=config.risk.max_participation,
+            price_collar_bps=config.risk.price_collar_bps,
+            max_child_quantity=config.risk.max_child_quantity,
+            max_orders_per_s=config.risk.max_orders_per_s,
+            stale_book_ns=config.risk.stale_book,
+        ),
+        tactics=TacticSettings(
+            micro_slices=config.tactics.micro_slices,
+            reach_bps=config.tactics.reach_bps,
+            repeg_ns=config.tactics.repeg,
+            cross_share=config.tactics.cross_share,
+        ),
+        decision_latency_ns=config.engine.decision_latency,
+        history_bars=config.engine.lookback,
+        settle_ns=config.engine.settle,
+        queue_model=kernel.RISK_AVERSE if venue.queue == "risk_averse" else kernel.POWER_PROBABILITY,
+        queue_power=venue.queue_power,
+    )
+
+
+def _latency(given: LatencyConfig) -> Latency:
+    return Latency(round(given.median_ms * NS_PER_MS), given.sigma)
+
+
+@lru_cache(maxsize=4)
+def lem_algo(checkpoint: Path | None) -> Algo:
+    """The model, loaded once. Raises CheckpointError."""
+    from lem.predictor import LemAlgo
+
+    return LemAlgo.load(checkpoint)
+
+
+def algo(name: str, config: Config) -> Algo:
+    """An algo by name. Raises InputError with the nearest names."""
+    if name == LEM:
+        return lem_algo(config.model.checkpoint)
+    return registry.create(name, also=(LEM,))
+
+
+def check_algos(names: Sequence[str], config: Config) -> None:
+    """Fail before anything starts: every algo must exist, and the model must load."""
+    for name in names:
+        algo(name, config)
+
+
+def inline_policies(config: Config, overruns: Set[str] = frozenset()) -> PolicyFactory:
+    """Every algo answered inline, as a replay does."""
+    return lambda spec: InlinePolicy(algo(spec.algo, config), overruns)
+
+
+def build_engine(config: Config, instruments: Sequence[Instrument], policies: PolicyFactory) -> Engine:
+    """An engine, compiled and warm."""
+    engine = Engine(instruments, engine_settings(config), policies, registry.create("optimal_stopping"))
+    engine.market.warm_up()
+    return engine
+
+
+def fingerprint(config: Config) -> dict[str, Any]:
+    """What byte-identical decisions depend on besides the session."""
+    return {
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "software": VERSION,
+        **{name: importlib.metadata.version(name) for name in ("torch", "numpy", "numba")},
+    }

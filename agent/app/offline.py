@@ -1,0 +1,161 @@
+"""Replays and imports: everything that needs no network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from agent.app.build import build_engine, check_algos, fingerprint, inline_policies
+from agent.config import Config, parse_config
+from agent.core.errors import InputError, SessionError
+from agent.core.events import AuditEvent, Command, StartParent
+from agent.core.instrument import Instrument
+from agent.orders import build_spec
+from agent.replay import ReplayResult, commands, first_book, overruns, replay
+from agent.shadow import shadow_specs
+from agent.summary import Summary
+from storage.session import SessionHeader, SessionReader, SessionWriter
+
+log = structlog.get_logger("offline")
+FORMATS = ("binance-raw",)
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    result: ReplayResult
+    summary: Summary
+    session: str
+
+    def to_json(self) -> dict[str, Any]:
+        r = self.result
+        return {
+            "session": self.session,
+            "events": r.events,
+            "seconds": r.seconds,
+            "events_per_s": r.events_per_s,
+            "digest": r.digest,
+            "recorded_digest": r.recorded_digest,
+            "match": r.match,
+            "first_difference": r.difference,
+            "losses": list(r.losses),
+            "parents": self.summary.parents(),
+        }
+
+
+def replay_session(
+    path: Path,
+    config: Config | None,
+    *,
+    override: bool,
+    verify: bool,
+    speed: float | None,
+    watch: Callable[[list[AuditEvent]], None] | None = None,
+    rows: int = 65536,
+) -> Replayed:
+    """Replay ``path``. ``config`` None uses the session's own; ``override`` replaces its orders.
+
+    ``speed`` paces the tape (1.0: as it was); None runs as fast as it can.
+    """
+    reader = SessionReader(path)
+    config = config or _recorded_config(reader)
+    journal = reader.journal()
+    recorded: list[Command] = [] if override else commands(journal)
+    if verify and override:
+        raise InputError(
+            "--verify is refused with another order: there is nothing recorded to compare it with"
+        )
+    pending = recorded or [_ordered(reader, config)]
+    compare = bool(recorded)
+    if verify and not compare:
+        raise InputError(
+            f"--verify is refused: {path} was recorded without an order, so nothing is to compare"
+        )
+    names = {spec.algo for c in pending if isinstance(c, StartParent) for spec in (c.spec, *c.shadows)}
+    check_algos(sorted(names), config)
+    if compare:
+        _warn_fingerprint(reader, config)
+    summary = Summary(reader.instruments)
+
+    def seen(events: list[AuditEvent]) -> None:
+        summary.add(events)
+        if watch is not None:
+            watch(events)
+
+    engine = build_engine(config, reader.instruments, inline_policies(config, overruns(journal)))
+    result = replay(reader, engine, pending, compare=compare, rows=rows, pace=_pace(speed), watch=seen)
+    return Replayed(result, summary, str(reader.header.get("session", path.name)))
+
+
+def _recorded_config(reader: SessionReader) -> Config:
+    """What the session ran with; the defaults for an imported one."""
+    return parse_config(dict(reader.header.get("config") or {}), "the session's configuration")
+
+
+def _ordered(reader: SessionReader, config: Config) -> StartParent:
+    """The configured order, started at the session's first whole book."""
+    recv_ns, seq = first_book(reader)
+    instrument = _instrument(reader, config.symbol)
+    spec = build_spec(config.order, instrument, f"{reader.header.get('session', 'session')}-P1", None)
+    return StartParent(recv_ns, seq, spec, tuple(shadow_specs(spec, config.order.shadows)))
+
+
+def _instrument(reader: SessionReader, symbol: str) -> Instrument:
+    """The symbol's instrument; of a session with one symbol, that one."""
+    for instrument in reader.instruments:
+        if instrument.symbol == symbol or len(reader.instruments) == 1:
+            return instrument
+    known = ", ".join(i.symbol for i in reader.instruments)
+    raise SessionError(f"the session has no {symbol}: it holds {known}")
+
+
+def _warn_fingerprint(reader: SessionReader, config: Config) -> None:
+    was, now = dict(reader.header.get("fingerprint") or {}), fingerprint(config)
+    other = {k: (was.get(k), v) for k, v in now.items() if was.get(k) != v}
+    if other:
+        log.warning("fingerprint_differs", **{k: f"{a} then, {b} now" for k, (a, b) in other.items()})
+
+
+def _pace(speed: float | None) -> Callable[[int], None] | None:
+    if speed is None:
+        return None
+    started = time.monotonic()
+    first_ns: list[int] = []
+
+    def wait(recv_ns: int) -> None:
+        first_ns[:] = first_ns or [recv_ns]
+        ahead = (recv_ns - first_ns[0]) / 1e9 / speed - (time.monotonic() - started)
+        if ahead > 0:
+            time.sleep(ahead)
+
+    return wait
+
+
+def import_files(
+    files: list[Path], kind: str, symbol: str, out: Path, tick: Decimal | None, lot: Decimal | None
+) -> dict[str, Any]:
+    """Make a session of recorded market data. Raises InputError, SessionError."""
+    from connectors.importers.binance_raw import load
+
+    if kind not in FORMATS:
+        raise InputError(f"format {kind!r} is not known: choose one of {', '.join(FORMATS)}")
+    missing = [str(f) for f in files if not f.is_file()]
+    if missing:
+        raise InputError(f"no such file: {', '.join(missing)}")
+    instrument, events, report = load(files, symbol, tick=tick, lot=lot)
+    header = SessionHeader(
+        session=out.name,
+        instruments=(instrument,),
+        created_ns=int(events["recv_ns"][0]) if len(events) else 0,
+        clock_offsets={instrument.exchange: report.clock_offset_ns},
+        source=kind,
+    )
+    writer = SessionWriter.create(out, header)
+    writer.events(events)
+    writer.close(int(events["recv_ns"][-1]) if len(events) else 0)
+    return {"session": str(out), **asdict(report)}
