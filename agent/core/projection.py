@@ -1,16 +1,23 @@
-"""What bounds allow of an algo's answer: the constraints of a flexible order, by construction.
+"""The one place where a wanted slice becomes a feasible one. Shares are of the whole order.
 
-With remainder R, k intervals left after this one: ``hi = min(max_rate, R)``, less the reserve unless
-finishing; ``lo = min(hi, max(min_rate, R - k max_rate))``; the share is clipped to [lo, hi]. Finishing is
-possible only when t + 1 >= m and R <= max_rate; the last interval finishes. The same rule, over tensors,
-is ``lem.constraints``.
+With remainder R and k intervals left after this one:
+
+* finishing is possible only when t + 1 >= m and R <= max_rate, and trades all of R; the last interval
+  finishes, unless missed fills left more than max_rate: then it trades max_rate and the rest expires;
+* any other trades within [lo, hi], hi = min(max_rate, R - one lot) because the last lot waits for a
+  finishing interval, lo = min(hi, max(min_rate, R - k max_rate)) so that the rest can still be done.
+
+``lem.constraints`` is the same rule on tensors; a test holds them equal.
 """
 
 from __future__ import annotations
 
+from math import isfinite
+
 from agent.core.errors import OrderError
 
-EPSILON = 1e-12
+EPS = 1e-9
+"""Slack of share comparisons: far below a lot, far above rounding."""
 
 
 def project(
@@ -24,35 +31,39 @@ def project(
     max_rate: float,
     lot_share: float,
 ) -> tuple[float, bool]:
-    """Return (share of the whole order to trade in interval ``t``, whether the order ends in it).
+    """Return (share to trade in interval ``t``, whether it finishes the order there).
 
-    ``remaining``, rates and ``lot_share`` (what must be left for a finishing interval) are shares of the
-    whole order. Every input gives a feasible output; what missed fills left beyond the rates expires.
+    A ``share`` that is not finite is read as an even split of what is left. Never raises.
     """
-    can_finish = t + 1 >= m and remaining <= max_rate + EPSILON
-    if can_finish and (finish or k_left == 0):
-        return remaining, True
-    if k_left == 0:
-        return min(max_rate, remaining), False
-    hi = max(0.0, min(max_rate, remaining - lot_share))
-    lo = min(hi, max(min_rate, remaining - k_left * max_rate))
-    wanted = share if share == share else 0.0  # NaN asks for nothing
-    return min(hi, max(lo, wanted)), False
+    left = max(0.0, remaining)
+    if t + 1 >= m and left <= max_rate + EPS and (finish or k_left <= 0):
+        return left, True
+    if k_left <= 0:
+        return min(left, max_rate), False
+    wanted = share if isfinite(share) else left / (k_left + 1)
+    hi = max(0.0, min(max_rate, left - lot_share))
+    lo = min(hi, max(min_rate, left - k_left * max_rate))
+    return min(max(wanted, lo), hi), False
 
 
-def check_rates(min_rate: float, max_rate: float, m: int, n: int) -> None:
-    """Raise OrderError when no schedule keeps the rates: too slow to finish, or too fast to last."""
-    if not 0 <= min_rate <= max_rate <= 1 or max_rate <= 0:
+def check_rates(n: int, m: int, min_rate: float, max_rate: float) -> None:
+    """Refuse bounds that no schedule satisfies. Raises OrderError naming the reason."""
+    if n < 1 or not 0 <= m <= n:
         raise OrderError(
-            f"rates {min_rate:g}..{max_rate:g} are not allowed: 0 <= min_rate <= max_rate <= 1, max_rate > 0"
+            f"min duration is {m} intervals and max duration {n}: max must be at least 1, min from 0 to max"
         )
-    if n * max_rate < 1 - EPSILON:
+    if not 0.0 <= min_rate <= max_rate <= 1.0 or max_rate == 0.0:
         raise OrderError(
-            f"max_rate {max_rate:g} over {n} intervals trades at most {n * max_rate:.3g} of the order: "
-            f"use at least {1 / n:.4g}, or a longer max_duration"
+            f"rates are min {min_rate:g} and max {max_rate:g} an interval:"
+            " they are shares of the order, 0 <= min <= max <= 1 and max above 0"
         )
-    if m > 1 and (m - 1) * min_rate >= 1 + EPSILON:
+    if max_rate * n < 1.0 - EPS:
         raise OrderError(
-            f"min_rate {min_rate:g} completes the order before its min duration of {m} intervals: "
-            f"use less than {1 / (m - 1):.4g}, or a shorter min_duration"
+            f"max rate {max_rate:g} over {n} intervals trades only {max_rate * n:.3g} of the order:"
+            f" give at least {1 / n:.4g}, or a longer max duration"
+        )
+    if min_rate * (m - 1) >= 1.0:
+        raise OrderError(
+            f"min rate {min_rate:g} would complete the order before its min duration of {m} intervals:"
+            f" give less than {1 / (m - 1):.4g}, or a shorter min duration"
         )

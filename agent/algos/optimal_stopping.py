@@ -1,0 +1,189 @@
+"""When to stop the clock: the dynamic programme behind the gain of a flexible order, and its schedule.
+
+An order judged against the average price of the window it used may end early once that pays. On a
+driftless walk the achieved price has the same mean whatever is traded when, so the expected gain depends
+on two things only: D, the last price minus the running mean (in units of sigma, times the side), and
+what is left, which says when finishing is possible. With t intervals behind and interval t ahead:
+
+    stop in t:   gain -D t/(t+1)
+    go on:       E V_{t+1}(D t/(t+1) + s_t z),  z ~ N(0, 1)
+    s_t^2 = (t/(t+1))^2                              walk: an interval's price is its end
+    s_t^2 = 1 - 1/(t+1) + 1/(3 (t+1)^2)              bars: it is its average, and the last close is known
+
+(derived from M' = M + (p_t - M)/(t+1); bars: var(avg) = sigma^2/3, cov(avg, close) = sigma^2/2).
+What is left enters as the number of intervals it needs at the max rate: finishing takes exactly one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil, isfinite, sqrt
+
+import numpy as np
+
+from agent.algos.common import closing, interval_volatility, percent
+from agent.core.bars import FloatArray
+from agent.core.errors import InputError
+from agent.core.jit import njit
+from agent.core.types import MarketView, OrderView, Slice
+
+POINTS = 4_001  # grid of D over +- REACH sqrt(n)
+REACH = 6.0
+QUADRATURE = 161  # trapezoid over +- 6 standard deviations
+MAX_INTERVALS = 2_000
+MODELS = ("walk", "bars")
+NEVER = -1e9
+
+
+@njit
+def _expect(value: FloatArray, grid_0: float, step: float, centre: float, scale: float) -> float:
+    """E value(centre + scale z), the value interpolated on its grid, linear beyond it."""
+    width = 12.0 / (QUADRATURE - 1)
+    total, weights = 0.0, 0.0
+    last = len(value) - 2
+    for q in range(QUADRATURE):
+        z = -6.0 + width * q
+        weight = np.exp(-0.5 * z * z)
+        at = (centre + scale * z - grid_0) / step
+        i = min(max(int(at), 0), last)
+        total += weight * (value[i] + (at - i) * (value[i + 1] - value[i]))
+        weights += weight
+    return total / weights
+
+
+@njit
+def _programme(grid: FloatArray, n: int, m: int, needs: int, bars: bool) -> tuple[float, FloatArray]:
+    """Return (value at the start in sigmas when ``needs`` intervals are needed, thresholds [n])."""
+    step = grid[1] - grid[0]
+    value = np.zeros((needs + 1, len(grid)))  # row w: w intervals at the max rate are needed, w >= 1
+    thresholds = np.full(n, NEVER)
+    for t in range(n - 1, -1, -1):
+        keep = t / (t + 1.0)
+        scale = np.sqrt(1.0 - 1.0 / (t + 1.0) + 1.0 / (3.0 * (t + 1.0) ** 2)) if bars else keep
+        following = value.copy()
+        for i in range(len(grid)):
+            stop = -grid[i] * keep
+            if t == n - 1:
+                for w in range(1, needs + 1):
+                    value[w, i] = stop
+                continue
+            for w in range(1, needs + 1):
+                after = following[max(w - 1, 1)]
+                value[w, i] = _expect(after, grid[0], step, grid[i] * keep, scale)
+            if t + 1 >= m and stop >= value[1, i]:
+                value[1, i] = stop
+                thresholds[t] = max(thresholds[t], grid[i])
+    thresholds[n - 1] = -NEVER
+    return value[needs, len(grid) // 2], thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class StoppingRule:
+    """The programme's solution. ``gain_sigma``: expected gain in units of sigma.
+
+    ``thresholds`` [n]: finish in interval t when side * (last price - running benchmark) / sigma is at
+    most thresholds[t] and what is left can be traded in one interval. ``first``: the earliest interval
+    that can finish.
+    """
+
+    n: int
+    m: int
+    gain_sigma: float
+    thresholds: FloatArray
+    first: int
+
+
+def solve(n: int, m: int, max_rate: float = 1.0, model: str = "walk") -> StoppingRule:
+    """Solve for ``n`` intervals at most, ``m`` at least. Cached. Raises InputError on impossible bounds."""
+    if not 1 <= n <= MAX_INTERVALS or not 0 <= m <= n:
+        raise InputError(
+            f"n = {n}, m = {m}: the programme takes 1 <= n <= {MAX_INTERVALS} and 0 <= m <= n intervals"
+        )
+    if not 0.0 < max_rate <= 1.0 or max_rate * n < 1.0 - 1e-9:
+        raise InputError(f"max rate {max_rate:g} over {n} intervals: it must be from {1 / n:.4g} to 1")
+    if model not in MODELS:
+        raise InputError(f"unknown price model {model!r}: use one of {', '.join(MODELS)}")
+    return _solve(n, m, ceil(1.0 / max_rate - 1e-9), model)
+
+
+@lru_cache(maxsize=4_096)
+def _solve(n: int, m: int, needs: int, model: str) -> StoppingRule:
+    half = REACH * sqrt(n)
+    grid = np.linspace(-half, half, POINTS)
+    # At t = 0 nothing has been seen: D is 0 and finishing there gains nothing.
+    gain, thresholds = _programme(grid, n, m, needs, model == "bars")
+    thresholds.setflags(write=False)
+    return StoppingRule(n, m, float(gain), thresholds, max(m, needs) - 1)
+
+
+class OptimalStopping:
+    """Trades evenly until the programme says stop; where volatility is unknown it does not stop early."""
+
+    name = "optimal_stopping"
+
+    def __init__(self, model: str = "bars") -> None:
+        self.model = model
+
+    def decide(self, order: OrderView, market: MarketView) -> Slice:
+        end = closing(order)
+        if end is not None:
+            return end
+        even = even_share(order)
+        sigma = interval_volatility(market.bars)
+        last = _last_price(market)
+        if sigma is None or last is None or order.t == 0 or not _usable(order):
+            why = "nothing traded yet" if order.t == 0 else "volatility or prices unknown"
+            return Slice(even, False, reason=f"optimal_stopping: {why}, so evenly over what is left")
+        rule = solve(order.n, order.m, order.max_rate, self.model)
+        below = -float(order.side) * (1.0 - last / order.benchmark_price) / sigma
+        limit = float(rule.thresholds[order.t])
+        finish = below <= limit and order.t + 1 >= order.m and order.remaining <= order.max_rate
+        return Slice(
+            order.remaining if finish else even,
+            finish,
+            finish_probability=1.0 if finish else 0.0,
+            reason=_reason(order, below, limit, finish, even),
+            history_bars=len(market.bars),
+        )
+
+
+def even_share(order: OrderView) -> float:
+    """1/n, and more where the max rate would otherwise keep the earliest stop out of reach."""
+    left = max(1, order.n - order.t)
+    share = max(1.0 / order.n, order.remaining / left) if order.t else 1.0 / order.n
+    if order.max_rate <= 0:
+        return share
+    first = max(order.m, ceil(order.remaining / order.max_rate - 1e-9) + order.t) - 1
+    if first > order.t:
+        share = max(share, (order.remaining - order.max_rate) / (first - order.t))
+    return min(share, order.remaining)
+
+
+def _usable(order: OrderView) -> bool:
+    return (
+        isfinite(order.benchmark_price)
+        and order.benchmark_price > 0
+        and order.n <= MAX_INTERVALS
+        and 0 <= order.m <= order.n
+        and 0 < order.max_rate <= 1
+        and order.max_rate * order.n >= 1.0 - 1e-9
+    )
+
+
+def _last_price(market: MarketView) -> float | None:
+    """The last interval's close; the mid where no bar is known."""
+    close = float(market.bars["close"][-1]) if len(market.bars) else float("nan")
+    for price in (close, market.mid):
+        if isfinite(price) and price > 0:
+            return price
+    return None
+
+
+def _reason(order: OrderView, below: float, limit: float, finish: bool, even: float) -> str:
+    where = f"price {below:+.2f} sigma against the benchmark (on the order's side), stop at {limit:+.2f}"
+    if finish:
+        return f"optimal_stopping: {where}: finish"
+    if order.t + 1 < order.m:
+        return f"optimal_stopping: {percent(even)}, too early to finish (min {order.m} intervals)"
+    return f"optimal_stopping: {percent(even)}, {where}: go on"
