@@ -67,15 +67,11 @@ def replay_session(
     journal = reader.journal()
     recorded: list[Command] = [] if override else commands(journal)
     if verify and override:
-        raise InputError(
-            "--verify is refused with another order: there is nothing recorded to compare it with"
-        )
+        raise InputError("--verify is refused with another order: nothing recorded to compare it with")
     pending = recorded or [_ordered(reader, config)]
     compare = bool(recorded)
     if verify and not compare:
-        raise InputError(
-            f"--verify is refused: {path} was recorded without an order, so nothing is to compare"
-        )
+        raise InputError(f"--verify is refused: {path} was recorded without an order to compare with")
     names = {spec.algo for c in pending if isinstance(c, StartParent) for spec in (c.spec, *c.shadows)}
     check_algos(sorted(names), config)
     if compare:

@@ -1,0 +1,71 @@
+"""Checks of an installation, each with what was found: what to run before trusting the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agent.app.build import lem_algo
+from agent.app.live import open_feed as live_feed
+from agent.config import Config
+from agent.core.errors import AgentError, RecordingError
+from agent.runtime import MonotonicClock
+from storage.database import migrate
+
+FREE_BYTES = 500 * 2**20
+
+
+def run_checks(config: Config) -> list[dict[str, Any]]:
+    """Run every check; none stops the others."""
+    checks: tuple[tuple[str, Callable[[Config], str]], ...] = (
+        ("configuration", lambda c: f"{c.exchange} {c.symbol}, order by {c.order.algo}"),
+        ("database", lambda c: f"{c.database} at schema {migrate(c.database)}"),
+        ("recording", _check_disk),
+        ("clock", _check_clock),
+        ("exchange", _check_exchange),
+        ("model", _check_model),
+    )
+    return [_run(name, check, config) for name, check in checks]
+
+
+def _run(name: str, check: Callable[[Config], str], config: Config) -> dict[str, Any]:
+    try:
+        return {"name": name, "ok": True, "detail": check(config)}
+    except AgentError as error:
+        return {"name": name, "ok": False, "detail": str(error)}
+
+
+def _check_disk(config: Config) -> str:
+    folder = config.out.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < FREE_BYTES:
+        raise RecordingError(f"{folder} has {free >> 20} MiB free: sessions need {FREE_BYTES >> 20} at least")
+    return f"{config.out}: {free >> 30} GiB free"
+
+
+def _check_clock(config: Config) -> str:
+    clock, wall_ns = MonotonicClock(), time.time_ns()
+    apart_ms = abs(clock.now_ns() - wall_ns) / 1e6
+    return f"monotonic, {apart_ms:.3f} ms from the wall"
+
+
+def _check_exchange(config: Config) -> str:
+    async def connect() -> str:
+        async with live_feed(config, MonotonicClock()) as feed:
+            (instrument,) = await feed.instruments([config.symbol])
+            offset_ms = float(feed.health().get("clock_offset_ns", 0)) / 1e6
+            return f"{instrument.symbol}: tick {instrument.tick}, lot {instrument.lot}, clock {offset_ms:+.1f} ms"
+
+    return asyncio.run(connect())
+
+
+def _check_model(config: Config) -> str:
+    model = lem_algo(config.model.checkpoint)
+    where = config.model.checkpoint or Path("the shipped checkpoint")
+    return f"{where}: {getattr(model, 'digest', '')[:16]}"

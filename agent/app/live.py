@@ -1,0 +1,316 @@
+"""Live sessions: run a parent order on paper, or only record. Builds the parts, then lets them run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from agent.app.build import algo, build_engine, check_algos, fingerprint
+from agent.app.markets import embedded_exchange
+from agent.config import Config, Order
+from agent.core.errors import AgentError
+from agent.core.events import AuditEvent
+from agent.core.instrument import Instrument
+from agent.core.ports import ExecutionLog, Feed, SlicePolicy
+from agent.core.types import NS_PER_S, ParentSpec
+from agent.engine.policy import InlinePolicy
+from agent.orders import build_spec
+from agent.runtime import LiveRun, MonotonicClock, ThreadedPolicy
+from agent.schedule import Jobs
+from agent.shadow import shadow_specs
+from agent.summary import Summary
+from connectors.ccxt_feed import CcxtFeed, FeedOptions, embedded_feed
+from connectors.supervisor import Patience
+from storage.log import SqlExecutionLog
+from storage.session import SessionHeader, SessionWriter
+
+log = structlog.get_logger("live")
+EMBEDDED = "embedded"
+THREADED = frozenset({"lem"})
+"""Algos that are asked on a thread; the others answer at once."""
+
+Watch = Callable[[Sequence[AuditEvent]], None]
+
+
+class View:
+    """What shows a run; the terminal's own is ``agent.terminal.LiveView``. This one shows nothing."""
+
+    def open(self, session: str, instruments: Sequence[Instrument], config: Config) -> None:
+        """A session begins."""
+
+    def add(self, events: Sequence[AuditEvent]) -> None:
+        """Something happened."""
+
+    def health(self, counters: Mapping[str, Any]) -> None:
+        """The feed's counters."""
+
+
+@dataclass(slots=True)
+class LiveResult:
+    """What a session came to."""
+
+    session: str
+    path: Path
+    summary: Summary
+    feed: dict[str, Any]
+    events: int
+    interrupted: bool
+
+    def to_json(self) -> dict[str, Any]:
+        names = ("trades", "gaps", "backfilled", "lost", "stale_ns")
+        return {
+            "session": self.session,
+            "path": str(self.path),
+            "parents": self.summary.parents(),
+            "feed": {**dict.fromkeys(names, 0), **self.feed},
+        }
+
+    @property
+    def succeeded(self) -> bool:
+        return all(
+            r.changed.state.value == "completed"
+            for r in self.summary.records.values()
+            if r.changed.spec.shadow_of is None
+        )
+
+
+class _NoLog:
+    """The execution log of a session without orders: there is nothing to store."""
+
+    async def write(self, events: Sequence[AuditEvent]) -> None:
+        """Market data alone makes gaps only; they are on the tape."""
+
+    async def pending_commands(self) -> Sequence[Mapping[str, Any]]:
+        return ()
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def run_paper(
+    config: Config, view: View, *, trade: bool = True, seconds: float | None = None
+) -> LiveResult:
+    """Run one session: stream, warm up, work the configured order (``trade``), record everything.
+
+    ``seconds`` ends a session that only records. Raises AgentError.
+    """
+    if trade:
+        names = [config.order.algo, *config.order.shadows, *_scheduled_algos(config)]
+        await asyncio.to_thread(check_algos, names, config)
+    clock = MonotonicClock()
+    async with open_feed(config, clock) as feed:
+        instruments = await feed.instruments([config.symbol])
+        return await _Session(config, view, clock, feed, instruments, trade).run(seconds)
+
+
+def _scheduled_algos(config: Config) -> list[str]:
+    return [name for s in config.schedules for name in (s.order.algo, *s.order.shadows)]
+
+
+@contextlib.asynccontextmanager
+async def open_feed(config: Config, clock: MonotonicClock) -> AsyncIterator[Feed]:
+    """The configured exchange's feed; with ``embedded``, the exchange too."""
+    options = FeedOptions(
+        book_depth=config.feed.book_depth,
+        connect_deadline_s=config.feed.connect_timeout / NS_PER_S,
+        patience=Patience(stale_s=config.feed.stale_after / NS_PER_S),
+    )
+    if config.exchange != EMBEDDED:
+        feed = CcxtFeed(config.exchange, options=options, clock=clock)
+        try:
+            yield feed
+        finally:
+            await feed.close()
+        return
+    async with embedded_exchange(config) as endpoint:
+        feed = embedded_feed(endpoint, options=options, clock=clock)
+        try:
+            yield feed
+        finally:
+            await feed.close()
+
+
+class _Session:
+    """One recorded session of a live run."""
+
+    def __init__(
+        self,
+        config: Config,
+        view: View,
+        clock: MonotonicClock,
+        feed: Feed,
+        instruments: Sequence[Instrument],
+        trade: bool,
+    ) -> None:
+        self.config, self.view, self.clock, self.feed = config, view, clock, feed
+        self.instruments, self.trade = instruments, trade
+        self.summary = Summary(instruments)
+        moment = datetime.fromtimestamp(clock.now_ns() / NS_PER_S, UTC)
+        self.name = f"{moment:%Y%m%dT%H%M%S.%f}"[:-3].replace(".", "-")
+        self.path = config.out / self.name
+        self._late: list[str] = []
+        self._parents = 0
+
+    async def run(self, seconds: float | None) -> LiveResult:
+        self._first_spec_check()
+        writer = SessionWriter.create(self.path, self._header())
+        execution_log = await self._open_log()
+        executor = ThreadPoolExecutor(1, thread_name_prefix="policy")
+        engine = await asyncio.to_thread(
+            build_engine, self.config, self.instruments, lambda spec: self._policy(spec, executor)
+        )
+        live = LiveRun(
+            self.feed,
+            engine,
+            writer,
+            execution_log,
+            self.clock,
+            self._late,
+            self._watch,
+            execution_log.pending_commands,
+        )
+        self.view.open(self.name, self.instruments, self.config)
+        with _stop_on_signal(live.stopping):
+            await self._warm_up(live)
+            jobs = self._jobs(live)
+            health = asyncio.create_task(self._show_health())
+            try:
+                await live.run(lambda: self._begin(live, jobs), self._until(live, seconds))
+                state = "interrupted" if live.interrupted else "closed"
+            except BaseException:
+                state = "failed"
+                raise
+            finally:
+                jobs.stop()
+                health.cancel()
+                executor.shutdown(wait=False, cancel_futures=True)
+                if isinstance(execution_log, SqlExecutionLog):
+                    with contextlib.suppress(AgentError):
+                        await execution_log.close_session(
+                            closed_ns=self.clock.now_ns(), seq=engine.seq, state=state
+                        )
+                        await execution_log.close()
+        return LiveResult(
+            self.name, self.path, self.summary, dict(self.feed.health()), live.events, live.interrupted
+        )
+
+    def _first_spec_check(self) -> None:
+        """Refuse a bad order before anything is written."""
+        if self.trade:
+            build_spec(self.config.order, self.instruments[0], "check", None)
+
+    def _header(self) -> SessionHeader:
+        return SessionHeader(
+            session=self.name,
+            instruments=tuple(self.instruments),
+            created_ns=self.clock.now_ns(),
+            seed=self.config.seed,
+            config=self.config.model_dump(mode="json"),
+            fingerprint=fingerprint(self.config),
+            clock_offsets={self.config.exchange: int(self.feed.health().get("clock_offset_ns", 0))},
+        )
+
+    async def _open_log(self) -> ExecutionLog:
+        if not self.trade:
+            return _NoLog()
+        execution_log = SqlExecutionLog(self.config.database, self.name, self.instruments)
+        await execution_log.open_session(
+            opened_ns=self.clock.now_ns(),
+            path=str(self.path),
+            mode="paper",
+            exchange=self.config.exchange,
+            seed=self.config.seed,
+            config=self.config.model_dump(mode="json"),
+            fingerprint=fingerprint(self.config),
+            balances=self.config.venue.balances,
+        )
+        return execution_log
+
+    def _policy(self, spec: ParentSpec, executor: ThreadPoolExecutor) -> SlicePolicy:
+        chosen = algo(spec.algo, self.config)
+        if spec.algo in THREADED:
+            return ThreadedPolicy(chosen, executor, self._late)
+        return InlinePolicy(chosen)
+
+    async def _warm_up(self, live: LiveRun) -> None:
+        since_ns = self.clock.now_ns() - self.config.feed.warm_up
+        for instrument in self.instruments:
+            trades, bars = await self.feed.history(instrument, since_ns)
+            live.warm_up(trades, bars)
+            log.info("warmed_up", symbol=instrument.symbol, trades=len(trades), klines=len(bars))
+
+    async def _begin(self, live: LiveRun, jobs: Jobs) -> None:
+        """The first book is there: start the configured order, then what the clock starts."""
+        if self.trade:
+            await self._start_order(live, self.config.order)
+            jobs.start()
+
+    async def _start_order(self, live: LiveRun, order: Order) -> None:
+        instrument = self.instruments[0]
+        mid = live.engine.market.mid_half_ticks(instrument.number)
+        price = instrument.tick * mid / 2 if mid else None
+        self._parents += 1
+        spec = build_spec(order, instrument, f"{self.name}-P{self._parents}", price)
+        live.start(spec, shadow_specs(spec, order.shadows))
+
+    def _jobs(self, live: LiveRun) -> Jobs:
+        async def start(name: str, order: Order) -> None:
+            log.info("schedule_started", schedule=name)
+            try:
+                await self._start_order(live, order)
+            except AgentError as error:
+                log.error("schedule_refused", schedule=name, reason=str(error))
+
+        def heartbeat() -> None:
+            log.debug("alive", events=live.events, trades=live.trades, working=live.engine.working)
+
+        def rotate() -> bool:
+            return live.rotate()
+
+        return Jobs(
+            self.config.schedules,
+            start_order=start,
+            rotate=rotate,
+            heartbeat=heartbeat,
+            heartbeat_ns=self.config.jobs.heartbeat,
+            rotate_ns=self.config.jobs.rotate_session,
+        )
+
+    def _until(self, live: LiveRun, seconds: float | None) -> Callable[[], bool]:
+        if not self.trade:
+            end_ns = None if seconds is None else self.clock.now_ns() + int(seconds * NS_PER_S)
+            return lambda: end_ns is not None and self.clock.now_ns() >= end_ns
+        if self.config.schedules:
+            return lambda: False
+        return lambda: bool(live.engine.workers) and live.engine.settled
+
+    def _watch(self, events: Sequence[AuditEvent]) -> None:
+        self.summary.add(events)
+        self.view.add(events)
+
+    async def _show_health(self) -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            self.view.health(self.feed.health())
+
+
+@contextlib.contextmanager
+def _stop_on_signal(stopping: asyncio.Event) -> Any:
+    """Ctrl-C and TERM ask for a clean stop."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,46 @@
+"""The command line. Heavy modules are imported inside the commands, so --help answers at once.
+
+Errors are one message on stderr. Exit codes: 0 done; 1 the work ran and did not succeed; 2 bad input or
+configuration; 3 the outside world; 130 interrupted after a clean stop.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from agent.cli import doctor, live, logs, sessions
+from agent.core.errors import AgentError
+
+app = typer.Typer(
+    name="agent",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Paper-trades large parent orders live, with a learned execution policy.",
+)
+for module in (live, sessions, logs, doctor):
+    module.register(app)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point: turns our errors into one message and an exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    debug = "--debug" in arguments
+    try:
+        code = app(args=[a for a in arguments if a != "--debug"], standalone_mode=False)
+    except AgentError as error:
+        if debug:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
+    except Exception as error:
+        message = getattr(error, "format_message", None)  # click's own: a wrong option or argument
+        if message is None:
+            raise
+        typer.echo(f"error: {message()}", err=True)
+        sys.exit(getattr(error, "exit_code", 2))
+    sys.exit(code if isinstance(code, int) else 0)

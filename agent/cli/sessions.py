@@ -1,0 +1,114 @@
+"""Commands on recorded sessions: replay, import."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.cli import options as o
+from agent.core.errors import InputError
+
+
+def register(app: typer.Typer) -> None:
+    app.command("replay")(replay)
+    app.command("import")(import_)
+
+
+def replay(
+    session: Annotated[Path, typer.Argument(help="Directory of a recorded session.")],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Recompute and compare; exit 1 if not equal.")
+    ] = False,
+    speed: Annotated[str, typer.Option(help="max, or a multiple of real time as in 1x, 10x.")] = "max",
+    config: o.ConfigFile = None,
+    symbol: o.Symbol = None,
+    side: o.SideName = None,
+    quantity: o.Quantity = None,
+    notional: o.Notional = None,
+    benchmark: o.BenchmarkName = None,
+    min_duration: o.MinDuration = None,
+    max_duration: o.MaxDuration = None,
+    interval: o.Interval = None,
+    algo: o.AlgoName = None,
+    tactic: o.TacticName = None,
+    shadow: o.ShadowNames = None,
+    limit_price: o.LimitPrice = None,
+    participation_cap: o.Cap = None,
+    risk_aversion: o.RiskAversion = None,
+    seed: o.Seed = None,
+    as_json: o.AsJson = False,
+    log_json: o.LogJson = False,
+) -> int:
+    """The same engine over a recorded session, with its own order or another."""
+    order = o.order_values(
+        side=side,
+        quantity=quantity,
+        notional=notional,
+        benchmark=benchmark,
+        min_duration=min_duration,
+        max_duration=max_duration,
+        interval=interval,
+        algo=algo,
+        tactic=tactic,
+        shadows=shadow,
+        limit_price=limit_price,
+        participation_cap=participation_cap,
+        risk_aversion=risk_aversion,
+    )
+    o.set_up_logging(log_json)
+    from agent.app.offline import replay_session
+
+    override = bool(order)
+    given = override or config is not None or symbol is not None or seed is not None
+    done = replay_session(
+        session,
+        o.configuration(config, order, symbol=symbol, seed=seed) if given else None,
+        override=override,
+        verify=verify,
+        speed=_speed(speed),
+    )
+    if as_json:
+        o.emit(done.to_json())
+    else:
+        o.show_replay(done)
+    return 1 if verify and not done.result.match else 0
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        value = float(text.removesuffix("x"))
+    except ValueError:
+        value = 0.0
+    if value <= 0:
+        raise InputError(f"speed {text!r} is not understood: write max, or a multiple as in 1x or 10x")
+    return value
+
+
+def import_(
+    files: Annotated[list[Path], typer.Argument(help="Recorded files, in any order.")],
+    symbol: Annotated[str, typer.Option(help="Unified symbol, as in BTC/USDT.")],
+    out: Annotated[Path, typer.Option(help="Directory of the session to make.")],
+    kind: Annotated[str, typer.Option("--format", help="binance-raw.")] = "binance-raw",
+    tick_size: Annotated[str | None, typer.Option(help="Tick; inferred when not given.")] = None,
+    lot_size: Annotated[str | None, typer.Option(help="Lot; inferred when not given.")] = None,
+    as_json: o.AsJson = False,
+    log_json: o.LogJson = False,
+) -> int:
+    """Make a session from market data that others recorded."""
+    o.set_up_logging(log_json)
+    from agent.app.offline import import_files
+    from agent.orders import parse_amount
+
+    tick: Decimal | None = parse_amount(tick_size, "tick size") if tick_size else None
+    lot: Decimal | None = parse_amount(lot_size, "lot size") if lot_size else None
+    report = import_files(files, kind, symbol, out, tick, lot)
+    if as_json:
+        o.emit(report)
+    else:
+        o.show_facts("Imported", report)
+    return 0
