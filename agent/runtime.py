@@ -95,6 +95,7 @@ class LiveRun:
         self.feed, self.engine, self.writer, self.clock = feed, engine, writer, clock
         self.stopping = asyncio.Event()
         self.interrupted = False
+        self.rotating = False
         self.events = self.trades = self.gaps = 0
         self._log, self._late, self._watch = execution_log, late, watch
         self._poll_commands = poll_commands
@@ -106,6 +107,11 @@ class LiveRun:
         self._book_seen = asyncio.Event()
         self._next_poll_ns = 0
         self._handled: set[str] = set()
+
+    def rotate(self) -> bool:
+        """End this session for a new one, unless a parent works: then say False, and try again later."""
+        self.rotating = not self.engine.working
+        return self.rotating
 
     # --- ingest: the one place that stamps --------------------------------------------------------
 

@@ -64,6 +64,7 @@ class LiveResult:
     feed: dict[str, Any]
     events: int
     interrupted: bool
+    rotated: bool
 
     def to_json(self) -> dict[str, Any]:
         names = ("trades", "gaps", "backfilled", "lost", "stale_ns")
@@ -106,10 +107,15 @@ async def run_paper(
     if trade:
         names = [config.order.algo, *config.order.shadows, *_scheduled_algos(config)]
         await asyncio.to_thread(check_algos, names, config)
-    clock = MonotonicClock()
-    async with open_feed(config, clock) as feed:
-        instruments = await feed.instruments([config.symbol])
-        return await _Session(config, view, clock, feed, instruments, trade).run(seconds)
+    own_order = trade
+    while True:
+        clock = MonotonicClock()
+        async with open_feed(config, clock) as feed:
+            instruments = await feed.instruments([config.symbol])
+            result = await _Session(config, view, clock, feed, instruments, trade, own_order).run(seconds)
+        if not result.rotated:
+            return result
+        own_order = False  # a rotated session goes on with what the clock starts
 
 
 def _scheduled_algos(config: Config) -> list[str]:
@@ -150,7 +156,9 @@ class _Session:
         feed: Feed,
         instruments: Sequence[Instrument],
         trade: bool,
+        own_order: bool,
     ) -> None:
+        self.own_order = own_order
         self.config, self.view, self.clock, self.feed = config, view, clock, feed
         self.instruments, self.trade = instruments, trade
         self.summary = Summary(instruments)
@@ -200,7 +208,13 @@ class _Session:
                         )
                         await execution_log.close()
         return LiveResult(
-            self.name, self.path, self.summary, dict(self.feed.health()), live.events, live.interrupted
+            self.name,
+            self.path,
+            self.summary,
+            dict(self.feed.health()),
+            live.events,
+            live.interrupted,
+            live.rotating and not live.interrupted,
         )
 
     def _first_spec_check(self) -> None:
@@ -250,8 +264,9 @@ class _Session:
 
     async def _begin(self, live: LiveRun, jobs: Jobs) -> None:
         """The first book is there: start the configured order, then what the clock starts."""
-        if self.trade:
+        if self.own_order:
             await self._start_order(live, self.config.order)
+        if self.trade:
             jobs.start()
 
     async def _start_order(self, live: LiveRun, order: Order) -> None:
@@ -273,13 +288,10 @@ class _Session:
         def heartbeat() -> None:
             log.debug("alive", events=live.events, trades=live.trades, working=live.engine.working)
 
-        def rotate() -> bool:
-            return live.rotate()
-
         return Jobs(
             self.config.schedules,
             start_order=start,
-            rotate=rotate,
+            rotate=live.rotate,
             heartbeat=heartbeat,
             heartbeat_ns=self.config.jobs.heartbeat,
             rotate_ns=self.config.jobs.rotate_session,
@@ -290,7 +302,7 @@ class _Session:
             end_ns = None if seconds is None else self.clock.now_ns() + int(seconds * NS_PER_S)
             return lambda: end_ns is not None and self.clock.now_ns() >= end_ns
         if self.config.schedules:
-            return lambda: False
+            return lambda: live.rotating and live.engine.settled
         return lambda: bool(live.engine.workers) and live.engine.settled
 
     def _watch(self, events: Sequence[AuditEvent]) -> None:

@@ -114,9 +114,7 @@ def status(db: o.Database = None, config: o.ConfigFile = None, as_json: o.AsJson
 
 def ctl(
     action: Annotated[str, typer.Argument(help="pause, resume, cancel, amend or kill.")],
-    parent: Annotated[
-        str | None, typer.Argument(help="Parent order id; all working ones if left out.")
-    ] = None,
+    parent: Annotated[str | None, typer.Argument(help="Parent order id; all working ones without.")] = None,
     limit_price_ticks: Annotated[int | None, typer.Option(help="amend: limit price in ticks.")] = None,
     participation_cap: Annotated[float | None, typer.Option(help="amend: in (0, 1].")] = None,
     risk_aversion: Annotated[float | None, typer.Option(help="amend: above 0.")] = None,
@@ -151,9 +149,7 @@ def _amendment(
     }
     amend = {k: v for k, v in given.items() if v is not None}
     if (action == "amend") != bool(amend):
-        raise InputError(
-            "amend takes --limit-price-ticks, --participation-cap or --risk-aversion; others none"
-        )
+        raise InputError("amend takes --limit-price-ticks, --participation-cap or --risk-aversion")
     if cap is not None and not 0 < cap <= 1:
         raise InputError(f"participation cap {cap:g} is not allowed: it must be in (0, 1]")
     for name in ("limit_price_ticks", "risk_aversion"):

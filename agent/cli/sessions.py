@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 def replay(
     session: Annotated[Path, typer.Argument(help="Directory of a recorded session.")],
     verify: Annotated[
-        bool, typer.Option("--verify", help="Recompute and compare; exit 1 if not equal.")
+        bool, typer.Option("--verify", help="Recompute and compare; exit 1 on a difference.")
     ] = False,
     speed: Annotated[str, typer.Option(help="max, or a multiple of real time as in 1x, 10x.")] = "max",
     config: o.ConfigFile = None,
