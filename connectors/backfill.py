@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class TradeLedger:
             return np.zeros(0, dtype=np.bool_)
         if self.next_id is None:
             self.next_id = int(ids[0])
-        if ids[0] == self.next_id and bool(np.all(np.diff(ids) == 1)):
+        if ids[0] == self.next_id and bool((ids[1:] - ids[:-1] == 1).all()):
             self.next_id = int(ids[-1]) + 1
             self.last_ms = int(stamps_ms[-1])
             return np.ones(len(ids), dtype=np.bool_)
@@ -109,8 +110,8 @@ class SeenIds:
                 continue
             self._seen[trade_id] = None
             keep[at] = True
-        for trade_id in list(self._seen)[: max(0, len(self._seen) - self._room)]:
-            del self._seen[trade_id]
+        if len(self._seen) > self._room + self._room // 4:  # rarely: a rebuild costs room
+            self._seen = dict.fromkeys(islice(self._seen, len(self._seen) - self._room, None))
         if len(ids):
             self.last_ms = max(self.last_ms, int(stamps_ms.max()))
         return keep
@@ -123,21 +124,20 @@ class RangeCoverage:
     of arrival, it keeps the covered raw ids as merged intervals.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, room: int = 10_000) -> None:
         self._covered: list[list[int]] = []  # [first, last] raw ids, disjoint, ascending
+        self._room = room  # spans kept; the oldest are forgotten, what is missing between them is not
+        self._missing_before = 0
         self.overlaps = 0
 
     @property
     def missing(self) -> int:
         """Raw ids between the first and the last covered that no aggregate has named."""
-        return sum(b[0] - a[1] - 1 for a, b in zip(self._covered, self._covered[1:], strict=False))
+        return self._missing_before + _between(self._covered)
 
     def add(self, first: int, last: int) -> None:
         """Cover raw ids ``first .. last``; an id covered before counts as an overlap."""
         spans = self._covered
-        if spans and first == spans[-1][1] + 1:
-            spans[-1][1] = last
-            return
         at = len(spans)
         while at > 0 and spans[at - 1][0] > first:
             at -= 1
@@ -146,6 +146,10 @@ class RangeCoverage:
         self.overlaps += before or after
         spans.insert(at, [first, last])
         self._merge(max(0, at - 1))
+        if len(spans) > self._room:
+            half = self._room // 2
+            self._missing_before += _between(spans[: half + 1])
+            del spans[:half]
 
     def _merge(self, at: int) -> None:
         spans = self._covered
@@ -163,12 +167,21 @@ class RangeCoverage:
         """
         for trade in trades:
             info = trade["info"]
-            if "f" not in info or "l" not in info:
+            try:
+                first, last = int(info["f"]), int(info["l"])
+            except KeyError:
                 raise ExchangeError(
                     f"trade {trade['id']} of {trade['symbol']} carries no aggregate range (f, l): stream and"
                     " REST must use the same ids, so set options['watchTrades']['name'] to 'aggTrade'"
-                )
-            self.add(int(info["f"]), int(info["l"]))
+                ) from None
+            if self._covered and first == self._covered[-1][1] + 1:
+                self._covered[-1][1] = last
+            else:
+                self.add(first, last)
+
+
+def _between(spans: Sequence[Sequence[int]]) -> int:
+    return sum(b[0] - a[1] - 1 for a, b in pairwise(spans))
 
 
 @dataclass(frozen=True, slots=True)

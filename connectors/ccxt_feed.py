@@ -327,7 +327,7 @@ def embedded_feed(
     """The feed of ``--exchange embedded``: ccxt's binance, every host resolved to loopback."""
 
     def session() -> Any:
-        from connectors.embedded import loopback_session
+        from connectors.embedded.loopback import loopback_session
 
         return loopback_session(endpoint.port, endpoint.ca_file)
 

@@ -36,6 +36,11 @@ JOIN_MOST = 20_000
 
 _PAGES_BY_TIME = 50
 
+BURST = 4
+BURST_PAUSE_S = 0.002
+"""After ``BURST`` trades at once the next look waits so long: a wake-up costs ccxt and us more than ten
+trades do, and in a market that fast two milliseconds later still means in time."""
+
 
 @dataclass(slots=True)
 class TradeCounters:
@@ -75,6 +80,7 @@ class TradeSource:
         self._limits, self._silent_s = limits, silent_s
         self._newest_ns = 0
         self._connections = 0
+        self._burst = False
         self._live = False  # a live trade has been seen
         self._gap_id: int | None = None  # first missing id of the gap open on the tape
         self._break_ms: int | None = None  # stamp of the last trade before an interruption
@@ -83,6 +89,11 @@ class TradeSource:
     # --- the stream ---------------------------------------------------------------------------------
 
     async def watch(self) -> Any:
+        """Wait for trades. In a burst: pause, then say None if some have come meanwhile."""
+        if self._burst:
+            await asyncio.sleep(BURST_PAUSE_S)
+            if (self._link.exchange.trades or {}).get(self.symbol):
+                return None
         return await self._link.exchange.watch_trades(self.symbol, None, None, {})
 
     def drain(self, got: Any | None) -> int:
@@ -98,6 +109,7 @@ class TradeSource:
         if self._connections != self._link.connections:
             self.broken()  # nobody may have been watching when the old connection went
             self._connections = self._link.connections
+        self._burst = len(trades) >= BURST or (self._burst and got is None and not trades)
         return self._ingest(trades) if trades else 0
 
     def broken(self) -> None:
@@ -105,6 +117,11 @@ class TradeSource:
         if not self.gapless and self._live and self._break_ms is None:
             self._break_ms = self.seen.last_ms
             self._open_gap(0)
+
+    async def repaired(self) -> None:
+        """Wait for the repair under way, if there is one."""
+        if self._repair is not None:
+            await self._repair
 
     async def is_dead(self) -> bool:
         """Ask REST whether trades happened that the stream did not bring."""

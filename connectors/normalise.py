@@ -55,6 +55,8 @@ class Unit:
         x = np.asarray(values, dtype=np.float64)
         x = x * self.per_one if self.per_one else x / float(self.size)
         n = np.rint(x)
+        if not len(x) or (np.abs(x - n).max() <= _TOLERANCE and x.max() <= EXACT_BELOW and x.min() >= 0):
+            return n.astype(np.int64), 0  # the usual case, in as few passes as can be
         odd = (np.abs(x - n) > _TOLERANCE + _ULPS * np.abs(x)) | (np.abs(x) > EXACT_BELOW)
         out = np.where(odd, 0.0, n).astype(np.int64)
         off = 0
@@ -189,6 +191,8 @@ def mark_late(rows: EventArray, newest_ns: int) -> tuple[int, int]:
     if not len(rows):
         return newest_ns, 0
     exch = rows["exch_ns"]
+    if exch[0] >= newest_ns and bool((exch[1:] >= exch[:-1]).all()):
+        return int(exch[-1]), 0
     newest = np.maximum.accumulate(np.concatenate([[newest_ns], exch]))
     late = exch < newest[:-1]
     rows["flags"][late] |= np.uint32(Flag.LATE)

@@ -174,6 +174,10 @@ class FaultyBinance:
             **diff,
         }
         await self._publish("btcusdt@depth@100ms", event)
+        bid, ask = max(self.bids), min(self.asks)
+        prices = {"b": f"{bid / 100:.2f}", "a": f"{ask / 100:.2f}"}
+        sizes = {"B": f"{self.bids[bid] / 1e5:.8f}", "A": f"{self.asks[ask] / 1e5:.8f}"}
+        await self._publish("btcusdt@bookTicker", {"u": self.update_id, "s": "BTCUSDT", **prices, **sizes})
 
     async def play(self, seconds: float, trades_per_s: float = 100.0) -> None:
         """Trade and move the book for a while."""
