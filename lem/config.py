@@ -1,0 +1,68 @@
+"""What defines a model and a training run. Both travel inside the checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from agent.core.features import FEATURE_NAMES
+from agent.core.types import BenchmarkKind, Side, TargetKind
+
+SCENARIOS: tuple[tuple[Side, TargetKind, BenchmarkKind], ...] = tuple(
+    (side, kind, benchmark) for side in Side for kind in TargetKind for benchmark in BenchmarkKind
+)
+"""One allocation network each, in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Shape of the network. ``lookback``: bars of history an encoding starts from, and attention sees."""
+
+    features: int = len(FEATURE_NAMES)
+    lookback: int = 120
+    embedding: int = 12  # width of a variable's embedding
+    hidden: int = 24  # width of the encoder and of a context vector
+    heads: int = 4
+    sublayers: int = 2  # KAN sub-layers of the TKAN cell
+    sublayer_width: int = 8
+    spline_cells: int = 5  # grid cells of a B-spline edge (cubic: 3 more basis functions)
+    policy_hidden: int = 64
+    conditioned_on_order: bool = True  # False: ablation without order-state inputs
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> ModelConfig:
+        """Rebuild. Raises ValueError on unknown keys."""
+        unknown = set(record) - {f.name for f in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown model settings {sorted(unknown)}")
+        return cls(**record)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """One training run. ``series`` simulated series an iteration, ``starts`` orders in each."""
+
+    seed: int = 1
+    iterations: int = 500
+    series: int = 32
+    starts: int = 8
+    learning_rate: float = 4e-3
+    weight_decay: float = 1e-4
+    clip: float = 1.0
+    impact: float = 1.0  # Y of the square-root law
+    n_min: int = 4
+    n_max: int = 32
+    time_limit_s: float = 285.0  # stops early, with the schedule finished, on a slow machine
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+PRESETS = {
+    "tiny": TrainConfig(iterations=4, series=4, starts=2),
+    "quick": TrainConfig(),
+    "long": TrainConfig(iterations=6_000, series=64, time_limit_s=6 * 3_600.0),
+}

@@ -1,0 +1,208 @@
+"""Rolling orders through the market, and the exact expectation over the time they finish.
+
+An order that has not finished follows one path, whatever it might have done earlier: so one pass of n
+steps gives, for every T, the cost of finishing in T and the hazard of doing so. With h_t the hazard,
+
+    P(finish at T) = h_T prod_{t<T} (1 - h_t),   E[cost] = sum_T P(finish at T) cost_T
+
+exactly and differentiably. Prices are deviations x = p / p_ref - 1 from the price before the order, so
+that slippage keeps its digits: P/B - 1 = (P' - B') / (1 + B').
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from agent.core.types import BenchmarkKind, TargetKind
+from lem.config import SCENARIOS
+from lem.constraints import can_finish, project_share
+from lem.model import LEM, OrderState
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """N orders over L intervals. [N, L] market columns, [N] terms; any float dtype.
+
+    ``price`` and ``last`` (close before the interval) are deviations from one reference price an order;
+    ``sigma`` [N, L] is the recent volatility as known at each decision, 0 where unknown; ``scale`` [N]
+    the volatility that costs are measured in; ``usual_volume`` [N] an interval's expected volume.
+    """
+
+    price: Tensor
+    last: Tensor
+    volume: Tensor
+    sigma: Tensor
+    scale: Tensor
+    usual_volume: Tensor
+    n: Tensor
+    m: Tensor
+    min_rate: Tensor
+    max_rate: Tensor
+    lot_share: Tensor
+    participation: Tensor
+    risk_aversion: Tensor
+
+    def to(self, dtype: torch.dtype) -> Orders:
+        return Orders(*(getattr(self, name).to(dtype) for name in self.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """What each scenario does while unfinished, [8, N, L]; beyond n nothing is traded.
+
+    ``share``: traded in t if t does not finish; ``remaining``: before t; ``hazard``: of finishing in t,
+    0 where impossible, 1 in the last interval.
+    """
+
+    share: Tensor
+    remaining: Tensor
+    hazard: Tensor
+    gain: Tensor  # of finishing in t: -side (P/B - 1), a fraction of the price
+    own_share: Tensor
+
+
+def scenario_columns(like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(side, 1 where notional, 1 where VWAP), [8, 1] each."""
+    rows = [(int(s), kind is TargetKind.NOTIONAL, b is BenchmarkKind.VWAP) for s, kind, b in SCENARIOS]
+    table = torch.tensor(rows, dtype=like.dtype).unsqueeze(-1)
+    return table[:, 0], table[:, 1] > 0, table[:, 2] > 0
+
+
+def roll(model: LEM, contexts: Tensor, orders: Orders) -> Rollout:
+    """Run the policy over N orders. ``contexts`` [N, L, d]: what is known before each interval."""
+    count, length = orders.price.shape
+    side, notional, vwap = scenario_columns(orders.price)
+    projected = model.policy.project_context(contexts.reshape(count * length, -1))
+    by_step = projected.view(len(SCENARIOS), count, length, -1).unbind(2)
+    benchmark = _running_benchmarks(orders, vwap)  # [8, N, L]: over intervals 0 .. t
+    value = _traded_value(orders.price, notional)
+    traded_volume = orders.volume.cumsum(1)
+    order_volume = orders.participation * orders.n * orders.usual_volume
+    remaining = torch.ones(len(SCENARIOS), count, dtype=orders.price.dtype)
+    spent = torch.zeros_like(remaining)
+    shares, remains, hazards, gains, owns = [], [], [], [], []
+    for t in range(length):
+        k_left = orders.n - 1 - t
+        alive = (k_left >= 0).to(remaining.dtype)
+        own = (1.0 - remaining) * order_volume / traded_volume[:, t - 1].clamp(min=1e-12) if t else 0 * spent
+        state = _state(orders, t, side, notional, remaining, spent, own, benchmark)
+        fraction, finish = model.policy(by_step[t], state)
+        share = project_share(
+            fraction.to(remaining.dtype) * remaining,
+            remaining,
+            k_left.expand_as(remaining),
+            orders.min_rate,
+            orders.max_rate,
+            orders.lot_share,
+        )
+        possible = can_finish(torch.tensor(float(t)), orders.m, remaining, orders.max_rate)
+        hazard = torch.where(k_left <= 0, torch.ones_like(finish), finish * possible)
+        last_share = torch.minimum(remaining, orders.max_rate)
+        gains.append(_gain(side, notional, spent + last_share * value[..., t], benchmark[..., t]))
+        shares.append(share * alive)
+        remains.append(remaining)
+        hazards.append(hazard)
+        owns.append(own)
+        spent = spent + share * alive * value[..., t]
+        remaining = remaining - share * alive
+    return Rollout(*(torch.stack(rows, dim=-1) for rows in (shares, remains, hazards, gains, owns)))
+
+
+def finish_probability(hazard: Tensor) -> Tensor:
+    """P(finish at T) [..., L] from hazards [..., L]."""
+    going = torch.cumprod(1.0 - hazard, dim=-1)
+    before = torch.cat([torch.ones_like(going[..., :1]), going[..., :-1]], dim=-1)
+    return hazard * before
+
+
+def impact_cost(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
+    """Square-root impact of finishing in T, a fraction of the price, [8, N, L].
+
+    sum_t a_t Y sigma sqrt(own volume in t / market volume in t), with all that is left in T.
+    """
+    ratio = orders.participation * orders.n * orders.usual_volume
+    unit = (
+        strength * orders.scale.unsqueeze(1) * torch.sqrt(ratio.unsqueeze(1) / orders.volume.clamp(min=1e-12))
+    )
+    each = _power(rollout.share) * unit
+    before = each.cumsum(-1) - each
+    return before + _power(rollout.remaining) * unit
+
+
+def loss(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
+    """Mean over scenarios and orders of E[c + lambda (c+)^2], c = cost / (sigma sqrt n)."""
+    unit = (orders.scale * torch.sqrt(orders.n)).unsqueeze(1)
+    classic = (orders.m >= orders.n).unsqueeze(1)
+    slippage = torch.where(classic, rollout.gain.abs(), -rollout.gain)
+    cost = (slippage + impact_cost(rollout, orders, strength)) / unit
+    risk = orders.risk_aversion.unsqueeze(1) * torch.relu(cost).square()
+    return (finish_probability(rollout.hazard) * (cost + risk)).sum(-1).mean()
+
+
+def _power(share: Tensor) -> Tensor:
+    """share^1.5 with a finite slope at 0."""
+    return share * torch.sqrt(share.clamp(min=0.0) + 1e-9)
+
+
+def _running_benchmarks(orders: Orders, vwap: Tensor) -> Tensor:
+    steps = torch.arange(1, orders.price.shape[1] + 1, dtype=orders.price.dtype)
+    twap = orders.price.cumsum(1) / steps
+    weighted = (orders.price * orders.volume).cumsum(1)
+    volume = orders.volume.cumsum(1)
+    by_volume = torch.where(volume > 0, weighted / volume.clamp(min=1e-12), twap)
+    return torch.where(vwap.unsqueeze(-1), by_volume, twap)
+
+
+def _traded_value(price: Tensor, notional: Tensor) -> Tensor:
+    """What a unit of share adds to the sum that gives the achieved price: x, or x / (1 + x)."""
+    return torch.where(notional.unsqueeze(-1), price / (1.0 + price), price)
+
+
+def _achieved(total: Tensor, notional: Tensor) -> Tensor:
+    """Deviation of the achieved price from the sum over a whole order (shares sum to 1)."""
+    return torch.where(notional, total / (1.0 - total), total)
+
+
+def _gain(side: Tensor, notional: Tensor, total: Tensor, benchmark: Tensor) -> Tensor:
+    return -side * (_achieved(total, notional) - benchmark) / (1.0 + benchmark)
+
+
+def _state(
+    orders: Orders,
+    t: int,
+    side: Tensor,
+    notional: Tensor,
+    remaining: Tensor,
+    spent: Tensor,
+    own: Tensor,
+    benchmark: Tensor,
+) -> OrderState:
+    """The order as it stands before interval ``t``."""
+    sigma = orders.sigma[:, t]
+    known = sigma > 0
+    zero = torch.zeros_like(remaining)
+    last_z = achieved_z = zero
+    if t:
+        bench = benchmark[..., t - 1]
+        unit = side / ((1.0 + bench) * torch.where(known, sigma, 1.0))
+        last_z = torch.where(known, (orders.last[:, t] - bench) * unit, zero)
+        done = 1.0 - remaining
+        average = _achieved(spent / done.clamp(min=1e-6), notional)
+        achieved_z = torch.where(known & (done > 1e-6), (average - bench) * unit, zero)
+    return OrderState(
+        t=torch.full_like(orders.n, t),
+        n=torch.maximum(orders.n, torch.tensor(t + 1.0)),  # rows past their end stay finite
+        m=orders.m,
+        remaining=remaining,
+        last_z=last_z,
+        achieved_z=achieved_z,
+        sigma_known=known,
+        participation=orders.participation,
+        own_share=own,
+        min_rate=orders.min_rate,
+        max_rate=orders.max_rate,
+        risk_aversion=orders.risk_aversion,
+    )

@@ -1,0 +1,222 @@
+"""Simulated markets: bars with a known law, so that a gain has something exact to be held against.
+
+Within an interval the close-to-close move e and the average's distance from the last close g are jointly
+Gaussian with var e = s^2, var g = s^2 / 3, cov = s^2 / 2 (a Brownian path and its average); high and low
+are drawn from the bridge's maximum law. ``gaussian`` instead prints once an interval, at its end.
+
+==================  ==================================================================================
+gaussian            driftless arithmetic walk; an interval's price is its end; constant volume
+gaussian-bars       the same walk in continuous time; an interval's price is its average
+stochastic-vol      log volatility an AR(1), returns with jumps, volume follows volatility
+seasonal            U-shaped volume and volatility over the day
+mean-reversion      price pulled back to a slow level, half-life HALF_LIFE intervals
+momentum            returns with autocorrelation MOMENTUM at lag one
+regimes             calm, busy and trending stretches, switching at random
+==================  ==================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.core.bars import FBarArray, FloatArray, empty_fbars
+from agent.core.errors import InputError
+
+MARTINGALES = ("gaussian", "gaussian-bars")
+HALF_LIFE = 8.0
+MOMENTUM = 0.15
+DAY_NS = 86_400_000_000_000
+MONDAY_NS = 20_000 * DAY_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Laws:
+    """Volatility [S,T] around 1, volume [S,T] around 1, and how past moves push the next one."""
+
+    volatility: FloatArray
+    volume: FloatArray
+    reversion: float = 0.0  # pull of the slow level, per interval
+    momentum: float = 0.0
+    drift: FloatArray | None = None  # [S,T] in units of volatility
+    jumps: FloatArray | None = None  # idem
+    printed_once: bool = field(default=False)
+
+
+def simulate(
+    market: str,
+    rng: np.random.Generator,
+    series: int,
+    length: int,
+    sigma: float | FloatArray,
+    delta_ns: int,
+) -> FBarArray:
+    """Return FBAR rows [series, length] of ``market``, ``sigma`` an interval (one, or one a series).
+
+    Raises InputError on an unknown market.
+    """
+    if market not in MARKETS:
+        raise InputError(f"unknown market {market!r}: use one of {', '.join(MARKETS)}")
+    steps = DAY_NS // delta_ns + 1
+    start_ns = MONDAY_NS + delta_ns * rng.integers(0, 14 * steps, series)[:, None]
+    start_ns = start_ns + delta_ns * np.arange(length)
+    laws = MARKETS[market](rng, series, length, start_ns)
+    scale = np.broadcast_to(np.asarray(sigma, np.float64), series)[:, None] * laws.volatility
+    bars = empty_fbars(series * length).reshape(series, length)
+    bars["start_ns"] = start_ns
+    _prices(bars, laws, scale, rng, arithmetic=market in MARTINGALES)
+    _flows(bars, laws, rng)
+    _books(bars, scale, rng)
+    return bars
+
+
+def _prices(
+    bars: FBarArray, laws: Laws, scale: FloatArray, rng: np.random.Generator, *, arithmetic: bool
+) -> None:
+    shape = bars.shape
+    z, w = rng.standard_normal(shape), rng.standard_normal(shape)
+    shock = scale * z if laws.jumps is None else scale * (z + laws.jumps)
+    move = _with_feedback(shock, scale, laws)
+    pushed = move - shock
+    average = scale * w / np.sqrt(12.0) + 0.5 * (shock + pushed)
+    close = np.cumsum(move, axis=1)
+    before = np.concatenate([np.zeros((shape[0], 1)), close[:, :-1]], axis=1)
+    level = 10.0 ** rng.uniform(-2.0, 5.0, (shape[0], 1))
+
+    def price(x: FloatArray) -> FloatArray:
+        return level * np.maximum(1.0 + x, 0.01) if arithmetic else level * np.exp(x)
+
+    if laws.printed_once:
+        for name in ("open", "high", "low", "close", "vwap"):
+            bars[name] = price(close)
+        return
+    reach = -2.0 * scale**2 * np.log(rng.uniform(1e-12, 1.0, (2, *shape)))
+    high = 0.5 * (move + np.sqrt(move**2 + reach[0]))
+    low = 0.5 * (move - np.sqrt(move**2 + reach[1]))
+    bars["open"], bars["close"], bars["vwap"] = price(before), price(close), price(before + average)
+    bars["high"] = price(before + np.maximum(high, average))
+    bars["low"] = price(before + np.minimum(low, average))
+
+
+def _with_feedback(shock: FloatArray, scale: FloatArray, laws: Laws) -> FloatArray:
+    """Add to each move what the past pushes: drift, momentum, and the pull of the slow level."""
+    move = shock if laws.drift is None else shock + scale * laws.drift
+    if not laws.momentum and not laws.reversion:
+        return move
+    out = np.empty_like(move)
+    last = np.zeros(len(move))
+    gap = np.zeros(len(move))
+    for t in range(move.shape[1]):
+        last = move[:, t] + laws.momentum * last - laws.reversion * gap
+        gap = gap + last
+        out[:, t] = last
+    return out
+
+
+def _flows(bars: FBarArray, laws: Laws, rng: np.random.Generator) -> None:
+    """Volume, trades, and takers that lean with the move."""
+    shape = bars.shape
+    size = 10.0 ** rng.uniform(-1.0, 4.0, (shape[0], 1))
+    bars["volume"] = laws.volume * size
+    bars["quote_volume"] = bars["volume"] * bars["vwap"]
+    bars["trades"] = np.floor(laws.volume * 10.0 ** rng.uniform(1.0, 4.0, (shape[0], 1))) + 1.0
+    move = np.log(bars["close"] / bars["open"])
+    lean = np.tanh(0.5 * move / (np.std(move, axis=1, keepdims=True) + 1e-12))
+    noise = 0.15 * rng.standard_normal(shape)
+    bars["taker_volume"] = bars["volume"] * np.clip(0.5 + 0.2 * lean + noise, 0.0, 1.0)
+
+
+def _books(bars: FBarArray, scale: FloatArray, rng: np.random.Generator) -> None:
+    """A book that says nothing about the next move: what it is worth is learned from recorded sessions."""
+    shape = bars.shape
+    ratio = 10.0 ** rng.uniform(-2.0, 0.0, (shape[0], 1))
+    bars["spread_bps"] = 1e4 * scale * ratio * np.exp(0.3 * rng.standard_normal(shape))
+    bars["touch_imbalance"] = rng.uniform(-1.0, 1.0, shape)
+    bars["microprice_bps"] = 0.5 * bars["spread_bps"] * bars["touch_imbalance"]
+    depth = bars["volume"].mean(1, keepdims=True) * 10.0 ** rng.uniform(-1.0, 1.0, (shape[0], 1))
+    for side in ("bid_depth", "ask_depth"):
+        bars[side] = depth * np.exp(0.4 * rng.standard_normal(shape))
+
+
+# --- the markets ------------------------------------------------------------------------------------
+
+Market = Callable[[np.random.Generator, int, int, npt.NDArray[np.int64]], Laws]
+
+
+def _ar1(rng: np.random.Generator, series: int, length: int, rho: float) -> FloatArray:
+    """Stationary Gaussian AR(1) of unit variance, [S,T]."""
+    noise = rng.standard_normal((series, length))
+    out = np.empty_like(noise)
+    out[:, 0] = noise[:, 0]
+    for t in range(1, length):
+        out[:, t] = rho * out[:, t - 1] + np.sqrt(1.0 - rho * rho) * noise[:, t]
+    return out
+
+
+def _noisy_volume(rng: np.random.Generator, volatility: FloatArray) -> FloatArray:
+    noise = _ar1(rng, *volatility.shape, rho=0.7)
+    return volatility**0.8 * np.exp(0.5 * noise - 0.125)
+
+
+def _gaussian(rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]) -> Laws:
+    return Laws(np.ones((series, length)), np.ones((series, length)), printed_once=True)
+
+
+def _gaussian_bars(
+    rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]
+) -> Laws:
+    return Laws(np.ones((series, length)), np.ones((series, length)))
+
+
+def _stochastic_vol(
+    rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]
+) -> Laws:
+    spread = rng.uniform(0.2, 0.6, (series, 1))
+    volatility = np.exp(spread * _ar1(rng, series, length, 0.97) - spread**2)
+    jumps = np.where(rng.random((series, length)) < 0.02, 4.0 * rng.standard_normal((series, length)), 0.0)
+    return Laws(volatility, _noisy_volume(rng, volatility), jumps=jumps)
+
+
+def _seasonal(rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]) -> Laws:
+    day = 2.0 * np.pi * ((start_ns % DAY_NS) / DAY_NS)
+    u_shape = 1.0 + 0.5 * np.cos(day) + 0.2 * np.cos(2.0 * day)
+    return Laws(np.sqrt(u_shape), _noisy_volume(rng, u_shape))
+
+
+def _mean_reversion(
+    rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]
+) -> Laws:
+    volume = _noisy_volume(rng, np.ones((series, length)))
+    return Laws(np.ones((series, length)), volume, reversion=1.0 - 0.5 ** (1.0 / HALF_LIFE))
+
+
+def _momentum(rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]) -> Laws:
+    volume = _noisy_volume(rng, np.ones((series, length)))
+    return Laws(np.ones((series, length)), volume, momentum=MOMENTUM)
+
+
+def _regimes(rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]) -> Laws:
+    """Three states (calm, busy, trending either way), each kept with probability 0.97 an interval."""
+    state = np.empty((series, length), np.int64)
+    state[:, 0] = rng.integers(0, 4, series)
+    switch = rng.random((series, length)) < 0.03
+    drawn = rng.integers(0, 4, (series, length))
+    for t in range(1, length):
+        state[:, t] = np.where(switch[:, t], drawn[:, t], state[:, t - 1])
+    volatility = np.array([0.5, 1.6, 1.0, 1.0])[state]
+    drift = np.array([0.0, 0.0, 0.25, -0.25])[state]
+    return Laws(volatility, _noisy_volume(rng, volatility), drift=drift)
+
+
+MARKETS: dict[str, Market] = {
+    "gaussian": _gaussian,
+    "gaussian-bars": _gaussian_bars,
+    "stochastic-vol": _stochastic_vol,
+    "seasonal": _seasonal,
+    "mean-reversion": _mean_reversion,
+    "momentum": _momentum,
+    "regimes": _regimes,
+}
