@@ -116,6 +116,7 @@ class RowMaker:
             "model": event.model,
             "history_bars": event.history_bars,
             "overrun": event.overrun,
+            "latency_ns": event.latency_ns,
             "share": _finite(event.share),
             "finish": event.finish,
             "finish_probability": _finite(event.finish_probability),

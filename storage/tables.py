@@ -172,6 +172,7 @@ class DecisionRow(_Row):
     model: Mapped[str | None]
     history_bars: Mapped[int | None]
     overrun: Mapped[bool]
+    latency_ns: Mapped[int | None]  # measured
     share: Mapped[float | None]
     finish: Mapped[bool]
     finish_probability: Mapped[float | None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,14 @@ Subject = Annotated[
 ]
 CONTROLS = ("pause", "resume", "cancel", "amend", "kill")
 ANSWER_S = 3.0
+SHOWN = {  # what a terminal has room for; json, csv and parquet carry every column
+    "parents": ("parent_id", "symbol", "side", "algo", "target", "filled", "avg_price", "state", "reason"),
+    "children": ("child_id", "side", "time_in_force", "price", "quantity", "filled", "avg_price", "state"),
+    "fills": ("fill_id", "side", "price", "quantity", "fee", "fee_currency", "maker", "price_model"),
+    "decisions": ("decision_id", "algo", "share", "slice_quantity", "finishing", "overrun", "reason"),
+    "slippage": ("parent_id", "algo", "benchmark", "gain_bps", "full_gain_bps", "arrival_slippage_bps"),
+    "sessions": ("session", "exchange", "state", "path"),
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -61,11 +70,11 @@ def log(
             parent=parent,
             limit=limit,
         )
-    _print(result, "json" if as_json else form, out)
+    _print(result, "json" if as_json else form, out, SHOWN.get(what))
     return 0
 
 
-def _print(result: Any, form: str, out: Path | None) -> None:
+def _print(result: Any, form: str, out: Path | None, shown: Sequence[str] | None) -> None:
     from storage import queries
 
     if form == "json":
@@ -77,9 +86,25 @@ def _print(result: Any, form: str, out: Path | None) -> None:
             raise InputError("parquet is written to a file: give --out FILE")
         queries.to_parquet(result, out)
     elif form == "table":
-        o.show_table(result.columns, queries.to_table(result))
+        o.show_table(*_chosen(result.columns, queries.to_table(result), shown))
     else:
         raise InputError(f"format {form!r} is not known: choose table, json, csv or parquet")
+
+
+def _chosen(
+    columns: list[str], rows: list[list[str]], shown: Sequence[str] | None
+) -> tuple[list[str], list[list[str]]]:
+    """The columns worth a terminal's width, numbers no longer than they need be."""
+    names = [c for c in (shown or columns) if c in columns]
+    at = [columns.index(c) for c in names]
+    return names, [[_short(row[i]) for i in at] for row in rows]
+
+
+def _short(cell: str) -> str:
+    try:
+        return f"{float(cell):.10g}" if "." in cell and len(cell) > 12 else cell
+    except ValueError:
+        return cell
 
 
 def _time_ns(text: str | None) -> int | None:

@@ -95,7 +95,7 @@ def _views(dialect: str) -> dict[str, str]:
         ),
         "v_decisions": (
             f"SELECT x.session, x.seq, x.decision_id, x.parent_id, x.interval, p.symbol, x.algo, x.model,"
-            f" x.history_bars, x.overrun, x.share, x.finish, x.finish_probability, x.slice_share,"
+            f" x.history_bars, x.overrun, x.latency_ns, x.share, x.finish, x.finish_probability, x.slice_share,"
             f" {_number('x.slice_quantity')}, x.finishing, x.market_close, x.market_mid, x.reason, x.seen,"
             f" x.importances, {at('x.asked_ns', 'asked_at')}, {at('x.at_ns', 'acted_at')}"
             f" FROM decisions x {of_parent} WHERE p.{_MAIN}"
@@ -309,6 +309,7 @@ def _create_tables() -> None:
         sa.Column("model", sa.Text(), nullable=True),
         sa.Column("history_bars", sa.BigInteger(), nullable=True),
         sa.Column("overrun", sa.Boolean(), nullable=False),
+        sa.Column("latency_ns", sa.BigInteger(), nullable=True),
         sa.Column("share", sa.Double(), nullable=True),
         sa.Column("finish", sa.Boolean(), nullable=False),
         sa.Column("finish_probability", sa.Double(), nullable=True),

@@ -1,0 +1,147 @@
+"""A live run, whole: the real ccxt client over TLS, the engine, a session, SQLite, and its replay."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from agent import app
+from agent.app.offline import replay_session
+from agent.config import Config, Order
+from agent.core.events import AuditEvent, CommandKind
+from agent.core.types import MarketView, OrderView, Slice
+from agent.orders import build_spec
+from agent.runtime import LiveRun, MonotonicClock, ThreadedPolicy
+from agent.shadow import shadow_specs
+from agent.summary import Summary
+from connectors.ccxt_feed import CcxtFeed
+from storage import queries
+from storage.log import SqlExecutionLog, insert_command
+from storage.session import SessionHeader, SessionWriter
+from tests.integration.faulty_binance import FaultyBinance
+
+S = 10**9
+
+
+class Slow:
+    """An algo that answers too late, always."""
+
+    name = "slow"
+
+    def decide(self, order: OrderView, market: MarketView) -> Slice:
+        import time
+
+        time.sleep(0.4)
+        return Slice(1.0, True)
+
+
+class Live:
+    """A server, a feed, and a run of one order on them."""
+
+    def __init__(self, folder: Path, order: Order) -> None:
+        self.folder, self.path = folder, folder / "session"
+        self.config = Config(order=order, database=f"sqlite:///{folder / 'agent.db'}")
+        self.server, self.clock = FaultyBinance(), MonotonicClock()
+        self.events: list[AuditEvent] = []
+
+    async def run(self, *, slow: bool = False, command: CommandKind | None = None) -> Summary:
+        await self.server.start(self.folder)
+        feed = CcxtFeed("binance", session_factory=self.server.session, clock=self.clock)
+        (instrument,) = await feed.instruments(["BTC/USDT"])
+        config, name = self.config, "live"
+        header = SessionHeader(
+            name,
+            (instrument,),
+            self.clock.now_ns(),
+            config=config.model_dump(mode="json"),
+            fingerprint=app.fingerprint(config),
+        )
+        log = SqlExecutionLog(config.database, name, [instrument])
+        await log.open_session(opened_ns=self.clock.now_ns(), balances=config.venue.balances)
+        late: list[str] = []
+        executor = ThreadPoolExecutor(1)
+        engine = app.build_engine(
+            config,
+            [instrument],
+            lambda s: ThreadedPolicy(Slow() if slow else app.algo(s.algo, config), executor, late),
+        )
+        summary = Summary([instrument])
+        writer = SessionWriter.create(self.path, header)
+        live = LiveRun(feed, engine, writer, log, self.clock, late, summary.add, log.pending_commands)
+        live.warm_up(*await feed.history(instrument, self.clock.now_ns() - 600 * S))
+
+        async def begin() -> None:
+            spec = build_spec(config.order, instrument, f"{name}-P1", None)
+            live.start(spec, shadow_specs(spec, config.order.shadows))
+            if command is not None:
+                await insert_command(
+                    config.database, "c1", command, created_ns=self.clock.now_ns(), parent_id=None
+                )
+
+        play = asyncio.create_task(self.server.play(20, 100))
+        try:
+            done = live.run(begin, lambda: bool(engine.workers) and engine.settled)
+            await asyncio.wait_for(done, 30)
+        finally:
+            play.cancel()
+            await asyncio.gather(play, return_exceptions=True)
+            await self.server.stop()
+            executor.shutdown(wait=False)
+        return summary
+
+
+def order(**changes: object) -> Order:
+    base = {
+        "quantity": Decimal("0.5"),
+        "min_duration": 2 * S,
+        "max_duration": 3 * S,
+        "interval": S,
+        "algo": "twap",
+        "shadows": ("vwap",),
+    }
+    return Order(**{**base, **changes})  # type: ignore[arg-type]
+
+
+async def test_a_run_is_stored_and_replays_to_the_same_bytes(tmp_path: Path) -> None:
+    """From the ccxt client to rows in SQLite; the replay's digest is the run's."""
+    live = Live(tmp_path, order())
+    summary = await live.run()
+    (parent,) = summary.parents()
+    assert (parent["state"], parent["filled"]) == ("completed", "0.50000")
+    rows = (await asyncio.to_thread(queries.query, live.config.database, "parents")).dicts()
+    assert [(r["parent_id"], r["state"], r["filled"]) for r in rows] == [("live-P1", "completed", "0.50000")]
+    fills = (await asyncio.to_thread(queries.query, live.config.database, "fills")).dicts()
+    assert sum(Decimal(str(f["quantity"])) for f in fills) == Decimal("0.5")
+    replayed = replay_session(live.path, None, override=False, verify=True, speed=None)
+    assert replayed.result.match is True, replayed.result.difference
+    assert [p["id"] for p in replayed.summary.parents()] == ["live-P1"]
+
+
+async def test_late_decisions_fall_back_and_replay_the_same(tmp_path: Path) -> None:
+    """A model that is always late: the fallback acts, the journal says so, the replay agrees."""
+    live = Live(tmp_path, order(shadows=()))
+    summary = await live.run(slow=True)
+    decisions = summary.records["live-P1"].decisions
+    assert decisions
+    assert all(d.overrun and d.algo == "optimal_stopping" for d in decisions if not d.view.finishing)
+    assert summary.parents()[0]["state"] == "completed"
+    replayed = replay_session(live.path, None, override=False, verify=True, speed=None)
+    assert replayed.result.match is True, replayed.result.difference
+
+
+@pytest.mark.parametrize("kind", [CommandKind.CANCEL, CommandKind.KILL])
+async def test_a_command_from_outside_is_journalled_and_obeyed(tmp_path: Path, kind: CommandKind) -> None:
+    """A row in ``commands`` ends the order within moments, is answered, and replays."""
+    live = Live(tmp_path, order())
+    summary = await live.run(command=kind)
+    parent = summary.parents()[0]
+    assert parent["state"] == "cancelled"
+    assert kind.value in parent["reason"]
+    answered = await asyncio.to_thread(queries.sql, live.config.database, "SELECT outcome FROM commands")
+    assert answered.rows[0][0]
+    replayed = replay_session(live.path, None, override=False, verify=True, speed=None)
+    assert replayed.result.match is True, replayed.result.difference
