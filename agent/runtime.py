@@ -101,12 +101,17 @@ class LiveRun:
         self._poll_commands = poll_commands
         self._seq = 0
         self._last_ns = 0
+        self._heard_ns = clock.now_ns()
         self._check = TapeCheck()
         self._to_log: asyncio.Queue[Sequence[AuditEvent] | None] = asyncio.Queue(LOG_QUEUE)
         self._batches: asyncio.Queue[EventArray] = asyncio.Queue()
         self._book_seen = asyncio.Event()
         self._next_poll_ns = 0
         self._handled: set[str] = set()
+
+    def quiet(self, for_ns: int) -> bool:
+        """Whether nothing has come for so long."""
+        return self._batches.empty() and self.clock.now_ns() - self._heard_ns >= for_ns
 
     def rotate(self) -> bool:
         """End this session for a new one, unless a parent works: then say False, and try again later."""
@@ -126,6 +131,7 @@ class LiveRun:
         rows["recv_ns"] = self._stamp_ns()
         rows["seq"] = np.arange(self._seq + 1, self._seq + 1 + len(rows))
         self._seq += len(rows)
+        self._heard_ns = self._last_ns
         self.writer.events(rows)
         self.engine.advance(rows)
         self.events += len(rows)

@@ -45,7 +45,7 @@ class Summary:
     """Folds audit events; ``parents`` gives the JSON of the command line contract."""
 
     def __init__(self, instruments: Iterable[Instrument]) -> None:
-        self._instruments = list(instruments)
+        self.instruments = list(instruments)
         self.records: dict[str, ParentRecord] = {}
 
     def add(self, events: Iterable[AuditEvent]) -> None:
@@ -79,7 +79,7 @@ class Summary:
 
     def _parent(self, record: ParentRecord) -> dict[str, Any]:
         changed, spec, own = record.changed, record.changed.spec, record.own
-        instrument = self._instruments[spec.instrument]
+        instrument = self.instruments[spec.instrument]
         by_quantity = spec.target_kind is TargetKind.QUANTITY
         lots = changed.filled_lots
         average = changed.filled_tl / lots * float(instrument.tick) if lots else None

@@ -57,7 +57,7 @@ def _check_clock(config: Config) -> str:
 
 def _check_exchange(config: Config) -> str:
     async def connect() -> str:
-        async with live_feed(config, MonotonicClock()) as feed:
+        async with live_feed(config, MonotonicClock()) as (feed, _):
             (instrument,) = await feed.instruments([config.symbol])
             offset_ms = float(feed.health().get("clock_offset_ns", 0)) / 1e6
             return f"{instrument.symbol}: tick {instrument.tick}, lot {instrument.lot}, clock {offset_ms:+.1f} ms"

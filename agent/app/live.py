@@ -10,13 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from agent.app.build import algo, build_engine, check_algos, fingerprint
 from agent.app.markets import embedded_exchange
 from agent.config import Config, Order
+from agent.core.agenda import FAR_FUTURE_NS
 from agent.core.errors import AgentError
 from agent.core.events import AuditEvent
 from agent.core.instrument import Instrument
@@ -39,19 +40,25 @@ THREADED = frozenset({"lem"})
 """Algos that are asked on a thread; the others answer at once."""
 
 Watch = Callable[[Sequence[AuditEvent]], None]
+Ended = Callable[[], bool]
+DRAIN_NS = 2 * NS_PER_S
+"""How long nothing must have come from a market that has ended before its session is closed."""
 
 
-class View:
-    """What shows a run; the terminal's own is ``agent.terminal.LiveView``. This one shows nothing."""
+class View(Protocol):
+    """What shows a run (``agent.terminal``)."""
 
-    def open(self, session: str, instruments: Sequence[Instrument], config: Config) -> None:
+    def open(self, session: str, instruments: Sequence[Instrument], title: str) -> None:
         """A session begins."""
+        ...
 
     def add(self, events: Sequence[AuditEvent]) -> None:
         """Something happened."""
+        ...
 
     def health(self, counters: Mapping[str, Any]) -> None:
         """The feed's counters."""
+        ...
 
 
 @dataclass(slots=True)
@@ -110,9 +117,11 @@ async def run_paper(
     own_order = trade
     while True:
         clock = MonotonicClock()
-        async with open_feed(config, clock) as feed:
+        async with open_feed(config, clock) as (feed, market_ended):
             instruments = await feed.instruments([config.symbol])
-            result = await _Session(config, view, clock, feed, instruments, trade, own_order).run(seconds)
+            result = await _Session(config, view, clock, feed, instruments, trade, own_order).run(
+                seconds, market_ended
+            )
         if not result.rotated:
             return result
         own_order = False  # a rotated session goes on with what the clock starts
@@ -123,8 +132,8 @@ def _scheduled_algos(config: Config) -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def open_feed(config: Config, clock: MonotonicClock) -> AsyncIterator[Feed]:
-    """The configured exchange's feed; with ``embedded``, the exchange too."""
+async def open_feed(config: Config, clock: MonotonicClock) -> AsyncIterator[tuple[Feed, Ended]]:
+    """The configured exchange's feed, and whether its market has ended (``embedded`` only; runs it too)."""
     options = FeedOptions(
         book_depth=config.feed.book_depth,
         connect_deadline_s=config.feed.connect_timeout / NS_PER_S,
@@ -133,14 +142,14 @@ async def open_feed(config: Config, clock: MonotonicClock) -> AsyncIterator[Feed
     if config.exchange != EMBEDDED:
         feed = CcxtFeed(config.exchange, options=options, clock=clock)
         try:
-            yield feed
+            yield feed, lambda: False
         finally:
             await feed.close()
         return
-    async with embedded_exchange(config) as endpoint:
+    async with embedded_exchange(config) as (exchange, endpoint):
         feed = embedded_feed(endpoint, options=options, clock=clock)
         try:
-            yield feed
+            yield feed, lambda: exchange.ended
         finally:
             await feed.close()
 
@@ -168,7 +177,7 @@ class _Session:
         self._late: list[str] = []
         self._parents = 0
 
-    async def run(self, seconds: float | None) -> LiveResult:
+    async def run(self, seconds: float | None, market_ended: Ended) -> LiveResult:
         self._first_spec_check()
         writer = SessionWriter.create(self.path, self._header())
         execution_log = await self._open_log()
@@ -186,13 +195,14 @@ class _Session:
             self._watch,
             execution_log.pending_commands,
         )
-        self.view.open(self.name, self.instruments, self.config)
+        title = f"{self.config.exchange} {self.config.symbol}"
+        self.view.open(self.name, self.instruments, title)
         with _stop_on_signal(live.stopping):
             await self._warm_up(live)
             jobs = self._jobs(live)
             health = asyncio.create_task(self._show_health())
             try:
-                await live.run(lambda: self._begin(live, jobs), self._until(live, seconds))
+                await live.run(lambda: self._begin(live, jobs), self._until(live, seconds, market_ended))
                 state = "interrupted" if live.interrupted else "closed"
             except BaseException:
                 state = "failed"
@@ -297,10 +307,11 @@ class _Session:
             rotate_ns=self.config.jobs.rotate_session,
         )
 
-    def _until(self, live: LiveRun, seconds: float | None) -> Callable[[], bool]:
+    def _until(self, live: LiveRun, seconds: float | None, market_ended: Ended) -> Ended:
+        """When the session is over: its orders, its time or its market are."""
         if not self.trade:
-            end_ns = None if seconds is None else self.clock.now_ns() + int(seconds * NS_PER_S)
-            return lambda: end_ns is not None and self.clock.now_ns() >= end_ns
+            end_ns = FAR_FUTURE_NS if seconds is None else self.clock.now_ns() + int(seconds * NS_PER_S)
+            return lambda: self.clock.now_ns() >= end_ns or (market_ended() and live.quiet(DRAIN_NS))
         if self.config.schedules:
             return lambda: live.rotating and live.engine.settled
         return lambda: bool(live.engine.workers) and live.engine.settled

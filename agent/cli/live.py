@@ -131,7 +131,7 @@ def _settings(
 def _stream(settings: Any, as_json: bool, *, trade: bool, seconds: float | None) -> Any:
     from agent.app.live import run_paper
 
-    with o.live_view(as_json or not trade) as view:
+    with o.live_view(plain=as_json or not trade) as view:
         return asyncio.run(run_paper(settings, view, trade=trade, seconds=seconds))
 
 
@@ -150,7 +150,7 @@ def serve_exchange(
     from agent.app.markets import embedded_exchange
 
     async def serve() -> None:
-        async with embedded_exchange(settings, host=host, port=port) as endpoint:
+        async with embedded_exchange(settings, host=host, port=port) as (_, endpoint):
             facts = {"host": endpoint.host, "port": endpoint.port, "ca_file": str(endpoint.ca_file)}
             if as_json:
                 o.emit(facts)

@@ -132,3 +132,23 @@ def show_replay(done: Any) -> None:
     console = Console()
     replay_table(done.result, console)
     render_summary(done.summary, console)
+
+
+def show_run(result: Any) -> None:
+    """The closing summary of a live run."""
+    from rich.console import Console
+
+    from agent.terminal import render_summary
+
+    render_summary(result.summary, Console())
+    typer.echo(f"session {result.path}   (replay it: python -m agent replay {result.path} --verify)")
+
+
+def live_view(*, plain: bool) -> Any:
+    """The live view on a terminal; plain lines on stderr otherwise."""
+    from rich.console import Console
+
+    from agent.terminal import LiveView, PlainView
+
+    console = Console()
+    return PlainView(Console(stderr=True)) if plain or not console.is_terminal else LiveView(console)
