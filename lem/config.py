@@ -46,9 +46,9 @@ class TrainConfig:
     """One training run. ``series`` simulated series an iteration, ``starts`` orders in each."""
 
     seed: int = 1
-    iterations: int = 500
+    iterations: int = 600
     series: int = 32
-    starts: int = 8
+    starts: int = 20
     learning_rate: float = 4e-3
     weight_decay: float = 1e-4
     clip: float = 1.0

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lem.config import SCENARIOS, ModelConfig
-from lem.layers import GRN, GatedAdd, SlidingAttention, TKAN, VariableEmbedding, VariableSelection
+from lem.layers import GRN, TKAN, GatedAdd, SlidingAttention, VariableEmbedding, VariableSelection
 
 STATE_INPUTS = 26
 Z_LIMIT = 10.0
@@ -69,14 +69,15 @@ class OrderState:
             3.0 * achieved / root,
             self.sigma_known * 1.0,
             2.0 * self.participation.clamp(0.0, 1.0).sqrt(),
-            2.0 * self.own_share.clamp(0.0, 1.0).sqrt(),
+            2.0 * (self.own_share.clamp(0.0, 1.0) + 1e-4).sqrt(),  # a finite slope at 0
             self.min_rate * n,
             self.max_rate,
             (self.remaining <= self.max_rate) * 1.0,
             torch.log1p(self.risk_aversion.clamp(min=0.0)),
             (self.risk_aversion.clamp(min=0.0) + 0.01).log() / 3.0,
         )
-        return torch.stack(torch.broadcast_tensors(*columns), dim=-1).float()
+        shape = (len(SCENARIOS), max(c.shape[-1] for c in columns))
+        return torch.stack([c.expand(shape) for c in columns], dim=-1).float()
 
 
 class Encoder(nn.Module):

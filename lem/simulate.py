@@ -157,7 +157,7 @@ def _ar1(rng: np.random.Generator, series: int, length: int, rho: float) -> Floa
 
 
 def _noisy_volume(rng: np.random.Generator, volatility: FloatArray) -> FloatArray:
-    noise = _ar1(rng, *volatility.shape, rho=0.7)
+    noise = _ar1(rng, volatility.shape[0], volatility.shape[1], 0.7)
     return volatility**0.8 * np.exp(0.5 * noise - 0.125)
 
 

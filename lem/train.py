@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from agent.core.errors import InternalError
 from lem.checkpoint import fresh_model
 from lem.config import ModelConfig, TrainConfig
 from lem.dataset import simulated_batch
@@ -21,7 +22,6 @@ Progress = Callable[[int, int, float], None]
 """Called after each iteration with (done, total, smoothed loss)."""
 
 WARM_UP = 0.04
-STRETCH = 1.25  # a run slower than its time limit by more than this is cut short by finishing its schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def train(model_config: ModelConfig, config: TrainConfig, progress: Progress | N
         value = _step(model, optimiser, rng, config)
         done += 1
         smoothed = value if done == 1 else 0.97 * smoothed + 0.03 * value
-        total = _fit_to_limit(total, done, time.monotonic() - began, config)
+        total = _fit_to_limit(done, time.monotonic() - began, config)
         if progress is not None:
             progress(done, total, smoothed)
     model.eval()
@@ -76,7 +76,10 @@ def _step(
     value.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
     optimiser.step()
-    return float(value.detach())
+    result = float(value.detach())
+    if not math.isfinite(result):
+        raise InternalError(f"the training loss became {result}: a gradient or an input is not finite")
+    return result
 
 
 def _schedule(part: float) -> float:
@@ -86,8 +89,8 @@ def _schedule(part: float) -> float:
     return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * (part - WARM_UP) / (1.0 - WARM_UP)))
 
 
-def _fit_to_limit(total: int, done: int, elapsed_s: float, config: TrainConfig) -> int:
+def _fit_to_limit(done: int, elapsed_s: float, config: TrainConfig) -> int:
     """Shorten the schedule where its pace, known after 20 iterations, would pass the time limit."""
-    if done < 20 or elapsed_s / done * total <= config.time_limit_s:
-        return total
+    if done < 20 or elapsed_s / done * config.iterations <= config.time_limit_s:
+        return config.iterations
     return max(done, int(config.time_limit_s * done / elapsed_s))

@@ -1,0 +1,236 @@
+"""The model as an algo: one decision from an order's view and the market's, the same bits every time.
+
+Each request is computed by itself in tensors of one fixed shape, on one thread, so a neighbour in a batch
+cannot change a bit. Requests that see the same bars from the same start (shadows, the other side) share
+one encoding, kept for a few markets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agent.core.features import FEATURE_NAMES, FEATURE_SPAN, features, recent_sigma
+from agent.core.projection import project
+from agent.core.types import MarketView, OrderView, Slice
+from lem.checkpoint import Checkpoint, load_checkpoint
+from lem.config import SCENARIOS
+from lem.model import OrderState
+
+CACHED_ENCODINGS = 64
+ROOM = 32  # an order's own intervals are padded to a multiple of this
+MAIN_FEATURES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """What a decision needs of the market: projected context [8,1,h], weights of the known features."""
+
+    projected: Tensor
+    importances: Mapping[str, float]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Inference on one thread, then as it was (training in the same process may use more)."""
+    before = torch.get_num_threads()
+    if before != 1:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if before != 1:
+            torch.set_num_threads(before)
+
+
+class Predictor:
+    """Answers requests with a loaded checkpoint. Not thread-safe: one instance, one thread."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        self.lookback = checkpoint.model.config.lookback
+        self._encodings: OrderedDict[bytes, Encoding] = OrderedDict()
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Predictor:
+        """Load a model (the one shipped by default). Raises CheckpointError."""
+        return cls(load_checkpoint(path))
+
+    @property
+    def digest(self) -> str:
+        return self.checkpoint.digest
+
+    @property
+    def bars_needed(self) -> int:
+        """Bars before an order's start beyond which more changes nothing."""
+        return self.lookback + FEATURE_SPAN
+
+    def decide_many(self, requests: Sequence[tuple[OrderView, MarketView]]) -> list[Slice]:
+        """One slice per request, in order; each is what it would be if asked alone."""
+        with torch.inference_mode(), _one_thread():
+            return [self._decide(order, market) for order, market in requests]
+
+    def _decide(self, order: OrderView, market: MarketView) -> Slice:
+        encoding, history = self._encode(order, market)
+        last_z, achieved_z, known = normalised_prices(order, market)
+        state = order_state(order, last_z, achieved_z, known)
+        fractions, finishes = self.checkpoint.model.policy(encoding.projected, state)
+        scenario = SCENARIOS.index((order.side, order.target_kind, order.benchmark))
+        fraction, probability = float(fractions[scenario, 0]), float(finishes[scenario, 0])
+        share, finishing = project(
+            fraction * order.remaining,
+            order.finishing or probability > 0.5,
+            order.remaining,
+            order.n - 1 - order.t,
+            order.m,
+            order.t,
+            order.min_rate,
+            order.max_rate,
+            order.lot_share,
+        )
+        return Slice(
+            share=share,
+            finish=finishing,
+            finish_probability=probability,
+            reason=_reason(order, share, finishing, probability, last_z if known else None, history),
+            model=self.digest,
+            history_bars=history,
+            importances=encoding.importances,
+        )
+
+    def _encode(self, order: OrderView, market: MarketView) -> tuple[Encoding, int]:
+        """The market's encoding before interval t, and the bars of history it rests on."""
+        own = max(0, order.t)
+        window = market.bars[-(self.lookback + FEATURE_SPAN + own) :]
+        values, mask = features(window, market.delta_ns)
+        seen = min(len(window), self.lookback + own)
+        room = ROOM * max(1, -(-order.n // ROOM), -(-own // ROOM))
+        end = self.lookback + own  # rows from here on have not happened yet
+        padded = np.zeros((1, self.lookback + room, values.shape[-1]), np.float32)
+        known = np.zeros(padded.shape, np.bool_)
+        if seen:
+            padded[0, end - seen : end] = values[-seen:]
+            known[0, end - seen : end] = mask[-seen:]
+        key = hashlib.blake2b(b"%d.%d.%d" % (own, seen, room), digest_size=16)
+        key.update(padded.tobytes())
+        key.update(known.tobytes())
+        encoding = self._encodings.get(key.digest())
+        if encoding is None:
+            encoding = self._encode_rows(padded, known, seen, end)
+            self._encodings[key.digest()] = encoding
+            if len(self._encodings) > CACHED_ENCODINGS:
+                self._encodings.popitem(last=False)
+        return encoding, seen
+
+    def _encode_rows(
+        self,
+        values: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+        mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+        seen: int,
+        end: int,
+    ) -> Encoding:
+        model = self.checkpoint.model
+        valid = torch.zeros(values.shape[:2], dtype=torch.bool)
+        valid[0, end - seen : end] = True
+        contexts, weights = model.encoder(torch.from_numpy(values), torch.from_numpy(mask), valid)
+        context = contexts[0, end - 1] if seen else model.encoder.void
+        importances: dict[str, float] = {}
+        if seen:
+            row = weights[0, end - 1].numpy()
+            order = np.argsort(-row, kind="stable")
+            main = [f for f in order if mask[0, end - 1, f]][:MAIN_FEATURES]
+            importances = {FEATURE_NAMES[f]: round(float(row[f]), 6) for f in main}
+        return Encoding(model.policy.project_context(context.unsqueeze(0)), importances)
+
+
+def normalised_prices(order: OrderView, market: MarketView) -> tuple[float, float, bool]:
+    """(last price, achieved price) against the running benchmark, times the side, in recent sigmas.
+
+    0 where unknown; the flag says whether volatility is known.
+    """
+    bars = market.bars[-(FEATURE_SPAN + 1) :]
+    sigma = float(recent_sigma(bars)[-1]) if len(bars) else math.nan
+    if not sigma > 0:
+        return 0.0, 0.0, False
+    last = float(bars["close"][-1])
+
+    def against_benchmark(price: float) -> float:
+        value = float(order.side) * (price / order.benchmark_price - 1.0) / sigma
+        return value if math.isfinite(value) else 0.0
+
+    if order.t == 0 or not order.benchmark_price > 0:
+        return 0.0, 0.0, True
+    return against_benchmark(last), against_benchmark(order.achieved_price), True
+
+
+def order_state(order: OrderView, last_z: float, achieved_z: float, known: bool) -> OrderState:
+    """The order as tensors [1], or [8, 1] where the model tells scenarios apart."""
+
+    def number(x: float) -> Tensor:
+        return torch.tensor([x if math.isfinite(x) else 0.0], dtype=torch.float64)
+
+    return OrderState(
+        t=number(order.t),
+        n=number(max(order.n, order.t + 1)),
+        m=number(order.m),
+        remaining=number(order.remaining),
+        last_z=number(last_z),
+        achieved_z=number(achieved_z),
+        sigma_known=torch.tensor([known]),
+        participation=number(order.expected_participation),
+        own_share=number(order.own_volume_share),
+        min_rate=number(order.min_rate),
+        max_rate=number(order.max_rate),
+        risk_aversion=number(order.risk_aversion),
+    )
+
+
+def _reason(
+    order: OrderView, share: float, finish: bool, probability: float, last_z: float | None, history: int
+) -> str:
+    """The decision in plain words."""
+    what = f"{100 * share:.1f} % of the order" + (" and finish" if finish else "")
+    even = 1.0 / max(1, order.n - order.t) * order.remaining
+    pace = "" if finish else ", faster than even" if share > 1.2 * even else ", on pace"
+    if not finish and share < 0.8 * even:
+        pace = ", slower than even"
+    if order.t == 0:
+        price = "no price against the benchmark yet"
+    elif last_z is None:
+        price = "volatility not known yet"
+    else:
+        word = "better" if last_z < 0 else "worse"
+        price = f"last price {abs(last_z):.2f} sigma {word} than the running {order.benchmark.value}"
+    if finish and order.t >= order.n - 1:
+        stop = "last interval"
+    elif order.t + 1 < order.m:
+        stop = f"min duration {order.m} intervals not reached"
+    else:
+        stop = f"finish probability {probability:.2f}"
+    return f"lem: {what}{pace}; {price}; {stop}; {history} bars of history"
+
+
+class LemAlgo:
+    """The model behind the schedules' one protocol."""
+
+    name = "lem"
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> LemAlgo:
+        """Load a model (the one shipped by default). Raises CheckpointError."""
+        return cls(Predictor.load(path))
+
+    def decide(self, order: OrderView, market: MarketView) -> Slice:
+        return self.predictor.decide_many([(order, market)])[0]
