@@ -26,7 +26,7 @@ from agent.core.ports import Algo, ExecutionLog, Feed, SessionWriter
 from agent.core.tape import BarArray, EventArray, Flag, Kind
 from agent.core.types import MarketView, OrderView, ParentSpec, Slice
 from agent.engine.engine import Engine
-from agent.replay import control_entry, start_entry
+from agent.journal import control_entry, start_entry
 
 log = structlog.get_logger("runtime")
 

@@ -6,12 +6,11 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from connectors.embedded.synthetic import SyntheticMarket
-
 from agent.config import Config
 from agent.core.errors import InputError
 from connectors.embedded.market import MarketSource, RecordedMarket
 from connectors.embedded.server import EmbeddedExchange, Endpoint, PlayFrom
+from connectors.embedded.synthetic import SyntheticMarket
 from storage.session import SessionReader
 
 SYNTHETIC = "synthetic"

@@ -16,8 +16,9 @@ from agent.config import Config, parse_config
 from agent.core.errors import InputError, SessionError
 from agent.core.events import AuditEvent, Command, StartParent
 from agent.core.instrument import Instrument
+from agent.journal import commands, overruns
 from agent.orders import build_spec
-from agent.replay import ReplayResult, commands, first_book, overruns, replay
+from agent.replay import ReplayResult, first_book, replay
 from agent.shadow import shadow_specs
 from agent.summary import Summary
 from storage.session import SessionHeader, SessionReader, SessionWriter

@@ -1,0 +1,72 @@
+"""The journal: every input that is not market data, as the session holds it and as the engine takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from agent.core.errors import SessionError
+from agent.core.events import Command, CommandKind, ControlParent, StartParent
+from agent.core.types import Align, BenchmarkKind, ParentSpec, Side, TacticKind, TargetKind
+from agent.shadow import shadow_specs
+
+SHELL_KINDS = frozenset({"overrun", "end", "resumed", "rotated"})
+"""Entries that are no command: the shell's own marks."""
+
+
+def start_entry(command: StartParent) -> dict[str, Any]:
+    """A start as the journal holds it."""
+    shadows = [spec.algo for spec in command.shadows]
+    return {
+        "kind": "start",
+        "recv_ns": command.recv_ns,
+        "seq": command.seq,
+        "spec": asdict(command.spec),
+        "shadows": shadows,
+    }
+
+
+def control_entry(command: ControlParent) -> dict[str, Any]:
+    return {**asdict(command), "kind": "control", "command": command.kind.value}
+
+
+def overruns(journal: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """Ids of the decisions that were late."""
+    return frozenset(str(e["decision_id"]) for e in journal if e["kind"] == "overrun")
+
+
+def commands(journal: Sequence[Mapping[str, Any]]) -> list[Command]:
+    """The journal's inputs as commands, in order. Raises SessionError on an unknown kind."""
+    found: list[Command] = []
+    for entry in journal:
+        kind = entry["kind"]
+        if kind == "start":
+            spec = _spec(entry["spec"])
+            shadows = tuple(shadow_specs(spec, entry["shadows"]))
+            found.append(StartParent(int(entry["recv_ns"]), int(entry["seq"]), spec, shadows))
+        elif kind == "control":
+            found.append(
+                ControlParent(
+                    int(entry["recv_ns"]),
+                    int(entry["seq"]),
+                    CommandKind(entry["command"]),
+                    entry["parent_id"],
+                    entry["command_id"],
+                    entry["amend"],
+                )
+            )
+        elif kind not in SHELL_KINDS:
+            raise SessionError(f"journal entry of kind {kind!r} is not known to this version: update it")
+    return sorted(found, key=lambda c: (c.recv_ns, c.seq))
+
+
+def _spec(raw: Mapping[str, Any]) -> ParentSpec:
+    typed = {
+        "side": Side,
+        "target_kind": TargetKind,
+        "benchmark": BenchmarkKind,
+        "tactic": TacticKind,
+        "align": Align,
+    }
+    return ParentSpec(**{k: typed[k](v) if k in typed else v for k, v in raw.items()})
