@@ -48,7 +48,7 @@ class Order(Section):
     algo: str = "lem"
     algo_params: dict[str, float] = {}
     tactic: Literal["twap_micro", "peg", "sweep"] = "twap_micro"
-    shadows: tuple[str, ...] = ("twap", "vwap")
+    shadows: tuple[str, ...] = ("twap", "vwap", "pov")
     limit_price: Decimal | None = None
     participation_cap: float | None = None
     min_rate: float = 0.0

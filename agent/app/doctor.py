@@ -60,7 +60,8 @@ def _check_exchange(config: Config) -> str:
         async with live_feed(config, MonotonicClock()) as (feed, _):
             (instrument,) = await feed.instruments([config.symbol])
             offset_ms = float(feed.health().get("clock_offset_ns", 0)) / 1e6
-            return f"{instrument.symbol}: tick {instrument.tick}, lot {instrument.lot}, clock {offset_ms:+.1f} ms"
+            precision = f"tick {instrument.tick}, lot {instrument.lot}"
+            return f"{instrument.symbol}: {precision}, clock {offset_ms:+.1f} ms"
 
     return asyncio.run(connect())
 

@@ -99,9 +99,8 @@ class LiveView:
 
     def _draw(self) -> None:
         parts: list[RenderableType] = [Text(self._title, "bold")]
-        for record in list(self._summary.records.values()):
-            if record.changed.spec.shadow_of is None:
-                parts.append(self._parent(record))
+        records = list(self._summary.records.values())
+        parts += [self._parent(r) for r in records if r.changed.spec.shadow_of is None]
         parts += [Text(note, "yellow") for note in self._notes[-3:]]
         parts.append(Text(f"feed: {health_in_words(self._health)}", "dim"))
         self._live.update(Group(*parts))

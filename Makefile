@@ -1,0 +1,49 @@
+# Every target sets up what it needs on a fresh machine: a virtual environment in .venv, pinned.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# On Linux the default index serves torch with gigabytes of CUDA; its "+cpu" build serves as well here
+# and comes from PyTorch's own index. macOS and Windows wheels are CPU builds already.
+TORCH_VERSION := 2.13.0
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH_PIP := install --quiet --disable-pip-version-check
+
+.PHONY: run test test-all check bench clean setup
+run: setup
+	$(BIN)/python -m agent run --paper --config config.yaml
+
+test: setup
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: setup
+	$(BIN)/python -m pytest -q
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	for b in benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+ifeq ($(shell uname -s),Linux)
+	$(BIN)/pip $(TORCH_PIP) --retries 0 --timeout 20 --extra-index-url $(TORCH_INDEX) "torch==$(TORCH_VERSION)+cpu" \
+	  || $(BIN)/pip $(TORCH_PIP) "torch==$(TORCH_VERSION)"
+else
+	$(BIN)/pip $(TORCH_PIP) "torch==$(TORCH_VERSION)"
+endif
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $(STAMP)
