@@ -18,12 +18,13 @@ from agent.core.events import AuditEvent, Command, StartParent
 from agent.core.instrument import Instrument
 from agent.journal import commands, overruns
 from agent.orders import build_spec
-from agent.replay import ReplayResult, first_book, replay
+from agent.replay import BATCH_ROWS, ReplayResult, first_book, replay
 from agent.shadow import shadow_specs
 from agent.summary import Summary
 from storage.session import SessionHeader, SessionReader, SessionWriter
 
 log = structlog.get_logger("offline")
+PACED_ROWS = 64
 FORMATS = ("binance-raw",)
 
 
@@ -57,11 +58,12 @@ def replay_session(
     verify: bool,
     speed: float | None,
     watch: Callable[[list[AuditEvent]], None] | None = None,
-    rows: int = 65536,
+    rows: int | None = None,
 ) -> Replayed:
     """Replay ``path``. ``config`` None uses the session's own; ``override`` replaces its orders.
 
-    ``speed`` paces the tape (1.0: as it was); None runs as fast as it can.
+    ``speed`` paces the tape (1.0: as it was); None runs as fast as it can. ``rows`` is the batch size,
+    which changes nothing but the speed.
     """
     reader = SessionReader(path)
     config = config or _recorded_config(reader)
@@ -85,6 +87,7 @@ def replay_session(
             watch(events)
 
     engine = build_engine(config, reader.instruments, inline_policies(config, overruns(journal)))
+    rows = rows or (BATCH_ROWS if speed is None else PACED_ROWS)
     result = replay(reader, engine, pending, compare=compare, rows=rows, pace=_pace(speed), watch=seen)
     return Replayed(result, summary, str(reader.header.get("session", path.name)))
 

@@ -21,6 +21,10 @@ IntArray = npt.NDArray[np.int64]
 OPEN_NS, CLOSE_NS, OPEN, HIGH, LOW, CLOSE, BASE, QUOTE, TRADES, TAKER_BASE, COLUMNS = range(11)
 
 
+MOST_BUCKETS = 1 << 21
+"""A trade further ahead than this carries a wrong stamp; it is on the tape, and in no bar."""
+
+
 class TradeColumns(NamedTuple):
     """Trades in order of arrival, as columns of equal length."""
 
@@ -60,9 +64,10 @@ def _accumulate(
     """Add trades to ``table`` [bucket, COLUMNS]; bucket 0 starts at ``origin_ns``."""
     for i in range(len(exch_ns)):
         ns = exch_ns[i]
-        if ns < origin_ns:
+        bucket = (ns - origin_ns) // delta
+        if ns < origin_ns or bucket >= len(table):
             continue
-        row = table[(ns - origin_ns) // delta]
+        row = table[bucket]
         price, qty = ticks[i], lots[i]
         if row[TRADES] == 0:
             row[OPEN_NS], row[CLOSE_NS] = ns, ns
@@ -145,7 +150,7 @@ class BarSeries:
         )
 
     def _make_room(self, last: int) -> None:
-        while last >= len(self._table):
+        while last >= len(self._table) and len(self._table) < MOST_BUCKETS:
             self._table = np.concatenate([self._table, np.zeros_like(self._table)])
 
     def note_book(self, k: int, sample: BookSample) -> None:

@@ -37,6 +37,7 @@ from agent.venue import kernel as k
 from agent.venue.market import Market
 
 PolicyFactory = Callable[[ParentSpec], SlicePolicy]
+AMENDABLE = frozenset({"limit_price_ticks", "participation_cap", "risk_aversion"})
 MARKOUT_END_NS = 60 * 1_000_000_000
 
 
@@ -282,6 +283,9 @@ class Engine:
         spec = worker.order.spec
         if worker.order.state not in (ParentState.PENDING, ParentState.WORKING, ParentState.PAUSED):
             return f"{spec.parent_id} is {worker.order.state.value} and cannot be amended"
+        unknown = sorted(set(command.amend) - AMENDABLE)
+        if unknown or not command.amend:
+            return f"cannot amend {', '.join(unknown) or 'nothing'}: {', '.join(sorted(AMENDABLE))} can be"
         worker.order.spec = replace(spec, **dict(command.amend))  # type: ignore[arg-type]  # checked at the edge
         words = ", ".join(f"{name} {value}" for name, value in sorted(command.amend.items()))
         worker.emit_changed(self.now_ns, f"amended: {words}")
