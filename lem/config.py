@@ -46,14 +46,14 @@ class TrainConfig:
     """One training run. ``series`` simulated series an iteration, ``starts`` orders in each."""
 
     seed: int = 1
-    iterations: int = 600
+    iterations: int = 450
     series: int = 32
     starts: int = 20
     learning_rate: float = 4e-3
     weight_decay: float = 1e-4
     clip: float = 1.0
     impact: float = 1.0  # Y of the square-root law
-    n_min: int = 4
+    n_min: int = 2
     n_max: int = 32
     time_limit_s: float = 285.0  # stops early, with the schedule finished, on a slow machine
 

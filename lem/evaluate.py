@@ -29,7 +29,7 @@ from lem.simulate import MARTINGALES, simulate
 from lem.statistics import Mean, block_bootstrap, controlled_mean, summary
 
 BPS = 1e4
-CHUNK = 1_000
+CHUNK = 250  # paths at once: larger spills the caches
 IMPACT = 1.0  # Y of the square-root law
 IMPACT_PARTICIPATION = 0.05  # where the orders themselves are given none
 MAX_ORDERS = 5_000_000
@@ -45,7 +45,7 @@ class Question:
     orders: int = 20_000
     seed: int = 1
     sigma: float = 1e-4
-    history: int = 48
+    history: int = 32
     delta_ns: int = 60 * NS_PER_S
     risk_aversion: float = 1.0
     participation: float = 0.0
@@ -297,7 +297,7 @@ def evaluate_market(
     price_model = PRICE_MODEL.get(market, "bars")
     rng = np.random.default_rng(question.seed)
     parts: list[dict[str, Outcome]] = []
-    batch = 20 * CHUNK
+    batch = 40 * CHUNK
     for first in range(0, question.orders, batch):
         count = min(batch, question.orders - first)
         history = min(question.history, checkpoint.model.config.lookback + FEATURE_SPAN)

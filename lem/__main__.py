@@ -1,0 +1,5 @@
+"""``python -m lem``."""
+
+from lem.cli import main
+
+main()
