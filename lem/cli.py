@@ -73,7 +73,7 @@ def train(
         typer.echo(json.dumps(record))
     else:
         typer.echo(
-            f"{out}: digest {digest}, {record['bytes'] / 1e6:.2f} MB, {result.iterations} iterations in"
+            f"{out}: digest {digest}, {out.stat().st_size / 1e6:.2f} MB, {result.iterations} iterations in"
             f" {result.seconds:.0f} s, loss {result.loss:+.4f}"
         )
 
@@ -82,25 +82,17 @@ def train(
 def evaluate(
     market: Annotated[str | None, typer.Option(help="a simulator: gaussian, gaussian-bars, ...")] = None,
     bars: Annotated[list[Path] | None, typer.Option(help="parquet or CSV files of bars")] = None,
-    more_bars: Annotated[
-        list[Path] | None, typer.Argument(help="further bar files", show_default=False)
-    ] = None,
-    interval: Annotated[
-        str | None, typer.Option(help="of the bars, as in 15m; default: the files' own")
-    ] = None,
+    more_bars: Annotated[list[Path] | None, typer.Argument(help="further bar files")] = None,
+    interval: Annotated[str | None, typer.Option(help="as in 15m; default: the files' own")] = None,
     from_: Annotated[str | None, typer.Option("--from", help="ISO 8601")] = None,
     to: Annotated[str | None, typer.Option("--to", help="ISO 8601")] = None,
     sigma: Annotated[float, typer.Option(help="volatility an interval of a simulated market")] = 1e-4,
     n: Annotated[int, typer.Option(help="max duration in intervals")] = 12,
-    min_period: Annotated[
-        list[int] | None, typer.Option(help="min durations; default 0, n/3, 2n/3, n")
-    ] = None,
+    min_period: Annotated[list[int] | None, typer.Option(help="default 0, n/3, 2n/3, n")] = None,
     orders: Annotated[int, typer.Option(help="paths, or orders on real bars at most")] = 20_000,
     seed: Annotated[int, typer.Option()] = 1,
     risk_aversion: Annotated[float, typer.Option()] = 1.0,
-    participation: Annotated[
-        float, typer.Option(help="the order over the market's volume in n intervals")
-    ] = 0.0,
+    participation: Annotated[float, typer.Option(help="order / market volume in n intervals")] = 0.0,
     history: Annotated[int, typer.Option(help="bars seen before a simulated order")] = 32,
     model: Annotated[Path | None, typer.Option(help="checkpoint; default: the one shipped")] = None,
     threads: Threads = 2,
@@ -213,7 +205,8 @@ def _print_rows(document: dict[str, Any]) -> None:
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     typer.echo(
         f"model {document['digest']}; impact: gain less square-root impact at"
-        f" {100 * document['impact_participation']:g} % of the volume; risk aversion {document['risk_aversion']:g}"
+        f" {100 * document['impact_participation']:g} % of the volume;"
+        f" risk aversion {document['risk_aversion']:g}"
     )
 
 

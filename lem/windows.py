@@ -53,7 +53,7 @@ def windows(series: Series, delta_ns: int, past: int, n: int) -> Paths:
         start[(segment[start] == segment[start + n - 1]) & (first_of[start] < start)] if len(start) else start
     )
     rows = start[:, None] + np.arange(-past, n)
-    out = empty_fbars(max(1, rows.size)).reshape(-1)[: rows.size].reshape(rows.shape)
+    out = empty_fbars(rows.size).reshape(rows.shape)
     known = rows >= first_of[start][:, None]
     out[known] = bars[np.maximum(rows, 0)][known]
     cut = past - np.minimum(past, start - first_of[start])
