@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.core.errors import SessionError
 from agent.core.instrument import Instrument
@@ -79,50 +80,57 @@ class RecordedMarket:
         return self._past
 
     def batches(self) -> Iterator[EventArray]:
-        ahead_ns, ids = 0, 0
+        ahead_ns, seam = 0, _Seam()
         while True:
-            end_ns, span = self._start_ns, _IdSpan()
+            end_ns = self._start_ns
             for batch in self._open():
                 live = batch[(batch["flags"] & Flag.HISTORY) == 0]
                 if not len(live):
                     continue
                 end_ns = int(live["recv_ns"][-1])
-                if self._loop:
-                    span.see(live)
-                yield _shifted(live, ahead_ns, ids) if ahead_ns else live
+                if not self._loop:
+                    yield live
+                    continue
+                if not ahead_ns:
+                    seam.see(live)
+                yield seam.shifted(live, ahead_ns)
             if not self._loop:
                 return
             ahead_ns += end_ns - self._start_ns + _SEAM_NS
-            ids += span.width
+            seam.rounds += 1
 
 
-class _IdSpan:
-    """By how much ids must move for the next round to continue above this one, for every stream."""
+class _Seam:
+    """Moves times and ids so that each round continues above the last, each stream on its own."""
 
     def __init__(self) -> None:
-        self._ends: dict[tuple[int, bool], tuple[int, int]] = {}
+        self.rounds = 0
+        self._ends: dict[tuple[int, bool], tuple[int, int]] = {}  # (instrument, trades?) -> first, last id
 
     def see(self, rows: EventArray) -> None:
-        numbered = rows[(rows["ext_id"] > 0) & (rows["kind"] <= Kind.BBO)]
-        for number in np.unique(numbered["instrument"]).tolist():
-            for trades in (True, False):
-                own = (numbered["instrument"] == number) & ((numbered["kind"] == Kind.TRADE) == trades)
-                ids = numbered["ext_id"][own]
-                if len(ids):
-                    lo, hi = self._ends.get((number, trades), (int(ids[0]), int(ids[0])))
-                    self._ends[number, trades] = min(lo, int(ids.min())), max(hi, int(ids.max()))
+        for stream, own in _streams(rows):
+            ids = rows["ext_id"][own]
+            lo, hi = self._ends.get(stream, (int(ids[0]), int(ids[0])))
+            self._ends[stream] = min(lo, int(ids.min())), max(hi, int(ids.max()))
 
-    @property
-    def width(self) -> int:
-        return max((hi - lo + 1 for lo, hi in self._ends.values()), default=0)
+    def shifted(self, rows: EventArray, ahead_ns: int) -> EventArray:
+        rows = rows.copy()
+        rows["recv_ns"] += ahead_ns
+        rows["exch_ns"] += ahead_ns
+        for stream, own in _streams(rows):
+            first, last = self._ends[stream]
+            rows["ext_id"][own] += self.rounds * (last - first + 1)
+        return rows
 
 
-def _shifted(rows: EventArray, ahead_ns: int, ids: int) -> EventArray:
-    rows = rows.copy()
-    rows["recv_ns"] += ahead_ns
-    rows["exch_ns"] += ahead_ns
-    rows["ext_id"] += np.where(rows["ext_id"] > 0, ids, 0)
-    return rows
+def _streams(rows: EventArray) -> Iterator[tuple[tuple[int, bool], npt.NDArray[np.bool_]]]:
+    """Yield the numbered streams of some rows: each instrument's trades, and its book."""
+    numbered = (rows["ext_id"] > 0) & (rows["kind"] <= Kind.BBO)
+    for number in np.unique(rows["instrument"]).tolist():
+        for trades in (True, False):
+            own = numbered & (rows["instrument"] == number) & ((rows["kind"] == Kind.TRADE) == trades)
+            if own.any():
+                yield (number, trades), own
 
 
 def _split_past(batches: Iterator[EventArray]) -> tuple[EventArray, int]:

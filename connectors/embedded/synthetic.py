@@ -1,0 +1,432 @@
+"""A seeded synthetic market with the manners of a real one: tape rows, the same for the same seed.
+
+The constants were fitted to the raw capture of Binance spot of 2024-08-08 23:54 to 2024-08-09 00:05 UTC
+(99,574 lines of BTCUSDT, 79,744 of ETHUSDT), imported to tape rows and measured with ``market_stats``;
+the measured values stand beside them. ``tests/unit/test_synthetic.py`` measures both again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from decimal import Decimal
+from math import log
+
+import numpy as np
+
+from agent.core.errors import OrderError
+from agent.core.instrument import Instrument
+from agent.core.tape import EventArray, Flag, Kind, empty_events
+from agent.core.types import NS_PER_MS, NS_PER_S
+from connectors.embedded import synthetic_kernel as k
+
+START_NS = 1_723_161_600 * NS_PER_S
+"""2024-08-09 00:00 UTC: market time of a synthetic market when none is given. Only differences matter."""
+
+DELAY_NS = 3 * NS_PER_MS  # recv_ns - exch_ns; the capture's median after its clock offset is removed
+_CHUNK_NS = NS_PER_S
+_OUT_ROWS = 65536
+_DIRTY_ROWS = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolParams:
+    """One symbol's market. Rates are per second; names as in the kernel. Sizes in lots."""
+
+    symbol: str
+    tick: str
+    lot: str
+    min_notional: str
+    start_price: float
+    base_rate: float
+    informed: float
+    quote_moves: float
+    jump_ticks: float
+    size_mu: float
+    size_sigma: float
+    size_most: float
+    maker_mu: float
+    maker_sigma: float
+    walk_ticks: float
+    fresh_mu: float
+    touch_mu: float
+    level_mu: float
+    level_sigma: float
+    levels: float
+    reach_ticks: float
+    near_ticks: float
+    echo_fast: float
+    echo_slow: float
+    regime_sigma: float
+    fills_per_taker: float  # as this market makes them: an outcome, known by measuring
+    fast_per_s: float = 250.0
+    slow_per_s: float = 4.0
+    regime_per_s: float = 1 / 30
+    keep_side: float = 0.75
+    requote_per_s: float = 1000.0
+    fresh_sigma: float = 1.5
+    touch_sigma: float = 1.0
+    touch_pull: float = 0.15
+    touch_per_s: float = 80.0
+    level_per_s: float = 380.0
+    near_share: float = 0.3
+
+    def vector(self) -> k.FloatArray:
+        values = asdict(self)
+        return np.array([float(values[name]) for name in k.P_NAMES])
+
+    @property
+    def trades_per_s(self) -> float:
+        """Mean raw trades a second: takers times the fills that one makes."""
+        events = self.base_rate / (1.0 - self.echo_fast - self.echo_slow)
+        return events * (1.0 - self.quote_moves) * self.fills_per_taker
+
+    def busier(self, trades_per_s: float) -> SymbolParams:
+        """The same market sped up to a mean of ``trades_per_s``, its price no more volatile."""
+        by = trades_per_s / self.trades_per_s
+        return replace(
+            self,
+            base_rate=self.base_rate * by,
+            fast_per_s=self.fast_per_s * by,
+            slow_per_s=self.slow_per_s * by,
+            regime_per_s=self.regime_per_s * by,
+            requote_per_s=self.requote_per_s * by,
+            jump_ticks=self.jump_ticks / by**0.5,
+        )
+
+
+BTC = SymbolParams(
+    symbol="BTC/USDT",
+    tick="0.01",
+    lot="0.00001",
+    min_notional="5",
+    start_price=61_700.0,
+    base_rate=11.0 / 0.75 * (1 - 0.78),  # 10.97 takers/s
+    informed=0.25,
+    quote_moves=0.25,
+    jump_ticks=200.0,  # the mid's standard deviation over 1 s: 770 ticks
+    size_mu=log(316),  # taker sizes: median 316, 90 % 10,104, 99 % 104,000, mean 6,138
+    size_sigma=2.6,
+    size_most=1_400_000,
+    maker_mu=log(1500),  # trade sizes: 75 % 1,404, 90 % 5,761, 99 % 32,425
+    maker_sigma=2.2,
+    walk_ticks=500,
+    fresh_mu=log(15_000),
+    touch_mu=log(200_000),  # at the touch, mean over time: 212,000 bid, 239,000 ask
+    level_mu=log(3_000),  # within 10 bps a side: 4,460,000; a level behind the touch: mean 13,800
+    level_sigma=1.75,
+    levels=780,  # 789 within 20,000 ticks
+    reach_ticks=20_000,
+    near_ticks=600,
+    echo_fast=0.45,  # variance / mean of takers: 11.9 in 1 s, 27 in 10 s
+    echo_slow=0.33,
+    regime_sigma=0.5,
+    fills_per_taker=2.45,  # 2.79 in the capture
+)
+
+ETH = replace(
+    BTC,
+    symbol="ETH/USDT",
+    lot="0.0001",
+    start_price=2_682.0,
+    base_rate=7.62 / 0.75 * (1 - 0.80),  # 7.62 takers/s
+    jump_ticks=10.5,  # 33.6 ticks over 1 s
+    size_mu=log(260),  # median 260, 90 % 17,662, 99 % 119,000
+    size_sigma=2.75,
+    size_most=5_000_000,
+    maker_mu=log(2_000),
+    walk_ticks=25,
+    fresh_mu=log(12_000),
+    touch_mu=log(100_000),  # 112,000 bid, 144,000 ask
+    level_mu=log(12_000),  # within 10 bps: 5,780,000
+    levels=600,  # 519 within 1,000 ticks
+    reach_ticks=1_400,
+    near_ticks=30,
+    echo_fast=0.55,  # variance / mean of takers: 16.1 in 1 s, 47 in 10 s
+    echo_slow=0.25,
+    regime_sigma=0.7,
+    fills_per_taker=2.0,  # 2.93 in the capture
+)
+
+SYMBOLS = {params.symbol: params for params in (BTC, ETH)}
+
+
+class _Symbol:
+    """One symbol's state; ``rows_until`` advances it."""
+
+    def __init__(self, params: SymbolParams, number: int, seed: int, start_ns: int) -> None:
+        base, quote = params.symbol.split("/")
+        tick, lot = Decimal(params.tick), Decimal(params.lot)
+        self.instrument = Instrument(
+            number=number,
+            exchange="binance",
+            symbol=params.symbol,
+            base=base,
+            quote=quote,
+            settle=quote,
+            tick=tick,
+            lot=lot,
+            min_notional=Decimal(params.min_notional),
+        )
+        self._p = params.vector()
+        self._rng = np.random.default_rng([seed, number])
+        self._floats = np.array([params.start_price / float(tick) + 0.5, 0.0, 0.0, 1.0])
+        self._ints = np.zeros(k.I_SIZE, np.int64)
+        first_flush = start_ns - start_ns % k.FLUSH_NS + k.FLUSH_NS
+        # Ids as large as the exchange's own, and of different size: a mix-up shows.
+        self._ints[:6] = (start_ns, first_flush, start_ns, 3_700_000_000, 50_000_000_000, 1)
+        self._keys = np.zeros((2, k.ROOM), np.int64)
+        self._lots = np.zeros((2, k.ROOM), np.int64)
+        self._counts = np.zeros(2, np.int64)
+        self._dirty = np.zeros((_DIRTY_ROWS, 2), np.int64)
+        self._out = np.zeros((_OUT_ROWS, k.COLUMNS), np.int64)
+
+    def rows_until(self, until_ns: int, *, trades_only: bool = False) -> EventArray:
+        """Return the rows up to ``until_ns`` exchange time; with ``trades_only`` the book stays bare."""
+        parts = []
+        while self._ints[k.NOW] < until_ns:
+            count = k.run(
+                until_ns,
+                self._p,
+                self._floats,
+                self._ints,
+                self._keys,
+                self._lots,
+                self._counts,
+                self._dirty,
+                self._rng,
+                self._out,
+                trades_only,
+            )
+            parts.append(self._rows(self._out[:count]))
+        return np.concatenate(parts) if parts else empty_events()
+
+    def open_book(self) -> EventArray:
+        """Draw a whole book around the present price and return it as a snapshot."""
+        p, rng = self._p, self._rng
+        bid = int(np.floor(self._floats[k.EFFICIENT]))
+        self._ints[k.N_DIRTY], self._ints[k.REQUOTE_AT] = 0, k.NEVER
+        for s, best in ((0, bid), (1, -(bid + 1))):
+            away = np.unique(rng.integers(1, int(p[k.REACH]), int(p[k.LEVELS])))
+            keys = best - np.append(away[::-1], 0)
+            keys = keys[keys > 0] if s == 0 else keys
+            sizes = rng.lognormal(p[k.LEVEL_MU], p[k.LEVEL_SIGMA], len(keys))
+            sizes[-1] = rng.lognormal(p[k.TOUCH_MU], p[k.TOUCH_SIGMA])
+            self._counts[s] = len(keys)
+            self._keys[s, : len(keys)] = keys
+            self._lots[s, : len(keys)] = np.maximum(1, sizes)
+        return self._snapshot()
+
+    def _snapshot(self) -> EventArray:
+        n, m = self._counts.tolist()
+        table = np.zeros((n + m + 2, k.COLUMNS), np.int64)
+        table[:, k.T_NS], table[:, k.ID] = self._ints[k.NOW], self._ints[k.UPDATE_ID]
+        table[:, k.KIND] = Kind.LEVEL
+        table[0, k.KIND], table[-1, k.KIND], table[-1, k.FLAGS] = (
+            Kind.SNAPSHOT_BEGIN,
+            Kind.SNAPSHOT_END,
+            Flag.LAST,
+        )
+        table[1 : n + 1, k.TICKS], table[1 : n + 1, k.LOTS] = self._keys[0, :n][::-1], self._lots[0, :n][::-1]
+        table[n + 1 : -1, k.TICKS], table[n + 1 : -1, k.LOTS] = (
+            -self._keys[1, :m][::-1],
+            self._lots[1, :m][::-1],
+        )
+        table[1 : n + 1, k.SIDE_COL], table[n + 1 : -1, k.SIDE_COL] = 1, -1
+        return self._rows(table)
+
+    def _rows(self, table: k.IntArray) -> EventArray:
+        rows = empty_events(len(table))
+        columns = (
+            ("exch_ns", k.T_NS),
+            ("ext_id", k.ID),
+            ("price_ticks", k.TICKS),
+            ("qty_lots", k.LOTS),
+            ("kind", k.KIND),
+            ("side", k.SIDE_COL),
+            ("flags", k.FLAGS),
+        )
+        for name, at in columns:
+            rows[name] = table[:, at]
+        rows["recv_ns"] = rows["exch_ns"] + DELAY_NS
+        rows["instrument"] = self.instrument.number
+        return rows
+
+
+class SyntheticMarket:
+    """A ``MarketSource``: each symbol on its own (no correlation), one stream of rows.
+
+    ``seconds`` None goes on for ever; ``past_s`` is how much the exchange remembers at its start;
+    ``trades_per_s`` replaces each symbol's natural pace, for load tests.
+    """
+
+    def __init__(
+        self,
+        seed: int = 1,
+        symbols: Sequence[str] = ("BTC/USDT",),
+        *,
+        seconds: float | None = None,
+        past_s: float = 3 * 3600.0,
+        trades_per_s: float | None = None,
+        start_ns: int = START_NS,
+    ) -> None:
+        """Raises OrderError for a symbol the generator has no constants for."""
+        unknown = [symbol for symbol in symbols if symbol not in SYMBOLS]
+        if unknown:
+            raise OrderError(
+                f"the synthetic market has no symbol {unknown[0]!r}: choose among {', '.join(SYMBOLS)}"
+            )
+        self._start_ns, self._past_ns = start_ns, round(past_s * NS_PER_S)
+        self._end_ns = None if seconds is None else start_ns + round(seconds * NS_PER_S)
+        self._symbols = []
+        for number, symbol in enumerate(symbols):
+            params = SYMBOLS[symbol] if trades_per_s is None else SYMBOLS[symbol].busier(trades_per_s)
+            self._symbols.append(_Symbol(params, number, seed, start_ns - self._past_ns))
+        self._past: EventArray | None = None
+
+    @property
+    def instruments(self) -> Sequence[Instrument]:
+        return [symbol.instrument for symbol in self._symbols]
+
+    @property
+    def start_ns(self) -> int:
+        return self._start_ns
+
+    def past(self) -> EventArray:
+        """The trades of the ``past_s`` before the start; made at the first call."""
+        if self._past is None:
+            parts = [symbol.rows_until(self._start_ns, trades_only=True) for symbol in self._symbols]
+            self._past = _in_order(parts)
+        return self._past
+
+    def batches(self) -> Iterator[EventArray]:
+        """One pass only: the market cannot go back in time."""
+        self.past()
+        yield np.concatenate([symbol.open_book() for symbol in self._symbols])
+        at_ns = self._start_ns
+        while self._end_ns is None or at_ns < self._end_ns:
+            at_ns = at_ns + _CHUNK_NS if self._end_ns is None else min(at_ns + _CHUNK_NS, self._end_ns)
+            yield _in_order([symbol.rows_until(at_ns) for symbol in self._symbols])
+
+
+def _in_order(parts: list[EventArray]) -> EventArray:
+    """Merge by ``recv_ns``; rows of one update share it and stay together, symbols in their order."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = np.concatenate(parts)
+    return rows[np.argsort(rows["recv_ns"], kind="stable")]
+
+
+def synthetic_session(
+    seed: int,
+    seconds: float,
+    symbols: Sequence[str] = ("BTC/USDT",),
+    *,
+    past_s: float = 0.0,
+    trades_per_s: float | None = None,
+    start_ns: int = START_NS,
+) -> tuple[list[Instrument], EventArray]:
+    """Return (instruments, tape rows numbered from 1); the past, if asked for, flagged HISTORY."""
+    market = SyntheticMarket(
+        seed, symbols, seconds=seconds, past_s=past_s, trades_per_s=trades_per_s, start_ns=start_ns
+    )
+    past = market.past().copy()
+    past["recv_ns"] = start_ns
+    past["flags"] |= np.uint32(Flag.HISTORY)
+    events = np.concatenate([past, *market.batches()])
+    events["seq"] = np.arange(1, len(events) + 1)
+    return list(market.instruments), events
+
+
+# --- statistics -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MarketStats:
+    """What makes a market look real. Sizes in lots, spreads and moves in ticks."""
+
+    one_tick_spread: float  # share of time
+    spread_ticks: float  # mean over time
+    touch_lots: float  # mean over time and both sides
+    depth_10bps_lots: float  # mean a side, at depth updates
+    trades_per_s: float
+    trade_p90_lots: float
+    trade_p99_lots: float
+    top_5pct_volume: float  # share of volume in the largest 5 % of trades
+    takers_per_s: float
+    taker_fano_1s: float  # variance / mean of takers in 1 s: 1 without clustering
+    taker_fano_10s: float
+    volume_cv_10s: float  # standard deviation / mean of the volume in 10 s
+    mid_std_1s_ticks: float
+    mid_autocorrelation_1s: float
+    bbo_per_s: float
+    levels_per_s: float
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(f.name for f in fields(self))
+
+
+def market_stats(rows: EventArray) -> MarketStats:
+    """Measure a tape of one instrument that has trades, levels and BBO rows."""
+    trades, quotes = rows[rows["kind"] == Kind.TRADE], rows[rows["kind"] == Kind.BBO]
+    bid, ask = quotes[quotes["side"] > 0], quotes[quotes["side"] < 0]
+    seconds = float(rows["recv_ns"][-1] - rows["recv_ns"][0]) / NS_PER_S
+    held = np.diff(bid["recv_ns"], append=rows["recv_ns"][-1]).astype(np.float64)
+    spread = ask["price_ticks"] - bid["price_ticks"]
+    lots = trades["qty_lots"]
+    ordered = np.sort(lots)[::-1]
+    taker = np.append(True, (np.diff(trades["exch_ns"]) != 0) | (np.diff(trades["side"]) != 0))
+    moves = np.diff(_mid_each(bid, ask, NS_PER_S))
+    per_10s = _per(trades["exch_ns"], 10 * NS_PER_S, lots)
+    takers_1s, takers_10s = (_per(trades["exch_ns"][taker], w * NS_PER_S) for w in (1, 10))
+    return MarketStats(
+        one_tick_spread=float(np.average(spread == 1, weights=held)),
+        spread_ticks=float(np.average(spread, weights=held)),
+        touch_lots=float(np.average((bid["qty_lots"] + ask["qty_lots"]) / 2, weights=held)),
+        depth_10bps_lots=_depth(rows, 1e-3),
+        trades_per_s=len(trades) / seconds,
+        trade_p90_lots=float(np.quantile(lots, 0.9)),
+        trade_p99_lots=float(np.quantile(lots, 0.99)),
+        top_5pct_volume=float(ordered[: len(lots) // 20].sum() / lots.sum()),
+        takers_per_s=float(taker.sum()) / seconds,
+        taker_fano_1s=float(takers_1s.var() / takers_1s.mean()),
+        taker_fano_10s=float(takers_10s.var() / takers_10s.mean()),
+        volume_cv_10s=float(per_10s.std() / per_10s.mean()),
+        mid_std_1s_ticks=float(moves.std()),
+        mid_autocorrelation_1s=float(np.corrcoef(moves[:-1], moves[1:])[0, 1]),
+        bbo_per_s=len(bid) / seconds,
+        levels_per_s=float((rows["kind"] == Kind.LEVEL).sum()) / seconds,
+    )
+
+
+def _per(stamps: k.IntArray, window_ns: int, weights: k.IntArray | None = None) -> k.FloatArray:
+    """Counts, or sums of ``weights``, in whole windows from the first stamp."""
+    slot = (stamps - stamps[0]) // window_ns
+    return np.bincount(slot, weights=weights)[:-1].astype(np.float64)
+
+
+def _mid_each(bid: EventArray, ask: EventArray, window_ns: int) -> k.FloatArray:
+    ends = np.arange(bid["recv_ns"][0] + window_ns, bid["recv_ns"][-1], window_ns)
+    at = np.searchsorted(bid["recv_ns"], ends, side="right") - 1
+    mids: k.FloatArray = (bid["price_ticks"][at] + ask["price_ticks"][at]) / 2
+    return mids
+
+
+def _depth(rows: EventArray, band: float, samples: int = 60) -> float:
+    """Mean lots a side within ``band`` of the best price, at ``samples`` depth updates."""
+    book = rows[(rows["kind"] >= Kind.LEVEL) & (rows["kind"] <= Kind.SNAPSHOT_END)]
+    ends = np.flatnonzero(book["flags"] & Flag.LAST)
+    every = max(1, len(ends) // samples)
+    sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
+    total, start, seen = 0.0, 0, 0
+    for end in ends[every::every].tolist():
+        for row in book[start : end + 1].tolist():
+            if row[7] == Kind.LEVEL:
+                sides[0 if row[8] > 0 else 1][row[4]] = row[5]
+        start = end + 1
+        for levels, best in zip(sides, (max, min), strict=True):
+            live = {ticks: q for ticks, q in levels.items() if q}
+            touch = best(live)
+            total += sum(q for ticks, q in live.items() if abs(ticks - touch) <= band * touch)
+            seen += 1
+    return total / seen
