@@ -93,6 +93,7 @@ def set_up_logging(as_json: bool) -> None:
     import structlog
 
     tty = sys.stderr.isatty() and not as_json
+    live = tty and sys.stdout.isatty()  # the live view says what is normal; only trouble interrupts it
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -100,7 +101,7 @@ def set_up_logging(as_json: bool) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.dev.ConsoleRenderer() if tty else structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if live else logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
 
@@ -141,7 +142,7 @@ def show_run(result: Any) -> None:
     from agent.terminal import render_summary
 
     render_summary(result.summary, Console())
-    typer.echo(f"session {result.path}   (replay it: python -m agent replay {result.path} --verify)")
+    typer.echo(f"\nreplay and verify this session:  python -m agent replay {result.path} --verify")
 
 
 def live_view(*, plain: bool) -> Any:
