@@ -1,32 +1,47 @@
-"""The closing summary: what an order cost and why, beside what its shadows would have."""
+"""What closes a run or a query: an order's cost and why, its shadows beside it, plain rows.
+
+Signs as everywhere: gains are good when positive, slippage and shortfall are cost when positive.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agent.core.events import SlippageMeasured
 from agent.core.instrument import Instrument
-from agent.core.types import ParentState
 from agent.summary import ParentRecord, Summary
-from agent.terminal.words import bps, decision_in_words, order_in_words
+from agent.terminal.progress import STATE_COLOURS
+from agent.terminal.words import UNKNOWN, bps, decision_in_words, known, order_in_words, price, seconds
 
 if TYPE_CHECKING:
     from agent.replay import ReplayResult
 
 CAVEAT = (
-    "A gain against a benchmark is the value of an option to whoever is measured by it; money saved is the\n"
-    "difference of arrival slippages only. One order is an anecdote, never evidence."
+    "Δ is the order minus the shadow, good when positive. A gain against a benchmark is the value of an "
+    "option to whoever is measured by it; money saved is Δ arrival only, and one order is never evidence."
 )
-_SHORTFALL = (
-    ("delay", "decision to arrival"),
+SHORTFALL = (
+    ("delay", "from the decision to arrival"),
     ("trading", "fills against arrival"),
     ("opportunity", "what was not filled"),
     ("fees", "to the venue"),
-    ("total", "implementation shortfall"),
+    ("total", "the sum: implementation shortfall"),
 )
+MEASURES = (
+    ("effective_spread_bps", "effective spread", "cost", "twice the distance to the mid at sending"),
+    ("price_improvement_bps", "price improvement", "good", "against the far touch at sending"),
+    ("pwp_slippage_bps", "slippage to PWP", "cost", "against trading a tenth of the volume"),
+    ("markout_1s_bps", "markout 1 s", "good", "the mid a second after the fills"),
+    ("markout_10s_bps", "markout 10 s", "good", "ten seconds after"),
+    ("markout_60s_bps", "markout 60 s", "good", "a minute after"),
+)
+MONEY_DECIMALS = 4
 
 
 def render_summary(summary: Summary, console: Console) -> None:
@@ -38,89 +53,125 @@ def render_summary(summary: Summary, console: Console) -> None:
 
 
 def _render_parent(summary: Summary, record: ParentRecord, p: dict[str, Any], console: Console) -> None:
-    spec, instrument = record.changed.spec, summary.instruments[record.changed.spec.instrument]
-    colour = "green" if record.changed.state is ParentState.COMPLETED else "red"
+    spec, own = record.changed.spec, record.own
     console.print()
-    console.print(Text.assemble((spec.parent_id, "bold"), f"  {order_in_words(spec, summary.instruments)}"))
-    took = (p["ended_ns"] - p["started_ns"]) / 1e9 if p["started_ns"] and p["ended_ns"] else 0.0
-    console.print(
-        Text.assemble(
-            (p["state"], colour),
-            f" ({p['reason']}) after {took:.1f} s by {p['algo']}: {p['filled']} of {p['target']} filled in"
-            f" {p['children']} child orders, {p['fills']} fills, {p['decisions']} decisions",
-        )
-    )
-    if record.own is None:
-        console.print("no cost analysis: the order never saw a two-sided book")
-        return
-    console.print(_tca(record, p, instrument))
+    console.print(Text.assemble((spec.parent_id, "bold"), f"  by {p['algo']}, {spec.tactic.value}"))
+    console.print(Text(order_in_words(spec, summary.instruments)))
+    console.print(_outcome(record, p))
     if record.decisions:
-        console.print(f"last decision, {decision_in_words(record.decisions[-1])}", highlight=False)
+        console.print(Text(f"last decision: {decision_in_words(record.decisions[-1])}"))
+    if own is None:
+        console.print(Text("no cost analysis: the order never saw a two-sided book", "yellow"))
+        return
+    console.print()
+    console.print(_tca(own, p, summary.instruments[spec.instrument]))
+    if own.measures.get("flags"):
+        console.print(Text(f"note: {own.measures['flags']}", "yellow"))
     if p["shadows"]:
+        console.print()
         console.print(_shadows(p))
-        console.print(CAVEAT, style="dim", highlight=False)
+        console.print(Text(CAVEAT, "dim"))
 
 
-def _tca(record: ParentRecord, p: dict[str, Any], instrument: Instrument) -> Table:
-    own = record.own
-    assert own is not None
-    table = Table("what", f"{instrument.quote}", "bps", "", box=None, pad_edge=False, title_justify="left")
-    for column in table.columns[1:3]:
-        column.justify = "right"
-    table.add_row("arrival mid", f"{own.arrival_price:.8g}", "", "first book at or after the start")
-    table.add_row("average fill", _price(own.avg_price), bps(p["arrival_slippage_bps"]), "slippage; + costs")
-    used, full = f"{own.benchmark}, window used", f"{own.benchmark}, full window"
-    table.add_row(used, _price(own.used_price), bps(p["gain_bps"]), "gain; + is good")
-    table.add_row(full, _price(own.full_price), bps(p["full_gain_bps"]), "gain; + is good")
-    for name, words in _SHORTFALL:
-        value = p["measures"].get(f"shortfall_{name}_bps")
-        table.add_row(f"shortfall: {name}", f"{p['shortfall'][name]}", bps(value), f"{words}; + costs")
-    for name, words in (
-        ("effective_spread_bps", "twice the distance to the mid at sending; + costs"),
-        ("price_improvement_bps", "against the far touch at sending; + is good"),
-        ("markout_1s_bps", "the mid a second after the fills; + is good"),
-        ("markout_10s_bps", "ten seconds after"),
+def _outcome(record: ParentRecord, p: dict[str, Any]) -> Text:
+    instrument_words = f"{p['filled']} of {p['target']} filled"
+    took = f" after {seconds(p['ended_ns'] - p['started_ns'])}" if p["started_ns"] and p["ended_ns"] else ""
+    return Text.assemble(
+        (p["state"], STATE_COLOURS.get(record.changed.state, "")),
+        f" ({p['reason']}){took}: {instrument_words},",
+        f" {p['decisions']} decisions, {p['children']} child orders, {p['fills']} fills",
+    )
+
+
+def _tca(own: SlippageMeasured, p: dict[str, Any], instrument: Instrument) -> Table:
+    """Prices, gains, the shortfall's parts and the finer measures, each with its sign in words."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("cost analysis", no_wrap=True)
+    table.add_column(instrument.quote, justify="right", no_wrap=True)
+    table.add_column("bps", justify="right", no_wrap=True)
+    table.add_column("+ is", style="dim", no_wrap=True)
+    table.add_column("", style="dim")  # the one column that may wrap: numbers are never cut
+    table.add_row("arrival price", price(own.arrival_price, instrument), "", "", "mid of the first book")
+    average = price(own.avg_price, instrument)
+    table.add_row("average price", average, bps(own.arrival_slippage_bps), "cost", "arrival slippage")
+    for window, value, gain in (
+        ("used", own.used_price, own.gain_bps),
+        ("full", own.full_price, own.full_gain_bps),
     ):
-        if p["measures"].get(name) is not None:
-            table.add_row(name.removesuffix("_bps").replace("_", " "), "", bps(p["measures"][name]), words)
-    share, maker = p["participation_rate"], p["measures"].get("maker_share")
-    table.add_row("participation", f"{share:.3%}" if share is not None else "–", "", "of market volume")
-    table.add_row("filled at rest", f"{maker:.0%}" if maker is not None else "–", "", "maker share")
+        words = f"gain over the {window} window"
+        table.add_row(f"{own.benchmark} {window}", price(value, instrument), bps(gain), "good", words)
+    for name, words in SHORTFALL:
+        amount, share = money(p["shortfall"][name]), p["measures"].get(f"shortfall_{name}_bps")
+        table.add_row(f"shortfall {name}", amount, bps(share), "cost", words, style=_strong(name == "total"))
+    for key, name, sign, words in MEASURES:
+        if known(p["measures"].get(key)):
+            table.add_row(name, "", bps(p["measures"][key]), sign, words)
+    table.add_row("participation", percent(p["participation_rate"]), "", "", "of the market's volume")
+    table.add_row("maker share", percent(p["measures"].get("maker_share")), "", "", "filled at rest")
     return table
 
 
-def _price(value: float | None) -> str:
-    return "–" if value is None else f"{value:.8g}"
+def _strong(yes: bool) -> str:
+    return "bold" if yes else ""
+
+
+def money(text: str) -> str:
+    """An exact amount at no fewer than four decimals: parts that are shown must sum to what is shown."""
+    amount = Decimal(text)
+    exponent = amount.as_tuple().exponent
+    return f"{amount:.{max(MONEY_DECIMALS, -int(exponent))}f}"
+
+
+def percent(share: float | None) -> str:
+    return f"{share:.2%}" if known(share) else UNKNOWN
 
 
 def _shadows(p: dict[str, Any]) -> Table:
-    table = Table(
-        "bps", "gain", "full gain", "arrival slip", "Δ gain", "Δ full", "Δ arrival", box=None, pad_edge=False
-    )
-    for column in table.columns[1:]:
-        column.justify = "right"
-    table.add_row(
-        Text(p["algo"], "bold"), bps(p["gain_bps"]), bps(p["full_gain_bps"]), bps(p["arrival_slippage_bps"])
-    )
+    """Every gain beside its arrival slippage, and the differences from the order."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("bps", no_wrap=True)
+    for name in ("gain", "full gain", "arrival slippage", "Δ gain", "Δ full", "Δ arrival"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", style="dim", no_wrap=True)
+    own = [bps(p[name]) for name in ("gain_bps", "full_gain_bps", "arrival_slippage_bps")]
+    table.add_row(Text(p["algo"], "bold"), *own, "", "", "", p["state"])
+    names = ("gain_bps", "full_gain_bps", "arrival_slippage_bps")
+    differences = ("diff_gain_bps", "diff_full_bps", "diff_arrival_bps")
     for s in p["shadows"]:
-        names = ("gain_bps", "full_gain_bps", "arrival_slippage_bps", "diff_gain_bps", "diff_full_bps")
-        cells = [bps(s.get(name)) for name in (*names, "diff_arrival_bps")]
-        table.add_row(f"~{s['algo']}", *cells)
+        cells = [bps(s.get(name)) for name in (*names, *differences)]
+        table.add_row(f"~{s['algo']}", *cells, s["state"])
     return table
 
 
 def replay_table(result: ReplayResult, console: Console) -> None:
     """Print what a replay did, and whether it gave the recorded result."""
-    console.print(
-        f"replayed {result.events:,} events in {result.seconds:.2f} s, {result.events_per_s:,.0f} a second",
-        highlight=False,
-    )
-    console.print(f"digest   {result.digest}", highlight=False)
+    rate = f"{result.events:,} events in {result.seconds:.2f} s, {result.events_per_s:,.0f} a second"
+    console.print(Text(f"replayed {rate}"))
+    console.print(Text(f"digest   {result.digest}"))
     if result.recorded_digest is not None:
-        console.print(f"recorded {result.recorded_digest}", highlight=False)
+        console.print(Text(f"recorded {result.recorded_digest}"))
     if result.match is True:
-        console.print("identical to the recorded run: every decision, order and fill", style="green")
+        console.print(Text("identical to the recorded run: every decision, order and fill", "green"))
     elif result.match is False:
-        console.print(f"DIFFERENT from the recorded run: {result.difference}", style="red", highlight=False)
+        console.print(Text(f"DIFFERENT from the recorded run: {result.difference}", "bold red"))
     for loss in result.losses:
-        console.print(f"lost: {loss}", style="yellow", highlight=False)
+        console.print(Text(f"lost: {loss}", "yellow"))
+
+
+def rows_table(columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
+    """Print rows of a query; columns that hold only numbers are set to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for i, name in enumerate(columns):
+        numeric = any(row[i] for row in rows) and all(_is_number(row[i]) for row in rows if row[i])
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -1,18 +1,22 @@
-"""Orders, numbers and times in words."""
+"""Orders, prices, decisions and counters in words: the phrases every view shares."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
-from agent.core.events import DecisionTaken
+from agent.core.events import AuditEvent, CommandHandled, DecisionTaken, GapSeen, RiskRefused
 from agent.core.instrument import Instrument
-from agent.core.types import ParentSpec, Side, TargetKind
+from agent.core.types import NS_PER_S, ParentSpec, Side, TargetKind
 from agent.durations import format_duration
+
+UNKNOWN = "–"
+FEATURES = 3
 
 
 def order_in_words(spec: ParentSpec, instruments: Sequence[Instrument]) -> str:
-    """buy 2.00000 BTC in 3m to 9m, interval 45s, against vwap."""
+    """buy 2.00000 BTC, done between 3m and 9m, decided every 45s, to beat vwap."""
     instrument = instruments[spec.instrument]
     if spec.target_kind is TargetKind.QUANTITY:
         amount = f"{instrument.quantity(spec.target)} {instrument.base}"
@@ -27,28 +31,71 @@ def order_in_words(spec: ParentSpec, instruments: Sequence[Instrument]) -> str:
 
 
 def bps(value: float | None) -> str:
-    """+1.23, with a dash for what is not known."""
-    return "–" if value is None else f"{value:+.2f}"
+    """+1.23, with a dash for what is not known; never -0.00."""
+    return f"{round(value, 2) + 0.0:+.2f}" if known(value) else UNKNOWN
+
+
+def price(value: float | None, instrument: Instrument) -> str:
+    """As many decimals as the tick has, and one more: averages and mids lie between ticks."""
+    exponent = instrument.tick.normalize().as_tuple().exponent
+    decimals = max(0, -int(exponent)) + 1
+    return f"{value:.{decimals}f}" if known(value) else UNKNOWN
+
+
+def known(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)
+
+
+def seconds(ns: int) -> str:
+    """45.0 s, 12m 05s, 3h 07m."""
+    whole = ns // NS_PER_S
+    if whole < 120:
+        return f"{ns / NS_PER_S:.1f} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes}m {rest:02}s" if minutes < 120 else f"{minutes // 60}h {minutes % 60:02}m"
 
 
 def decision_in_words(decision: DecisionTaken) -> str:
     """What was done, and why."""
     done = "finish" if decision.finishing else f"{decision.slice_share:.1%}"
-    chance = "" if decision.finish_probability is None else f", h {decision.finish_probability:.2f}"
+    h = decision.finish_probability
+    chance = "" if h is None else f" (finish probability {h:.0%})"
     late = ", LATE" if decision.overrun else ""
-    return f"{done}{chance}{late}: {decision.reason}{main_features(decision.importances)}"
+    return f"{done}{chance}{late}: {why(decision)}{main_features(decision.importances)}"
 
 
-def main_features(importances: Mapping[str, float], most: int = 3) -> str:
+def why(decision: DecisionTaken) -> str:
+    """The reason, without the name of the algo that gave it."""
+    return decision.reason.removeprefix(f"{decision.algo}: ")
+
+
+def main_features(importances: Mapping[str, float], most: int = FEATURES) -> str:
     """The features that weighed most, in brackets."""
     top = sorted(importances.items(), key=lambda item: -item[1])[:most]
     return f" [{', '.join(f'{name} {weight:.0%}' for name, weight in top)}]" if top else ""
 
 
+def notice_in_words(event: AuditEvent) -> str:
+    """What someone watching must not miss; "" for the rest."""
+    if isinstance(event, RiskRefused):
+        return f"{event.parent_id} refused by {event.rule}: {event.reason}"
+    if isinstance(event, GapSeen):
+        what, after = ("ended", f", {event.lost} lost") if event.ended else ("began", "")
+        name = event.stream if event.stream.endswith("silent") else f"gap of {event.stream}"
+        return f"{name} {what}{after}"
+    if isinstance(event, CommandHandled):
+        return f"{event.kind.value} {event.parent_id or 'all'}: {event.outcome}"
+    return ""
+
+
 def health_in_words(counters: Mapping[str, Any]) -> str:
-    stale = counters.get("stale_now") or []
+    """1,234 trades, 1 gap (12 trades filled in, 0 lost), silent 2.0 s in all."""
+    gaps = int(counters.get("gaps", 0))
     words = (
-        f"{counters.get('trades', 0)} trades, {counters.get('gaps', 0)} gaps"
+        f"{counters.get('trades', 0):,} trades, {gaps} {'gap' if gaps == 1 else 'gaps'}"
         f" ({counters.get('backfilled', 0)} trades filled in, {counters.get('lost', 0)} lost)"
     )
-    return f"{words}, SILENT: {', '.join(stale)}" if stale else words
+    if counters.get("stale_ns"):
+        words += f", silent {seconds(int(counters['stale_ns']))} in all"
+    stale = counters.get("stale_now") or []
+    return f"{words}, SILENT NOW: {', '.join(stale)}" if stale else words
