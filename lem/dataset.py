@@ -57,7 +57,7 @@ def order_columns(
 
     ``price`` and ``last`` are deviations from the last close before the order (or its first price);
     ``sigma`` is what bars from ``known_from`` [B] on say before each interval, 0 where nothing;
-    ``usual_volume`` [N] is the mean of up to FEATURE_SPAN bars before, or of the order's own window.
+    volumes are in units of the mean of up to FEATURE_SPAN bars before, so ``usual_volume`` [N] is 1.
     """
     rows = start[:, None] + np.arange(length)
     ahead = series[:, None]
@@ -74,7 +74,8 @@ def order_columns(
     past = np.maximum(start[:, None] - 1 - np.arange(FEATURE_SPAN), 0)
     inside = start[:, None] - 1 - np.arange(FEATURE_SPAN) >= known_from[series][:, None]
     history = np.where(inside, bars["volume"][ahead, past], 0.0).sum(1) / np.maximum(inside.sum(1), 1)
-    usual = np.where(inside.any(1), history, volume.mean(1))
+    usual = np.where(inside.any(1), history, volume[:, 0])  # without history the first interval's, once seen
+    usual = np.where(usual > 0, usual, 1.0)
     return {
         "price": price / reference - 1.0,
         "last": last / reference - 1.0,

@@ -135,7 +135,7 @@ class OptimalStopping:
         if sigma is None or last is None or order.t == 0 or not _usable(order):
             why = "nothing traded yet" if order.t == 0 else "volatility or prices unknown"
             return Slice(even, False, reason=f"optimal_stopping: {why}, so evenly over what is left")
-        rule = solve(order.n, order.m, order.max_rate, self.model)
+        rule = solve(order.n, order.m, 1.0, self.model)  # thresholds do not depend on the rate
         below = -float(order.side) * (1.0 - last / order.benchmark_price) / sigma
         limit = float(rule.thresholds[order.t])
         finish = below <= limit and order.t + 1 >= order.m and order.remaining <= order.max_rate
@@ -150,13 +150,11 @@ class OptimalStopping:
 
 def even_share(order: OrderView) -> float:
     """1/n, and more where the max rate would otherwise keep the earliest stop out of reach."""
-    left = max(1, order.n - order.t)
-    share = max(1.0 / order.n, order.remaining / left) if order.t else 1.0 / order.n
-    if order.max_rate <= 0:
-        return share
-    first = max(order.m, ceil(order.remaining / order.max_rate - 1e-9) + order.t) - 1
-    if first > order.t:
-        share = max(share, (order.remaining - order.max_rate) / (first - order.t))
+    share = max(1.0 / order.n, order.remaining / max(1, order.n - order.t))
+    if order.max_rate > 1e-9:  # else nothing can be traded, and a division overflows
+        first = max(order.m, ceil(order.remaining / order.max_rate - 1e-9) + order.t) - 1
+        if first > order.t:
+            share = max(share, (order.remaining - order.max_rate) / (first - order.t))
     return min(share, order.remaining)
 
 
@@ -166,8 +164,6 @@ def _usable(order: OrderView) -> bool:
         and order.benchmark_price > 0
         and order.n <= MAX_INTERVALS
         and 0 <= order.m <= order.n
-        and 0 < order.max_rate <= 1
-        and order.max_rate * order.n >= 1.0 - 1e-9
     )
 
 

@@ -1,0 +1,140 @@
+"""The features: causal, of finite memory, scale-free, and absent where a source is missing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agent.core.bars import FBarArray, empty_fbars
+from agent.core.features import (
+    FEATURE_GROUPS,
+    FEATURE_NAMES,
+    FEATURE_SPAN,
+    LIMIT,
+    features,
+    recent_sigma,
+)
+from agent.core.types import NS_PER_S
+
+DELTA_NS = 45 * NS_PER_S
+GARBAGE = (np.nan, np.inf, -np.inf, 0.0, -1.0, 1e300, 1e-300)
+
+
+def random_bars(count: int, seed: int = 0) -> FBarArray:
+    """A walk with every source present."""
+    rng = np.random.default_rng(seed)
+    bars = empty_fbars(count)
+    close = 60_000.0 * np.exp(np.cumsum(1e-3 * rng.standard_normal(count)))
+    bars["start_ns"] = 1_700_000_000 * NS_PER_S + DELTA_NS * np.arange(count)
+    bars["close"], bars["open"] = close, np.roll(close, 1)
+    bars["high"], bars["low"] = close * 1.001, close * 0.999
+    bars["vwap"] = close * (1.0 + 2e-4 * rng.standard_normal(count))
+    bars["volume"] = rng.lognormal(1.0, 0.5, count)
+    bars["quote_volume"] = bars["volume"] * bars["vwap"]
+    bars["trades"] = rng.integers(1, 500, count)
+    bars["taker_volume"] = bars["volume"] * rng.random(count)
+    bars["spread_bps"] = rng.lognormal(0.0, 0.3, count)
+    bars["touch_imbalance"] = rng.uniform(-1, 1, count)
+    bars["microprice_bps"] = 0.3 * rng.standard_normal(count)
+    bars["bid_depth"], bars["ask_depth"] = rng.lognormal(2.0, 0.5, (2, count))
+    return bars
+
+
+def column(bars: FBarArray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    values, mask = features(bars, DELTA_NS)
+    k = FEATURE_NAMES.index(name)
+    return values[:, k], mask[:, k]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_rows_before_garbage_do_not_change_by_a_bit(garbage: float) -> None:
+    """Row i depends on bars up to i only, whatever comes after."""
+    bars = random_bars(80)
+    before, mask_before = features(bars, DELTA_NS)
+    for t in range(0, 80, 7):
+        spoilt = bars.copy()
+        for name in bars.dtype.names or ():
+            spoilt[name][t:] = -1 if name == "start_ns" else garbage
+        after, mask_after = features(spoilt, DELTA_NS)
+        assert np.array_equal(before[:t], after[:t])
+        assert np.array_equal(mask_before[:t], mask_after[:t])
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_values_are_finite_and_bounded_on_garbage(garbage: float) -> None:
+    """Non-finite or senseless inputs become absent features, never NaN."""
+    bars = random_bars(50)
+    rng = np.random.default_rng(1)
+    for name in bars.dtype.names or ():
+        if name != "start_ns":
+            bars[name][rng.random(50) < 0.3] = garbage
+    values, mask = features(bars, DELTA_NS)
+    assert np.isfinite(values).all()
+    assert (np.abs(values) <= LIMIT).all()
+    assert (values[~mask] == 0).all()
+
+
+def test_a_live_window_gives_the_rows_of_the_long_series() -> None:
+    """FEATURE_SPAN bars before a row are all its memory, bit for bit."""
+    bars = random_bars(300)
+    values, mask = features(bars, DELTA_NS)
+    for end in (150, 201, 300):
+        window, window_mask = features(bars[end - 40 - FEATURE_SPAN : end], DELTA_NS)
+        assert np.array_equal(window[-40:], values[end - 40 : end])
+        assert np.array_equal(window_mask[-40:], mask[end - 40 : end])
+
+
+def test_a_batch_of_series_is_each_series_by_itself() -> None:
+    """Leading axes are independent series."""
+    one, two = random_bars(60, 1), random_bars(60, 2)
+    values, mask = features(np.stack([one, two]), DELTA_NS)
+    assert np.array_equal(values[1], features(two, DELTA_NS)[0])
+    assert np.array_equal(mask[0], features(one, DELTA_NS)[1])
+
+
+def test_features_do_not_know_the_units_of_price_and_volume() -> None:
+    """Another currency and another contract size give the same features."""
+    bars = random_bars(100)
+    other = bars.copy()
+    for name in ("open", "high", "low", "close", "vwap"):
+        other[name] = bars[name] * 0.001
+    for name in ("volume", "taker_volume", "bid_depth", "ask_depth"):
+        other[name] = bars[name] * 5_000.0
+    np.testing.assert_allclose(features(bars, DELTA_NS)[0], features(other, DELTA_NS)[0], atol=1e-4)
+
+
+def test_a_missing_book_is_absent_and_changes_nothing_else() -> None:
+    """Plain OHLCV bars leave the book's features masked and the others as they were."""
+    bars = random_bars(60)
+    plain = bars.copy()
+    for name in ("spread_bps", "touch_imbalance", "microprice_bps", "bid_depth", "ask_depth"):
+        plain[name] = np.nan
+    full, plain_values = features(bars, DELTA_NS), features(plain, DELTA_NS)
+    book = [FEATURE_NAMES.index(name) for name in FEATURE_GROUPS["book"]]
+    rest = [k for k in range(len(FEATURE_NAMES)) if k not in book]
+    assert not plain_values[1][:, book].any()
+    assert full[1][-1, book].all()
+    assert np.array_equal(full[0][:, rest], plain_values[0][:, rest])
+
+
+def test_values_by_hand() -> None:
+    """Returns are in recent sigmas, taker imbalance and momentum as their formulae say."""
+    bars = random_bars(60)
+    returns = np.diff(np.log(bars["close"]))
+    sigma = np.sqrt(np.mean(returns[-FEATURE_SPAN:] ** 2))
+    assert recent_sigma(bars)[-1] == pytest.approx(sigma)
+    assert column(bars, "return_close")[0][-1] == pytest.approx(returns[-1] / sigma, rel=1e-5)
+    momentum = np.log(bars["close"][-1] / bars["close"][-9]) / (sigma * np.sqrt(8))
+    assert column(bars, "momentum_8")[0][-1] == pytest.approx(momentum, rel=1e-5)
+    taker = 2 * bars["taker_volume"][-1] / bars["volume"][-1] - 1
+    assert column(bars, "taker")[0][-1] == pytest.approx(taker, rel=1e-5)
+    distance = (np.log(bars["close"][-1]) - np.log(bars["vwap"][-32:]).mean()) / (sigma * np.sqrt(32))
+    assert column(bars, "distance_32")[0][-1] == pytest.approx(distance, rel=1e-4)
+
+
+def test_no_bars_and_one_bar() -> None:
+    """Nothing known is not an error."""
+    values, mask = features(empty_fbars(0), DELTA_NS)
+    assert values.shape == mask.shape == (0, len(FEATURE_NAMES))
+    assert np.isnan(recent_sigma(random_bars(1))[0])
+    assert not features(empty_fbars(3), DELTA_NS)[1][:, : FEATURE_NAMES.index("log_delta")].any()
