@@ -18,7 +18,7 @@ from agent.core.events import AuditEvent, DecisionTaken, ParentChanged, RiskRefu
 from agent.core.instrument import Instrument
 from agent.core.types import NS_PER_MS, NS_PER_S
 from agent.summary import ParentRecord, Summary
-from agent.terminal.progress import average_price, filled_share, gain_so_far_bps, parent_frame
+from agent.terminal.progress import average_price, filled_share, gain_so_far_bps, parent_frame, watching
 from agent.terminal.words import bps, decision_in_words, health_in_words, notice_in_words, price, seconds
 
 NOTICES = 3
@@ -88,6 +88,8 @@ class PlainView:
         for record in self._folded.parents():
             if record.changed.ended_ns is None:
                 self._say(self._progress(record))
+            elif waiting := watching(record.changed, self._said_ns):
+                self._say(f"{record.changed.spec.parent_id} {waiting}")
         self._say(f"feed: {health_in_words(counters)}")
 
     def _progress(self, record: ParentRecord) -> str:

@@ -12,7 +12,7 @@ from agent.core.events import DecisionTaken, ParentChanged
 from agent.core.instrument import Instrument
 from agent.core.types import BenchmarkKind, ParentState, TargetKind
 from agent.summary import ParentRecord, Summary
-from agent.terminal.words import UNKNOWN, bps, known, main_features, order_in_words, price, why
+from agent.terminal.words import UNKNOWN, bps, known, main_features, order_in_words, price, seconds, why
 
 BAR_CELLS = 40
 DECISIONS = 5
@@ -36,6 +36,17 @@ def parent_frame(record: ParentRecord, summary: Summary, now_ns: int) -> Rendera
         _bars(record, summary.shadows_of(spec.parent_id), instrument, now_ns),
         _prices(record, instrument),
         _decisions(record.decisions[-DECISIONS:]),
+        *([Text(waiting, "dim")] if (waiting := watching(record.changed, now_ns)) else []),
+    )
+
+
+def watching(changed: ParentChanged, now_ns: int) -> str:
+    """What a finished order is still waited for: the rest of the window its full gain is measured on."""
+    if changed.ended_ns is None or changed.started_ns is None:
+        return ""
+    left_ns = changed.started_ns + changed.spec.max_duration_ns - now_ns
+    return f"done; the market is watched for {seconds(left_ns)} more, to measure the full gain" * (
+        left_ns > 0
     )
 
 
@@ -94,6 +105,7 @@ def _bars(
     for name, r in ((spec.algo, record), *((f"~{algo}", s) for algo, s in shadows.items())):
         pace = elapsed_share(r.changed, now_ns)
         table.add_row(name, bar(filled_share(r.changed), pace), _filled_words(r, instrument))
+    table.add_row("", Text("┃ the earliest end; on fills, an even pace", "dim"), "")
     return table
 
 
