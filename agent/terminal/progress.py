@@ -45,9 +45,9 @@ def watching(changed: ParentChanged, now_ns: int) -> str:
     if changed.ended_ns is None or changed.started_ns is None:
         return ""
     left_ns = changed.started_ns + changed.spec.max_duration_ns - now_ns
-    return f"done; the market is watched for {seconds(left_ns)} more, to measure the full gain" * (
-        left_ns > 0
-    )
+    if left_ns <= 0:
+        return ""
+    return f"done; the market is watched for {seconds(left_ns)} more, to measure the full gain"
 
 
 def bar(share: float, mark: float, cells: int = BAR_CELLS) -> Text:
