@@ -86,7 +86,7 @@ def _print(result: Any, form: str, out: Path | None, shown: Sequence[str] | None
             raise InputError("parquet is written to a file: give --out FILE")
         queries.to_parquet(result, out)
     elif form == "table":
-        o.show_table(*_chosen(result.columns, queries.to_table(result), shown))
+        o.show_table(*_chosen(result.columns, queries.to_table(result)[1:], shown))
     else:
         raise InputError(f"format {form!r} is not known: choose table, json, csv or parquet")
 
