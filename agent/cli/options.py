@@ -111,10 +111,16 @@ def show_table(columns: list[str], rows: list[list[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*columns, box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for i, name in enumerate(columns):
+        last = i == len(columns) - 1
+        table.add_column(name, no_wrap=True, overflow="ellipsis" if last else "fold")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:  # a pipe has no width to respect
+        console = Console(width=10_000)
+    console.print(table, crop=console.is_terminal)
 
 
 def show_facts(title: str, facts: dict[str, Any]) -> None:
