@@ -210,10 +210,14 @@ class EmbeddedExchange:
         return len(connections)
 
     async def refuse(self) -> None:
-        """Cut every connection and refuse new ones until ``accept``."""
+        """Cut every connection, kept-alive REST ones too, and refuse new ones until ``accept``."""
         if self._site is not None:
             await self._site.stop()
             self._site = None
+        server = self._runner.server if self._runner is not None else None
+        for handler in server.connections if server is not None else ():
+            if handler.transport is not None:
+                handler.transport.abort()
         await self.drop_connections()
 
     async def accept(self) -> None:

@@ -1,0 +1,156 @@
+"""How many trades a second the embedded exchange streams to the unmodified ccxt client, none lost.
+
+The exchange runs in a process of its own, as it does beside a live run. Every raw trade it played must be
+named by exactly one aggregate that ccxt delivered, judged by first and last raw ids.
+
+Run: ``python benchmarks/bench_feed.py [--trades-per-s 10000] [--seconds 60] [--raw] [--no-book]``;
+prints one JSON document. ``--raw`` reads with plain aiohttp and orjson instead of ccxt: the server's share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing as mp
+import resource
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+import orjson
+
+from connectors.backfill import RangeCoverage
+from connectors.embedded.loopback import loopback_session
+from connectors.embedded.server import EmbeddedExchange, PlayFrom
+from connectors.embedded.synthetic import SyntheticMarket
+
+SYMBOL = "BTC/USDT"
+QUIET_S = 3.0  # after the market's end, so long without a trade means that no more will come
+
+
+async def serve_load(pipe: Connection, rate: float, seconds: float) -> None:
+    """Play ``seconds`` of market once somebody listens; then say what was played."""
+    market = SyntheticMarket(1, (SYMBOL,), seconds=seconds, past_s=0, trades_per_s=rate)
+    exchange = EmbeddedExchange(market, play_from=PlayFrom.SUBSCRIBED)
+    endpoint = await exchange.start()
+    pipe.send(endpoint.to_json())
+    await exchange.wait_ended()
+    raw = exchange.lane(SYMBOL).trades.raw.rows
+    cpu_s = (
+        resource.getrusage(resource.RUSAGE_SELF).ru_utime + resource.getrusage(resource.RUSAGE_SELF).ru_stime
+    )
+    status = exchange.status()
+    pipe.send({"first": int(raw["id"][0]), "last": int(raw["id"][-1]), "cpu_s": cpu_s, **status})
+    await asyncio.to_thread(pipe.recv)  # told to stop
+    await exchange.stop()
+
+
+def run_server(pipe: Connection, rate: float, seconds: float) -> None:
+    asyncio.run(serve_load(pipe, rate, seconds))
+
+
+async def read_ccxt(
+    endpoint: dict[str, Any], take: Callable[[list[dict[str, Any]]], None], book: bool
+) -> None:
+    """Watch aggregates (and the book) with ccxt until cancelled."""
+    import ccxt.pro
+
+    session = loopback_session(endpoint["port"], endpoint["ca_file"])
+    options = {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False, "fetchMargins": False}
+    options |= {"watchTrades": {"name": "aggTrade"}, "tradesLimit": 200_000}
+    binance = ccxt.pro.binance({"session": session, "newUpdates": True, "options": options})
+
+    async def books() -> None:
+        while True:
+            await binance.watch_order_book(SYMBOL, 1000)
+
+    try:
+        await binance.load_markets()
+        watching = asyncio.create_task(books()) if book else None
+        try:
+            while True:
+                take([trade["info"] for trade in await binance.watch_trades(SYMBOL)])
+        finally:
+            if watching is not None:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+    finally:
+        await binance.close()
+        await session.close()
+
+
+async def read_raw(endpoint: dict[str, Any], take: Callable[[list[dict[str, Any]]], None]) -> None:
+    """Read the aggregate stream with aiohttp and orjson alone."""
+    session = loopback_session(endpoint["port"], endpoint["ca_file"])
+    url = "wss://stream.binance.com:9443/ws/btcusdt@aggTrade"
+    async with session, session.ws_connect(url) as ws:
+        async for message in ws:
+            take([orjson.loads(message.data)])
+
+
+async def measure(rate: float, seconds: float, raw: bool, book: bool) -> dict[str, Any]:
+    """Return what was played, what was covered, and how late it came."""
+    ours, theirs = mp.get_context("spawn").Pipe()
+    server = mp.get_context("spawn").Process(target=run_server, args=(theirs, rate, seconds))
+    server.start()
+    endpoint = await asyncio.to_thread(ours.recv)
+    coverage, delays_ms, ends = RangeCoverage(), [], [0, 0]
+
+    def take(aggregates: list[dict[str, Any]]) -> None:
+        ends[0] = ends[0] or int(aggregates[0]["f"])
+        ends[1] = int(aggregates[-1]["l"])
+        for aggregate in aggregates:
+            coverage.add(int(aggregate["f"]), int(aggregate["l"]))
+        delays_ms.append(time.time() * 1e3 - int(aggregates[-1]["T"]))
+
+    start, cpu = time.perf_counter(), time.process_time()
+    reading = asyncio.create_task(read_raw(endpoint, take) if raw else read_ccxt(endpoint, take, book))
+    told = asyncio.create_task(asyncio.to_thread(ours.recv))
+    await asyncio.wait({reading, told}, return_when=asyncio.FIRST_COMPLETED)
+    if reading.done():
+        server.terminate()
+        reading.result()
+    played = told.result()
+    quiet_since = time.perf_counter()
+    while ends[1] < played["last"] and time.perf_counter() - quiet_since < QUIET_S:
+        seen = ends[1]
+        await asyncio.sleep(0.1)
+        quiet_since = quiet_since if ends[1] == seen else time.perf_counter()
+    wall_s, cpu_s = time.perf_counter() - start, time.process_time() - cpu
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    ours.send("stop")
+    await asyncio.to_thread(server.join)
+    delays_ms.sort()
+    lost = (ends[0] - played["first"]) + (played["last"] - ends[1]) + coverage.missing
+    return {
+        "client": "aiohttp" if raw else "ccxt",
+        "book": book and not raw,
+        "trades": played["last"] - played["first"] + 1,
+        "seconds": round(wall_s, 2),
+        "trades_per_s": round((played["last"] - played["first"] + 1) / seconds),
+        "lost": lost,
+        "overlaps": coverage.overlaps,
+        "server_max_lag_ms": round(played["max_lag_ns"] / 1e6, 1),
+        "server_cpu_share": round(played["cpu_s"] / seconds, 3),
+        "client_cpu_share": round(cpu_s / wall_s, 3),
+        "delay_ms_p50": round(delays_ms[len(delays_ms) // 2], 1),
+        "delay_ms_p99": round(delays_ms[int(len(delays_ms) * 0.99)], 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--trades-per-s", type=float, default=10_000)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--raw", action="store_true", help="read with aiohttp alone")
+    parser.add_argument("--no-book", action="store_true", help="watch trades only")
+    given = parser.parse_args()
+    figures = asyncio.run(measure(given.trades_per_s, given.seconds, given.raw, not given.no_book))
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
