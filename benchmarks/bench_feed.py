@@ -37,12 +37,21 @@ async def serve_load(pipe: Connection, rate: float, seconds: float) -> None:
     endpoint = await exchange.start()
     pipe.send(endpoint.to_json())
     await exchange.wait_ended()
-    raw = exchange.lane(SYMBOL).trades.raw.rows
+    store = exchange.lane(SYMBOL).trades
+    raw, aggregates = store.raw.rows, store.aggregates.rows
     cpu_s = (
         resource.getrusage(resource.RUSAGE_SELF).ru_utime + resource.getrusage(resource.RUSAGE_SELF).ru_stime
     )
     status = exchange.status()
-    pipe.send({"first": int(raw["id"][0]), "last": int(raw["id"][-1]), "cpu_s": cpu_s, **status})
+    pipe.send(
+        {
+            "first": int(raw["id"][0]),
+            "last": int(raw["id"][-1]),
+            "aggregates": len(aggregates),
+            "cpu_s": cpu_s,
+            **status,
+        }
+    )
     await asyncio.to_thread(pipe.recv)  # told to stop
     await exchange.stop()
 
@@ -131,6 +140,7 @@ async def measure(rate: float, seconds: float, raw: bool, book: bool) -> dict[st
         "trades": played["last"] - played["first"] + 1,
         "seconds": round(wall_s, 2),
         "trades_per_s": round((played["last"] - played["first"] + 1) / seconds),
+        "aggregates_per_s": round(played["aggregates"] / seconds),
         "lost": lost,
         "overlaps": coverage.overlaps,
         "server_max_lag_ms": round(played["max_lag_ns"] / 1e6, 1),

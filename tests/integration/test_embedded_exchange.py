@@ -285,25 +285,26 @@ async def test_rest_faults_as_ccxt_sees_them() -> None:
 async def test_stream_faults() -> None:
     """Silence sends nothing though pings are answered; frames pass as they are; skips leave a hole."""
     market, trades = busy(4)
-    async with (, ket, play_from=PlayFrom.SUBSCRIBED) as (exchange, endpoint),
+    async with (
+        running(market, play_from=PlayFrom.SUBSCRIBED) as (exchange, endpoint),
         loopback_session(endpoint.port, endpoint.ca_file) as session,
+        session.ws_connect("wss://stream.binance.com/ws/btcusdt@trade", heartbeat=0.3) as ws,
     ):
-        async with session.ws_connect("wss://stream.binance.com/ws/btcusdt@trade", heartbeat=0.3) as ws:
-            ids = [(await ws.receive_json())["t"] for _ in range(10)]
-            exchange.faults.skip_trades = 5
-            ids += [(await ws.receive_json())["t"] for _ in range(200)]
-            exchange.faults.silent = True
-            ids += await until_quiet(ws)
-            assert not ws.closed
-            exchange.faults.silent = False
-            assert (await ws.receive_json())["t"] > ids[-1]
-            exchange.send_frame('{"e":"trade",')
-            text = ""
-            while not text.endswith(","):
-                text = await ws.receive_str()
-            exchange.forget_subscriptions()
-            rest = await until_quiet(ws)
-            assert len(rest) < 100  # what was on its way
+        ids = [(await ws.receive_json())["t"] for _ in range(10)]
+        exchange.faults.skip_trades = 5
+        ids += [(await ws.receive_json())["t"] for _ in range(200)]
+        exchange.faults.silent = True
+        ids += await until_quiet(ws)
+        assert not ws.closed
+        exchange.faults.silent = False
+        assert (await ws.receive_json())["t"] > ids[-1]
+        exchange.send_frame('{"e":"trade",')
+        text = ""
+        while not text.endswith(","):
+            text = await ws.receive_str()
+        exchange.forget_subscriptions()
+        rest = await until_quiet(ws)
+        assert len(rest) < 100  # what was on its way
     holes = np.diff(ids)
     assert sorted(set(holes.tolist())) == [1, 6]
     assert ids[0] == trades["ext_id"][0]
