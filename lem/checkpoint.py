@@ -50,7 +50,7 @@ def save_checkpoint(model: LEM, path: Path, training: dict[str, Any]) -> str:
         "training": json.dumps(training, sort_keys=True),
         "training_digest": training_digest(model, training),
     }
-    data = save({k: v.contiguous() for k, v in model.state_dict().items()}, metadata=metadata)
+    data = _canonical(save({k: v.contiguous() for k, v in model.state_dict().items()}, metadata=metadata))
     partial = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +100,14 @@ def _metadata(path: Path, data: bytes) -> dict[str, str]:
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise CheckpointError(_broken(path, f"it is not a {FORMAT} file"))
     return metadata
+
+
+def _canonical(data: bytes) -> bytes:
+    """The same file with its header's keys in order: the library writes metadata in random order."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + size :]
 
 
 def _broken(path: Path, why: str) -> str:

@@ -95,7 +95,7 @@ def evaluate(
     participation: Annotated[float, typer.Option(help="order / market volume in n intervals")] = 0.0,
     history: Annotated[int, typer.Option(help="bars seen before a simulated order")] = 32,
     model: Annotated[Path | None, typer.Option(help="checkpoint; default: the one shipped")] = None,
-    threads: Threads = 2,
+    threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
     """Judge a model against the bound, TWAP and optimal stopping on the same paths."""

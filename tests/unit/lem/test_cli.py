@@ -1,0 +1,99 @@
+"""``python -m lem`` as the command line contract has it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lem.cli import main
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    captured = capsys.readouterr()
+    assert isinstance(stop.value.code, int)
+    return stop.value.code, captured.out, captured.err
+
+
+def test_bound_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """One JSON document with every m as a key."""
+    code, out, _ = call(capsys, "bound", "--n", "12", "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["n"] == 12
+    assert list(document["gain_sigma"]) == [str(m) for m in range(13)]
+    assert document["gain_sigma"]["0"] == pytest.approx(0.2990, abs=5e-4)
+    assert document["gain_sigma"]["12"] == 0.0
+
+
+def test_evaluate_prints_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every field of the contract, for each side, target, benchmark and min period."""
+    code, out, _ = call(capsys, "evaluate", "--market", "gaussian", "--orders", "200", "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert {"model", "digest", "rows"} <= set(document)
+    assert len(document["rows"]) == 8 * 4
+    row = document["rows"][0]
+    assert {"side", "target_kind", "benchmark", "min_period", "orders", "gain_bps"} <= set(row)
+    assert {"abs_slippage_bps_mean", "bound_gain_bps", "fraction_of_bound", "baselines"} <= set(row)
+    assert {"mean", "std", "median", "p5", "p25", "p75", "p95", "ci95"} <= set(row["gain_bps"])
+    assert set(row["baselines"]) == {"twap", "optimal_stopping"}
+
+
+def test_evaluate_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """For people: a table that names the columns and the model."""
+    code, out, _ = call(capsys, "evaluate", "--orders", "50", "--min-period", "0", "--min-period", "3")
+    assert code == 0
+    assert "of bound" in out
+    assert "risk aversion" in out
+
+
+def test_train_writes_a_model_that_loads(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The tiny preset, twice: the same seed gives the same file, which evaluate takes."""
+    paths = [tmp_path / name for name in ("a.safetensors", "b.safetensors")]
+    digests = []
+    for path in paths:
+        code, out, _ = call(capsys, "train", "--preset", "tiny", "--out", str(path), "--json")
+        assert code == 0
+        digests.append(json.loads(out)["digest"])
+    assert digests[0] == digests[1]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    code, out, _ = call(capsys, "evaluate", "--orders", "20", "--model", str(paths[0]), "--json")
+    assert json.loads(out)["digest"] == digests[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bound", "--n", "0"], "n = 0"),
+        (["bound", "--max-rate", "0.01"], "max rate"),
+        (["train", "--preset", "huge"], "tiny, quick, long"),
+        (["evaluate", "--market", "casino"], "gaussian-bars"),
+        (["evaluate", "--model", "/none.safetensors"], "/none.safetensors"),
+        (["evaluate", "--bars", "none.parquet"], "no file"),
+        (["evaluate", "--bars", "none.parquet", "--from", "yesterday"], "ISO 8601"),
+        (["evaluate", "--market", "gaussian", "--bars", "x.csv"], "exclude"),
+        (["evaluate", "--n", "x"], "--n"),
+    ],
+)
+def test_bad_input_is_one_message(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    """Exit code 2, the value and what is allowed, no traceback."""
+    code, out, err = call(capsys, *arguments)
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """Torch, numba and pyarrow stay out until a command needs them."""
+    program = "import sys, lem.cli; print([m for m in ('torch', 'numba', 'pyarrow') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

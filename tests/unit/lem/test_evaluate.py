@@ -1,0 +1,184 @@
+"""The shipped model against the bound, the estimators, and bars from files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from agent.core.bars import empty_fbars
+from agent.core.errors import InputError
+from agent.core.types import NS_PER_S
+from lem.checkpoint import load_checkpoint
+from lem.evaluate import Question, evaluate_market
+from lem.klines import Series, read_bars, resample
+from lem.statistics import block_bootstrap, controlled_mean
+from lem.windows import evaluate_files, windows
+from tests.realdata import real_data
+
+MINUTE_NS = 60 * NS_PER_S
+
+
+def quiet(done: int, total: int) -> None:
+    """No progress bar."""
+
+
+@pytest.mark.parametrize("market", ["gaussian", "gaussian-bars"])
+def test_the_shipped_model_is_trained(market: str) -> None:
+    """At least 0.90 of the bound: quantity, TWAP, m = 0 and 4, both sides, n = 12, sigma 1e-4."""
+    question = Question(n=12, min_periods=(0, 4), orders=1_500, sigma=1e-4, seed=11)
+    document = evaluate_market(load_checkpoint(), market, question, quiet)
+    rows = [r for r in document["rows"] if (r["target_kind"], r["benchmark"]) == ("quantity", "twap")]
+    assert len(rows) == 4
+    for row in rows:
+        half_width = (row["gain_bps"]["ci95"][1] - row["gain_bps"]["mean"]) / row["bound_gain_bps"]
+        assert row["fraction_of_bound"] - half_width >= 0.90, row
+        assert row["gain_bps"]["std"] < row["baselines"]["optimal_stopping"]["gain_bps_std"]
+
+
+def test_a_fixed_horizon_order_has_little_slippage() -> None:
+    """m = n: the mean absolute slippage is a small part of sigma, and the gain is no aim."""
+    question = Question(n=12, min_periods=(12,), orders=500, sigma=1e-3)
+    document = evaluate_market(load_checkpoint(), "gaussian-bars", question, quiet)
+    for row in document["rows"]:
+        assert row["abs_slippage_bps_mean"] < 0.05 * 1e4 * question.sigma
+        assert row["fraction_of_bound"] is None
+
+
+def test_baselines_on_the_bound_market() -> None:
+    """Optimal stopping earns the bound within its interval, TWAP nothing, with the deviations stated."""
+    question = Question(n=12, min_periods=(0,), orders=2_000)
+    document = evaluate_market(load_checkpoint(), "gaussian", question, quiet)
+    row = next(r for r in document["rows"] if r["benchmark"] == "twap" and r["target_kind"] == "quantity")
+    best, even = row["baselines"]["optimal_stopping"], row["baselines"]["twap"]
+    assert best["gain_bps_mean"] == pytest.approx(row["bound_gain_bps"], rel=0.08)
+    assert best["gain_bps_std"] == pytest.approx(0.42, abs=0.04)
+    assert even["gain_bps_mean"] == pytest.approx(0.0, abs=1e-6)
+    assert even["gain_after_impact_bps_mean"] < 0
+
+
+def test_the_same_seed_gives_the_same_document() -> None:
+    """Evaluation is reproducible, and another seed differs."""
+    question = Question(orders=300, min_periods=(0,))
+    checkpoint = load_checkpoint()
+    one, two = (evaluate_market(checkpoint, "regimes", question, quiet) for _ in range(2))
+    other = evaluate_market(checkpoint, "regimes", replace(question, seed=2), quiet)
+    assert one == two
+    assert one["rows"] != other["rows"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n": 0},
+        {"orders": 0},
+        {"sigma": 0.0},
+        {"min_periods": (13,)},
+        {"participation": 2.0},
+        {"history": -1},
+    ],
+)
+def test_senseless_questions_are_refused(change: dict[str, object]) -> None:
+    """Each with the value and what is allowed."""
+    with pytest.raises(InputError, match=r"\d"):
+        replace(Question(), **change).checked()
+
+
+def test_control_variates_do_not_move_the_mean() -> None:
+    """With a control that explains nearly everything, the mean is right and its interval far narrower."""
+    rng = np.random.default_rng(1)
+    noise = rng.standard_normal(4_000)
+    x = 1.0 + noise + 0.01 * rng.standard_normal(4_000)
+    plain, controlled = controlled_mean(x, []), controlled_mean(x, [noise])
+    assert controlled.value == pytest.approx(1.0, abs=0.001)
+    assert controlled.half_width < 0.05 * plain.half_width
+
+
+def test_the_block_bootstrap_sees_dependence() -> None:
+    """On an AR(1) its interval is wider than one that takes the entries for independent."""
+    rng = np.random.default_rng(2)
+    x = np.zeros(4_000)
+    for t in range(1, len(x)):
+        x[t] = 0.8 * x[t - 1] + rng.standard_normal()
+    assert block_bootstrap(x, 50, 1).half_width > 2 * block_bootstrap(x, 1, 1).half_width
+
+
+def klines(count: int) -> pa.Table:
+    """One-minute klines of a walk, in the exchange's columns."""
+    rng = np.random.default_rng(4)
+    close = 100.0 * np.exp(np.cumsum(1e-3 * rng.standard_normal(count)))
+    volume = rng.lognormal(0.0, 0.5, count)
+    return pa.table(
+        {
+            "open_time": 1_700_000_400_000 + 60_000 * np.arange(count),
+            "open": close,
+            "high": close * 1.001,
+            "low": close * 0.999,
+            "close": close,
+            "volume": volume,
+            "quote_volume": volume * close,
+            "n_trades": np.full(count, 10),
+            "taker_buy_base": volume / 2,
+        }
+    )
+
+
+def test_bars_from_files(tmp_path: Path) -> None:
+    """Parquet and CSV give the same bars, coarser ones add up, and a model can be judged on them."""
+    table = klines(900)
+    pyarrow.parquet.write_table(table, tmp_path / "one.parquet")
+    pyarrow.csv.write_csv(table, tmp_path / "one.csv")
+    (one,), (csv,) = read_bars(tmp_path / "one.parquet"), read_bars(tmp_path / "one.csv")
+    np.testing.assert_allclose(one.bars["vwap"], csv.bars["vwap"])
+    five = resample(one, 5 * MINUTE_NS).bars
+    assert five["volume"].sum() == pytest.approx(one.bars["volume"].sum())
+    assert five["high"][3] == one.bars["high"][15:20].max()
+    document = evaluate_files(
+        load_checkpoint(), [tmp_path / "one.parquet"], None, (None, None), Question(min_periods=(0,)), quiet
+    )
+    assert document["interval_ns"] == MINUTE_NS
+    assert document["rows"][0]["orders"] == 899 // 12
+    assert document["sigma"] == pytest.approx(1e-3, rel=0.1)
+
+
+def test_windows_do_not_cross_gaps() -> None:
+    """An order is whole or left out, and history before a gap is void."""
+    bars = empty_fbars(100)
+    bars["start_ns"] = MINUTE_NS * (np.arange(100) + 7 * (np.arange(100) >= 50))
+    bars["close"] = bars["vwap"] = np.arange(1.0, 101.0)
+    paths = windows(Series("x", bars), MINUTE_NS, past=30, n=8)
+    starts = paths.bars["close"][:, 30] - 1
+    assert 49 not in starts
+    assert not ((starts < 50) & (starts + 8 > 50)).any()
+    after = np.flatnonzero(starts > 50)[0]
+    assert paths.cut[after] == 30 - (starts[after] - 50)
+    assert np.isnan(paths.bars["close"][after, : paths.cut[after]]).all()
+    assert np.isfinite(paths.bars["close"][after, paths.cut[after] :]).all()
+
+
+def test_bad_files_are_refused(tmp_path: Path) -> None:
+    """Missing, not a table, without the columns, or with an interval that does not divide."""
+    (tmp_path / "text.parquet").write_text("hello")
+    pyarrow.parquet.write_table(pa.table({"open_time": [1], "open": [1.0]}), tmp_path / "thin.parquet")
+    for name, what in (("none.csv", "no file"), ("text.parquet", "not a readable"), ("thin.parquet", "high")):
+        with pytest.raises(InputError, match=what):
+            read_bars(tmp_path / name)
+    bars = empty_fbars(10)
+    bars["start_ns"] = MINUTE_NS * np.arange(10)
+    with pytest.raises(InputError, match="not a multiple"):
+        resample(Series("x", bars), 90 * NS_PER_S)
+
+
+def test_real_klines_give_most_of_their_bound() -> None:
+    """BTC/USDT 15-minute bars: a positive gain on both sides with the simulator-trained model."""
+    path = real_data("klines-15m", "BTCUSDT.parquet")
+    question = Question(min_periods=(0,), orders=400)
+    document = evaluate_files(load_checkpoint(), [path], None, (None, None), question, quiet)
+    for row in document["rows"]:
+        assert row["gain_bps"]["ci95"][0] > 0
+        assert row["fraction_of_bound"] > 0.6

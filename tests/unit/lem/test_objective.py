@@ -1,0 +1,98 @@
+"""The objective is the exact expectation: held against enumeration in plain Python."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+from agent.core.types import BenchmarkKind, TargetKind
+from lem.checkpoint import fresh_model
+from lem.config import SCENARIOS, ModelConfig, TrainConfig
+from lem.dataset import simulated_batch
+from lem.model import LEM
+from lem.objective import Orders, Rollout, finish_probability, loss, roll
+
+IMPACT = 0.7
+
+
+def small_world(seed: int) -> tuple[LEM, Orders, Rollout]:
+    """Five intervals at most, an untrained model whose hazards are spread out."""
+    config = ModelConfig(lookback=12)
+    model = fresh_model(config, seed)
+    with torch.no_grad():
+        model.policy.out.normal_(0.0, 0.3)
+    batch = simulated_batch(
+        np.random.default_rng(seed), config, TrainConfig(series=3, starts=2, n_min=3, n_max=5)
+    )
+    orders = batch.orders.to(torch.float64)
+    with torch.no_grad():
+        return model, orders, roll(model, batch.contexts(model), orders)
+
+
+def cost_by_hand(rollout: Rollout, orders: Orders, s: int, i: int, finish: int) -> float:
+    """c + lambda (c+)^2 of scenario ``s``, order ``i``, finishing in ``finish``."""
+    side, kind, benchmark = SCENARIOS[s]
+    shares = [float(x) for x in rollout.share[s, i, :finish]] + [float(rollout.remaining[s, i, finish])]
+    price = 1.0 + orders.price[i, : finish + 1].numpy()
+    volume = orders.volume[i, : finish + 1].numpy()
+    if kind is TargetKind.NOTIONAL:
+        achieved = 1.0 / np.sum(np.array(shares) / price)
+    else:
+        achieved = np.sum(np.array(shares) * price)
+    mean = np.average(price, weights=volume if benchmark is BenchmarkKind.VWAP else None)
+    slippage = int(side) * (achieved / mean - 1.0)
+    if float(orders.m[i]) >= float(orders.n[i]):
+        slippage = abs(slippage)
+    own = np.array(shares) * float(orders.participation[i] * orders.n[i] * orders.usual_volume[i])
+    impact = np.sum(np.array(shares) * IMPACT * float(orders.scale[i]) * np.sqrt(own / volume))
+    c = (slippage + impact) / (float(orders.scale[i]) * np.sqrt(float(orders.n[i])))
+    return float(c + float(orders.risk_aversion[i]) * max(c, 0.0) ** 2)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_loss_is_the_enumerated_expectation(seed: int) -> None:
+    """Over all 2^n sequences of coin throws "finish now?", weighted by their probability."""
+    _, orders, rollout = small_world(seed)
+    total = 0.0
+    count = orders.price.shape[0]
+    for s in range(len(SCENARIOS)):
+        for i in range(count):
+            n = int(orders.n[i])
+            hazard = [float(h) for h in rollout.hazard[s, i, :n]]
+            costs = [cost_by_hand(rollout, orders, s, i, t) for t in range(n)]
+            for coins in product((False, True), repeat=n - 1):
+                weight = np.prod([h if c else 1.0 - h for h, c in zip(hazard, coins, strict=False)])
+                finish = coins.index(True) if True in coins else n - 1
+                total += weight * costs[finish]
+    expected = total / (len(SCENARIOS) * count)
+    assert float(loss(rollout, orders, IMPACT)) == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_finishing_is_certain_and_obeys_the_bounds(seed: int) -> None:
+    """P(finish at T) sums to 1, is 0 before m and after n, and shares stay within the rates."""
+    _, orders, rollout = small_world(seed)
+    chance = finish_probability(rollout.hazard)
+    assert torch.allclose(chance.sum(-1), torch.ones_like(chance[..., 0]), atol=1e-6)
+    t = torch.arange(chance.shape[-1])
+    early = (t + 1 < orders.m[:, None]) & (t < orders.n[:, None] - 1)
+    late = t >= orders.n[:, None]
+    assert chance[:, early | late].abs().max() == 0
+    assert (rollout.share <= orders.max_rate[:, None] + 1e-9).all()
+    assert (rollout.share >= 0).all()
+
+
+def test_the_loss_has_gradients_for_every_parameter() -> None:
+    """Training reaches the encoder, the KAN edges and all eight networks, with finite slopes."""
+    model = fresh_model(ModelConfig(lookback=12), 1)
+    config = TrainConfig(series=6, starts=3, n_max=8)
+    batch = simulated_batch(np.random.default_rng(0), model.config, config)
+    value = loss(roll(model, batch.contexts(model), batch.orders), batch.orders, IMPACT)
+    value.backward()  # type: ignore[no-untyped-call]
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().max() > 0, name

@@ -1,0 +1,117 @@
+"""The predictor: the evaluation's decisions, bit-stable in company, and never at a loss for an answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from agent.core.bars import empty_fbars
+from lem.config import SCENARIOS
+from lem.evaluate import Paths, Question, policy_paths
+from lem.predictor import LemAlgo, Predictor
+from lem.simulate import simulate
+from tests.unit.lem.worlds import Walk
+
+QUESTION = Question(n=10, min_periods=(0, 5), participation=0.08)
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor.load()
+
+
+def walk(history: int = 40, seed: int = 5, scenario: int = 0, market: str = "seasonal") -> Walk:
+    bars = simulate(market, np.random.default_rng(seed), 1, history + QUESTION.n, 5e-4, QUESTION.delta_ns)
+    return Walk(bars[0], history, QUESTION, 0, SCENARIOS[scenario])
+
+
+@pytest.mark.parametrize("history", [3, 40, 200])
+def test_evaluation_and_predictor_decide_alike(predictor: Predictor, history: int) -> None:
+    """The same bars through lem.evaluate's path and through the predictor: shares and odds to 1e-6."""
+    bars = simulate(
+        "stochastic-vol", np.random.default_rng(9), 2, history + QUESTION.n, 5e-4, QUESTION.delta_ns
+    )
+    paths = Paths(bars, np.zeros(2, np.int64), history)
+    rollout, _ = policy_paths(predictor.checkpoint.model, paths, QUESTION)
+    for s, scenario in enumerate(SCENARIOS):
+        for i in range(2):
+            for j, m in enumerate(QUESTION.min_periods):
+                row = i * len(QUESTION.min_periods) + j
+                answers = Walk(bars[i], history, QUESTION, m, scenario).decisions(predictor)
+                for t, answer in enumerate(answers):
+                    expected = rollout.remaining if answer.finish else rollout.share
+                    assert answer.share == pytest.approx(float(expected[s, row, t]), abs=1e-6)
+                    hazard = float(rollout.hazard[s, row, t])
+                    assert answer.finish == (hazard > 0.5)
+                    if 0.0 < hazard < 1.0:
+                        assert answer.finish_probability == pytest.approx(hazard, abs=1e-6)
+
+
+def test_neighbours_change_nothing(predictor: Predictor) -> None:
+    """A request alone, in company and in another order gives identical answers, bit for bit."""
+    requests = [
+        walk(history=1 + 10 * k, seed=k, scenario=k % 8).views(4, [0.1, 0.1, 0.05, 0.1]) for k in range(12)
+    ]
+    together = Predictor(predictor.checkpoint).decide_many(requests)
+    alone = [Predictor(predictor.checkpoint).decide_many([r])[0] for r in requests]
+    backwards = Predictor(predictor.checkpoint).decide_many(requests[::-1])[::-1]
+    assert together == alone == backwards
+
+
+def test_older_bars_than_needed_change_nothing(predictor: Predictor) -> None:
+    """More than lookback + FEATURE_SPAN bars before the start give the same decision."""
+    long = walk(history=400)
+    order, market = long.views(2, [0.1, 0.1])
+    short = replace(market, bars=market.bars[-(predictor.bars_needed + 2) :])
+    assert predictor.decide_many([(order, market)]) == predictor.decide_many([(order, short)])
+
+
+def test_missing_history_is_not_refused(predictor: Predictor) -> None:
+    """No bar, one bar, unknown bars, a book for some: an answer within what is left, and it says so."""
+    order, market = walk().views(0, [])
+    assert predictor.decide_many([(order, market)])[0].history_bars == 40
+    for bars in (market.bars[:0], market.bars[-1:], empty_fbars(5)):
+        answer = predictor.decide_many([(order, replace(market, bars=bars))])[0]
+        assert 0.0 <= answer.share <= 1.0
+        assert answer.history_bars == len(bars)
+        assert f"{len(bars)} bars of history" in answer.reason
+    late, _ = walk().views(6, [0.1] * 6)
+    assert (
+        0.0 <= predictor.decide_many([(late, replace(market, bars=market.bars[:0]))])[0].share <= 0.4 + 1e-9
+    )
+
+
+def test_a_decision_says_what_it_rests_on(predictor: Predictor) -> None:
+    """Model digest, odds of finishing, main features and a reason in words."""
+    answer = LemAlgo(predictor).decide(*walk().views(3, [0.1, 0.1, 0.1]))
+    assert answer.model == predictor.digest
+    assert answer.finish_probability is not None
+    assert 0.0 <= answer.finish_probability <= 1.0
+    assert 0 < len(answer.importances) <= 5
+    assert 0.0 < sum(answer.importances.values()) <= 1.0 + 1e-5
+    assert "sigma" in answer.reason
+
+
+def shares(predictor: Predictor, question: Question) -> np.ndarray:
+    """Unfinished shares of the shipped model on fixed paths, [8, N, n]."""
+    bars = simulate("gaussian-bars", np.random.default_rng(2), 64, 40 + question.n, 1e-3, question.delta_ns)
+    rollout, _ = policy_paths(predictor.checkpoint.model, Paths(bars, np.zeros(64, np.int64), 40), question)
+    return np.asarray(rollout.share)
+
+
+def test_allocations_change_with_risk_aversion(predictor: Predictor) -> None:
+    """The order's own risk aversion moves what the shipped model trades."""
+    calm = shares(predictor, replace(QUESTION, risk_aversion=0.05))
+    afraid = shares(predictor, replace(QUESTION, risk_aversion=10.0))
+    assert np.abs(calm - afraid).mean() > 2e-3
+
+
+def test_allocations_change_with_participation(predictor: Predictor) -> None:
+    """An order that is a fifth of the market's volume is traded differently from one without impact."""
+    small, large = (
+        shares(predictor, replace(QUESTION, participation=q, min_periods=(0,))) for q in (0.0, 0.2)
+    )
+    assert np.abs(small - large).mean() > 5e-3
+    assert (large**1.5).sum(-1).mean() < (small**1.5).sum(-1).mean()  # what square-root impact charges for
