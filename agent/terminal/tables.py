@@ -61,7 +61,7 @@ def _render_parent(summary: Summary, record: ParentRecord, p: dict[str, Any], co
     if record.decisions:
         console.print(Text(f"last decision: {decision_in_words(record.decisions[-1])}"))
     if own is None:
-        console.print(Text("no cost analysis: the order never saw a two-sided book", "yellow"))
+        console.print(Text(f"no cost analysis: {_unmeasured(record)}", "yellow"))
         return
     console.print()
     console.print(_tca(own, p, summary.instruments[spec.instrument]))
@@ -73,12 +73,20 @@ def _render_parent(summary: Summary, record: ParentRecord, p: dict[str, Any], co
         console.print(Text(CAVEAT, "dim"))
 
 
+def _unmeasured(record: ParentRecord) -> str:
+    if record.changed.ended_ns is None:
+        return "the order has not ended on this tape"
+    if record.changed.arrival_mid_half_ticks is None:
+        return "the order never saw a two-sided book"
+    return "the tape ends before the interval in which the order ended"
+
+
 def _outcome(record: ParentRecord, p: dict[str, Any]) -> Text:
-    instrument_words = f"{p['filled']} of {p['target']} filled"
+    why = f" ({p['reason']})" if p["reason"] else ""
     took = f" after {seconds(p['ended_ns'] - p['started_ns'])}" if p["started_ns"] and p["ended_ns"] else ""
     return Text.assemble(
         (p["state"], STATE_COLOURS.get(record.changed.state, "")),
-        f" ({p['reason']}){took}: {instrument_words},",
+        f"{why}{took}: {p['filled']} of {p['target']} filled,",
         f" {p['decisions']} decisions, {p['children']} child orders, {p['fills']} fills",
     )
 

@@ -47,11 +47,13 @@ ORDER = Order(
 
 
 @cache
-def run(side: str = "buy", cancel_after_s: int | None = None) -> tuple[Instrument, tuple[AuditEvent, ...]]:
+def run(
+    side: str = "buy", cancel_after_s: int | None = None, limit_price: int | None = None
+) -> tuple[Instrument, tuple[AuditEvent, ...]]:
     """Work ORDER on 110 s of the synthetic market; everything the engine said."""
     instruments, rows = synthetic_session(1, 110, ("BTC/USDT",))
     instrument = instruments[0]
-    order = ORDER.model_copy(update={"side": side})
+    order = ORDER.model_copy(update={"side": side, "limit_price": limit_price and Decimal(limit_price)})
     config = Config(order=order)
     engine = build_engine(config, instruments, inline_policies(config))
     spec = build_spec(order, instrument, "S-P1", None)
@@ -323,11 +325,26 @@ def test_every_shadow_stands_beside_the_order_with_its_arrival_slippage() -> Non
     assert "one order is never evidence" in " ".join(table)
 
 
-def test_an_order_that_saw_no_book_says_so() -> None:
-    """Without a mid there is nothing to measure; the summary says that instead of a table."""
+def test_without_a_cost_analysis_the_summary_says_why() -> None:
+    """An order still working when the tape ends has none yet; one that saw no book never will."""
     instrument, events = run()
-    lines = printed_summary(summary_of(instrument, [e for e in events if isinstance(e, ParentChanged)][:1]))
-    assert any("no cost analysis" in line for line in lines)
+    working = "\n".join(printed_summary(summary_of(instrument, until(events, 3))))
+    assert "working:" in working
+    assert "no cost analysis: the order has not ended on this tape" in working
+    accepted = next(e for e in events if isinstance(e, ParentChanged))
+    blind = replace(accepted, ended_ns=accepted.at_ns, arrival_mid_half_ticks=None)
+    assert any(
+        "never saw a two-sided book" in line for line in printed_summary(summary_of(instrument, [blind]))
+    )
+
+
+def test_an_order_without_a_fill_is_all_opportunity() -> None:
+    """A limit far from the market expires unfilled: dashes for what has no price, and a note saying so."""
+    lines = printed_summary(summary_of(*run("buy", None, 1000)))
+    assert any(line.startswith("expired (") for line in lines)
+    assert row(lines, "average price")[:2] == ["–", "–"]
+    assert row(lines, "shortfall total")[0] == row(lines, "shortfall opportunity")[0]
+    assert any(line.startswith("note: ") and "nothing filled" in line for line in lines)
 
 
 @pytest.mark.parametrize(
