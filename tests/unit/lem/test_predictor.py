@@ -9,7 +9,8 @@ import pytest
 
 from agent.core.bars import empty_fbars
 from lem.config import SCENARIOS
-from lem.evaluate import Paths, Question, policy_paths
+from lem.evaluate import Outcome, Paths, Question, policy_paths, realise
+from lem.objective import scenario_columns
 from lem.predictor import LemAlgo, Predictor
 from lem.simulate import simulate
 from tests.unit.lem.worlds import Walk
@@ -94,24 +95,34 @@ def test_a_decision_says_what_it_rests_on(predictor: Predictor) -> None:
     assert "sigma" in answer.reason
 
 
-def shares(predictor: Predictor, question: Question) -> np.ndarray:
-    """Unfinished shares of the shipped model on fixed paths, [8, N, n]."""
-    bars = simulate("gaussian-bars", np.random.default_rng(2), 64, 40 + question.n, 1e-3, question.delta_ns)
-    rollout, _ = policy_paths(predictor.checkpoint.model, Paths(bars, np.zeros(64, np.int64), 40), question)
-    return np.asarray(rollout.share)
+def outcome(predictor: Predictor, question: Question) -> tuple[np.ndarray, Outcome]:
+    """Unfinished shares [8, N, n] of the shipped model on fixed paths, and what it realises there.
+
+    Impact is charged for a fifth of the market's volume, whatever the model was told.
+    """
+    bars = simulate("gaussian-bars", np.random.default_rng(2), 200, 40 + question.n, 1e-3, question.delta_ns)
+    paths = Paths(bars, np.zeros(200, np.int64), 40)
+    rollout, orders = policy_paths(predictor.checkpoint.model, paths, replace(question, min_periods=(0,)))
+    side = scenario_columns(orders.price)[0]
+    return rollout.share.numpy(), realise(rollout, orders, side, 0.2)
 
 
 def test_allocations_change_with_risk_aversion(predictor: Predictor) -> None:
-    """The order's own risk aversion moves what the shipped model trades."""
-    calm = shares(predictor, replace(QUESTION, risk_aversion=0.05))
-    afraid = shares(predictor, replace(QUESTION, risk_aversion=10.0))
+    """The order's own risk aversion moves what the shipped model trades, and when it is afraid it risks less.
+
+    Risk is what the objective says it is: the mean square of costs, gains not counted.
+    """
+    calm, calm_outcome = outcome(predictor, replace(QUESTION, risk_aversion=0.05))
+    afraid, afraid_outcome = outcome(predictor, replace(QUESTION, risk_aversion=10.0))
     assert np.abs(calm - afraid).mean() > 2e-3
+    risks = [np.mean(np.minimum(o.gain - o.impact, 0.0) ** 2) for o in (calm_outcome, afraid_outcome)]
+    assert risks[1] < risks[0]
 
 
 def test_allocations_change_with_participation(predictor: Predictor) -> None:
-    """An order that is a fifth of the market's volume is traded differently from one without impact."""
-    small, large = (
-        shares(predictor, replace(QUESTION, participation=q, min_periods=(0,))) for q in (0.0, 0.2)
-    )
+    """Told that it is a fifth of the market's volume, an order is traded differently and pays less impact."""
+    small, unaware = outcome(predictor, replace(QUESTION, participation=0.0))
+    large, aware = outcome(predictor, replace(QUESTION, participation=0.2))
     assert np.abs(small - large).mean() > 5e-3
-    assert (large**1.5).sum(-1).mean() < (small**1.5).sum(-1).mean()  # what square-root impact charges for
+    assert aware.impact.mean() < unaware.impact.mean()
+    assert (aware.gain - aware.impact).mean() > (unaware.gain - unaware.impact).mean()
