@@ -8,7 +8,8 @@ import pytest
 from agent.core.errors import OrderError
 from agent.core.tape import EventArray, Flag, Kind
 from connectors.embedded.market import RecordedMarket
-from connectors.embedded.synthetic import START_NS, SyntheticMarket, market_stats, synthetic_session
+from connectors.embedded.market_stats import market_stats
+from connectors.embedded.synthetic import START_NS, SyntheticMarket, synthetic_session
 from connectors.importers.binance_raw import load
 from tests.realdata import capture_files
 
