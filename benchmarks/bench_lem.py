@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -69,13 +70,13 @@ def main() -> None:
     torch.set_num_threads(1)
     predictor = Predictor.load()
     asked = requests(arguments.decisions + 3, predictor.bars_needed)
-    cold = timed([lambda r=r: predictor.decide_many([r]) for r in asked])
-    warm = timed([lambda: predictor.decide_many([asked[-1]])] * len(asked))
+    cold = timed([partial(predictor.decide_many, [r]) for r in asked])
+    warm = timed([partial(predictor.decide_many, [asked[-1]])] * len(asked))
     encoder, rows = predictor.checkpoint.model.encoder, predictor.lookback + 32
     values = torch.randn(1, rows, encoder.embedding.scale.shape[0])
     mask, valid = torch.ones_like(values, dtype=torch.bool), torch.ones(1, rows, dtype=torch.bool)
     with torch.inference_mode():
-        encode = timed([lambda: encoder(values, mask, valid)] * len(asked))
+        encode = timed([partial(encoder, values, mask, valid)] * len(asked))
     results = {"cold": cold, "warm": warm, "encode": encode, "decisions": arguments.decisions}
     if arguments.json:
         print(json.dumps(results))

@@ -95,11 +95,20 @@ class Encoder(nn.Module):
         self.attention_add = GatedAdd(width, width)
         self.void = nn.Parameter(torch.zeros(width))  # the context where no bar is known
 
-    def forward(self, values: Tensor, mask: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    def select(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """(selected variables [B,T,d], their weights [B,T,F])."""
         chosen, weights = self.selection(self.embedding(values, mask))
-        x = self.grn(self.tkan_add(self.tkan(chosen, valid), chosen))
+        return chosen, weights
+
+    def finish(self, chosen: Tensor, recurrent: Tensor, valid: Tensor) -> Tensor:
+        """Contexts from the selected variables and the recurrent layer's output."""
+        x = self.grn(self.tkan_add(recurrent, chosen))
         x = self.attention_add(self.attention(x, valid), x)
-        return torch.where(valid.unsqueeze(-1), x, self.void), weights
+        return torch.where(valid.unsqueeze(-1), x, self.void)
+
+    def forward(self, values: Tensor, mask: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        chosen, weights = self.select(values, mask)
+        return self.finish(chosen, self.tkan(chosen, valid), valid), weights
 
 
 class AllocationNetworks(nn.Module):

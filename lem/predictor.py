@@ -25,6 +25,7 @@ from agent.core.types import MarketView, OrderView, Slice
 from lem.checkpoint import Checkpoint, load_checkpoint
 from lem.config import SCENARIOS
 from lem.model import OrderState
+from lem.scan import CompiledTKAN
 
 CACHED_ENCODINGS = 64
 ROOM = 32  # an order's own intervals are padded to a multiple of this
@@ -58,12 +59,22 @@ class Predictor:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
         self.lookback = checkpoint.model.config.lookback
+        self._tkan = CompiledTKAN(checkpoint.model.encoder.tkan)
         self._encodings: OrderedDict[bytes, Encoding] = OrderedDict()
 
     @classmethod
     def load(cls, path: Path | None = None) -> Predictor:
-        """Load a model (the one shipped by default). Raises CheckpointError."""
-        return cls(load_checkpoint(path))
+        """Load a model (the one shipped by default) and compile its kernel. Raises CheckpointError."""
+        predictor = cls(load_checkpoint(path))
+        predictor.warm_up()
+        return predictor
+
+    def warm_up(self) -> None:
+        """Compile (or load from the cache) and run once, so that no decision pays for it."""
+        width = self.checkpoint.model.config.features
+        values = np.zeros((1, self.lookback + ROOM, width), np.float32)
+        with torch.inference_mode(), _one_thread():
+            self._encode_rows(values, np.zeros(values.shape, np.bool_), 1, self.lookback)
 
     @property
     def digest(self) -> str:
@@ -141,7 +152,8 @@ class Predictor:
         model = self.checkpoint.model
         valid = torch.zeros(values.shape[:2], dtype=torch.bool)
         valid[0, end - seen : end] = True
-        contexts, weights = model.encoder(torch.from_numpy(values), torch.from_numpy(mask), valid)
+        chosen, weights = model.encoder.select(torch.from_numpy(values), torch.from_numpy(mask))
+        contexts = model.encoder.finish(chosen, self._tkan(chosen, end - seen, end), valid)
         context = contexts[0, end - 1] if seen else model.encoder.void
         importances: dict[str, float] = {}
         if seen:
