@@ -45,7 +45,8 @@ class TrainResult:
 def train(model_config: ModelConfig, config: TrainConfig, progress: Progress | None = None) -> TrainResult:
     """Train a fresh model. The same seed on the same machine gives the same weights.
 
-    Where the time limit would be passed, the learning-rate schedule is shortened to end within it.
+    On a machine so slow that the time limit would be passed, the learning-rate schedule is shortened to end
+    within it: the checkpoint then says fewer iterations, and a rerun need not give the same bits.
     """
     rng = np.random.default_rng(config.seed)
     model = fresh_model(model_config, config.seed)
@@ -90,7 +91,7 @@ def _schedule(part: float) -> float:
 
 
 def _fit_to_limit(done: int, elapsed_s: float, config: TrainConfig) -> int:
-    """Shorten the schedule where its pace, known after 20 iterations, would pass the time limit."""
-    if done < 20 or elapsed_s / done * config.iterations <= config.time_limit_s:
+    """Shorten the schedule where its pace, known after 100 iterations, would pass the time limit."""
+    if done < 100 or elapsed_s / done * config.iterations <= config.time_limit_s:
         return config.iterations
     return max(done, int(config.time_limit_s * done / elapsed_s))
