@@ -18,7 +18,7 @@ import torch
 from agent.core.bars import FBarArray, FloatArray
 from agent.core.errors import InputError
 from agent.core.features import FEATURE_SPAN
-from agent.core.types import NS_PER_S, BenchmarkKind, Side, TargetKind
+from agent.core.types import NS_PER_S, TargetKind
 from lem.bound import PRICE_MODEL, gain_sigma, stop_interval
 from lem.checkpoint import Checkpoint
 from lem.config import SCENARIOS
@@ -165,7 +165,7 @@ def even_rollout(orders: Orders) -> Rollout:
     share = torch.where(torch.arange(length) < orders.n[:, None] - 1, share, remaining)
     share, remaining = (x.expand(len(SCENARIOS), -1, -1) for x in (share, remaining))
     empty = torch.zeros_like(share)
-    return Rollout(share, remaining, hazard=empty, gain=empty, own_share=empty)
+    return Rollout(share, remaining, hazard=empty, gain=empty)
 
 
 def baseline(orders: Orders, finish: npt.NDArray[np.int64], participation: float) -> Outcome:
@@ -356,7 +356,3 @@ def _document(
         **source,
         "rows": rows,
     }
-
-
-def scenario_index(side: Side, kind: TargetKind, benchmark: BenchmarkKind) -> int:
-    return SCENARIOS.index((side, kind, benchmark))

@@ -19,6 +19,7 @@ from lem.config import SCENARIOS, ModelConfig
 from lem.layers import GRN, TKAN, GatedAdd, SlidingAttention, VariableEmbedding, VariableSelection
 
 STATE_INPUTS = 26
+OWN_PAST = (*range(9, 18), 20, 23)  # inputs that say what the order did and what prices it met
 Z_LIMIT = 10.0
 
 
@@ -141,8 +142,8 @@ class AllocationNetworks(nn.Module):
     def forward(self, projected: Tensor, order: OrderState) -> tuple[Tensor, Tensor]:
         """Return (share of the remainder to trade now, probability of finishing now), [8, N] each."""
         inputs = order.inputs()
-        if not self.on_order:  # keep the clock and the bounds, hide the order's prices and progress
-            inputs = torch.cat([inputs[..., :9], inputs[..., 9:18] * 0.0, inputs[..., 18:]], dim=-1)
+        if not self.on_order:
+            inputs = inputs.index_fill(-1, torch.tensor(OWN_PAST), 0.0)
         x = functional.silu(torch.baddbmm(self.state_bias, inputs, self.state) + projected)
         x = functional.silu(torch.baddbmm(self.hidden_bias, x, self.hidden))
         out = torch.baddbmm(self.out_bias, x, self.out)

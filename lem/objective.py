@@ -61,7 +61,6 @@ class Rollout:
     remaining: Tensor
     hazard: Tensor
     gain: Tensor  # of finishing in t: -side (P/B - 1), a fraction of the price
-    own_share: Tensor
 
 
 def scenario_columns(like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -83,7 +82,7 @@ def roll(model: LEM, contexts: Tensor, orders: Orders) -> Rollout:
     order_volume = orders.participation * orders.n * orders.usual_volume
     remaining = torch.ones(len(SCENARIOS), count, dtype=orders.price.dtype)
     spent = torch.zeros_like(remaining)
-    shares, remains, hazards, gains, owns = [], [], [], [], []
+    shares, remains, hazards, gains = [], [], [], []
     for t in range(length):
         k_left = orders.n - 1 - t
         alive = (k_left >= 0).to(remaining.dtype)
@@ -105,10 +104,9 @@ def roll(model: LEM, contexts: Tensor, orders: Orders) -> Rollout:
         shares.append(share * alive)
         remains.append(remaining)
         hazards.append(hazard)
-        owns.append(own)
         spent = spent + share * alive * value[..., t]
         remaining = remaining - share * alive
-    return Rollout(*(torch.stack(rows, dim=-1) for rows in (shares, remains, hazards, gains, owns)))
+    return Rollout(*(torch.stack(rows, dim=-1) for rows in (shares, remains, hazards, gains)))
 
 
 def finish_probability(hazard: Tensor) -> Tensor:

@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from lem.checkpoint import load_checkpoint
+from lem.checkpoint import fresh_model, load_checkpoint
+from lem.config import SCENARIOS, ModelConfig
+from lem.evaluate import Question
 from lem.layers import TKAN, KANSublayers, SlidingAttention
+from lem.predictor import order_state
 from lem.scan import CompiledTKAN
+from lem.simulate import simulate
+from tests.unit.lem.worlds import Walk
+
+BARS = simulate("gaussian", np.random.default_rng(1), 1, 20, 1e-3, 60_000_000_000)[0]
+WALK = Walk(BARS, 10, Question(n=8), 0, SCENARIOS[0])
+ORDERS = ((WALK.views(3, [0.1] * 3)[0], -1.0), (WALK.views(3, [0.2] * 3)[0], 1.0))
 
 
 def cox_de_boor(x: float, knots: list[float], i: int, degree: int) -> float:
@@ -75,3 +84,17 @@ def test_attention_sees_its_window_only() -> None:
     before, after = attention(x, valid), attention(other, valid)
     assert torch.equal(before[0, 12], after[0, 12])
     assert not torch.equal(before[0, 11], after[0, 11])
+
+
+def test_the_ablation_without_order_state_hides_the_order() -> None:
+    """With ``conditioned_on_order`` off, the order's prices and progress change nothing."""
+    moved = {}
+    for shown in (True, False):
+        model = fresh_model(ModelConfig(conditioned_on_order=shown), 1)
+        with torch.no_grad():
+            model.policy.out.normal_()
+            projected = model.policy.project_context(torch.zeros(1, model.config.hidden))
+            answers = [model.policy(projected, order_state(o, z, -z, True)) for o, z in ORDERS]
+        moved[shown] = float((answers[0][1] - answers[1][1]).abs().max())
+    assert moved[True] > 0
+    assert moved[False] == 0
