@@ -324,15 +324,24 @@ def evaluate_market(
 
 
 def evaluate_windows(
-    checkpoint: Checkpoint, paths: Paths, question: Question, source: dict[str, Any], progress: Progress
+    checkpoint: Checkpoint,
+    paths: Paths,
+    question: Question,
+    source: dict[str, Any],
+    progress: Progress,
+    together: int = 1,
 ) -> dict[str, Any]:
-    """Evaluate on windows of real bars; the bound is at their own volatility."""
+    """Evaluate on windows of real bars in order of time; the bound is at their own volatility.
+
+    ``together``: how many series run side by side. A bootstrap block holds whole stretches of time of all
+    of them, because what they do at one time is not independent.
+    """
     question = question.checked()
     outcomes = run_paths(checkpoint.model, paths, question, "bars", None, progress)
     closes = np.log(paths.bars["close"][:, paths.start - 1 :])
     sigma = float(np.sqrt(np.nanmean(np.diff(closes, axis=1) ** 2, axis=1)).mean())
     bounds = {m: BPS * sigma * gain_sigma(question.n, m, 1.0, "bars") for m in question.min_periods}
-    block = max(1, round(len(paths.bars) ** 0.5 / 2))
+    block = together * max(1, round((len(paths.bars) / together) ** 0.5 / 2))
 
     def estimate(gain: FloatArray, exposure: FloatArray, paired: FloatArray | None) -> Mean:
         return block_bootstrap(gain, block, question.seed)

@@ -35,9 +35,10 @@ def evaluate_files(
     if not len(paths.bars):
         raise InputError(f"no stretch of {question.n + 1} bars without a gap in {', '.join(map(str, files))}")
     keep = np.linspace(0, len(paths.bars) - 1, min(question.orders, len(paths.bars))).astype(np.int64)
+    keep = keep[np.argsort(paths.bars["start_ns"][keep, past], kind="stable")]
     paths = Paths(paths.bars[keep], paths.cut[keep], past)
     source = {"bars": [one.name for one in series], "interval_ns": delta_ns, "data": _span(series)}
-    return evaluate_windows(checkpoint, paths, question, source, progress)
+    return evaluate_windows(checkpoint, paths, question, source, progress, together=len(series))
 
 
 def windows(series: Series, delta_ns: int, past: int, n: int) -> Paths:
