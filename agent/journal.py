@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.core.errors import SessionError
 from agent.core.events import Command, CommandKind, ControlParent, StartParent
-from agent.core.types import Align, BenchmarkKind, ParentSpec, Side, TacticKind, TargetKind
+from agent.core.types import Align, BenchmarkKind, ParentSpec, Side, Slice, TacticKind, TargetKind
 from agent.shadow import shadow_specs
 
 SHELL_KINDS = frozenset({"overrun", "end", "resumed", "rotated"})
@@ -70,3 +70,38 @@ def _spec(raw: Mapping[str, Any]) -> ParentSpec:
         "align": Align,
     }
     return ParentSpec(**{k: typed[k](v) if k in typed else v for k, v in raw.items()})
+
+
+def recorded_decisions(outcome: Sequence[str]) -> dict[str, Slice]:
+    """The answers of a recorded run by decision id, read back from its canonical rows."""
+    decisions: dict[str, Slice] = {}
+    for row in outcome:
+        if row.startswith("DecisionTaken|"):
+            members = _members(row)
+            decisions[members["decision_id"]] = Slice(
+                share=float.fromhex(members["share"]),
+                finish=members["finish"] == "yes",
+                finish_probability=_real(members["finish_probability"]),
+                reason=members["reason"],
+                model=None if members["model"] == "-" else members["model"],
+                history_bars=None if members["history_bars"] == "-" else int(members["history_bars"]),
+                importances=_weights(members["importances"]),
+            )
+    return decisions
+
+
+def _members(row: str) -> dict[str, str]:
+    """The members of a decision's row; its view of the order, in brackets, is passed over."""
+    head, _, tail = row.partition("|view=(")
+    flat = f"{head}|market_close={tail.split(')|market_close=', 1)[1]}"
+    return dict(part.split("=", 1) for part in flat.split("|")[1:] if "=" in part)
+
+
+def _real(text: str) -> float | None:
+    return None if text == "-" else float.fromhex(text)
+
+
+def _weights(text: str) -> dict[str, float]:
+    inside = text.strip("{}")
+    pairs = (item.rsplit(":", 1) for item in inside.split(",") if item)
+    return {name: float.fromhex(value) for name, value in pairs}

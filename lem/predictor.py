@@ -244,5 +244,10 @@ class LemAlgo:
         """Load a model (the one shipped by default). Raises CheckpointError."""
         return cls(Predictor.load(path))
 
+    @property
+    def digest(self) -> str:
+        """Which checkpoint this is."""
+        return self.predictor.digest
+
     def decide(self, order: OrderView, market: MarketView) -> Slice:
         return self.predictor.decide_many([(order, market)])[0]

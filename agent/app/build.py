@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ from agent.config import Config
 from agent.config import LatencyMs as LatencyConfig
 from agent.core.instrument import Instrument
 from agent.core.ports import Algo, SlicePolicy
-from agent.core.types import NS_PER_MS, ParentSpec
+from agent.core.types import NS_PER_MS, ParentSpec, Slice
 from agent.engine.engine import Engine
-from agent.engine.policy import InlinePolicy
+from agent.engine.policy import InlinePolicy, RecordedPolicy
 from agent.engine.settings import EngineSettings, RiskSettings, TacticSettings
 from agent.venue import kernel
 from agent.venue.fees import Fees
@@ -97,6 +97,13 @@ def inline_policies(config: Config, overruns: Set[str] = frozenset()) -> PolicyF
     return lambda spec: InlinePolicy(algo(spec.algo, config), overruns)
 
 
+def recorded_policies(
+    config: Config, recorded: Mapping[str, Slice], overruns: Set[str], doubts: list[str]
+) -> PolicyFactory:
+    """The recorded answers, each recomputed and doubted where it differs: for another machine."""
+    return lambda spec: RecordedPolicy(algo(spec.algo, config), recorded, overruns, doubts)
+
+
 def build_engine(config: Config, instruments: Sequence[Instrument], policies: PolicyFactory) -> Engine:
     """An engine, compiled and warm."""
     engine = Engine(instruments, engine_settings(config), policies, registry.create("optimal_stopping"))
@@ -104,11 +111,16 @@ def build_engine(config: Config, instruments: Sequence[Instrument], policies: Po
     return engine
 
 
-def fingerprint(config: Config) -> dict[str, Any]:
-    """What byte-identical decisions depend on besides the session."""
-    return {
+def fingerprint(config: Config, algos: Iterable[str] = ()) -> dict[str, Any]:
+    """What byte-identical decisions depend on besides the session; the model's part where it decides."""
+    found: dict[str, Any] = {
         "machine": platform.machine(),
-        "python": platform.python_version(),
         "software": VERSION,
         **{name: importlib.metadata.version(name) for name in ("torch", "numpy", "numba")},
     }
+    if LEM in set(algos):
+        import torch
+
+        found["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
+        found["model"] = str(getattr(lem_algo(config.model.checkpoint), "digest", ""))
+    return found

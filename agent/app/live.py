@@ -26,7 +26,7 @@ from agent.core.types import NS_PER_S, ParentSpec
 from agent.engine.policy import InlinePolicy
 from agent.orders import build_spec
 from agent.runtime import LiveRun, MonotonicClock, ThreadedPolicy
-from agent.schedule import Jobs
+from agent.schedule import Jobs, check_schedules
 from agent.shadow import shadow_specs
 from agent.summary import Summary
 from connectors.ccxt_feed import CcxtFeed, FeedOptions, embedded_feed
@@ -112,6 +112,7 @@ async def run_paper(
     ``seconds`` ends a session that only records. Raises AgentError.
     """
     if trade:
+        check_schedules(config.schedules)
         names = [config.order.algo, *config.order.shadows, *_scheduled_algos(config)]
         await asyncio.to_thread(check_algos, names, config)
     own_order = trade
@@ -239,9 +240,14 @@ class _Session:
             created_ns=self.clock.now_ns(),
             seed=self.config.seed,
             config=self.config.model_dump(mode="json"),
-            fingerprint=fingerprint(self.config),
+            fingerprint=fingerprint(self.config, self._algos()),
             clock_offsets={self.config.exchange: int(self.feed.health().get("clock_offset_ns", 0))},
         )
+
+    def _algos(self) -> list[str]:
+        """Every algo this session may ask."""
+        order = self.config.order
+        return [order.algo, *order.shadows, *_scheduled_algos(self.config)] if self.trade else []
 
     async def _open_log(self) -> ExecutionLog:
         if not self.trade:
@@ -254,7 +260,7 @@ class _Session:
             exchange=self.config.exchange,
             seed=self.config.seed,
             config=self.config.model_dump(mode="json"),
-            fingerprint=fingerprint(self.config),
+            fingerprint=fingerprint(self.config, self._algos()),
             balances=self.config.venue.balances,
         )
         return execution_log
@@ -296,7 +302,7 @@ class _Session:
                 log.error("schedule_refused", schedule=name, reason=str(error))
 
         def heartbeat() -> None:
-            log.debug("alive", events=live.events, trades=live.trades, working=live.engine.working)
+            log.info("alive", events=live.events, trades=live.trades, working=live.engine.working)
 
         return Jobs(
             self.config.schedules,

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from agent.app.build import build_engine, check_algos, fingerprint, inline_policies
+from agent.app.build import (
+    build_engine,
+    check_algos,
+    fingerprint,
+    inline_policies,
+    recorded_policies,
+)
 from agent.config import Config, parse_config
 from agent.core.errors import InputError, SessionError
 from agent.core.events import AuditEvent, Command, StartParent
 from agent.core.instrument import Instrument
-from agent.journal import commands, overruns
+from agent.journal import commands, overruns, recorded_decisions
 from agent.orders import build_spec
 from agent.replay import BATCH_ROWS, ReplayResult, first_book, replay
 from agent.shadow import shadow_specs
@@ -77,8 +83,11 @@ def replay_session(
         raise InputError(f"--verify is refused: {path} was recorded without an order to compare with")
     names = {spec.algo for c in pending if isinstance(c, StartParent) for spec in (c.spec, *c.shadows)}
     check_algos(sorted(names), config)
-    if compare:
-        _warn_fingerprint(reader, config)
+    doubts: list[str] = []
+    policies = inline_policies(config, overruns(journal))
+    if compare and _other_fingerprint(reader, config, names):
+        answers = recorded_decisions(reader.outcome())
+        policies = recorded_policies(config, answers, overruns(journal), doubts)
     summary = Summary(reader.instruments)
 
     def seen(events: list[AuditEvent]) -> None:
@@ -86,9 +95,12 @@ def replay_session(
         if watch is not None:
             watch(events)
 
-    engine = build_engine(config, reader.instruments, inline_policies(config, overruns(journal)))
+    engine = build_engine(config, reader.instruments, policies)
     rows = rows or (BATCH_ROWS if speed is None else PACED_ROWS)
     result = replay(reader, engine, pending, compare=compare, rows=rows, pace=_pace(speed), watch=seen)
+    if doubts:
+        difference = "; ".join(part for part in (doubts[0], result.difference) if part)
+        result = replace(result, match=False, difference=difference)
     return Replayed(result, summary, str(reader.header.get("session", path.name)))
 
 
@@ -114,11 +126,17 @@ def _instrument(reader: SessionReader, symbol: str) -> Instrument:
     raise SessionError(f"the session has no {symbol}: it holds {known}")
 
 
-def _warn_fingerprint(reader: SessionReader, config: Config) -> None:
-    was, now = dict(reader.header.get("fingerprint") or {}), fingerprint(config)
-    other = {k: (was.get(k), v) for k, v in now.items() if was.get(k) != v}
+def _other_fingerprint(reader: SessionReader, config: Config, algos: Iterable[str]) -> bool:
+    """Whether the session was recorded by another machine, model or version; says so if it was.
+
+    Then the recorded decisions are applied, all else must be identical, and what recomputing them here
+    gives must agree to ``TOLERANCE``.
+    """
+    was, now = dict(reader.header.get("fingerprint") or {}), fingerprint(config, algos)
+    other = {k: f"{was.get(k)} then, {v} now" for k, v in now.items() if was.get(k) != v}
     if other:
-        log.warning("fingerprint_differs", **{k: f"{a} then, {b} now" for k, (a, b) in other.items()})
+        log.warning("fingerprint_differs", **other)
+    return bool(other)
 
 
 def _pace(speed: float | None) -> Callable[[int], None] | None:

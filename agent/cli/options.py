@@ -102,25 +102,20 @@ def set_up_logging(as_json: bool) -> None:
             structlog.dev.ConsoleRenderer() if tty else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if live else logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
 
 
 def show_table(columns: list[str], rows: list[list[str]]) -> None:
     """A table on stdout."""
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    for i, name in enumerate(columns):
-        last = i == len(columns) - 1
-        table.add_column(name, no_wrap=True, overflow="ellipsis" if last else "fold")
-    for row in rows:
-        table.add_row(*row)
+    from agent.terminal import rows_table
+
     console = Console()
     if not console.is_terminal:  # a pipe has no width to respect
         console = Console(width=10_000)
-    console.print(table, crop=console.is_terminal)
+    rows_table(columns, rows, console)
 
 
 def show_facts(title: str, facts: dict[str, Any]) -> None:

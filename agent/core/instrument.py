@@ -35,11 +35,11 @@ class Instrument:
 
     def to_ticks(self, price: Decimal) -> int:
         """Return ``price`` in ticks. Raises OrderError when it is not a multiple of the tick."""
-        return _exact(price, self.tick, f"price {price} of {self.symbol}", "tick")
+        return _exact(price, self.tick, f"price {price:f} of {self.symbol}", "tick")
 
     def to_lots(self, quantity: Decimal) -> int:
         """Return ``quantity`` in lots. Raises OrderError when it is not a multiple of the lot."""
-        return _exact(quantity, self.lot, f"quantity {quantity} of {self.symbol}", "lot")
+        return _exact(quantity, self.lot, f"quantity {quantity:f} of {self.symbol}", "lot")
 
     def price(self, ticks: int) -> Decimal:
         return self.tick * ticks

@@ -1,8 +1,8 @@
-"""An algo as the engine asks it, answered inline: cheap schedules always, every algo in a replay."""
+"""Algos as the engine asks them, answered inline: cheap schedules always, every algo in a replay."""
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 
 from agent.core.ports import Algo
 from agent.core.types import MarketView, OrderView, Slice
@@ -21,3 +21,33 @@ class InlinePolicy:
 
     def collect(self, decision_id: str) -> Slice | None:
         return self._answers.pop(decision_id, None)
+
+
+TOLERANCE = 1e-5
+"""How far a decision recomputed on another machine may be from the recorded one."""
+
+
+class RecordedPolicy:
+    """Gives the recorded answers back, and says in ``doubts`` where recomputing them gives others."""
+
+    def __init__(
+        self, algo: Algo, recorded: Mapping[str, Slice], overruns: Set[str], doubts: list[str]
+    ) -> None:
+        self._algo, self._recorded, self._overruns, self._doubts = algo, recorded, overruns, doubts
+
+    def request(self, decision_id: str, order: OrderView, market: MarketView) -> None:
+        was = self._recorded.get(decision_id)
+        if was is None or decision_id in self._overruns:
+            return
+        now = self._algo.decide(order, market)
+        apart = abs(now.share - was.share)
+        if was.finish_probability is not None and now.finish_probability is not None:
+            apart = max(apart, abs(now.finish_probability - was.finish_probability))
+        if not apart <= TOLERANCE or now.finish != was.finish:
+            self._doubts.append(
+                f"decision {decision_id}: recorded share {was.share:.9g} finish {was.finish},"
+                f" recomputed {now.share:.9g} {now.finish} (model {was.model} then, {now.model} now)"
+            )
+
+    def collect(self, decision_id: str) -> Slice | None:
+        return None if decision_id in self._overruns else self._recorded.get(decision_id)

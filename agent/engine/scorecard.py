@@ -38,8 +38,8 @@ def measure(worker: Worker, now_ns: int, seq: int) -> list[SlippageMeasured]:
 
 def _interval_trades(worker: Worker, count: int) -> list[tca.IntervalTrades]:
     rows, last = worker.series.prices(0, count)
-    number = worker.order.spec.instrument
-    last = last or next((v // q for q, v in rows if q), worker.market.last_trade_ticks(number))
+    last = last or next((value // lots for lots, value in rows if lots), 0)
+    last = last or (worker.order.arrival_mid_half_ticks or 0) // 2  # a market that never traded
     trades = []
     for (lots, value), close in zip(rows, worker.series.closes(0, count), strict=True):
         last = close or last

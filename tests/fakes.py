@@ -1,0 +1,108 @@
+"""Small recorded sessions of the project's own synthetic market, and their orders."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from agent import app
+from agent.config import Config, Order
+from agent.core.canonical import TapeCheck, canonical_row
+from agent.core.events import Command, StartParent
+from agent.core.instrument import Instrument
+from agent.core.tape import EventArray, Kind
+from agent.journal import control_entry, start_entry
+from agent.orders import build_spec
+from agent.replay import inputs
+from agent.shadow import shadow_specs
+from connectors.embedded.synthetic import synthetic_session
+from storage.session import SessionHeader, SessionReader, SessionWriter
+
+S = 10**9
+SMALL = Order(
+    quantity=Decimal("0.5"),
+    min_duration=6 * S,
+    max_duration=18 * S,
+    interval=3 * S,
+    algo="optimal_stopping",
+    shadows=("twap", "vwap", "pov"),
+)
+
+
+def synthetic_tape(seconds: float = 30.0, seed: int = 1) -> tuple[Instrument, EventArray]:
+    """An instrument and a stamped tape of a synthetic market."""
+    instruments, events = synthetic_session(seed, seconds)
+    events = events.copy()
+    events["seq"] = np.arange(1, len(events) + 1)
+    return instruments[0], events
+
+
+def first_book_of(events: EventArray) -> tuple[int, int]:
+    row = events[np.flatnonzero(events["kind"] == Kind.SNAPSHOT_END)[0]]
+    return int(row["recv_ns"]), int(row["seq"])
+
+
+def record(
+    path: Path, instrument: Instrument, events: EventArray, commands: list[Command], order: Order
+) -> Path:
+    """Record a run of ``commands`` on ``events`` as a live run would have, outcome included."""
+    config = Config(order=order)
+    header = SessionHeader(
+        path.name,
+        (instrument,),
+        int(events["recv_ns"][0]),
+        config=config.model_dump(mode="json"),
+        fingerprint=app.fingerprint(config),
+    )
+    causes = SessionWriter.create(path, header)
+    causes.events(events)
+    engine = app.build_engine(config, [instrument], app.inline_policies(config))
+    check = TapeCheck()
+    for item in inputs(SessionReader(path), commands, 997):
+        tape_rows: list[str] = []
+        if isinstance(item, np.ndarray):
+            engine.advance(item)
+            tape_rows = check.add(item)
+        else:
+            causes.journal(start_entry(item) if isinstance(item, StartParent) else control_entry(item))
+            engine.command(item)
+        causes.outcome([*(canonical_row(e) for e in engine.drain()), *tape_rows])
+    end_ns = int(events["recv_ns"][-1])
+    engine.close(end_ns)
+    causes.outcome([*(canonical_row(e) for e in engine.drain()), *check.finish()])
+    causes.close(end_ns)
+    return path
+
+
+def start(instrument: Instrument, events: EventArray, order: Order, parent_id: str = "s-P1") -> StartParent:
+    """Start ``order`` at the tape's first whole book."""
+    recv_ns, seq = first_book_of(events)
+    spec = build_spec(order, instrument, parent_id, None)
+    return StartParent(recv_ns, seq, spec, tuple(shadow_specs(spec, order.shadows)))
+
+
+def small_session(path: Path, order: Order = SMALL) -> Path:
+    """A recorded session of half a minute with one order worked on it."""
+    instrument, events = synthetic_tape()
+    return record(path, instrument, events, [start(instrument, events, order)], order)
+
+
+def changed_trade(events: EventArray, at: float = 0.5) -> EventArray:
+    """The same tape with the size of one trade changed; ``at`` in [0, 1] picks it."""
+    events = events.copy()
+    trades = np.flatnonzero(events["kind"] == Kind.TRADE)
+    events["qty_lots"][trades[int(at * (len(trades) - 1))]] += 7
+    return events
+
+
+__all__ = [
+    "SMALL",
+    "changed_trade",
+    "first_book_of",
+    "record",
+    "small_session",
+    "start",
+    "synthetic_tape",
+]

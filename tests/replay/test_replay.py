@@ -1,0 +1,169 @@
+"""Replays of recorded sessions: the same bytes again, whatever the batches, the hash seed, the process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.app.offline import Replayed, replay_session
+from agent.config import Config, Order
+from agent.core.events import CommandKind, ControlParent
+from storage.session import SessionReader, SessionWriter
+from tests.fakes import SMALL, S, changed_trade, record, small_session, start, synthetic_tape
+from tests.realdata import capture_files
+
+GOLDEN = Path(__file__).parents[1] / "data" / "small-session"
+
+
+def verify(path: Path, rows: int | None = None) -> Replayed:
+    return replay_session(path, None, override=False, verify=True, speed=None, rows=rows)
+
+
+def test_the_golden_session_replays_to_its_recorded_digest() -> None:
+    """The session in the repository, recorded by an earlier version: decisions, orders, fills, all equal."""
+    done = verify(GOLDEN)
+    assert done.result.match is True, done.result.difference
+    (parent,) = done.summary.parents()
+    assert parent["state"] == "completed"
+    assert [s["algo"] for s in parent["shadows"]] == ["twap", "vwap", "pov"]
+
+
+@pytest.mark.parametrize("rows", [1, 7, 4096, 10**9])
+def test_batches_cannot_matter(rows: int) -> None:
+    """The digest is the same with batches of 1, 7, 4,096 rows and the whole tape."""
+    assert verify(GOLDEN, rows).result.digest == verify(GOLDEN).result.digest
+
+
+def test_hash_seeds_cannot_matter() -> None:
+    """Five processes with different PYTHONHASHSEED give one digest."""
+    digests = set()
+    for seed in range(5):
+        done = subprocess.run(
+            [sys.executable, "-m", "agent", "replay", str(GOLDEN), "--verify", "--json"],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        digests.add(json.loads(done.stdout)["digest"])
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize("at", [0.2, 0.5, 1.0])
+def test_a_changed_trade_is_named(at: float, tmp_path: Path) -> None:
+    """One trade's size changed: no match, and the first row that differs is named."""
+    shutil.copytree(GOLDEN, tmp_path / "s")
+    events = changed_trade(SessionReader(tmp_path / "s").events(), at)
+    for tape in (tmp_path / "s").glob("tape-*"):
+        tape.unlink()
+    SessionWriter(tmp_path / "s").events(events)
+    result = verify(tmp_path / "s").result
+    assert result.match is False
+    assert result.difference is not None
+    assert "tape row" in result.difference
+    assert result.digest != result.recorded_digest
+
+
+def test_another_fingerprint_applies_the_recorded_decisions(tmp_path: Path) -> None:
+    """Recorded elsewhere: recorded decisions act, all else is identical, recomputed ones agree."""
+    shutil.copytree(GOLDEN, tmp_path / "s")
+    header = tmp_path / "s" / "session.json"
+    header.write_text(header.read_text().replace('"software": "0.1.0"', '"software": "0.0.9"'))
+    assert '"0.0.9"' in header.read_text()
+    result = verify(tmp_path / "s").result
+    assert result.match is True, result.difference
+
+
+def test_a_decision_that_recomputes_differently_is_doubted(tmp_path: Path) -> None:
+    """On another fingerprint a recorded share that recomputing does not give is named."""
+    shutil.copytree(GOLDEN, tmp_path / "s")
+    header, outcome = tmp_path / "s" / "session.json", tmp_path / "s" / "outcome.jsonl"
+    header.write_text(header.read_text().replace('"software": "0.1.0"', '"software": "0.0.9"'))
+    rows = outcome.read_text().splitlines()
+    at = next(i for i, row in enumerate(rows) if row.startswith("DecisionTaken|"))
+    share = next(part for part in rows[at].split("|") if part.startswith("share="))
+    rows[at] = rows[at].replace(f"|{share}|", f"|share={(0.9).hex()}|", 1)
+    outcome.write_text("\n".join(rows) + "\n")
+    result = verify(tmp_path / "s").result
+    assert result.match is False
+    assert "recorded share 0.9" in str(result.difference)
+
+
+def test_another_order_on_the_same_tape(tmp_path: Path) -> None:
+    """An override has nothing to be compared with: match is null, and the order is worked."""
+    order = Order(
+        quantity=Decimal(1), algo="twap", interval=2 * S, min_duration=4 * S, max_duration=8 * S, shadows=()
+    )
+    done = replay_session(GOLDEN, Config(order=order), override=True, verify=False, speed=None)
+    assert done.result.match is None
+    assert done.summary.parents()[0]["filled"] == "1.00000"
+
+
+def test_commands_replay_at_their_place(tmp_path: Path) -> None:
+    """Pause, resume, amend and cancel are inputs like any other."""
+    instrument, events = synthetic_tape()
+    first = start(instrument, events, SMALL)
+
+    def at(seconds: float, kind: CommandKind, **amend: float) -> ControlParent:
+        moment = first.recv_ns + int(seconds * S)
+        seq = int(events["seq"][np.searchsorted(events["recv_ns"], moment) - 1])
+        return ControlParent(moment, seq, kind, "s-P1", f"c{seconds}", amend)
+
+    commands = [
+        first,
+        at(2.0, CommandKind.PAUSE),
+        at(5.5, CommandKind.RESUME),
+        at(7.0, CommandKind.AMEND, risk_aversion=2.0),
+        at(10.0, CommandKind.CANCEL),
+    ]
+    path = record(tmp_path / "s", instrument, events, list(commands), SMALL)
+    done = verify(path)
+    assert done.result.match is True, done.result.difference
+    (parent,) = done.summary.parents()
+    assert parent["state"] == "cancelled"
+    assert 0 < Decimal(parent["filled"]) < Decimal("0.5")
+
+
+def test_a_fresh_session_equals_its_replay(tmp_path: Path) -> None:
+    """What this version records, this version replays."""
+    done = verify(small_session(tmp_path / "s"))
+    assert done.result.match is True, done.result.difference
+
+
+def test_the_real_capture(tmp_path: Path) -> None:
+    """2 BTC in 3 to 9 minutes on the capture by the LEM: batches agree, and the TCA sums exactly."""
+    from agent.app.offline import import_files
+
+    files = capture_files("btcusdt")
+    report = import_files(list(files), "binance-raw", "BTC/USDT", tmp_path / "s", None, None)
+    assert (report["lines"], report["gaps"], report["crossed"]) == (99_574, 0, 0)
+    order = Order(
+        quantity=Decimal(2),
+        algo="lem",
+        interval=45 * S,
+        min_duration=180 * S,
+        max_duration=540 * S,
+        shadows=("twap", "vwap", "pov"),
+    )
+
+    def run(rows: int) -> Replayed:
+        config = Config(order=order)
+        return replay_session(tmp_path / "s", config, override=True, verify=False, speed=None, rows=rows)
+
+    whole = run(10**9)
+    assert {run(rows).result.digest for rows in (7, 4096)} == {whole.result.digest}
+    (parent,) = whole.summary.parents()
+    parts = parent["shortfall"]
+    assert parent["state"] == "completed"
+    assert sum(Decimal(parts[k]) for k in ("delay", "trading", "opportunity", "fees")) == Decimal(
+        parts["total"]
+    )
+    assert all(s["arrival_slippage_bps"] is not None for s in parent["shadows"])
