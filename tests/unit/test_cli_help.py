@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
-from click import Command
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -16,7 +16,7 @@ from agent.cli import app
 HEAVY = ("torch", "ccxt", "numba", "pyarrow", "sqlalchemy", "aiohttp", "apscheduler")
 
 
-def commands(command: Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """Every command and group below ``command``, itself included, as what one types."""
     below = getattr(command, "commands", {})
     return [path, *(p for name, sub in below.items() for p in commands(sub, (*path, name)))]

@@ -139,7 +139,7 @@ def test_min_longer_than_max() -> None:
         ),
     ],
 )
-def test_durations_are_multiples_of_the_interval(changed: dict[str, str], words: str) -> None:
+def test_durations_are_multiples_of_the_interval(changed: dict[str, Any], words: str) -> None:
     """The nearest duration that is one is named, and is never zero."""
     assert refusal(**changed) == words
 
