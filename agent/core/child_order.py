@@ -119,8 +119,9 @@ class ChildOrder:
         """Take an event other than a fill. Raises TransitionError on an illegal one."""
         if event in (ChildEvent.PARTIAL_FILL, ChildEvent.FULL_FILL):
             raise InternalError(f"fill of {self.child_id} given without quantity: use apply_fill")
-        if event is ChildEvent.CANCEL_REJECTED and self.filled_lots > 0:
-            event = ChildEvent.CANCEL_REJECTED_AFTER_FILL
+        if event in (ChildEvent.CANCEL_REJECTED, ChildEvent.CANCEL_REJECTED_AFTER_FILL):
+            filled = self.filled_lots > 0
+            event = ChildEvent.CANCEL_REJECTED_AFTER_FILL if filled else ChildEvent.CANCEL_REJECTED
         self.state = transition(self.state, event)
         self.reason = reason or self.reason
 
