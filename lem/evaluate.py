@@ -239,7 +239,7 @@ def rows_of(
         for i, m in enumerate(question.min_periods):
             pick = (s, slice(i, None, periods))
             bound = bounds[m]
-            own = _measures(outcomes, "lem", pick, bound, kind, estimate)
+            own = _measures(outcomes, "lem", pick, bound, estimate)
             gain = outcomes["lem"].gain[pick]
             rows.append(
                 {
@@ -255,7 +255,7 @@ def rows_of(
                     "baselines": {
                         name: {
                             k: v
-                            for k, v in _measures(outcomes, name, pick, bound, kind, estimate).items()
+                            for k, v in _measures(outcomes, name, pick, bound, estimate).items()
                             if k != "mean"
                         }
                         for name in STRATEGIES[1:]
@@ -270,13 +270,14 @@ def _measures(
     name: str,
     pick: tuple[int, slice],
     bound: float,
-    kind: TargetKind,
     estimate: Estimator,
 ) -> dict[str, Any]:
     mine, best = outcomes[name], outcomes["optimal_stopping"]
+    side, kind, benchmark = SCENARIOS[pick[0]]
     paired = None
-    if kind is TargetKind.QUANTITY and name != "optimal_stopping":
-        paired = best.gain[pick] + best.exposure[pick] - bound
+    if kind is TargetKind.NOTIONAL or name != "optimal_stopping":
+        known = (SCENARIOS.index((side, TargetKind.QUANTITY, benchmark)), pick[1])  # its mean is the bound
+        paired = best.gain[known] + best.exposure[known] - bound
     mean = estimate(mine.gain[pick], mine.exposure[pick], paired)
     return {
         "mean": mean,

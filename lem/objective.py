@@ -21,6 +21,8 @@ from lem.config import SCENARIOS
 from lem.constraints import can_finish, project_share
 from lem.model import LEM, OrderState
 
+THIN = 0.01
+
 
 @dataclass(frozen=True, slots=True)
 class Orders:
@@ -119,12 +121,12 @@ def finish_probability(hazard: Tensor) -> Tensor:
 def impact_cost(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
     """Square-root impact of finishing in T, a fraction of the price, [8, N, L].
 
-    sum_t a_t Y sigma sqrt(own volume in t / market volume in t), with all that is left in T.
+    sum_t a_t Y sigma sqrt(own volume in t / market volume in t), with all that is left in T. The law says
+    nothing where next to nothing trades: the market's volume counts as at least THIN of its usual one.
     """
-    ratio = orders.participation * orders.n * orders.usual_volume
-    unit = (
-        strength * orders.scale.unsqueeze(1) * torch.sqrt(ratio.unsqueeze(1) / orders.volume.clamp(min=1e-12))
-    )
+    own = (orders.participation * orders.n * orders.usual_volume).unsqueeze(1)
+    market = torch.maximum(orders.volume, THIN * orders.usual_volume.unsqueeze(1))
+    unit = strength * orders.scale.unsqueeze(1) * torch.sqrt(own / market)
     each = _power(rollout.share) * unit
     before = each.cumsum(-1) - each
     return before + _power(rollout.remaining) * unit

@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from agent.core.bars import empty_fbars
+from agent.core.bars import FBarArray, empty_fbars
 from agent.core.errors import InputError
 from agent.core.features import FEATURE_SPAN
+from agent.core.types import NS_PER_S
 from lem.checkpoint import Checkpoint
 from lem.evaluate import Paths, Progress, Question, evaluate_windows
 from lem.klines import Series, native_interval_ns, read_bars, resample
+
+SESSION_SHARE = 0.02
+SPLIT = 0.35  # log return from close to close
+WEEK_NS = 7 * 86_400 * NS_PER_S
 
 
 def evaluate_files(
@@ -46,7 +52,7 @@ def windows(series: Series, delta_ns: int, past: int, n: int) -> Paths:
     bars = series.bars
     good = np.isfinite(bars["close"]) & np.isfinite(bars["vwap"]) & (bars["vwap"] > 0)
     bars = bars[good]
-    breaks = np.flatnonzero(np.diff(bars["start_ns"]) != delta_ns) + 1
+    breaks = np.flatnonzero(_gaps(bars, delta_ns)) + 1
     segment = np.searchsorted(breaks, np.arange(len(bars)), side="right")
     first_of = np.concatenate([[0], breaks])[segment] if len(bars) else np.zeros(0, np.int64)
     start = np.arange(1, len(bars) - n + 1, n)
@@ -59,6 +65,20 @@ def windows(series: Series, delta_ns: int, past: int, n: int) -> Paths:
     out[known] = bars[np.maximum(rows, 0)][known]
     cut = past - np.minimum(past, start - first_of[start])
     return Paths(out, cut.astype(np.int64), past)
+
+
+def _gaps(bars: FBarArray, delta_ns: int) -> npt.NDArray[np.bool_]:
+    """Where two bars are not neighbours, [T - 1].
+
+    A market that closes (more than SESSION_SHARE of the steps are longer than a bar) has its next bar after
+    the night or the weekend; there a week without a bar is a gap, and so is a split of raw prices.
+    """
+    steps = np.diff(bars["start_ns"])
+    off: npt.NDArray[np.bool_] = steps != delta_ns
+    if len(off) and off.mean() > SESSION_SHARE:
+        off = steps > WEEK_NS
+        off |= np.abs(np.diff(np.log(bars["close"]))) > SPLIT
+    return off
 
 
 def _span(series: list[Series]) -> dict[str, int]:
