@@ -18,7 +18,7 @@ from agent.core.errors import AgentError, InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lem.evaluate import Question
+    from lem.paths import Question
 
 app = typer.Typer(
     name="lem",
@@ -102,7 +102,8 @@ def evaluate(
     import torch
 
     from lem.checkpoint import load_checkpoint
-    from lem.evaluate import Question, default_min_periods, evaluate_market
+    from lem.evaluate import evaluate_market
+    from lem.paths import Question, default_min_periods
 
     files = [*(bars or []), *(more_bars or [])]
     if files and market is not None:

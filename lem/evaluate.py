@@ -7,223 +7,30 @@ on the same paths. Elsewhere paths are simulated independently, and real bars us
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
-from agent.core.bars import FBarArray, FloatArray
-from agent.core.errors import InputError
+from agent.core.bars import FloatArray
 from agent.core.features import FEATURE_SPAN
-from agent.core.types import NS_PER_S, TargetKind
-from lem.bound import PRICE_MODEL, gain_sigma, stop_interval
+from agent.core.types import TargetKind
+from lem.bound import PRICE_MODEL, gain_sigma
 from lem.checkpoint import Checkpoint
 from lem.config import SCENARIOS
-from lem.dataset import Encodable, context_rows, encodable, order_columns
-from lem.model import LEM
-from lem.objective import Orders, Rollout, impact_cost, roll, scenario_columns
+from lem.paths import (
+    BPS,
+    CHUNK,
+    IMPACT_PARTICIPATION,
+    STRATEGIES,
+    Outcome,
+    Paths,
+    Progress,
+    Question,
+    run_paths,
+)
 from lem.simulate import MARTINGALES, simulate
 from lem.statistics import Mean, block_bootstrap, controlled_mean, summary
-
-BPS = 1e4
-CHUNK = 250  # paths at once: larger spills the caches
-IMPACT = 1.0  # Y of the square-root law
-IMPACT_PARTICIPATION = 0.05  # where the orders themselves are given none
-MAX_ORDERS = 5_000_000
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked of every path. ``history``: bars a simulated order has seen before it starts."""
-
-    n: int = 12
-    min_periods: tuple[int, ...] = (0, 4, 8, 12)
-    orders: int = 20_000
-    seed: int = 1
-    sigma: float = 1e-4
-    history: int = 32
-    delta_ns: int = 60 * NS_PER_S
-    risk_aversion: float = 1.0
-    participation: float = 0.0
-    min_rate: float = 0.0
-    max_rate: float = 1.0
-    lot_share: float = 1e-6
-
-    def checked(self) -> Question:
-        """Return itself. Raises InputError on values that make no sense."""
-        if not 1 <= self.n <= 200:
-            raise InputError(f"n is {self.n} intervals: give 1 to 200")
-        if not 1 <= self.orders <= MAX_ORDERS:
-            raise InputError(f"orders is {self.orders}: give 1 to {MAX_ORDERS}")
-        if not all(0 <= m <= self.n for m in self.min_periods) or not self.min_periods:
-            raise InputError(
-                f"min periods are {list(self.min_periods)}: give integers from 0 to n = {self.n}"
-            )
-        if not 0.0 < self.sigma <= 0.1:
-            raise InputError(f"sigma is {self.sigma:g} an interval: give a fraction above 0, up to 0.1")
-        if not 0.0 <= self.participation <= 1.0 or self.risk_aversion < 0.0 or self.history < 0:
-            raise InputError(
-                f"participation {self.participation:g}, risk aversion {self.risk_aversion:g},"
-                f" history {self.history}: participation is in [0, 1], the others are not negative"
-            )
-        return self
-
-
-def default_min_periods(n: int) -> tuple[int, ...]:
-    return tuple(sorted({0, n // 3, 2 * n // 3, n}))
-
-
-@dataclass(frozen=True, slots=True)
-class Paths:
-    """Windows of bars [N, P + n]; orders start at row P; rows before ``cut`` [N] are unknown."""
-
-    bars: FBarArray
-    cut: npt.NDArray[np.int64]
-    start: int
-
-    def part(self, rows: slice) -> Paths:
-        return Paths(self.bars[rows], self.cut[rows], self.start)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Per order and strategy: gain and cost of impact (bps), and the two martingale parts (bps)."""
-
-    gain: FloatArray
-    impact: FloatArray
-    finish: npt.NDArray[np.int64]
-    exposure: FloatArray  # side * sum of traded share * price deviation: mean 0 on a martingale
-
-    @staticmethod
-    def join(parts: Sequence[Outcome]) -> Outcome:
-        columns = ("gain", "impact", "finish", "exposure")
-        return Outcome(*(np.concatenate([getattr(p, c) for p in parts], axis=-1) for c in columns))
-
-
-def evaluation_inputs(paths: Paths, delta_ns: int, lookback: int) -> tuple[Encodable, int]:
-    """Encoder inputs of at most ``lookback`` bars before the start, and the row orders start at."""
-    inputs = encodable(paths.bars, delta_ns, paths.cut)
-    first = max(0, paths.start - lookback)
-    cut = Encodable(inputs.values[:, first:], inputs.mask[:, first:], inputs.valid[:, first:])
-    return cut, paths.start - first
-
-
-def make_orders(paths: Paths, question: Question) -> Orders:
-    """Orders [N * M] in float64: every path once for each min period, path-major."""
-    count, periods = len(paths.bars), len(question.min_periods)
-    rows = np.arange(count)
-    columns = order_columns(paths.bars, paths.cut, rows, np.full(count, paths.start), question.n)
-    price = columns["price"]
-    moves = np.diff(np.concatenate([columns["last"], price[:, -1:]], axis=1), axis=1)
-    scale = np.where(columns["sigma"][:, 0] > 0, columns["sigma"][:, 0], np.sqrt((moves**2).mean(1)))
-    market = {k: torch.from_numpy(v).repeat_interleave(periods, 0) for k, v in columns.items()}
-    terms = {
-        name: torch.full((count * periods,), float(getattr(question, name)), dtype=torch.float64)
-        for name in ("n", "min_rate", "max_rate", "lot_share", "participation", "risk_aversion")
-    }
-    m = torch.tensor(question.min_periods, dtype=torch.float64).repeat(count)
-    return Orders(
-        **market, **terms, m=m, scale=torch.from_numpy(scale).clamp(min=1e-12).repeat_interleave(periods)
-    )
-
-
-@torch.no_grad()
-def policy_paths(model: LEM, paths: Paths, question: Question) -> tuple[Rollout, Orders]:
-    """The model's decisions on every path, as ``Predictor`` would take them one by one."""
-    inputs, start = evaluation_inputs(paths, question.delta_ns, model.config.lookback)
-    encoded, _ = model.encoder(inputs.values, inputs.mask, inputs.valid)
-    rows = np.arange(len(paths.bars))
-    contexts = context_rows(encoded, model.encoder.void, rows, np.full(len(rows), start), question.n)
-    orders = make_orders(paths, question)
-    return roll(model, contexts.repeat_interleave(len(question.min_periods), 0), orders), orders
-
-
-def realise(rollout: Rollout, orders: Orders, side: torch.Tensor, participation: float) -> Outcome:
-    """Finish where the hazard first passes 1/2; [8, N] each."""
-    finish = (rollout.hazard > 0.5).to(torch.int64).argmax(-1, keepdim=True)
-    priced = replace(orders, participation=torch.full_like(orders.participation, participation))
-    impact = impact_cost(rollout, priced, IMPACT).gather(-1, finish)[..., 0]
-    traded = rollout.share * orders.price
-    before = traded.cumsum(-1) - traded
-    total = (before + torch.minimum(rollout.remaining, orders.max_rate[:, None]) * orders.price).gather(
-        -1, finish
-    )
-    gain = rollout.gain.gather(-1, finish)[..., 0]
-    columns = (BPS * gain, BPS * impact, finish[..., 0], BPS * side * total[..., 0])
-    return Outcome(*(c.numpy() for c in columns))
-
-
-def even_rollout(orders: Orders) -> Rollout:
-    """1/n an interval while unfinished, as a rollout [8, N, L] whose hazards are filled by the caller."""
-    length = orders.price.shape[1]
-    share = (1.0 / orders.n)[:, None].expand(-1, length)
-    remaining = 1.0 - torch.arange(length) / orders.n[:, None]
-    share = torch.where(torch.arange(length) < orders.n[:, None] - 1, share, remaining)
-    share, remaining = (x.expand(len(SCENARIOS), -1, -1) for x in (share, remaining))
-    empty = torch.zeros_like(share)
-    return Rollout(share, remaining, hazard=empty, gain=empty)
-
-
-def baseline(orders: Orders, finish: npt.NDArray[np.int64], participation: float) -> Outcome:
-    """Even trading that ends (with all that is left) in ``finish`` [8, N]."""
-    even = even_rollout(orders)
-    at = torch.from_numpy(finish)
-    hazard = torch.nn.functional.one_hot(at, even.share.shape[-1]).to(even.share.dtype)
-    side, notional, vwap = scenario_columns(orders.price)
-    value = torch.where(notional[..., None], orders.price / (1.0 + orders.price), orders.price)
-    traded = even.share * value
-    total = traded.cumsum(-1) - traded + even.remaining * value
-    achieved = torch.where(notional[..., None], total / (1.0 - total), total)
-    weights = torch.where(vwap[..., None], orders.volume, torch.ones_like(orders.volume))
-    volume = weights.cumsum(-1)
-    mean = (weights * orders.price).cumsum(-1) / volume.clamp(min=1e-12)
-    gain = -side[..., None] * (achieved - mean) / (1.0 + mean)
-    return realise(replace(even, gain=gain, hazard=hazard), orders, side, participation)
-
-
-def stops(orders: Orders, question: Question, model: str, sigma: float | None) -> npt.NDArray[np.int64]:
-    """The optimal policy's finish interval, [8, N]; ``sigma`` None: as estimated from the bars."""
-    periods = len(question.min_periods)
-    price, last, seen = (x.numpy() for x in (orders.price, orders.last, orders.sigma))
-    out = np.empty((len(SCENARIOS), len(price)), np.int64)
-    by_side: dict[int, npt.NDArray[np.int64]] = {}
-    for side in (1, -1):
-        column = np.empty(len(price), np.int64)
-        for i, m in enumerate(question.min_periods):
-            rows = slice(i, None, periods)
-            scale = sigma if sigma is not None else seen[rows]
-            column[rows] = stop_interval(price[rows], last[rows], side, scale, question.n, m, model)
-        by_side[side] = column
-    for row, (scenario_side, _, _) in enumerate(SCENARIOS):
-        out[row] = by_side[int(scenario_side)]
-    return out
-
-
-STRATEGIES = ("lem", "optimal_stopping", "twap")
-
-
-def run_paths(
-    model: LEM, paths: Paths, question: Question, price_model: str, sigma: float | None, progress: Progress
-) -> dict[str, Outcome]:
-    """Every strategy on every path, outcomes [8, N * M]."""
-    participation = question.participation or IMPACT_PARTICIPATION
-    parts: dict[str, list[Outcome]] = {name: [] for name in STRATEGIES}
-    count = len(paths.bars)
-    for first in range(0, count, CHUNK):
-        part = paths.part(slice(first, first + CHUNK))
-        rollout, orders = policy_paths(model, part, question)
-        side = scenario_columns(orders.price)[0]
-        parts["lem"].append(realise(rollout, orders, side, participation))
-        finish = stops(orders, question, price_model, sigma)
-        parts["optimal_stopping"].append(baseline(orders, finish, participation))
-        parts["twap"].append(baseline(orders, np.full_like(finish, question.n - 1), participation))
-        progress(min(first + CHUNK, count), count)
-    return {name: Outcome.join(rows) for name, rows in parts.items()}
-
 
 Estimator = Callable[[FloatArray, FloatArray, FloatArray | None], Mean]
 """(gain, its exposure, the optimal policy's controlled gain less its exact mean) -> mean."""

@@ -14,8 +14,9 @@ from agent.core.errors import InputError
 from agent.core.features import FEATURE_SPAN
 from agent.core.types import NS_PER_S
 from lem.checkpoint import Checkpoint
-from lem.evaluate import Paths, Progress, Question, evaluate_windows
+from lem.evaluate import evaluate_windows
 from lem.klines import Series, native_interval_ns, read_bars, resample
+from lem.paths import Paths, Progress, Question
 
 SESSION_SHARE = 0.02
 SPLIT = 0.35  # log return from close to close

@@ -15,8 +15,9 @@ from agent.core.bars import empty_fbars
 from agent.core.errors import InputError
 from agent.core.types import NS_PER_S
 from lem.checkpoint import load_checkpoint
-from lem.evaluate import Question, evaluate_market
+from lem.evaluate import evaluate_market
 from lem.klines import Series, read_bars, resample
+from lem.paths import Question
 from lem.statistics import block_bootstrap, controlled_mean
 from lem.windows import evaluate_files, windows
 from tests.realdata import real_data

@@ -8,8 +8,8 @@ import torch
 
 from lem.checkpoint import fresh_model, load_checkpoint
 from lem.config import SCENARIOS, ModelConfig
-from lem.evaluate import Question
 from lem.layers import TKAN, KANSublayers, SlidingAttention
+from lem.paths import Question
 from lem.predictor import order_state
 from lem.scan import CompiledTKAN
 from lem.simulate import simulate

@@ -11,7 +11,7 @@ import torch
 from agent.core.bars import FBarArray
 from lem.checkpoint import load_checkpoint
 from lem.config import SCENARIOS
-from lem.evaluate import Paths, Question, policy_paths
+from lem.paths import Paths, Question, policy_paths
 from lem.predictor import Predictor
 from lem.simulate import simulate
 from tests.unit.lem.worlds import Walk

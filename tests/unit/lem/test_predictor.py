@@ -9,8 +9,8 @@ import pytest
 
 from agent.core.bars import empty_fbars
 from lem.config import SCENARIOS
-from lem.evaluate import Outcome, Paths, Question, policy_paths, realise
 from lem.objective import scenario_columns
+from lem.paths import Outcome, Paths, Question, policy_paths, realise
 from lem.predictor import LemAlgo, Predictor
 from lem.simulate import simulate
 from tests.unit.lem.worlds import Walk

@@ -8,7 +8,7 @@ import numpy as np
 
 from agent.core.bars import FBarArray
 from agent.core.types import BenchmarkKind, MarketView, OrderView, Side, Slice, TargetKind
-from lem.evaluate import Question
+from lem.paths import Question
 from lem.predictor import Predictor
 
 Scenario = tuple[Side, TargetKind, BenchmarkKind]
