@@ -32,6 +32,8 @@ log = structlog.get_logger("runtime")
 
 COMMAND_POLL_S = 0.1
 IDLE_S = 0.05
+STEP_S = 0.005
+"""In a busy market batches are gathered for so long: recording and hand-over cost by the batch."""
 LOG_QUEUE = 1024
 """Batches of events waiting for the database; when full the run waits for it, and says so."""
 
@@ -107,6 +109,7 @@ class LiveRun:
         self._batches: asyncio.Queue[EventArray] = asyncio.Queue()
         self._book_seen = asyncio.Event()
         self._next_poll_ns = 0
+        self._stepped_s = 0.0
         self._handled: set[str] = set()
 
     def quiet(self, for_ns: int) -> bool:
@@ -243,6 +246,7 @@ class LiveRun:
         except TimeoutError:
             first = None
         if first is not None:
+            await self._gather()
             waiting = [first]
             while not self._batches.empty():
                 waiting.append(self._batches.get_nowait())
@@ -253,6 +257,13 @@ class LiveRun:
         if self._to_log.qsize() > LOG_QUEUE // 2:
             log.warning("database_slow", waiting=self._to_log.qsize())
             await asyncio.sleep(IDLE_S)
+
+    async def _gather(self) -> None:
+        """Wait until a step's length has passed since the last one; in a quiet market it has."""
+        early_s = STEP_S - (time.monotonic() - self._stepped_s)
+        if early_s > 0:
+            await asyncio.sleep(early_s)
+        self._stepped_s = time.monotonic()
 
     async def _pump(self) -> None:
         async for rows in self.feed.stream():

@@ -95,9 +95,9 @@ def _views(dialect: str) -> dict[str, str]:
         ),
         "v_decisions": (
             f"SELECT x.session, x.seq, x.decision_id, x.parent_id, x.interval, p.symbol, x.algo, x.model,"
-            f" x.history_bars, x.overrun, x.latency_ns, x.share, x.finish, x.finish_probability, x.slice_share,"
-            f" {_number('x.slice_quantity')}, x.finishing, x.market_close, x.market_mid, x.reason, x.seen,"
-            f" x.importances, {at('x.asked_ns', 'asked_at')}, {at('x.at_ns', 'acted_at')}"
+            f" x.history_bars, x.overrun, x.latency_ns, x.share, x.finish, x.finish_probability,"
+            f" x.slice_share, {_number('x.slice_quantity')}, x.finishing, x.market_close, x.market_mid,"
+            f" x.reason, x.seen, x.importances, {at('x.asked_ns', 'asked_at')}, {at('x.at_ns', 'acted_at')}"
             f" FROM decisions x {of_parent} WHERE p.{_MAIN}"
         ),
         "v_slippage": (
