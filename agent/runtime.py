@@ -32,7 +32,7 @@ log = structlog.get_logger("runtime")
 
 COMMAND_POLL_S = 0.1
 IDLE_S = 0.05
-STEP_S = 0.005
+STEP_S = 0.01
 """In a busy market batches are gathered for so long: recording and hand-over cost by the batch."""
 LOG_QUEUE = 1024
 """Batches of events waiting for the database; when full the run waits for it, and says so."""

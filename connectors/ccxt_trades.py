@@ -37,7 +37,7 @@ JOIN_MOST = 20_000
 _PAGES_BY_TIME = 50
 
 BURST = 4
-BURST_PAUSE_S = 0.002
+BURST_PAUSE_S = 0.01
 """After ``BURST`` trades at once the next look waits so long: a wake-up costs ccxt and us more than ten
 trades do, and in a market that fast two milliseconds later still means in time."""
 
