@@ -13,11 +13,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from agent.core.errors import ConfigError, InputError
 from agent.durations import parse_duration_ns
 
+SHORTEST_NS = 10**6
+
 
 def _duration(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError("write a duration such as 90s, 15m or 2h")
     if isinstance(value, int):
+        if value < SHORTEST_NS:  # a recorded configuration has nanoseconds; a person forgot the unit
+            raise ValueError("write a duration with its unit, as in 5s")
         return value
     try:
         return parse_duration_ns(value)

@@ -231,8 +231,8 @@ class LiveRun:
                     task.result()  # raises what ended it
             if self.stopping.is_set():
                 if self.engine.working and not self.interrupted:
-                    self.interrupted = True
                     self.control(CommandKind.CANCEL, None, "interrupt", {})
+                self.interrupted = True
                 if not self.engine.working:
                     return
             elif (started and until()) or (pump.done() and self._batches.empty()):

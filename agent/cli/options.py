@@ -106,16 +106,19 @@ def set_up_logging(as_json: bool) -> None:
     )
 
 
-def show_table(columns: list[str], rows: list[list[str]]) -> None:
-    """A table on stdout."""
+def wide_console(width: int) -> Any:
+    """The terminal as it is; a pipe, which has no width of its own, gets ``width`` columns."""
     from rich.console import Console
 
+    console = Console()
+    return console if console.is_terminal else Console(width=width)
+
+
+def show_table(columns: list[str], rows: list[list[str]]) -> None:
+    """A table on stdout."""
     from agent.terminal import rows_table
 
-    console = Console()
-    if not console.is_terminal:  # a pipe has no width to respect
-        console = Console(width=10_000)
-    rows_table(columns, rows, console)
+    rows_table(columns, rows, wide_console(10_000))
 
 
 def show_facts(title: str, facts: dict[str, Any]) -> None:
@@ -127,22 +130,18 @@ def show_facts(title: str, facts: dict[str, Any]) -> None:
 
 def show_replay(done: Any) -> None:
     """What a replay did, then the summary of its parents."""
-    from rich.console import Console
-
     from agent.terminal import render_summary, replay_table
 
-    console = Console()
+    console = wide_console(110)
     replay_table(done.result, console)
     render_summary(done.summary, console)
 
 
 def show_run(result: Any) -> None:
     """The closing summary of a live run."""
-    from rich.console import Console
-
     from agent.terminal import render_summary
 
-    render_summary(result.summary, Console())
+    render_summary(result.summary, wide_console(110))
     typer.echo(f"\nreplay and verify this session:  python -m agent replay {result.path} --verify")
 
 

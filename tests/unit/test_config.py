@@ -164,3 +164,9 @@ def test_a_configuration_survives_its_own_record() -> None:
     """What session.json keeps loads to the same configuration: a replay runs under the run's settings."""
     shipped = load_config(SHIPPED)
     assert parse_config(shipped.model_dump(mode="json")) == shipped
+
+
+@pytest.mark.parametrize("value", [0, 5, -5])
+def test_a_duration_without_unit_is_refused(value: int) -> None:
+    """A bare number would be nanoseconds: the unit is asked for."""
+    assert "with its unit, as in 5s" in complaint({"order": {"interval": value}})

@@ -1,0 +1,235 @@
+"""What every venue must keep, shown on the paper venue: latency, rejects, fees, money, queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agent.core.agenda import Agenda
+from agent.core.instrument import Instrument
+from agent.core.tape import EventArray, Flag, Kind, empty_events
+from agent.core.types import Side, TimeInForce
+from agent.venue import kernel
+from agent.venue.fees import Fees
+from agent.venue.latency import Latencies, Latency
+from agent.venue.market import Market
+from agent.venue.paper import PaperVenue, Report, ReportKind, VenueOrder, VenueRules
+
+MS = 1_000_000
+LAST = int(Flag.LAST)
+BTC = Instrument(
+    0, "test", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.01"), Decimal("0.001"), 2, Decimal("0.5")
+)
+BALANCES = {"BTC": Decimal(10), "USDT": Decimal(10_000)}
+
+
+@dataclass
+class Stand:
+    """A market, a venue and what it reported, driven by hand. Prices in ticks around 10,000."""
+
+    fees: Fees = field(default_factory=lambda: Fees(100, 1000))
+    queue: int = kernel.RISK_AVERSE
+
+    def __post_init__(self) -> None:
+        self.market = Market([BTC], self.queue, 3.0)
+        self.agenda = Agenda()
+        self.reports: list[tuple[int, Report]] = []
+        ways = Latencies(Latency(20 * MS), Latency(30 * MS), Latency(25 * MS), Latency(10 * MS))
+        rules = VenueRules(ways, self.fees, BALANCES, 500.0, 0, 1)
+        self.venue = PaperVenue(self.market, self.agenda, rules, lambda t, r: self.reports.append((t, r)))
+        self.seq = 0
+        bids = [(Kind.LEVEL, 9_999, 50, 1), (Kind.LEVEL, 9_998, 90, 1)]
+        asks = [(Kind.LEVEL, 10_001, 30, -1), (Kind.LEVEL, 10_002, 70, -1)]
+        edges = [(Kind.SNAPSHOT_BEGIN, 0, 0, 0), (Kind.SNAPSHOT_END, 0, 0, 0)]
+        self.tape(0, edges[0], *bids, *asks, edges[1])
+
+    def tape(self, at_ms: float, *rows: tuple[Kind, int, int, int]) -> None:
+        """One exchange update seen at ``at_ms``: (kind, price, lots, side) each."""
+        events: EventArray = empty_events(len(rows))
+        for i, (kind, price, lots, side) in enumerate(rows):
+            self.seq += 1
+            flags = LAST if i == len(rows) - 1 else 0
+            values: Any = (
+                round(at_ms * MS),
+                round(at_ms * MS),
+                self.seq,
+                0,
+                price,
+                lots,
+                0,
+                kind,
+                side,
+                flags,
+            )
+            events[i] = values
+        self.until(at_ms - 1e-6)
+        at = 0
+        while at < len(events):
+            at, why = self.market.run(events, at, 2**62)
+            if why == kernel.FILLED:
+                self.venue.collect()
+
+    def until(self, at_ms: float) -> None:
+        while (due := self.agenda.pop(round(at_ms * MS))) is not None:
+            due[1](due[0])
+
+    def send(self, at_ms: float, **changes: Any) -> VenueOrder:
+        values = {"side": Side.BUY, "tif": TimeInForce.IOC, "price_ticks": 10_002, "lots": 10, **changes}
+        order = VenueOrder(number=len(self.reports) + 1, lane=0, instrument=0, **values)
+        self.venue.send(order, round(at_ms * MS))
+        return order
+
+    def kinds(self) -> list[ReportKind]:
+        return [r.kind for _, r in self.reports]
+
+    def fills(self) -> list[tuple[int, int]]:
+        return [(r.price_ticks, r.lots) for _, r in self.reports if r.kind is ReportKind.FILLED]
+
+
+@pytest.fixture
+def stand() -> Stand:
+    return Stand()
+
+
+def test_an_order_meets_the_book_of_its_arrival(stand: Stand) -> None:
+    """Sent at 100 ms, entry 20 and market data 10: the tape up to 130 ms counts, and nothing later."""
+    stand.send(100)
+    stand.tape(130, (Kind.LEVEL, 10_001, 0, -1))  # gone in time
+    stand.tape(131, (Kind.LEVEL, 10_001, 500, -1))  # too late
+    stand.until(1000)
+    assert stand.fills() == [(10_002, 10)]
+    at_ns, report = stand.reports[1]
+    assert report.fill_ns == 130 * MS
+    assert at_ns == 145 * MS  # heard 25 - 10 ms after the tape showed it
+
+
+def test_a_walk_takes_levels_in_order_and_never_twice(stand: Stand) -> None:
+    """60 lots take 30 and 30; the next 60 find 40 left, until the tape shows more."""
+    stand.send(0, lots=60)
+    stand.until(100)
+    stand.send(100, lots=60)
+    stand.until(300)
+    assert stand.fills() == [(10_001, 30), (10_002, 30), (10_002, 40)]
+    stand.tape(300, (Kind.LEVEL, 10_001, 36, -1))  # six more than before
+    stand.send(301, lots=60)
+    stand.until(500)
+    assert stand.fills()[3:] == [(10_001, 6)]
+
+
+def test_a_money_bound_is_kept(stand: Stand) -> None:
+    """An order bounded by money stops before it, within one lot's value."""
+    stand.send(0, lots=1000, cap_tl=450_000)
+    stand.until(100)
+    spent = sum(price * lots for price, lots in stand.fills())
+    assert 450_000 - 10_002 < spent <= 450_000
+
+
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        ({"lots": 1}, "minimum 0.002"),
+        ({"lots": 4}, "minimum 0.5"),
+        ({"price_ticks": 11_000}, "500 bps from the mid"),
+        ({"lots": 200_000}, "balance 10000 USDT does not cover"),
+        ({"side": Side.SELL, "price_ticks": 9_999, "lots": 10_001}, "balance 10 BTC does not cover"),
+        ({"tif": TimeInForce.POST_ONLY, "price_ticks": 10_001}, "traded at once"),
+    ],
+)
+def test_what_an_exchange_rejects(stand: Stand, order: dict[str, Any], words: str) -> None:
+    """Minimums, band, balance and crossing post-only orders are rejected with the reason."""
+    stand.send(0, **order)
+    stand.until(100)
+    assert stand.kinds() == [ReportKind.REJECTED]
+    assert words in stand.reports[0][1].reason
+    assert stand.venue.account(0).balances() == BALANCES
+
+
+def test_money_is_conserved_to_the_last_digit(stand: Stand) -> None:
+    """Balances move by value and fee exactly, and nothing stays set aside."""
+    stand.send(0, lots=60)
+    stand.until(100)
+    value = sum(Decimal(price * lots) for price, lots in stand.fills()) * Decimal("0.00001")
+    account = stand.venue.account(0)
+    assert account.balances() == {
+        "BTC": Decimal(10) + Decimal("0.060"),
+        "USDT": Decimal(10_000) - value - value / 1000,
+    }
+    assert account.available("USDT") == account.balances()["USDT"]
+
+
+def test_a_fee_in_what_is_received() -> None:
+    """A buyer's fee can be charged in the base currency, worth the same at the fill's price."""
+    stand = Stand(fees=Fees(100, 1000, "received"))
+    stand.send(0, lots=20)
+    stand.until(100)
+    assert stand.venue.account(0).balances()["BTC"] == Decimal(10) + Decimal("0.020") * Decimal("0.999")
+
+
+def test_a_resting_order_waits_its_turn(stand: Stand) -> None:
+    """50 lots stand ahead: 45 traded change nothing, 15 more fill ten; a cancel behind does not help."""
+    stand.send(0, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=20)
+    stand.tape(50, (Kind.TRADE, 9_999, 45, -1))
+    stand.until(60)
+    assert stand.fills() == []
+    stand.tape(70, (Kind.TRADE, 9_999, 15, -1))
+    stand.until(200)
+    assert stand.fills() == [(9_999, 10)]
+    assert stand.reports[-1][1].maker
+
+
+def test_a_trade_through_the_price_fills_it(stand: Stand) -> None:
+    """A trade below a resting bid has taken everything at the bid's price."""
+    stand.send(0, tif=TimeInForce.GTC, price_ticks=9_999, lots=20)
+    stand.tape(50, (Kind.TRADE, 9_998, 1, -1))
+    stand.until(200)
+    assert stand.fills() == [(9_999, 20)]
+
+
+def test_cancels_ahead_move_the_queue_by_the_model() -> None:
+    """Risk-averse moves up only by what no longer fits; power-probability shares cancels out."""
+    moved = {}
+    for model in (kernel.RISK_AVERSE, kernel.POWER_PROBABILITY):
+        stand = Stand(queue=model)
+        stand.send(0, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=20)
+        stand.until(40)
+        stand.tape(50, (Kind.LEVEL, 9_999, 90, 1))  # 40 joined behind us
+        stand.tape(60, (Kind.LEVEL, 9_999, 70, 1))  # 20 cancelled somewhere
+        moved[model] = float(stand.market.state.ahead[0])
+    assert moved[kernel.RISK_AVERSE] == 50.0
+    assert 30.0 < moved[kernel.POWER_PROBABILITY] < 50.0
+
+
+def test_a_cancel_may_come_too_late(stand: Stand) -> None:
+    """The order fills while the cancel travels: the fill stands, the cancel is refused."""
+    order = stand.send(0, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=20)
+    stand.until(50)
+    stand.venue.cancel(order.number, 50 * MS)
+    stand.tape(80, (Kind.TRADE, 9_998, 5, -1))
+    stand.until(200)
+    assert stand.kinds() == [ReportKind.ACKNOWLEDGED, ReportKind.FILLED, ReportKind.CANCEL_REJECTED]
+    assert np.count_nonzero(stand.market.state.counts[kernel.N_RESTING]) == 0
+
+
+def test_a_cancel_in_time_frees_the_money(stand: Stand) -> None:
+    """What was set aside comes back with the cancel."""
+    order = stand.send(0, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=20)
+    stand.until(50)
+    assert stand.venue.account(0).available("USDT") < Decimal(10_000)
+    stand.venue.cancel(order.number, 50 * MS)
+    stand.until(200)
+    assert stand.kinds()[-1] is ReportKind.CANCELLED
+    assert stand.venue.account(0).available("USDT") == Decimal(10_000)
+
+
+def test_latency_draws_depend_on_the_order_alone() -> None:
+    """Lognormal draws are the same whatever was drawn before, and differ between orders and seeds."""
+    latency = Latency(20 * MS, 0.5)
+    first = [latency.draw(7, 0, n) for n in range(50)]
+    assert first == [latency.draw(7, 0, n) for n in reversed(range(50))][::-1]
+    assert len(set(first)) == 50
+    assert first[0] != latency.draw(8, 0, 0)
+    assert 10 * MS < float(np.median(first)) < 40 * MS
