@@ -22,6 +22,8 @@ from agent.venue.paper import VenueOrder
 
 BTC = Instrument(0, "test", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.01"), Decimal("0.001"))
 FOREVER_NS = 2**62
+TIMELESS = settings(deadline=None)
+"""The first example of a fresh checkout compiles the kernel: seconds, not milliseconds."""
 Row = tuple[Kind, int, int, int]
 """(kind, price, lots, side); an update is a list of them."""
 
@@ -58,6 +60,7 @@ unique_levels = st.lists(levels, max_size=12, unique_by=lambda r: (r[1], r[3]))
 updates = st.one_of(st.lists(levels, min_size=1, max_size=6), st.builds(snapshot, unique_levels))
 
 
+@TIMELESS
 @given(changes=st.lists(st.tuples(st.integers(-30, 30), st.integers(0, 9)), max_size=60))
 def test_a_side_is_a_sorted_dictionary(changes: list[tuple[int, int]]) -> None:
     """Sets, deletes and depths agree with a dictionary; keys stay ascending, without a double."""
@@ -103,6 +106,7 @@ class NaiveBook:
         return bid + ask, BookSample(bid, bids[bid], ask, asks[ask], *depths)
 
 
+@TIMELESS
 @given(shown=st.lists(updates, max_size=15), scale=st.sampled_from([1, 100]))
 def test_the_book_is_what_the_tape_showed(shown: list[list[Row]], scale: int) -> None:
     """After every update touch, mid and depth are those of two dictionaries; crossed has no mid.
@@ -137,6 +141,7 @@ asks = st.tuples(st.just(Kind.LEVEL), st.integers(100, 104), st.integers(0, 9), 
 takes = st.tuples(st.integers(0, 1), st.integers(99, 105), st.integers(1, 15))  # lane, limit, lots
 
 
+@TIMELESS
 @given(steps=st.lists(st.one_of(asks, takes), max_size=40))
 def test_displayed_lots_fill_a_lane_once(steps: list[Any]) -> None:
     """A lane gets of a level what was first shown and what was added, less what left; lanes do not meet.
@@ -168,6 +173,7 @@ def test_displayed_lots_fill_a_lane_once(steps: list[Any]) -> None:
         assert filled == lots - left
 
 
+@TIMELESS
 @given(first=st.integers(1, 9), took=st.integers(1, 9), again=st.integers(0, 12), gone=st.booleans())
 def test_a_book_sent_again_is_no_refill(first: int, took: int, again: int, gone: bool) -> None:
     """A snapshot offers only what it shows beyond what was taken; a level it leaves out is forgotten."""
@@ -181,6 +187,7 @@ def test_a_book_sent_again_is_no_refill(first: int, took: int, again: int, gone:
     assert now == (again if gone else max(0, again - filled))
 
 
+@TIMELESS
 @given(lots=st.integers(1, 60), cap_tl=st.integers(0, 3000), sell=st.booleans())
 def test_a_money_bound_is_kept_to_one_lot(lots: int, cap_tl: int, sell: bool) -> None:
     """Money never passes its bound, and stops short of it by less than a lot unless lots or book end."""
@@ -234,6 +241,7 @@ class NaiveQueue:
         return filled
 
 
+@TIMELESS
 @given(shown=st.integers(0, 9), lots=st.integers(1, 20), rows=st.lists(st.one_of(trades, near, far)))
 def test_a_resting_order_waits_its_turn(shown: int, lots: int, rows: list[Row]) -> None:
     """Row by row the risk-averse queue fills what a model of four rules fills, at the order's price."""
@@ -251,7 +259,7 @@ def test_a_resting_order_waits_its_turn(shown: int, lots: int, rows: list[Row]) 
     assert int(market.state.counts[k.N_RESTING]) == (1 if queue.left else 0)
 
 
-@settings(max_examples=60)
+@TIMELESS
 @given(
     shown=st.integers(0, 9),
     parts=st.lists(st.integers(1, 6), min_size=2, max_size=4),
@@ -270,7 +278,7 @@ def test_splitting_an_order_gains_nothing(shown: int, parts: list[int], rows: li
     assert filled[0] == filled[1]
 
 
-@settings(max_examples=40)
+@TIMELESS
 @given(
     shown=st.lists(st.one_of(updates, trades.map(lambda r: [r])), min_size=1, max_size=40),
     cut=st.sampled_from([1, 7]),

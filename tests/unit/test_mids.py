@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.mids import MidPath, MidTrack
@@ -30,6 +30,7 @@ def naive_mean(steps: Steps, start_ns: int, end_ns: int) -> Fraction | None:
 paths = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9)), max_size=8, unique_by=lambda s: s[0])
 
 
+@settings(deadline=None)
 @given(steps=paths.map(sorted), start_ns=st.integers(0, 40), length=st.integers(1, 20))
 def test_a_mean_is_the_sum_written_out(steps: Steps, start_ns: int, length: int) -> None:
     """Both kinds of path give the mean taken nanosecond by nanosecond, gaps in the book left out."""
