@@ -208,9 +208,7 @@ class LiveRun:
             await self._to_log.put(self.engine.drain())
             raise
         finally:
-            pump.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await pump
+            await _cancelled(pump)
             await self._finish(logger)
 
     async def _loop(
@@ -307,3 +305,12 @@ class LiveRun:
         await logger
         await self._log.close()
         await self.feed.close()
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    """Cancel until it is done: a wait that ends as it is cancelled can swallow one cancellation."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.5)
+    if not task.cancelled():
+        task.exception()  # looked at: what ended the run has been raised already

@@ -259,9 +259,11 @@ class CcxtFeed:
 
     async def _stop(self) -> None:
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        waiting = set(tasks)
+        while waiting:  # again and again: a wait that ends as it is cancelled swallows one cancellation
+            for task in waiting:
+                task.cancel()
+            _, waiting = await asyncio.wait(waiting, timeout=0.5)
         await asyncio.gather(*(s.trades.stop() for s in self._streams))
 
     # --- health -------------------------------------------------------------------------------------
