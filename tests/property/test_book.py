@@ -210,7 +210,8 @@ def test_a_money_bound_is_kept_to_one_lot(lots: int, cap_tl: int, sell: bool) ->
 # --- the queue -----------------------------------------------------------------------------------
 
 PRICE = 99
-trades = st.tuples(st.just(Kind.TRADE), st.integers(97, 101), st.integers(1, 12), sides)
+at_or_near = st.sampled_from([PRICE, PRICE, PRICE, PRICE - 1, PRICE + 1])
+trades = st.tuples(st.just(Kind.TRADE), at_or_near, st.integers(1, 12), sides)
 near = st.tuples(st.just(Kind.LEVEL), st.integers(97, 99), st.integers(1, 9), st.just(1))
 far = st.tuples(st.just(Kind.LEVEL), st.integers(98, 103), st.integers(0, 9), st.just(-1))
 START: list[Row] = [(Kind.LEVEL, 96, 5, 1), (Kind.LEVEL, 98, 5, 1), (Kind.LEVEL, 110, 5, -1)]
