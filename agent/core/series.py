@@ -119,7 +119,11 @@ class BarSeries:
         self._next_trade += len(new.exch_ns)
 
     def use_klines(self, klines: BarArray) -> None:
-        """Fill the buckets before the first trade from klines, where they fit the grid exactly."""
+        """Fill the buckets begun before the first trade from klines, where they fit the grid exactly.
+
+        That is the first trade's own bucket too: its beginning nobody saw, and the closed klines that
+        cover it hold those trades. Left out, it would part the trades from all history before them.
+        """
         if not len(klines):
             return
         delta = int(klines["delta_ns"][0])
@@ -128,7 +132,7 @@ class BarSeries:
         per_bucket = self.delta_ns // delta
         limit_ns = self._first_ns if self._first_ns is not None else self.phase_ns
         bucket = (klines["open_ns"] - self._origin_ns) // self.delta_ns
-        inside = (bucket >= 0) & (bucket * self.delta_ns + self._origin_ns + self.delta_ns <= limit_ns)
+        inside = (bucket >= 0) & (bucket * self.delta_ns + self._origin_ns < limit_ns)
         whole = np.bincount(bucket[inside], minlength=self.reach) == per_bucket
         filled = np.flatnonzero(whole)
         for k in filled:
