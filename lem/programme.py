@@ -204,6 +204,21 @@ def cell(nodes: FloatArray, at: float) -> tuple[int, float]:
 
 
 @njit
+def share_cell(nodes: FloatArray, at: float, max_rate: float) -> tuple[int, float]:
+    """``cell``, but the upper node alone where the lower one needs fewer intervals than what lies between."""
+    j, x = cell(nodes, at)
+    if x > 1e-9 and needs(nodes[j], max_rate) < needs(nodes[j + 1], max_rate):
+        return j, 1.0
+    return j, x
+
+
+@njit
+def needs(remaining: float, max_rate: float) -> int:
+    """Intervals that it takes to trade ``remaining``."""
+    return max(1, int(np.ceil(remaining / max_rate - 1e-9)))
+
+
+@njit
 def share_bounds(remaining: float, left: int, min_rate: float, max_rate: float) -> tuple[float, float]:
     """[lo, hi] of ``agent.core.projection`` for an interval that does not finish, lots of size 0."""
     hi = max(0.0, min(max_rate, remaining))

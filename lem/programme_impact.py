@@ -32,9 +32,11 @@ from lem.programme import (
     cell,
     cubic,
     distance_reach,
+    needs,
     noise,
     normal_steps,
     share_bounds,
+    share_cell,
     share_nodes,
     tape,
 )
@@ -142,9 +144,9 @@ def _programme(
 
 
 @njit
-def _at(table: FloatArray, d: float, r: float, nodes: FloatArray) -> float:
+def _at(table: FloatArray, d: float, r: float, nodes: FloatArray, max_rate: float) -> float:
     """table [D, R] at ``d`` (in steps from its first row), cubic, and share ``r``, straight."""
-    j, x = cell(nodes, r)
+    j, x = share_cell(nodes, r, max_rate)
     i, a, b, c, e = cubic(d, len(table))
     low = a * table[i, j] + b * table[i + 1, j] + c * table[i + 2, j] + e * table[i + 3, j]
     high = a * table[i, j + 1] + b * table[i + 1, j + 1] + c * table[i + 2, j + 1] + e * table[i + 3, j + 1]
@@ -152,15 +154,17 @@ def _at(table: FloatArray, d: float, r: float, nodes: FloatArray) -> float:
 
 
 @njit
-def _line(table: FloatArray, d: float, r: float, nodes: FloatArray) -> float:
+def _line(table: FloatArray, d: float, r: float, nodes: FloatArray, max_rate: float) -> float:
     """table [D, R] at ``d`` and share ``r``, straight both ways and level beyond: for shares to trade."""
-    j, x = cell(nodes, r)
+    j, x = share_cell(nodes, r, max_rate)
     at = min(max(d, 0.0), len(table) - 1.0)
     i = min(int(at), len(table) - 2)
     y = at - i
-    low = (1.0 - y) * table[i, j] + y * table[i + 1, j]
-    high = (1.0 - y) * table[i, j + 1] + y * table[i + 1, j + 1]
-    return float(low + x * (high - low))
+    low = (1.0 - x) * table[i, j] + x * table[i, j + 1]
+    high = (1.0 - x) * table[i + 1, j] + x * table[i + 1, j + 1]
+    if needs(r - low, max_rate) != needs(r - high, max_rate):  # a share between them would be the worst
+        y = round(y)
+    return float((1.0 - y) * low + y * high)
 
 
 @njit
@@ -192,13 +196,13 @@ def _run(
             stop = t == n - 1
             if not stop and can_finish(t, m, left, max_rate) and known:
                 now = -d * t / (t + 1.0) - unit * left**1.5
-                stop = now >= _at(go[t], d / steps[t] + half, left, nodes)
+                stop = now >= _at(go[t], d / steps[t] + half, left, nodes, max_rate)
             if stop:
                 shares[p, t] = left
                 finish[p] = t
                 break
             lo, hi = share_bounds(left, n - 1 - t, min_rate, max_rate)
-            wanted = _line(share[t], d / steps[t] + half, left, nodes) if known else left / (n - t)
+            wanted = _line(share[t], d / steps[t] + half, left, nodes, max_rate) if known else left / (n - t)
             shares[p, t] = min(max(wanted, lo), hi)
             left -= shares[p, t]
             total += price[p, t]
