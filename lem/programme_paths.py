@@ -126,8 +126,7 @@ def study(
 
     Raises InputError on a number of paths out of bounds.
     """
-    if not 100 <= paths <= MAX_PATHS:
-        raise InputError(f"{paths} paths: give 100 to {MAX_PATHS}")
+    check_paths(paths)
     rng = np.random.default_rng(seed)
     parts = []
     for first in range(0, paths, BATCH):
@@ -154,6 +153,11 @@ def study(
         objective_mean,
         objective_error,
     )
+
+
+def check_paths(paths: int) -> None:
+    if not 100 <= paths <= MAX_PATHS:
+        raise InputError(f"{paths} simulated paths: give 100 to {MAX_PATHS}")
 
 
 def controlled(values: FloatArray, control: FloatArray) -> tuple[float, float]:
