@@ -40,12 +40,12 @@ class Terms:
     max_rate: float = 1.0
     price: str = "walk"
 
-    def checked(self) -> Terms:
-        """Return itself. Raises InputError (OrderError) on terms that no schedule satisfies."""
+    def checked(self, most: int = MAX_N) -> Terms:
+        """Return itself, of at most ``most`` intervals. Raises InputError on terms that no schedule keeps."""
         if self.price not in MODELS:
             raise InputError(f"unknown price model {self.price!r}: use one of {', '.join(MODELS)}")
-        if not 1 <= self.n <= MAX_N:
-            raise InputError(f"n = {self.n}: this programme takes 1 to {MAX_N} intervals")
+        if not 1 <= self.n <= most:
+            raise InputError(f"n = {self.n}: this programme takes 1 to {most} intervals")
         check_rates(self.n, self.m, self.min_rate, self.max_rate)
         return self
 

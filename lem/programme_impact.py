@@ -191,8 +191,9 @@ def _run(
         left, total = 1.0, 0.0
         for t in range(n):
             mean = total / t if t > 0 else 0.0
-            known = sigma[p, t] > 0.0
-            d = side * (last[p, t] - mean) / ((1.0 + mean) * sigma[p, t]) if known and t > 0 else 0.0
+            d = side * (last[p, t] - mean) / ((1.0 + mean) * sigma[p, t]) if t and sigma[p, t] > 0.0 else 0.0
+            known = sigma[p, t] > 0.0 and np.isfinite(d)
+            d = d if known else 0.0
             stop = t == n - 1
             if not stop and can_finish(t, m, left, max_rate) and known:
                 now = -d * t / (t + 1.0) - unit * left**1.5

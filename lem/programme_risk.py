@@ -108,10 +108,11 @@ def _run(
         left, total, spent, paid = 1.0, 0.0, 0.0, 0.0
         for t in range(on.n):
             mean = total / t if t > 0 else 0.0
-            known = sigma[p, t] > 0.0
-            to_sigma = side / ((1.0 + mean) * sigma[p, t]) if known else 0.0
-            d = to_sigma * (last[p, t] - mean) if t > 0 else 0.0
+            to_sigma = side / ((1.0 + mean) * sigma[p, t]) if sigma[p, t] > 0.0 else np.nan
+            d = to_sigma * (last[p, t] - mean) if t > 0 else 0.0 * to_sigma
             locked = to_sigma * (spent - (1.0 - left) * mean) + paid
+            known = np.isfinite(d) and np.isfinite(locked)
+            d, locked = (d, locked) if known else (0.0, 0.0)
             stop = t == on.n - 1
             at = d / grid.steps[t] + half
             if not stop and known and can_finish(t, on.m, left, on.max_rate):

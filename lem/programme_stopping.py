@@ -14,11 +14,13 @@ from math import sqrt
 
 import numpy as np
 
+from agent.algos.optimal_stopping import MAX_INTERVALS
 from agent.core.bars import FloatArray
 from agent.core.errors import InputError
 from lem.bound import gain_sigma, stop_interval
 from lem.programme import Schedule, Tape, Terms, even_schedule, tape
 from lem.programme_paths import BATCH, SMALL, Paths, check_paths, draw_paths, outcomes
+from lem.programme_vwap import VwapProgramme
 
 MAX_REACH = 0.2
 """Largest sigma sqrt(n): an arithmetic walk stays positive within five deviations."""
@@ -48,8 +50,8 @@ class StoppingProgramme:
 
 
 def solve_stopping(terms: Terms) -> StoppingProgramme:
-    """Solve for a quantity against TWAP. Cached below. Raises InputError on impossible terms."""
-    terms.checked()
+    """Solve for a quantity against TWAP (cached beneath). Raises InputError on impossible terms."""
+    terms.checked(MAX_INTERVALS)
     return StoppingProgramme(terms, gain_sigma(terms.n, terms.m, terms.max_rate, terms.price))
 
 
@@ -64,27 +66,31 @@ class NotionalGain:
     half_width: float
 
 
-def notional_gain(terms: Terms, side: int, sigma: float, paths: int, seed: int) -> NotionalGain:
+def notional_gain(
+    programme: StoppingProgramme | VwapProgramme, side: int, sigma: float, paths: int, seed: int
+) -> NotionalGain:
     """Simulate a notional order of ``side`` under the quantity's optimal policy at volatility ``sigma``.
 
-    Raises InputError on impossible terms, a volatility that an arithmetic walk cannot have, or too few paths.
+    Raises InputError on a volatility that an arithmetic walk cannot have, or a bad number of paths.
     """
+    terms = programme.terms
     if not 0.0 < sigma * sqrt(terms.n) <= MAX_REACH:
         raise InputError(
             f"sigma {sigma:g} over {terms.n} intervals: give more than 0, at most"
             f" {MAX_REACH / sqrt(terms.n):.3g} an interval, or the walk would reach 0"
         )
     check_paths(paths)
-    programme = solve_stopping(terms)
+    vwap = isinstance(programme, VwapProgramme)
+    volume_sigma = programme.volume_sigma if isinstance(programme, VwapProgramme) else 0.0
     rng = np.random.default_rng(seed)
     parts = []
     for first in range(0, paths, BATCH):
-        drawn = draw_paths(rng, min(BATCH, paths - first), terms, sigma)
+        drawn = draw_paths(rng, min(BATCH, paths - first), terms, sigma, volume_sigma)
         limit = scaled(drawn, SMALL / sigma)
-        schedule = programme.run(drawn.price, drawn.last, side, sigma)
-        paired = programme.run(limit.price, limit.last, side, SMALL)
-        notional = outcomes(schedule, drawn, side, sigma, 0.0, notional=True).gain
-        parts.append(notional - outcomes(paired, limit, side, SMALL, 0.0).gain)
+        schedule = programme.run(drawn.price, drawn.last, side, sigma, drawn.volume)
+        paired = programme.run(limit.price, limit.last, side, SMALL, limit.volume)
+        notional = outcomes(schedule, drawn, side, sigma, 0.0, vwap=vwap, notional=True).gain
+        parts.append(notional - outcomes(paired, limit, side, SMALL, 0.0, vwap=vwap).gain)
     difference = np.concatenate(parts)
     error = float(difference.std() / sqrt(paths))
     return NotionalGain(side, sigma, paths, programme.gain_sigma + float(difference.mean()), 1.96 * error)

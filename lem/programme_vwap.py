@@ -157,12 +157,13 @@ def _run(
             if t >= first and sigma[p, t] > 0.0 and volume > 0.0:
                 mean = money / volume
                 d = side * (last[p, t] - mean) / ((1.0 + mean) * sigma[p, t])
-                row = _row(go[t], (np.log(volume) - log_starts[t]) / log_steps[t])
-                k, a, b, c, e = cubic(d / steps[t] + half, len(row))
-                on = a * row[k] + b * row[k + 1] + c * row[k + 2] + e * row[k + 3]
-                if -d * _kept(volume, v, wv) >= on:
-                    finish[p] = t
-                    break
+                if np.isfinite(d) and np.isfinite(volume):
+                    row = _row(go[t], (np.log(volume) - log_starts[t]) / log_steps[t])
+                    k, a, b, c, e = cubic(d / steps[t] + half, len(row))
+                    on = a * row[k] + b * row[k + 1] + c * row[k + 2] + e * row[k + 3]
+                    if -d * _kept(volume, v, wv) >= on:
+                        finish[p] = t
+                        break
             volume += volumes[p, t]
             money += volumes[p, t] * price[p, t]
 

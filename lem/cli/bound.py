@@ -3,27 +3,130 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent.core.errors import InputError
 from lem.cli.options import Json
+
+if TYPE_CHECKING:
+    from lem.programme_cases import Answer, Case
+
+SIDES = {"buy": 1, "sell": -1}
 
 
 def bound(
     n: Annotated[int, typer.Option(help="max duration in intervals")] = 12,
+    m: Annotated[int | None, typer.Option(help="min duration in intervals; default: every one")] = None,
     max_rate: Annotated[float, typer.Option(help="most of the order an interval")] = 1.0,
+    min_rate: Annotated[float, typer.Option(help="least of the order an interval")] = 0.0,
     price: Annotated[str, typer.Option(help="walk: price at its end; bars: its average")] = "walk",
+    benchmark: Annotated[str, typer.Option(help="twap, vwap, or arrival (with --market)")] = "twap",
+    volume_sigma: Annotated[float | None, typer.Option(help="vwap: log deviation of a volume")] = None,
+    participation: Annotated[float, typer.Option(help="order / market volume in n intervals")] = 0.0,
+    risk_aversion: Annotated[float, typer.Option(help="lambda of the training objective")] = 0.0,
+    target: Annotated[str, typer.Option(help="quantity or notional")] = "quantity",
+    sigma: Annotated[float | None, typer.Option(help="notional: volatility; default: its limit 0")] = None,
+    side: Annotated[str, typer.Option(help="buy or sell: matters to a notional")] = "buy",
+    market: Annotated[str | None, typer.Option(help="arrival: a simulator whose drift is known")] = None,
+    history: Annotated[int | None, typer.Option(help="arrival: bars seen before; default: all")] = None,
+    simulate: Annotated[int | None, typer.Option(help="also run the policy on so many paths")] = None,
+    seed: Annotated[int, typer.Option(help="of the simulation")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Exact expected gain of the best stopping rule on a driftless walk, in units of sigma, for every m."""
-    from lem.bound import bound_table
+    """Exact optimum of a flexible order, in units of sigma, for every m; with impact or risk: after it."""
+    if side not in SIDES:
+        raise InputError(f"side is {side!r}: give buy or sell")
+    if benchmark == "arrival":
+        if max_rate != 1.0 or min_rate or participation or risk_aversion or sigma or volume_sigma:
+            raise InputError("the arrival optimum is known without rates, impact, risk or sigma: give none")
+        return _arrival(market, n, history, simulate, seed, as_json)
+    if market is not None or history is not None:
+        raise InputError(f"benchmark {benchmark}: --market and --history belong to --benchmark arrival")
+    from lem.programme_cases import Case, answers
 
-    table = bound_table(n, max_rate, price)
+    case = Case(
+        n,
+        m,
+        min_rate,
+        max_rate,
+        price,
+        benchmark,
+        volume_sigma,
+        participation,
+        risk_aversion,
+        target,
+        sigma,
+        SIDES[side],
+        simulate,
+        seed,
+    )
+    rows = list(answers(case))
     if as_json:
-        gains = {str(m): round(gain, 6) + 0.0 for m, gain in table.items()}
-        typer.echo(json.dumps({"n": n, "gain_sigma": gains, "max_rate": max_rate, "price": price}))
+        typer.echo(json.dumps(_document(case, side, rows)))
+    else:
+        _print(case, side, rows)
+    return None
+
+
+def _document(case: Case, side: str, rows: list[Answer]) -> dict[str, Any]:
+    gains = {str(row.m): round(row.gain_sigma, 6) + 0.0 for row in rows}
+    asked = asdict(case) | {"side": side, "gain_sigma": gains}
+    document = {key: asked[key] for key in ("n", "gain_sigma", "max_rate", "price")} | asked
+    if any(row.half_width for row in rows):
+        document["half_width_sigma"] = {str(row.m): row.half_width for row in rows}
+    if any(row.objective is not None for row in rows):
+        document["objective"] = {str(row.m): row.objective for row in rows}
+    if case.simulate is not None:
+        document["simulated"] = {str(row.m): asdict(row.simulated) for row in rows if row.simulated}
+    return document
+
+
+def _print(case: Case, side: str, rows: list[Answer]) -> None:
+    typer.echo(f"best expected gain in units of sigma, {_described(case, side)}")
+    for row in rows:
+        line = f"  m = {row.m:<4d} {row.gain_sigma:8.4f}"
+        line += f" +- {row.half_width:.4f}" if row.half_width else ""
+        line += f"   objective {row.objective:.5f}" if row.objective is not None else ""
+        ran = row.simulated
+        if ran is not None:
+            line += f"   simulated {ran.net:8.4f} +- {ran.half_width:.4f}, std of the gain {ran.gain_std:.3f}"
+            line += f", impact {ran.impact:.4f}" if ran.impact > 1e-6 else ""
+        typer.echo(line)
+
+
+def _described(case: Case, side: str) -> str:
+    words = [f"n = {case.n}", f"max rate {case.max_rate:g}"]
+    words += [f"min rate {case.min_rate:g}"] if case.min_rate else []
+    words += [f"price: {case.price}", f"benchmark: {case.benchmark}"]
+    words += [f"volume sigma {case.volume_sigma:g}"] if case.volume_sigma is not None else []
+    words += [f"after impact at participation {case.participation:g}"] if case.participation else []
+    words += [f"risk aversion {case.risk_aversion:g}"] if case.risk_aversion else []
+    words += [f"{side} notional at sigma {case.sigma:g}"] if case.sigma is not None else []
+    words += ["notional as sigma -> 0"] if case.target == "notional" and case.sigma is None else []
+    return ", ".join(words)
+
+
+def _arrival(
+    market: str | None, n: int, history: int | None, simulate: int | None, seed: int, as_json: bool
+) -> None:
+    from lem.programme_arrival import ARRIVAL_MARKETS, solve_arrival, study_arrival
+
+    if market is None:
+        raise InputError(f"--benchmark arrival needs --market: one of {', '.join(ARRIVAL_MARKETS)}")
+    if simulate is not None and history is None:
+        raise InputError("--simulate against the arrival price needs --history, as in --history 32")
+    gain = solve_arrival(market, n, history).gain_sigma
+    ran = study_arrival(market, n, history, simulate, seed) if simulate and history else None
+    if as_json:
+        document: dict[str, Any] = {"n": n, "gain_sigma": {"0": round(gain, 6)}, "benchmark": "arrival"}
+        document |= {"market": market, "history": history}
+        typer.echo(json.dumps(document | ({"simulated": asdict(ran)} if ran else {})))
         return
-    typer.echo(f"best expected gain in units of sigma, n = {n}, max rate {max_rate:g}, price: {price}")
-    for m, gain in table.items():
-        typer.echo(f"  m = {m:<4d} {gain:8.4f}")
+    typer.echo(f"best expected arrival gain in units of sigma, n = {n}, market: {market}")
+    typer.echo(f"  {'level known' if history is None else f'after {history} bars'}: {gain:8.4f}")
+    if ran is not None:
+        paid, error = ran.gain + ran.surprise, 1.96 * (ran.gain_error**2 + ran.surprise_error**2) ** 0.5
+        typer.echo(f"  simulated: {paid:8.4f} +- {error:.4f}")
