@@ -60,13 +60,8 @@ def test_simulation_is_printed_beside_the_value(capsys: pytest.CaptureFixture[st
 
 def test_notional_and_arrival(capsys: pytest.CaptureFixture[str]) -> None:
     """A seller's notional is worth less than a buyer's; the arrival optimum needs its market."""
-    both = [
-        document(
-            capsys,
-            *("--m", "0", "--target", "notional", "--sigma", "0.01", "--side", s, "--simulate", "5000"),
-        )
-        for s in ("buy", "sell")
-    ]
+    asked = ("--m", "0", "--target", "notional", "--sigma", "0.01", "--simulate", "5000")
+    both = [document(capsys, *asked, "--side", side) for side in ("buy", "sell")]
     assert both[0]["gain_sigma"]["0"] > both[1]["gain_sigma"]["0"] + 0.01
     found = document(capsys, "--benchmark", "arrival", "--market", "book-signal", "--history", "32")
     assert found["gain_sigma"]["0"] > 0.1
