@@ -9,7 +9,7 @@ from agent.algos.optimal_stopping import MAX_INTERVALS, solve
 from agent.core.bars import FloatArray
 from agent.core.errors import InputError
 
-PRICE_MODEL = {"gaussian": "walk", "gaussian-bars": "bars"}
+PRICE_MODEL = {"gaussian": "walk", "gaussian-bars": "bars", "gaussian-volume": "walk"}
 """Simulated market -> the programme's price model. Real bars and the other simulators: "bars"."""
 
 MAX_TABLE = 200

@@ -27,6 +27,9 @@ class ModelConfig:
     sublayer_width: int = 8
     spline_cells: int = 5  # grid cells of a B-spline edge (cubic: 3 more basis functions)
     policy_hidden: int = 64
+    cell: str = "tkan"  # "lstm": ablation
+    selection: bool = True  # False: ablation, all variables in one linear layer
+    attention: bool = True
     conditioned_on_order: bool = True  # False: ablation without order-state inputs
 
     def to_json(self) -> dict[str, Any]:
@@ -52,6 +55,7 @@ class TrainConfig:
     learning_rate: float = 4e-3
     weight_decay: float = 1e-4
     clip: float = 1.0
+    shared: float = 0.6  # part of the run in which all scenarios learn from each other's orders
     impact: float = 1.0  # Y of the square-root law
     n_min: int = 2
     n_max: int = 32

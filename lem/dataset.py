@@ -23,7 +23,12 @@ from lem.objective import Orders
 from lem.simulate import MARKETS, simulate
 
 IntArray = npt.NDArray[np.int64]
-MIXTURE = {"gaussian": 0.3, "gaussian-bars": 0.3}  # the rest shares what is left
+MIXTURE = {
+    "gaussian": 0.2,
+    "gaussian-bars": 0.2,
+    "gaussian-volume": 0.1,
+    "gaussian-bars-volume": 0.1,
+}  # the rest shares what is left
 INTERVALS_S = (1, 5, 15, 45, 60, 300, 900, 3_600, 14_400, 86_400)
 
 
@@ -166,6 +171,8 @@ def random_terms(rng: np.random.Generator, count: int, n_max: int, n_min: int) -
     limited = rng.random(count) < 0.35
     max_rate = np.where(limited, slowest + (1.0 - slowest) * rng.random(count) ** 2, 1.0)
     min_rate = np.where(rng.random(count) < 0.2, rng.random(count) * 0.8 / n, 0.0)
+    kind = rng.random(count)
+    arrival = np.where(kind < 0.7, 0.0, np.where(kind < 0.9, 1.0, rng.random(count)))
     return {
         "n": n.astype(np.float64),
         "m": m.astype(np.float64),
@@ -173,5 +180,6 @@ def random_terms(rng: np.random.Generator, count: int, n_max: int, n_min: int) -
         "max_rate": max_rate,
         "lot_share": np.where(rng.random(count) < 0.5, 1e-4, 0.02 * rng.random(count)),
         "participation": np.where(rng.random(count) < 0.35, 0.0, 0.2 * rng.random(count)),
-        "risk_aversion": 10.0 ** rng.uniform(-1.5, 1.0, count),
+        "risk_aversion": 10.0 ** rng.uniform(-2.0, 1.0, count),
+        "arrival_weight": arrival,
     }

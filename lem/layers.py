@@ -99,6 +99,19 @@ class VariableSelection(nn.Module):
         return (weights.unsqueeze(-1) * self.each(x)).sum(-2), weights
 
 
+class NoSelection(nn.Module):
+    """Ablation: one linear layer over all embedded variables; its weights read as uniform."""
+
+    def __init__(self, variables: int, width_in: int, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(variables * width_in, width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        weights = x.new_full(x.shape[:-1], 1.0 / x.shape[-2])
+        return self.norm(self.linear(x.flatten(-2))), weights
+
+
 class KANSublayers(nn.Module):
     """L Kolmogorov-Arnold layers side by side, k -> k each: [L,B,k] -> [L,B,k].
 
@@ -165,6 +178,29 @@ class TKAN(nn.Module):
             open_ = torch.sigmoid(self.output(kan.transpose(0, 1).flatten(1)))
             c = (forget * c + take * torch.tanh(gates[:, 2 * width :])) * keep[t]
             h = open_ * torch.tanh(c) * keep[t]
+            out.append(h)
+        return torch.stack(out, dim=1)
+
+
+class LSTM(nn.Module):
+    """Ablation of the TKAN: a plain LSTM with the same interface."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.input = nn.Linear(width, 4 * width)
+        self.recurrent = _uniform(width, 4 * width, fan_in=width)
+        with torch.no_grad():
+            self.input.bias[:width] = 1.0  # remember at first
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        gates_x = self.input(x).unbind(1)
+        keep = valid.to(x.dtype).unsqueeze(-1).unbind(1)
+        h = c = x.new_zeros(x.shape[0], x.shape[2])
+        out = []
+        for t in range(x.shape[1]):
+            forget, take, open_, new = torch.addmm(gates_x[t], h, self.recurrent).chunk(4, dim=1)
+            c = (torch.sigmoid(forget) * c + torch.sigmoid(take) * torch.tanh(new)) * keep[t]
+            h = torch.sigmoid(open_) * torch.tanh(c) * keep[t]
             out.append(h)
         return torch.stack(out, dim=1)
 

@@ -16,38 +16,91 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lem.config import SCENARIOS, ModelConfig
-from lem.layers import GRN, TKAN, GatedAdd, SlidingAttention, VariableEmbedding, VariableSelection
+from lem.layers import (
+    GRN,
+    LSTM,
+    TKAN,
+    GatedAdd,
+    NoSelection,
+    SlidingAttention,
+    VariableEmbedding,
+    VariableSelection,
+)
 
-STATE_INPUTS = 26
-OWN_PAST = (*range(9, 18), 20, 23)  # inputs that say what the order did and what prices it met
 Z_LIMIT = 10.0
+
+GIVEN_INPUTS = (
+    "t / n",
+    "left / n",
+    "1 / left",
+    "log n",
+    "1 / (t + 1)",
+    "may finish",
+    "to min / n",
+    "m / n",
+    "fixed horizon",
+    "last price",
+    "last price, tanh",
+    "last price, sharp",
+    "last price / sqrt n",
+    "sigma known",
+    "participation",
+    "min rate",
+    "max rate",
+    "risk aversion",
+    "risk aversion, log",
+    "arrival weight",
+    "arrival price",
+    "next volume weight",
+    "elapsed volume",
+)
+"""Inputs that do not depend on what the policy itself has done: known for all steps of a path at once."""
+
+OWN_INPUTS = (
+    "remaining",
+    "remaining pace",
+    "achieved price, weighted",
+    "achieved price, tanh",
+    "achieved price / sqrt n",
+    "own share of volume",
+    "one interval left to do",
+    "intervals needed / left",
+)
+"""Inputs that do: what is left, and what was achieved."""
+
+PRICE_INPUTS = (9, 10, 11, 12, 20, 21, 22)  # of GIVEN_INPUTS: the order's window so far
 
 
 @dataclass(frozen=True, slots=True)
-class OrderState:
-    """What a decision knows of its order, tensors that broadcast to [8, N].
+class OrderTerms:
+    """What a decision is given: terms and the market of the order's window.
 
-    ``last_z``, ``achieved_z``: side * (price / running benchmark - 1) / sigma, 0 where unknown, which
-    ``sigma_known`` says. Shares are of the whole order; ``t``, ``n``, ``m`` in intervals.
+    ``last_z`` is [8, ...] and everything else broadcasts to it.
+
+    ``last_z``: side * (last price / running benchmark - 1) / sigma, and ``arrival_z`` the same against the
+    arrival price; 0 where unknown, which ``sigma_known`` says. ``elapsed_volume``: the market's volume
+    since the start in units of an interval's usual one. ``t``, ``n``, ``m`` in intervals.
+    ``arrival_weight``: how much of the cost is counted against the arrival price, not the benchmark.
     """
 
     t: Tensor
     n: Tensor
     m: Tensor
-    remaining: Tensor
     last_z: Tensor
-    achieved_z: Tensor
+    arrival_z: Tensor
+    elapsed_volume: Tensor
     sigma_known: Tensor
     participation: Tensor
-    own_share: Tensor
     min_rate: Tensor
     max_rate: Tensor
     risk_aversion: Tensor
+    arrival_weight: Tensor
 
     def inputs(self) -> Tensor:
-        """Return the networks' inputs, float32 [8, N, STATE_INPUTS]."""
-        t, n, m, left = self.t, self.n, self.m, self.n - self.t
-        last, achieved = (z.clamp(-Z_LIMIT, Z_LIMIT) for z in (self.last_z, self.achieved_z))
+        """Return float32 [8, ..., len(GIVEN_INPUTS)]."""
+        t, n, m, left = self.t, self.n, self.m, (self.n - self.t)
+        last = self.last_z.clamp(-Z_LIMIT, Z_LIMIT)
+        aversion = self.risk_aversion.clamp(min=0.0)
         root = torch.sqrt(n)
         columns = (
             t / n,
@@ -59,26 +112,51 @@ class OrderState:
             (m - t).clamp(min=0.0) / n,
             m / n,
             (m >= n) * 1.0,
-            self.remaining,
-            (self.remaining * n / left.clamp(min=1.0)).clamp(max=3.0) - 1.0,
             last,
             torch.tanh(last),
             torch.tanh(4.0 * last),
             3.0 * last / root,
-            achieved * (1.0 - self.remaining),
-            torch.tanh(achieved),
-            3.0 * achieved / root,
             self.sigma_known * 1.0,
             2.0 * self.participation.clamp(0.0, 1.0).sqrt(),
-            2.0 * (self.own_share.clamp(0.0, 1.0) + 1e-4).sqrt(),  # a finite slope at 0
             self.min_rate * n,
             self.max_rate,
-            (self.remaining <= self.max_rate) * 1.0,
-            torch.log1p(self.risk_aversion.clamp(min=0.0)),
-            (self.risk_aversion.clamp(min=0.0) + 0.01).log() / 3.0,
+            torch.log1p(aversion),
+            (aversion + 0.01).log() / 3.0,
+            self.arrival_weight,
+            self.arrival_weight * self.arrival_z.clamp(-Z_LIMIT, Z_LIMIT) / root,
+            1.0 / (1.0 + self.elapsed_volume),
+            torch.log((self.elapsed_volume + 0.5) / (t + 0.5)),
         )
-        shape = (len(SCENARIOS), max(c.shape[-1] for c in columns))
-        return torch.stack([c.expand(shape) for c in columns], dim=-1).float()
+        return torch.stack([c.float().expand(last.shape) for c in columns], dim=-1)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderProgress:
+    """What the order itself has done, [8, N] each. Shares are of the whole order.
+
+    ``achieved_z``: side * (achieved price / running benchmark - 1) / sigma, 0 where unknown.
+    """
+
+    remaining: Tensor
+    achieved_z: Tensor
+    own_share: Tensor
+
+    def inputs(self, t: Tensor, n: Tensor, max_rate: Tensor) -> Tensor:
+        """Return float32 [8, N, len(OWN_INPUTS)]."""
+        remaining = self.remaining.float()
+        left, root, rate = (n - t).clamp(min=1.0).float(), torch.sqrt(n).float(), max_rate.float()
+        achieved = self.achieved_z.clamp(-Z_LIMIT, Z_LIMIT).float()
+        columns = (
+            remaining,
+            (remaining * (n.float() / left)).clamp(max=3.0) - 1.0,
+            achieved * (1.0 - remaining),
+            torch.tanh(achieved),
+            achieved * (3.0 / root),
+            2.0 * (self.own_share.clamp(0.0, 1.0).float() + 1e-4).sqrt(),  # a finite slope at 0
+            (remaining <= rate).float(),
+            (remaining / (rate.clamp(min=1e-6) * left)).clamp(max=2.0),
+        )
+        return torch.stack([c.expand_as(remaining) for c in columns], dim=-1)
 
 
 class Encoder(nn.Module):
@@ -88,12 +166,17 @@ class Encoder(nn.Module):
         super().__init__()
         width = config.hidden
         self.embedding = VariableEmbedding(config.features, config.embedding)
-        self.selection = VariableSelection(config.features, config.embedding, width)
-        self.tkan = TKAN(width, config.sublayers, config.sublayer_width, config.spline_cells)
+        select: type[nn.Module] = VariableSelection if config.selection else NoSelection
+        self.selection = select(config.features, config.embedding, width)
+        self.tkan: nn.Module = LSTM(width)
+        if config.cell == "tkan":
+            self.tkan = TKAN(width, config.sublayers, config.sublayer_width, config.spline_cells)
         self.tkan_add = GatedAdd(width, width)
         self.grn = GRN(width, width, width)
-        self.attention = SlidingAttention(width, config.heads, config.lookback)
-        self.attention_add = GatedAdd(width, width)
+        if config.attention:
+            self.attention = SlidingAttention(width, config.heads, config.lookback)
+            self.attention_add = GatedAdd(width, width)
+        self.attends = config.attention
         self.void = nn.Parameter(torch.zeros(width))  # the context where no bar is known
 
     def select(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,7 +187,8 @@ class Encoder(nn.Module):
     def finish(self, chosen: Tensor, recurrent: Tensor, valid: Tensor) -> Tensor:
         """Contexts from the selected variables and the recurrent layer's output."""
         x = self.grn(self.tkan_add(recurrent, chosen))
-        x = self.attention_add(self.attention(x, valid), x)
+        if self.attends:
+            x = self.attention_add(self.attention(x, valid), x)
         return torch.where(valid.unsqueeze(-1), x, self.void)
 
     def forward(self, values: Tensor, mask: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,8 +207,10 @@ class AllocationNetworks(nn.Module):
         width = config.policy_hidden
         self.on_order = config.conditioned_on_order
         self.context = self._weights(config.hidden, width, 0.3)
-        self.state = self._weights(STATE_INPUTS, width, 1.0)
-        self.state_bias = nn.Parameter(torch.zeros(len(SCENARIOS), 1, width))
+        inputs = self._weights(len(GIVEN_INPUTS) + len(OWN_INPUTS), width, 1.0)
+        self.given = nn.Parameter(inputs[:, : len(GIVEN_INPUTS)].detach().clone())
+        self.own = nn.Parameter(inputs[:, len(GIVEN_INPUTS) :].detach().clone())
+        self.bias = nn.Parameter(torch.zeros(len(SCENARIOS), 1, width))
         self.hidden = self._weights(width, width, 1.0)
         self.hidden_bias = nn.Parameter(torch.zeros(len(SCENARIOS), 1, width))
         self.out = self._weights(width, 2, 0.1)
@@ -135,21 +221,35 @@ class AllocationNetworks(nn.Module):
         one = torch.randn(width_in, width) * (gain / math.sqrt(width_in))
         return nn.Parameter(one.repeat(len(SCENARIOS), 1, 1))
 
-    def project_context(self, contexts: Tensor) -> Tensor:
-        """[N, d] (same for all scenarios) -> [8, N, hidden]."""
-        return torch.bmm(contexts.expand(len(SCENARIOS), -1, -1), self.context)
+    def forward(self, contexts: Tensor, given: Tensor, own: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (share of the remainder to trade now, probability of finishing now), [8, N] each.
 
-    def forward(self, projected: Tensor, order: OrderState) -> tuple[Tensor, Tensor]:
-        """Return (share of the remainder to trade now, probability of finishing now), [8, N] each."""
-        inputs = order.inputs()
+        ``contexts`` [N, d] are the same for all scenarios; ``given`` [8, N, GIVEN_INPUTS] and ``own``
+        [8, N, OWN_INPUTS] are the order's; ``left`` [N]: intervals left, this one included.
+        """
         if not self.on_order:
-            inputs = inputs.index_fill(-1, torch.tensor(OWN_PAST), 0.0)
-        x = functional.silu(torch.baddbmm(self.state_bias, inputs, self.state) + projected)
+            given = given.index_fill(-1, torch.tensor(PRICE_INPUTS), 0.0)
+            own = torch.zeros_like(own)
+        x = torch.baddbmm(self.bias, given, self.given)
+        x = torch.baddbmm(x, contexts.expand(len(SCENARIOS), -1, -1), self.context)
+        x = functional.silu(torch.baddbmm(x, own, self.own))
         x = functional.silu(torch.baddbmm(self.hidden_bias, x, self.hidden))
         out = torch.baddbmm(self.out_bias, x, self.out)
-        left = (order.n - order.t).clamp(min=1.0).float()
-        even = -torch.log((left - 1.0).clamp(min=1e-3))  # logit of 1 / left
+        even = -torch.log((left - 1.0).clamp(min=1e-3)).float()  # logit of 1 / left
         return torch.sigmoid(even + 2.0 * out[..., 0]), torch.sigmoid(4.0 * out[..., 1])
+
+
+    def share_gradients(self) -> None:
+        """Give every scenario the mean gradient: a first phase in which all learn from all orders.
+
+        They start equal, so they stay equal. What the market's direction means is the side's own, so
+        the context's weights are shared within each side only.
+        """
+        for name, parameter in self.named_parameters():
+            if parameter.grad is not None:
+                sides = 2 if name == "context" else 1
+                grouped = parameter.grad.view(sides, -1, *parameter.shape[1:])
+                grouped.copy_(grouped.mean(1, keepdim=True).expand_as(grouped))
 
 
 class LEM(nn.Module):

@@ -19,7 +19,7 @@ from torch import Tensor
 from agent.core.types import BenchmarkKind, TargetKind
 from lem.config import SCENARIOS
 from lem.constraints import can_finish, project_share
-from lem.model import LEM, OrderState
+from lem.model import LEM, OrderProgress, OrderTerms
 
 THIN = 0.01
 
@@ -46,6 +46,7 @@ class Orders:
     lot_share: Tensor
     participation: Tensor
     risk_aversion: Tensor
+    arrival_weight: Tensor
 
     def to(self, dtype: torch.dtype) -> Orders:
         return Orders(*(getattr(self, name).to(dtype) for name in self.__slots__))
@@ -63,6 +64,7 @@ class Rollout:
     remaining: Tensor
     hazard: Tensor
     gain: Tensor  # of finishing in t: -side (P/B - 1), a fraction of the price
+    arrival_gain: Tensor  # idem against the price before the order
 
 
 def scenario_columns(like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -74,23 +76,23 @@ def scenario_columns(like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def roll(model: LEM, contexts: Tensor, orders: Orders) -> Rollout:
     """Run the policy over N orders. ``contexts`` [N, L, d]: what is known before each interval."""
-    count, length = orders.price.shape
     side, notional, vwap = scenario_columns(orders.price)
-    projected = model.policy.project_context(contexts.reshape(count * length, -1))
-    by_step = projected.view(len(SCENARIOS), count, length, -1).unbind(2)
     benchmark = _running_benchmarks(orders, vwap)  # [8, N, L]: over intervals 0 .. t
+    given = order_terms(orders, side, benchmark).inputs().unbind(1)
+    known = contexts.unbind(1)
     value = _traded_value(orders.price, notional)
-    traded_volume = orders.volume.cumsum(1)
-    order_volume = orders.participation * orders.n * orders.usual_volume
-    remaining = torch.ones(len(SCENARIOS), count, dtype=orders.price.dtype)
+    order_volume = (orders.participation * orders.n * orders.usual_volume)[:, None]
+    own_unit = order_volume / _before(orders.volume).clamp(min=1e-12)
+    remaining = torch.ones(len(SCENARIOS), len(orders.n), dtype=orders.price.dtype)
     spent = torch.zeros_like(remaining)
-    shares, remains, hazards, gains = [], [], [], []
-    for t in range(length):
+    steps = []
+    for t in range(orders.price.shape[1]):
         k_left = orders.n - 1 - t
-        alive = (k_left >= 0).to(remaining.dtype)
-        own = (1.0 - remaining) * order_volume / traded_volume[:, t - 1].clamp(min=1e-12) if t else 0 * spent
-        state = _state(orders, t, side, notional, remaining, spent, own, benchmark)
-        fraction, finish = model.policy(by_step[t], state)
+        achieved = _achieved_z(orders, t, side, notional, remaining, spent, benchmark)
+        progress = OrderProgress(remaining, achieved, (1.0 - remaining) * own_unit[:, t])
+        n = orders.n.clamp(min=t + 1.0)  # rows past their end stay finite
+        inputs = progress.inputs(torch.full_like(n, t), n, orders.max_rate)
+        fraction, finish = model.policy(known[t], given[t], inputs, n - t)
         share = project_share(
             fraction.to(remaining.dtype) * remaining,
             remaining,
@@ -101,14 +103,49 @@ def roll(model: LEM, contexts: Tensor, orders: Orders) -> Rollout:
         )
         possible = can_finish(torch.tensor(float(t)), orders.m, remaining, orders.max_rate)
         hazard = torch.where(k_left <= 0, torch.ones_like(finish), finish * possible)
-        last_share = torch.minimum(remaining, orders.max_rate)
-        gains.append(_gain(side, notional, spent + last_share * value[..., t], benchmark[..., t]))
-        shares.append(share * alive)
-        remains.append(remaining)
-        hazards.append(hazard)
-        spent = spent + share * alive * value[..., t]
-        remaining = remaining - share * alive
-    return Rollout(*(torch.stack(rows, dim=-1) for rows in (shares, remains, hazards, gains)))
+        traded = share * (k_left >= 0)
+        steps.append((traded, remaining, hazard, spent))
+        spent = spent + traded * value[..., t]
+        remaining = remaining - traded
+    shares, remains, hazards, spents = (torch.stack(rows, dim=-1) for rows in zip(*steps, strict=True))
+    total = spents + torch.minimum(remains, orders.max_rate[:, None]) * value
+    achieved = _achieved(total, notional.unsqueeze(-1))
+    return Rollout(
+        shares,
+        remains,
+        hazards,
+        gain=-side.unsqueeze(-1) * (achieved - benchmark) / (1.0 + benchmark),
+        arrival_gain=-side.unsqueeze(-1) * achieved,
+    )
+
+
+def order_terms(orders: Orders, side: Tensor, benchmark: Tensor) -> OrderTerms:
+    """Terms and market of every order before every interval, [8 or 1, L, N]."""
+    length = orders.price.shape[1]
+    t = torch.arange(length, dtype=orders.price.dtype).unsqueeze(1)
+    sigma = orders.sigma.t()
+    known = sigma > 0
+    begun = known & (t > 0)
+    unit = torch.where(known, sigma, torch.ones_like(sigma))
+    last = orders.last.t()
+    bench = torch.cat([torch.zeros_like(benchmark[..., :1]), benchmark[..., :-1]], dim=-1).transpose(1, 2)
+    sign = side.unsqueeze(-1)
+    last_z = torch.where(begun, sign * (last - bench) / ((1.0 + bench) * unit), 0.0)
+    elapsed = _before(orders.volume) / orders.usual_volume[:, None]
+    return OrderTerms(
+        t=t,
+        n=torch.maximum(orders.n, t + 1.0),  # rows past their end stay finite
+        m=orders.m,
+        last_z=last_z,
+        arrival_z=torch.where(begun, sign * last / unit, 0.0),
+        elapsed_volume=elapsed.t(),
+        sigma_known=known,
+        participation=orders.participation,
+        min_rate=orders.min_rate,
+        max_rate=orders.max_rate,
+        risk_aversion=orders.risk_aversion,
+        arrival_weight=orders.arrival_weight,
+    )
 
 
 def finish_probability(hazard: Tensor) -> Tensor:
@@ -137,6 +174,8 @@ def loss(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
     unit = (orders.scale * torch.sqrt(orders.n)).unsqueeze(1)
     classic = (orders.m >= orders.n).unsqueeze(1)
     slippage = torch.where(classic, rollout.gain.abs(), -rollout.gain)
+    weight = orders.arrival_weight.unsqueeze(1)
+    slippage = slippage - weight * (slippage + rollout.arrival_gain)
     cost = (slippage + impact_cost(rollout, orders, strength)) / unit
     risk = orders.risk_aversion.unsqueeze(1) * torch.relu(cost).square()
     return (finish_probability(rollout.hazard) * (cost + risk)).sum(-1).mean()
@@ -161,48 +200,31 @@ def _traded_value(price: Tensor, notional: Tensor) -> Tensor:
     return torch.where(notional.unsqueeze(-1), price / (1.0 + price), price)
 
 
+def _before(column: Tensor) -> Tensor:
+    """Running sum of [N, L] without the present interval, which a decision has not seen."""
+    return torch.cat([torch.zeros_like(column[:, :1]), column[:, :-1].cumsum(1)], dim=1)
+
+
 def _achieved(total: Tensor, notional: Tensor) -> Tensor:
     """Deviation of the achieved price from the sum over a whole order (shares sum to 1)."""
     return torch.where(notional, total / (1.0 - total), total)
 
 
-def _gain(side: Tensor, notional: Tensor, total: Tensor, benchmark: Tensor) -> Tensor:
-    return -side * (_achieved(total, notional) - benchmark) / (1.0 + benchmark)
-
-
-def _state(
+def _achieved_z(
     orders: Orders,
     t: int,
     side: Tensor,
     notional: Tensor,
     remaining: Tensor,
     spent: Tensor,
-    own: Tensor,
     benchmark: Tensor,
-) -> OrderState:
-    """The order as it stands before interval ``t``."""
-    sigma = orders.sigma[:, t]
+) -> Tensor:
+    """side * (achieved price / running benchmark - 1) / sigma before interval ``t``, 0 where unknown."""
+    if t == 0:
+        return torch.zeros_like(remaining)
+    sigma, bench = orders.sigma[:, t], benchmark[..., t - 1]
     known = sigma > 0
-    zero = torch.zeros_like(remaining)
-    last_z = achieved_z = zero
-    if t:
-        bench = benchmark[..., t - 1]
-        unit = side / ((1.0 + bench) * torch.where(known, sigma, 1.0))
-        last_z = torch.where(known, (orders.last[:, t] - bench) * unit, zero)
-        done = 1.0 - remaining
-        average = _achieved(spent / done.clamp(min=1e-6), notional)
-        achieved_z = torch.where(known & (done > 1e-6), (average - bench) * unit, zero)
-    return OrderState(
-        t=torch.full_like(orders.n, t),
-        n=torch.maximum(orders.n, torch.tensor(t + 1.0)),  # rows past their end stay finite
-        m=orders.m,
-        remaining=remaining,
-        last_z=last_z,
-        achieved_z=achieved_z,
-        sigma_known=known,
-        participation=orders.participation,
-        own_share=own,
-        min_rate=orders.min_rate,
-        max_rate=orders.max_rate,
-        risk_aversion=orders.risk_aversion,
-    )
+    done = 1.0 - remaining
+    average = _achieved(spent / done.clamp(min=1e-6), notional)
+    unit = side / ((1.0 + bench) * torch.where(known, sigma, 1.0))
+    return torch.where(known & (done > 1e-6), (average - bench) * unit, 0.0)

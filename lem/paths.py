@@ -23,6 +23,7 @@ CHUNK = 250  # paths at once: larger spills the caches
 IMPACT = 1.0  # Y of the square-root law
 IMPACT_PARTICIPATION = 0.05  # where the orders themselves are given none
 MAX_ORDERS = 5_000_000
+TERMS = ("n", "min_rate", "max_rate", "lot_share", "participation", "risk_aversion", "arrival_weight")
 Progress = Callable[[int, int], None]
 
 
@@ -39,6 +40,7 @@ class Question:
     delta_ns: int = 60 * NS_PER_S
     risk_aversion: float = 1.0
     participation: float = 0.0
+    arrival_weight: float = 0.0
     min_rate: float = 0.0
     max_rate: float = 1.0
     lot_share: float = 1e-6
@@ -113,7 +115,15 @@ def make_orders(paths: Paths, question: Question) -> Orders:
     market = {k: torch.from_numpy(v).repeat_interleave(periods, 0) for k, v in columns.items()}
     terms = {
         name: torch.full((count * periods,), float(getattr(question, name)), dtype=torch.float64)
-        for name in ("n", "min_rate", "max_rate", "lot_share", "participation", "risk_aversion")
+        for name in (
+            "n",
+            "min_rate",
+            "max_rate",
+            "lot_share",
+            "participation",
+            "risk_aversion",
+            "arrival_weight",
+        )
     }
     m = torch.tensor(question.min_periods, dtype=torch.float64).repeat(count)
     return Orders(
@@ -155,7 +165,7 @@ def even_rollout(orders: Orders) -> Rollout:
     share = torch.where(torch.arange(length) < orders.n[:, None] - 1, share, remaining)
     share, remaining = (x.expand(len(SCENARIOS), -1, -1) for x in (share, remaining))
     empty = torch.zeros_like(share)
-    return Rollout(share, remaining, hazard=empty, gain=empty)
+    return Rollout(share, remaining, hazard=empty, gain=empty, arrival_gain=empty)
 
 
 def baseline(orders: Orders, finish: npt.NDArray[np.int64], participation: float) -> Outcome:

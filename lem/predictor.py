@@ -19,12 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agent.core.errors import CheckpointError
 from agent.core.features import FEATURE_NAMES, FEATURE_SPAN, features, recent_sigma
 from agent.core.projection import project
 from agent.core.types import MarketView, OrderView, Slice
 from lem.checkpoint import Checkpoint, load_checkpoint
 from lem.config import SCENARIOS
-from lem.model import OrderState
+from lem.layers import TKAN
+from lem.model import OrderProgress, OrderTerms
 from lem.scan import CompiledTKAN
 
 CACHED_ENCODINGS = 64
@@ -34,9 +36,9 @@ MAIN_FEATURES = 5
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """What a decision needs of the market: projected context [8,1,h], weights of the known features."""
+    """What a decision needs of the market: its context [1,d], weights of the known features."""
 
-    projected: Tensor
+    context: Tensor
     importances: Mapping[str, float]
 
 
@@ -59,7 +61,10 @@ class Predictor:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
         self.lookback = checkpoint.model.config.lookback
-        self._tkan = CompiledTKAN(checkpoint.model.encoder.tkan)
+        cell = checkpoint.model.encoder.tkan
+        if not isinstance(cell, TKAN):
+            raise CheckpointError(f"{checkpoint.path} is an ablation without TKAN: it can be evaluated only")
+        self._tkan = CompiledTKAN(cell)
         self._encodings: OrderedDict[bytes, Encoding] = OrderedDict()
 
     @classmethod
@@ -93,8 +98,11 @@ class Predictor:
     def _decide(self, order: OrderView, market: MarketView) -> Slice:
         encoding, history = self._encode(order, market)
         last_z, achieved_z, known = normalised_prices(order, market)
-        state = order_state(order, last_z, achieved_z, known)
-        fractions, finishes = self.checkpoint.model.policy(encoding.projected, state)
+        terms = order_terms(order, market, last_z, known)
+        progress = order_progress(order, achieved_z)
+        own = progress.inputs(terms.t, terms.n, terms.max_rate)
+        left = terms.n - terms.t
+        fractions, finishes = self.checkpoint.model.policy(encoding.context, terms.inputs(), own, left)
         scenario = SCENARIOS.index((order.side, order.target_kind, order.benchmark))
         fraction, probability = float(fractions[scenario, 0]), float(finishes[scenario, 0])
         share, finishing = project(
@@ -161,7 +169,7 @@ class Predictor:
             order = np.argsort(-row, kind="stable")
             main = [f for f in order if mask[0, end - 1, f]][:MAIN_FEATURES]
             importances = {FEATURE_NAMES[f]: round(float(row[f]), 6) for f in main}
-        return Encoding(model.policy.project_context(context.unsqueeze(0)), importances)
+        return Encoding(context.unsqueeze(0), importances)
 
 
 def normalised_prices(order: OrderView, market: MarketView) -> tuple[float, float, bool]:
@@ -169,11 +177,10 @@ def normalised_prices(order: OrderView, market: MarketView) -> tuple[float, floa
 
     0 where unknown; the flag says whether volatility is known.
     """
-    bars = market.bars[-(FEATURE_SPAN + 1) :]
-    sigma = float(recent_sigma(bars)[-1]) if len(bars) else math.nan
+    sigma = _sigma(market)
     if not sigma > 0:
         return 0.0, 0.0, False
-    last = float(bars["close"][-1])
+    last = float(market.bars["close"][-1])
 
     def against_benchmark(price: float) -> float:
         value = float(order.side) * (price / order.benchmark_price - 1.0) / sigma
@@ -184,26 +191,53 @@ def normalised_prices(order: OrderView, market: MarketView) -> tuple[float, floa
     return against_benchmark(last), against_benchmark(order.achieved_price), True
 
 
-def order_state(order: OrderView, last_z: float, achieved_z: float, known: bool) -> OrderState:
-    """The order as tensors [1], or [8, 1] where the model tells scenarios apart."""
+def _sigma(market: MarketView) -> float:
+    bars = market.bars[-(FEATURE_SPAN + 1) :]
+    return float(recent_sigma(bars)[-1]) if len(bars) else math.nan
 
-    def number(x: float) -> Tensor:
-        return torch.tensor([x if math.isfinite(x) else 0.0], dtype=torch.float64)
 
-    return OrderState(
-        t=number(order.t),
-        n=number(max(order.n, order.t + 1)),
-        m=number(order.m),
-        remaining=number(order.remaining),
-        last_z=number(last_z),
-        achieved_z=number(achieved_z),
+def elapsed_volume(order: OrderView, market: MarketView) -> float:
+    """The market's volume since the order's start, in units of an interval's usual one before it."""
+    volume = np.nan_to_num(market.bars["volume"])
+    own = min(max(order.t, 0), len(volume))
+    if not own:
+        return 0.0
+    before = volume[: len(volume) - own][-FEATURE_SPAN:]
+    usual = float(before.mean()) if len(before) else float(volume[-own])
+    return float(volume[-own:].sum()) / usual if usual > 0 else float(volume[-own:].sum())
+
+
+def order_terms(order: OrderView, market: MarketView, last_z: float, known: bool) -> OrderTerms:
+    """What the decision is given, as tensors that broadcast to [8, 1]."""
+    sigma = _sigma(market)
+    arrival_z = 0.0
+    if order.t > 0 and known and order.arrival_price > 0 and len(market.bars):
+        last = float(market.bars["close"][-1])
+        arrival_z = float(order.side) * (last / order.arrival_price - 1.0) / sigma
+    return OrderTerms(
+        t=_number(order.t),
+        n=_number(max(order.n, order.t + 1)),
+        m=_number(order.m),
+        last_z=_number(last_z).expand(len(SCENARIOS), 1),
+        arrival_z=_number(arrival_z),
+        elapsed_volume=_number(elapsed_volume(order, market)),
         sigma_known=torch.tensor([known]),
-        participation=number(order.expected_participation),
-        own_share=number(order.own_volume_share),
-        min_rate=number(order.min_rate),
-        max_rate=number(order.max_rate),
-        risk_aversion=number(order.risk_aversion),
+        participation=_number(order.expected_participation),
+        min_rate=_number(order.min_rate),
+        max_rate=_number(order.max_rate),
+        risk_aversion=_number(order.risk_aversion),
+        arrival_weight=_number(0.0),
     )
+
+
+def order_progress(order: OrderView, achieved_z: float) -> OrderProgress:
+    """What the order has done, [8, 1] each."""
+    columns = (order.remaining, achieved_z, order.own_volume_share)
+    return OrderProgress(*(_number(x).expand(len(SCENARIOS), 1) for x in columns))
+
+
+def _number(x: float) -> Tensor:
+    return torch.tensor([x if math.isfinite(x) else 0.0], dtype=torch.float64)
 
 
 def _reason(

@@ -4,15 +4,19 @@ Within an interval the close-to-close move e and the average's distance from the
 Gaussian with var e = s^2, var g = s^2 / 3, cov = s^2 / 2 (a Brownian path and its average); high and low
 are drawn from the bridge's maximum law. ``gaussian`` instead prints once an interval, at its end.
 
-==================  ==================================================================================
-gaussian            driftless arithmetic walk; an interval's price is its end; constant volume
-gaussian-bars       the same walk in continuous time; an interval's price is its average
-stochastic-vol      log volatility an AR(1), returns with jumps, volume follows volatility
-seasonal            U-shaped volume and volatility over the day
-mean-reversion      price pulled back to a slow level, half-life HALF_LIFE intervals
-momentum            returns with autocorrelation MOMENTUM at lag one
-regimes             calm, busy and trending stretches, switching at random
-==================  ==================================================================================
+====================  ================================================================================
+gaussian              driftless arithmetic walk; an interval's price is its end; constant volume
+gaussian-bars         the same walk in continuous time; an interval's price is its average
+gaussian-volume       as gaussian, with independent lognormal volume (log deviation VOLUME_SIGMA)
+gaussian-bars-volume  as gaussian-bars, with the same volume
+stochastic-vol        log volatility an AR(1), returns with jumps, volume follows volatility
+seasonal              U-shaped volume and volatility over the day
+mean-reversion        price pulled back to a slow level, half-life HALF_LIFE intervals
+momentum              returns with autocorrelation MOMENTUM at lag one
+book-signal           the touch imbalance at a bar's end says where the next move leans: an AR(1) signal
+flow-signal           idem, the takers' share of the volume
+regimes               calm, busy and trending stretches, switching at random
+====================  ================================================================================
 """
 
 from __future__ import annotations
@@ -22,13 +26,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from agent.core.bars import FBarArray, FloatArray, empty_fbars
 from agent.core.errors import InputError
 
-MARTINGALES = ("gaussian", "gaussian-bars")
-HALF_LIFE = 8.0
-MOMENTUM = 0.15
+MARTINGALES = ("gaussian", "gaussian-bars", "gaussian-volume", "gaussian-bars-volume")
+HALF_LIFE = 4.0
+MOMENTUM = 0.3
+SIGNAL_RHO = 0.8  # of the signal, interval to interval; its variance is 1
+SIGNAL_DRIFT = 0.3  # the next move's mean, in its volatility, for a signal of 1
+VOLUME_SIGMA = 0.6
 DAY_NS = 86_400_000_000_000
 MONDAY_NS = 20_000 * DAY_NS
 
@@ -41,8 +49,11 @@ class Laws:
     volume: FloatArray
     reversion: float = 0.0  # pull of the slow level, per interval
     momentum: float = 0.0
+    gap: FloatArray | None = None  # [S] from the slow level at the start, in units of volatility
     drift: FloatArray | None = None  # [S,T] in units of volatility
     jumps: FloatArray | None = None  # idem
+    book: FloatArray | None = None  # [S,T] in (-1, 1): the touch imbalance at each bar's end; else noise
+    taker_share: FloatArray | None = None  # [S,T] in (0, 1); else leaning with the move
     printed_once: bool = field(default=False)
 
 
@@ -69,7 +80,7 @@ def simulate(
     bars["start_ns"] = start_ns
     _prices(bars, laws, scale, rng, arithmetic=market in MARTINGALES)
     _flows(bars, laws, rng)
-    _books(bars, scale, rng)
+    _books(bars, laws, scale, rng)
     return bars
 
 
@@ -108,7 +119,7 @@ def _with_feedback(shock: FloatArray, scale: FloatArray, laws: Laws) -> FloatArr
         return move
     out = np.empty_like(move)
     last = np.zeros(len(move))
-    gap = np.zeros(len(move))
+    gap = np.zeros(len(move)) if laws.gap is None else scale[:, 0] * laws.gap
     for t in range(move.shape[1]):
         last = move[:, t] + laws.momentum * last - laws.reversion * gap
         gap = gap + last
@@ -126,15 +137,16 @@ def _flows(bars: FBarArray, laws: Laws, rng: np.random.Generator) -> None:
     move = np.log(bars["close"] / bars["open"])
     lean = np.tanh(0.5 * move / (np.std(move, axis=1, keepdims=True) + 1e-12))
     noise = 0.15 * rng.standard_normal(shape)
-    bars["taker_volume"] = bars["volume"] * np.clip(0.5 + 0.2 * lean + noise, 0.0, 1.0)
+    share = np.clip(0.5 + 0.2 * lean + noise, 0.0, 1.0) if laws.taker_share is None else laws.taker_share
+    bars["taker_volume"] = bars["volume"] * share
 
 
-def _books(bars: FBarArray, scale: FloatArray, rng: np.random.Generator) -> None:
-    """A book that says nothing about the next move: what it is worth is learned from recorded sessions."""
+def _books(bars: FBarArray, laws: Laws, scale: FloatArray, rng: np.random.Generator) -> None:
+    """A book that says nothing about the next move, but where the law has a signal in it."""
     shape = bars.shape
     ratio = 10.0 ** rng.uniform(-2.0, 0.0, (shape[0], 1))
     bars["spread_bps"] = 1e4 * scale * ratio * np.exp(0.3 * rng.standard_normal(shape))
-    bars["touch_imbalance"] = rng.uniform(-1.0, 1.0, shape)
+    bars["touch_imbalance"] = rng.uniform(-1.0, 1.0, shape) if laws.book is None else laws.book
     bars["microprice_bps"] = 0.5 * bars["spread_bps"] * bars["touch_imbalance"]
     depth = bars["volume"].mean(1, keepdims=True) * 10.0 ** rng.uniform(-1.0, 1.0, (shape[0], 1))
     for side in ("bid_depth", "ask_depth"):
@@ -171,6 +183,24 @@ def _gaussian_bars(
     return Laws(np.ones((series, length)), np.ones((series, length)))
 
 
+def _independent_volume(rng: np.random.Generator, series: int, length: int) -> FloatArray:
+    """Lognormal of mean 1."""
+    return np.exp(VOLUME_SIGMA * rng.standard_normal((series, length)) - 0.5 * VOLUME_SIGMA**2)
+
+
+def _gaussian_volume(
+    rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]
+) -> Laws:
+    ones = np.ones((series, length))
+    return Laws(ones, _independent_volume(rng, series, length), printed_once=True)
+
+
+def _gaussian_bars_volume(
+    rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]
+) -> Laws:
+    return Laws(np.ones((series, length)), _independent_volume(rng, series, length))
+
+
 def _stochastic_vol(
     rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]
 ) -> Laws:
@@ -190,12 +220,42 @@ def _mean_reversion(
     rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]
 ) -> Laws:
     volume = _noisy_volume(rng, np.ones((series, length)))
-    return Laws(np.ones((series, length)), volume, reversion=1.0 - 0.5 ** (1.0 / HALF_LIFE))
+    pull = reversion_pull()
+    gap = rng.standard_normal(series) / np.sqrt(1.0 - (1.0 - pull) ** 2)  # its stationary law
+    return Laws(np.ones((series, length)), volume, reversion=pull, gap=gap)
+
+
+def reversion_pull() -> float:
+    """Share of the gap to the slow level that an interval closes on average."""
+    return float(1.0 - 0.5 ** (1.0 / HALF_LIFE))
 
 
 def _momentum(rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]) -> Laws:
     volume = _noisy_volume(rng, np.ones((series, length)))
     return Laws(np.ones((series, length)), volume, momentum=MOMENTUM)
+
+
+def _normal_cdf(x: FloatArray) -> FloatArray:
+    rank: FloatArray = torch.special.ndtr(torch.from_numpy(x)).numpy()
+    return rank
+
+
+def _signal(rng: np.random.Generator, series: int, length: int) -> tuple[FloatArray, FloatArray]:
+    """(the signal's rank in (0, 1) at each bar's end, the drift it gave to each bar), [S,T]."""
+    x = _ar1(rng, series, length + 1, SIGNAL_RHO)
+    return _normal_cdf(x[:, 1:]), SIGNAL_DRIFT * x[:, :-1]
+
+
+def _book_signal(rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]) -> Laws:
+    rank, drift = _signal(rng, series, length)
+    ones = np.ones((series, length))
+    return Laws(ones, _noisy_volume(rng, ones), drift=drift, book=2.0 * rank - 1.0)
+
+
+def _flow_signal(rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]) -> Laws:
+    rank, drift = _signal(rng, series, length)
+    ones = np.ones((series, length))
+    return Laws(ones, _noisy_volume(rng, ones), drift=drift, taker_share=rank)
 
 
 def _regimes(rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]) -> Laws:
@@ -214,9 +274,13 @@ def _regimes(rng: np.random.Generator, series: int, length: int, start_ns: npt.N
 MARKETS: dict[str, Market] = {
     "gaussian": _gaussian,
     "gaussian-bars": _gaussian_bars,
+    "gaussian-volume": _gaussian_volume,
+    "gaussian-bars-volume": _gaussian_bars_volume,
     "stochastic-vol": _stochastic_vol,
     "seasonal": _seasonal,
     "mean-reversion": _mean_reversion,
     "momentum": _momentum,
+    "book-signal": _book_signal,
+    "flow-signal": _flow_signal,
     "regimes": _regimes,
 }

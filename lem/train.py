@@ -58,7 +58,7 @@ def train(model_config: ModelConfig, config: TrainConfig, progress: Progress | N
     while done < total:
         for group in optimiser.param_groups:
             group["lr"] = config.learning_rate * _schedule(done / total)
-        value = _step(model, optimiser, rng, config)
+        value = _step(model, optimiser, rng, config, shared=done < config.shared * total)
         done += 1
         smoothed = value if done == 1 else 0.97 * smoothed + 0.03 * value
         total = _fit_to_limit(done, time.monotonic() - began, config)
@@ -69,12 +69,19 @@ def train(model_config: ModelConfig, config: TrainConfig, progress: Progress | N
 
 
 def _step(
-    model: LEM, optimiser: torch.optim.Optimizer, rng: np.random.Generator, config: TrainConfig
+    model: LEM,
+    optimiser: torch.optim.Optimizer,
+    rng: np.random.Generator,
+    config: TrainConfig,
+    *,
+    shared: bool,
 ) -> float:
     batch = simulated_batch(rng, model.config, config)
     value = loss(roll(model, batch.contexts(model), batch.orders), batch.orders, config.impact)
     optimiser.zero_grad(set_to_none=True)
     value.backward()  # type: ignore[no-untyped-call]
+    if shared:
+        model.policy.share_gradients()
     torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
     optimiser.step()
     result = float(value.detach())

@@ -7,17 +7,10 @@ import pytest
 import torch
 
 from lem.checkpoint import fresh_model, load_checkpoint
-from lem.config import SCENARIOS, ModelConfig
+from lem.config import ModelConfig
 from lem.layers import TKAN, KANSublayers, SlidingAttention
-from lem.paths import Question
-from lem.predictor import order_state
+from lem.model import GIVEN_INPUTS, OWN_INPUTS, PRICE_INPUTS
 from lem.scan import CompiledTKAN
-from lem.simulate import simulate
-from tests.unit.lem.worlds import Walk
-
-BARS = simulate("gaussian", np.random.default_rng(1), 1, 20, 1e-3, 60_000_000_000)[0]
-WALK = Walk(BARS, 10, Question(n=8), 0, SCENARIOS[0])
-ORDERS = ((WALK.views(3, [0.1] * 3)[0], -1.0), (WALK.views(3, [0.2] * 3)[0], 1.0))
 
 
 def cox_de_boor(x: float, knots: list[float], i: int, degree: int) -> float:
@@ -87,14 +80,33 @@ def test_attention_sees_its_window_only() -> None:
 
 
 def test_the_ablation_without_order_state_hides_the_order() -> None:
-    """With ``conditioned_on_order`` off, the order's prices and progress change nothing."""
+    """With ``conditioned_on_order`` off, the order's prices and progress change nothing; else they do."""
     moved = {}
     for shown in (True, False):
         model = fresh_model(ModelConfig(conditioned_on_order=shown), 1)
+        contexts, left = torch.zeros(1, model.config.hidden), torch.tensor([5.0])
+        given, own = torch.zeros(2, 8, 1, len(GIVEN_INPUTS)), torch.randn(2, 8, 1, len(OWN_INPUTS))
+        given[1, ..., list(PRICE_INPUTS)] = 1.0
         with torch.no_grad():
             model.policy.out.normal_()
-            projected = model.policy.project_context(torch.zeros(1, model.config.hidden))
-            answers = [model.policy(projected, order_state(o, z, -z, True)) for o, z in ORDERS]
-        moved[shown] = float((answers[0][1] - answers[1][1]).abs().max())
+            answers = [model.policy(contexts, given[k], own[k], left)[1] for k in range(2)]
+        moved[shown] = float((answers[0] - answers[1]).abs().max())
     assert moved[True] > 0
     assert moved[False] == 0
+
+
+@pytest.mark.parametrize("change", [{"cell": "lstm"}, {"selection": False}, {"attention": False}])
+def test_ablated_encoders_are_causal(change: dict[str, object]) -> None:
+    """Each ablation gives contexts that no later bar changes, and finite gradients."""
+    encoder = fresh_model(ModelConfig(**change), 1).encoder  # type: ignore[arg-type]
+    values = torch.randn(2, 20, ModelConfig().features)
+    mask, valid = torch.ones_like(values, dtype=torch.bool), torch.ones(2, 20, dtype=torch.bool)
+    mask[0, 3], valid[1, :4] = False, False
+    later = values.clone()
+    later[:, 12:] = 7.0
+    contexts, weights = encoder(values, mask, valid)
+    assert torch.allclose(contexts[:, :12], encoder(later, mask, valid)[0][:, :12], atol=1e-6)
+    assert torch.allclose(weights.sum(-1), torch.ones(2, 20), atol=1e-5)
+    contexts.square().sum().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in encoder.parameters())
+    assert encoder.embedding.scale.grad.abs().sum() > 0

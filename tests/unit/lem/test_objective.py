@@ -46,6 +46,8 @@ def cost_by_hand(rollout: Rollout, orders: Orders, s: int, i: int, finish: int) 
     slippage = int(side) * (achieved / mean - 1.0)
     if float(orders.m[i]) >= float(orders.n[i]):
         slippage = abs(slippage)
+    weight = float(orders.arrival_weight[i])  # the arrival price is the reference: a deviation of 0
+    slippage = (1.0 - weight) * slippage + weight * int(side) * (achieved - 1.0)
     own = np.array(shares) * float(orders.participation[i] * orders.n[i] * orders.usual_volume[i])
     impact = np.sum(np.array(shares) * IMPACT * float(orders.scale[i]) * np.sqrt(own / volume))
     c = (slippage + impact) / (float(orders.scale[i]) * np.sqrt(float(orders.n[i])))
