@@ -2,16 +2,17 @@
 
 Columns needed: a time (``open_time`` in ms UTC, or ``time``, ``date``, ``timestamp``), ``open``, ``high``,
 ``low``, ``close``, ``volume``; ``quote_volume``, ``n_trades``, ``taker_buy_base`` where there are. Without
-``quote_volume`` an interval's price is (high + low + close) / 3.
+``quote_volume`` an interval's price is (high + low + close) / 3. Bad rows: the rules of ``lem.quality``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -19,10 +20,10 @@ import pyarrow.parquet
 
 from agent.core.bars import FBarArray, FloatArray, empty_fbars
 from agent.core.errors import InputError
+from lem.quality import Quality, clean
 
 TIMES = ("open_time", "time", "timestamp", "datetime", "date")
 NEEDED = ("open", "high", "low", "close", "volume")
-NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Series:
 
     name: str
     bars: FBarArray
+    quality: Quality = field(default_factory=Quality)
 
 
 def read_bars(path: Path, from_ns: int | None = None, to_ns: int | None = None) -> list[Series]:
@@ -43,12 +45,10 @@ def read_bars(path: Path, from_ns: int | None = None, to_ns: int | None = None) 
         raise InputError(f"{path} lacks {lacks}: it has {', '.join(table.column_names)}")
     symbol = next((name for name in ("symbol", "ticker") if name in table.column_names), None)
     if symbol is None:
-        return [Series(path.stem, _bars(table, time, from_ns, to_ns))]
-    names = sorted(str(name) for name in pc.unique(table[symbol]).to_pylist())
-    return [
-        Series(name, _bars(table.filter(pc.equal(table[symbol], name)), time, from_ns, to_ns))
-        for name in names
-    ]
+        return [_series(path.stem, table, time, from_ns, to_ns)]
+    symbols = table[symbol].cast(pa.string())
+    names = sorted(str(name) for name in pc.unique(symbols).to_pylist() if name is not None)
+    return [_series(name, table.filter(pc.equal(symbols, name)), time, from_ns, to_ns) for name in names]
 
 
 def _read(path: Path) -> Any:
@@ -58,49 +58,66 @@ def _read(path: Path) -> Any:
         if path.suffix == ".csv":
             return pyarrow.csv.read_csv(path)
         return pyarrow.parquet.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise InputError(
             f"{path} is not a readable parquet or CSV file: {str(error).splitlines()[0]}"
         ) from error
 
 
-def _bars(table: Any, time: str, from_ns: int | None, to_ns: int | None) -> FBarArray:
-    start_ns = _times_ns(table[time])
-    order = np.argsort(start_ns, kind="stable")
+def _series(name: str, table: Any, time: str, from_ns: int | None, to_ns: int | None) -> Series:
+    start_ns = _times_ns(name, table[time])
     bars = empty_fbars(len(start_ns))
-    bars["start_ns"] = start_ns[order]
-    for name in NEEDED:
-        bars[name] = _column(table, name)[order]
-    for name, source in (("trades", "n_trades"), ("taker_volume", "taker_buy_base")):
+    bars["start_ns"] = start_ns
+    for column in NEEDED:
+        bars[column] = _column(name, table, column)
+    for column, source in (("trades", "n_trades"), ("taker_volume", "taker_buy_base")):
         if source in table.column_names:
-            bars[name] = _column(table, source)[order]
-    typical = (bars["high"] + bars["low"] + bars["close"]) / 3.0
-    bars["vwap"], bars["quote_volume"] = typical, typical * bars["volume"]
-    if "quote_volume" in table.column_names:
-        bars["quote_volume"] = _column(table, "quote_volume")[order]
-        traded = bars["volume"] > 0
-        bars["vwap"] = np.where(
-            traded, bars["quote_volume"] / np.where(traded, bars["volume"], 1.0), bars["close"]
-        )
+            bars[column] = _column(name, table, source)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite, and counted so
+        typical = (bars["high"] + bars["low"] + bars["close"]) / 3.0
+        bars["vwap"], bars["quote_volume"] = typical, typical * bars["volume"]
+        if "quote_volume" in table.column_names:
+            bars["quote_volume"] = _column(name, table, "quote_volume")
+            bars["vwap"] = _vwap(bars)
     keep = np.ones(len(bars), np.bool_)
     if from_ns is not None:
         keep &= bars["start_ns"] >= from_ns
     if to_ns is not None:
         keep &= bars["start_ns"] < to_ns
-    return bars[keep]
+    return Series(name, *clean(name, bars[keep]))
 
 
-def _column(table: Any, name: str) -> FloatArray:
-    column: FloatArray = table[name].cast(pa.float64()).to_numpy().astype(np.float64)
-    return column
+def _vwap(bars: FBarArray) -> FloatArray:
+    traded = bars["volume"] > 0
+    price: FloatArray = bars["quote_volume"] / np.where(traded, bars["volume"], 1.0)
+    return np.where(traded, price, bars["close"])
 
 
-def _times_ns(column: Any) -> Any:
-    if pa.types.is_integer(column.type):
-        return column.to_numpy().astype(np.int64) * NS["ms"]
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        column = column.cast(pa.timestamp("ns"))
-    return column.cast(pa.timestamp("ns")).cast(pa.int64()).to_numpy()
+def _column(name: str, table: Any, column: str) -> FloatArray:
+    try:
+        values: FloatArray = table[column].cast(pa.float64()).to_numpy().astype(np.float64)
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{name}: column {column} is {table[column].type}: give numbers ({str(error).splitlines()[0]})"
+        ) from error
+    return values
+
+
+def _times_ns(name: str, column: Any) -> npt.NDArray[np.int64]:
+    """Start times; integers are milliseconds. Raises InputError on what is no time between 1970 and 2262."""
+    try:
+        if pa.types.is_integer(column.type):
+            column = column.cast(pa.timestamp("ms"))
+        times = column.cast(pa.timestamp("ns")).cast(pa.int64())
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{name}: times are {column.type}: give ms since 1970 or ISO 8601 ({str(error).splitlines()[0]})"
+        ) from error
+    out: npt.NDArray[np.int64] = times.fill_null(-1).to_numpy().astype(np.int64)
+    if (out < 0).any():
+        row = int(np.flatnonzero(out < 0)[0]) + 1
+        raise InputError(f"{name}: row {row} has no time from 1970 on: correct the row or remove it")
+    return out
 
 
 def native_interval_ns(series: Series) -> int:
@@ -130,14 +147,16 @@ def resample(series: Series, delta_ns: int) -> Series:
     first = np.flatnonzero(np.diff(bucket, prepend=bucket[0] - 1))
     whole = np.diff(np.append(first, len(rows))) == per
     rows = rows[np.repeat(whole, np.diff(np.append(first, len(rows))))].reshape(-1, per)
+    return Series(series.name, add_up(rows), series.quality)
+
+
+def add_up(rows: FBarArray) -> FBarArray:
+    """One bar [N] of each row of neighbours [N, k]."""
     bars = empty_fbars(len(rows))
     bars["start_ns"], bars["open"] = rows["start_ns"][:, 0], rows["open"][:, 0]
     bars["high"], bars["low"] = rows["high"].max(1), rows["low"].min(1)
     bars["close"] = rows["close"][:, -1]
     for name in ("volume", "quote_volume", "trades", "taker_volume"):
         bars[name] = rows[name].sum(1)
-    traded = bars["volume"] > 0
-    bars["vwap"] = np.where(
-        traded, bars["quote_volume"] / np.where(traded, bars["volume"], 1.0), bars["close"]
-    )
-    return Series(series.name, bars)
+    bars["vwap"] = np.clip(_vwap(bars), bars["low"], bars["high"])  # of rounding only
+    return bars

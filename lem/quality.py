@@ -1,0 +1,117 @@
+"""Bad bars: each kind is either refused with its row, or handled by the rule stated here and counted.
+
+Refused: a price that is not positive, a negative volume, low above high, two different bars of one time.
+Counted: rows out of order (sorted), equal copies (dropped), rows with a value that is not finite (dropped,
+so a missing bar), zero volume (kept at the close), open or close outside [low, high] (the range is widened),
+a VWAP outside it (moved to its edge), gaps and the bars missing in them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.core.bars import FBarArray
+from agent.core.errors import InputError
+
+PRICES = ("open", "high", "low", "close")
+CHECKED = (*PRICES, "volume", "quote_volume", "vwap")
+ROUNDING = 1e-9  # relative: a VWAP is a quotient of two rounded numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What was found in the bars of one series, in rows; ``missing`` in bars of the native interval."""
+
+    rows: int = 0
+    out_of_order: int = 0
+    duplicates: int = 0
+    not_finite: int = 0
+    zero_volume: int = 0
+    range_widened: int = 0
+    vwap_moved: int = 0
+    gaps: int = 0
+    missing: int = 0
+
+
+def clean(name: str, bars: FBarArray) -> tuple[FBarArray, Quality]:
+    """Return the bars in order of time, each time once, and what was found.
+
+    ``bars`` are in the file's order with the VWAP filled in. Raises InputError naming the first bad row.
+    """
+    finite = np.logical_and.reduce([np.isfinite(bars[c]) for c in CHECKED])
+    _refuse_senseless(name, bars)
+    late = int((np.diff(bars["start_ns"]) < 0).sum())
+    row = np.flatnonzero(finite)
+    row = row[np.argsort(bars["start_ns"][row], kind="stable")]
+    row, copies = _without_copies(name, bars, row)
+    out = bars[row].copy()
+    widened = (np.maximum(out["open"], out["close"]) > out["high"]) | (
+        np.minimum(out["open"], out["close"]) < out["low"]
+    )
+    out["high"] = np.maximum(out["high"], np.maximum(out["open"], out["close"]))
+    out["low"] = np.minimum(out["low"], np.minimum(out["open"], out["close"]))
+    still = out["volume"] == 0
+    out["vwap"][still] = out["close"][still]
+    inside = np.clip(out["vwap"], out["low"], out["high"])
+    moved = np.abs(inside - out["vwap"]) > ROUNDING * inside
+    out["vwap"] = inside
+    gaps, missing = _gaps(out["start_ns"])
+    return out, Quality(
+        rows=len(bars),
+        out_of_order=late,
+        duplicates=copies,
+        not_finite=int((~finite).sum()),
+        zero_volume=int(still.sum()),
+        range_widened=int(widened.sum()),
+        vwap_moved=int(moved.sum()),
+        gaps=gaps,
+        missing=missing,
+    )
+
+
+def when(start_ns: int) -> str:
+    """A time as people write it, UTC to the second."""
+    return f"{np.datetime64(int(start_ns), 'ns').astype('datetime64[s]')}Z"
+
+
+def _refuse_senseless(name: str, bars: FBarArray) -> None:
+    rules = [(bars[c] <= 0, c, "a price is above 0") for c in PRICES]
+    rules += [(bars[c] < 0, c, "a volume is not negative") for c in ("volume", "quote_volume")]
+    rules += [(bars["low"] > bars["high"], "low", "it may not be above high")]
+    for bad, column, allowed in rules:
+        if bad.any():
+            k = int(np.flatnonzero(bad)[0])
+            raise InputError(
+                f"{name}: row {k + 1} ({when(bars['start_ns'][k])}) has {column} {bars[column][k]:g}:"
+                f" {allowed}; correct the row or remove it"
+            )
+
+
+def _without_copies(
+    name: str, bars: FBarArray, row: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], int]:
+    """``row`` without those equal to the one before, and how many; two different bars are refused."""
+    time = bars["start_ns"][row]
+    again = np.flatnonzero(np.diff(time) == 0) + 1
+    for k in again:
+        one, two = bars[row[k - 1]], bars[row[k]]
+        if any(one[c] != two[c] for c in CHECKED):
+            raise InputError(
+                f"{name}: rows {row[k - 1] + 1} and {row[k] + 1} both start at {when(time[k])} and differ:"
+                " a time has one bar; remove one of them"
+            )
+    return np.delete(row, again), len(again)
+
+
+def _gaps(start_ns: npt.NDArray[np.int64]) -> tuple[int, int]:
+    """Steps longer than the most frequent one, and the bars that would fill them (a market always open)."""
+    if len(start_ns) < 2:
+        return 0, 0
+    steps = np.diff(start_ns)
+    values, counts = np.unique(steps, return_counts=True)
+    native = int(values[np.argmax(counts)])
+    long = steps[steps > native]
+    return len(long), int((long // native - 1).sum())

@@ -1,0 +1,129 @@
+"""Real bars for training: no draw holds a bar that ends after the split, or one across a gap.
+
+A draw picks a series and an interval, then a start anywhere in its gap-free stretches (of native bars, so
+the phase of a coarser grid is random too) in proportion to how many starts each stretch offers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.core.bars import FBarArray, empty_fbars
+from agent.core.errors import InputError
+from lem.klines import Series, add_up, native_interval_ns
+
+
+def split(series: Series, from_ns: int, to_ns: int, embargo_ns: int = 0) -> Series:
+    """Bars that start at or after ``from_ns`` + embargo and end at or before ``to_ns``.
+
+    ``embargo_ns``: the time left out after the part before, so that no window of one part overlaps the
+    history of the other: (lookback + n) intervals. Raises InputError where nothing is left.
+    """
+    if embargo_ns < 0 or from_ns + embargo_ns >= to_ns:
+        raise InputError(
+            f"split of {series.name}: embargo {embargo_ns} ns after {from_ns} leaves nothing before {to_ns}:"
+            " give a later end or a shorter embargo"
+        )
+    bars, native = series.bars, native_interval_ns(series)
+    inside = (bars["start_ns"] >= from_ns + embargo_ns) & (bars["start_ns"] + native <= to_ns)
+    if not inside.any():
+        raise InputError(f"{series.name} has no bar between {from_ns + embargo_ns} and {to_ns} ns")
+    return Series(series.name, bars[inside], series.quality)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretches:
+    """Gap-free rows [first, last) of one series."""
+
+    bars: FBarArray
+    native_ns: int
+    first: npt.NDArray[np.int64]
+    last: npt.NDArray[np.int64]
+
+    def starts(self, need: int) -> npt.NDArray[np.int64]:
+        """How many starts each stretch offers to ``need`` native bars, cumulated."""
+        return np.cumsum(np.maximum(self.last - self.first - need + 1, 0))
+
+
+class BarSource:
+    """Windows of real bars for training, drawn from one or more series."""
+
+    def __init__(self, series: list[Series], intervals_ns: Sequence[int]) -> None:
+        """``intervals_ns``: each a multiple of at least one series' native interval, else InputError."""
+        if not series or not intervals_ns:
+            raise InputError("real bars need at least one series and one interval")
+        self._parts = [_stretches(one) for one in series]
+        for delta_ns in intervals_ns:
+            if delta_ns <= 0 or all(delta_ns % part.native_ns for part in self._parts):
+                known = sorted({part.native_ns // 10**9 for part in self._parts})
+                raise InputError(
+                    f"interval {delta_ns / 1e9:g} s is not a multiple of the bars' own ({known} s)"
+                )
+        self._intervals = tuple(intervals_ns)
+        self._cache: dict[tuple[int, int], tuple[npt.NDArray[np.int64], list[npt.NDArray[np.int64]]]] = {}
+
+    def draw(self, rng: np.random.Generator, count: int, length: int) -> tuple[FBarArray, int]:
+        """Return bars [count, length] of one interval, drawn with ``rng``, and that interval.
+
+        Raises InputError when no stretch holds ``length`` bars of the interval drawn.
+        """
+        delta_ns = int(self._intervals[rng.integers(len(self._intervals))])
+        total, cumulated = self._offered(delta_ns, length)
+        if not total[-1]:
+            raise InputError(
+                f"no stretch of {length} bars of {delta_ns / 1e9:g} s without a gap: give more history,"
+                " a shorter lookback or finer intervals"
+            )
+        picks = np.sort(rng.integers(total[-1], size=count))
+        of = np.searchsorted(total, picks, side="right")
+        out = empty_fbars(count * length).reshape(count, length)
+        for k in np.unique(of):
+            rows = np.flatnonzero(of == k)
+            local = picks[rows] - (total[k - 1] if k else 0)
+            out[rows] = self._cut(int(k), local, cumulated[k], delta_ns, length)
+        shuffled: FBarArray = out[rng.permutation(count)]
+        return shuffled, delta_ns
+
+    def _offered(
+        self, delta_ns: int, length: int
+    ) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[np.int64]]]:
+        key = (delta_ns, length)
+        if key not in self._cache:
+            starts = [
+                part.starts(length * (delta_ns // part.native_ns))
+                if delta_ns % part.native_ns == 0
+                else np.zeros(len(part.first), np.int64)
+                for part in self._parts
+            ]
+            self._cache[key] = np.cumsum([s[-1] for s in starts]), starts
+        return self._cache[key]
+
+    def _cut(
+        self,
+        k: int,
+        local: npt.NDArray[np.int64],
+        cumulated: npt.NDArray[np.int64],
+        delta_ns: int,
+        length: int,
+    ) -> FBarArray:
+        part = self._parts[k]
+        stretch = np.searchsorted(cumulated, local, side="right")
+        before = np.where(stretch > 0, cumulated[stretch - 1], 0)
+        first = part.first[stretch] + local - before
+        per = delta_ns // part.native_ns
+        rows = part.bars[first[:, None] + np.arange(length * per)]
+        if per > 1:
+            rows = add_up(rows.reshape(-1, per)).reshape(len(local), length)
+        out: FBarArray = rows
+        return out
+
+
+def _stretches(series: Series) -> _Stretches:
+    native = native_interval_ns(series)
+    breaks = np.flatnonzero(np.diff(series.bars["start_ns"]) != native) + 1
+    edges = np.concatenate([[0], breaks, [len(series.bars)]]).astype(np.int64)
+    return _Stretches(series.bars, native, edges[:-1], edges[1:])

@@ -1,0 +1,127 @@
+"""Bars from files: what is refused, what is counted, and real data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.core.errors import InputError
+from lem.klines import read_bars
+from lem.quality import Quality
+from tests.realdata import real_data
+
+COLUMNS = ("open_time", "open", "high", "low", "close", "volume", "quote_volume")
+ODD = (0, -1, 1e308, float("nan"), float("inf"), float("-inf"), 1e-308, 100.0, 2**62, None)
+
+
+def columns() -> dict[str, list[float | None]]:
+    """Eight good one-minute bars."""
+    out: dict[str, list[float | None]] = {name: [100.0] * 8 for name in COLUMNS}
+    out |= {"high": [101.0] * 8, "low": [99.0] * 8, "volume": [2.0] * 8, "quote_volume": [200.0] * 8}
+    out["open_time"] = [1_700_000_400_000 + 60_000 * k for k in range(8)]
+    return out
+
+
+def read(path: Path, table: dict[str, list[float | None]]) -> tuple[int, Quality]:
+    pyarrow.parquet.write_table(pa.table(table), path / "x.parquet")
+    (series,) = read_bars(path / "x.parquet")
+    return len(series.bars), series.quality
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "kept", "counts"),
+    [
+        ("close", float("nan"), 7, {"not_finite": 1, "gaps": 1, "missing": 1}),
+        ("high", None, 7, {"not_finite": 1, "gaps": 1, "missing": 1}),
+        ("volume", 0.0, 8, {"zero_volume": 1}),
+        ("close", 102.0, 8, {"range_widened": 1}),
+        ("quote_volume", 300.0, 8, {"vwap_moved": 1}),
+        ("open_time", 1_700_000_340_000, 8, {"out_of_order": 1, "gaps": 1, "missing": 1}),
+        ("open_time", 1_700_000_520_000, 7, {"duplicates": 1, "gaps": 1, "missing": 1}),
+    ],
+)
+def test_what_is_counted(
+    tmp_path: Path, column: str, value: float | None, kept: int, counts: dict[str, int]
+) -> None:
+    """One changed value in row 4: handled by its rule, counted under its name and under no other."""
+    table = columns()
+    table[column][3] = value
+    assert read(tmp_path, table) == (kept, Quality(rows=8, **counts))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "what"),
+    [
+        ("close", 0.0, "row 4 .*close 0"),
+        ("open", -5.0, "row 4 .*open -5"),
+        ("volume", -1.0, "row 4 .*volume -1"),
+        ("low", 105.0, "row 4 .*low 105"),
+        ("open_time", None, "row 4 has no time"),
+        ("open_time", -7, "row 4 has no time"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, column: str, value: float | None, what: str) -> None:
+    """Each with the row, the value and what is allowed."""
+    table = columns()
+    table[column][3] = value
+    with pytest.raises(InputError, match=what):
+        read(tmp_path, table)
+
+
+def test_two_bars_of_one_time_are_refused(tmp_path: Path) -> None:
+    """Rows 3 and 4 with one time and different closes: nobody can know which is right."""
+    table = columns()
+    table["open_time"][3], table["close"][3] = table["open_time"][2], 100.5
+    with pytest.raises(InputError, match=r"rows 3 and 4 both start at 2023-11-14T22:22:00Z and differ"):
+        read(tmp_path, table)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    changes=st.lists(
+        st.tuples(st.sampled_from(COLUMNS), st.integers(0, 7), st.sampled_from(ODD)), max_size=6
+    ),
+    text=st.sampled_from([None, *COLUMNS]),
+)
+def test_any_content_is_read_or_refused(
+    tmp_path: Path, changes: list[tuple[str, int, float | None]], text: str | None
+) -> None:
+    """Mutated files raise InputError or give sound bars; no warning and no other error."""
+    table = columns()
+    for column, row, value in changes:
+        if column == "open_time":
+            table[column][row] = None if isinstance(value, float) else value
+        else:
+            table[column][row] = None if value is None else float(value)
+    data = {
+        k: pa.array(["x"] * 8 if k == text else v, None if k in ("open_time", text) else pa.float64())
+        for k, v in table.items()
+    }
+    pyarrow.parquet.write_table(pa.table(data), tmp_path / "x.parquet")
+    try:
+        (series,) = read_bars(tmp_path / "x.parquet")
+    except InputError:
+        return
+    bars = series.bars
+    assert (np.diff(bars["start_ns"]) > 0).all()
+    assert ((bars["low"] <= bars["vwap"]) & (bars["vwap"] <= bars["high"]) & (bars["low"] > 0)).all()
+    assert (bars["volume"] >= 0).all()
+
+
+def test_the_outage_of_march_2023_is_found() -> None:
+    """15-minute klines: 5 bars are missing in one gap, and 5 have no volume."""
+    (series,) = read_bars(real_data("klines-15m", "BTCUSDT.parquet"))
+    found = series.quality
+    assert (found.gaps, found.missing, found.zero_volume) == (1, 5, 5)
+
+
+def test_hourly_gaps_since_2018_are_found() -> None:
+    """Hourly klines of BTC: 26 gaps, 121 bars, as 43,824 hours less 43,703 rows say too."""
+    (series,) = read_bars(real_data("klines-1h", "BTCUSDT.parquet"))
+    assert (series.quality.gaps, series.quality.missing) == (26, 121)
