@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,12 @@ def evaluate_files(
     keep = np.linspace(0, len(paths.bars) - 1, min(question.orders, len(paths.bars))).astype(np.int64)
     keep = keep[np.argsort(paths.bars["start_ns"][keep, past], kind="stable")]
     paths = Paths(paths.bars[keep], paths.cut[keep], past)
-    source = {"bars": [one.name for one in series], "interval_ns": delta_ns, "data": _span(series)}
+    source: dict[str, Any] = {
+        "bars": [one.name for one in series],
+        "interval_ns": delta_ns,
+        "data": _span(series),
+    }
+    source["quality"] = {one.name: asdict(one.quality) for one in series}
     return evaluate_windows(checkpoint, paths, question, source, progress, together=len(series))
 
 

@@ -1,0 +1,50 @@
+"""Volume curves: right on a market with a known curve, and nothing from the order's own day or later."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agent.core.bars import FBarArray, empty_fbars
+from agent.core.errors import InputError
+from lem.curves import DAY_NS, volume_curves
+
+HOUR_NS = DAY_NS // 24
+START = np.array([10, 30, 100, 24 * 25 + 20])
+
+
+def market() -> FBarArray:
+    """Thirty days of hourly bars whose volume is 1 + the hour."""
+    bars = empty_fbars(24 * 30)
+    bars["start_ns"] = 19_000 * DAY_NS + HOUR_NS * np.arange(len(bars))
+    bars["volume"] = 1.0 + np.arange(len(bars)) % 24
+    return bars
+
+
+def test_the_known_curve_is_found() -> None:
+    """After three whole days the expectation is the curve, over midnight too; before them flat, and said."""
+    curves = volume_curves(market(), START, HOUR_NS, 8)
+    assert curves.flat.tolist() == [True, True, False, False]
+    np.testing.assert_allclose(curves.expected[:2], 1.0)
+    np.testing.assert_allclose(curves.expected[2:], 1.0 + (START[2:, None] + np.arange(8)) % 24)
+
+
+def test_nothing_after_the_start_matters() -> None:
+    """Garbage from each order's first bar on leaves its curve bit-identical."""
+    want = volume_curves(market(), START, HOUR_NS, 8).expected
+    for k, first in enumerate(START):
+        bars = market()
+        bars["volume"][first:] = np.nan
+        assert (volume_curves(bars, START[k : k + 1], HOUR_NS, 8).expected == want[k]).all()
+
+
+def test_only_the_trailing_days_count() -> None:
+    """Volume doubled more than five days ago is forgotten by a curve over five days."""
+    bars = market()
+    bars["volume"][: 24 * 20] *= 2
+    np.testing.assert_allclose(
+        volume_curves(bars, START[3:], HOUR_NS, 8, days=5).expected,
+        volume_curves(market(), START[3:], HOUR_NS, 8).expected,
+    )
+    with pytest.raises(InputError, match="at least 3"):
+        volume_curves(bars, START, HOUR_NS, 8, days=2)
