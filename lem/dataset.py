@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from agent.core.bars import FBarArray, FloatArray
-from agent.core.features import FEATURE_GROUPS, FEATURE_NAMES, FEATURE_SPAN, features, recent_sigma
+from agent.core.features import FEATURE_GROUPS, FEATURE_NAMES, LONG_SPAN, features, recent_sigma
 from agent.core.types import NS_PER_S
 from lem.config import ModelConfig, TrainConfig
-from lem.model import LEM
-from lem.objective import Orders
-from lem.simulate import MARKETS, simulate
+from lem.model import FORECASTS, LEM
+from lem.objective import Orders, loss, roll
+from lem.simulate import DRIFTLESS, MARKETS, MARTINGALES, simulate
 
 IntArray = npt.NDArray[np.int64]
 MIXTURE = {
@@ -62,7 +62,7 @@ def order_columns(
 
     ``price`` and ``last`` are deviations from the last close before the order (or its first price);
     ``sigma`` is what bars from ``known_from`` [B] on say before each interval, 0 where nothing;
-    volumes are in units of the mean of up to FEATURE_SPAN bars before, so ``usual_volume`` [N] is 1.
+    volumes are in units of the mean of up to LONG_SPAN bars before, so ``usual_volume`` [N] is 1.
     """
     rows = start[:, None] + np.arange(length)
     ahead = series[:, None]
@@ -76,8 +76,8 @@ def order_columns(
     last[:, 0] = np.where(has_past, last[:, 0], price[:, 0])
     reference = last[:, :1]
     before = np.where(rows > 0, sigma[ahead, np.maximum(rows - 1, 0)], 0.0)
-    past = np.maximum(start[:, None] - 1 - np.arange(FEATURE_SPAN), 0)
-    inside = start[:, None] - 1 - np.arange(FEATURE_SPAN) >= known_from[series][:, None]
+    past = np.maximum(start[:, None] - 1 - np.arange(LONG_SPAN), 0)
+    inside = start[:, None] - 1 - np.arange(LONG_SPAN) >= known_from[series][:, None]
     history = np.where(inside, bars["volume"][ahead, past], 0.0).sum(1) / np.maximum(inside.sum(1), 1)
     usual = np.where(inside.any(1), history, volume[:, 0])  # without history the first interval's, once seen
     usual = np.where(usual > 0, usual, 1.0)
@@ -107,22 +107,43 @@ class Batch:
     start: IntArray
     orders: Orders
 
-    def contexts(self, model: LEM) -> Tensor:
-        """Encode and pick what each order knows, [N, L, d]."""
-        encoded, _ = model.encoder(self.inputs.values, self.inputs.mask, self.inputs.valid)
+    def loss(self, model: LEM, train: TrainConfig) -> Tensor:
+        """The orders' mean cost, plus the error of the forecasts that contexts must allow."""
+        encoded = self.encoded(model)
+        contexts = self.contexts(model, encoded)
+        cost = loss(roll(model, contexts, self.orders), self.orders, train.impact)
+        return cost + train.forecast_weight * self.forecast_error(model, encoded)
+
+    def encoded(self, model: LEM) -> Tensor:
+        """A context for every bar, [B, T, d]."""
+        contexts: Tensor = model.encoder(self.inputs.values, self.inputs.mask, self.inputs.valid)[0]
+        return contexts
+
+    def contexts(self, model: LEM, encoded: Tensor) -> Tensor:
+        """What each order knows before each interval, [N, L, d], of contexts [B, T, d]."""
         length = self.orders.price.shape[1]
         return context_rows(encoded, model.encoder.void, self.series, self.start, length)
+
+    def forecast_error(self, model: LEM, encoded: Tensor) -> Tensor:
+        """Mean squared error of ``FORECASTS`` over the bars where both ends are known."""
+        guess = model.forecast(encoded)
+        total = encoded.new_zeros(())
+        for k, (name, ahead, weight) in enumerate(FORECASTS):
+            column = FEATURE_NAMES.index(name)
+            known = self.inputs.mask[:, ahead:, column] & self.inputs.valid[:, :-ahead]
+            error = (guess[:, :-ahead, k] - self.inputs.values[:, ahead:, column]).square()
+            total = total + weight * (error * known).sum() / known.sum().clamp(min=1)
+        return total / len(FORECASTS)
 
 
 def simulated_batch(rng: np.random.Generator, model: ModelConfig, train: TrainConfig) -> Batch:
     """Draw one market and interval, series with random volatility and history, orders with random terms."""
-    names = list(MARKETS)
-    rest = (1.0 - sum(MIXTURE.values())) / (len(names) - len(MIXTURE))
+    names = list(MARTINGALES if train.martingales_only else MARKETS)
     delta_ns = int(rng.choice(INTERVALS_S)) * NS_PER_S
     length = min(train.n_max, int(rng.choice([8, 12, 16, 24, 32], p=[0.15, 0.3, 0.25, 0.15, 0.15])))
     total = model.lookback + length
     sigma = 10.0 ** rng.uniform(-5.0, -1.8, train.series)
-    parts = rng.multinomial(train.series, [MIXTURE.get(name, rest) for name in names])
+    parts = rng.multinomial(train.series, _weights(names))
     edges = np.concatenate([[0], np.cumsum(parts)])
     bars = np.concatenate(
         [
@@ -131,6 +152,7 @@ def simulated_batch(rng: np.random.Generator, model: ModelConfig, train: TrainCo
             if parts[k]
         ]
     )
+    fair = np.repeat([name in DRIFTLESS for name in names], parts).astype(np.float64)
     cut = np.where(rng.random(train.series) < 0.3, 0, rng.integers(0, model.lookback + 1, train.series))
     inputs = encodable(bars, delta_ns, cut)
     _drop_sources(rng, inputs)
@@ -140,9 +162,18 @@ def simulated_batch(rng: np.random.Generator, model: ModelConfig, train: TrainCo
     columns = order_columns(bars, cut, series, start, length)
     closes = np.log(bars["close"])
     scale = np.sqrt(np.mean(np.diff(closes, axis=1) ** 2, axis=1))[series]
-    terms = random_terms(rng, len(series), length, train.n_min)
+    terms = random_terms(rng, len(series), length, train.n_min) | {"martingale": fair[series]}
     tensors = {k: torch.from_numpy(np.asarray(v, np.float64)).float() for k, v in (columns | terms).items()}
     return Batch(inputs, series, start, Orders(scale=torch.from_numpy(scale).float(), **tensors))
+
+
+def _weights(names: list[str]) -> FloatArray:
+    """Probability of each market."""
+    others = [name for name in names if name not in MIXTURE]
+    rest = (1.0 - sum(MIXTURE.values())) / max(1, len(others))
+    weights = np.array([MIXTURE.get(name, rest) for name in names])
+    total: FloatArray = weights / weights.sum()
+    return total
 
 
 def _drop_sources(rng: np.random.Generator, inputs: Encodable) -> None:
@@ -152,9 +183,10 @@ def _drop_sources(rng: np.random.Generator, inputs: Encodable) -> None:
     count, steps, _ = mask.shape
     for group, names in FEATURE_GROUPS.items():
         columns = [FEATURE_NAMES.index(name) for name in names]
-        gone = np.broadcast_to(rng.random((count, 1)) < (0.5 if group == "book" else 0.25), (count, steps))
+        gone = np.broadcast_to(rng.random((count, 1)) < (0.3 if group == "book" else 0.2), (count, steps))
         if group == "book":  # a book is often seen for the latest bars only
-            gone = gone | (np.arange(steps) < rng.integers(0, steps, (count, 1)))
+            first = np.where(rng.random((count, 1)) < 0.5, 0, rng.integers(0, steps, (count, 1)))
+            gone = gone | (np.arange(steps) < first)
         for column in columns:
             mask[..., column] &= ~gone
     values[~mask] = 0.0

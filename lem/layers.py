@@ -218,6 +218,11 @@ class SlidingAttention(nn.Module):
         self.merge = nn.Linear(width, width)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        weights, values = self.weights(x, valid)
+        return self.merge((weights @ values).transpose(1, 2).flatten(-2))  # type: ignore[no-any-return]
+
+    def weights(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """(weights of every step [B,heads,T,T] over the steps it sees, values [B,heads,T,d/heads])."""
         batch, steps, width = x.shape
         q, k, v = (
             part.view(batch, steps, self.heads, -1).transpose(1, 2)
@@ -227,5 +232,4 @@ class SlidingAttention(nn.Module):
         seen = (age >= 0) & (age < self.window) & valid[:, None, None, :]
         seen = seen | (age == 0)  # a void step sees itself, so that no row is empty
         scores = (q @ k.transpose(-1, -2)) / math.sqrt(width / self.heads)
-        weights = torch.softmax(scores.masked_fill(~seen, -math.inf), dim=-1)
-        return self.merge((weights @ v).transpose(1, 2).reshape(batch, steps, width))  # type: ignore[no-any-return]
+        return torch.softmax(scores.masked_fill(~seen, -math.inf), dim=-1), v

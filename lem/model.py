@@ -28,6 +28,7 @@ from lem.layers import (
 )
 
 Z_LIMIT = 10.0
+SHARPNESS = 2.0  # of the finish probability in the last layer's output
 
 GIVEN_INPUTS = (
     "t / n",
@@ -41,8 +42,10 @@ GIVEN_INPUTS = (
     "fixed horizon",
     "last price",
     "last price, tanh",
-    "last price, sharp",
-    "last price / sqrt n",
+    "stopping now",
+    "stopping now / sqrt left",
+    "stopping now, sharp",
+    "stopping now by volume",
     "sigma known",
     "participation",
     "min rate",
@@ -68,7 +71,7 @@ OWN_INPUTS = (
 )
 """Inputs that do: what is left, and what was achieved."""
 
-PRICE_INPUTS = (9, 10, 11, 12, 20, 21, 22)  # of GIVEN_INPUTS: the order's window so far
+PRICE_INPUTS = (9, 10, 11, 12, 13, 14, 22, 23, 24)  # of GIVEN_INPUTS: the order's window so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class OrderTerms:
         last = self.last_z.clamp(-Z_LIMIT, Z_LIMIT)
         aversion = self.risk_aversion.clamp(min=0.0)
         root = torch.sqrt(n)
+        stopping = last * t / (t + 1.0)  # what finishing now is expected to cost, in sigmas
         columns = (
             t / n,
             left / n,
@@ -114,8 +118,10 @@ class OrderTerms:
             (m >= n) * 1.0,
             last,
             torch.tanh(last),
-            torch.tanh(4.0 * last),
-            3.0 * last / root,
+            stopping,
+            2.0 * stopping / torch.sqrt(left.clamp(min=1.0)),
+            torch.tanh(3.0 * stopping),
+            last * self.elapsed_volume / (1.0 + self.elapsed_volume),
             self.sigma_known * 1.0,
             2.0 * self.participation.clamp(0.0, 1.0).sqrt(),
             self.min_rate * n,
@@ -159,6 +165,12 @@ class OrderProgress:
         return torch.stack([c.expand_as(remaining) for c in columns], dim=-1)
 
 
+FORECASTS = (("return_close", 1, 4.0), ("momentum_2", 2, 4.0), ("momentum_8", 8, 4.0), ("volume", 1, 0.3))
+"""(feature, bars ahead, weight of its error): what a context must be able to tell, linearly.
+
+Volume is told easily and moves hardly at all; at equal weights volume takes the whole encoder."""
+
+
 class Encoder(nn.Module):
     """values [B,T,F], mask [B,T,F], valid [B,T] -> (contexts [B,T,d], selection weights [B,T,F])."""
 
@@ -168,6 +180,7 @@ class Encoder(nn.Module):
         self.embedding = VariableEmbedding(config.features, config.embedding)
         select: type[nn.Module] = VariableSelection if config.selection else NoSelection
         self.selection = select(config.features, config.embedding, width)
+        self.direct = nn.Linear(config.features, width)  # no softmax can starve a variable of this path
         self.tkan: nn.Module = LSTM(width)
         if config.cell == "tkan":
             self.tkan = TKAN(width, config.sublayers, config.sublayer_width, config.spline_cells)
@@ -182,7 +195,7 @@ class Encoder(nn.Module):
     def select(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """(selected variables [B,T,d], their weights [B,T,F])."""
         chosen, weights = self.selection(self.embedding(values, mask))
-        return chosen, weights
+        return chosen + self.direct(values), weights
 
     def finish(self, chosen: Tensor, recurrent: Tensor, valid: Tensor) -> Tensor:
         """Contexts from the selected variables and the recurrent layer's output."""
@@ -214,7 +227,7 @@ class AllocationNetworks(nn.Module):
         self.hidden = self._weights(width, width, 1.0)
         self.hidden_bias = nn.Parameter(torch.zeros(len(SCENARIOS), 1, width))
         self.out = self._weights(width, 2, 0.1)
-        self.out_bias = nn.Parameter(torch.tensor([0.0, -1.0]).repeat(len(SCENARIOS), 1, 1))
+        self.out_bias = nn.Parameter(torch.tensor([0.0, -0.5]).repeat(len(SCENARIOS), 1, 1))
 
     @staticmethod
     def _weights(width_in: int, width: int, gain: float) -> nn.Parameter:
@@ -236,8 +249,7 @@ class AllocationNetworks(nn.Module):
         x = functional.silu(torch.baddbmm(self.hidden_bias, x, self.hidden))
         out = torch.baddbmm(self.out_bias, x, self.out)
         even = -torch.log((left - 1.0).clamp(min=1e-3)).float()  # logit of 1 / left
-        return torch.sigmoid(even + 2.0 * out[..., 0]), torch.sigmoid(4.0 * out[..., 1])
-
+        return torch.sigmoid(even + 2.0 * out[..., 0]), torch.sigmoid(SHARPNESS * out[..., 1])
 
     def share_gradients(self) -> None:
         """Give every scenario the mean gradient: a first phase in which all learn from all orders.
@@ -258,3 +270,4 @@ class LEM(nn.Module):
         self.config = config
         self.encoder = Encoder(config)
         self.policy = AllocationNetworks(config)
+        self.forecast = nn.Linear(config.hidden, len(FORECASTS))  # training only: gives contexts a meaning

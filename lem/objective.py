@@ -47,6 +47,7 @@ class Orders:
     participation: Tensor
     risk_aversion: Tensor
     arrival_weight: Tensor
+    martingale: Tensor  # 1 where the market is known to have no drift, else 0
 
     def to(self, dtype: torch.dtype) -> Orders:
         return Orders(*(getattr(self, name).to(dtype) for name in self.__slots__))
@@ -65,6 +66,8 @@ class Rollout:
     hazard: Tensor
     gain: Tensor  # of finishing in t: -side (P/B - 1), a fraction of the price
     arrival_gain: Tensor  # idem against the price before the order
+    fair_gain: Tensor  # the two as expected on a martingale when t begins: its price is the last one
+    fair_arrival_gain: Tensor
 
 
 def scenario_columns(like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -108,15 +111,15 @@ def roll(model: LEM, contexts: Tensor, orders: Orders) -> Rollout:
         spent = spent + traded * value[..., t]
         remaining = remaining - traded
     shares, remains, hazards, spents = (torch.stack(rows, dim=-1) for rows in zip(*steps, strict=True))
-    total = spents + torch.minimum(remains, orders.max_rate[:, None]) * value
-    achieved = _achieved(total, notional.unsqueeze(-1))
-    return Rollout(
-        shares,
-        remains,
-        hazards,
-        gain=-side.unsqueeze(-1) * (achieved - benchmark) / (1.0 + benchmark),
-        arrival_gain=-side.unsqueeze(-1) * achieved,
-    )
+    ending = torch.minimum(remains, orders.max_rate[:, None])
+
+    def gains(price: Tensor, against: Tensor) -> tuple[Tensor, Tensor]:
+        total = spents + ending * _traded_value(price, notional)
+        achieved, sign = _achieved(total, notional.unsqueeze(-1)), -side.unsqueeze(-1)
+        return sign * (achieved - against) / (1.0 + against), sign * achieved
+
+    fair = gains(orders.last, _running_benchmarks(orders, vwap, orders.last))
+    return Rollout(shares, remains, hazards, *gains(orders.price, benchmark), *fair)
 
 
 def order_terms(orders: Orders, side: Tensor, benchmark: Tensor) -> OrderTerms:
@@ -170,14 +173,23 @@ def impact_cost(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
 
 
 def loss(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
-    """Mean over scenarios and orders of E[c + lambda (c+)^2], c = cost / (sigma sqrt n)."""
+    """Mean over scenarios and orders of E[c + lambda (c+)^2], c = cost / (sigma sqrt n).
+
+    On a martingale the linear part depends, in expectation, on nothing but when the order finishes: any
+    adapted allocation has the same expected price. There it is taken with the finishing interval's price
+    at its expectation and without a gradient for the shares, which would be noise around zero; impact and
+    risk teach the shares. Both are unbiased (up to sigma^2 for a fixed notional).
+    """
     unit = (orders.scale * torch.sqrt(orders.n)).unsqueeze(1)
     classic = (orders.m >= orders.n).unsqueeze(1)
-    slippage = torch.where(classic, rollout.gain.abs(), -rollout.gain)
     weight = orders.arrival_weight.unsqueeze(1)
+    slippage = torch.where(classic, rollout.gain.abs(), -rollout.gain)
     slippage = slippage - weight * (slippage + rollout.arrival_gain)
-    cost = (slippage + impact_cost(rollout, orders, strength)) / unit
-    risk = orders.risk_aversion.unsqueeze(1) * torch.relu(cost).square()
+    impact = impact_cost(rollout, orders, strength)
+    risk = orders.risk_aversion.unsqueeze(1) * torch.relu((slippage + impact) / unit).square()
+    fair = -(rollout.fair_gain + weight * (rollout.fair_arrival_gain - rollout.fair_gain)).detach()
+    known = (orders.martingale.unsqueeze(1) > 0) & ~classic
+    cost = (torch.where(known, fair, slippage) + impact) / unit
     return (finish_probability(rollout.hazard) * (cost + risk)).sum(-1).mean()
 
 
@@ -186,10 +198,12 @@ def _power(share: Tensor) -> Tensor:
     return share * torch.sqrt(share.clamp(min=0.0) + 1e-9)
 
 
-def _running_benchmarks(orders: Orders, vwap: Tensor) -> Tensor:
+def _running_benchmarks(orders: Orders, vwap: Tensor, price: Tensor | None = None) -> Tensor:
+    """Benchmarks over intervals 0 .. t, [8, N, L]; with ``price`` given, that is interval t's own."""
     steps = torch.arange(1, orders.price.shape[1] + 1, dtype=orders.price.dtype)
-    twap = orders.price.cumsum(1) / steps
-    weighted = (orders.price * orders.volume).cumsum(1)
+    newest = orders.price if price is None else price
+    twap = (_before(orders.price) + newest) / steps
+    weighted = _before(orders.price * orders.volume) + newest * orders.volume
     volume = orders.volume.cumsum(1)
     by_volume = torch.where(volume > 0, weighted / volume.clamp(min=1e-12), twap)
     return torch.where(vwap.unsqueeze(-1), by_volume, twap)

@@ -12,11 +12,9 @@ import torch
 from agent.core.bars import FBarArray, FloatArray
 from agent.core.errors import InputError
 from agent.core.types import NS_PER_S
-from lem.bound import stop_interval
-from lem.config import SCENARIOS
 from lem.dataset import Encodable, context_rows, encodable, order_columns
 from lem.model import LEM
-from lem.objective import Orders, Rollout, impact_cost, roll, scenario_columns
+from lem.objective import Orders, Rollout, impact_cost, roll
 
 BPS = 1e4
 CHUNK = 250  # paths at once: larger spills the caches
@@ -83,16 +81,17 @@ class Paths:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Per order and strategy: gain and cost of impact (bps), and the two martingale parts (bps)."""
+    """Per order and strategy: gains and cost of impact (bps), when it finished, and a control variate."""
 
     gain: FloatArray
     impact: FloatArray
     finish: npt.NDArray[np.int64]
     exposure: FloatArray  # side * sum of traded share * price deviation: mean 0 on a martingale
+    arrival: FloatArray  # gain against the price before the order
 
     @staticmethod
     def join(parts: Sequence[Outcome]) -> Outcome:
-        columns = ("gain", "impact", "finish", "exposure")
+        columns = ("gain", "impact", "finish", "exposure", "arrival")
         return Outcome(*(np.concatenate([getattr(p, c) for p in parts], axis=-1) for c in columns))
 
 
@@ -126,6 +125,7 @@ def make_orders(paths: Paths, question: Question) -> Orders:
         )
     }
     m = torch.tensor(question.min_periods, dtype=torch.float64).repeat(count)
+    terms["martingale"] = torch.zeros_like(m)  # matters to training only
     return Orders(
         **market, **terms, m=m, scale=torch.from_numpy(scale).clamp(min=1e-12).repeat_interleave(periods)
     )
@@ -153,73 +153,6 @@ def realise(rollout: Rollout, orders: Orders, side: torch.Tensor, participation:
         -1, finish
     )
     gain = rollout.gain.gather(-1, finish)[..., 0]
-    columns = (BPS * gain, BPS * impact, finish[..., 0], BPS * side * total[..., 0])
+    arrival = rollout.arrival_gain.gather(-1, finish)[..., 0]
+    columns = (BPS * gain, BPS * impact, finish[..., 0], BPS * side * total[..., 0], BPS * arrival)
     return Outcome(*(c.numpy() for c in columns))
-
-
-def even_rollout(orders: Orders) -> Rollout:
-    """1/n an interval while unfinished, as a rollout [8, N, L] whose hazards are filled by the caller."""
-    length = orders.price.shape[1]
-    share = (1.0 / orders.n)[:, None].expand(-1, length)
-    remaining = 1.0 - torch.arange(length) / orders.n[:, None]
-    share = torch.where(torch.arange(length) < orders.n[:, None] - 1, share, remaining)
-    share, remaining = (x.expand(len(SCENARIOS), -1, -1) for x in (share, remaining))
-    empty = torch.zeros_like(share)
-    return Rollout(share, remaining, hazard=empty, gain=empty, arrival_gain=empty)
-
-
-def baseline(orders: Orders, finish: npt.NDArray[np.int64], participation: float) -> Outcome:
-    """Even trading that ends (with all that is left) in ``finish`` [8, N]."""
-    even = even_rollout(orders)
-    at = torch.from_numpy(finish)
-    hazard = torch.nn.functional.one_hot(at, even.share.shape[-1]).to(even.share.dtype)
-    side, notional, vwap = scenario_columns(orders.price)
-    value = torch.where(notional[..., None], orders.price / (1.0 + orders.price), orders.price)
-    traded = even.share * value
-    total = traded.cumsum(-1) - traded + even.remaining * value
-    achieved = torch.where(notional[..., None], total / (1.0 - total), total)
-    weights = torch.where(vwap[..., None], orders.volume, torch.ones_like(orders.volume))
-    volume = weights.cumsum(-1)
-    mean = (weights * orders.price).cumsum(-1) / volume.clamp(min=1e-12)
-    gain = -side[..., None] * (achieved - mean) / (1.0 + mean)
-    return realise(replace(even, gain=gain, hazard=hazard), orders, side, participation)
-
-
-def stops(orders: Orders, question: Question, model: str, sigma: float | None) -> npt.NDArray[np.int64]:
-    """The optimal policy's finish interval, [8, N]; ``sigma`` None: as estimated from the bars."""
-    periods = len(question.min_periods)
-    price, last, seen = (x.numpy() for x in (orders.price, orders.last, orders.sigma))
-    out = np.empty((len(SCENARIOS), len(price)), np.int64)
-    by_side: dict[int, npt.NDArray[np.int64]] = {}
-    for side in (1, -1):
-        column = np.empty(len(price), np.int64)
-        for i, m in enumerate(question.min_periods):
-            rows = slice(i, None, periods)
-            scale = sigma if sigma is not None else seen[rows]
-            column[rows] = stop_interval(price[rows], last[rows], side, scale, question.n, m, model)
-        by_side[side] = column
-    for row, (scenario_side, _, _) in enumerate(SCENARIOS):
-        out[row] = by_side[int(scenario_side)]
-    return out
-
-
-STRATEGIES = ("lem", "optimal_stopping", "twap")
-
-
-def run_paths(
-    model: LEM, paths: Paths, question: Question, price_model: str, sigma: float | None, progress: Progress
-) -> dict[str, Outcome]:
-    """Every strategy on every path, outcomes [8, N * M]."""
-    participation = question.participation or IMPACT_PARTICIPATION
-    parts: dict[str, list[Outcome]] = {name: [] for name in STRATEGIES}
-    count = len(paths.bars)
-    for first in range(0, count, CHUNK):
-        part = paths.part(slice(first, first + CHUNK))
-        rollout, orders = policy_paths(model, part, question)
-        side = scenario_columns(orders.price)[0]
-        parts["lem"].append(realise(rollout, orders, side, participation))
-        finish = stops(orders, question, price_model, sigma)
-        parts["optimal_stopping"].append(baseline(orders, finish, participation))
-        parts["twap"].append(baseline(orders, np.full_like(finish, question.n - 1), participation))
-        progress(min(first + CHUNK, count), count)
-    return {name: Outcome.join(rows) for name, rows in parts.items()}

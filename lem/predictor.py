@@ -1,58 +1,46 @@
 """The model as an algo: one decision from an order's view and the market's, the same bits every time.
 
-Each request is computed by itself in tensors of one fixed shape, on one thread, so a neighbour in a batch
-cannot change a bit. Requests that see the same bars from the same start (shadows, the other side) share
-one encoding, kept for a few markets.
+Encodings are carried from bar to bar (``lem.stream``), decisions run compiled (``lem.compiled``), each in
+sums of its own, so neither a neighbour in a batch nor what was asked before can change a bit. A decision
+whose inputs or outputs are not finite is left to the optimal stopping rule, and says so.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from agent.algos.optimal_stopping import OptimalStopping
 from agent.core.errors import CheckpointError
-from agent.core.features import FEATURE_NAMES, FEATURE_SPAN, features, recent_sigma
+from agent.core.features import FEATURE_NAMES, FEATURE_SPAN, LONG_SPAN, recent_sigma
 from agent.core.projection import project
 from agent.core.types import MarketView, OrderView, Slice
 from lem.checkpoint import Checkpoint, load_checkpoint
+from lem.compiled import ORDER, CompiledModel, Float32, decide_all
 from lem.config import SCENARIOS
-from lem.layers import TKAN
 from lem.model import OrderProgress, OrderTerms
-from lem.scan import CompiledTKAN
+from lem.stream import Stream, Streams
 
-CACHED_ENCODINGS = 64
-ROOM = 32  # an order's own intervals are padded to a multiple of this
 MAIN_FEATURES = 5
+ROW = {scenario: k for k, scenario in enumerate(SCENARIOS)}
+Answer = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Encoding:
-    """What a decision needs of the market: its context [1,d], weights of the known features."""
+class _Market:
+    """What decisions need of one market view, worked out once."""
 
-    context: Tensor
-    importances: Mapping[str, float]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Inference on one thread, then as it was (training in the same process may use more)."""
-    before = torch.get_num_threads()
-    if before != 1:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        if before != 1:
-            torch.set_num_threads(before)
+    sigma: float
+    last: float
+    volume: npt.NDArray[np.float64]
+    volumes: npt.NDArray[np.float64]  # running sum of ``volume``, 0 first
 
 
 class Predictor:
@@ -61,25 +49,28 @@ class Predictor:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
         self.lookback = checkpoint.model.config.lookback
-        cell = checkpoint.model.encoder.tkan
-        if not isinstance(cell, TKAN):
-            raise CheckpointError(f"{checkpoint.path} is an ablation without TKAN: it can be evaluated only")
-        self._tkan = CompiledTKAN(cell)
-        self._encodings: OrderedDict[bytes, Encoding] = OrderedDict()
+        try:
+            self._model = CompiledModel.of(checkpoint.model)
+        except TypeError as error:
+            raise CheckpointError(f"{checkpoint.path}: {error}: it can be evaluated only") from error
+        self._streams = Streams(self._model)
+        self._fallback = OptimalStopping()
 
     @classmethod
     def load(cls, path: Path | None = None) -> Predictor:
-        """Load a model (the one shipped by default) and compile its kernel. Raises CheckpointError."""
+        """Load a model (the one shipped by default) and compile its kernels. Raises CheckpointError."""
         predictor = cls(load_checkpoint(path))
         predictor.warm_up()
         return predictor
 
     def warm_up(self) -> None:
         """Compile (or load from the cache) and run once, so that no decision pays for it."""
-        width = self.checkpoint.model.config.features
-        values = np.zeros((1, self.lookback + ROOM, width), np.float32)
-        with torch.inference_mode(), _one_thread():
-            self._encode_rows(values, np.zeros(values.shape, np.bool_), 1, self.lookback)
+        from agent.core.bars import empty_fbars
+
+        Streams(self._model).take(empty_fbars(2), 2, 60_000_000_000)
+        contexts, orders = self._model.void[None], np.ones((1, len(ORDER)))
+        which = np.zeros(1, np.int64)
+        decide_all(self._model.policy, which, contexts, which, orders, np.empty((1, 2)))
 
     @property
     def digest(self) -> str:
@@ -92,19 +83,58 @@ class Predictor:
 
     def decide_many(self, requests: Sequence[tuple[OrderView, MarketView]]) -> list[Slice]:
         """One slice per request, in order; each is what it would be if asked alone."""
-        with torch.inference_mode(), _one_thread():
-            return [self._decide(order, market) for order, market in requests]
+        if not requests:
+            return []
+        orders = np.empty((len(requests), len(ORDER)))
+        scenario = np.empty(len(requests), np.int64)
+        which = np.empty(len(requests), np.int64)
+        contexts: list[Float32] = []
+        streams: list[Stream | None] = []
+        encoded: dict[tuple[int, int], int] = {}
+        markets: dict[int, _Market] = {}
+        for i, (order, market) in enumerate(requests):
+            name = id(market)
+            if name not in markets:
+                markets[name] = _look_at(market)
+            place = (name, max(0, order.t))
+            if place not in encoded:
+                encoded[place] = len(contexts)
+                stream = self._encode(order, market)
+                streams.append(stream)
+                contexts.append(self._model.void if stream is None else stream.context.copy())
+            orders[i] = _numbers(order, markets[name])
+            scenario[i] = ROW[order.side, order.target_kind, order.benchmark]
+            which[i] = encoded[place]
+        answers = np.empty((len(requests), 2))
+        decide_all(self._model.policy, scenario, np.stack(contexts), which, orders, answers)
+        told = [_importances(stream) for stream in streams]
+        return [
+            self._slice(order, market, orders[i], (answers[i, 0], answers[i, 1]), streams[k], told[k])
+            for i, ((order, market), k) in enumerate(zip(requests, which.tolist(), strict=True))
+        ]
 
-    def _decide(self, order: OrderView, market: MarketView) -> Slice:
-        encoding, history = self._encode(order, market)
-        last_z, achieved_z, known = normalised_prices(order, market)
-        terms = order_terms(order, market, last_z, known)
-        progress = order_progress(order, achieved_z)
-        own = progress.inputs(terms.t, terms.n, terms.max_rate)
-        left = terms.n - terms.t
-        fractions, finishes = self.checkpoint.model.policy(encoding.context, terms.inputs(), own, left)
-        scenario = SCENARIOS.index((order.side, order.target_kind, order.benchmark))
-        fraction, probability = float(fractions[scenario, 0]), float(finishes[scenario, 0])
+    def _encode(self, order: OrderView, market: MarketView) -> Stream | None:
+        """The market's encoding before interval t; None where no bar is known."""
+        own = max(0, order.t)
+        window = market.bars[-(self.lookback + FEATURE_SPAN + own) :]
+        seen = min(len(window), self.lookback + own)
+        return self._streams.take(window, seen, market.delta_ns) if seen else None
+
+    def _slice(
+        self,
+        order: OrderView,
+        market: MarketView,
+        numbers: npt.NDArray[np.float64],
+        answer: Answer,
+        stream: Stream | None,
+        importances: Mapping[str, float],
+    ) -> Slice:
+        fraction, probability = answer
+        history = stream.rows if stream is not None else 0
+        if not (math.isfinite(fraction) and math.isfinite(probability)):
+            rule = self._fallback.decide(order, market)
+            reason = f"lem: its answer is not finite, so the rule decides; {rule.reason}"
+            return replace(rule, reason=reason, model=self.digest, history_bars=history)
         share, finishing = project(
             fraction * order.remaining,
             order.finishing or probability > 0.5,
@@ -116,60 +146,84 @@ class Predictor:
             order.max_rate,
             order.lot_share,
         )
+        last_z = float(numbers[3]) if numbers[6] > 0 else None
         return Slice(
             share=share,
             finish=finishing,
             finish_probability=probability,
-            reason=_reason(order, share, finishing, probability, last_z if known else None, history),
+            reason=_reason(order, share, finishing, probability, last_z, history),
             model=self.digest,
             history_bars=history,
-            importances=encoding.importances,
+            importances=importances,
         )
 
-    def _encode(self, order: OrderView, market: MarketView) -> tuple[Encoding, int]:
-        """The market's encoding before interval t, and the bars of history it rests on."""
-        own = max(0, order.t)
-        window = market.bars[-(self.lookback + FEATURE_SPAN + own) :]
-        values, mask = features(window, market.delta_ns)
-        seen = min(len(window), self.lookback + own)
-        room = ROOM * max(1, -(-order.n // ROOM), -(-own // ROOM))
-        end = self.lookback + own  # rows from here on have not happened yet
-        padded = np.zeros((1, self.lookback + room, values.shape[-1]), np.float32)
-        known = np.zeros(padded.shape, np.bool_)
-        if seen:
-            padded[0, end - seen : end] = values[-seen:]
-            known[0, end - seen : end] = mask[-seen:]
-        key = hashlib.blake2b(b"%d.%d.%d" % (own, seen, room), digest_size=16)
-        key.update(padded.tobytes())
-        key.update(known.tobytes())
-        encoding = self._encodings.get(key.digest())
-        if encoding is None:
-            encoding = self._encode_rows(padded, known, seen, end)
-            self._encodings[key.digest()] = encoding
-            if len(self._encodings) > CACHED_ENCODINGS:
-                self._encodings.popitem(last=False)
-        return encoding, seen
 
-    def _encode_rows(
-        self,
-        values: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-        mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-        seen: int,
-        end: int,
-    ) -> Encoding:
-        model = self.checkpoint.model
-        valid = torch.zeros(values.shape[:2], dtype=torch.bool)
-        valid[0, end - seen : end] = True
-        chosen, weights = model.encoder.select(torch.from_numpy(values), torch.from_numpy(mask))
-        contexts = model.encoder.finish(chosen, self._tkan(chosen, end - seen, end), valid)
-        context = contexts[0, end - 1] if seen else model.encoder.void
-        importances: dict[str, float] = {}
-        if seen:
-            row = weights[0, end - 1].numpy()
-            order = np.argsort(-row, kind="stable")
-            main = [f for f in order if mask[0, end - 1, f]][:MAIN_FEATURES]
-            importances = {FEATURE_NAMES[f]: round(float(row[f]), 6) for f in main}
-        return Encoding(context.unsqueeze(0), importances)
+def _look_at(market: MarketView) -> _Market:
+    volume = np.nan_to_num(market.bars["volume"], posinf=0.0, neginf=0.0)
+    last = float(market.bars["close"][-1]) if len(market.bars) else math.nan
+    return _Market(_sigma(market), last, volume, np.concatenate([[0.0], volume.cumsum()]))
+
+
+def _numbers(order: OrderView, market: _Market) -> tuple[float, ...]:
+    """The order as ``lem.compiled.ORDER`` has it; what is not finite is 0."""
+    sigma, known = market.sigma, market.sigma > 0
+    last_z = achieved_z = arrival_z = 0.0
+    if order.t > 0 and known:
+        if order.benchmark_price > 0:
+            last_z = _against(order, market.last, order.benchmark_price, sigma)
+            achieved_z = _against(order, order.achieved_price, order.benchmark_price, sigma)
+        if order.arrival_price > 0:
+            arrival_z = _against(order, market.last, order.arrival_price, sigma)
+    return (
+        float(order.t),
+        float(max(order.n, order.t + 1)),
+        float(order.m),
+        last_z,
+        arrival_z,
+        _elapsed(order.t, market),
+        1.0 if known else 0.0,
+        _finite(order.expected_participation),
+        _finite(order.min_rate),
+        _finite(order.max_rate),
+        _finite(order.risk_aversion),
+        0.0,
+        _finite(order.remaining),
+        achieved_z,
+        _finite(order.own_volume_share),
+    )
+
+
+def _against(order: OrderView, price: float, reference: float, sigma: float) -> float:
+    return _finite(float(order.side) * (price / reference - 1.0) / sigma)
+
+
+def _finite(x: float) -> float:
+    return x if math.isfinite(x) else 0.0
+
+
+def _elapsed(t: int, market: _Market) -> float:
+    """The market's volume since the order's start, in units of an interval's usual one before it."""
+    count = len(market.volume)
+    own = min(max(t, 0), count)
+    if not own:
+        return 0.0
+    total = float(market.volumes[count] - market.volumes[count - own])
+    before = market.volume[max(0, count - own - LONG_SPAN) : count - own]
+    usual = float(before.mean()) if len(before) else float(market.volume[-own])
+    return total / usual if usual > 0 else total
+
+
+def _importances(stream: Stream | None) -> Mapping[str, float]:
+    if stream is None:
+        return {}
+    ranked = np.argsort(-stream.weights, kind="stable")
+    main = [int(f) for f in ranked if stream.mask[f]][:MAIN_FEATURES]
+    return {FEATURE_NAMES[f]: round(float(stream.weights[f]), 6) for f in main}
+
+
+def _sigma(market: MarketView) -> float:
+    bars = market.bars[-(LONG_SPAN + 1) :]
+    return float(recent_sigma(bars)[-1]) if len(bars) else math.nan
 
 
 def normalised_prices(order: OrderView, market: MarketView) -> tuple[float, float, bool]:
@@ -177,57 +231,17 @@ def normalised_prices(order: OrderView, market: MarketView) -> tuple[float, floa
 
     0 where unknown; the flag says whether volatility is known.
     """
-    sigma = _sigma(market)
-    if not sigma > 0:
-        return 0.0, 0.0, False
-    last = float(market.bars["close"][-1])
-
-    def against_benchmark(price: float) -> float:
-        value = float(order.side) * (price / order.benchmark_price - 1.0) / sigma
-        return value if math.isfinite(value) else 0.0
-
-    if order.t == 0 or not order.benchmark_price > 0:
-        return 0.0, 0.0, True
-    return against_benchmark(last), against_benchmark(order.achieved_price), True
-
-
-def _sigma(market: MarketView) -> float:
-    bars = market.bars[-(FEATURE_SPAN + 1) :]
-    return float(recent_sigma(bars)[-1]) if len(bars) else math.nan
-
-
-def elapsed_volume(order: OrderView, market: MarketView) -> float:
-    """The market's volume since the order's start, in units of an interval's usual one before it."""
-    volume = np.nan_to_num(market.bars["volume"])
-    own = min(max(order.t, 0), len(volume))
-    if not own:
-        return 0.0
-    before = volume[: len(volume) - own][-FEATURE_SPAN:]
-    usual = float(before.mean()) if len(before) else float(volume[-own])
-    return float(volume[-own:].sum()) / usual if usual > 0 else float(volume[-own:].sum())
+    numbers = _numbers(order, _look_at(market))
+    return numbers[3], numbers[13], numbers[6] > 0
 
 
 def order_terms(order: OrderView, market: MarketView, last_z: float, known: bool) -> OrderTerms:
     """What the decision is given, as tensors that broadcast to [8, 1]."""
-    sigma = _sigma(market)
-    arrival_z = 0.0
-    if order.t > 0 and known and order.arrival_price > 0 and len(market.bars):
-        last = float(market.bars["close"][-1])
-        arrival_z = float(order.side) * (last / order.arrival_price - 1.0) / sigma
-    return OrderTerms(
-        t=_number(order.t),
-        n=_number(max(order.n, order.t + 1)),
-        m=_number(order.m),
-        last_z=_number(last_z).expand(len(SCENARIOS), 1),
-        arrival_z=_number(arrival_z),
-        elapsed_volume=_number(elapsed_volume(order, market)),
-        sigma_known=torch.tensor([known]),
-        participation=_number(order.expected_participation),
-        min_rate=_number(order.min_rate),
-        max_rate=_number(order.max_rate),
-        risk_aversion=_number(order.risk_aversion),
-        arrival_weight=_number(0.0),
-    )
+    numbers = dict(zip(ORDER, _numbers(order, _look_at(market)), strict=True))
+    tensors = {name: _number(numbers[name]) for name in OrderTerms.__slots__}
+    tensors["last_z"] = _number(last_z).expand(len(SCENARIOS), 1)
+    tensors["sigma_known"] = torch.tensor([known])
+    return OrderTerms(**tensors)
 
 
 def order_progress(order: OrderView, achieved_z: float) -> OrderProgress:

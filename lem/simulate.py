@@ -32,6 +32,9 @@ from agent.core.bars import FBarArray, FloatArray, empty_fbars
 from agent.core.errors import InputError
 
 MARTINGALES = ("gaussian", "gaussian-bars", "gaussian-volume", "gaussian-bars-volume")
+DRIFTLESS = (*MARTINGALES, "stochastic-vol", "seasonal")
+PREDICTABLE = ("momentum", "mean-reversion", "book-signal", "flow-signal")
+"""Their next moves can be told to a known extent: see ``lem.programme_arrival``."""
 HALF_LIFE = 4.0
 MOMENTUM = 0.3
 SIGNAL_RHO = 0.8  # of the signal, interval to interval; its variance is 1

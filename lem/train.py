@@ -1,27 +1,31 @@
-"""Training on simulated markets: exact expected cost, AdamW, one-cycle learning rate, seeded."""
+"""Training: exact expected cost, AdamW, one-cycle learning rate, seeded, and able to go on after a kill."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from agent.core.errors import InternalError
+from agent.core.errors import InputError, InternalError
 from lem.checkpoint import fresh_model
 from lem.config import ModelConfig, TrainConfig
-from lem.dataset import simulated_batch
+from lem.dataset import Batch, simulated_batch
 from lem.model import LEM
-from lem.objective import loss, roll
+from lem.runstate import Progress as Standing
+from lem.runstate import has_state, load_state, save_bad_step, save_state
 
 Progress = Callable[[int, int, float], None]
 """Called after each iteration with (done, total, smoothed loss)."""
 
 WARM_UP = 0.04
+STATE_EVERY = 50
+VALIDATION_SEED = 1_000_003
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,9 @@ class TrainResult:
     loss: float  # smoothed, at the end
     iterations: int
     seconds: float
+    orders_per_s: float  # an order counts once, whatever its scenarios
+    validation: float | None = None  # best, where it was watched
+    resumed_from: int = 0
 
     def summary(self, config: TrainConfig, preset: str) -> dict[str, Any]:
         """What is kept in the checkpoint: no times, so that the same run gives the same file."""
@@ -42,52 +49,158 @@ class TrainResult:
         }
 
 
-def train(model_config: ModelConfig, config: TrainConfig, progress: Progress | None = None) -> TrainResult:
-    """Train a fresh model. The same seed on the same machine gives the same weights.
+class Trainer:
+    """One run: model, optimiser, generator, and where it stands.
 
-    On a machine so slow that the time limit would be passed, the learning-rate schedule is shortened to end
-    within it: the checkpoint then says fewer iterations, and a rerun need not give the same bits.
+    The same seed on the same machine gives the same weights, interrupted or not. On a machine so slow that
+    the time limit would be passed, the learning-rate schedule is shortened to end within it: the checkpoint
+    then says fewer iterations, and a rerun need not give the same bits.
     """
-    rng = np.random.default_rng(config.seed)
-    model = fresh_model(model_config, config.seed)
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
-    )
-    began = time.monotonic()
-    smoothed, total, done = 0.0, config.iterations, 0
-    while done < total:
-        for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * _schedule(done / total)
-        value = _step(model, optimiser, rng, config, shared=done < config.shared * total)
-        done += 1
-        smoothed = value if done == 1 else 0.97 * smoothed + 0.03 * value
-        total = _fit_to_limit(done, time.monotonic() - began, config)
-        if progress is not None:
-            progress(done, total, smoothed)
-    model.eval()
-    return TrainResult(model, smoothed, done, time.monotonic() - began)
+
+    def __init__(self, model_config: ModelConfig, config: TrainConfig, run: Path | None = None) -> None:
+        self.config, self.run = config, run
+        self.rng = np.random.default_rng(config.seed)
+        self.model = fresh_model(model_config, config.seed)
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            betas=(0.9, 0.98),
+        )
+        self.at = Standing(0, 0.0, 0.0, {"model": model_config.to_json(), "training": config.to_json()})
+        self.best: dict[str, torch.Tensor] | None = None
+        self.resumed_from = 0
+        self._log = _tensorboard(run)
+        self._exam = [
+            self._draw(np.random.default_rng(VALIDATION_SEED + k)) for k in range(config.validation)
+        ]
+        self._patience = 0
+
+    def resume(self) -> None:
+        """Take up the newest state of the run directory. Raises InputError if it was another run."""
+        if self.run is None:
+            raise InputError("resuming needs the run's directory: give --run DIR")
+        started = self.at.settings
+        self.at, self.best = load_state(self.run, self.model, self.optimiser, self.rng)
+        self.resumed_from = self.at.done
+        if self.at.settings != started:
+            raise InputError(
+                f"{self.run} was started with other settings: resume it with the same --preset, --seed and"
+                " --iterations, or give another --run"
+            )
+
+    def train(self, progress: Progress | None = None) -> TrainResult:
+        """Run to the end. KeyboardInterrupt writes the state first, where there is a run directory."""
+        began = time.monotonic() - self.at.elapsed_s
+        total, orders, first = self.config.iterations, 0, time.monotonic()
+        try:
+            while self.at.done < total and not self._exhausted():
+                value, count = self._iterate(total)
+                orders += count
+                smoothed = value if not self.at.done else 0.97 * self.at.smoothed + 0.03 * value
+                elapsed = time.monotonic() - began
+                self.at = replace(self.at, done=self.at.done + 1, smoothed=smoothed, elapsed_s=elapsed)
+                total = _fit_to_limit(self.at.done, elapsed, self.config)
+                self._watch(value, total)
+                if progress is not None:
+                    progress(self.at.done, total, smoothed)
+        except KeyboardInterrupt:
+            self._save()
+            raise
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+        self.model.eval()
+        return TrainResult(
+            self.model,
+            self.at.smoothed,
+            self.at.done,
+            self.at.elapsed_s,
+            orders / max(1e-9, time.monotonic() - first),
+            self.at.best,
+            self.resumed_from,
+        )
+
+    def _draw(self, rng: np.random.Generator) -> Batch:
+        return simulated_batch(rng, self.model.config, self.config)
+
+    def _iterate(self, total: int) -> tuple[float, int]:
+        """One step: (loss, orders in it). Raises InternalError where a number is not finite."""
+        part = self.at.done / total
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.learning_rate * _schedule(part)
+        batch = self._draw(self.rng)
+        value = batch.loss(self.model, self.config)
+        self.optimiser.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        if part < self.config.shared:
+            self.model.policy.share_gradients()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        if not (math.isfinite(float(value.detach())) and math.isfinite(float(norm))):
+            path, name = save_bad_step(self.run or Path(), self.model, batch, self.at.done)
+            raise InternalError(
+                f"iteration {self.at.done}: a number is not finite (first: {name}); no weight was changed;"
+                f" the batch and the weights are in {path}"
+            )
+        self.optimiser.step()
+        return float(value.detach()), len(batch.orders.n)
+
+    def _watch(self, value: float, total: int) -> None:
+        """Log, validate and keep the state, each at its own pace."""
+        done = self.at.done
+        if self._log is not None and done % 10 == 0:
+            self._log.add_scalar("loss", value, done)
+            self._log.add_scalar("learning_rate", self.optimiser.param_groups[0]["lr"], done)
+        if self._exam and (done % self.config.validate_every == 0 or done == total):
+            self._validate(done)
+        if done % STATE_EVERY == 0 or done == total:
+            self._save()
+
+    @torch.no_grad()
+    def _validate(self, done: int) -> None:
+        score = sum(float(batch.loss(self.model, self.config)) for batch in self._exam) / len(self._exam)
+        if self._log is not None:
+            self._log.add_scalar("validation", score, done)
+        self._patience += 1
+        if self.at.best is None or score < self.at.best:
+            self.at, self._patience = replace(self.at, best=score), 0
+            self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+
+    def _exhausted(self) -> bool:
+        return bool(self._exam) and self._patience > self.config.patience
+
+    def _save(self) -> None:
+        if self.run is not None and self.at.done:
+            save_state(self.run, self.model, self.optimiser, self.rng, self.at, self.best)
 
 
-def _step(
-    model: LEM,
-    optimiser: torch.optim.Optimizer,
-    rng: np.random.Generator,
+def train(model_config: ModelConfig, config: TrainConfig, progress: Progress | None = None) -> TrainResult:
+    """Train a fresh model, keeping nothing on disk."""
+    return Trainer(model_config, config).train(progress)
+
+
+def train_run(
+    model_config: ModelConfig,
     config: TrainConfig,
+    run: Path | None,
     *,
-    shared: bool,
-) -> float:
-    batch = simulated_batch(rng, model.config, config)
-    value = loss(roll(model, batch.contexts(model), batch.orders), batch.orders, config.impact)
-    optimiser.zero_grad(set_to_none=True)
-    value.backward()  # type: ignore[no-untyped-call]
-    if shared:
-        model.policy.share_gradients()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-    optimiser.step()
-    result = float(value.detach())
-    if not math.isfinite(result):
-        raise InternalError(f"the training loss became {result}: a gradient or an input is not finite")
-    return result
+    resume: bool,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Train with a run directory. Raises InputError where it holds a run and ``resume`` is not asked for."""
+    if run is not None and not resume and has_state(run):
+        raise InputError(f"{run} holds an unfinished or finished run: give --resume, or another --run")
+    trainer = Trainer(model_config, config, run)
+    if resume:
+        trainer.resume()
+    return trainer.train(progress)
+
+
+def _tensorboard(run: Path | None) -> Any:
+    if run is None:
+        return None
+    from tensorboardX import SummaryWriter
+
+    return SummaryWriter(str(run))
 
 
 def _schedule(part: float) -> float:

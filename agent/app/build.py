@@ -28,7 +28,7 @@ from agent.core.types import (
     TargetKind,
 )
 from agent.engine.engine import Engine
-from agent.engine.policy import InlinePolicy, RecordedPolicy
+from agent.engine.policy import InlinePolicy, RecordedPolicy, WatchedPolicy
 from agent.engine.settings import EngineSettings, RiskSettings, TacticSettings
 from agent.venue import kernel
 from agent.venue.fees import Fees
@@ -114,6 +114,11 @@ def recorded_policies(
 ) -> PolicyFactory:
     """The recorded answers, each recomputed and doubted where it differs: for another machine."""
     return lambda spec: RecordedPolicy(algo(spec.algo, config), recorded, overruns, doubts)
+
+
+def watched(policies: PolicyFactory, asked: Callable[[str, OrderView, MarketView], None]) -> PolicyFactory:
+    """The same policies; ``asked`` is told what each is shown."""
+    return lambda spec: WatchedPolicy(policies(spec), asked)
 
 
 def build_engine(config: Config, instruments: Sequence[Instrument], policies: PolicyFactory) -> Engine:

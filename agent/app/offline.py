@@ -17,11 +17,13 @@ from agent.app.build import (
     fingerprint,
     inline_policies,
     recorded_policies,
+    watched,
 )
 from agent.config import Config, parse_config
 from agent.core.errors import InputError, SessionError
 from agent.core.events import AuditEvent, Command, StartParent
 from agent.core.instrument import Instrument
+from agent.core.types import MarketView, OrderView
 from agent.journal import commands, overruns, recorded_decisions
 from agent.orders import build_spec
 from agent.replay import BATCH_ROWS, ReplayResult, first_book, replay
@@ -65,11 +67,12 @@ def replay_session(
     speed: float | None,
     watch: Callable[[list[AuditEvent]], None] | None = None,
     rows: int | None = None,
+    asked: Callable[[str, OrderView, MarketView], None] | None = None,
 ) -> Replayed:
     """Replay ``path``. ``config`` None uses the session's own; ``override`` replaces its orders.
 
     ``speed`` paces the tape (1.0: as it was); None runs as fast as it can. ``rows`` is the batch size,
-    which changes nothing but the speed.
+    which changes nothing but the speed. ``asked`` is told what every algo is shown.
     """
     reader = SessionReader(path)
     config = config or _recorded_config(reader)
@@ -88,6 +91,8 @@ def replay_session(
     if compare and _other_fingerprint(reader, config, names):
         answers = recorded_decisions(reader.outcome())
         policies = recorded_policies(config, answers, overruns(journal), doubts)
+    if asked is not None:
+        policies = watched(policies, asked)
     summary = Summary(reader.instruments)
 
     def seen(events: list[AuditEvent]) -> None:

@@ -10,7 +10,7 @@ Rules kept here:
 * a source that is missing, or an input that is not finite, makes its features *absent* (mask False,
   value 0), never NaN.
 
-Volume is compared with its mean over FEATURE_SPAN bars, not with its time-of-day mean: a live window
+Volume is compared with its mean over LONG_SPAN bars, not with its time-of-day mean: a live window
 holds hours, not days, and the sine and cosine of the time of day let a model learn the rest.
 """
 
@@ -27,8 +27,9 @@ Float32Array = npt.NDArray[np.float32]
 Known = tuple[FloatArray, BoolArray]
 """A column and where it is known; unknown entries hold 0."""
 
-FEATURE_VERSION = 1
-FEATURE_SPAN = 32
+FEATURE_VERSION = 2
+FEATURE_SPAN = 48  # bars of memory
+LONG_SPAN = 32
 SHORT_SPAN = 8
 MIN_RETURNS = 2
 LIMIT = 8.0  # features are clipped to +- this
@@ -48,6 +49,8 @@ FEATURE_NAMES = (
     "momentum_32",  # log return over k bars / (sigma sqrt k)
     "distance_8",
     "distance_32",  # log close - mean log vwap over k bars / (sigma sqrt k)
+    "autocorrelation",  # of returns at lag one over 32 bars
+    "variance_ratio",  # log of the variance of 8-bar returns against 8 times that of one-bar returns
     "volume",  # log of volume against its mean over 32 bars
     "trades",  # idem, trade count
     "taker",  # taker imbalance, -1 .. 1
@@ -93,17 +96,17 @@ def features(bars: FBarArray, delta_ns: int) -> tuple[Float32Array, BoolArray]:
 def recent_sigma(bars: FBarArray) -> FloatArray:
     """Return the volatility of close-to-close log returns an interval, [..., T]; NaN where unknown.
 
-    Root mean square of the last FEATURE_SPAN returns (mean taken as 0), of at least MIN_RETURNS.
+    Root mean square of the last LONG_SPAN returns (mean taken as 0), of at least MIN_RETURNS.
     """
     with np.errstate(all="ignore"):
-        sigma, known = _sigma(_log_return(_logs(bars["close"])), FEATURE_SPAN)
+        sigma, known = _sigma(_log_return(_logs(bars["close"])), LONG_SPAN)
     return np.where(known, sigma, np.nan)
 
 
 def _columns(bars: FBarArray, delta_ns: int) -> dict[str, Known]:
     close, vwap = _logs(bars["close"]), _logs(bars["vwap"])
     returns = _log_return(close)
-    sigma = _sigma(returns, FEATURE_SPAN)
+    sigma = _sigma(returns, LONG_SPAN)
     return {
         "return_vwap": _ratio(_log_return(vwap), sigma),
         "return_close": _ratio(returns, sigma),
@@ -111,8 +114,9 @@ def _columns(bars: FBarArray, delta_ns: int) -> dict[str, Known]:
         **_range_columns(bars, close, sigma),
         "volatility_short": _log_ratio(_sigma(returns, SHORT_SPAN), sigma),
         "volatility_long": ((np.log10(np.where(sigma[1], sigma[0], 1.0)) + 3.0) / 1.5, sigma[1]),
-        **{f"momentum_{k}": _momentum(close, sigma, k) for k in (2, SHORT_SPAN, FEATURE_SPAN)},
-        **{f"distance_{k}": _distance(close, vwap, sigma, k) for k in (SHORT_SPAN, FEATURE_SPAN)},
+        **{f"momentum_{k}": _momentum(close, sigma, k) for k in (2, SHORT_SPAN, LONG_SPAN)},
+        **{f"distance_{k}": _distance(close, vwap, sigma, k) for k in (SHORT_SPAN, LONG_SPAN)},
+        **_persistence_columns(close, returns, sigma),
         **_volume_columns(bars),
         **_book_columns(bars, sigma),
         **_time_columns(bars, delta_ns),
@@ -124,6 +128,21 @@ def _range_columns(bars: FBarArray, close: Known, sigma: Known) -> dict[str, Kno
     width = _minus(high, low)
     inside = (2.0 * (close[0] - low[0]) / np.maximum(width[0], TINY) - 1.0, close[1] & width[1])
     return {"range": _ratio(width, sigma), "close_location": (inside[0], inside[1] & (width[0] > TINY))}
+
+
+def _persistence_columns(close: Known, returns: Known, sigma: Known) -> dict[str, Known]:
+    """Whether moves go on or come back, measured (Lo and MacKinlay, Rev. Financial Studies 1, 1988)."""
+    before = _delay(returns, 1)
+    both = returns[1] & before[1]
+    products = _mean((returns[0] * before[0], both), LONG_SPAN, SHORT_SPAN)
+    square = (sigma[0] * sigma[0], sigma[1])
+    long = _log_return(close, SHORT_SPAN)
+    variance = _mean((long[0] * long[0] / SHORT_SPAN, long[1]), LONG_SPAN, SHORT_SPAN)
+    correlation = _ratio(products, square)
+    return {
+        "autocorrelation": (3.0 * correlation[0], correlation[1]),
+        "variance_ratio": _log_ratio(variance, square),
+    }
 
 
 def _volume_columns(bars: FBarArray) -> dict[str, Known]:
@@ -145,7 +164,7 @@ def _book_columns(bars: FBarArray, sigma: Known) -> dict[str, Known]:
     spread = _amounts(bars["spread_bps"])
     bid, ask = _amounts(bars["bid_depth"]), _amounts(bars["ask_depth"])
     depth = (bid[0] + ask[0], bid[1] & ask[1] & (bid[0] + ask[0] > 0))
-    mean_volume = _mean(_amounts(bars["volume"]), FEATURE_SPAN, 1)
+    mean_volume = _mean(_amounts(bars["volume"]), LONG_SPAN, 1)
     touch, micro = bars["touch_imbalance"], bars["microprice_bps"]
     balance = (bid[0] - ask[0]) / np.where(depth[1], depth[0], 1.0)
     return {
@@ -240,7 +259,7 @@ def _log_ratio(a: Known, b: Known) -> Known:
 
 def _against_mean(a: Known) -> Known:
     """Log of a volume against its recent mean; an interval without trades counts as a hundredth."""
-    mean = _mean(a, FEATURE_SPAN, MIN_RETURNS)
+    mean = _mean(a, LONG_SPAN, MIN_RETURNS)
     known = a[1] & mean[1] & (mean[0] > 0)
     return np.log(np.where(known, a[0] / np.where(known, mean[0], 1.0), 1.0) + 0.01), known
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 
-from agent.core.ports import Algo
+from agent.core.ports import Algo, SlicePolicy
 from agent.core.types import MarketView, OrderView, Slice
 
 
@@ -21,6 +21,20 @@ class InlinePolicy:
 
     def collect(self, decision_id: str) -> Slice | None:
         return self._answers.pop(decision_id, None)
+
+
+class WatchedPolicy:
+    """Tells ``seen`` what a policy is asked, and changes nothing."""
+
+    def __init__(self, policy: SlicePolicy, seen: Callable[[str, OrderView, MarketView], None]) -> None:
+        self._policy, self._seen = policy, seen
+
+    def request(self, decision_id: str, order: OrderView, market: MarketView) -> None:
+        self._seen(decision_id, order, market)
+        self._policy.request(decision_id, order, market)
+
+    def collect(self, decision_id: str) -> Slice | None:
+        return self._policy.collect(decision_id)
 
 
 TOLERANCE = 1e-5

@@ -10,8 +10,11 @@ import sys
 import typer
 
 from agent.core.errors import AgentError
+from lem.cli.ablate import ablate
 from lem.cli.bound import bound
 from lem.cli.evaluate import evaluate
+from lem.cli.explain import explain
+from lem.cli.fetch import fetch
 from lem.cli.train import train
 
 app = typer.Typer(
@@ -21,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The Large Execution Model: train it, judge it, and compute the bound it is judged against.",
 )
-for command in (train, evaluate, bound):
+for command in (train, evaluate, bound, ablate, explain, fetch):
     app.command()(command)
 
 

@@ -32,6 +32,9 @@ def evaluate(
     seed: Annotated[int, typer.Option()] = 1,
     risk_aversion: Annotated[float, typer.Option()] = 1.0,
     participation: Annotated[float, typer.Option(help="order / market volume in n intervals")] = 0.0,
+    arrival_weight: Annotated[
+        float, typer.Option(help="0: beat the benchmark; 1: beat the arrival price", min=0.0, max=1.0)
+    ] = 0.0,
     history: Annotated[int, typer.Option(help="bars seen before a simulated order")] = 32,
     model: Annotated[Path | None, typer.Option(help="checkpoint; default: the one shipped")] = None,
     threads: Threads = 1,
@@ -57,6 +60,7 @@ def evaluate(
         history=history,
         risk_aversion=risk_aversion,
         participation=participation,
+        arrival_weight=arrival_weight,
     ).checked()
     checkpoint = load_checkpoint(model)
     with progress("evaluating", orders) as bar:
@@ -84,6 +88,10 @@ def _on_files(
     return evaluate_files(checkpoint, files, interval_ns, bounds, question, report)
 
 
+def _share(value: float, fraction: float | None) -> str:
+    return f"{value:.3f}" if fraction is None else f"{value:.3f} ({fraction:.2f})"
+
+
 def _print_rows(document: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -93,7 +101,7 @@ def _print_rows(document: dict[str, Any]) -> None:
         title=f"gain in bps on {where}, sigma {1e4 * document['sigma']:.3g} bps, n = {document['n']}"
     )
     columns = ("side", "target", "bench", "m", "mean", "± 95 %", "std", "p5", "median", "p95", "|slip|")
-    for name in (*columns, "of bound", "impact", "stopping", "twap"):
+    for name in (*columns, "of bound", "regret", "arrival", "net", "of prog.", "stopping", "dump", "twap"):
         table.add_column(name, justify="left" if name in columns[:3] else "right")
     for row in document["rows"]:
         gain, rules = row["gain_bps"], row["baselines"]
@@ -106,12 +114,16 @@ def _print_rows(document: dict[str, Any]) -> None:
             str(row["min_period"]),
             *(f"{x:.3f}" for x in (*numbers, gain["p95"], row["abs_slippage_bps_mean"])),
             "" if part is None else f"{part:.3f}",
+            f"{row['regret']['fraction_of_bound']:.4f}" if "regret" in row else "",
+            _share(row["arrival_gain_bps_mean"], row["arrival_fraction"]),
             f"{row['gain_after_impact_bps_mean']:.3f}",
-            *(f"{rules[k]['gain_bps_mean']:.3f}" for k in ("optimal_stopping", "twap")),
+            f"{row['impact']['fraction_of_programme']:.3f}" if "impact" in row else "",
+            *(f"{rules[k]['gain_after_impact_bps_mean']:.3f}" for k in ("optimal_stopping", "dump", "twap")),
         )
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     typer.echo(
-        f"model {document['digest']}; impact: gain less square-root impact at"
-        f" {100 * document['impact_participation']:g} % of the volume;"
+        f"model {document['digest']}; net (and the three rules): gain less square-root impact at"
+        f" {100 * document['impact_participation']:g} % of the volume; of prog.: what the exact optimum with"
+        " impact adds to twap; regret: of the bound, by what each stop gives up;"
         f" risk aversion {document['risk_aversion']:g}"
     )

@@ -11,6 +11,7 @@ from agent.core.features import (
     FEATURE_NAMES,
     FEATURE_SPAN,
     LIMIT,
+    LONG_SPAN,
     features,
     recent_sigma,
 )
@@ -121,7 +122,7 @@ def test_values_by_hand() -> None:
     """Returns are in recent sigmas, taker imbalance and momentum as their formulae say."""
     bars = random_bars(60)
     returns = np.diff(np.log(bars["close"]))
-    sigma = np.sqrt(np.mean(returns[-FEATURE_SPAN:] ** 2))
+    sigma = np.sqrt(np.mean(returns[-LONG_SPAN:] ** 2))
     assert recent_sigma(bars)[-1] == pytest.approx(sigma)
     assert column(bars, "return_close")[0][-1] == pytest.approx(returns[-1] / sigma, rel=1e-5)
     momentum = np.log(bars["close"][-1] / bars["close"][-9]) / (sigma * np.sqrt(8))
@@ -138,3 +139,14 @@ def test_no_bars_and_one_bar() -> None:
     assert values.shape == mask.shape == (0, len(FEATURE_NAMES))
     assert np.isnan(recent_sigma(random_bars(1))[0])
     assert not features(empty_fbars(3), DELTA_NS)[1][:, : FEATURE_NAMES.index("log_delta")].any()
+
+
+def test_persistence_tells_trending_from_returning_moves() -> None:
+    """Alternating moves: an autocorrelation of -1 (times 3), a low variance ratio; equal moves: high ones."""
+    for pattern, lag_one, ratio in (((1.0, -1.0), -3.0, -1.0), ((1.0, 1.0), 3.0, 1.0)):
+        bars = random_bars(80)
+        bars["close"] = 100.0 * np.exp(1e-4 * np.cumsum(np.resize(pattern, 80)))
+        values, mask = features(bars, DELTA_NS)
+        row = {name: float(values[-1, k]) for k, name in enumerate(FEATURE_NAMES) if mask[-1, k]}
+        assert row["autocorrelation"] == pytest.approx(lag_one, abs=0.05)
+        assert row.get("variance_ratio", -8.0) * ratio > 1.0

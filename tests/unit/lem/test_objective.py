@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -14,6 +15,8 @@ from lem.config import SCENARIOS, ModelConfig, TrainConfig
 from lem.dataset import simulated_batch
 from lem.model import LEM
 from lem.objective import Orders, Rollout, finish_probability, loss, roll
+from lem.paths import Paths, Question, policy_paths
+from lem.simulate import simulate
 
 IMPACT = 0.7
 
@@ -29,7 +32,7 @@ def small_world(seed: int) -> tuple[LEM, Orders, Rollout]:
     )
     orders = batch.orders.to(torch.float64)
     with torch.no_grad():
-        return model, orders, roll(model, batch.contexts(model), orders)
+        return model, orders, roll(model, batch.contexts(model, batch.encoded(model)), orders)
 
 
 def cost_by_hand(rollout: Rollout, orders: Orders, s: int, i: int, finish: int) -> float:
@@ -70,7 +73,26 @@ def test_the_loss_is_the_enumerated_expectation(seed: int) -> None:
                 finish = coins.index(True) if True in coins else n - 1
                 total += weight * costs[finish]
     expected = total / (len(SCENARIOS) * count)
+    orders = replace(orders, martingale=torch.zeros(count))  # as realised, not as expected
     assert float(loss(rollout, orders, IMPACT)) == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("market", ["gaussian", "gaussian-bars-volume"])
+def test_fair_gains_have_the_mean_of_realised_ones(market: str) -> None:
+    """On a martingale both gains of an adapted policy agree on average, whenever it stops."""
+    model = fresh_model(ModelConfig(lookback=12), 3)
+    with torch.no_grad():
+        model.policy.out.normal_(0.0, 0.3)
+    question = Question(n=6, min_periods=(0, 3), orders=4_000, sigma=1e-4, history=12)
+    bars = simulate(market, np.random.default_rng(1), 4_000, 18, 1e-4, question.delta_ns)
+    rollout, _ = policy_paths(model, Paths(bars, np.zeros(4_000, np.int64), 12), question)
+    chance = finish_probability(rollout.hazard)
+    pairs = ((rollout.gain, rollout.fair_gain), (rollout.arrival_gain, rollout.fair_arrival_gain))
+    for realised, fair in pairs:
+        difference = (chance * (realised - fair)).sum(-1)
+        error = difference.mean(0).std() / np.sqrt(difference.shape[1] / 2)  # two orders share a path
+        assert float(difference.std()) > 1e-6
+        assert abs(float(difference.mean())) < 4.0 * float(error)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -92,7 +114,7 @@ def test_the_loss_has_gradients_for_every_parameter() -> None:
     model = fresh_model(ModelConfig(lookback=12), 1)
     config = TrainConfig(series=6, starts=3, n_max=8)
     batch = simulated_batch(np.random.default_rng(0), model.config, config)
-    value = loss(roll(model, batch.contexts(model), batch.orders), batch.orders, IMPACT)
+    value = batch.loss(model, TrainConfig())
     value.backward()  # type: ignore[no-untyped-call]
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name

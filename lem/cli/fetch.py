@@ -1,0 +1,116 @@
+"""``python -m lem fetch``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agent.core.errors import ExchangeError, InputError
+from lem.cli.options import Json, progress, time_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EMBEDDED = "embedded"
+
+
+def fetch(
+    symbol: Annotated[list[str], typer.Option(help="unified symbol, as in BTC/USDT; may be repeated")],
+    from_: Annotated[str, typer.Option("--from", help="ISO 8601")],
+    exchange: Annotated[str, typer.Option(help="ccxt exchange id, or embedded")] = "binance",
+    interval: Annotated[str, typer.Option(help="as in 1m, 15m, 4h, 1d")] = "15m",
+    to: Annotated[str | None, typer.Option("--to", help="ISO 8601; default: now")] = None,
+    out: Annotated[Path, typer.Option(help="directory of the files")] = Path("bars"),
+    as_json: Json = False,
+) -> None:
+    """Download klines to parquet files that train and evaluate read; extends files that are there."""
+    span = (_ms(from_), None if to is None else _ms(to))
+    if span[1] is not None and span[1] <= span[0]:
+        raise InputError(f"--to {to} is not after --from {from_}")
+    hours = max(1, ((span[1] or _now_ms()) - span[0]) // 3_600_000) * len(symbol)
+    with progress("fetching", int(hours)) as bar:
+        files = asyncio.run(_fetch(exchange, symbol, interval, span, out, bar))
+    if as_json:
+        typer.echo(json.dumps({"files": [f.to_json() for f in files]}))
+        return
+    for f in files:
+        missing = f", {f.missing} missing in {f.gaps} gaps" if f.gaps else ""
+        bare = "" if "quote_volume" in f.columns else "; no quote volume from this exchange"
+        typer.echo(f"{f.path}: {f.bars} bars ({f.new_bars} new){missing}{bare}")
+
+
+async def _fetch(
+    name: str,
+    symbols: list[str],
+    interval: str,
+    span: tuple[int, int | None],
+    out: Path,
+    bar: Callable[[int, int, str], None],
+) -> list[Any]:
+    from connectors.ccxt_klines import check_names, fetch_klines
+
+    files = []
+    async with _opened(name) as client:
+        check_names(client, symbols, interval)
+        end = span[1] or client.milliseconds()
+        for k, one in enumerate(symbols):
+
+            def at(now_ms: int, k: int = k, one: str = one) -> None:
+                done = (now_ms - span[0] + k * (end - span[0])) // 3_600_000
+                bar(int(done), int(len(symbols) * max(1, (end - span[0]) // 3_600_000)), one)
+
+            files.append(await fetch_klines(client, one, interval, (span[0], end), out, at))
+    return files
+
+
+class _opened:  # noqa: N801
+    """The real ccxt client of an exchange, its markets loaded; the embedded one is served meanwhile."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._closing: list[Any] = []
+
+    async def __aenter__(self) -> Any:
+        from connectors.ccxt_link import known_exchange, load_ccxt, network_errors
+
+        ccxt = load_ccxt()
+        options: dict[str, Any] = {"enableRateLimit": True, "options": {"fetchMarkets": {"types": ["spot"]}}}
+        if self._name == EMBEDDED:
+            from agent.app.markets import embedded_exchange
+            from agent.config import Config
+            from connectors.embedded.loopback import loopback_session
+
+            serving = embedded_exchange(Config())
+            _, endpoint = await serving.__aenter__()
+            session = loopback_session(endpoint.port, endpoint.ca_file)
+            self._closing = [session.close, lambda: serving.__aexit__(None, None, None)]
+            options |= {"session": session, "enableRateLimit": False}
+        client = known_exchange(ccxt, "binance" if self._name == EMBEDDED else self._name)(options)
+        self._closing.insert(0, client.close)
+        try:
+            await client.load_markets()
+        except network_errors() as error:
+            await self.__aexit__()
+            raise ExchangeError(
+                f"cannot reach {self._name}: {error}; check the network, or try --exchange embedded"
+            ) from error
+        return client
+
+    async def __aexit__(self, *_: object) -> None:
+        for close in self._closing:
+            await close()
+        self._closing = []
+
+
+def _ms(text: str) -> int:
+    return (time_ns(text) or 0) // 1_000_000
+
+
+def _now_ms() -> int:
+    import time
+
+    return int(time.time() * 1_000)

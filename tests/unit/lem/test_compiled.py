@@ -1,0 +1,143 @@
+"""Compiled inference against the torch layers, and streams against encodings made anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from agent.core.bars import FBarArray
+from agent.core.features import FEATURE_SPAN, features
+from lem.checkpoint import Checkpoint, fresh_model
+from lem.compiled import CompiledModel, decide
+from lem.config import SCENARIOS, ModelConfig
+from lem.model import LEM, OrderProgress, OrderTerms
+from lem.paths import Question
+from lem.predictor import Predictor
+from lem.simulate import simulate
+from lem.stream import Streams
+from tests.unit.lem.worlds import Walk
+
+DELTA_NS = 60_000_000_000
+CONFIG = ModelConfig(lookback=60)
+
+
+def shaken(seed: int) -> LEM:
+    """An untrained model, far enough from its start that every part matters."""
+    model = fresh_model(CONFIG, seed)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def window(length: int, seed: int, market: str = "stochastic-vol") -> FBarArray:
+    """Bars whose book is missing now and then, and whose taker side is never known for odd seeds."""
+    bars = simulate(market, np.random.default_rng(seed), 1, length, 5e-4, DELTA_NS)[0]
+    bars["touch_imbalance"][::3] = np.nan
+    if seed % 2:
+        bars["taker_volume"] = np.nan
+    return bars
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("rows", [1, 7, 60, 75])
+def test_a_stream_is_the_torch_encoding(seed: int, rows: int) -> None:
+    """Contexts and weights within 1e-5 of the full pass, for histories below and beyond the lookback."""
+    model = shaken(seed)
+    bars = window(rows + 20, seed)
+    stream = Streams(CompiledModel.of(model)).take(bars, rows, DELTA_NS)
+    values, mask = (torch.from_numpy(x[-rows:]).unsqueeze(0) for x in features(bars, DELTA_NS))
+    with torch.no_grad():
+        contexts, weights = model.encoder(values, mask, torch.ones(1, rows, dtype=torch.bool))
+    assert np.abs(stream.context - contexts[0, -1].numpy()).max() < 1e-5
+    assert np.abs(stream.weights - weights[0, -1].numpy()).max() < 1e-5
+
+
+def test_carried_and_rebuilt_are_the_same_bits() -> None:
+    """Bar by bar, in leaps, or all at once: the same context, bit for bit."""
+    model = CompiledModel.of(shaken(4))
+    bars = window(60 + FEATURE_SPAN + 20, 4)
+    carried, leaping = Streams(model), Streams(model)
+    for t in range(21):
+        seen = carried.take(bars[: len(bars) - 20 + t], 60 + t, DELTA_NS)
+        if t in (0, 3, 11, 20):
+            leapt = leaping.take(bars[: len(bars) - 20 + t], 60 + t, DELTA_NS)
+            anew = Streams(model).take(bars[: len(bars) - 20 + t], 60 + t, DELTA_NS)
+            assert np.array_equal(seen.context, anew.context)
+            assert np.array_equal(seen.context, leapt.context)
+
+
+def test_a_revised_bar_is_noticed() -> None:
+    """A late trade changes an old bar: the next encoding is a fresh one's, not the old state's."""
+    model = CompiledModel.of(shaken(5))
+    bars = window(60 + FEATURE_SPAN + 1, 6)
+    streams = Streams(model)
+    before = streams.take(bars[:-1], 60, DELTA_NS).context.copy()
+    revised = bars.copy()
+    revised["volume"][-30] *= 3.0
+    after = streams.take(revised, 61, DELTA_NS).context
+    assert np.array_equal(after, Streams(model).take(revised, 61, DELTA_NS).context)
+    assert not np.array_equal(after, Streams(model).take(bars, 61, DELTA_NS).context)
+    assert not np.array_equal(before, after)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_decisions_are_the_torch_networks(seed: int) -> None:
+    """Random terms and states through both: fraction and probability within 1e-5, all scenarios."""
+    model, rng = shaken(seed), np.random.default_rng(seed)
+    compiled = CompiledModel.of(model)
+    n = float(rng.integers(1, 40))
+    t = float(rng.integers(0, int(n)))
+    terms = [t, n, float(rng.integers(0, int(n) + 1)), *rng.normal(0.0, 3.0, 2), t * rng.random() * 2, 1.0]
+    terms += [
+        rng.random() * 0.3,
+        rng.random() / n,
+        max(1.5 / n, rng.random()),
+        10 ** rng.uniform(-2, 1),
+        rng.random(),
+    ]
+    own = [rng.random(), rng.normal(0.0, 2.0), rng.random() * 0.4]
+    context = rng.normal(0.0, 1.0, CONFIG.hidden).astype(np.float32)
+    columns = [torch.tensor([x], dtype=torch.float64) for x in terms]
+    columns[3] = columns[3].expand(8, 1)
+    given = OrderTerms(*columns)
+    progress = OrderProgress(*(torch.tensor([x], dtype=torch.float64).expand(8, 1) for x in own))
+    with torch.no_grad():
+        fraction, finish = model.policy(
+            torch.from_numpy(context)[None],
+            given.inputs(),
+            progress.inputs(given.t, given.n, given.max_rate),
+            given.n - given.t,
+        )
+    for k in range(len(SCENARIOS)):
+        share, chance = decide(compiled.policy, k, context, np.array(terms + own))
+        assert share == pytest.approx(float(fraction[k, 0]), abs=1e-5)
+        assert chance == pytest.approx(float(finish[k, 0]), abs=1e-5)
+
+
+def test_ablated_models_are_refused() -> None:
+    """There is no compiled form of a model without one of its parts."""
+    with pytest.raises(TypeError, match="no compiled form"):
+        CompiledModel.of(fresh_model(ModelConfig(cell="lstm"), 1))
+
+
+def test_thousands_of_orders_are_answered_as_if_alone() -> None:
+    """300 orders of different starts on three markets in one call: each as a fresh predictor answers it."""
+    checkpoint = Checkpoint(shaken(7), "shaken", Path("none"))
+    question = Question(n=20, participation=0.03)
+    requests = []
+    for market in range(3):
+        bars = window(140, market, "seasonal")
+        for k in range(100):
+            t = k % 19
+            one = Walk(bars, 120 - t, question, 0, SCENARIOS[k % 8])
+            order, view = one.views(t, [0.03] * t)
+            requests.append((replace(order, remaining=0.9 - 0.02 * t), view))
+    together = Predictor(checkpoint).decide_many(requests)
+    for k in range(0, 300, 17):
+        assert Predictor(checkpoint).decide_many([requests[k]])[0] == together[k]

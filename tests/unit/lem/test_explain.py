@@ -1,0 +1,94 @@
+"""Explanations are statements about the model: each is held against the model itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lem.checkpoint import Checkpoint, load_checkpoint
+from lem.config import SCENARIOS
+from lem.explain import Explanation, explain
+from lem.paths import Question
+from lem.predictor import Predictor
+from lem.simulate import simulate
+from tests.unit.lem.worlds import Walk
+
+QUESTION = Question(n=12, risk_aversion=0.5, participation=0.02)
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    return load_checkpoint()
+
+
+def walk(seed: int) -> Walk:
+    bars = simulate("gaussian-bars", np.random.default_rng(seed), 1, 180, 5e-4, QUESTION.delta_ns)[0]
+    return Walk(bars, 150, QUESTION, 0, SCENARIOS[seed % 8])
+
+
+def explained(checkpoint: Checkpoint, seed: int, t: int = 4) -> tuple[Explanation, Walk]:
+    one = walk(seed)
+    return explain(checkpoint.model, *one.views(t, [1 / 12] * t)), one
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_it_explains_the_decision_that_is_taken(checkpoint: Checkpoint, seed: int) -> None:
+    """Share and probability are the predictor's own, weights and attention sum to one."""
+    found, one = explained(checkpoint, seed)
+    taken = Predictor(checkpoint).decide_many([one.views(4, [1 / 12] * 4)])[0]
+    assert found.finish_probability == pytest.approx(taken.finish_probability, abs=2e-3)
+    if not taken.finish:
+        assert found.share == pytest.approx(taken.share, abs=2e-3)
+    assert sum(f.weight for f in found.features) == pytest.approx(1.0, abs=1e-5)
+    assert sum(f.mean_weight for f in found.features) == pytest.approx(1.0, abs=1e-5)
+    assert sum(found.attention) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_flip_is_where_the_decision_turns(checkpoint: Checkpoint) -> None:
+    """On one side of the value named the model finishes, on the other it goes on."""
+    tried = 0
+    for seed in range(1, 9):
+        found, one = explained(checkpoint, seed, 7)
+        order, market = one.views(7, [1 / 12] * 7)
+        for name, field in (("remaining share", "remaining"), ("risk aversion", "risk_aversion")):
+            flip = next(f for f in found.flips if f.name == name)
+            if flip.flips_at is None:
+                continue
+            step = 1e-3 * (flip.high - flip.low)
+            ends = [
+                explain(checkpoint.model, replace(order, **{field: flip.flips_at + side * step}), market)
+                for side in (-1.0, 1.0)
+            ]
+            assert (ends[0].finish_probability > 0.5) != (ends[1].finish_probability > 0.5), (seed, name)
+            tried += 1
+    assert tried > 0
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_price_far_enough_below_finishes(checkpoint: Checkpoint, seed: int) -> None:
+    """There is a last price at which the order would finish, and on the martingale it is a better one."""
+    found, _ = explained(checkpoint, seed, 7)
+    flip = next(f for f in found.flips if "last price" in f.name)
+    assert flip.flips_at is not None
+    assert -4.0 < flip.flips_at < 1.0
+
+
+def test_without_bars_there_is_nothing_to_explain(checkpoint: Checkpoint) -> None:
+    """An empty window is refused."""
+    order, market = walk(1).views(0, [])
+    with pytest.raises(ValueError, match="no bars"):
+        explain(checkpoint.model, order, replace(market, bars=market.bars[:0]))
+
+
+def test_the_command_refuses_a_session_without_the_model(capsys: pytest.CaptureFixture[str]) -> None:
+    """The golden session was traded by a schedule: one message, exit code 2."""
+    from lem.cli import main
+
+    golden = Path(__file__).parents[2] / "data" / "small-session"
+    with pytest.raises(SystemExit) as stop:
+        main(["explain", str(golden)])
+    assert stop.value.code == 2
+    assert "holds no decision by the model" in capsys.readouterr().err

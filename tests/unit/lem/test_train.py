@@ -1,0 +1,135 @@
+"""Training runs: what a kill, a second start and a number that is not finite do to them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from agent.core.errors import InputError, InternalError
+from lem.cli import main
+from lem.config import PRESETS, ModelConfig
+from lem.train import Trainer, train, train_run
+
+TINY = replace(PRESETS["tiny"], iterations=6)
+SMALL = ModelConfig(lookback=40)
+
+
+def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
+def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
+    """Stopped after three of six steps and resumed in a new process' objects: bit for bit the same model."""
+    whole = train(SMALL, TINY).model
+    trainer = Trainer(SMALL, TINY, tmp_path)
+
+    def stop(done: int, total: int, loss: float) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train(stop)
+    result = train_run(SMALL, TINY, tmp_path, resume=True)
+    assert result.resumed_from == 3
+    assert result.iterations == 6
+    assert same(result.model, whole)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_without_loss(tmp_path: Path) -> None:
+    """kill -9 in the middle of `lem train`, then --resume: the file equals an uninterrupted run's."""
+    command = [sys.executable, "-m", "lem", "train", "--preset", "tiny", "--iterations", "160"]
+    whole, killed = tmp_path / "whole.safetensors", tmp_path / "killed.safetensors"
+    subprocess.run([*command, "--out", str(whole)], check=True, capture_output=True)
+    run = tmp_path / "run"
+    started = subprocess.Popen([*command, "--out", str(killed), "--run", str(run)])
+    deadline = time.monotonic() + 120
+    while not list(run.glob("state-000[01]*.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(started.pid, signal.SIGKILL)
+    started.wait()
+    assert not killed.exists()
+    resumed = [*command, "--out", str(killed), "--run", str(run), "--resume"]
+    subprocess.run(resumed, check=True, capture_output=True)
+    assert killed.read_bytes() == whole.read_bytes()
+
+
+def test_a_damaged_state_falls_back_to_the_one_before(tmp_path: Path) -> None:
+    """The newest of two states is cut short: the run resumes from the older one."""
+    trainer = Trainer(SMALL, TINY, tmp_path)
+    trainer.train(lambda done, total, loss: trainer._save() if done in (2, 4) else None)
+    states = sorted(tmp_path.glob("state-*"))
+    assert [int(p.stem[-6:]) for p in states] == [4, 6]
+    states[-1].write_bytes(states[-1].read_bytes()[:1000])
+    result = train_run(SMALL, TINY, tmp_path, resume=True)
+    assert result.resumed_from == 4
+    assert same(result.model, train(SMALL, TINY).model)
+
+
+def test_runs_are_not_mixed_up(tmp_path: Path) -> None:
+    """A directory in use, other settings, and nothing to resume are refused with what to do."""
+    train_run(SMALL, TINY, tmp_path / "run", resume=False)
+    with pytest.raises(InputError, match="give --resume, or another --run"):
+        train_run(SMALL, TINY, tmp_path / "run", resume=False)
+    with pytest.raises(InputError, match="other settings"):
+        train_run(SMALL, replace(TINY, seed=2), tmp_path / "run", resume=True)
+    with pytest.raises(InputError, match="no training state"):
+        train_run(SMALL, TINY, tmp_path / "empty", resume=True)
+
+
+def test_a_number_that_is_not_finite_stops_with_its_batch_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An infinite volume in a real batch: no weight changes, the batch is on disk, the message names it."""
+    trainer = Trainer(SMALL, TINY, tmp_path)
+    before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
+    draw = trainer._draw
+
+    def poisoned(rng: np.random.Generator) -> object:
+        batch = draw(rng)
+        batch.orders.price[0, 1] = float("nan")
+        return batch
+
+    monkeypatch.setattr(trainer, "_draw", poisoned)
+    with pytest.raises(InternalError, match=r"first: orders\.price.*bad-batch-000000\.npz"):
+        trainer.train()
+    kept = np.load(tmp_path / "bad-batch-000000.npz")
+    assert np.isnan(kept["orders.price"]).sum() == 1
+    assert {"inputs.values", "orders.volume", "series", "start"} <= set(kept.files)
+    assert all(torch.equal(v, before[k]) for k, v in trainer.model.state_dict().items())
+
+
+def test_validation_keeps_the_best_weights(tmp_path: Path) -> None:
+    """With a learning rate far too high, what comes back is the best of the run, not the last."""
+    wild = replace(TINY, iterations=8, learning_rate=0.1, validation=2, validate_every=1, patience=3)
+    trainer = Trainer(SMALL, wild, tmp_path)
+    result = trainer.train()
+    assert result.validation is not None
+    assert result.iterations < 8 or result.validation <= trainer.at.smoothed
+    with torch.no_grad():
+        score = sum(float(b.loss(result.model, wild)) for b in trainer._exam) / 2
+    assert score == pytest.approx(result.validation, rel=1e-5)
+    assert list(tmp_path.glob("events.*"))
+
+
+def test_the_command_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`lem train --run` twice: refused without --resume, accepted with it."""
+    arguments = ["train", "--preset", "tiny", "--iterations", "2", "--run", str(tmp_path / "run")]
+    arguments += ["--out", str(tmp_path / "m.safetensors"), "--json"]
+    codes = []
+    for extra in ([], [], ["--resume"]):
+        with pytest.raises(SystemExit) as stop:
+            main([*arguments, *extra])
+        codes.append(stop.value.code)
+    assert codes == [0, 2, 0]
+    assert "give --resume" in capsys.readouterr().err
