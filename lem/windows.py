@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ from agent.core.errors import InputError
 from agent.core.features import FEATURE_SPAN
 from agent.core.types import NS_PER_S
 from lem.checkpoint import Checkpoint
+from lem.curves import VolumeCurves, volume_curves
 from lem.evaluate import evaluate_windows
 from lem.klines import Series, native_interval_ns, read_bars, resample
 from lem.paths import Paths, Progress, Question
+from lem.quality import Quality
 
 SESSION_SHARE = 0.02
 SPLIT = 0.35  # log return from close to close
@@ -53,8 +55,23 @@ def evaluate_files(
     return evaluate_windows(checkpoint, paths, question, source, progress, together=len(series))
 
 
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Orders of one series; the volume each may expect is known before it starts (``lem.curves``)."""
+
+    paths: Paths
+    curves: VolumeCurves  # [N, n]
+    starts_ns: npt.NDArray[np.int64]  # [N]
+    quality: Quality
+
+
 def windows(series: Series, delta_ns: int, past: int, n: int) -> Paths:
     """Orders every ``n`` bars, each with up to ``past`` bars before it; none crosses a gap."""
+    return order_windows(series, delta_ns, past, n).paths
+
+
+def order_windows(series: Series, delta_ns: int, past: int, n: int) -> Windows:
+    """As ``windows``, with the static volume curve of each order."""
     bars = series.bars
     good = np.isfinite(bars["close"]) & np.isfinite(bars["vwap"]) & (bars["vwap"] > 0)
     bars = bars[good]
@@ -70,7 +87,12 @@ def windows(series: Series, delta_ns: int, past: int, n: int) -> Paths:
     known = rows >= first_of[start][:, None]
     out[known] = bars[np.maximum(rows, 0)][known]
     cut = past - np.minimum(past, start - first_of[start])
-    return Paths(out, cut.astype(np.int64), past)
+    return Windows(
+        Paths(out, cut.astype(np.int64), past),
+        volume_curves(bars, start, delta_ns, n),
+        bars["start_ns"][start],
+        series.quality,
+    )
 
 
 def _gaps(bars: FBarArray, delta_ns: int) -> npt.NDArray[np.bool_]:

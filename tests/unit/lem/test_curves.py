@@ -8,6 +8,8 @@ import pytest
 from agent.core.bars import FBarArray, empty_fbars
 from agent.core.errors import InputError
 from lem.curves import DAY_NS, volume_curves
+from lem.klines import Series
+from lem.windows import order_windows
 
 HOUR_NS = DAY_NS // 24
 START = np.array([10, 30, 100, 24 * 25 + 20])
@@ -48,3 +50,16 @@ def test_only_the_trailing_days_count() -> None:
     )
     with pytest.raises(InputError, match="at least 3"):
         volume_curves(bars, START, HOUR_NS, 8, days=2)
+
+
+def test_windows_carry_their_curves() -> None:
+    """Each order's curve is that of its own start, on bars with a day missing."""
+    bars = market()
+    bars["close"] = bars["vwap"] = 100.0
+    bars = np.delete(bars, np.arange(240, 264))
+    orders = order_windows(Series("x", bars), HOUR_NS, past=20, n=8)
+    hour = (orders.starts_ns[:, None] // HOUR_NS + np.arange(8)) % 24
+    known = ~orders.curves.flat
+    assert known.sum() > 60
+    np.testing.assert_allclose(orders.curves.expected[known], 1.0 + hour[known])
+    np.testing.assert_array_equal(orders.paths.bars["start_ns"][:, 20], orders.starts_ns)
