@@ -36,6 +36,7 @@ class Progress:
     elapsed_s: float
     settings: dict[str, Any]
     best: float | None = None
+    waited: int = 0  # validations since the best
 
 
 def save_state(
@@ -58,6 +59,7 @@ def save_state(
         "elapsed_s": progress.elapsed_s,
         "settings": progress.settings,
         "best": progress.best,
+        "waited": progress.waited,
         "generator": rng.bit_generator.state,
     }
     path = directory / f"state-{progress.done:06d}.safetensors"

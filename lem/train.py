@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -74,7 +77,7 @@ class Trainer:
         self._exam = [
             self._draw(np.random.default_rng(VALIDATION_SEED + k)) for k in range(config.validation)
         ]
-        self._patience = 0
+        self._whole = True  # no step is half done
 
     def resume(self) -> None:
         """Take up the newest state of the run directory. Raises InputError if it was another run."""
@@ -90,22 +93,27 @@ class Trainer:
             )
 
     def train(self, progress: Progress | None = None) -> TrainResult:
-        """Run to the end. KeyboardInterrupt writes the state first, where there is a run directory."""
+        """Run to the end. Ctrl-C is heard between steps, and writes the state where there is a directory."""
         began = time.monotonic() - self.at.elapsed_s
         total, orders, first = self.config.iterations, 0, time.monotonic()
         try:
-            while self.at.done < total and not self._exhausted():
-                value, count = self._iterate(total)
-                orders += count
-                smoothed = value if not self.at.done else 0.97 * self.at.smoothed + 0.03 * value
-                elapsed = time.monotonic() - began
-                self.at = replace(self.at, done=self.at.done + 1, smoothed=smoothed, elapsed_s=elapsed)
-                total = _fit_to_limit(self.at.done, elapsed, self.config)
-                self._watch(value, total)
-                if progress is not None:
-                    progress(self.at.done, total, smoothed)
+            with interrupts_wait() as stop_if_asked:
+                while self.at.done < total and not self._exhausted():
+                    self._whole = False
+                    value, count = self._iterate(total)
+                    orders += count
+                    smoothed = value if not self.at.done else 0.97 * self.at.smoothed + 0.03 * value
+                    elapsed = time.monotonic() - began
+                    self.at = replace(self.at, done=self.at.done + 1, smoothed=smoothed, elapsed_s=elapsed)
+                    self._whole = True
+                    total = _fit_to_limit(self.at.done, elapsed, self.config)
+                    self._watch(value, total)
+                    if progress is not None:
+                        progress(self.at.done, total, smoothed)
+                    stop_if_asked()
         except KeyboardInterrupt:
-            self._save()
+            if self._whole:  # else the state before stands: the generator and weights have moved on
+                self._save()
             raise
         if self.best is not None:
             self.model.load_state_dict(self.best)
@@ -160,13 +168,14 @@ class Trainer:
         score = sum(float(batch.loss(self.model, self.config)) for batch in self._exam) / len(self._exam)
         if self._log is not None:
             self._log.add_scalar("validation", score, done)
-        self._patience += 1
-        if self.at.best is None or score < self.at.best:
-            self.at, self._patience = replace(self.at, best=score), 0
+        if self.at.best is not None and not score < self.at.best:
+            self.at = replace(self.at, waited=self.at.waited + 1)
+        else:
+            self.at = replace(self.at, best=score, waited=0)
             self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
     def _exhausted(self) -> bool:
-        return bool(self._exam) and self._patience > self.config.patience
+        return bool(self._exam) and self.at.waited > self.config.patience
 
     def _save(self) -> None:
         if self.run is not None and self.at.done:
@@ -193,6 +202,28 @@ def train_run(
     if resume:
         trainer.resume()
     return trainer.train(progress)
+
+
+@contextmanager
+def interrupts_wait() -> Iterator[Callable[[], None]]:
+    """Hold Ctrl-C back until the function given is called: a step is whole or not begun.
+
+    Off the main thread, where no handler can be set, interrupts are left as they are.
+    """
+    asked: list[int] = []
+
+    def stop_if_asked() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop_if_asked
+        return
+    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    try:
+        yield stop_if_asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _tensorboard(run: Path | None) -> Any:

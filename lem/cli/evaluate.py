@@ -88,8 +88,12 @@ def _on_files(
     return evaluate_files(checkpoint, files, interval_ns, bounds, question, report)
 
 
-def _share(value: float, fraction: float | None) -> str:
-    return f"{value:.3f}" if fraction is None else f"{value:.3f} ({fraction:.2f})"
+def _maybe(fraction: float | None) -> str:
+    return "" if fraction is None else f"{fraction:.3f}"
+
+
+def _net(row: dict[str, Any], rule: str) -> str:
+    return f"{row['baselines'][rule]['gain_after_impact_bps_mean']:.3f}"
 
 
 def _print_rows(document: dict[str, Any]) -> None:
@@ -100,30 +104,38 @@ def _print_rows(document: dict[str, Any]) -> None:
     table = Table(
         title=f"gain in bps on {where}, sigma {1e4 * document['sigma']:.3g} bps, n = {document['n']}"
     )
-    columns = ("side", "target", "bench", "m", "mean", "± 95 %", "std", "p5", "median", "p95", "|slip|")
-    for name in (*columns, "of bound", "regret", "arrival", "net", "of prog.", "stopping", "dump", "twap"):
-        table.add_column(name, justify="left" if name in columns[:3] else "right")
-    for row in document["rows"]:
-        gain, rules = row["gain_bps"], row["baselines"]
-        part = row["fraction_of_bound"]
-        numbers = (gain["mean"], gain["ci95"][1] - gain["mean"], gain["std"], gain["p5"], gain["median"])
-        table.add_row(
-            row["side"],
-            row["target_kind"],
-            row["benchmark"],
-            str(row["min_period"]),
-            *(f"{x:.3f}" for x in (*numbers, gain["p95"], row["abs_slippage_bps_mean"])),
-            "" if part is None else f"{part:.3f}",
-            f"{row['regret']['fraction_of_bound']:.4f}" if "regret" in row else "",
-            _share(row["arrival_gain_bps_mean"], row["arrival_fraction"]),
-            f"{row['gain_after_impact_bps_mean']:.3f}",
-            f"{row['impact']['fraction_of_programme']:.3f}" if "impact" in row else "",
-            *(f"{rules[k]['gain_after_impact_bps_mean']:.3f}" for k in ("optimal_stopping", "dump", "twap")),
-        )
+    wide: dict[str, Callable[[dict[str, Any]], str]] = {  # a column each, left out where no row has it
+        "side": lambda r: r["side"],
+        "target": lambda r: r["target_kind"],
+        "bench": lambda r: r["benchmark"],
+        "m": lambda r: str(r["min_period"]),
+        "mean": lambda r: f"{r['gain_bps']['mean']:.3f}",
+        "± 95 %": lambda r: f"{r['gain_bps']['ci95'][1] - r['gain_bps']['mean']:.3f}",
+        "std": lambda r: f"{r['gain_bps']['std']:.3f}",
+        "p5": lambda r: f"{r['gain_bps']['p5']:.3f}",
+        "p95": lambda r: f"{r['gain_bps']['p95']:.3f}",
+        "|slip|": lambda r: f"{r['abs_slippage_bps_mean']:.3f}",
+        "of bound": lambda r: _maybe(r["fraction_of_bound"]),
+        "regret": lambda r: f"{r['regret']['fraction_of_bound']:.4f}" if "regret" in r else "",
+        "arrival": lambda r: f"{r['arrival_gain_bps_mean']:.3f}" if document["arrival_weight"] else "",
+        "of best": lambda r: _maybe(r["arrival_fraction"]),
+        "net": lambda r: f"{r['gain_after_impact_bps_mean']:.3f}",
+        "of prog.": lambda r: _maybe(r["impact"]["fraction_of_programme"]) if "impact" in r else "",
+        "even": lambda r: _net(r, "optimal_stopping"),
+        "dump": lambda r: _net(r, "dump"),
+        "twap": lambda r: _net(r, "twap"),
+    }
+    cells = {name: [tell(row) for row in document["rows"]] for name, tell in wide.items()}
+    shown = {name: column for name, column in cells.items() if any(column)}
+    for name in shown:
+        table.add_column(name, justify="left" if name in ("side", "target", "bench") else "right")
+    for texts in zip(*shown.values(), strict=True):
+        table.add_row(*texts)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     typer.echo(
-        f"model {document['digest']}; net (and the three rules): gain less square-root impact at"
-        f" {100 * document['impact_participation']:g} % of the volume; of prog.: what the exact optimum with"
-        " impact adds to twap; regret: of the bound, by what each stop gives up;"
-        f" risk aversion {document['risk_aversion']:g}"
+        f"model {document['digest']}, risk aversion {document['risk_aversion']:g}. regret: part of the bound"
+        " kept, from what each stop gives up, without the noise of prices. net: gain less square-root impact"
+        f" at {100 * document['impact_participation']:g} % of the volume, beside the rules that stop"
+        " optimally and trade evenly (even) or all at once (dump), and twap. of prog.: the part of what the"
+        " exact optimum with impact adds to twap. of best: the part of the achievable gain against arrival."
     )

@@ -14,10 +14,13 @@ import pytest
 from agent.core.bars import empty_fbars
 from agent.core.errors import InputError
 from agent.core.types import NS_PER_S
+from lem.bound import gain_sigma, stop_interval
 from lem.checkpoint import load_checkpoint
 from lem.evaluate import evaluate_market
 from lem.klines import Series, read_bars, resample
 from lem.paths import Question
+from lem.regret import regret
+from lem.simulate import simulate
 from lem.statistics import block_bootstrap, controlled_mean
 from lem.windows import evaluate_files, windows
 from tests.realdata import real_data
@@ -31,7 +34,7 @@ def quiet(done: int, total: int) -> None:
 
 @pytest.mark.parametrize("market", ["gaussian", "gaussian-bars"])
 def test_the_shipped_model_is_trained(market: str) -> None:
-    """At least 0.90 of the bound: quantity, TWAP, m = 0 and 4, both sides, n = 12, sigma 1e-4."""
+    """Quantity, TWAP, m = 0 and 4: 0.90 of the bound as realised, 0.97 by regret, a modest deviation."""
     question = Question(n=12, min_periods=(0, 4), orders=1_500, sigma=1e-4, seed=11)
     document = evaluate_market(load_checkpoint(), market, question, quiet)
     rows = [r for r in document["rows"] if (r["target_kind"], r["benchmark"]) == ("quantity", "twap")]
@@ -39,7 +42,10 @@ def test_the_shipped_model_is_trained(market: str) -> None:
     for row in rows:
         half_width = (row["gain_bps"]["ci95"][1] - row["gain_bps"]["mean"]) / row["bound_gain_bps"]
         assert row["fraction_of_bound"] - half_width >= 0.90, row
-        assert row["gain_bps"]["std"] < row["baselines"]["optimal_stopping"]["gain_bps_std"]
+        assert row["gain_bps"]["std"] < 0.5
+        assert row["gain_bps"]["std"] < 0.4 * row["baselines"]["dump"]["gain_bps_std"]
+        low, high = row["regret"]["ci95"]
+        assert 0.97 < low < row["regret"]["fraction_of_bound"] < high <= 1.0
 
 
 def test_a_fixed_horizon_order_has_little_slippage() -> None:
@@ -196,3 +202,39 @@ def test_real_klines_give_most_of_their_bound() -> None:
     for row in document["rows"]:
         assert row["gain_bps"]["ci95"][0] > 0
         assert row["fraction_of_bound"] > 0.6
+
+
+def test_regret_is_what_the_rule_gives_up() -> None:
+    """The optimal rule has none; never stopping gives up the whole bound; stopping early some of it."""
+    n, count = 12, 4_000
+    bars = simulate("gaussian", np.random.default_rng(1), count, n + 1, 1e-4, MINUTE_NS)
+    price = 1e4 * (bars["vwap"][:, 1:] / bars["close"][:, :1] - 1.0)
+    last = 1e4 * (bars["close"][:, :-1] / bars["close"][:, :1] - 1.0)
+    best = stop_interval(1e-4 * price, 1e-4 * last, 1, 1e-4, n, 0, "walk")
+    bound = gain_sigma(n, 0)
+    assert regret(price, last, 1, best, n, 0, False).mean() < 2e-3 * bound
+    never = regret(price, last, 1, np.full(count, n - 1), n, 0, False)
+    assert never.mean() == pytest.approx(bound, abs=4 * never.std() / count**0.5)
+    early = regret(price, last, 1, np.minimum(best, 6), n, 0, False).mean()
+    assert 0.02 * bound < early < 0.9 * bound
+
+
+def test_the_programme_with_impact_is_not_beaten() -> None:
+    """At 5 % participation nothing nets more than the exact optimum, and the model nets most of it."""
+    question = Question(n=12, min_periods=(0, 6), orders=1_500, participation=0.05, seed=3)
+    document = evaluate_market(load_checkpoint(), "gaussian-bars", question, quiet)
+    for row in document["rows"]:
+        if row["target_kind"] == "quantity" and row["benchmark"] == "twap":
+            assert 0.9 < row["impact"]["fraction_of_programme"] < 1.03
+            assert row["impact"]["above_better_rule_bps"] > 0
+
+
+def test_predictable_markets_say_what_could_be_earned() -> None:
+    """On the flow signal, orders that aim at the arrival price earn more than half of the achievable."""
+    question = Question(
+        n=12, min_periods=(0,), orders=600, history=120, arrival_weight=1.0, risk_aversion=0.02
+    )
+    document = evaluate_market(load_checkpoint(), "flow-signal", question, quiet)
+    fractions = [row["arrival_fraction"] for row in document["rows"]]
+    assert 0.5 < float(np.mean(fractions)) < 1.1
+    assert document["rows"][0]["arrival_achievable_bps"] > 0
