@@ -98,7 +98,7 @@ def explain(model: LEM, order: OrderView, market: MarketView) -> Explanation:
         Feature(name, float(values[k]) if known[k] else None, float(row[k]), float(mean[k]))
         for k, name in enumerate(FEATURE_NAMES)
     ]
-    may = order.t + 1 >= order.m and order.remaining <= order.max_rate and order.t < order.n - 1
+    may = order.t + 1 >= order.m and order.remaining <= order.max_rate
     return Explanation(
         share=float(fraction[0]) * order.remaining,
         finish_probability=float(chance[0]),
