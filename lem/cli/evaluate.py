@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from csv import DictWriter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from agent.core.errors import InputError
 from lem.cli.options import Json, Threads, progress, time_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from lem.paths import Question
 
@@ -37,6 +38,7 @@ def evaluate(
     ] = 0.0,
     history: Annotated[int, typer.Option(help="bars seen before a simulated order")] = 32,
     model: Annotated[Path | None, typer.Option(help="checkpoint; default: the one shipped")] = None,
+    csv: Annotated[Path | None, typer.Option(help="also write the rows, flat, to this file")] = None,
     threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
@@ -69,7 +71,33 @@ def evaluate(
             document = _on_files(checkpoint, files, interval, (from_, to), question, report)
         else:
             document = evaluate_market(checkpoint, market or "gaussian", question, report)
+    if csv is not None:
+        _write_csv(csv, document["rows"])
     typer.echo(json.dumps(document)) if as_json else _print_rows(document)
+
+
+def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """One line a row; nested names joined by dots. Raises InputError where it cannot be written."""
+    flat = [dict(_flat(row, "")) for row in rows]
+    names = list(dict.fromkeys(name for row in flat for name in row))
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(flat)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; give another --csv") from error
+
+
+def _flat(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _flat(part, f"{name}.{key}" if name else key)
+    elif isinstance(value, list):
+        for part, end in zip(value, ("low", "high"), strict=True):  # intervals are the only lists
+            yield f"{name}.{end}", part
+    else:
+        yield name, value
 
 
 def _on_files(
@@ -132,6 +160,9 @@ def _print_rows(document: dict[str, Any]) -> None:
     for texts in zip(*shown.values(), strict=True):
         table.add_row(*texts)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
+    for name, found in document.get("quality", {}).items():
+        odd = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in found.items() if v and isinstance(v, int))
+        typer.echo(f"{name}: {odd or 'nothing odd in its bars'}")
     typer.echo(
         f"model {document['digest']}, risk aversion {document['risk_aversion']:g}. regret: part of the bound"
         " kept, from what each stop gives up, without the noise of prices. net: gain less square-root impact"

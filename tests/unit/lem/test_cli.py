@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -51,6 +52,22 @@ def test_evaluate_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     assert "regret" in out
     assert "risk aversion" in out
+
+
+def test_evaluate_writes_its_rows_as_csv(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The file holds what the document holds, flat; a place that cannot be written is refused."""
+    arguments = ("evaluate", "--orders", "50", "--min-period", "0", "--json", "--csv")
+    code, out, _ = call(capsys, *arguments, str(tmp_path / "rows.csv"))
+    with (tmp_path / "rows.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    document = json.loads(out)
+    assert code == 0
+    assert len(rows) == len(document["rows"]) == 8
+    assert float(rows[0]["gain_bps.mean"]) == document["rows"][0]["gain_bps"]["mean"]
+    assert float(rows[0]["regret.ci95.low"]) == document["rows"][0]["regret"]["ci95"][0]
+    code, _, error = call(capsys, *arguments, str(tmp_path / "nowhere" / "rows.csv"))
+    assert code == 2
+    assert "give another --csv" in error
 
 
 def test_train_writes_a_model_that_loads(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
