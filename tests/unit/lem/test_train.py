@@ -45,6 +45,43 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     assert same(result.model, whole)
 
 
+def test_ctrl_c_inside_a_step_waits_for_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real SIGINT while the fourth batch is drawn: the step ends first, the resumed run ends the same."""
+    trainer = Trainer(SMALL, TINY, tmp_path)
+    draw, drawn = trainer._draw, []
+
+    def interrupted(rng: np.random.Generator) -> object:
+        batch = draw(rng)
+        drawn.append(batch)
+        if len(drawn) == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return batch
+
+    monkeypatch.setattr(trainer, "_draw", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    result = train_run(SMALL, TINY, tmp_path, resume=True)
+    assert result.resumed_from == 4
+    assert same(result.model, train(SMALL, TINY).model)
+
+
+@pytest.mark.parametrize("stop_at", [1, 2])
+def test_patience_survives_a_resume(tmp_path: Path, stop_at: int) -> None:
+    """A validated run that loses patience loses it at the same step when it was stopped on the way."""
+    wild = replace(TINY, iterations=8, learning_rate=0.1, validation=2, validate_every=1, patience=2)
+    whole = Trainer(SMALL, wild).train()
+
+    def stop(done: int, total: int, loss: float) -> None:
+        if done == stop_at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(SMALL, wild, tmp_path).train(stop)
+    resumed = train_run(SMALL, wild, tmp_path, resume=True)
+    assert resumed.iterations == whole.iterations
+    assert same(resumed.model, whole.model)
+
+
 @pytest.mark.slow
 def test_a_killed_run_goes_on_without_loss(tmp_path: Path) -> None:
     """kill -9 in the middle of `lem train`, then --resume: the file equals an uninterrupted run's."""
