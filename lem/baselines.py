@@ -35,7 +35,8 @@ def baselines(
         "dump": outcome_of(orders, torch.zeros_like(even), finish, participation),
         "twap": outcome_of(orders, even, last, participation),
     }
-    if sigma is not None and question.participation > 0:
+    steady = torch.allclose(orders.volume, torch.ones_like(orders.volume))  # what the programme assumes
+    if sigma is not None and question.participation > 0 and steady:
         shares, ends = _programme(orders, question, price_model, sigma)
         out[OPTIMAL_IMPACT] = outcome_of(orders, shares, ends, participation)
     return out

@@ -37,6 +37,7 @@ class Progress:
     settings: dict[str, Any]
     best: float | None = None
     waited: int = 0  # validations since the best
+    total: int | None = None  # steps the schedule ends at, once a slow machine has shortened it
 
 
 def save_state(
@@ -60,6 +61,7 @@ def save_state(
         "settings": progress.settings,
         "best": progress.best,
         "waited": progress.waited,
+        "total": progress.total,
         "generator": rng.bit_generator.state,
     }
     path = directory / f"state-{progress.done:06d}.safetensors"

@@ -95,7 +95,7 @@ class Trainer:
     def train(self, progress: Progress | None = None) -> TrainResult:
         """Run to the end. Ctrl-C is heard between steps, and writes the state where there is a directory."""
         began = time.monotonic() - self.at.elapsed_s
-        total, orders, first = self.config.iterations, 0, time.monotonic()
+        total, orders, first = self.at.total or self.config.iterations, 0, time.monotonic()
         try:
             with interrupts_wait() as stop_if_asked:
                 while self.at.done < total and not self._exhausted():
@@ -107,6 +107,7 @@ class Trainer:
                     self.at = replace(self.at, done=self.at.done + 1, smoothed=smoothed, elapsed_s=elapsed)
                     self._whole = True
                     total = _fit_to_limit(self.at.done, elapsed, self.config)
+                    self.at = replace(self.at, total=total)
                     self._watch(value, total)
                     if progress is not None:
                         progress(self.at.done, total, smoothed)

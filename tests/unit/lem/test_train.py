@@ -82,6 +82,15 @@ def test_patience_survives_a_resume(tmp_path: Path, stop_at: int) -> None:
     assert same(resumed.model, whole.model)
 
 
+def test_a_shortened_run_that_ended_stays_ended(tmp_path: Path) -> None:
+    """A time limit far too short ends the run after 100 steps; resuming it changes nothing."""
+    hurried = replace(TINY, iterations=400, series=2, starts=1, time_limit_s=0.5)
+    first = train_run(SMALL, hurried, tmp_path, resume=False)
+    again = train_run(SMALL, hurried, tmp_path, resume=True)
+    assert first.iterations == again.iterations == again.resumed_from < 400
+    assert same(first.model, again.model)
+
+
 @pytest.mark.slow
 def test_a_killed_run_goes_on_without_loss(tmp_path: Path) -> None:
     """kill -9 in the middle of `lem train`, then --resume: the file equals an uninterrupted run's."""
@@ -127,7 +136,7 @@ def test_runs_are_not_mixed_up(tmp_path: Path) -> None:
 def test_a_number_that_is_not_finite_stops_with_its_batch_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An infinite volume in a real batch: no weight changes, the batch is on disk, the message names it."""
+    """A NaN price in a real batch: no weight changes, the batch is on disk, the message names it."""
     trainer = Trainer(SMALL, TINY, tmp_path)
     before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
     draw = trainer._draw
