@@ -68,7 +68,7 @@ def run_paths(
         others = baselines(orders, question, price_model, sigma, participation)
         for name, outcome in ({"lem": own} | others).items():
             parts.setdefault(name, []).append(outcome)
-        if sigma is not None:
+        if sigma is not None and question.participation == 0:  # else stops save impact too
             regrets.append(_regrets(orders, own.finish, question, price_model == "bars", sigma))
         progress(min(first + CHUNK, count), count)
     joined = {name: Outcome.join(rows) for name, rows in parts.items()}
@@ -232,8 +232,9 @@ def _bounds(market: str, question: Question, price_model: str) -> dict[tuple[Ben
 
 
 def _achievable(market: str, question: Question, history: int) -> float | None:
-    """What the best policy earns against the arrival price, bps; None where nobody knows."""
-    if market not in PREDICTABLE or question.max_rate < 1.0:
+    """What the best policy earns against the arrival price, bps; None where nobody knows or asks."""
+    asked = question.arrival_weight == 1.0 and question.participation == 0.0 and question.max_rate == 1.0
+    if market not in PREDICTABLE or not asked:
         return None
     return BPS * question.sigma * arrival_gain_sigma(market, question.n, max(2, history))
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,7 +63,7 @@ async def _fetch(
 ) -> list[Fetched]:
     from connectors.ccxt_klines import KlineFetcher
 
-    shown = [0, 1]  # bars done and to do, of the symbol at work
+    shown = (0, 1)  # bars done and to do, of the symbol at work
     files: list[Fetched] = []
     async with _link(name, symbols) as link:
         fetcher = KlineFetcher(link, name, say=lambda note: bar(*shown, note))
@@ -73,7 +74,8 @@ async def _fetch(
         for number, one in enumerate(symbols, 1):
 
             def at(done: int, total: int, note: str = f"bars of {one} ({number}/{len(symbols)})") -> None:
-                shown[:] = done, total
+                nonlocal shown
+                shown = done, total
                 bar(done, total, note)
 
             files.append(await fetcher.fetch(one, interval, (span[0], end), out, at))
@@ -86,17 +88,16 @@ async def _link(name: str, symbols: list[str]) -> AsyncIterator[CcxtLink]:
     from connectors.ccxt_link import CcxtLink, with_market_types
 
     async with AsyncExitStack() as stack:
-        session, config, kind = None, {}, name
+        session: Callable[[], Any] | None = None
+        config: dict[str, Any] = {}
+        kind = name
         if name == EMBEDDED:
             from agent.app.markets import embedded_exchange
             from agent.config import Config
             from connectors.embedded.loopback import loopback_session
 
             _, endpoint = await stack.enter_async_context(embedded_exchange(Config()))
-
-            def session() -> Any:
-                return loopback_session(endpoint.port, endpoint.ca_file)
-
+            session = partial(loopback_session, endpoint.port, endpoint.ca_file)
             config, kind = {"enableRateLimit": False}, "binance"
         link = CcxtLink(kind, with_market_types(config, kind, symbols), session)
         stack.push_async_callback(link.close)
