@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -154,18 +155,18 @@ class KlineFetcher:
 
     async def _fill(self, file: KlineFile, todo: Spans, progress: Callable[[int, int], None]) -> None:
         step_ms, pages = file.source.step_ms, 0
-        total, done = -(-sum(b - a for a, b in todo) // step_ms), 0
+        total_ms, done_ms = sum(b - a for a, b in todo), 0
         for start, end in todo:
             at_ms = start
             while at_ms < end:
-                progress((done + at_ms - start) // step_ms, total)
+                progress(ceil((done_ms + at_ms - start) / step_ms), ceil(total_ms / step_ms))
                 rows, next_ms = await self._page(file.source, at_ms, end)
                 file.add(rows, (at_ms, min(next_ms, end)))
                 at_ms, pages = next_ms, pages + 1
                 if pages % self._patience.save_pages == 0:
                     file.save()
-            done += end - start
-        progress(total, total)
+            done_ms += end - start
+        progress(ceil(total_ms / step_ms), ceil(total_ms / step_ms))
 
     async def _page(self, source: Source, at_ms: int, end_ms: int) -> tuple[FloatArray, int]:
         """Return bars that open in [at, end), from ``at_ms`` on, and where to go on."""

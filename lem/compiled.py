@@ -306,6 +306,8 @@ def decide(
     for i in range(len(x)):
         x[i] *= _sigmoid(x[i])
     out = _linear(x, net.out[scenario], net.out_bias[scenario])
+    if not (np.isfinite(out[0]) and np.isfinite(out[1])):  # an infinity's sigmoid looks sound
+        return np.nan, np.nan
     even = -np.float32(np.log(max(left - 1.0, 1e-3)))
     return _sigmoid(even + np.float32(2.0) * out[0]), _sigmoid(np.float32(SHARPNESS) * out[1])
 

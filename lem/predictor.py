@@ -89,7 +89,7 @@ class Predictor:
         scenario = np.empty(len(requests), np.int64)
         which = np.empty(len(requests), np.int64)
         contexts: list[Float32] = []
-        streams: list[Stream | None] = []
+        told: list[tuple[int, Mapping[str, float]]] = []  # a stream may move on below
         encoded: dict[tuple[int, int], int] = {}
         markets: dict[int, _Market] = {}
         for i, (order, market) in enumerate(requests):
@@ -100,16 +100,15 @@ class Predictor:
             if place not in encoded:
                 encoded[place] = len(contexts)
                 stream = self._encode(order, market)
-                streams.append(stream)
+                told.append((stream.rows if stream is not None else 0, _importances(stream)))
                 contexts.append(self._model.void if stream is None else stream.context.copy())
             orders[i] = _numbers(order, markets[name])
             scenario[i] = ROW[order.side, order.target_kind, order.benchmark]
             which[i] = encoded[place]
         answers = np.empty((len(requests), 2))
         decide_all(self._model.policy, scenario, np.stack(contexts), which, orders, answers)
-        told = [_importances(stream) for stream in streams]
         return [
-            self._slice(order, market, orders[i], (answers[i, 0], answers[i, 1]), streams[k], told[k])
+            self._slice(order, market, orders[i], (answers[i, 0], answers[i, 1]), *told[k])
             for i, ((order, market), k) in enumerate(zip(requests, which.tolist(), strict=True))
         ]
 
@@ -126,11 +125,10 @@ class Predictor:
         market: MarketView,
         numbers: npt.NDArray[np.float64],
         answer: Answer,
-        stream: Stream | None,
+        history: int,
         importances: Mapping[str, float],
     ) -> Slice:
         fraction, probability = answer
-        history = stream.rows if stream is not None else 0
         if not (math.isfinite(fraction) and math.isfinite(probability)):
             rule = self._fallback.decide(order, market)
             reason = f"lem: its answer is not finite, so the rule decides; {rule.reason}"

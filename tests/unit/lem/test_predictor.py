@@ -64,6 +64,13 @@ def test_neighbours_change_nothing(predictor: Predictor) -> None:
     assert together == alone == backwards
 
 
+def test_the_next_decision_of_an_order_beside_it_changes_nothing(predictor: Predictor) -> None:
+    """Two decisions of one order in one call share a stream: shares, history and importances as if alone."""
+    requests = [walk().views(t, [0.1] * t) for t in (3, 4)]
+    together = Predictor(predictor.checkpoint).decide_many(requests)
+    assert together == [Predictor(predictor.checkpoint).decide_many([r])[0] for r in requests]
+
+
 def test_older_bars_than_needed_change_nothing(predictor: Predictor) -> None:
     """More than lookback + FEATURE_SPAN bars before the start give the same decision."""
     long = walk(history=400)
@@ -131,11 +138,15 @@ def test_allocations_change_with_participation(predictor: Predictor) -> None:
     assert (aware.gain - aware.impact).mean() > (unaware.gain - unaware.impact).mean()
 
 
-def test_an_answer_that_is_not_finite_is_left_to_the_rule(predictor: Predictor) -> None:
-    """With one weight NaN: the optimal stopping rule decides, the slice says so, and nothing is NaN."""
+@pytest.mark.parametrize("layer", ["hidden", "out_bias"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_an_answer_that_is_not_finite_is_left_to_the_rule(
+    predictor: Predictor, layer: str, value: float
+) -> None:
+    """With weights that are not finite: the optimal stopping rule decides, and the slice says so."""
     model = fresh_model(predictor.checkpoint.model.config, 1)
     with torch.no_grad():
-        model.policy.hidden[:, 0, 0] = float("nan")
+        getattr(model.policy, layer)[:, 0, 0] = value
     broken = Predictor(Checkpoint(model, "broken", predictor.checkpoint.path))
     order, market = walk().views(3, [0.1, 0.1, 0.1])
     answer = broken.decide_many([(order, market)])[0]
