@@ -22,7 +22,7 @@ from agent.core.types import NS_PER_MS
 from connectors.backfill import BackfillLimits
 from connectors.ccxt_books import BboSource, BookSource
 from connectors.ccxt_history import HistoryLimits, recent_bars, recent_trades
-from connectors.ccxt_link import CcxtLink, ExchangeConfig, SessionFactory, load_ccxt, with_market_types
+from connectors.ccxt_link import CcxtLink, ExchangeConfig, SessionFactory, load_ccxt
 from connectors.ccxt_trades import TradeSource
 from connectors.markets import SIGNIFICANT_DIGITS, instrument_of, unknown_symbol
 from connectors.normalise import Scale, trade_ids, usable
@@ -118,7 +118,7 @@ class CcxtFeed:
         within the deadline, a capability or a precision is missing).
         """
         await asyncio.to_thread(load_ccxt)
-        config = with_market_types(self._config, self.exchange_id, symbols)
+        config = _with_market_types(self._config, self.exchange_id, symbols)
         self._link = link = CcxtLink(self.exchange_id, config, self._session_factory)
         try:
             link.require("watchTrades", "watchOrderBook")
@@ -313,6 +313,14 @@ def _ids(source: TradeSource) -> str:
 
 def _brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
+
+
+def _with_market_types(config: ExchangeConfig, exchange_id: str, symbols: Sequence[str]) -> ExchangeConfig:
+    """Let Binance list spot markets only, unless a symbol names a contract: it saves two requests."""
+    if exchange_id != "binance" or any(":" in symbol for symbol in symbols):
+        return config
+    options = {"fetchMarkets": {"types": ["spot"]}, **config.get("options", {})}
+    return {**config, "options": options}
 
 
 def embedded_feed(

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -72,14 +72,6 @@ def known_exchange(ccxt_pro: Any, exchange_id: str) -> Any:
     raise InputError(
         f"unknown exchange {exchange_id!r}: it must be one that ccxt.pro streams from ({hint}), or 'embedded'"
     )
-
-
-def with_market_types(config: ExchangeConfig, exchange_id: str, symbols: Sequence[str]) -> ExchangeConfig:
-    """Let Binance list spot markets only, unless a symbol names a contract: it saves two requests."""
-    if exchange_id != "binance" or any(":" in symbol for symbol in symbols):
-        return config
-    options = {"fetchMarkets": {"types": ["spot"]}, **config.get("options", {})}
-    return {**config, "options": options}
 
 
 class CcxtLink:
