@@ -109,7 +109,7 @@ def _on_files(
     report: Callable[[int, int], None],
 ) -> dict[str, Any]:
     from agent.durations import parse_duration_ns
-    from lem.windows import evaluate_files
+    from lem.evaluate_files import evaluate_files
 
     interval_ns = None if interval is None else parse_duration_ns(interval)
     bounds = (time_ns(span[0]), time_ns(span[1]))

@@ -17,12 +17,13 @@ from agent.core.types import NS_PER_S
 from lem.bound import gain_sigma, stop_interval
 from lem.checkpoint import load_checkpoint
 from lem.evaluate import evaluate_market
+from lem.evaluate_files import evaluate_files
 from lem.klines import Series, read_bars, resample
 from lem.paths import Question
 from lem.regret import regret
 from lem.simulate import simulate
 from lem.statistics import block_bootstrap, controlled_mean
-from lem.windows import evaluate_files, windows
+from lem.windows import windows
 from tests.realdata import real_data
 
 MINUTE_NS = 60 * NS_PER_S

@@ -1,0 +1,52 @@
+"""Evaluation on bar files: orders of every series one after another, in order of time."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agent.core.errors import InputError
+from agent.core.features import FEATURE_SPAN
+from lem.checkpoint import Checkpoint
+from lem.evaluate import evaluate_windows
+from lem.klines import Series, native_interval_ns, read_bars, resample
+from lem.paths import Paths, Progress, Question
+from lem.windows import windows
+
+
+def evaluate_files(
+    checkpoint: Checkpoint,
+    files: list[Path],
+    interval_ns: int | None,
+    bounds_ns: tuple[int | None, int | None],
+    question: Question,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Evaluate on bar files, orders one after another (none overlap). Raises InputError."""
+    series = [one for path in files for one in read_bars(path, *bounds_ns)]
+    delta_ns = interval_ns or native_interval_ns(series[0])
+    series = [resample(one, delta_ns) for one in series]
+    question = replace(question, delta_ns=delta_ns).checked()
+    past = checkpoint.model.config.lookback + FEATURE_SPAN
+    parts = [windows(one, delta_ns, past, question.n) for one in series]
+    paths = Paths(np.concatenate([p.bars for p in parts]), np.concatenate([p.cut for p in parts]), past)
+    if not len(paths.bars):
+        raise InputError(f"no stretch of {question.n + 1} bars without a gap in {', '.join(map(str, files))}")
+    keep = np.linspace(0, len(paths.bars) - 1, min(question.orders, len(paths.bars))).astype(np.int64)
+    keep = keep[np.argsort(paths.bars["start_ns"][keep, past], kind="stable")]
+    paths = Paths(paths.bars[keep], paths.cut[keep], past)
+    source: dict[str, Any] = {
+        "bars": [one.name for one in series],
+        "interval_ns": delta_ns,
+        "data": _span(series),
+    }
+    source["quality"] = {one.name: asdict(one.quality) for one in series}
+    return evaluate_windows(checkpoint, paths, question, source, progress, together=len(series))
+
+
+def _span(series: list[Series]) -> dict[str, int]:
+    starts = [one.bars["start_ns"] for one in series if len(one.bars)]
+    return {"from_ns": int(min(s[0] for s in starts)), "to_ns": int(max(s[-1] for s in starts))}
