@@ -7,7 +7,7 @@ Columns needed: a time (``open_time`` in ms UTC, or ``time``, ``date``, ``timest
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ import pyarrow.parquet
 
 from agent.core.bars import FBarArray, FloatArray, empty_fbars
 from agent.core.errors import InputError
-from lem.quality import Quality, clean
+from lem.calendars import Grid, fit
+from lem.quality import Quality, clean, gaps_on, when
 
 TIMES = ("open_time", "time", "timestamp", "datetime", "date")
 NEEDED = ("open", "high", "low", "close", "volume")
@@ -28,11 +29,16 @@ NEEDED = ("open", "high", "low", "close", "volume")
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Bars of one symbol, oldest first; ``start_ns`` may jump where some are missing."""
+    """Bars of one symbol, oldest first; ``start_ns`` may jump where some are missing.
+
+    With a ``grid`` every bar stands on it, and neighbours are neighbours there; without, the market never
+    closes, and neighbours are one interval apart.
+    """
 
     name: str
     bars: FBarArray
     quality: Quality = field(default_factory=Quality)
+    grid: Grid | None = None
 
 
 def read_bars(path: Path, from_ns: int | None = None, to_ns: int | None = None) -> list[Series]:
@@ -84,7 +90,9 @@ def _series(name: str, table: Any, time: str, from_ns: int | None, to_ns: int | 
         keep &= bars["start_ns"] >= from_ns
     if to_ns is not None:
         keep &= bars["start_ns"] < to_ns
-    return Series(name, *clean(name, bars[keep]))
+    bars, quality = clean(name, bars[keep])
+    typical_price = 0 if "quote_volume" in table.column_names else len(bars)
+    return Series(name, bars, replace(quality, typical_price=typical_price))
 
 
 def _vwap(bars: FBarArray) -> FloatArray:
@@ -130,14 +138,50 @@ def native_interval_ns(series: Series) -> int:
     return int(steps[np.argmax(counts)])
 
 
-def resample(series: Series, delta_ns: int) -> Series:
-    """Bars of ``delta_ns`` on the UTC grid from finer ones; incomplete buckets are left out.
+def on_calendar(series: Series, calendar: str) -> Series:
+    """The bars that lie in sessions of ``calendar``, at their UTC starts; the others are dropped and named.
 
-    Raises InputError when ``delta_ns`` is not a multiple of the native interval.
+    Gaps and missing bars are counted anew, against the calendar. Raises InputError as ``calendars.fit``
+    does, and when two bars lie in one place.
     """
-    native = native_interval_ns(series)
+    start_ns = series.bars["start_ns"]
+    found = fit(calendar, start_ns, native_interval_ns(series))
+    inside = found.place >= 0
+    place, bars = found.place[inside], series.bars[inside]
+    twice = np.flatnonzero(np.diff(place) <= 0)
+    if len(twice):
+        one, two = (when(bars["start_ns"][twice[0] + k]) for k in (0, 1))
+        raise InputError(f"{series.name}: the bars of {one} and {two} fall on one session: remove one")
+    bars["start_ns"] = found.grid.start_ns[place]
+    quality = replace(
+        gaps_on(series.quality, found.grid, place),
+        clock=found.clock,
+        outside=int((~inside).sum()),
+        first_outside=tuple(when(at, "") for at in start_ns[~inside][:3]),
+    )
+    return Series(series.name, bars, quality, found.grid)
+
+
+def neighbours(series: Series, delta_ns: int) -> npt.NDArray[np.bool_]:
+    """Whether each of the series' ``delta_ns`` bars is followed by the one expected next, [T - 1]."""
+    if series.grid is None:
+        steps: npt.NDArray[np.bool_] = np.diff(series.bars["start_ns"]) == delta_ns
+        return steps
+    joined: npt.NDArray[np.bool_] = np.diff(series.grid.place(series.bars["start_ns"])) == 1
+    return joined
+
+
+def resample(series: Series, delta_ns: int) -> Series:
+    """Bars of ``delta_ns`` from finer ones, on the UTC grid or counted from each session's start.
+
+    Incomplete buckets are left out. Raises InputError when ``delta_ns`` is not a multiple of the native
+    interval.
+    """
+    native = native_interval_ns(series) if series.grid is None else series.grid.interval_ns
     if delta_ns == native:
         return series
+    if series.grid is not None:
+        return _resample_sessions(series, series.grid, delta_ns)
     if delta_ns % native:
         raise InputError(
             f"interval {delta_ns / 1e9:g} s is not a multiple of the {native / 1e9:g} s bars of {series.name}"
@@ -147,7 +191,23 @@ def resample(series: Series, delta_ns: int) -> Series:
     first = np.flatnonzero(np.diff(bucket, prepend=bucket[0] - 1))
     whole = np.diff(np.append(first, len(rows))) == per
     rows = rows[np.repeat(whole, np.diff(np.append(first, len(rows))))].reshape(-1, per)
-    return Series(series.name, add_up(rows), series.quality)
+    return replace(series, bars=add_up(rows))
+
+
+def _resample_sessions(series: Series, grid: Grid, delta_ns: int) -> Series:
+    coarse, bucket_of = grid.coarser(delta_ns)
+    bucket = bucket_of[grid.place(series.bars["start_ns"])]
+    have = np.bincount(bucket, minlength=len(coarse.start_ns))
+    expected = np.bincount(bucket_of)
+    parts = []
+    for size in np.unique(expected):  # buckets at a session's end are smaller
+        whole = (have == expected) & (expected == size)
+        rows = series.bars[whole[bucket]].reshape(-1, size)
+        part = add_up(rows)
+        part["start_ns"] = coarse.start_ns[whole]
+        parts.append(part)
+    bars = np.concatenate(parts)
+    return replace(series, bars=bars[np.argsort(bars["start_ns"])], grid=coarse)
 
 
 def add_up(rows: FBarArray) -> FBarArray:

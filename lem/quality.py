@@ -3,18 +3,20 @@
 Refused: a price that is not positive, a negative volume, low above high, two different bars of one time.
 Counted: rows out of order (sorted), equal copies (dropped), rows with a value that is not finite (dropped,
 so a missing bar), zero volume (kept at the close), open or close outside [low, high] (the range is widened),
-a VWAP outside it (moved to its edge), gaps and the bars missing in them.
+a VWAP outside it (moved to its edge), gaps and the bars missing in them. On a trading calendar
+(``lem.calendars``) bars outside the sessions are dropped and counted, and only what sessions lack is missing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from agent.core.bars import FBarArray
 from agent.core.errors import InputError
+from lem.calendars import DAY_NS, Grid
 
 PRICES = ("open", "high", "low", "close")
 CHECKED = (*PRICES, "volume", "quote_volume", "vwap")
@@ -23,7 +25,10 @@ ROUNDING = 1e-9  # relative: a VWAP is a quotient of two rounded numbers
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What was found in the bars of one series, in rows; ``missing`` in bars of the native interval."""
+    """What was found in the bars of one series, in rows; ``missing`` in bars of the native interval.
+
+    ``first_…``: the first three, as the exchange's clock shows them where there is a calendar, else in UTC.
+    """
 
     rows: int = 0
     out_of_order: int = 0
@@ -34,6 +39,14 @@ class Quality:
     vwap_moved: int = 0
     gaps: int = 0
     missing: int = 0
+    first_missing: tuple[str, ...] = ()
+    typical_price: int = 0  # rows whose VWAP is (high + low + close) / 3: the file has no notional
+    clock: str = ""  # with a calendar: how the file's times were read
+    outside: int = 0
+    first_outside: tuple[str, ...] = ()
+    missing_sessions: int = 0  # of which every bar is missing
+    splits: tuple[str, ...] = ()
+    windows_across_splits: int = 0
 
 
 def clean(name: str, bars: FBarArray) -> tuple[FBarArray, Quality]:
@@ -58,7 +71,7 @@ def clean(name: str, bars: FBarArray) -> tuple[FBarArray, Quality]:
     inside = np.clip(out["vwap"], out["low"], out["high"])
     moved = np.abs(inside - out["vwap"]) > ROUNDING * inside
     out["vwap"] = inside
-    gaps, missing = _gaps(out["start_ns"])
+    gaps, missing, first_missing = _gaps(out["start_ns"])
     return out, Quality(
         rows=len(bars),
         out_of_order=late,
@@ -69,12 +82,28 @@ def clean(name: str, bars: FBarArray) -> tuple[FBarArray, Quality]:
         vwap_moved=int(moved.sum()),
         gaps=gaps,
         missing=missing,
+        first_missing=first_missing,
     )
 
 
-def when(start_ns: int) -> str:
-    """A time as people write it, UTC to the second."""
-    return f"{np.datetime64(int(start_ns), 'ns').astype('datetime64[s]')}Z"
+def gaps_on(quality: Quality, grid: Grid, place: npt.NDArray[np.int64]) -> Quality:
+    """``quality`` with gaps and missing bars judged by the calendar: ``place`` [T], rising, on ``grid``."""
+    expected = np.arange(place[0], place[-1] + 1)
+    missing = expected[~np.isin(expected, place)]
+    sessions = np.unique(grid.session[missing])
+    daily = grid.interval_ns == DAY_NS
+    return replace(
+        quality,
+        gaps=int((np.diff(place) > 1).sum()),
+        missing=len(missing),
+        first_missing=tuple(when(at, "")[: 10 if daily else 16] for at in grid.wall_ns[missing[:3]]),
+        missing_sessions=int((~np.isin(sessions, grid.session[place])).sum()),
+    )
+
+
+def when(start_ns: int, zone: str = "Z") -> str:
+    """A time as people write it, to the second."""
+    return f"{np.datetime64(int(start_ns), 'ns').astype('datetime64[s]')}{zone}"
 
 
 def _refuse_senseless(name: str, bars: FBarArray) -> None:
@@ -106,12 +135,18 @@ def _without_copies(
     return np.delete(row, again), len(again)
 
 
-def _gaps(start_ns: npt.NDArray[np.int64]) -> tuple[int, int]:
+def _gaps(start_ns: npt.NDArray[np.int64]) -> tuple[int, int, tuple[str, ...]]:
     """Steps longer than the most frequent one, and the bars that would fill them (a market always open)."""
     if len(start_ns) < 2:
-        return 0, 0
+        return 0, 0, ()
     steps = np.diff(start_ns)
     values, counts = np.unique(steps, return_counts=True)
     native = int(values[np.argmax(counts)])
-    long = steps[steps > native]
-    return len(long), int((long // native - 1).sum())
+    long = np.flatnonzero(steps > native)
+    absent = steps[long] // native - 1
+    names = [
+        when(start_ns[row] + native * k)
+        for row, count in zip(long[:3], absent[:3], strict=True)
+        for k in range(1, min(int(count), 3) + 1)
+    ]
+    return len(long), int(absent.sum()), tuple(names[:3])

@@ -52,7 +52,10 @@ def test_what_is_counted(
     """One changed value in row 4: handled by its rule, counted under its name and under no other."""
     table = columns()
     table[column][3] = value
-    assert read(tmp_path, table) == (kept, Quality(rows=8, **counts))
+    rows, found = read(tmp_path, table)
+    assert rows == kept
+    assert found == Quality(rows=8, first_missing=found.first_missing, **counts)
+    assert len(found.first_missing) == min(3, found.missing)
 
 
 @pytest.mark.parametrize(

@@ -169,19 +169,6 @@ def test_windows_do_not_cross_gaps() -> None:
     assert np.isfinite(paths.bars["close"][after, paths.cut[after] :]).all()
 
 
-def test_a_market_that_closes_has_no_gap_at_night() -> None:
-    """Daily bars without weekends are neighbours; a split of raw prices is a gap."""
-    day = 1_440 * MINUTE_NS
-    bars = empty_fbars(100)
-    days = np.arange(140)
-    bars["start_ns"] = day * days[days % 7 < 5][:100]
-    bars["close"] = bars["vwap"] = np.where(np.arange(100) < 50, 100.0, 50.0)
-    paths = windows(Series("x", bars), day, past=30, n=8)
-    assert len(paths.bars) == 11  # of 12, one would have crossed the split
-    closes = paths.bars["close"][:, 30:]
-    assert (closes == closes[:, :1]).all()
-
-
 def test_bad_files_are_refused(tmp_path: Path) -> None:
     """Missing, not a table, without the columns, or with an interval that does not divide."""
     (tmp_path / "text.parquet").write_text("hello")
