@@ -12,9 +12,9 @@ from agent.core.errors import InputError
 from agent.core.features import FEATURE_SPAN
 from lem.checkpoint import Checkpoint
 from lem.evaluate import evaluate_windows
-from lem.klines import Series, native_interval_ns, read_bars, resample
+from lem.klines import Series, native_interval_ns, on_calendar, read_bars, resample
 from lem.paths import Paths, Progress, Question
-from lem.windows import windows
+from lem.windows import order_windows
 
 
 def evaluate_files(
@@ -24,15 +24,23 @@ def evaluate_files(
     bounds_ns: tuple[int | None, int | None],
     question: Question,
     progress: Progress,
+    calendar: str | None = None,
 ) -> dict[str, Any]:
-    """Evaluate on bar files, orders one after another (none overlap). Raises InputError."""
+    """Evaluate on bar files, orders one after another (none overlap). Raises InputError.
+
+    ``calendar``: of a market that closes; its nights and holidays are then no gaps.
+    """
     series = [one for path in files for one in read_bars(path, *bounds_ns)]
+    if calendar is not None:
+        series = [on_calendar(one, calendar) for one in series]
     delta_ns = interval_ns or native_interval_ns(series[0])
     series = [resample(one, delta_ns) for one in series]
     question = replace(question, delta_ns=delta_ns).checked()
     past = checkpoint.model.config.lookback + FEATURE_SPAN
-    parts = [windows(one, delta_ns, past, question.n) for one in series]
-    paths = Paths(np.concatenate([p.bars for p in parts]), np.concatenate([p.cut for p in parts]), past)
+    parts = [order_windows(one, delta_ns, past, question.n) for one in series]
+    paths = Paths(
+        np.concatenate([p.paths.bars for p in parts]), np.concatenate([p.paths.cut for p in parts]), past
+    )
     if not len(paths.bars):
         raise InputError(f"no stretch of {question.n + 1} bars without a gap in {', '.join(map(str, files))}")
     keep = np.linspace(0, len(paths.bars) - 1, min(question.orders, len(paths.bars))).astype(np.int64)
@@ -43,7 +51,9 @@ def evaluate_files(
         "interval_ns": delta_ns,
         "data": _span(series),
     }
-    source["quality"] = {one.name: asdict(one.quality) for one in series}
+    if calendar is not None:
+        source["calendar"] = calendar
+    source["quality"] = {one.name: asdict(found.quality) for one, found in zip(series, parts, strict=True)}
     return evaluate_windows(checkpoint, paths, question, source, progress, together=len(series))
 
 

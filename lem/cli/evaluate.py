@@ -24,6 +24,9 @@ def evaluate(
     bars: Annotated[list[Path] | None, typer.Option(help="parquet or CSV files of bars")] = None,
     more_bars: Annotated[list[Path] | None, typer.Argument(help="further bar files")] = None,
     interval: Annotated[str | None, typer.Option(help="as in 15m; default: the files' own")] = None,
+    calendar: Annotated[
+        str | None, typer.Option(help="of a market that closes, as in XNYS; its nights are no gaps")
+    ] = None,
     from_: Annotated[str | None, typer.Option("--from", help="ISO 8601")] = None,
     to: Annotated[str | None, typer.Option("--to", help="ISO 8601")] = None,
     sigma: Annotated[float, typer.Option(help="volatility an interval of a simulated market")] = 1e-4,
@@ -68,7 +71,7 @@ def evaluate(
     with progress("evaluating", orders) as bar:
         report: Callable[[int, int], None] = lambda done, total: bar(done, total, "")  # noqa: E731
         if files:
-            document = _on_files(checkpoint, files, interval, (from_, to), question, report)
+            document = _on_files(checkpoint, files, interval, (from_, to), question, report, calendar)
         else:
             document = evaluate_market(checkpoint, market or "gaussian", question, report)
     if csv is not None:
@@ -107,13 +110,18 @@ def _on_files(
     span: tuple[str | None, str | None],
     question: Question,
     report: Callable[[int, int], None],
+    calendar: str | None,
 ) -> dict[str, Any]:
     from agent.durations import parse_duration_ns
     from lem.evaluate_files import evaluate_files
 
     interval_ns = None if interval is None else parse_duration_ns(interval)
     bounds = (time_ns(span[0]), time_ns(span[1]))
-    return evaluate_files(checkpoint, files, interval_ns, bounds, question, report)
+    return evaluate_files(checkpoint, files, interval_ns, bounds, question, report, calendar)
+
+
+def _listed(value: Any) -> str:
+    return " ".join(value) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _maybe(fraction: float | None) -> str:
@@ -161,7 +169,7 @@ def _print_rows(document: dict[str, Any]) -> None:
         table.add_row(*texts)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     for name, found in document.get("quality", {}).items():
-        odd = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in found.items() if v and isinstance(v, int))
+        odd = ", ".join(f"{k.replace('_', ' ')} {_listed(v)}" for k, v in found.items() if v and k != "rows")
         typer.echo(f"{name}: {odd or 'nothing odd in its bars'}")
     typer.echo(
         f"model {document['digest']}, risk aversion {document['risk_aversion']:g}. regret: part of the bound"
