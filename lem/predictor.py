@@ -23,9 +23,10 @@ from agent.core.features import FEATURE_NAMES, FEATURE_SPAN, LONG_SPAN, recent_s
 from agent.core.projection import project
 from agent.core.types import MarketView, OrderView, Slice
 from lem.checkpoint import Checkpoint, load_checkpoint
-from lem.compiled import ORDER, CompiledModel, Float32, decide_all
+from lem.compiled import CompiledModel, Float32
 from lem.config import SCENARIOS
 from lem.model import OrderProgress, OrderTerms
+from lem.policy_kernel import ORDER, decide_all
 from lem.stream import Stream, Streams
 
 MAIN_FEATURES = 5

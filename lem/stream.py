@@ -3,7 +3,8 @@
 A stream is the encoding of one series of bars from a fixed first bar on: ``lookback`` bars before an
 order's start (or where the known history begins). A new bar is one row of features and one step. Nothing
 depends on how often a stream was asked: rows are taken in one at a time, so a state carried bar to bar and
-one rebuilt are the same bits. A bar that is revised later (a late trade) makes its stream start again.
+one rebuilt are the same bits. The state before every bar is kept: where a bar is revised later (a late
+trade), the stream goes back to the first bar that differs and takes in the rest anew.
 """
 
 from __future__ import annotations
@@ -16,36 +17,37 @@ import numpy.typing as npt
 
 from agent.core.bars import FBarArray
 from agent.core.features import FEATURE_SPAN, features
-from lem.compiled import CompiledModel, Float32, Mask, encode
+from lem.compiled import CompiledModel, Float32, Mask
+from lem.encoder_kernel import States, encode
 
-STREAMS = 4_096
+STREAMS = 4_096  # of some 100 kB each at the default lookback
 ROWS = 512  # feature rows kept: the newest bar of every market
 ROOM = 32  # rows a stream grows by
 
 
 @dataclass(slots=True)
 class Stream:
-    """One encoding: the bars it has taken in (``raw``, with the memory before them), and its state."""
+    """One encoding: the bars it has taken in (``raw``, with the memory before them), and its states."""
 
-    h: Float32
-    c: Float32
-    u: Float32
+    states: States
     context: Float32
     weights: Float32
-    keys: Float32
-    values: Float32
     raw: bytes = b""
     rows: int = 0
     mask: Mask = field(default_factory=lambda: np.zeros(0, np.bool_))  # of the newest row
 
     def room_for(self, rows: int) -> None:
-        if rows > len(self.keys):
-            grown = rows + ROOM
-            for name in ("keys", "values"):
-                old = getattr(self, name)
-                new = np.zeros((grown, old.shape[1]), np.float32)
-                new[: len(old)] = old
-                setattr(self, name, new)
+        if rows > len(self.states.keys):
+            self.states = States(*(_grown(old, ROOM + rows - len(self.states.keys)) for old in self.states))
+
+    def same(self, raw: bytes, size: int) -> int:
+        """How many bars of ``raw``, each of ``size`` bytes, are those taken in, from the first one on."""
+        if raw.startswith(self.raw):
+            return len(self.raw) // size
+        length = min(len(raw), len(self.raw))
+        ours, theirs = (np.frombuffer(x, np.uint8, length) for x in (self.raw, raw))
+        differing = np.flatnonzero(ours != theirs)
+        return int(differing[0] if len(differing) else length) // size
 
 
 class Streams:
@@ -53,6 +55,7 @@ class Streams:
 
     def __init__(self, model: CompiledModel) -> None:
         self._model = model
+        self.taken = 0  # bars taken in so far, again where they were revised: the work done
         self._streams: OrderedDict[bytes, Stream] = OrderedDict()
         self._rows: OrderedDict[bytes, tuple[Float32, Mask]] = OrderedDict()
 
@@ -61,41 +64,33 @@ class Streams:
 
         Bars before them are memory of the features only.
         """
-        raw = window.tobytes()
-        key = b"%d.%d." % (delta_ns, len(window) - seen) + window[:1].tobytes()
+        raw, memory = window.tobytes(), len(window) - seen
+        key = b"%d.%d." % (delta_ns, memory) + window[:1].tobytes()
         stream = self._streams.get(key)
-        if stream is None or not raw.startswith(stream.raw):
+        if stream is None:
             stream = self._streams[key] = self._fresh(seen)
         self._streams.move_to_end(key)
-        if stream.rows < seen:
-            self._advance(stream, window, seen, delta_ns)
+        if raw != stream.raw:
+            # A context is the last row's: where that row is known already, it alone is taken in again.
+            known = max(0, min(stream.same(raw, window.itemsize) - memory, seen - 1))
+            self._advance(stream, window, known, seen, delta_ns)
             stream.raw = raw
         if len(self._streams) > STREAMS:
             self._streams.popitem(last=False)
         return stream
 
-    def _advance(self, stream: Stream, window: FBarArray, seen: int, delta_ns: int) -> None:
-        new = seen - stream.rows
+    def _advance(self, stream: Stream, window: FBarArray, known: int, seen: int, delta_ns: int) -> None:
+        """Take in the bars after the first ``known``."""
+        new = seen - known
         if new == 1:
             rows, masks = self._newest(window[-(FEATURE_SPAN + 1) :], delta_ns)
         else:
             rows, masks = features(window[-(FEATURE_SPAN + new) :], delta_ns)
-            rows, masks = rows[-new:], masks[-new:]
+            rows, masks = np.ascontiguousarray(rows[-new:]), np.ascontiguousarray(masks[-new:])
         stream.room_for(seen)
-        encode(
-            np.ascontiguousarray(rows),
-            np.ascontiguousarray(masks),
-            stream.rows,
-            self._model.encoder,
-            stream.h,
-            stream.c,
-            stream.u,
-            stream.keys,
-            stream.values,
-            stream.context,
-            stream.weights,
-        )
+        encode(rows, masks, known, self._model.encoder, stream.states, stream.context, stream.weights)
         stream.rows, stream.mask = seen, masks[-1].copy()
+        self.taken += new
 
     def _newest(self, bars: FBarArray, delta_ns: int) -> tuple[Float32, Mask]:
         """The newest bar's features [1, F]; many streams of a market ask for the same ones."""
@@ -109,15 +104,18 @@ class Streams:
         return found
 
     def _fresh(self, rows: int) -> Stream:
-        width = self._model.width
+        width, rows = self._model.width, rows + ROOM
         layers, sub = self._model.encoder.cell.sub_recurrent.shape[:2]
-        states: list[npt.NDArray[np.float32]] = [np.zeros(width, np.float32) for _ in range(2)]
+        shapes = ((rows + 1, width), (rows + 1, width), (rows + 1, layers, sub), (rows, width), (rows, width))
         return Stream(
-            h=states[0],
-            c=states[1],
-            u=np.zeros((layers, sub), np.float32),
+            states=States(*(np.zeros(shape, np.float32) for shape in shapes)),
             context=np.zeros(width, np.float32),
             weights=np.zeros(self._model.encoder.selection.scale.shape[0], np.float32),
-            keys=np.zeros((rows + ROOM, width), np.float32),
-            values=np.zeros((rows + ROOM, width), np.float32),
         )
+
+
+def _grown(old: npt.NDArray[np.float32], more: int) -> npt.NDArray[np.float32]:
+    """``old`` with ``more`` rows of zeros after it."""
+    new = np.zeros((len(old) + more, *old.shape[1:]), np.float32)
+    new[: len(old)] = old
+    return new

@@ -12,10 +12,11 @@ import torch
 from agent.core.bars import FBarArray
 from agent.core.features import FEATURE_SPAN, features
 from lem.checkpoint import Checkpoint, fresh_model
-from lem.compiled import CompiledModel, decide
+from lem.compiled import CompiledModel
 from lem.config import SCENARIOS, ModelConfig
 from lem.model import LEM, OrderProgress, OrderTerms
 from lem.paths import Question
+from lem.policy_kernel import decide
 from lem.predictor import Predictor
 from lem.simulate import simulate
 from lem.stream import Streams
@@ -72,18 +73,50 @@ def test_carried_and_rebuilt_are_the_same_bits() -> None:
             assert np.array_equal(seen.context, leapt.context)
 
 
-def test_a_revised_bar_is_noticed() -> None:
-    """A late trade changes an old bar: the next encoding is a fresh one's, not the old state's."""
+@pytest.mark.parametrize(("back", "again"), [(1, 1), (2, 2), (30, 30), (60, 60), (61, 60), (80, 60)])
+def test_a_revised_bar_takes_its_stream_back_to_it(back: int, again: int) -> None:
+    """Late trades change the bar ``back`` from the end: a fresh encoding's bits, from that bar on only.
+
+    Where it lies in the memory before the stream, all 60 bars are taken in again.
+    """
     model = CompiledModel.of(shaken(5))
-    bars = window(60 + FEATURE_SPAN + 1, 6)
+    bars = window(60 + FEATURE_SPAN, 6)
     streams = Streams(model)
-    before = streams.take(bars[:-1], 60, DELTA_NS).context.copy()
+    before = streams.take(bars, 60, DELTA_NS).context.copy()
     revised = bars.copy()
-    revised["volume"][-30] *= 3.0
-    after = streams.take(revised, 61, DELTA_NS).context
-    assert np.array_equal(after, Streams(model).take(revised, 61, DELTA_NS).context)
-    assert not np.array_equal(after, Streams(model).take(bars, 61, DELTA_NS).context)
-    assert not np.array_equal(before, after)
+    revised["volume"][-back] *= 3.0
+    after = streams.take(revised, 60, DELTA_NS)
+    fresh = Streams(model).take(revised, 60, DELTA_NS)
+    assert np.array_equal(after.context, fresh.context)
+    assert np.array_equal(after.weights, fresh.weights)
+    assert not np.array_equal(before, after.context)
+    assert streams.taken == 60 + again
+
+
+def test_a_revised_bar_and_new_ones_at_once() -> None:
+    """The newest bar is revised and three more arrive: four are taken in, and the bits are a fresh one's."""
+    model = CompiledModel.of(shaken(5))
+    bars = window(60 + FEATURE_SPAN + 3, 6)
+    streams = Streams(model)
+    early = bars[:-3].copy()
+    early["close"][-1] *= 1.001
+    streams.take(early, 60, DELTA_NS)
+    after = streams.take(bars, 63, DELTA_NS)
+    assert np.array_equal(after.context, Streams(model).take(bars, 63, DELTA_NS).context)
+    assert streams.taken == 64
+
+
+def test_asked_again_about_the_past() -> None:
+    """An earlier interval asked for later, then the newest again: each time what a fresh stream says."""
+    model = CompiledModel.of(shaken(8))
+    bars = window(60 + FEATURE_SPAN + 20, 9)
+    streams = Streams(model)
+    for t in (20, 5, 6, 0, 20, 20):
+        seen = streams.take(bars[: len(bars) - 20 + t], 60 + t, DELTA_NS)
+        anew = Streams(model).take(bars[: len(bars) - 20 + t], 60 + t, DELTA_NS)
+        assert np.array_equal(seen.context, anew.context)
+        assert seen.rows == anew.rows == 60 + t
+    assert streams.taken == 80 + 1 + 1 + 1 + 20
 
 
 @pytest.mark.parametrize("seed", range(6))

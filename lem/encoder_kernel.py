@@ -1,0 +1,207 @@
+"""The encoder compiled: bars taken in one after another, the state after each of them kept.
+
+What a bar's own features say is worked out for a few bars at once, the recurrence bar by bar, attention
+for the newest bar only (no state depends on it). Sums are each bar's own (``lem.rows``), so a context
+depends neither on how many bars came in one call nor on whether the state was carried or rebuilt.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from agent.core.jit import njit
+from lem.compiled import Attention, Cell, Encoder, Float32, Gate, Mask, Selection
+from lem.rows import ONE, add_product, elu, gate, gated, linear, residual, sigmoid, start
+
+BLOCK = 24  # bars at once: their work fits the nearest cache
+
+
+class States(NamedTuple):
+    """What an encoding keeps, one row a bar. Row k of h, c and u is the state *before* bar k."""
+
+    h: Float32  # [rows + 1, d]
+    c: Float32  # [rows + 1, d]
+    u: Float32  # [rows + 1, L, k]
+    keys: Float32  # [rows, d]
+    values: Float32  # [rows, d]
+
+
+@njit
+def encode(
+    rows: Float32,
+    masks: Mask,
+    first: int,
+    net: Encoder,
+    states: States,
+    context: Float32,
+    weights: Float32,
+) -> None:
+    """Take in bars ``rows`` [N, F], number ``first`` and on of their stream; ``states`` are filled in.
+
+    ``context`` [d] and the selection's ``weights`` [F] are those of the last one.
+    """
+    count, width = len(rows), len(context)
+    block = min(count, BLOCK)
+    chosen = np.empty((block, width), np.float32)
+    chances = np.empty((block, rows.shape[1]), np.float32)
+    x = np.empty((block, width), np.float32)
+    projected = np.empty((block, 3 * width), np.float32)
+    for begin in range(0, count, block):
+        some = min(block, count - begin)
+        _select(rows[begin : begin + some], masks[begin : begin + some], net.selection, chosen, chances)
+        _recur_all(chosen[:some], net.cell, first + begin, states)
+        x[:some] = chosen[:some]
+        _finish(x[:some], net, first + begin, states, projected[:some])
+    last = (count - 1) % block
+    weights[:] = chances[last]
+    out = x[last : last + 1]
+    _attend(out, projected[last], net.attention, net.attention_gate, first + count, states)
+    context[:] = out[0]
+
+
+@njit
+def _select(values: Float32, mask: Mask, net: Selection, chosen: Float32, weights: Float32) -> None:
+    """The selected variables of each bar [R, d] and the weights [R, F] that selected them."""
+    variables, width = net.scale.shape
+    rows, out = len(values), net.direct.shape[1]
+    embedded = np.empty((variables, rows, width), np.float32)
+    for f in range(variables):
+        for r in range(rows):
+            for i in range(width):
+                present = values[r, f] * net.scale[f, i] + net.shift[f, i]
+                embedded[f, r, i] = present if mask[r, f] else net.absent[f, i]
+    _choose(embedded, net, weights[:rows])
+    hidden = np.empty((rows, width), np.float32)
+    gates, seen = np.empty((rows, 2 * out), np.float32), np.empty((rows, out), np.float32)
+    start(chosen[:rows], net.direct_bias)
+    for f in range(variables):
+        linear(hidden, embedded[f], net.inner[f], net.inner_bias[f])
+        elu(hidden)
+        linear(gates, hidden, net.gate[f], net.gate_bias[f])
+        seen[:] = np.float32(0.0)
+        add_product(seen, embedded[f], net.skip[f])
+        gated(seen, gates, net.norm_scale, net.norm_shift)
+        for r in range(rows):
+            for i in range(out):
+                chosen[r, i] += weights[r, f] * seen[r, i]
+    add_product(chosen[:rows], values, net.direct)
+
+
+@njit
+def _choose(embedded: Float32, net: Selection, weights: Float32) -> None:
+    """Softmax over variables of the weights' network: ``embedded`` [F, R, e] -> ``weights`` [R, F]."""
+    variables, rows, width = embedded.shape
+    grn = net.weights
+    hidden = len(grn.inner_bias)
+    inner, outer = np.empty((rows, hidden), np.float32), np.empty((rows, hidden), np.float32)
+    gates = np.empty((rows, 2 * variables), np.float32)
+    start(inner, grn.inner_bias)
+    start(weights, grn.skip_bias)
+    for f in range(variables):
+        add_product(inner, embedded[f], grn.inner[f * width : (f + 1) * width])
+        add_product(weights, embedded[f], grn.skip[f * width : (f + 1) * width])
+    elu(inner)
+    linear(outer, inner, grn.outer, grn.outer_bias)
+    gate(weights, outer, grn.gate, gates)
+    for r in range(rows):
+        most = weights[r].max()
+        total = np.float32(0.0)
+        for f in range(variables):
+            weights[r, f] = np.exp(weights[r, f] - most)
+            total += weights[r, f]
+        for f in range(variables):
+            weights[r, f] /= total
+
+
+@njit
+def _recur_all(chosen: Float32, cell: Cell, first: int, states: States) -> None:
+    """The TKAN over bars ``first`` and on, each state kept."""
+    layers, sub, basis = states.u.shape[1], states.u.shape[2], len(cell.knots)
+    width = chosen.shape[1]
+    kan = np.empty((layers, sub), np.float32)
+    s, bases = np.empty((1, sub), np.float32), np.empty((1, sub * (basis + 1)), np.float32)
+    gates, opening = np.empty((1, 3 * width), np.float32), np.empty((1, width), np.float32)
+    for r in range(len(chosen)):
+        x, k = chosen[r : r + 1], first + r
+        for layer in range(layers):
+            _sublayer(x, cell, layer, states.u[k, layer : layer + 1], s, bases, kan[layer : layer + 1])
+            kept = states.u[k + 1, layer : layer + 1]
+            kept[:] = np.float32(0.0)
+            add_product(kept, states.u[k, layer : layer + 1], cell.memory[layer, :sub])
+            add_product(kept, kan[layer : layer + 1], cell.memory[layer, sub:])
+        linear(gates, x, cell.input, cell.input_bias)
+        add_product(gates, states.h[k : k + 1], cell.recurrent)
+        linear(opening, kan.reshape((1, layers * sub)), cell.output, cell.output_bias)
+        for i in range(width):
+            take = sigmoid(gates[0, width + i]) * np.tanh(gates[0, 2 * width + i])
+            c = sigmoid(gates[0, i]) * states.c[k, i] + take
+            states.c[k + 1, i] = c
+            states.h[k + 1, i] = np.tanh(c) * sigmoid(opening[0, i])
+
+
+@njit
+def _sublayer(
+    x: Float32, cell: Cell, layer: int, memory: Float32, s: Float32, bases: Float32, out: Float32
+) -> None:
+    """One KAN sub-layer of one bar: x [1, d] and its memory [1, k] -> out [1, k]."""
+    sub, basis = s.shape[1], len(cell.knots)
+    step = np.float32(cell.step)
+    s[:] = np.float32(0.0)
+    add_product(s, x, cell.sub_input[layer])
+    add_product(s, memory, cell.sub_recurrent[layer])
+    for i in range(sub):
+        for b in range(basis):
+            far = abs((s[0, i] - cell.knots[b]) / step)
+            outer, inner = max(np.float32(2.0) - far, np.float32(0.0)), max(ONE - far, np.float32(0.0))
+            cubes = outer * outer * outer - np.float32(4.0) * (inner * inner * inner)
+            bases[0, i * basis + b] = cubes / np.float32(6.0)
+        bases[0, sub * basis + i] = s[0, i] * sigmoid(s[0, i])
+    out[:] = np.float32(0.0)
+    add_product(out, bases, cell.edges[layer])
+
+
+@njit
+def _finish(x: Float32, net: Encoder, first: int, states: States, projected: Float32) -> None:
+    """Gate, add and the residual network after the recurrence; keys and values are stored."""
+    rows, width = x.shape
+    gates = np.empty((rows, 2 * width), np.float32)
+    hidden = len(net.grn.inner_bias)
+    inner, outer = np.empty((rows, hidden), np.float32), np.empty((rows, hidden), np.float32)
+    gate(x, states.h[first + 1 : first + 1 + rows], net.cell_gate, gates)
+    residual(x, net.grn, inner, outer, gates)
+    linear(projected, x, net.attention.project, net.attention.project_bias)
+    for r in range(rows):
+        for i in range(width):
+            states.keys[first + r, i] = projected[r, width + i]
+            states.values[first + r, i] = projected[r, 2 * width + i]
+
+
+@njit
+def _attend(x: Float32, query: Float32, net: Attention, gate_net: Gate, seen: int, states: States) -> None:
+    """x [1, d], the newest of ``seen`` bars, becomes its context: attention over the last ``window``."""
+    width = x.shape[1]
+    part = width // net.heads
+    first = max(0, seen - net.window)
+    scale = ONE / np.sqrt(np.float32(part))
+    out, merged = np.zeros((1, width), np.float32), np.empty((1, width), np.float32)
+    scores = np.empty(seen - first, np.float32)
+    for begin in range(0, width, part):
+        most = np.float32(-np.inf)
+        for row in range(first, seen):
+            score = np.float32(0.0)
+            for i in range(begin, begin + part):
+                score += query[i] * states.keys[row, i]
+            scores[row - first] = score * scale
+            most = max(most, scores[row - first])
+        total = np.float32(0.0)
+        for k in range(len(scores)):
+            scores[k] = np.exp(scores[k] - most)
+            total += scores[k]
+        for row in range(first, seen):
+            weight = scores[row - first] / total
+            for i in range(begin, begin + part):
+                out[0, i] += weight * states.values[row, i]
+    linear(merged, out, net.merge, net.merge_bias)
+    gate(x, merged, gate_net, np.empty((1, 2 * width), np.float32))

@@ -1,0 +1,103 @@
+"""The allocation networks compiled: many orders in one call, each order's sums its own (``lem.rows``)."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.core.jit import njit
+from lem.compiled import Float32, Policy
+from lem.model import GIVEN_INPUTS, OWN_INPUTS, SHARPNESS, Z_LIMIT
+from lem.rows import add_product, linear, sigmoid, silu
+
+GIVEN, OWN = len(GIVEN_INPUTS), len(OWN_INPUTS)
+
+ORDER = (
+    "t",
+    "n",
+    "m",
+    "last_z",
+    "arrival_z",
+    "elapsed_volume",
+    "sigma_known",
+    "participation",
+    "min_rate",
+    "max_rate",
+    "risk_aversion",
+    "arrival_weight",
+    "remaining",
+    "achieved_z",
+    "own_share",
+)
+"""Columns of an order as ``decide`` takes it: ``OrderTerms`` and ``OrderProgress`` as plain numbers."""
+
+
+@njit
+def decide(
+    net: Policy, scenario: int, context: Float32, order: npt.NDArray[np.float64]
+) -> tuple[float, float]:
+    """(fraction of the remainder, probability of finishing) of one order; ``order``: see ``ORDER``."""
+    width = net.bias.shape[1]
+    given, own = np.empty((1, GIVEN), np.float32), np.empty((1, OWN), np.float32)
+    x, y = np.empty((1, width), np.float32), np.empty((1, width), np.float32)
+    out = np.empty((1, 2), np.float32)
+    left = _inputs(order, given[0], own[0])
+    linear(x, given, net.given[scenario], net.bias[scenario])
+    add_product(x, context.reshape((1, len(context))), net.context[scenario])
+    add_product(x, own, net.own[scenario])
+    silu(x)
+    linear(y, x, net.hidden[scenario], net.hidden_bias[scenario])
+    silu(y)
+    linear(out, y, net.out[scenario], net.out_bias[scenario])
+    if not (np.isfinite(out[0, 0]) and np.isfinite(out[0, 1])):  # an infinity's sigmoid looks sound
+        return np.nan, np.nan
+    even = -np.float32(np.log(max(left - 1.0, 1e-3)))
+    return sigmoid(even + np.float32(2.0) * out[0, 0]), sigmoid(np.float32(SHARPNESS) * out[0, 1])
+
+
+@njit
+def decide_all(
+    net: Policy,
+    scenario: npt.NDArray[np.int64],
+    contexts: Float32,
+    which: npt.NDArray[np.int64],
+    orders: npt.NDArray[np.float64],
+    out: npt.NDArray[np.float64],
+) -> None:
+    """``decide`` for every row of ``orders`` [N, ORDER], contexts[which[i]]; ``out`` [N, 2]."""
+    for i in range(len(orders)):
+        out[i, 0], out[i, 1] = decide(net, scenario[i], contexts[which[i]], orders[i])
+
+
+@njit
+def _limited(x: float, low: float, high: float) -> float:
+    return min(max(x, low), high)
+
+
+@njit
+def _inputs(order: npt.NDArray[np.float64], g: Float32, o: Float32) -> float:
+    """Fill in the given inputs ``g`` and own ones ``o`` by ``lem.model``'s formulae; intervals left."""
+    t, n, m = order[0], order[1], order[2]
+    last, arrival = _limited(order[3], -Z_LIMIT, Z_LIMIT), _limited(order[4], -Z_LIMIT, Z_LIMIT)
+    elapsed, rate, aversion = order[5], order[9], max(order[10], 0.0)
+    left, root = n - t, np.sqrt(n)
+    stopping = last * t / (t + 1.0)
+    g[0], g[1], g[2] = t / n, left / n, 1.0 / max(left, 1.0)
+    g[3], g[4] = np.log(n) / 3.0 - 0.7, 1.0 / (t + 1.0)
+    g[5], g[6], g[7] = 1.0 if t + 1.0 >= m else 0.0, max(m - t, 0.0) / n, m / n
+    g[8] = 1.0 if m >= n else 0.0
+    g[9], g[10], g[11] = last, np.tanh(last), stopping
+    g[12], g[13] = 2.0 * stopping / np.sqrt(max(left, 1.0)), np.tanh(3.0 * stopping)
+    g[14], g[15] = last * elapsed / (1.0 + elapsed), order[6]
+    g[16] = 2.0 * np.sqrt(_limited(order[7], 0.0, 1.0))
+    g[17], g[18] = order[8] * n, rate
+    g[19], g[20] = np.log1p(aversion), np.log(aversion + 0.01) / 3.0
+    g[21], g[22] = order[11], order[11] * arrival / root
+    g[23], g[24] = 1.0 / (1.0 + elapsed), np.log((elapsed + 0.5) / (t + 0.5))
+    remaining, achieved = order[12], _limited(order[13], -Z_LIMIT, Z_LIMIT)
+    some = max(left, 1.0)
+    o[0], o[1] = remaining, min(remaining * (n / some), 3.0) - 1.0
+    o[2], o[3], o[4] = achieved * (1.0 - remaining), np.tanh(achieved), achieved * (3.0 / root)
+    o[5] = 2.0 * np.sqrt(_limited(order[14], 0.0, 1.0) + 1e-4)
+    o[6], o[7] = 1.0 if remaining <= rate else 0.0, min(remaining / (max(rate, 1e-6) * some), 2.0)
+    return float(left)
