@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.core.errors import InputError
+from lem.cli.html import Html, check_writable, write_page
 from lem.cli.options import Json, Threads, progress, time_ns
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def evaluate(
     history: Annotated[int, typer.Option(help="bars seen before a simulated order")] = 32,
     model: Annotated[Path | None, typer.Option(help="checkpoint; default: the one shipped")] = None,
     csv: Annotated[Path | None, typer.Option(help="also write the rows, flat, to this file")] = None,
+    html: Html = None,
     threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
@@ -55,6 +57,7 @@ def evaluate(
     files = [*(bars or []), *(more_bars or [])]
     if files and market is not None:
         raise InputError("--market and --bars exclude each other: give one of them")
+    check_writable(html)
     torch.set_num_threads(threads)
     question = Question(
         n=n,
@@ -76,6 +79,10 @@ def evaluate(
             document = evaluate_market(checkpoint, market or "gaussian", question, report)
     if csv is not None:
         _write_csv(csv, document["rows"])
+    if html is not None:
+        from lem.page.evaluation import evaluation_page
+
+        write_page(html, evaluation_page(document))
     typer.echo(json.dumps(document)) if as_json else _print_rows(document)
 
 

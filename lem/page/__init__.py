@@ -1,0 +1,1 @@
+"""Pages made from the commands' documents: one self-contained HTML file each."""

@@ -1,0 +1,74 @@
+"""The page of ``lem evaluate``: made from its JSON document alone, showing what is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lem.page import charts, headline, tables
+from lem.page.markup import Markup, join, section, tag
+from lem.page.shell import page
+from lem.page.source import Source, decimals_for
+from lem.page.words import glossary
+
+
+def evaluation_page(document: dict[str, Any]) -> str:
+    """The document of one evaluation, or of several under "documents", as one HTML file.
+
+    The same document gives the same bytes. Numbers in tables carry their path in the document, which
+    travels inside the page.
+    """
+    whole = Source(document)
+    parts = whole.parts("documents") or [whole]
+    title = f"Large Execution Model on {headline.where(parts[0])}"
+    if len(parts) > 1:
+        title += f" and {len(parts) - 1} more"
+    body = [tag("h1", title)]
+    for k, part in enumerate(parts):
+        body.append(_one(part, first=k == 0, alone=len(parts) == 1))
+    words = section("words", "What the words mean", glossary())
+    return page(title, join(*body, words), document)
+
+
+def _one(source: Source, first: bool, alone: bool) -> Markup:
+    sigma = source.real("sigma") or 1e-4
+    d = decimals_for(1e4 * sigma)
+    mark = "" if alone else f"part-{source.name}-"
+    top = [] if alone else [tag("h2", _capital(headline.where(source)))]
+    top += [headline.lead(source)] if first else []
+    return join(
+        *top,
+        headline.tiles(source, d),
+        headline.facts(source),
+        section(
+            f"{mark}gain",
+            "Gain against the min period",
+            charts.against_min_period(source, charts.GAIN, ("quantity", "notional")),
+            "Bars on the model's line are 95 % intervals of its mean.",
+        ),
+        section(f"{mark}tables", "Gains in numbers", tables.gains(source, d)),
+        section(
+            f"{mark}fraction",
+            "How much of the possible",
+            charts.fractions(source),
+            "Mean gain as a part of the bound, with 95 % intervals; by regret too on simulated walks.",
+        ),
+        section(
+            f"{mark}deviation",
+            "Deviation",
+            charts.against_min_period(source, charts.DEVIATION, ("quantity",)),
+            "A dozen thresholds reach the bound on the mean; a good model does it with little risk.",
+        ),
+        section(
+            f"{mark}impact",
+            "After impact",
+            charts.against_min_period(source, charts.NET, ("quantity",)),
+            "Fixed quantity; the rest is in the tables.",
+        ),
+        section(f"{mark}horizon", "Fixed horizon: |slippage| at m = n", charts.fixed_horizon(source)),
+        section(f"{mark}rules", "Beside the rules, in numbers", tables.comparison(source, d)),
+        section(f"{mark}quality", "The bars themselves", tables.quality(source)),
+    )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,127 @@
+"""What was asked, of which model, on what data, and the answer: in words for somebody from outside."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lem.page.markup import Markup, join, tag
+from lem.page.source import PERCENT, Source
+
+MARKETS = {
+    "gaussian": "a simulated driftless Gaussian walk",
+    "gaussian-bars": "a simulated driftless Gaussian walk, seen as bars (an interval's price is its average)",
+    "gaussian-volume": "a simulated driftless Gaussian walk with lognormal volume",
+    "gaussian-bars-volume": "a simulated driftless Gaussian walk seen as bars, with lognormal volume",
+}
+UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+
+
+def duration(ns: float) -> str:
+    """As in 15m, 4h, 90s: the largest unit that gives a whole number."""
+    seconds = ns / 1e9
+    for unit, size in UNITS:
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds:g}s"
+
+
+def day(ns: float) -> str:
+    return datetime.fromtimestamp(ns / 1e9, UTC).strftime("%Y-%m-%d")
+
+
+def where(source: Source) -> str:
+    """The data in a few words."""
+    market = source.find("market")
+    if market:
+        return MARKETS.get(market, f"the simulated market {market!r}")
+    names = [str(name) for name in source.find("bars") or []]
+    some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    interval = source.real("interval_ns")
+    return f"{duration(interval)} bars of {some}" if interval else f"bars of {some}"
+
+
+def lead(source: Source) -> Markup:
+    """One paragraph: the task that the model was given."""
+    n = source.find("n")
+    unit = source.real("interval_ns")
+    each = f" of {duration(unit)}" if unit else ""
+    return tag(
+        "p",
+        "A model decided, interval by interval and knowing only the past, how much of each order to trade"
+        f" and when to finish. An order had to be complete within n = {n} intervals{each} and not before the"
+        " min period m. Its gain is how much better its average price was than the market's own average over"
+        " the time it took. The bound is the most that any such policy can gain on average where prices"
+        " cannot be predicted; the rules beside the model traded the same paths.",
+        class_="lead",
+    )
+
+
+def facts(source: Source) -> Markup:
+    """What is needed to know, and to make, the same numbers again."""
+    model = join(Path(str(source.find("model"))).name, ", digest ", tag("code", str(source.find("digest"))))
+    rows: list[tuple[str, str]] = [("model", model), ("data", _data(source))]
+    for name, key in (("data digest", "data_digest"), ("made with", "reproduce")):
+        if source.find(key):
+            text = str(source.find(key))
+            rows.append((name, tag("pre", text) if key == "reproduce" else tag("code", text)))
+    rows.append(("asked", _asked(source)))
+    return tag("dl", *(join(tag("dt", a), tag("dd", b)) for a, b in rows), class_="facts")
+
+
+def _data(source: Source) -> Markup:
+    sigma = source.number("sigma", 3, 1e4)
+    parts: list[str] = [where(source), "; sigma ", sigma, " bps an interval"]
+    first, last = source.real("data/from_ns"), source.real("data/to_ns")
+    if first is not None and last is not None:
+        parts.append(f"; {day(first)} to {day(last)}")
+    names = source.find("bars") or []
+    if len(names) > 3:
+        parts.append(f" ({', '.join(map(str, names))})")
+    return join(*parts)
+
+
+def _asked(source: Source) -> str:
+    share = source.real("participation") or 0.0
+    priced = source.real("impact_participation") or 0.05
+    size = f"orders of {100 * share:g} % of the market's volume in n intervals"
+    if not share:
+        size = (
+            f"orders told that they do not move the market, their impact priced at {100 * priced:g} % of it"
+        )
+    parts = [f"risk aversion {source.real('risk_aversion') or 0.0:g}", size]
+    if source.real("arrival_weight"):
+        parts.append(f"weight {source.real('arrival_weight'):g} of the arrival price in the aim")
+    return "; ".join([*parts, f"seed {source.find('seed')}"])
+
+
+def tiles(source: Source, decimals: int) -> Markup:
+    """The plainest scenario's numbers: fixed quantity against TWAP, the smallest m, each side."""
+    rows = [
+        r
+        for r in source.parts("rows")
+        if (r.find("target_kind"), r.find("benchmark")) == ("quantity", "twap")
+    ]
+    if not rows:
+        return Markup()
+    least = min(r.find("min_period") for r in rows)
+    rows = [r for r in rows if r.find("min_period") == least]
+
+    def tile(paths: tuple[str, ...], what: str, scale: float, places: int, unit: str) -> Markup:
+        for path in paths:
+            values = [(r.find("side"), r.number(path, places, scale)) for r in rows]
+            if all(v for _, v in values):
+                numbers = join(*(x for k, (_, v) in enumerate(values) for x in ((" / " if k else ""), v)))
+                return tag("div", tag("b", join(numbers, unit)), tag("span", what), class_="tile")
+        return Markup()
+
+    sides = " / ".join(r.find("side") for r in rows)
+    made = [
+        tile(("gain_bps/mean",), f"mean gain, {sides}", 1.0, decimals, " bps"),
+        tile(("regret/fraction_of_bound", "fraction_of_bound"), "of the bound", PERCENT, 1, " %"),
+        tile(("gain_bps/std",), "standard deviation from order to order", 1.0, decimals, " bps"),
+        tile(("gain_after_impact_bps_mean",), "mean gain after impact", 1.0, decimals, " bps"),
+        tile(("impact/above_better_rule_bps",), "after impact, above the better rule", 1.0, decimals, " bps"),
+    ]
+    note = tag("p", f"Fixed quantity against TWAP, m = {least}; all scenarios below.", class_="soft")
+    return join(tag("div", *made, class_="tiles"), note)
