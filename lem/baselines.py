@@ -1,4 +1,8 @@
-"""What the model is held against on the same paths: rules and exact optima as schedules of shares."""
+"""What the model is held against on the same paths: rules and exact optima as schedules of shares.
+
+``vwap_curve`` and ``almgren_chriss`` never stop early; ``optimal_stopping`` and ``dump`` stop when the
+bound's policy does, having traded evenly or as late as the rates allow.
+"""
 
 from __future__ import annotations
 
@@ -13,28 +17,40 @@ from lem.objective import Orders, Rollout, scenario_columns
 from lem.paths import Outcome, Question, realise
 from lem.programme import Terms
 from lem.programme_impact import solve_impact
+from lem.schedules import almgren_chriss, along_curve, earliest, even, even_until_stopped, late
 
 IntArray = npt.NDArray[np.int64]
-STRATEGIES = ("lem", "optimal_stopping", "dump", "twap")
 OPTIMAL_IMPACT = "optimal_impact"
+TWAP, CURVE = "twap", "vwap_curve"
 
 
 def baselines(
-    orders: Orders, question: Question, price_model: str, sigma: float | None, participation: float
+    orders: Orders,
+    question: Question,
+    price_model: str,
+    sigma: float | None,
+    participation: float,
+    curve: FloatArray | None = None,
 ) -> dict[str, Outcome]:
     """Every rule's outcomes [8, N * M].
 
     ``sigma``: the market's own where it is known (then the programme with impact runs too, where orders
-    take part in the market), None where it is estimated from the bars.
+    take part in the market), None where it is estimated from the bars. ``curve`` [N, n]: the volume that
+    each path's orders expect; without one the volume curve is flat, which is TWAP's schedule.
     """
-    even = even_shares(orders)
     finish = stops(orders, question, price_model, sigma)
     last = np.full_like(finish, question.n - 1)
+    evenly = _for_all(even_until_stopped(orders))
+    schedule = almgren_chriss(orders, participation, question.risk_aversion)
     out = {
-        "optimal_stopping": outcome_of(orders, even, finish, participation),
-        "dump": outcome_of(orders, torch.zeros_like(even), finish, participation),
-        "twap": outcome_of(orders, even, last, participation),
+        "optimal_stopping": outcome_of(orders, evenly, finish, participation),
+        "dump": outcome_of(orders, _for_all(late(orders)), finish, participation),
+        TWAP: outcome_of(orders, _for_all(even(orders)), last, participation),
+        "almgren_chriss": outcome_of(orders, _for_all(schedule), last, participation),
     }
+    if curve is not None:
+        expected = torch.from_numpy(curve).repeat_interleave(len(question.min_periods), 0)
+        out[CURVE] = outcome_of(orders, _for_all(along_curve(orders, expected)), last, participation)
     steady = torch.allclose(orders.volume, torch.ones_like(orders.volume))  # what the programme assumes
     if sigma is not None and question.participation > 0 and steady:
         shares, ends = _programme(orders, question, price_model, sigma)
@@ -42,9 +58,7 @@ def baselines(
     return out
 
 
-def even_shares(orders: Orders) -> torch.Tensor:
-    """1/n an interval while unfinished, [8, N, L]."""
-    share = (1.0 / orders.n)[:, None].expand(-1, orders.price.shape[1])
+def _for_all(share: torch.Tensor) -> torch.Tensor:
     return share.expand(len(SCENARIOS), -1, -1)
 
 
@@ -75,7 +89,8 @@ def stops(orders: Orders, question: Question, model: str, sigma: float | None) -
         for i, m in enumerate(question.min_periods):
             rows = slice(i, None, periods)
             scale = sigma if sigma is not None else seen[rows]
-            column[rows] = stop_interval(price[rows], last[rows], side, scale, question.n, m, model)
+            soonest = max(m, earliest(question.max_rate))
+            column[rows] = stop_interval(price[rows], last[rows], side, scale, question.n, soonest, model)
         by_side[side] = column
     return np.stack([by_side[int(side)] for side, _, _ in SCENARIOS])
 

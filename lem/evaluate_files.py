@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.core.bars import FloatArray
 from agent.core.errors import InputError
 from agent.core.features import FEATURE_SPAN
 from lem.checkpoint import Checkpoint
@@ -38,14 +39,12 @@ def evaluate_files(
     question = replace(question, delta_ns=delta_ns).checked()
     past = checkpoint.model.config.lookback + FEATURE_SPAN
     parts = [order_windows(one, delta_ns, past, question.n) for one in series]
-    paths = Paths(
-        np.concatenate([p.paths.bars for p in parts]), np.concatenate([p.paths.cut for p in parts]), past
-    )
+    paths = _together([part.paths for part in parts], [part.curves.expected for part in parts])
     if not len(paths.bars):
         raise InputError(f"no stretch of {question.n + 1} bars without a gap in {', '.join(map(str, files))}")
     keep = np.linspace(0, len(paths.bars) - 1, min(question.orders, len(paths.bars))).astype(np.int64)
     keep = keep[np.argsort(paths.bars["start_ns"][keep, past], kind="stable")]
-    paths = Paths(paths.bars[keep], paths.cut[keep], past)
+    paths = paths.part(keep)
     source: dict[str, Any] = {
         "bars": [one.name for one in series],
         "interval_ns": delta_ns,
@@ -55,6 +54,11 @@ def evaluate_files(
         source["calendar"] = calendar
     source["quality"] = {one.name: asdict(found.quality) for one, found in zip(series, parts, strict=True)}
     return evaluate_windows(checkpoint, paths, question, source, progress, together=len(series))
+
+
+def _together(parts: list[Paths], curves: list[FloatArray]) -> Paths:
+    bars, cut = (np.concatenate([getattr(part, name) for part in parts]) for name in ("bars", "cut"))
+    return Paths(bars, cut, parts[0].start, np.concatenate(curves))
 
 
 def _span(series: list[Series]) -> dict[str, int]:

@@ -11,6 +11,7 @@ import torch
 
 from agent.core.bars import FBarArray, FloatArray
 from agent.core.errors import InputError
+from agent.core.projection import check_rates
 from agent.core.types import NS_PER_S
 from lem.dataset import Encodable, context_rows, encodable, order_columns
 from lem.model import LEM
@@ -60,6 +61,8 @@ class Question:
                 f"participation {self.participation:g}, risk aversion {self.risk_aversion:g},"
                 f" history {self.history}: participation is in [0, 1], the others are not negative"
             )
+        for m in self.min_periods:
+            check_rates(self.n, m, self.min_rate, self.max_rate)
         return self
 
 
@@ -69,14 +72,19 @@ def default_min_periods(n: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Windows of bars [N, P + n]; orders start at row P; rows before ``cut`` [N] are unknown."""
+    """Windows of bars [N, P + n]; orders start at row P; rows before ``cut`` [N] are unknown.
+
+    ``curve`` [N, n]: the volume expected in each interval, from days before the order; None: a flat one.
+    """
 
     bars: FBarArray
     cut: npt.NDArray[np.int64]
     start: int
+    curve: FloatArray | None = None
 
-    def part(self, rows: slice) -> Paths:
-        return Paths(self.bars[rows], self.cut[rows], self.start)
+    def part(self, rows: slice | npt.NDArray[np.int64]) -> Paths:
+        curve = None if self.curve is None else self.curve[rows]
+        return Paths(self.bars[rows], self.cut[rows], self.start, curve)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.core.bars import FloatArray
 
 Z95 = 1.959964
 PERCENTILES = (5, 25, 50, 75, 95)
 RESAMPLES = 1_000
+BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +27,83 @@ class Mean:
         return [self.value - self.half_width, self.value + self.half_width]
 
 
+class Estimate(Protocol):
+    """How a mean and its 95 % interval are found from one number an order, [N]."""
+
+    def mean(self, x: FloatArray, exposure: FloatArray, paired: FloatArray | None = None) -> Mean:
+        """Mean of ``x``; ``exposure`` and ``paired`` have mean 0 where prices are a martingale."""
+
+    def within(self, x: FloatArray, exposure: FloatArray, chosen: BoolArray) -> Mean:
+        """Mean of ``x`` over the ``chosen`` orders."""
+
+    def ratio(self, x: FloatArray, y: FloatArray) -> Mean:
+        """Mean of ``x`` over mean of ``y``, paired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Independent:
+    """Orders on paths of their own; on a martingale with the control variates."""
+
+    martingale: bool
+
+    def mean(self, x: FloatArray, exposure: FloatArray, paired: FloatArray | None = None) -> Mean:
+        if not self.martingale:
+            return controlled_mean(x, [])
+        return controlled_mean(x, [exposure] if paired is None else [exposure, paired])
+
+    def within(self, x: FloatArray, exposure: FloatArray, chosen: BoolArray) -> Mean:
+        return self.mean(x[chosen], exposure[chosen])
+
+    def ratio(self, x: FloatArray, y: FloatArray) -> Mean:
+        """By the delta method."""
+        value = float(x.mean() / y.mean())
+        spread = float((x - value * y).std() / abs(y.mean()))
+        return Mean(value, Z95 * spread / float(np.sqrt(len(x))))
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Serially dependent orders in order of time: a moving-block bootstrap of ``block`` orders a block.
+
+    Source: H. Kuensch, Annals of Statistics 17 (1989). All means of one count see the same draws.
+    """
+
+    block: int
+    seed: int
+
+    def mean(self, x: FloatArray, exposure: FloatArray, paired: FloatArray | None = None) -> Mean:
+        return Mean(float(x.mean()), Z95 * float(self._resampled(x).std()))
+
+    def within(self, x: FloatArray, exposure: FloatArray, chosen: BoolArray) -> Mean:
+        return self.ratio(np.where(chosen, x, 0.0), chosen.astype(np.float64))
+
+    def ratio(self, x: FloatArray, y: FloatArray) -> Mean:
+        over = self._resampled(y)
+        some = over > 0  # a resample may hold none of a rare kind
+        spread = float((self._resampled(x)[some] / over[some]).std()) if some.any() else 0.0
+        return Mean(float(x.mean() / y.mean()), Z95 * spread)
+
+    def _resampled(self, x: FloatArray) -> FloatArray:
+        block = max(1, min(self.block, len(x)))
+        total = np.concatenate([[0.0], x.cumsum()])
+        sums = (total[block:] - total[:-block]) / block
+        out: FloatArray = sums[_draws(len(x), block, self.seed)].mean(1)
+        return out
+
+
+@lru_cache(maxsize=4)
+def _draws(count: int, block: int, seed: int) -> npt.NDArray[np.int64]:
+    """First entries of the blocks of every resample, [RESAMPLES, blocks]."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, count - block + 1, (RESAMPLES, -(-count // block)))
+
+
 def controlled_mean(x: FloatArray, controls: list[FloatArray]) -> Mean:
     """Mean of independent ``x`` [N], using variates of known mean 0, with least-squares weights.
 
     Source: P. Glasserman, Monte Carlo Methods in Financial Engineering (2003), 4.1.
     """
-    useful = [c for c in controls if np.ptp(c) > 0]
+    useful = [c for c in controls if len(c) and np.ptp(c) > 0]
     if not useful or len(x) < 10:
         return Mean(float(x.mean()), Z95 * float(x.std()) / np.sqrt(len(x)))
     table = np.stack(useful, axis=1)
@@ -40,15 +114,8 @@ def controlled_mean(x: FloatArray, controls: list[FloatArray]) -> Mean:
 
 
 def block_bootstrap(x: FloatArray, block: int, seed: int) -> Mean:
-    """Mean of serially dependent ``x`` [N] with a moving-block bootstrap of ``block`` entries a block.
-
-    Source: H. Kuensch, Annals of Statistics 17 (1989).
-    """
-    block = max(1, min(block, len(x)))
-    rng = np.random.default_rng(seed)
-    sums = np.convolve(x, np.ones(block), "valid") / block
-    draws = rng.integers(0, len(sums), (RESAMPLES, -(-len(x) // block)))
-    return Mean(float(x.mean()), Z95 * float(sums[draws].mean(1).std()))
+    """Mean of serially dependent ``x`` [N] with a moving-block bootstrap of ``block`` entries a block."""
+    return Blocks(block, seed).mean(x, x)
 
 
 def summary(x: FloatArray, mean: Mean) -> dict[str, Any]:

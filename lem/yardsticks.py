@@ -1,0 +1,105 @@
+"""What a gain is divided by: exact optima at a volatility, or nothing where nobody knows the optimum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.core.bars import FloatArray
+from agent.core.types import BenchmarkKind
+from lem.bound import PRICE_MODEL, gain_sigma
+from lem.config import SCENARIOS
+from lem.objective import Orders
+from lem.paths import BPS, Question
+from lem.programme import Terms
+from lem.programme_arrival import arrival_gain_sigma
+from lem.programme_vwap import solve_vwap
+from lem.regret import regret
+from lem.simulate import MARTINGALES, PREDICTABLE, VOLUME_SIGMA
+
+OWN = "the market's own optimum"
+TRAILING = "the optimum on driftless bars of the windows' mean trailing volatility"
+NOMINAL = "the optimum on driftless bars of the nominal volatility, not this market's own"
+
+
+@dataclass(frozen=True, slots=True)
+class Yardsticks:
+    """The optimum's gain for (benchmark, m) in bps, and of the arrival price; see ``bound_is``."""
+
+    bounds: dict[tuple[BenchmarkKind, int], float]
+    bound_is: str
+    arrival: float | None = None
+    regrets: FloatArray | None = None  # [8, N * M] bps, where the optimum's programme is known
+
+
+def bounds(market: str, question: Question) -> dict[tuple[BenchmarkKind, int], float]:
+    """The optimum's gain in bps; against VWAP with random volume it has a programme of its own.
+
+    ``market`` "": real bars. The min rate changes nothing: a mean depends on when one stops only.
+    """
+    out = {}
+    price_model = price_model_of(market)
+    for m in question.min_periods:
+        plain = gain_sigma(question.n, m, question.max_rate, price_model)
+        volume = plain
+        if market.endswith("-volume") and m < question.n:
+            terms = Terms(question.n, m, question.min_rate, question.max_rate, price_model)
+            volume = solve_vwap(terms, VOLUME_SIGMA).gain_sigma
+        out[BenchmarkKind.TWAP, m] = BPS * question.sigma * plain
+        out[BenchmarkKind.VWAP, m] = BPS * question.sigma * volume
+    return out
+
+
+def bounds_at(sigma: float, question: Question) -> dict[tuple[BenchmarkKind, int], float]:
+    """The bars optimum at another volatility."""
+    return bounds("", replace(question, sigma=sigma))
+
+
+def price_model_of(market: str) -> str:
+    return PRICE_MODEL.get(market, "bars")
+
+
+def bound_is(market: str) -> str:
+    """What the bounds are, in words."""
+    if not market:
+        return TRAILING
+    return OWN if market in MARTINGALES else NOMINAL
+
+
+def achievable(market: str, question: Question, history: int) -> float | None:
+    """What the best policy earns against the arrival price, bps; None where nobody knows or asks."""
+    asked = question.arrival_weight == 1.0 and question.participation == 0.0 and question.max_rate == 1.0
+    if market not in PREDICTABLE or not asked:
+        return None
+    return BPS * question.sigma * arrival_gain_sigma(market, question.n, max(2, history))
+
+
+def no_regret(market: str, question: Question) -> str | None:
+    """Why regret is not measured; None where it is."""
+    if market not in MARTINGALES:
+        return "this market's own stopping programme is not known"
+    if market.endswith("-volume"):
+        return "its programme is for a time-weighted benchmark under constant volume"
+    if question.participation > 0:
+        return "orders that take part in the market also stop to save impact"
+    if question.max_rate < 1 or question.min_rate > 0:
+        return "its programme has no rate limits"
+    return None
+
+
+def regrets(
+    orders: Orders, finish: npt.NDArray[np.int64], question: Question, bars: bool, sigma: float
+) -> FloatArray:
+    """Bps given up by stopping when the model does, [8, N * M]."""
+    price, last = orders.price.numpy() / sigma, orders.last.numpy() / sigma
+    out = np.empty(finish.shape)
+    periods = len(question.min_periods)
+    for row, (side, _, _) in enumerate(SCENARIOS):
+        for i, m in enumerate(question.min_periods):
+            pick = slice(i, None, periods)
+            out[row, pick] = regret(
+                price[pick], last[pick], int(side), finish[row, pick], question.n, m, bars
+            )
+    return BPS * sigma * out
