@@ -17,9 +17,9 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from lem.batches import Batch, draw_batch
 from lem.checkpoint import fresh_model
 from lem.config import PRESETS, SCENARIOS, ModelConfig, TrainConfig
-from lem.dataset import Batch, simulated_batch
 from lem.model import LEM
 
 INTERVALS = 12
@@ -30,7 +30,7 @@ PARTS = ("draw", "forward", "backward", "update")
 def draw(rng: np.random.Generator, shape: ModelConfig, config: TrainConfig) -> Batch:
     """A batch of exactly ``INTERVALS`` intervals: shorter draws are left out, they would flatter the rate."""
     while True:
-        batch = simulated_batch(rng, shape, config)
+        batch = draw_batch(rng, shape, config)
         if batch.orders.price.shape[1] == INTERVALS:
             return batch
 

@@ -61,6 +61,7 @@ class TrainConfig:
     n_min: int = 2
     n_max: int = 32
     martingales_only: bool = False
+    bars_share: float = 0.0  # of the series, from real bars, where there are any
     validation: int = 0  # batches that are watched, 0: none
     validate_every: int = 50
     patience: int = 8  # validations without a better one before it stops
@@ -76,5 +77,9 @@ PRESETS = {
     "martingale": TrainConfig(iterations=600, martingales_only=True),
     "default": TrainConfig(),
     "long": TrainConfig(iterations=8_000, series=64, validation=8, time_limit_s=8 * 3_600.0),
+    "finetune": TrainConfig(
+        iterations=600, learning_rate=2e-3, shared=0.0, bars_share=0.7, validation=8, time_limit_s=3_600.0
+    ),
 }
-"""quick: under five minutes; default: what made the shipped checkpoint; long: overnight, watched."""
+"""quick: under five minutes; default: what made the shipped checkpoint; long: overnight, watched;
+finetune: on real bars, from a trained model, watched on later bars."""

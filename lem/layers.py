@@ -228,7 +228,8 @@ class SlidingAttention(nn.Module):
             part.view(batch, steps, self.heads, -1).transpose(1, 2)
             for part in self.project(x).chunk(3, dim=-1)
         )
-        age = torch.arange(steps).unsqueeze(1) - torch.arange(steps)
+        row = torch.arange(steps, device=x.device)
+        age = row.unsqueeze(1) - row
         seen = (age >= 0) & (age < self.window) & valid[:, None, None, :]
         seen = seen | (age == 0)  # a void step sees itself, so that no row is empty
         scores = (q @ k.transpose(-1, -2)) / math.sqrt(width / self.heads)

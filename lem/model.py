@@ -168,7 +168,8 @@ class OrderProgress:
 FORECASTS = (("return_close", 1, 4.0), ("momentum_2", 2, 4.0), ("momentum_8", 8, 4.0), ("volume", 1, 0.3))
 """(feature, bars ahead, weight of its error): what a context must be able to tell, linearly.
 
-Volume is told easily and moves hardly at all; at equal weights volume takes the whole encoder."""
+Of the moves, only what their drift makes of them where the drift is known. Volume is told easily; at equal
+weights it takes the whole encoder."""
 
 
 class Encoder(nn.Module):
@@ -241,7 +242,7 @@ class AllocationNetworks(nn.Module):
         [8, N, OWN_INPUTS] are the order's; ``left`` [N]: intervals left, this one included.
         """
         if not self.on_order:
-            given = given.index_fill(-1, torch.tensor(PRICE_INPUTS), 0.0)
+            given = given.index_fill(-1, torch.tensor(PRICE_INPUTS, device=given.device), 0.0)
             own = torch.zeros_like(own)
         x = torch.baddbmm(self.bias, given, self.given)
         x = torch.baddbmm(x, contexts.expand(len(SCENARIOS), -1, -1), self.context)

@@ -47,7 +47,7 @@ class Orders:
     participation: Tensor
     risk_aversion: Tensor
     arrival_weight: Tensor
-    martingale: Tensor  # 1 where the market is known to have no drift, else 0
+    drift: Tensor  # [N, L] the move expected when an interval begins, NaN where nobody knows (``simulate``)
 
     def to(self, dtype: torch.dtype) -> Orders:
         return Orders(*(getattr(self, name).to(dtype) for name in self.__slots__))
@@ -66,14 +66,14 @@ class Rollout:
     hazard: Tensor
     gain: Tensor  # of finishing in t: -side (P/B - 1), a fraction of the price
     arrival_gain: Tensor  # idem against the price before the order
-    fair_gain: Tensor  # the two as expected on a martingale when t begins: its price is the last one
+    fair_gain: Tensor  # the two as expected when t begins: its price is the last one and half of the drift
     fair_arrival_gain: Tensor
 
 
 def scenario_columns(like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(side, 1 where notional, 1 where VWAP), [8, 1] each."""
     rows = [(int(s), kind is TargetKind.NOTIONAL, b is BenchmarkKind.VWAP) for s, kind, b in SCENARIOS]
-    table = torch.tensor(rows, dtype=like.dtype).unsqueeze(-1)
+    table = torch.tensor(rows, dtype=like.dtype, device=like.device).unsqueeze(-1)
     return table[:, 0], table[:, 1] > 0, table[:, 2] > 0
 
 
@@ -86,7 +86,7 @@ def roll(model: LEM, contexts: Tensor, orders: Orders) -> Rollout:
     value = _traded_value(orders.price, notional)
     order_volume = (orders.participation * orders.n * orders.usual_volume)[:, None]
     own_unit = order_volume / _before(orders.volume).clamp(min=1e-12)
-    remaining = torch.ones(len(SCENARIOS), len(orders.n), dtype=orders.price.dtype)
+    remaining = orders.price.new_ones(len(SCENARIOS), len(orders.n))
     spent = torch.zeros_like(remaining)
     steps = []
     for t in range(orders.price.shape[1]):
@@ -118,14 +118,15 @@ def roll(model: LEM, contexts: Tensor, orders: Orders) -> Rollout:
         achieved, sign = _achieved(total, notional.unsqueeze(-1)), -side.unsqueeze(-1)
         return sign * (achieved - against) / (1.0 + against), sign * achieved
 
-    fair = gains(orders.last, _running_benchmarks(orders, vwap, orders.last))
+    expected = orders.last + 0.5 * torch.nan_to_num(orders.drift)
+    fair = gains(expected, _running_benchmarks(orders, vwap, expected))
     return Rollout(shares, remains, hazards, *gains(orders.price, benchmark), *fair)
 
 
 def order_terms(orders: Orders, side: Tensor, benchmark: Tensor) -> OrderTerms:
     """Terms and market of every order before every interval, [8 or 1, L, N]."""
     length = orders.price.shape[1]
-    t = torch.arange(length, dtype=orders.price.dtype).unsqueeze(1)
+    t = torch.arange(length, dtype=orders.price.dtype, device=orders.price.device).unsqueeze(1)
     sigma = orders.sigma.t()
     known = sigma > 0
     begun = known & (t > 0)
@@ -175,10 +176,11 @@ def impact_cost(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
 def loss(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
     """Mean over scenarios and orders of E[c + lambda (c+)^2], c = cost / (sigma sqrt n).
 
-    On a martingale the linear part depends, in expectation, on nothing but when the order finishes: any
-    adapted allocation has the same expected price. There it is taken with the finishing interval's price
-    at its expectation and without a gradient for the shares, which would be noise around zero; impact and
-    risk teach the shares. Both are unbiased (up to sigma^2 for a fixed notional).
+    The linear part teaches when to finish with the finishing interval's price at its expectation, and the
+    shares with nothing but the drift (``drift_cost``). Both are unbiased (up to sigma^2 for a fixed
+    notional): what prices do beyond their drift has the same mean for any adapted allocation, and its
+    gradient would be noise. Where the drift is not known the linear part is as realised, and the shares
+    learn from prices as far as the arrival price counts. Impact and risk always teach both.
     """
     unit = (orders.scale * torch.sqrt(orders.n)).unsqueeze(1)
     classic = (orders.m >= orders.n).unsqueeze(1)
@@ -187,10 +189,25 @@ def loss(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
     slippage = slippage - weight * (slippage + rollout.arrival_gain)
     impact = impact_cost(rollout, orders, strength)
     risk = orders.risk_aversion.unsqueeze(1) * torch.relu((slippage + impact) / unit).square()
-    fair = -(rollout.fair_gain + weight * (rollout.fair_arrival_gain - rollout.fair_gain)).detach()
-    known = (orders.martingale.unsqueeze(1) > 0) & ~classic
-    cost = (torch.where(known, fair, slippage) + impact) / unit
-    return (finish_probability(rollout.hazard) * (cost + risk)).sum(-1).mean()
+    known = torch.isfinite(orders.drift[:, :1])
+    fair = -(rollout.fair_gain + weight * (rollout.fair_arrival_gain - rollout.fair_gain))
+    value = torch.where(known, fair, slippage).detach()
+    lead = torch.where(known, drift_cost(rollout, orders), -weight * rollout.arrival_gain)
+    linear = torch.where(classic, slippage, value + lead - lead.detach())
+    return (finish_probability(rollout.hazard) * ((linear + impact) / unit + risk)).sum(-1).mean()
+
+
+def drift_cost(rollout: Rollout, orders: Orders) -> Tensor:
+    """What the drift is expected to add to the achieved price when finishing in T, as a cost, [8, N, L].
+
+    side sum_t d_t (R_t - a_t / 2) before T, and half of d_T on what is left: shares trade at the average,
+    which moves half as far as the close. The realised price differs from it by a martingale.
+    """
+    drift = torch.nan_to_num(orders.drift)
+    each = drift * (rollout.remaining - 0.5 * rollout.share)
+    ending = torch.minimum(rollout.remaining, orders.max_rate[:, None])
+    side, _, _ = scenario_columns(orders.price)
+    return side.unsqueeze(-1) * (each.cumsum(-1) - each + 0.5 * drift * ending)
 
 
 def _power(share: Tensor) -> Tensor:
@@ -200,7 +217,8 @@ def _power(share: Tensor) -> Tensor:
 
 def _running_benchmarks(orders: Orders, vwap: Tensor, price: Tensor | None = None) -> Tensor:
     """Benchmarks over intervals 0 .. t, [8, N, L]; with ``price`` given, that is interval t's own."""
-    steps = torch.arange(1, orders.price.shape[1] + 1, dtype=orders.price.dtype)
+    length = orders.price.shape[1]
+    steps = torch.arange(1, length + 1, dtype=orders.price.dtype, device=orders.price.device)
     newest = orders.price if price is None else price
     twap = (_before(orders.price) + newest) / steps
     weighted = _before(orders.price * orders.volume) + newest * orders.volume

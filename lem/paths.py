@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -133,7 +134,7 @@ def make_orders(paths: Paths, question: Question) -> Orders:
         )
     }
     m = torch.tensor(question.min_periods, dtype=torch.float64).repeat(count)
-    terms["martingale"] = torch.zeros_like(m)  # matters to training only
+    market["drift"] = torch.full_like(market["price"], math.nan)  # matters to training only
     return Orders(
         **market, **terms, m=m, scale=torch.from_numpy(scale).clamp(min=1e-12).repeat_interleave(periods)
     )

@@ -6,8 +6,10 @@ the phase of a coarser grid is random too) in proportion to how many starts each
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +35,49 @@ def split(series: Series, from_ns: int, to_ns: int, embargo_ns: int = 0) -> Seri
     if not inside.any():
         raise InputError(f"{series.name} has no bar between {from_ns + embargo_ns} and {to_ns} ns")
     return Series(series.name, bars[inside], series.quality)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingBars:
+    """Bars to learn from, later ones to watch (None: nothing held back), and a record of what they are."""
+
+    train: BarSource
+    validation: BarSource | None
+    record: dict[str, Any]
+
+
+def training_bars(
+    series: list[Series], intervals_ns: Sequence[int], window: int, validation_share: float
+) -> TrainingBars:
+    """Hold the last ``validation_share`` of the time back, after an embargo of ``window`` longest bars.
+
+    ``window``: bars a draw takes, history and order. Raises InputError where a part cannot be drawn from.
+    """
+    if not 0.0 <= validation_share < 1.0:
+        raise InputError(f"validation share is {validation_share:g}: give 0 up to, but less than, 1")
+    first = min(int(one.bars["start_ns"][0]) for one in series)
+    last = max(int(one.bars["start_ns"][-1]) + native_interval_ns(one) for one in series)
+    cut = last - int(validation_share * (last - first))
+    train = BarSource([split(one, first, cut) for one in series], intervals_ns)
+    validation = None
+    train.check(window)
+    embargo_ns = window * max(intervals_ns)
+    if validation_share:
+        validation = BarSource([split(one, cut, last, embargo_ns) for one in series], intervals_ns)
+        validation.check(window)
+    sha = hashlib.sha256()
+    for one in series:
+        sha.update(one.name.encode() + one.bars.tobytes())
+    record = {
+        "series": [one.name for one in series],
+        "intervals_ns": list(intervals_ns),
+        "from_ns": first,
+        "train_to_ns": cut,
+        "embargo_ns": embargo_ns if validation_share else 0,
+        "to_ns": last,
+        "digest": sha.hexdigest()[:16],
+    }
+    return TrainingBars(train, validation, record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +111,12 @@ class BarSource:
         self._intervals = tuple(intervals_ns)
         self._cache: dict[tuple[int, int], tuple[npt.NDArray[np.int64], list[npt.NDArray[np.int64]]]] = {}
 
+    def check(self, length: int) -> None:
+        """Raise InputError unless every interval has a stretch of ``length`` bars."""
+        for delta_ns in self._intervals:
+            if not self._offered(delta_ns, length)[0][-1]:
+                raise InputError(_too_short(length, delta_ns))
+
     def draw(self, rng: np.random.Generator, count: int, length: int) -> tuple[FBarArray, int]:
         """Return bars [count, length] of one interval, drawn with ``rng``, and that interval.
 
@@ -74,10 +125,7 @@ class BarSource:
         delta_ns = int(self._intervals[rng.integers(len(self._intervals))])
         total, cumulated = self._offered(delta_ns, length)
         if not total[-1]:
-            raise InputError(
-                f"no stretch of {length} bars of {delta_ns / 1e9:g} s without a gap: give more history,"
-                " a shorter lookback or finer intervals"
-            )
+            raise InputError(_too_short(length, delta_ns))
         picks = np.sort(rng.integers(total[-1], size=count))
         of = np.searchsorted(total, picks, side="right")
         out = empty_fbars(count * length).reshape(count, length)
@@ -120,6 +168,13 @@ class BarSource:
             rows = add_up(rows.reshape(-1, per)).reshape(len(local), length)
         out: FBarArray = rows
         return out
+
+
+def _too_short(length: int, delta_ns: int) -> str:
+    return (
+        f"no stretch of {length} bars of {delta_ns / 1e9:g} s without a gap: give more history"
+        " or finer intervals"
+    )
 
 
 def _stretches(series: Series) -> _Stretches:

@@ -21,10 +21,11 @@ from agent.core.errors import CheckpointError, InputError
 from lem.model import LEM
 
 if TYPE_CHECKING:
-    from lem.dataset import Batch
+    from lem.batches import Batch
 
 KEPT = 2
 MOMENTS = ("exp_avg", "exp_avg_sq")
+UNKNOWN_IS_NAN = ("ahead", "orders.drift")  # of a batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def load_state(
         except RuntimeError as error:
             raise CheckpointError(f"{path} belongs to a model of another shape: {error}") from error
         for name, parameter in model.named_parameters():
-            moments = {moment: tensors[f"{moment}.{name}"] for moment in MOMENTS}
+            moments = {m: tensors[f"{m}.{name}"].to(parameter.device) for m in MOMENTS}
             optimiser.state[parameter] = {"step": torch.tensor(float(state["done"])), **moments}
         rng.bit_generator.state = state.pop("generator")
         best = _part(tensors, "best.")
@@ -122,14 +123,15 @@ def save_bad_step(directory: Path, model: LEM, batch: Batch, iteration: int) -> 
     path = directory / f"bad-batch-{iteration:06d}.npz"
     arrays = _arrays(batch, "")
     np.savez(path, **arrays)  # type: ignore[arg-type]
-    weights = {k: v.detach().contiguous() for k, v in model.state_dict().items()}
+    weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     save_file(weights, path.with_suffix(".safetensors"))
     named = [*arrays.items(), *((f"weight {k}", v.numpy()) for k, v in weights.items())]
     gradients = (
-        (f"gradient of {k}", p.grad.numpy()) for k, p in model.named_parameters() if p.grad is not None
+        (f"gradient of {k}", p.grad.cpu().numpy()) for k, p in model.named_parameters() if p.grad is not None
     )
     for name, values in (*named, *gradients):
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
+        wrong = np.isinf(values) if name in UNKNOWN_IS_NAN else ~np.isfinite(values)
+        if values.dtype.kind == "f" and wrong.any():
             return path, name
     return path, "the loss itself"
 
@@ -140,5 +142,5 @@ def _arrays(item: Any, prefix: str) -> dict[str, np.ndarray[Any, Any]]:
         for part in fields(item):
             out |= _arrays(getattr(item, part.name), f"{prefix}{part.name}.")
         return out
-    values = item.detach().numpy() if isinstance(item, torch.Tensor) else np.asarray(item)
+    values = item.detach().cpu().numpy() if isinstance(item, torch.Tensor) else np.asarray(item)
     return {prefix.rstrip("."): values}

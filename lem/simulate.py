@@ -32,7 +32,6 @@ from agent.core.bars import FBarArray, FloatArray, empty_fbars
 from agent.core.errors import InputError
 
 MARTINGALES = ("gaussian", "gaussian-bars", "gaussian-volume", "gaussian-bars-volume")
-DRIFTLESS = (*MARTINGALES, "stochastic-vol", "seasonal")
 PREDICTABLE = ("momentum", "mean-reversion", "book-signal", "flow-signal")
 """Their next moves can be told to a known extent: see ``lem.programme_arrival``."""
 HALF_LIFE = 4.0
@@ -72,6 +71,22 @@ def simulate(
 
     Raises InputError on an unknown market.
     """
+    return simulate_with_drift(market, rng, series, length, sigma, delta_ns)[0]
+
+
+def simulate_with_drift(
+    market: str,
+    rng: np.random.Generator,
+    series: int,
+    length: int,
+    sigma: float | FloatArray,
+    delta_ns: int,
+) -> tuple[FBarArray, FloatArray]:
+    """As ``simulate``, with each bar's expected move [series, length]: a log return, to its close.
+
+    It is expected by one who knows the market's whole state when the bar begins, hidden parts included; the
+    bar's average moves half as far. No model may see it: it takes the noise out of what training learns from.
+    """
     if market not in MARKETS:
         raise InputError(f"unknown market {market!r}: use one of {', '.join(MARKETS)}")
     steps = DAY_NS // delta_ns + 1
@@ -81,15 +96,15 @@ def simulate(
     scale = np.broadcast_to(np.asarray(sigma, np.float64), series)[:, None] * laws.volatility
     bars = empty_fbars(series * length).reshape(series, length)
     bars["start_ns"] = start_ns
-    _prices(bars, laws, scale, rng, arithmetic=market in MARTINGALES)
+    drift = _prices(bars, laws, scale, rng, arithmetic=market in MARTINGALES)
     _flows(bars, laws, rng)
     _books(bars, laws, scale, rng)
-    return bars
+    return bars, drift
 
 
 def _prices(
     bars: FBarArray, laws: Laws, scale: FloatArray, rng: np.random.Generator, *, arithmetic: bool
-) -> None:
+) -> FloatArray:
     shape = bars.shape
     z, w = rng.standard_normal(shape), rng.standard_normal(shape)
     shock = scale * z if laws.jumps is None else scale * (z + laws.jumps)
@@ -106,13 +121,14 @@ def _prices(
     if laws.printed_once:
         for name in ("open", "high", "low", "close", "vwap"):
             bars[name] = price(close)
-        return
+        return pushed
     reach = -2.0 * scale**2 * np.log(rng.uniform(1e-12, 1.0, (2, *shape)))
     high = 0.5 * (move + np.sqrt(move**2 + reach[0]))
     low = 0.5 * (move - np.sqrt(move**2 + reach[1]))
     bars["open"], bars["close"], bars["vwap"] = price(before), price(close), price(before + average)
     bars["high"] = price(before + np.maximum(high, average))
     bars["low"] = price(before + np.minimum(low, average))
+    return pushed
 
 
 def _with_feedback(shock: FloatArray, scale: FloatArray, laws: Laws) -> FloatArray:

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 
 from agent.core.errors import InputError, InternalError
-from lem.checkpoint import fresh_model
+from lem.batches import Batch, draw_batch
+from lem.checkpoint import Checkpoint, fresh_model
 from lem.config import ModelConfig, TrainConfig
-from lem.dataset import Batch, simulated_batch
 from lem.model import LEM
+from lem.realbars import BarSource, TrainingBars
 from lem.runstate import Progress as Standing
 from lem.runstate import has_state, load_state, save_bad_step, save_state
 
@@ -41,6 +42,9 @@ class TrainResult:
     validation: float | None = None  # best, where it was watched
     resumed_from: int = 0
 
+    data: dict[str, Any] | None = None  # the real bars in it
+    init: str | None = None  # digest of the checkpoint it started from
+
     def summary(self, config: TrainConfig, preset: str) -> dict[str, Any]:
         """What is kept in the checkpoint: no times, so that the same run gives the same file."""
         return {
@@ -48,7 +52,26 @@ class TrainResult:
             "settings": config.to_json(),
             "iterations": self.iterations,
             "loss": round(self.loss, 6),
-            "data": "simulated markets",
+            "data": "simulated markets" if self.data is None else {"bars": self.data},
+        } | ({} if self.init is None else {"init": self.init})
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where a run takes place: its directory, real bars, the model it starts from, and the device."""
+
+    run: Path | None = None
+    bars: TrainingBars | None = None
+    init: Checkpoint | None = None
+    device: str = "cpu"
+
+    def record(self, model: ModelConfig, config: TrainConfig) -> dict[str, Any]:
+        """What a resumed run must share."""
+        return {
+            "model": model.to_json(),
+            "training": config.to_json(),
+            "bars": None if self.bars is None else self.bars.record,
+            "init": None if self.init is None else self.init.digest,
         }
 
 
@@ -60,22 +83,29 @@ class Trainer:
     then says fewer iterations, and a rerun need not give the same bits.
     """
 
-    def __init__(self, model_config: ModelConfig, config: TrainConfig, run: Path | None = None) -> None:
-        self.config, self.run = config, run
+    def __init__(
+        self, model_config: ModelConfig, config: TrainConfig, setting: Setting | None = None
+    ) -> None:
+        setting = Setting() if setting is None else setting
+        self.config, self.run, self.setting = config, setting.run, setting
         self.rng = np.random.default_rng(config.seed)
         self.model = fresh_model(model_config, config.seed)
+        if setting.init is not None:
+            self.model.load_state_dict(setting.init.model.state_dict())
+        self.model.to(setting.device)
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(),
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
             betas=(0.9, 0.98),
         )
-        self.at = Standing(0, 0.0, 0.0, {"model": model_config.to_json(), "training": config.to_json()})
+        self.at = Standing(0, 0.0, 0.0, setting.record(model_config, config))
         self.best: dict[str, torch.Tensor] | None = None
         self.resumed_from = 0
-        self._log = _tensorboard(run)
+        self._log = _tensorboard(self.run)
+        later = None if setting.bars is None else setting.bars.validation
         self._exam = [
-            self._draw(np.random.default_rng(VALIDATION_SEED + k)) for k in range(config.validation)
+            self._draw(np.random.default_rng(VALIDATION_SEED + k), later) for k in range(config.validation)
         ]
         self._whole = True  # no step is half done
 
@@ -88,8 +118,8 @@ class Trainer:
         self.resumed_from = self.at.done
         if self.at.settings != started:
             raise InputError(
-                f"{self.run} was started with other settings: resume it with the same --preset, --seed and"
-                " --iterations, or give another --run"
+                f"{self.run} was started with other settings: resume it with the same --preset, --seed,"
+                " --iterations and bars, or give another --run"
             )
 
     def train(self, progress: Progress | None = None) -> TrainResult:
@@ -120,24 +150,26 @@ class Trainer:
             self.model.load_state_dict(self.best)
         self.model.eval()
         return TrainResult(
-            self.model,
+            self.model.cpu(),
             self.at.smoothed,
             self.at.done,
             self.at.elapsed_s,
             orders / max(1e-9, time.monotonic() - first),
             self.at.best,
             self.resumed_from,
+            None if self.setting.bars is None else self.setting.bars.record,
+            None if self.setting.init is None else self.setting.init.digest,
         )
 
-    def _draw(self, rng: np.random.Generator) -> Batch:
-        return simulated_batch(rng, self.model.config, self.config)
+    def _draw(self, rng: np.random.Generator, real: BarSource | None) -> Batch:
+        return draw_batch(rng, self.model.config, self.config, real).to(self.setting.device)
 
     def _iterate(self, total: int) -> tuple[float, int]:
         """One step: (loss, orders in it). Raises InternalError where a number is not finite."""
         part = self.at.done / total
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.learning_rate * _schedule(part)
-        batch = self._draw(self.rng)
+        batch = self._draw(self.rng, None if self.setting.bars is None else self.setting.bars.train)
         value = batch.loss(self.model, self.config)
         self.optimiser.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
@@ -191,15 +223,18 @@ def train(model_config: ModelConfig, config: TrainConfig, progress: Progress | N
 def train_run(
     model_config: ModelConfig,
     config: TrainConfig,
-    run: Path | None,
+    setting: Setting,
     *,
     resume: bool,
     progress: Progress | None = None,
 ) -> TrainResult:
-    """Train with a run directory. Raises InputError where it holds a run and ``resume`` is not asked for."""
+    """Train in a setting. Raises InputError where its run directory is used and no resuming is asked for."""
+    run = setting.run
     if run is not None and not resume and has_state(run):
         raise InputError(f"{run} holds an unfinished or finished run: give --resume, or another --run")
-    trainer = Trainer(model_config, config, run)
+    if config.bars_share and setting.bars is None:
+        raise InputError(f"a bars share of {config.bars_share:g} needs real bars: give --bars FILE")
+    trainer = Trainer(model_config, config, setting)
     if resume:
         trainer.resume()
     return trainer.train(progress)

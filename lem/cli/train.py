@@ -3,55 +3,75 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agent.core.errors import InputError
-from lem.cli.options import Json, Threads, progress
+from lem.cli.options import Json, Threads, progress, time_ns
+
+if TYPE_CHECKING:
+    from lem.config import TrainConfig
+    from lem.realbars import TrainingBars
+    from lem.train import Setting, TrainResult
+
+BARS_SHARE = 0.7
+MULTIPLES = (1, 6, 16)  # of the files' own interval: 15 min, 90 min, 4 h
 
 
 def train(
-    preset: Annotated[str, typer.Option(help="tiny | quick | martingale | default | long")] = "quick",
+    preset: Annotated[
+        str, typer.Option(help="tiny | quick | martingale | default | long | finetune")
+    ] = "quick",
     seed: Annotated[int, typer.Option()] = 1,
     out: Annotated[Path, typer.Option(help="file to write")] = Path("lem-model.safetensors"),
     iterations: Annotated[int | None, typer.Option(help="instead of the preset's", min=1)] = None,
+    bars: Annotated[
+        list[Path] | None, typer.Option(help="parquet or CSV files of bars to learn from as well")
+    ] = None,
+    more_bars: Annotated[list[Path] | None, typer.Argument(help="further bar files")] = None,
+    interval: Annotated[
+        list[str] | None, typer.Option(help="of the bars, several allowed; default: 1, 6 and 16 bars in one")
+    ] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="ISO 8601: bars from here on")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="ISO 8601: no bar that starts at or after this")
+    ] = None,
+    bars_share: Annotated[
+        float | None, typer.Option(help="of the series, from bars; the rest is simulated", min=0.0, max=1.0)
+    ] = None,
+    validation_share: Annotated[
+        float, typer.Option(help="of the bars' time, the last part: watched, not learned from")
+    ] = 0.15,
+    init: Annotated[Path | None, typer.Option(help="checkpoint to start from, not a fresh model")] = None,
     run: Annotated[
         Path | None, typer.Option(help="directory for states and TensorBoard logs; needed to resume")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --run")] = False,
+    device: Annotated[str, typer.Option(help="cpu | cuda")] = "cpu",
     threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
-    """Train on simulated markets and write a checkpoint. quick takes less than five minutes."""
-    from dataclasses import replace
-
+    """Train on simulated markets, and on bars where given, and write a checkpoint. quick: under 5 minutes."""
     import torch
 
-    from lem.checkpoint import save_checkpoint
+    from lem.checkpoint import load_checkpoint, save_checkpoint
     from lem.config import PRESETS, ModelConfig
-    from lem.train import train_run
+    from lem.train import Setting
 
     if preset not in PRESETS:
         raise InputError(f"unknown preset {preset!r}: use one of {', '.join(PRESETS)}")
     torch.set_num_threads(threads)
-    config = replace(PRESETS[preset], seed=seed)
-    if iterations is not None:
-        config = replace(config, iterations=iterations)
-    with progress("training", config.iterations) as bar:
-        try:
-            result = train_run(
-                ModelConfig(),
-                config,
-                run,
-                resume=resume,
-                progress=lambda done, total, loss: bar(done, total, f"loss {loss:+.4f}"),
-            )
-        except KeyboardInterrupt:
-            if run is not None:
-                typer.echo(f"stopped; go on with: --resume --run {run} and the same options", err=True)
-            raise
+    start = None if init is None else load_checkpoint(init)
+    shape = ModelConfig() if start is None else start.model.config
+    files = [*(bars or []), *(more_bars or [])]
+    config = _config(PRESETS[preset], seed, iterations, bars_share, bool(files))
+    window = shape.lookback + config.n_max
+    real = _bars(files, interval, (from_, to), window, validation_share) if files else None
+    setting = Setting(run, real, start, _device(device))
+    result = _train(shape, config, setting, resume)
     digest = save_checkpoint(result.model, out, result.summary(config, preset))
     record = {
         "path": str(out),
@@ -63,14 +83,101 @@ def train(
         "seconds": round(result.seconds, 1),
         "orders_per_s": round(result.orders_per_s),
         "validation": result.validation,
+        "bars": result.data,
+        "init": result.init,
         "run": None if run is None else str(run),
         "resumed_from": result.resumed_from,
         "bytes": out.stat().st_size,
     }
     if as_json:
         typer.echo(json.dumps(record))
-    else:
-        typer.echo(
-            f"{out}: digest {digest}, {out.stat().st_size / 1e6:.2f} MB, {result.iterations} iterations in"
-            f" {result.seconds:.0f} s ({result.orders_per_s:.0f} orders/s), loss {result.loss:+.4f}"
+        return
+    watched = "" if result.validation is None else f", validation {result.validation:+.4f}"
+    typer.echo(
+        f"{out}: digest {digest}, {out.stat().st_size / 1e6:.2f} MB, {result.iterations} iterations in"
+        f" {result.seconds:.0f} s ({result.orders_per_s:.0f} orders/s), loss {result.loss:+.4f}{watched}"
+    )
+
+
+def _config(
+    config: TrainConfig, seed: int, iterations: int | None, bars_share: float | None, has_bars: bool
+) -> TrainConfig:
+    config = replace(config, seed=seed)
+    if iterations is not None:
+        config = replace(config, iterations=iterations)
+    if bars_share is not None:
+        config = replace(config, bars_share=bars_share)
+    elif has_bars and not config.bars_share:
+        config = replace(config, bars_share=BARS_SHARE)
+    if has_bars and not config.bars_share:
+        raise InputError("bars are given but their share is 0: leave --bars-share out, or leave the bars out")
+    return config
+
+
+def _bars(
+    files: list[Path],
+    intervals: list[str] | None,
+    span: tuple[str | None, str | None],
+    window: int,
+    validation_share: float,
+) -> TrainingBars:
+    from agent.durations import parse_duration_ns
+    from lem.klines import native_interval_ns, read_bars
+    from lem.realbars import training_bars
+
+    bounds = time_ns(span[0]), time_ns(span[1])
+    series = [one for path in files for one in read_bars(path, *bounds)]
+    native = native_interval_ns(series[0])
+    steps = [parse_duration_ns(text) for text in intervals or ()] or [native * k for k in MULTIPLES]
+    return training_bars(series, steps, window, validation_share)
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name not in ("cpu", "cuda"):
+        raise InputError(f"device {name!r} is not known: use cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "device cuda: this torch finds no CUDA device; use --device cpu, or install a CUDA build of it"
         )
+    return name
+
+
+def _train(shape: Any, config: TrainConfig, setting: Setting, resume: bool) -> TrainResult:
+    """Train under a progress bar; Ctrl-C says how to go on."""
+    from lem.train import train_run
+
+    each = config.series * config.starts
+    with progress("training", config.iterations) as bar:
+        begun = _Pace()
+
+        def report(done: int, total: int, loss: float) -> None:
+            bar(done, total, f"loss {loss:+.4f}, {begun.rate(done, each):.0f} orders/s")
+
+        try:
+            return train_run(shape, config, setting, resume=resume, progress=report)
+        except KeyboardInterrupt:
+            if setting.run is not None and begun.steps:
+                typer.echo(
+                    f"stopped; go on with: --resume --run {setting.run} and the same options", err=True
+                )
+            raise
+
+
+class _Pace:
+    """Orders a second since the first step seen."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self._first: tuple[int, float] | None = None
+
+    def rate(self, done: int, each: int) -> float:
+        import time
+
+        self.steps += 1
+        now = time.monotonic()
+        if self._first is None:
+            self._first = done, now
+            return 0.0
+        return (done - self._first[0]) * each / max(1e-9, now - self._first[1])

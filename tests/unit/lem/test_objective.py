@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from agent.core.types import BenchmarkKind, TargetKind
+from lem.batches import draw_batch
 from lem.checkpoint import fresh_model
 from lem.config import SCENARIOS, ModelConfig, TrainConfig
-from lem.dataset import simulated_batch
+from lem.dataset import context_rows
 from lem.model import LEM
-from lem.objective import Orders, Rollout, finish_probability, loss, roll
-from lem.paths import Paths, Question, policy_paths
-from lem.simulate import simulate
+from lem.objective import Orders, Rollout, drift_cost, finish_probability, loss, roll
+from lem.paths import Paths, Question, evaluation_inputs, make_orders
+from lem.simulate import simulate_with_drift
 
 IMPACT = 0.7
 
@@ -27,9 +28,7 @@ def small_world(seed: int) -> tuple[LEM, Orders, Rollout]:
     model = fresh_model(config, seed)
     with torch.no_grad():
         model.policy.out.normal_(0.0, 0.3)
-    batch = simulated_batch(
-        np.random.default_rng(seed), config, TrainConfig(series=3, starts=2, n_min=3, n_max=5)
-    )
+    batch = draw_batch(np.random.default_rng(seed), config, TrainConfig(series=3, starts=2, n_min=3, n_max=5))
     orders = batch.orders.to(torch.float64)
     with torch.no_grad():
         return model, orders, roll(model, batch.contexts(model, batch.encoded(model)), orders)
@@ -73,19 +72,35 @@ def test_the_loss_is_the_enumerated_expectation(seed: int) -> None:
                 finish = coins.index(True) if True in coins else n - 1
                 total += weight * costs[finish]
     expected = total / (len(SCENARIOS) * count)
-    orders = replace(orders, martingale=torch.zeros(count))  # as realised, not as expected
+    orders = replace(orders, drift=torch.full_like(orders.price, np.nan))  # as realised, not as expected
     assert float(loss(rollout, orders, IMPACT)) == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
-@pytest.mark.parametrize("market", ["gaussian", "gaussian-bars-volume"])
-def test_fair_gains_have_the_mean_of_realised_ones(market: str) -> None:
-    """On a martingale both gains of an adapted policy agree on average, whenever it stops."""
+def known_world(market: str, count: int) -> tuple[Orders, Rollout]:
+    """An untrained model's orders on a market whose drift is told to the objective (not to the model)."""
     model = fresh_model(ModelConfig(lookback=12), 3)
     with torch.no_grad():
         model.policy.out.normal_(0.0, 0.3)
-    question = Question(n=6, min_periods=(0, 3), orders=4_000, sigma=1e-4, history=12)
-    bars = simulate(market, np.random.default_rng(1), 4_000, 18, 1e-4, question.delta_ns)
-    rollout, _ = policy_paths(model, Paths(bars, np.zeros(4_000, np.int64), 12), question)
+    question = Question(n=6, min_periods=(0, 3), orders=count, sigma=1e-4, history=12)
+    bars, drift = simulate_with_drift(market, np.random.default_rng(1), count, 18, 1e-4, question.delta_ns)
+    paths = Paths(bars, np.zeros(count, np.int64), 12)
+    ahead = torch.from_numpy(drift[:, 12:]).repeat_interleave(2, 0)
+    with torch.no_grad():
+        orders = replace(make_orders(paths, question), drift=ahead)
+        inputs, start = evaluation_inputs(paths, question.delta_ns, 12)
+        encoded = model.encoder(inputs.values, inputs.mask, inputs.valid)[0]
+        rows = np.arange(count)
+        contexts = context_rows(encoded, model.encoder.void, rows, np.full(count, start), 6)
+        return orders, roll(model, contexts.repeat_interleave(2, 0), orders)
+
+
+MARKETS_KNOWN = ["gaussian", "gaussian-bars-volume", "momentum", "mean-reversion", "book-signal", "regimes"]
+
+
+@pytest.mark.parametrize("market", MARKETS_KNOWN)
+def test_expected_gains_have_the_mean_of_realised_ones(market: str) -> None:
+    """What is expected of the finishing interval agrees on average with what it brings, whenever it stops."""
+    _, rollout = known_world(market, 4_000)
     chance = finish_probability(rollout.hazard)
     pairs = ((rollout.gain, rollout.fair_gain), (rollout.arrival_gain, rollout.fair_arrival_gain))
     for realised, fair in pairs:
@@ -93,6 +108,52 @@ def test_fair_gains_have_the_mean_of_realised_ones(market: str) -> None:
         error = difference.mean(0).std() / np.sqrt(difference.shape[1] / 2)  # two orders share a path
         assert float(difference.std()) > 1e-6
         assert abs(float(difference.mean())) < 4.0 * float(error)
+
+
+@pytest.mark.parametrize("market", MARKETS_KNOWN)
+def test_the_drift_is_all_that_shares_are_paid_for(market: str) -> None:
+    """A buyer's realised arrival cost and the drift's part of it have the same mean, and most is noise."""
+    orders, rollout = known_world(market, 8_000)
+    quantity = slice(0, 2)  # buy; a notional's mean differs by sigma^2
+    chance = finish_probability(rollout.hazard)[quantity]
+    paid = (chance * -rollout.arrival_gain[quantity]).sum(-1)
+    drifted = (chance * drift_cost(rollout, orders)[quantity]).sum(-1)
+    difference = (paid - drifted).mean(0)
+    error = difference.std() / np.sqrt(len(difference) / 2)
+    assert abs(float(difference.mean())) < 4.0 * float(error)
+    assert float(drifted.std()) < 0.7 * float(paid.std())
+    if market == "momentum":  # and the drift is there at all
+        assert float(drifted.std()) > 1e-5
+
+
+def test_an_unknown_drift_leaves_shares_to_impact_and_risk() -> None:
+    """Real bars, benchmark orders, no risk: the linear cost has no gradient for the shares."""
+    _, orders, rollout = small_world(1)
+    free = replace(
+        orders,
+        drift=torch.full_like(orders.price, np.nan),
+        participation=torch.zeros_like(orders.n),
+        risk_aversion=torch.zeros_like(orders.n),
+        m=torch.zeros_like(orders.n),
+    )
+    for weight, moves in ((0.0, False), (1.0, True)):
+        terms = replace(free, arrival_weight=torch.full_like(orders.n, weight))
+        share = rollout.share.clone().requires_grad_(True)
+        arrival = rollout.arrival_gain + share  # any dependence on the shares
+        moved = replace(rollout, share=share, gain=rollout.gain + share, arrival_gain=arrival)
+        (slope,) = torch.autograd.grad(loss(moved, terms, 0.0), share)
+        assert bool((slope != 0).any()) is moves
+
+
+def test_a_step_runs_wholly_on_its_device() -> None:
+    """On torch's shape-only device, which refuses to mix with CPU tensors: nothing is left on the CPU."""
+    model = fresh_model(ModelConfig(lookback=12), 1).to("meta")
+    config = TrainConfig(series=3, starts=2, n_max=8)
+    batch = draw_batch(np.random.default_rng(0), model.config, config).to("meta")
+    value = batch.loss(model, config)
+    assert value.device.type == "meta"
+    value.backward()  # type: ignore[no-untyped-call]
+    assert all(p.grad is not None and p.grad.device.type == "meta" for p in model.parameters())
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -113,7 +174,7 @@ def test_the_loss_has_gradients_for_every_parameter() -> None:
     """Training reaches the encoder, the KAN edges and all eight networks, with finite slopes."""
     model = fresh_model(ModelConfig(lookback=12), 1)
     config = TrainConfig(series=6, starts=3, n_max=8)
-    batch = simulated_batch(np.random.default_rng(0), model.config, config)
+    batch = draw_batch(np.random.default_rng(0), model.config, config)
     value = batch.loss(model, TrainConfig())
     value.backward()  # type: ignore[no-untyped-call]
     for name, parameter in model.named_parameters():

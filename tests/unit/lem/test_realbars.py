@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
@@ -11,7 +9,7 @@ from agent.core.bars import empty_fbars
 from agent.core.errors import InputError
 from agent.core.types import NS_PER_S
 from lem.klines import Series
-from lem.realbars import BarSource, split
+from lem.realbars import BarSource, split, training_bars
 
 MINUTE_NS = 60 * NS_PER_S
 
@@ -70,12 +68,24 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         split(walk(100, 50), 0, MINUTE_NS, MINUTE_NS)
 
 
-def test_a_draw_is_fast() -> None:
-    """32 windows of 152 bars in under 2 ms, best of 20 (the machine may be busy)."""
-    source, rng = BarSource([walk(90_000, 500)], [MINUTE_NS]), np.random.default_rng(1)
-    took = []
-    for _ in range(20):
-        begun = time.perf_counter()
-        source.draw(rng, 32, 152)
-        took.append(time.perf_counter() - begun)
-    assert min(took) < 0.002
+def test_validation_bars_come_after_an_embargo() -> None:
+    """No bar is in both parts, and a window of the longest bars lies between them; the record says where."""
+    series = [walk(4_000, 500), walk(4_000, 700)]
+    parts = training_bars(series, [MINUTE_NS, 5 * MINUTE_NS], 40, 0.25)
+    assert parts.validation is not None
+    rng = np.random.default_rng(1)
+    early, late = (
+        np.concatenate([source.draw(rng, 64, 40)[0]["start_ns"].ravel() for _ in range(40)])
+        for source in (parts.train, parts.validation)
+    )
+    assert late.min() >= parts.record["train_to_ns"] + 40 * 5 * MINUTE_NS
+    assert early.max() < parts.record["train_to_ns"]
+    again = training_bars([walk(4_000, 500), walk(4_000, 701)], [MINUTE_NS], 40, 0.25)
+    assert again.record["digest"] != parts.record["digest"]
+
+
+@pytest.mark.parametrize(("window", "share"), [(40, 1.0), (3_500, 0.25), (400, 0.25)])
+def test_bars_too_few_to_train_and_watch_are_refused(window: int, share: float) -> None:
+    """Nothing left to train on, no window in a stretch, or none after the embargo."""
+    with pytest.raises(InputError, match=r"validation share|no stretch|leaves nothing"):
+        training_bars([walk(4_000, 500)], [5 * MINUTE_NS], window, share)

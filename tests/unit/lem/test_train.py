@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,9 +16,14 @@ import pytest
 import torch
 
 from agent.core.errors import InputError, InternalError
+from lem.batches import draw_batch
+from lem.checkpoint import load_checkpoint
 from lem.cli import main
 from lem.config import PRESETS, ModelConfig
-from lem.train import Trainer, train, train_run
+from lem.klines import Series
+from lem.realbars import BarSource
+from lem.simulate import simulate
+from lem.train import Setting, Trainer, train, train_run
 
 TINY = replace(PRESETS["tiny"], iterations=6)
 SMALL = ModelConfig(lookback=40)
@@ -31,7 +37,7 @@ def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
 def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     """Stopped after three of six steps and resumed in a new process' objects: bit for bit the same model."""
     whole = train(SMALL, TINY).model
-    trainer = Trainer(SMALL, TINY, tmp_path)
+    trainer = Trainer(SMALL, TINY, Setting(tmp_path))
 
     def stop(done: int, total: int, loss: float) -> None:
         if done == 3:
@@ -39,7 +45,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         trainer.train(stop)
-    result = train_run(SMALL, TINY, tmp_path, resume=True)
+    result = train_run(SMALL, TINY, Setting(tmp_path), resume=True)
     assert result.resumed_from == 3
     assert result.iterations == 6
     assert same(result.model, whole)
@@ -47,11 +53,11 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
 
 def test_ctrl_c_inside_a_step_waits_for_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real SIGINT while the fourth batch is drawn: the step ends first, the resumed run ends the same."""
-    trainer = Trainer(SMALL, TINY, tmp_path)
+    trainer = Trainer(SMALL, TINY, Setting(tmp_path))
     draw, drawn = trainer._draw, []
 
-    def interrupted(rng: np.random.Generator) -> object:
-        batch = draw(rng)
+    def interrupted(rng: np.random.Generator, real: None) -> object:
+        batch = draw(rng, real)
         drawn.append(batch)
         if len(drawn) == 4:
             os.kill(os.getpid(), signal.SIGINT)
@@ -60,7 +66,7 @@ def test_ctrl_c_inside_a_step_waits_for_its_end(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(trainer, "_draw", interrupted)
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
-    result = train_run(SMALL, TINY, tmp_path, resume=True)
+    result = train_run(SMALL, TINY, Setting(tmp_path), resume=True)
     assert result.resumed_from == 4
     assert same(result.model, train(SMALL, TINY).model)
 
@@ -76,8 +82,8 @@ def test_patience_survives_a_resume(tmp_path: Path, stop_at: int) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Trainer(SMALL, wild, tmp_path).train(stop)
-    resumed = train_run(SMALL, wild, tmp_path, resume=True)
+        Trainer(SMALL, wild, Setting(tmp_path)).train(stop)
+    resumed = train_run(SMALL, wild, Setting(tmp_path), resume=True)
     assert resumed.iterations == whole.iterations
     assert same(resumed.model, whole.model)
 
@@ -85,8 +91,8 @@ def test_patience_survives_a_resume(tmp_path: Path, stop_at: int) -> None:
 def test_a_shortened_run_that_ended_stays_ended(tmp_path: Path) -> None:
     """A time limit far too short ends the run after 100 steps; resuming it changes nothing."""
     hurried = replace(TINY, iterations=400, series=2, starts=1, time_limit_s=0.5)
-    first = train_run(SMALL, hurried, tmp_path, resume=False)
-    again = train_run(SMALL, hurried, tmp_path, resume=True)
+    first = train_run(SMALL, hurried, Setting(tmp_path), resume=False)
+    again = train_run(SMALL, hurried, Setting(tmp_path), resume=True)
     assert first.iterations == again.iterations == again.resumed_from < 400
     assert same(first.model, again.model)
 
@@ -112,37 +118,37 @@ def test_a_killed_run_goes_on_without_loss(tmp_path: Path) -> None:
 
 def test_a_damaged_state_falls_back_to_the_one_before(tmp_path: Path) -> None:
     """The newest of two states is cut short: the run resumes from the older one."""
-    trainer = Trainer(SMALL, TINY, tmp_path)
+    trainer = Trainer(SMALL, TINY, Setting(tmp_path))
     trainer.train(lambda done, total, loss: trainer._save() if done in (2, 4) else None)
     states = sorted(tmp_path.glob("state-*"))
     assert [int(p.stem[-6:]) for p in states] == [4, 6]
     states[-1].write_bytes(states[-1].read_bytes()[:1000])
-    result = train_run(SMALL, TINY, tmp_path, resume=True)
+    result = train_run(SMALL, TINY, Setting(tmp_path), resume=True)
     assert result.resumed_from == 4
     assert same(result.model, train(SMALL, TINY).model)
 
 
 def test_runs_are_not_mixed_up(tmp_path: Path) -> None:
     """A directory in use, other settings, and nothing to resume are refused with what to do."""
-    train_run(SMALL, TINY, tmp_path / "run", resume=False)
+    train_run(SMALL, TINY, Setting(tmp_path / "run"), resume=False)
     with pytest.raises(InputError, match="give --resume, or another --run"):
-        train_run(SMALL, TINY, tmp_path / "run", resume=False)
+        train_run(SMALL, TINY, Setting(tmp_path / "run"), resume=False)
     with pytest.raises(InputError, match="other settings"):
-        train_run(SMALL, replace(TINY, seed=2), tmp_path / "run", resume=True)
+        train_run(SMALL, replace(TINY, seed=2), Setting(tmp_path / "run"), resume=True)
     with pytest.raises(InputError, match="no training state"):
-        train_run(SMALL, TINY, tmp_path / "empty", resume=True)
+        train_run(SMALL, TINY, Setting(tmp_path / "empty"), resume=True)
 
 
 def test_a_number_that_is_not_finite_stops_with_its_batch_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A NaN price in a real batch: no weight changes, the batch is on disk, the message names it."""
-    trainer = Trainer(SMALL, TINY, tmp_path)
+    trainer = Trainer(SMALL, TINY, Setting(tmp_path))
     before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
     draw = trainer._draw
 
-    def poisoned(rng: np.random.Generator) -> object:
-        batch = draw(rng)
+    def poisoned(rng: np.random.Generator, real: None) -> object:
+        batch = draw(rng, real)
         batch.orders.price[0, 1] = float("nan")
         return batch
 
@@ -158,7 +164,7 @@ def test_a_number_that_is_not_finite_stops_with_its_batch_saved(
 def test_validation_keeps_the_best_weights(tmp_path: Path) -> None:
     """With a learning rate far too high, what comes back is the best of the run, not the last."""
     wild = replace(TINY, iterations=8, learning_rate=0.1, validation=2, validate_every=1, patience=3)
-    trainer = Trainer(SMALL, wild, tmp_path)
+    trainer = Trainer(SMALL, wild, Setting(tmp_path))
     result = trainer.train()
     assert result.validation is not None
     assert result.iterations < 8 or result.validation <= trainer.at.smoothed
@@ -179,3 +185,60 @@ def test_the_command_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         codes.append(stop.value.code)
     assert codes == [0, 2, 0]
     assert "give --resume" in capsys.readouterr().err
+
+
+def bars_file(path: Path, minutes: int = 3_000) -> Path:
+    """A CSV of one-minute bars: a walk with volume."""
+    rng = np.random.default_rng(3)
+    close = 100.0 * np.exp(1e-3 * rng.standard_normal(minutes).cumsum())
+    rows = [
+        f"{60_000 * i},{c:.6f},{c * 1.001:.6f},{c * 0.999:.6f},{c:.6f},{v:.3f}"
+        for i, (c, v) in enumerate(zip(close, rng.lognormal(size=minutes), strict=True), start=28_000_000)
+    ]
+    path.write_text("open_time,open,high,low,close,volume\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def test_training_on_bars_from_a_model_is_written_down(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`lem train --bars --init`: the file tells bars, split and parent; other bars do not resume the run."""
+    bars, out = bars_file(tmp_path / "x.csv"), tmp_path / "tuned.safetensors"
+    first = tmp_path / "first.safetensors"
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--preset", "tiny", "--out", str(first), "--json"])
+    assert stop.value.code == 0
+    digest = json.loads(capsys.readouterr().out)["digest"]
+    arguments = ["train", "--preset", "finetune", "--iterations", "2", "--init", str(first), "--run"]
+    arguments += [str(tmp_path / "run"), "--interval", "1m", "--interval", "2m", "--validation-share", "0.3"]
+    arguments += ["--out", str(out), "--json", "--bars"]
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments, str(bars)])
+    assert stop.value.code == 0
+    record = json.loads(capsys.readouterr().out)
+    training = load_checkpoint(out).training
+    assert training["init"] == record["init"] == digest
+    assert training["data"]["bars"] == record["bars"]
+    assert record["bars"]["series"] == ["x"]
+    assert record["bars"]["train_to_ns"] < record["bars"]["to_ns"]
+    assert record["validation"] is not None
+    assert not same(load_checkpoint(out).model, load_checkpoint(first).model)
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments, str(bars_file(tmp_path / "y.csv", 3_001)), "--resume"])
+    assert stop.value.code == 2
+    assert "other settings" in capsys.readouterr().err
+
+
+def test_real_bars_have_no_known_drift() -> None:
+    """A mixed batch: simulated orders know their drift, real ones do not, and all of it trains."""
+    series = Series("x", simulate("gaussian-bars", np.random.default_rng(1), 1, 400, 1e-3, 60_000_000_000)[0])
+    source = BarSource([series], [60_000_000_000])
+    config = replace(TINY, series=12, starts=3, bars_share=0.5)
+    model = Trainer(SMALL, config).model
+    batch = draw_batch(np.random.default_rng(1), SMALL, config, source)
+    real = torch.isnan(batch.orders.drift).all(1)
+    assert 0 < int(real.sum()) < len(real)
+    assert torch.isfinite(batch.orders.drift[~real]).all()
+    value = batch.loss(model, config)
+    value.backward()  # type: ignore[no-untyped-call]
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)

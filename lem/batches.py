@@ -1,0 +1,193 @@
+"""Training batches: simulated and real bars, orders with random terms, what forecasts are to tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agent.core.bars import FBarArray, FloatArray
+from agent.core.features import FEATURE_GROUPS, FEATURE_NAMES
+from agent.core.types import NS_PER_S
+from lem.config import ModelConfig, TrainConfig
+from lem.dataset import Encodable, IntArray, context_rows, encodable, order_columns
+from lem.model import FORECASTS, LEM
+from lem.objective import Orders, loss, roll
+from lem.realbars import BarSource
+from lem.simulate import MARKETS, MARTINGALES, simulate_with_drift
+
+MIXTURE = {
+    "gaussian": 0.2,
+    "gaussian-bars": 0.2,
+    "gaussian-volume": 0.1,
+    "gaussian-bars-volume": 0.1,
+}  # the rest shares what is left
+TINY = 1e-9  # volatility an interval
+INTERVALS_S = (1, 5, 15, 45, 60, 300, 900, 3_600, 14_400, 86_400)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    inputs: Encodable
+    series: IntArray
+    start: IntArray
+    orders: Orders
+    ahead: Tensor  # [B, T, len(FORECASTS)] what contexts are to tell; NaN where unknown
+
+    def to(self, device: str) -> Batch:
+        """The same batch on another device."""
+        inputs = Encodable(*(getattr(self.inputs, f.name).to(device) for f in fields(Encodable)))
+        orders = Orders(*(getattr(self.orders, f.name).to(device) for f in fields(Orders)))
+        return Batch(inputs, self.series, self.start, orders, self.ahead.to(device))
+
+    def loss(self, model: LEM, train: TrainConfig) -> Tensor:
+        """The orders' mean cost, plus the error of the forecasts that contexts must allow."""
+        encoded = self.encoded(model)
+        contexts = self.contexts(model, encoded)
+        cost = loss(roll(model, contexts, self.orders), self.orders, train.impact)
+        return cost + train.forecast_weight * self.forecast_error(model, encoded)
+
+    def encoded(self, model: LEM) -> Tensor:
+        """A context for every bar, [B, T, d]."""
+        contexts: Tensor = model.encoder(self.inputs.values, self.inputs.mask, self.inputs.valid)[0]
+        return contexts
+
+    def contexts(self, model: LEM, encoded: Tensor) -> Tensor:
+        """What each order knows before each interval, [N, L, d], of contexts [B, T, d]."""
+        length = self.orders.price.shape[1]
+        return context_rows(encoded, model.encoder.void, self.series, self.start, length)
+
+    def forecast_error(self, model: LEM, encoded: Tensor) -> Tensor:
+        """Weighted mean squared error of ``FORECASTS`` over the bars where they are known."""
+        known = torch.isfinite(self.ahead) & self.inputs.valid.unsqueeze(-1)
+        error = (model.forecast(encoded) - torch.nan_to_num(self.ahead)).square() * known
+        each = error.sum((0, 1)) / known.sum((0, 1)).clamp(min=1)
+        weights = each.new_tensor([weight for _, _, weight in FORECASTS])
+        total: Tensor = (weights * each).mean()
+        return total
+
+
+def forecast_targets(inputs: Encodable, drift: FloatArray, scale: FloatArray) -> Tensor:
+    """What ``FORECASTS`` are to say at each bar, [B, T, K]; NaN where unknown.
+
+    Where ``drift`` [B, T] is known, moves are told without their noise: its sum over the bars ahead, in units
+    of ``scale`` [B] (volatility an interval) and the root of the horizon, as their features are.
+    """
+    batch, steps, _ = inputs.values.shape
+    out = np.full((batch, steps, len(FORECASTS)), np.nan, np.float32)
+    values = np.where(inputs.mask.numpy(), inputs.values.numpy(), np.nan)
+    total = np.cumsum(drift, axis=1) / scale[:, None]
+    for k, (name, ahead, _) in enumerate(FORECASTS):
+        seen = values[:, ahead:, FEATURE_NAMES.index(name)]
+        meant = (total[:, ahead:] - total[:, :-ahead]) / np.sqrt(ahead)
+        out[:, :-ahead, k] = seen if name == "volume" else np.where(np.isfinite(meant), meant, seen)
+    return torch.from_numpy(out)
+
+
+def draw_batch(
+    rng: np.random.Generator, model: ModelConfig, train: TrainConfig, real: BarSource | None = None
+) -> Batch:
+    """Draw one interval, series with random volatility and history, orders with random terms.
+
+    A share of ``train.bars_share`` of the series comes from ``real``, the rest from the simulators.
+    """
+    length = min(train.n_max, int(rng.choice([8, 12, 16, 24, 32], p=[0.15, 0.3, 0.25, 0.15, 0.15])))
+    bars, drift, delta_ns = _draw_bars(rng, train, real, model.lookback + length)
+    cut = np.where(rng.random(train.series) < 0.3, 0, rng.integers(0, model.lookback + 1, train.series))
+    inputs = encodable(bars, delta_ns, cut)
+    _drop_sources(rng, inputs)
+    series = np.repeat(np.arange(train.series), train.starts)
+    start = rng.integers(cut[series], model.lookback + 1)
+    start[:: train.starts] = cut  # one order a series starts with no history at all
+    columns = order_columns(bars, cut, series, start, length)
+    scale = np.sqrt(np.mean(np.diff(np.log(bars["close"]), axis=1) ** 2, axis=1))
+    scale = np.maximum(scale, TINY)  # prices that stand still
+    columns["drift"] = drift[series[:, None], start[:, None] + np.arange(length)]
+    terms = random_terms(rng, len(series), length, train.n_min) | {"scale": scale[series]}
+    tensors = {k: torch.from_numpy(np.asarray(v, np.float64)).float() for k, v in (columns | terms).items()}
+    return Batch(inputs, series, start, Orders(**tensors), forecast_targets(inputs, drift, scale))
+
+
+def _draw_bars(
+    rng: np.random.Generator, train: TrainConfig, real: BarSource | None, length: int
+) -> tuple[FBarArray, FloatArray, int]:
+    """(bars [series, length], their drift, NaN where bars are real, the interval)."""
+    count = 0 if real is None else int(rng.binomial(train.series, train.bars_share))
+    if real is None or not count:
+        delta_ns = int(rng.choice(INTERVALS_S)) * NS_PER_S
+        return *_simulated(rng, train, train.series, length, delta_ns), delta_ns
+    bars, delta_ns = real.draw(rng, count, length)
+    drift = np.full(bars.shape, np.nan)
+    if count < train.series:
+        others = _simulated(rng, train, train.series - count, length, delta_ns)
+        bars, drift = np.concatenate([bars, others[0]]), np.concatenate([drift, others[1]])
+    return bars, drift, delta_ns
+
+
+def _simulated(
+    rng: np.random.Generator, train: TrainConfig, count: int, length: int, delta_ns: int
+) -> tuple[FBarArray, FloatArray]:
+    """Bars and drift [count, length] of a mixture of markets."""
+    names = list(MARTINGALES if train.martingales_only else MARKETS)
+    sigma = 10.0 ** rng.uniform(-5.0, -1.8, count)
+    parts = rng.multinomial(count, _weights(names))
+    edges = np.concatenate([[0], np.cumsum(parts)])
+    worlds = [
+        simulate_with_drift(name, rng, int(parts[k]), length, sigma[edges[k] : edges[k + 1]], delta_ns)
+        for k, name in enumerate(names)
+        if parts[k]
+    ]
+    bars, drift = zip(*worlds, strict=True)
+    return np.concatenate(bars), np.concatenate(drift)
+
+
+def _weights(names: list[str]) -> FloatArray:
+    """Probability of each market."""
+    others = [name for name in names if name not in MIXTURE]
+    rest = (1.0 - sum(MIXTURE.values())) / max(1, len(others))
+    weights = np.array([MIXTURE.get(name, rest) for name in names])
+    total: FloatArray = weights / weights.sum()
+    return total
+
+
+def _drop_sources(rng: np.random.Generator, inputs: Encodable) -> None:
+    """Make whole sources absent in some series, and the book absent in some rows, in place."""
+    mask = inputs.mask.numpy()
+    values = inputs.values.numpy()
+    count, steps, _ = mask.shape
+    for group, names in FEATURE_GROUPS.items():
+        columns = [FEATURE_NAMES.index(name) for name in names]
+        gone = np.broadcast_to(rng.random((count, 1)) < (0.3 if group == "book" else 0.2), (count, steps))
+        if group == "book":  # a book is often seen for the latest bars only
+            first = np.where(rng.random((count, 1)) < 0.5, 0, rng.integers(0, steps, (count, 1)))
+            gone = gone | (np.arange(steps) < first)
+        for column in columns:
+            mask[..., column] &= ~gone
+    values[~mask] = 0.0
+
+
+def random_terms(rng: np.random.Generator, count: int, n_max: int, n_min: int) -> dict[str, FloatArray]:
+    """Terms of ``count`` orders as [N] columns: durations, rates, lot, participation, risk aversion."""
+    n = rng.integers(min(n_min, n_max), n_max + 1, count)
+    n = np.where(rng.random(count) < 0.25, n_max, n)
+    m = np.floor(rng.random(count) * (n + 1))
+    kind = rng.random(count)
+    m = np.where(kind < 0.25, 0, np.where(kind > 0.92, n, m))
+    slowest = np.minimum(1.0, 1.1 / n + 0.03)
+    limited = rng.random(count) < 0.35
+    max_rate = np.where(limited, slowest + (1.0 - slowest) * rng.random(count) ** 2, 1.0)
+    min_rate = np.where(rng.random(count) < 0.2, rng.random(count) * 0.8 / n, 0.0)
+    kind = rng.random(count)
+    arrival = np.where(kind < 0.7, 0.0, np.where(kind < 0.9, 1.0, rng.random(count)))
+    return {
+        "n": n.astype(np.float64),
+        "m": m.astype(np.float64),
+        "min_rate": min_rate,
+        "max_rate": max_rate,
+        "lot_share": np.where(rng.random(count) < 0.5, 1e-4, 0.02 * rng.random(count)),
+        "participation": np.where(rng.random(count) < 0.35, 0.0, 0.2 * rng.random(count)),
+        "risk_aversion": 10.0 ** rng.uniform(-2.0, 1.0, count),
+        "arrival_weight": arrival,
+    }
