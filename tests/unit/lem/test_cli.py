@@ -43,7 +43,7 @@ def test_evaluate_prints_the_contract(capsys: pytest.CaptureFixture[str]) -> Non
     assert {"side", "target_kind", "benchmark", "min_period", "orders", "gain_bps"} <= set(row)
     assert {"abs_slippage_bps_mean", "bound_gain_bps", "fraction_of_bound", "baselines"} <= set(row)
     assert {"mean", "std", "median", "p5", "p25", "p75", "p95", "ci95"} <= set(row["gain_bps"])
-    assert set(row["baselines"]) == {"twap", "optimal_stopping", "dump"}
+    assert set(row["baselines"]) == {"twap", "vwap_curve", "almgren_chriss", "optimal_stopping", "dump"}
 
 
 def test_evaluate_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
