@@ -69,6 +69,7 @@ class Predictor:
         from agent.core.bars import empty_fbars
 
         Streams(self._model).take(empty_fbars(2), 2, 60_000_000_000)
+        recent_sigma(empty_fbars(2))
         contexts, orders = self._model.void[None], np.ones((1, len(ORDER)))
         which = np.zeros(1, np.int64)
         decide_all(self._model.policy, which, contexts, which, orders, np.empty((1, 2)))

@@ -85,8 +85,7 @@ class Streams:
         if new == 1:
             rows, masks = self._newest(window[-(FEATURE_SPAN + 1) :], delta_ns)
         else:
-            rows, masks = features(window[-(FEATURE_SPAN + new) :], delta_ns)
-            rows, masks = np.ascontiguousarray(rows[-new:]), np.ascontiguousarray(masks[-new:])
+            rows, masks = features(window[-(FEATURE_SPAN + new) :], delta_ns, new)
         stream.room_for(seen)
         encode(rows, masks, known, self._model.encoder, stream.states, stream.context, stream.weights)
         stream.rows, stream.mask = seen, masks[-1].copy()
@@ -97,8 +96,7 @@ class Streams:
         key = b"%d." % delta_ns + bars.tobytes()
         found = self._rows.get(key)
         if found is None:
-            values, mask = features(bars, delta_ns)
-            found = self._rows[key] = values[-1:].copy(), mask[-1:].copy()
+            found = self._rows[key] = features(bars, delta_ns, 1)
             if len(self._rows) > ROWS:
                 self._rows.popitem(last=False)
         return found

@@ -5,7 +5,7 @@ Rules kept here:
 * causal: row i depends on bars <= i only;
 * finite memory: row i depends on bars >= i - FEATURE_SPAN only, so that a live window of
   ``lookback + FEATURE_SPAN`` bars and a long training series give the same rows, bit for bit (sums are
-  taken by doubling, elementwise, never by running totals);
+  taken by doubling, elementwise, never by running totals: ``agent.core.feature_kernel``);
 * scale-free: returns and ranges in units of recent volatility, volumes against their recent mean;
 * a source that is missing, or an input that is not finite, makes its features *absent* (mask False,
   value 0), never NaN.
@@ -19,22 +19,19 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.bars import FBarArray, FloatArray
+from agent.core import feature_kernel as kernel
+from agent.core.bars import FBAR, FBarArray, FloatArray
 from agent.core.types import NS_PER_S
 
 BoolArray = npt.NDArray[np.bool_]
 Float32Array = npt.NDArray[np.float32]
-Known = tuple[FloatArray, BoolArray]
-"""A column and where it is known; unknown entries hold 0."""
 
 FEATURE_VERSION = 2
 FEATURE_SPAN = 48  # bars of memory
-LONG_SPAN = 32
-SHORT_SPAN = 8
-MIN_RETURNS = 2
-LIMIT = 8.0  # features are clipped to +- this
-DAY_NS = 86_400 * NS_PER_S
-TINY = 1e-12
+LONG_SPAN, SHORT_SPAN = kernel.LONG_SPAN, kernel.SHORT_SPAN
+MIN_RETURNS = kernel.MIN_RETURNS
+LIMIT = kernel.LIMIT
+WORDS = len(FBAR.names or ())  # of 8 bytes in a bar
 
 FEATURE_NAMES = (
     "return_vwap",  # log return of the interval's price / sigma
@@ -74,23 +71,46 @@ FEATURE_GROUPS = {
 }
 """Sources that may be missing together; training drops them at random."""
 
+_PLACE = {name: f for f, name in enumerate(FEATURE_NAMES)}
+_LOGS = [
+    _PLACE[name] for name in ("volatility_short", "variance_ratio", "volume", "trades", "spread", "depth")
+]
+_SINES, _COSINES = ([_PLACE[f"{cycle}_{wave}"] for cycle in ("day", "week")] for wave in ("sin", "cos"))
+_LOG10, _DELTA = _PLACE["volatility_long"], _PLACE["log_delta"]
 
-def features(bars: FBarArray, delta_ns: int) -> tuple[Float32Array, BoolArray]:
+
+def features(bars: FBarArray, delta_ns: int, newest: int | None = None) -> tuple[Float32Array, BoolArray]:
     """Return feature values float32 [..., T, F] and where they are known, bool [..., T, F].
 
-    ``bars``: FBAR rows [..., T] of ``delta_ns`` each, oldest first along the last axis. Absent values are
-    0. Never raises on the content of the bars.
+    ``bars``: FBAR rows [..., T] of ``delta_ns`` each, oldest first along the last axis. ``newest``: only that
+    many of the last rows are asked for. Absent values are 0. Never raises on the content of the bars.
     """
-    with np.errstate(all="ignore"):
-        columns = _columns(bars, delta_ns)
-    values = np.zeros((*bars.shape, len(FEATURE_NAMES)), np.float32)
-    mask = np.zeros(values.shape, np.bool_)
-    for f, name in enumerate(FEATURE_NAMES):
-        column, known = columns[name]
-        known = known & np.isfinite(column)
-        values[..., f] = np.where(known, np.clip(column, -LIMIT, LIMIT), 0.0)
-        mask[..., f] = known
+    length = bars.shape[-1]
+    rows = length if newest is None else min(newest, length)
+    words = _words(bars)
+    logs = _logs(words, kernel.LOGGED)
+    columns = np.empty((len(FEATURE_NAMES), len(words) * rows))
+    known = np.ones(columns.shape, np.bool_)
+    kernel.arguments(words, logs, words.view(np.int64), delta_ns, columns, known)
+    _transcendental(columns, delta_ns)
+    shape = (*bars.shape[:-1], rows, len(FEATURE_NAMES))
+    values, mask = np.empty(shape, np.float32), np.empty(shape, np.bool_)
+    flat = (columns.shape[1], columns.shape[0])
+    kernel.settle(columns, known, values.reshape(flat), mask.reshape(flat))
     return values, mask
+
+
+def _transcendental(columns: FloatArray, delta_ns: int) -> None:
+    """The last function of each column [F, N], in place."""
+    with np.errstate(all="ignore"):
+        for f in _LOGS:
+            np.log(columns[f], out=columns[f])
+    for f in _SINES:
+        np.sin(columns[f], out=columns[f])
+    for f in _COSINES:
+        np.cos(columns[f], out=columns[f])
+    columns[_LOG10] = (np.log10(columns[_LOG10]) + 3.0) / 1.5
+    columns[_DELTA] = (np.log10(delta_ns / NS_PER_S) - 2.0) / 2.0
 
 
 def recent_sigma(bars: FBarArray) -> FloatArray:
@@ -98,177 +118,22 @@ def recent_sigma(bars: FBarArray) -> FloatArray:
 
     Root mean square of the last LONG_SPAN returns (mean taken as 0), of at least MIN_RETURNS.
     """
-    with np.errstate(all="ignore"):
-        sigma, known = _sigma(_log_return(_logs(bars["close"])), LONG_SPAN)
-    return np.where(known, sigma, np.nan)
+    words = _words(bars)
+    out = np.empty(words.shape[:2])
+    kernel.sigmas(words, _logs(words, (kernel.CLOSE,)), out)
+    return out.reshape(bars.shape)
 
 
-def _columns(bars: FBarArray, delta_ns: int) -> dict[str, Known]:
-    close, vwap = _logs(bars["close"]), _logs(bars["vwap"])
-    returns = _log_return(close)
-    sigma = _sigma(returns, LONG_SPAN)
-    return {
-        "return_vwap": _ratio(_log_return(vwap), sigma),
-        "return_close": _ratio(returns, sigma),
-        "close_to_vwap": _ratio(_minus(close, vwap), sigma),
-        **_range_columns(bars, close, sigma),
-        "volatility_short": _log_ratio(_sigma(returns, SHORT_SPAN), sigma),
-        "volatility_long": ((np.log10(np.where(sigma[1], sigma[0], 1.0)) + 3.0) / 1.5, sigma[1]),
-        **{f"momentum_{k}": _momentum(close, sigma, k) for k in (2, SHORT_SPAN, LONG_SPAN)},
-        **{f"distance_{k}": _distance(close, vwap, sigma, k) for k in (SHORT_SPAN, LONG_SPAN)},
-        **_persistence_columns(close, returns, sigma),
-        **_volume_columns(bars),
-        **_book_columns(bars, sigma),
-        **_time_columns(bars, delta_ns),
-    }
+def _words(bars: FBarArray) -> FloatArray:
+    """The bars as floats [S, T, WORDS]; ``start_ns`` is an integer among them."""
+    flat = np.ascontiguousarray(bars, FBAR)
+    count = flat.size // max(1, flat.shape[-1])
+    return flat.view(np.float64).reshape(count, flat.shape[-1], WORDS)
 
 
-def _range_columns(bars: FBarArray, close: Known, sigma: Known) -> dict[str, Known]:
-    high, low = _logs(bars["high"]), _logs(bars["low"])
-    width = _minus(high, low)
-    inside = (2.0 * (close[0] - low[0]) / np.maximum(width[0], TINY) - 1.0, close[1] & width[1])
-    return {"range": _ratio(width, sigma), "close_location": (inside[0], inside[1] & (width[0] > TINY))}
-
-
-def _persistence_columns(close: Known, returns: Known, sigma: Known) -> dict[str, Known]:
-    """Whether moves go on or come back, measured (Lo and MacKinlay, Rev. Financial Studies 1, 1988)."""
-    before = _delay(returns, 1)
-    both = returns[1] & before[1]
-    products = _mean((returns[0] * before[0], both), LONG_SPAN, SHORT_SPAN)
-    square = (sigma[0] * sigma[0], sigma[1])
-    long = _log_return(close, SHORT_SPAN)
-    variance = _mean((long[0] * long[0] / SHORT_SPAN, long[1]), LONG_SPAN, SHORT_SPAN)
-    correlation = _ratio(products, square)
-    return {
-        "autocorrelation": (3.0 * correlation[0], correlation[1]),
-        "variance_ratio": _log_ratio(variance, square),
-    }
-
-
-def _volume_columns(bars: FBarArray) -> dict[str, Known]:
-    volume, trades, taker = (_amounts(bars[name]) for name in ("volume", "trades", "taker_volume"))
-    both = volume[1] & taker[1]
-    bought, of = (
-        _sums(np.where(both, taker[0], 0.0), SHORT_SPAN),
-        _sums(np.where(both, volume[0], 0.0), SHORT_SPAN),
-    )
-    return {
-        "volume": _against_mean(volume),
-        "trades": _against_mean(trades),
-        "taker": (2.0 * taker[0] / np.maximum(volume[0], TINY) - 1.0, both & (volume[0] > 0)),
-        "taker_8": (2.0 * bought / np.maximum(of, TINY) - 1.0, both & (of > 0)),
-    }
-
-
-def _book_columns(bars: FBarArray, sigma: Known) -> dict[str, Known]:
-    spread = _amounts(bars["spread_bps"])
-    bid, ask = _amounts(bars["bid_depth"]), _amounts(bars["ask_depth"])
-    depth = (bid[0] + ask[0], bid[1] & ask[1] & (bid[0] + ask[0] > 0))
-    mean_volume = _mean(_amounts(bars["volume"]), LONG_SPAN, 1)
-    touch, micro = bars["touch_imbalance"], bars["microprice_bps"]
-    balance = (bid[0] - ask[0]) / np.where(depth[1], depth[0], 1.0)
-    return {
-        "spread": _log_ratio((spread[0] * 1e-4, spread[1]), sigma),
-        "touch_imbalance": (touch, np.isfinite(touch)),
-        "microprice": _ratio((micro * 1e-4, np.isfinite(micro)), sigma),
-        "depth": _log_ratio(depth, mean_volume),
-        "depth_imbalance": (balance, depth[1]),
-    }
-
-
-def _time_columns(bars: FBarArray, delta_ns: int) -> dict[str, Known]:
-    start = bars["start_ns"]
-    dated = start > 0
-    end = start + delta_ns  # a decision is taken at the end of the bar
-    day = 2.0 * np.pi * ((end % DAY_NS) / DAY_NS)
-    week = 2.0 * np.pi * ((end % (7 * DAY_NS)) / (7 * DAY_NS))
-    delta = np.full(start.shape, (np.log10(delta_ns / NS_PER_S) - 2.0) / 2.0)
-    return {
-        "day_sin": (np.sin(day), dated),
-        "day_cos": (np.cos(day), dated),
-        "week_sin": (np.sin(week), dated),
-        "week_cos": (np.cos(week), dated),
-        "log_delta": (delta, np.ones(start.shape, np.bool_)),
-    }
-
-
-# --- columns that may be unknown --------------------------------------------------------------------
-
-
-def _amounts(column: FloatArray) -> Known:
-    known = np.isfinite(column) & (column >= 0)
-    return np.where(known, column, 0.0), known
-
-
-def _logs(column: FloatArray) -> Known:
-    known = np.isfinite(column) & (column > 0)
-    return np.log(np.where(known, column, 1.0)), known
-
-
-def _minus(a: Known, b: Known) -> Known:
-    return a[0] - b[0], a[1] & b[1]
-
-
-def _shift(x: FloatArray, k: int) -> FloatArray:
-    """``x`` delayed by ``k`` rows, 0 (or False) before the first."""
-    out = np.zeros_like(x)
-    if k < x.shape[-1]:
-        out[..., k:] = x[..., : x.shape[-1] - k]
-    return out
-
-
-def _delay(a: Known, k: int) -> Known:
-    known = np.zeros_like(a[1])
-    if k < known.shape[-1]:
-        known[..., k:] = a[1][..., : known.shape[-1] - k]
-    return _shift(a[0], k), known
-
-
-def _log_return(logs: Known, k: int = 1) -> Known:
-    return _minus(logs, _delay(logs, k))
-
-
-def _sums(x: FloatArray, span: int) -> FloatArray:
-    """Sum of the last ``span`` rows, a power of two: log2(span) elementwise additions."""
-    total = np.asarray(x, np.float64)
-    width = 1
-    while width < span:
-        total = total + _shift(total, width)
-        width *= 2
-    return total
-
-
-def _mean(a: Known, span: int, at_least: int) -> Known:
-    count = _sums(a[1].astype(np.float64), span)
-    return _sums(np.where(a[1], a[0], 0.0), span) / np.maximum(count, 1.0), count >= at_least
-
-
-def _sigma(returns: Known, span: int) -> Known:
-    square, known = _mean((returns[0] * returns[0], returns[1]), span, MIN_RETURNS)
-    return np.sqrt(square), known & np.isfinite(square) & (square > TINY * TINY)
-
-
-def _ratio(a: Known, b: Known) -> Known:
-    return a[0] / np.where(b[1], b[0], 1.0), a[1] & b[1]
-
-
-def _log_ratio(a: Known, b: Known) -> Known:
-    known = a[1] & b[1] & (a[0] > 0) & (b[0] > 0)
-    return np.log(np.where(known, a[0], 1.0) / np.where(known, b[0], 1.0)), known
-
-
-def _against_mean(a: Known) -> Known:
-    """Log of a volume against its recent mean; an interval without trades counts as a hundredth."""
-    mean = _mean(a, LONG_SPAN, MIN_RETURNS)
-    known = a[1] & mean[1] & (mean[0] > 0)
-    return np.log(np.where(known, a[0] / np.where(known, mean[0], 1.0), 1.0) + 0.01), known
-
-
-def _momentum(close: Known, sigma: Known, k: int) -> Known:
-    value, known = _ratio(_log_return(close, k), sigma)
-    return value / np.sqrt(k), known
-
-
-def _distance(close: Known, vwap: Known, sigma: Known, k: int) -> Known:
-    value, known = _ratio(_minus(close, _mean(vwap, k, 2)), sigma)
-    return value / np.sqrt(k), known
+def _logs(words: FloatArray, columns: tuple[int, ...]) -> FloatArray:
+    """Logarithms of some columns, [S, len(columns), T]; 0 where unknown."""
+    out = np.empty((len(words), len(columns), words.shape[1]))
+    kernel.positive(words, columns, out)
+    logs: FloatArray = np.log(out, out=out)
+    return logs

@@ -16,6 +16,7 @@ from agent.core.features import (
     recent_sigma,
 )
 from agent.core.types import NS_PER_S
+from tests.unit import features_reference as reference
 
 DELTA_NS = 45 * NS_PER_S
 GARBAGE = (np.nan, np.inf, -np.inf, 0.0, -1.0, 1e300, 1e-300)
@@ -150,3 +151,38 @@ def test_persistence_tells_trending_from_returning_moves() -> None:
         row = {name: float(values[-1, k]) for k, name in enumerate(FEATURE_NAMES) if mask[-1, k]}
         assert row["autocorrelation"] == pytest.approx(lag_one, abs=0.05)
         assert row.get("variance_ratio", -8.0) * ratio > 1.0
+
+
+def spoilt(bars: FBarArray, seed: int) -> FBarArray:
+    """A fifth of all values replaced by garbage of every kind."""
+    rng, out = np.random.default_rng(seed), bars.copy()
+    for name in bars.dtype.names or ():
+        if name != "start_ns":
+            where = rng.random(len(bars)) < 0.2
+            out[name][where] = rng.choice(np.array([*GARBAGE, 1e308, -0.0, 5e-324]), where.sum())
+    return out
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("seed", range(8))
+def test_the_compiled_features_are_the_definition_in_numpy(seed: int) -> None:
+    """Every value, mask and sigma equals the plain NumPy definition, bit for bit; on garbage too."""
+    count = int(np.random.default_rng(seed).integers(1, 250))
+    for bars in (random_bars(count, seed), spoilt(random_bars(count, seed), seed)):
+        values, mask = features(bars, DELTA_NS)
+        expected, expected_mask = reference.features(bars, DELTA_NS)
+        assert values.tobytes() == expected.tobytes()
+        assert np.array_equal(mask, expected_mask)
+        assert np.array_equal(recent_sigma(bars), reference.recent_sigma(bars), equal_nan=True)
+
+
+@pytest.mark.parametrize("newest", [1, 2, 40])
+def test_the_newest_rows_alone_are_those_of_all(newest: int) -> None:
+    """Asked for a few rows of a window: the last rows of the long series, bit for bit."""
+    bars = spoilt(random_bars(200), 3)
+    values, mask = features(bars, DELTA_NS)
+    few, few_mask = features(bars[-(newest + FEATURE_SPAN) :], DELTA_NS, newest)
+    assert np.array_equal(few, values[-newest:])
+    assert np.array_equal(few_mask, mask[-newest:])
+    two = features(np.stack([bars, bars[::-1]]), DELTA_NS, newest)[0]
+    assert np.array_equal(two[0], values[-newest:])
