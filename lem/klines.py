@@ -21,7 +21,7 @@ import pyarrow.parquet
 from agent.core.bars import FBarArray, FloatArray, empty_fbars
 from agent.core.errors import InputError
 from lem.calendars import Grid, fit
-from lem.quality import Quality, clean, gaps_on, when
+from lem.quality import Quality, clean, gaps_on, typical_price, when
 
 TIMES = ("open_time", "time", "timestamp", "datetime", "date")
 NEEDED = ("open", "high", "low", "close", "volume")
@@ -52,8 +52,11 @@ def read_bars(path: Path, from_ns: int | None = None, to_ns: int | None = None) 
     symbol = next((name for name in ("symbol", "ticker") if name in table.column_names), None)
     if symbol is None:
         return [_series(path.stem, table, time, from_ns, to_ns)]
-    symbols = table[symbol].cast(pa.string())
-    names = sorted(str(name) for name in pc.unique(symbols).to_pylist() if name is not None)
+    symbols = table[symbol].cast(pa.string()).fill_null("")
+    nameless = pc.index(symbols, "").as_py()
+    if nameless >= 0:
+        raise InputError(f"{path}: row {nameless + 1} has no {symbol}: name it or remove the row")
+    names = sorted(pc.unique(symbols).to_pylist())
     return [_series(name, table.filter(pc.equal(symbols, name)), time, from_ns, to_ns) for name in names]
 
 
@@ -90,9 +93,8 @@ def _series(name: str, table: Any, time: str, from_ns: int | None, to_ns: int | 
         keep &= bars["start_ns"] >= from_ns
     if to_ns is not None:
         keep &= bars["start_ns"] < to_ns
-    bars, quality = clean(name, bars[keep])
-    typical_price = 0 if "quote_volume" in table.column_names else len(bars)
-    return Series(name, bars, replace(quality, typical_price=typical_price))
+    found = clean(name, bars[keep])
+    return Series(name, *(found if "quote_volume" in table.column_names else typical_price(*found)))
 
 
 def _vwap(bars: FBarArray) -> FloatArray:

@@ -5,6 +5,10 @@ Counted: rows out of order (sorted), equal copies (dropped), rows with a value t
 so a missing bar), zero volume (kept at the close), open or close outside [low, high] (the range is widened),
 a VWAP outside it (moved to its edge), gaps and the bars missing in them. On a trading calendar
 (``lem.calendars``) bars outside the sessions are dropped and counted, and only what sessions lack is missing.
+
+Files without notional have (high + low + close) / 3 for the VWAP. One far print, true or false, would move
+that by a third of its distance: an extreme beyond FAR from both this close and the last counts there as the
+nearer of the two closes (``far_prints``); high and low stay as they are.
 """
 
 from __future__ import annotations
@@ -16,18 +20,22 @@ import numpy.typing as npt
 
 from agent.core.bars import FBarArray
 from agent.core.errors import InputError
+from agent.core.features import recent_sigma
 from lem.calendars import DAY_NS, Grid
 
 PRICES = ("open", "high", "low", "close")
 CHECKED = (*PRICES, "volume", "quote_volume", "vwap")
 ROUNDING = 1e-9  # relative: a VWAP is a quotient of two rounded numbers
+FAR = float(np.log(1.5))
+FAR_SIGMAS = 8.0  # of the closes before, where that is further
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
     """What was found in the bars of one series, in rows; ``missing`` in bars of the native interval.
 
-    ``first_…``: the first three, as the exchange's clock shows them where there is a calendar, else in UTC.
+    ``first_…``: the first three, missing bars by the exchange's clock where there is a calendar, else in UTC;
+    the others as the file has them.
     """
 
     rows: int = 0
@@ -41,6 +49,8 @@ class Quality:
     missing: int = 0
     first_missing: tuple[str, ...] = ()
     typical_price: int = 0  # rows whose VWAP is (high + low + close) / 3: the file has no notional
+    far_prints: int = 0
+    first_far: tuple[str, ...] = ()
     clock: str = ""  # with a calendar: how the file's times were read
     outside: int = 0
     first_outside: tuple[str, ...] = ()
@@ -99,6 +109,29 @@ def gaps_on(quality: Quality, grid: Grid, place: npt.NDArray[np.int64]) -> Quali
         first_missing=tuple(when(at, "")[: 10 if daily else 16] for at in grid.wall_ns[missing[:3]]),
         missing_sessions=int((~np.isin(sessions, grid.session[place])).sum()),
     )
+
+
+def typical_price(bars: FBarArray, quality: Quality) -> tuple[FBarArray, Quality]:
+    """``bars`` [T] with (high + low + close) / 3 as VWAP, far prints left out of it and counted."""
+    with np.errstate(over="ignore"):  # prices near the largest number there is
+        last = np.append(bars["close"][:1], bars["close"][:-1])
+        top, bottom = np.maximum(last, bars["close"]), np.minimum(last, bars["close"])
+        sigma = np.append(np.zeros(min(1, len(bars))), np.nan_to_num(recent_sigma(bars))[:-1])
+        far = np.exp(np.maximum(FAR, FAR_SIGMAS * sigma))
+        high = np.where(bars["high"] > top * far, top, bars["high"])
+        low = np.where(bars["low"] < bottom / far, bottom, bars["low"])
+        changed = (high != bars["high"]) | (low != bars["low"])
+        out = bars.copy()
+        price = np.clip((high + low + bars["close"]) / 3.0, bars["low"], bars["high"])
+        out["vwap"] = np.where(bars["volume"] > 0, price, bars["close"])
+        out["quote_volume"] = out["vwap"] * bars["volume"]
+    found = replace(
+        quality,
+        typical_price=len(bars),
+        far_prints=int(changed.sum()),
+        first_far=tuple(when(at, "") for at in bars["start_ns"][changed][:3]),
+    )
+    return out, found
 
 
 def when(start_ns: int, zone: str = "Z") -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -115,6 +116,89 @@ def test_any_content_is_read_or_refused(
     assert (np.diff(bars["start_ns"]) > 0).all()
     assert ((bars["low"] <= bars["vwap"]) & (bars["vwap"] <= bars["high"]) & (bars["low"] > 0)).all()
     assert (bars["volume"] >= 0).all()
+
+
+TIMES = ("open_time", "time", "timestamp", "datetime", "date")
+OPTIONAL = ("quote_volume", "n_trades", "taker_buy_base")
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    optional=st.sets(st.sampled_from(OPTIONAL)),
+    without=st.sets(st.sampled_from(("open", "volume")), max_size=1),
+    time=st.sampled_from(TIMES),
+    rows=st.lists(st.integers(0, 7), max_size=20),
+    nan=st.lists(st.tuples(st.sampled_from((*COLUMNS[1:], *OPTIONAL)), st.integers(0, 19)), max_size=5),
+    symbols=st.none() | st.lists(st.sampled_from(["a", "b", None]), min_size=20, max_size=20),
+    suffix=st.sampled_from(["csv", "parquet"]),
+)
+def test_any_columns_in_any_order_are_counted(
+    tmp_path: Path,
+    optional: set[str],
+    without: set[str],
+    time: str,
+    rows: list[int],
+    nan: list[tuple[str, int]],
+    symbols: list[str | None] | None,
+    suffix: str,
+) -> None:
+    """Any optional columns, rows repeated and out of order, values absent: every row is accounted for."""
+    good: dict[str, list[float | None]] = columns() | {name: [1.0] * 8 for name in OPTIONAL[1:]}
+    table = {name: [good[name][k] for k in rows] for name in (*COLUMNS[1:6], *sorted(optional))}
+    for name, row in nan:
+        if name in table and row < len(rows):
+            table[name][row] = None
+    data: dict[str, pa.Array] = {
+        name: pa.array(values, pa.float64()) for name, values in table.items() if name not in without
+    }
+    data[time] = pa.array([good["open_time"][k] for k in rows], pa.int64())
+    if symbols is not None:
+        data["symbol"] = pa.array(symbols[: len(rows)], pa.string())
+    path = tmp_path / f"x.{suffix}"
+    write = pyarrow.parquet.write_table if suffix == "parquet" else pyarrow.csv.write_csv
+    write(pa.table(data), path)
+    found, refused = [], ""
+    try:
+        found = read_bars(path)
+    except InputError as error:
+        refused = str(error)
+    nameless = symbols is not None and None in symbols[: len(rows)]
+    assert bool(refused) == bool(without or nameless or "and differ" in refused or (refused and not rows))
+    if refused:
+        return
+    assert sum(one.quality.rows for one in found) == len(rows)
+    for one in found:
+        assert (np.diff(one.bars["start_ns"]) > 0).all()
+        quality = one.quality
+        assert len(one.bars) + quality.duplicates + quality.not_finite == quality.rows
+        assert quality.typical_price == (0 if "quote_volume" in optional else len(one.bars))
+
+
+def test_one_far_print_does_not_make_the_price(tmp_path: Path) -> None:
+    """Without notional: a low of 10 in a market at 100 leaves the price at the closes, and is named."""
+    table = columns()
+    del table["quote_volume"]
+    table["low"][3] = 10.0
+    pyarrow.parquet.write_table(pa.table(table), tmp_path / "x.parquet")
+    (series,) = read_bars(tmp_path / "x.parquet")
+    assert series.bars["vwap"][3] == pytest.approx((101 + 100 + 100) / 3)
+    assert series.bars["low"][3] == 10.0
+    assert series.quality == Quality(
+        rows=8, typical_price=8, far_prints=1, first_far=("2023-11-14T22:23:00",)
+    )
+
+
+def test_a_fall_that_stays_is_no_far_print(tmp_path: Path) -> None:
+    """Closing near the low, or in a market that moves like that: the price keeps the whole range."""
+    table = columns()
+    del table["quote_volume"]
+    for name in ("open", "high", "low", "close"):
+        table[name][4:] = [price / 10 for price in table[name][4:] if price is not None]
+    table["high"][4] = 101.0
+    pyarrow.parquet.write_table(pa.table(table), tmp_path / "x.parquet")
+    (series,) = read_bars(tmp_path / "x.parquet")
+    assert series.bars["vwap"][4] == pytest.approx((101 + 9.9 + 10) / 3)
+    assert series.quality.far_prints == 0
 
 
 def test_the_outage_of_march_2023_is_found() -> None:
