@@ -44,6 +44,10 @@ def evaluate(
     model: Annotated[Path | None, typer.Option(help="checkpoint; default: the one shipped")] = None,
     csv: Annotated[Path | None, typer.Option(help="also write the rows, flat, to this file")] = None,
     html: Html = None,
+    frontier: Annotated[
+        bool,
+        typer.Option("--frontier", help="also gain against risk and impact beside the optimum: 2 minutes"),
+    ] = False,
     threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
@@ -77,6 +81,8 @@ def evaluate(
             document = _on_files(checkpoint, files, interval, (from_, to), question, report, calendar)
         else:
             document = evaluate_market(checkpoint, market or "gaussian", question, report)
+    if frontier:
+        document["frontier"] = _frontier(checkpoint, question)
     if csv is not None:
         _write_csv(csv, document["rows"])
     if html is not None:
@@ -125,6 +131,13 @@ def _on_files(
     interval_ns = None if interval is None else parse_duration_ns(interval)
     bounds = (time_ns(span[0]), time_ns(span[1]))
     return evaluate_files(checkpoint, files, interval_ns, bounds, question, report, calendar)
+
+
+def _frontier(checkpoint: Any, question: Question) -> dict[str, Any]:
+    from lem.frontier import frontier
+
+    with progress("frontier", 1) as bar:
+        return frontier(checkpoint, question, lambda done, total: bar(done, total, ""))
 
 
 def _listed(value: Any) -> str:
