@@ -11,15 +11,19 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.core.bars import FloatArray
-from agent.core.features import FEATURE_SPAN, recent_sigma
+from agent.core.features import FEATURE_SPAN
 from lem.baselines import CURVE, TWAP, baselines
 from lem.checkpoint import Checkpoint
+from lem.digest import market_digest
 from lem.evaluate_rows import MODEL, Judged, rows_of
+from lem.evaluate_summary import summary_of
 from lem.model import LEM
 from lem.objective import scenario_columns
 from lem.paths import CHUNK, IMPACT_PARTICIPATION, Outcome, Paths, Progress, Question, policy_paths, realise
+from lem.regimes import Conditions, conditions, regimes_of
 from lem.simulate import MARTINGALES, simulate
 from lem.statistics import Blocks, Independent
 from lem.yardsticks import Yardsticks, achievable, bound_is, bounds, no_regret, price_model_of, regrets
@@ -63,6 +67,7 @@ def evaluate_market(
     history = min(question.history, checkpoint.model.config.lookback + FEATURE_SPAN)
     parts: list[dict[str, Outcome]] = []
     lost: list[FloatArray] = []
+    begun: list[Conditions] = []
     for first in range(0, question.orders, BATCH):
         count = min(BATCH, question.orders - first)
         bars = simulate(market, rng, count, history + question.n, question.sigma, question.delta_ns)
@@ -74,6 +79,7 @@ def evaluate_market(
 
         outcomes, regret = run_paths(checkpoint.model, paths, question, price_model, sigma, report)
         parts.append(outcomes)
+        begun.append(conditions(bars, history))
         if regret is not None and reason is None:
             lost.append(regret)
     joined = {name: Outcome.join([p[name] for p in parts]) for name in parts[0]}
@@ -81,11 +87,15 @@ def evaluate_market(
     yard = Yardsticks(
         bounds(market, question),
         bound_is(market),
+        question.sigma,
         achievable(market, question, history),
         np.concatenate(lost, axis=-1) if lost else None,
     )
     judged = Judged(joined, question, yard, Independent(martingale))
-    return _document(checkpoint, judged, {"market": market}, reason, "flat: no day is known before an order")
+    alone = np.zeros(question.orders, np.int64)
+    found = regimes_of(judged, Conditions.join(begun), alone, constant=martingale)
+    source = {"market": market, "history": history, "data_digest": market_digest(market, question)}
+    return _document(checkpoint, judged, source, reason, "flat: no day is known before an order", found)
 
 
 def evaluate_windows(
@@ -94,29 +104,31 @@ def evaluate_windows(
     question: Question,
     source: dict[str, Any],
     progress: Progress,
-    together: int = 1,
+    series: npt.NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
     """Evaluate on windows of real bars in order of time; the bound is at their mean trailing volatility.
 
-    ``together``: how many series run side by side. A bootstrap block holds whole stretches of time of all
-    of them, because what they do at one time is not independent.
+    ``series`` [N]: which series each window is of, numbered from 0. A bootstrap block holds whole stretches
+    of time of all of them, because what they do at one time is not independent.
     """
     question = question.checked()
+    series = np.zeros(len(paths.bars), np.int64) if series is None else series
+    together = int(series.max()) + 1
     outcomes, _ = run_paths(checkpoint.model, paths, question, "bars", None, progress)
     if paths.curve is None:
         outcomes[CURVE] = outcomes[TWAP]
-    trailing = recent_sigma(paths.bars[:, : paths.start])[:, -1]
-    sigma = float(np.nanmean(trailing))
-    inside = np.diff(np.log(paths.bars["close"][:, paths.start - 1 :]), axis=1)
-    yard = Yardsticks(bounds("", replace(question, sigma=sigma)), bound_is(""))
+    begun = conditions(paths.bars, paths.start)
+    sigma = float(np.nanmean(begun.sigma))
+    yard = Yardsticks(bounds("", replace(question, sigma=sigma)), bound_is(""), sigma)
     block = together * max(1, round((len(paths.bars) / together) ** 0.5 / 2))
     source = source | {
         "sigma": sigma,
-        "sigma_inside": float(np.sqrt(np.nanmean(inside**2, axis=1)).mean()),
+        "sigma_inside": float(begun.inside.mean()),
         "bootstrap_block_orders": block,
     }
     judged = Judged(outcomes, question, yard, Blocks(block, question.seed))
-    return _document(checkpoint, judged, source, no_regret("", question), _curve_in_words(paths))
+    found = regimes_of(judged, begun, series, constant=False)
+    return _document(checkpoint, judged, source, no_regret("", question), _curve_in_words(paths), found)
 
 
 def _curve_in_words(paths: Paths) -> str:
@@ -128,7 +140,12 @@ def _curve_in_words(paths: Paths) -> str:
 
 
 def _document(
-    checkpoint: Checkpoint, judged: Judged, source: dict[str, Any], no_regret: str | None, curve: str
+    checkpoint: Checkpoint,
+    judged: Judged,
+    source: dict[str, Any],
+    no_regret: str | None,
+    curve: str,
+    regimes: dict[str, Any],
 ) -> dict[str, Any]:
     question = judged.question
     return {
@@ -147,5 +164,7 @@ def _document(
         "volume_curve": curve,
         "left_out": {} if no_regret is None else {"regret": no_regret},
         **source,
+        "summary": summary_of(judged),
         "rows": rows_of(judged),
+        "regimes": regimes,
     }

@@ -12,6 +12,7 @@ from agent.core.bars import FloatArray
 from agent.core.errors import InputError
 from agent.core.features import FEATURE_SPAN
 from lem.checkpoint import Checkpoint
+from lem.digest import bars_digest
 from lem.evaluate import evaluate_windows
 from lem.klines import Series, native_interval_ns, on_calendar, read_bars, resample
 from lem.paths import Paths, Progress, Question
@@ -45,15 +46,17 @@ def evaluate_files(
     keep = np.linspace(0, len(paths.bars) - 1, min(question.orders, len(paths.bars))).astype(np.int64)
     keep = keep[np.argsort(paths.bars["start_ns"][keep, past], kind="stable")]
     paths = paths.part(keep)
+    of = np.repeat(np.arange(len(parts)), [len(part.starts_ns) for part in parts])[keep]
     source: dict[str, Any] = {
         "bars": [one.name for one in series],
         "interval_ns": delta_ns,
         "data": _span(series),
+        "data_digest": bars_digest([(one.name, one.bars) for one in series], delta_ns),
     }
     if calendar is not None:
         source["calendar"] = calendar
     source["quality"] = {one.name: asdict(found.quality) for one, found in zip(series, parts, strict=True)}
-    return evaluate_windows(checkpoint, paths, question, source, progress, together=len(series))
+    return evaluate_windows(checkpoint, paths, question, source, progress, of)
 
 
 def _together(parts: list[Paths], curves: list[FloatArray]) -> Paths:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +26,11 @@ NOMINAL = "the optimum on driftless bars of the nominal volatility, not this mar
 
 @dataclass(frozen=True, slots=True)
 class Yardsticks:
-    """The optimum's gain for (benchmark, m) in bps, and of the arrival price; see ``bound_is``."""
+    """The optimum's gain for (benchmark, m) in bps at ``sigma``, and of the arrival price."""
 
     bounds: dict[tuple[BenchmarkKind, int], float]
     bound_is: str
+    sigma: float
     arrival: float | None = None
     regrets: FloatArray | None = None  # [8, N * M] bps, where the optimum's programme is known
 
@@ -50,11 +51,6 @@ def bounds(market: str, question: Question) -> dict[tuple[BenchmarkKind, int], f
         out[BenchmarkKind.TWAP, m] = BPS * question.sigma * plain
         out[BenchmarkKind.VWAP, m] = BPS * question.sigma * volume
     return out
-
-
-def bounds_at(sigma: float, question: Question) -> dict[tuple[BenchmarkKind, int], float]:
-    """The bars optimum at another volatility."""
-    return bounds("", replace(question, sigma=sigma))
 
 
 def price_model_of(market: str) -> str:

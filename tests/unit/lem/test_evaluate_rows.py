@@ -26,7 +26,7 @@ def judged(market: str, question: Question, martingale: bool = True) -> Judged:
     model = load_checkpoint().model
     outcomes, _ = run_paths(model, paths, question, "walk" if market == "gaussian" else "bars", sigma, quiet)
     outcomes["vwap_curve"] = outcomes["twap"]
-    yard = Yardsticks(bounds(market, question), bound_is(market))
+    yard = Yardsticks(bounds(market, question), bound_is(market), question.sigma)
     return Judged(outcomes, question, yard, Independent(martingale))
 
 
