@@ -42,7 +42,10 @@ def evaluate_files(
     parts = [order_windows(one, delta_ns, past, question.n) for one in series]
     paths = _together([part.paths for part in parts], [part.curves.expected for part in parts])
     if not len(paths.bars):
-        raise InputError(f"no stretch of {question.n + 1} bars without a gap in {', '.join(map(str, files))}")
+        hint = "" if calendar else " (of a market that closes: name its --calendar)"
+        raise InputError(
+            f"no stretch of {question.n + 1} bars without a gap in {', '.join(map(str, files))}{hint}"
+        )
     keep = np.linspace(0, len(paths.bars) - 1, min(question.orders, len(paths.bars))).astype(np.int64)
     keep = keep[np.argsort(paths.bars["start_ns"][keep, past], kind="stable")]
     paths = paths.part(keep)
