@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def evaluate_files(
     }
     if calendar is not None:
         source["calendar"] = calendar
-    source["quality"] = {one.name: asdict(found.quality) for one, found in zip(series, parts, strict=True)}
+    source["quality"] = {one.name: found.quality.record() for one, found in zip(series, parts, strict=True)}
     return evaluate_windows(checkpoint, paths, question, source, progress, of)
 
 

@@ -13,7 +13,8 @@ nearer of the two closes (``far_prints``); high and low stay as they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +58,11 @@ class Quality:
     missing_sessions: int = 0  # of which every bar is missing
     splits: tuple[str, ...] = ()
     windows_across_splits: int = 0
+
+    def record(self) -> dict[str, Any]:
+        """What a JSON document holds of it."""
+        found = asdict(self)
+        return {k: list(value) if isinstance(value, tuple) else value for k, value in found.items()}
 
 
 def clean(name: str, bars: FBarArray) -> tuple[FBarArray, Quality]:
