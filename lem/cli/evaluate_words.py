@@ -1,0 +1,36 @@
+"""What the columns of the evaluation's tables mean, in a line each; only of columns that are shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def legend(document: dict[str, Any], fraction: str) -> list[str]:
+    """Lines for people who see the tables for the first time."""
+    impact = f"{100.0 * document['impact_participation']:g} %"
+    real = "market" not in document
+    rows = document["rows"]
+    said = [
+        "gain: the order's own price against the benchmark over the window used; above 0 is good for both",
+        "m: no order may end before so many intervals; m = n is a fixed horizon, where low |slip| is the aim",
+        f"bound: {document['bound_is']}; {fraction}: mean gain / bound",
+        "rule: stops when the bound's policy does, trades evenly before; dump: stops with it, all at once",
+        "less ...: the model's gain less that rule's on the same orders, ± half of the 95 % interval",
+        f"curve: along the volume expected ({document['volume_curve']}); A-C: Almgren and Chriss at risk"
+        f" aversion {document['risk_aversion']:g}, participation {impact}; both trade to the end",
+        f"net: gain less square-root impact at {impact} of the volume, and so for every rule beside it",
+    ]
+    if any("regret" in row for row in rows):
+        said.append("regret: part of the bound kept, from what each stop gives up: no noise of prices in it")
+    if any("impact" in row for row in rows):
+        said.append("of prog.: the part of what the exact optimum with impact adds to twap")
+    if document["arrival_weight"] or real:
+        said.append(
+            "arrival: gain against the price before the order: 0 on average for anyone on a martingale"
+        )
+    if any(row["arrival_fraction"] is not None for row in rows):
+        said.append("of best: the part of the most that anyone could gain against arrival here")
+    if real:
+        block = document["bootstrap_block_orders"]
+        said.append(f"95 % intervals: moving-block bootstrap in order of time, {block} orders a block")
+    return said
