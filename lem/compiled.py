@@ -86,7 +86,8 @@ class Attention(NamedTuple):
 
 
 class Encoder(NamedTuple):
-    selection: Selection
+    """What follows the selection: recurrence, residual network, attention."""
+
     cell: Cell
     cell_gate: Gate
     grn: Residual
@@ -111,6 +112,7 @@ class Policy(NamedTuple):
 class CompiledModel:
     """A model's weights, laid out for the kernels."""
 
+    selection: Selection
     encoder: Encoder
     policy: Policy
     void: Float32
@@ -121,17 +123,17 @@ class CompiledModel:
         net = model.encoder
         if not isinstance(net.tkan, TKAN) or not model.config.selection or not net.attends:
             raise TypeError("an ablated model has no compiled form")
-        return cls(_encoder(net), _policy(model), _array(net.void))
+        return cls(_selection(net), _encoder(net), _policy(model), _array(net.void))
 
     @property
     def width(self) -> int:
         return len(self.void)
 
 
-def _encoder(net: Any) -> Encoder:
-    embedding, selection, cell, attention = net.embedding, net.selection, net.tkan, net.attention
+def _selection(net: Any) -> Selection:
+    embedding, selection = net.embedding, net.selection
     each = selection.each
-    chosen = Selection(
+    return Selection(
         _array(embedding.scale),
         _array(embedding.shift),
         _array(embedding.absent),
@@ -146,6 +148,10 @@ def _encoder(net: Any) -> Encoder:
         _array(net.direct.weight.T),
         _array(net.direct.bias),
     )
+
+
+def _encoder(net: Any) -> Encoder:
+    cell, attention = net.tkan, net.attention
     recurrent = Cell(
         _array(cell.input.weight.T),
         _array(cell.input.bias),
@@ -168,7 +174,7 @@ def _encoder(net: Any) -> Encoder:
         _array(attention.merge.bias),
     )
     gates = _gate_of(net.tkan_add), _gate_of(net.attention_add)
-    return Encoder(chosen, recurrent, gates[0], _residual_of(net.grn), attending, gates[1])
+    return Encoder(recurrent, gates[0], _residual_of(net.grn), attending, gates[1])
 
 
 def _policy(model: LEM) -> Policy:

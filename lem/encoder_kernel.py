@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agent.core.jit import njit
-from lem.compiled import Attention, Cell, Encoder, Float32, Gate, Mask, Selection
+from lem.compiled import Cell, Encoder, Float32, Mask, Selection
 from lem.rows import ONE, add_product, elu, gate, gated, linear, residual, sigmoid, start
 
 BLOCK = 24  # bars at once: their work fits the nearest cache
@@ -29,53 +29,43 @@ class States(NamedTuple):
 
 
 @njit
-def encode(
-    rows: Float32,
-    masks: Mask,
-    first: int,
-    net: Encoder,
-    states: States,
-    context: Float32,
-    weights: Float32,
-) -> None:
-    """Take in bars ``rows`` [N, F], number ``first`` and on of their stream; ``states`` are filled in.
+def select(values: Float32, masks: Mask, net: Selection, chosen: Float32, weights: Float32) -> None:
+    """The selected variables [N, d] of bars with features ``values`` [N, F], and their weights [N, F]."""
+    for begin in range(0, len(values), BLOCK):
+        end = min(len(values), begin + BLOCK)
+        _select(values[begin:end], masks[begin:end], net, chosen[begin:end], weights[begin:end])
 
-    ``context`` [d] and the selection's ``weights`` [F] are those of the last one.
+
+@njit
+def advance(chosen: Float32, first: int, net: Encoder, states: States, context: Float32) -> None:
+    """Take in bars with selected variables ``chosen`` [N, d], number ``first`` and on of their stream.
+
+    ``states`` are filled in; ``context`` [d] is that of the last bar.
     """
-    count, width = len(rows), len(context)
-    block = min(count, BLOCK)
-    chosen = np.empty((block, width), np.float32)
-    chances = np.empty((block, rows.shape[1]), np.float32)
-    x = np.empty((block, width), np.float32)
-    projected = np.empty((block, 3 * width), np.float32)
-    for begin in range(0, count, block):
-        some = min(block, count - begin)
-        _select(rows[begin : begin + some], masks[begin : begin + some], net.selection, chosen, chances)
-        _recur_all(chosen[:some], net.cell, first + begin, states)
-        x[:some] = chosen[:some]
-        _finish(x[:some], net, first + begin, states, projected[:some])
-    last = (count - 1) % block
-    weights[:] = chances[last]
-    out = x[last : last + 1]
-    _attend(out, projected[last], net.attention, net.attention_gate, first + count, states)
-    context[:] = out[0]
+    width = len(context)
+    x, projected = chosen.copy(), np.empty((len(chosen), 3 * width), np.float32)
+    _recur_all(chosen, net.cell, first, states)
+    _finish(x, net, first, states, projected)
+    last = len(chosen) - 1
+    _attend(x[last : last + 1], projected[last], net, first + len(chosen), states)
+    context[:] = x[last]
 
 
 @njit
 def _select(values: Float32, mask: Mask, net: Selection, chosen: Float32, weights: Float32) -> None:
     """The selected variables of each bar [R, d] and the weights [R, F] that selected them."""
     variables, width = net.scale.shape
-    rows, out = len(values), net.direct.shape[1]
+    rows, out = chosen.shape
     embedded = np.empty((variables, rows, width), np.float32)
     for f in range(variables):
         for r in range(rows):
             for i in range(width):
                 present = values[r, f] * net.scale[f, i] + net.shift[f, i]
                 embedded[f, r, i] = present if mask[r, f] else net.absent[f, i]
-    _choose(embedded, net, weights[:rows])
+    _choose(embedded, net, weights)
     hidden = np.empty((rows, width), np.float32)
     gates, seen = np.empty((rows, 2 * out), np.float32), np.empty((rows, out), np.float32)
-    start(chosen[:rows], net.direct_bias)
+    start(chosen, net.direct_bias)
     for f in range(variables):
         linear(hidden, embedded[f], net.inner[f], net.inner_bias[f])
         elu(hidden)
@@ -86,7 +76,7 @@ def _select(values: Float32, mask: Mask, net: Selection, chosen: Float32, weight
         for r in range(rows):
             for i in range(out):
                 chosen[r, i] += weights[r, f] * seen[r, i]
-    add_product(chosen[:rows], values, net.direct)
+    add_product(chosen, values, net.direct)
 
 
 @njit
@@ -105,14 +95,7 @@ def _choose(embedded: Float32, net: Selection, weights: Float32) -> None:
     elu(inner)
     linear(outer, inner, grn.outer, grn.outer_bias)
     gate(weights, outer, grn.gate, gates)
-    for r in range(rows):
-        most = weights[r].max()
-        total = np.float32(0.0)
-        for f in range(variables):
-            weights[r, f] = np.exp(weights[r, f] - most)
-            total += weights[r, f]
-        for f in range(variables):
-            weights[r, f] /= total
+    _softmax(weights)
 
 
 @njit
@@ -179,29 +162,41 @@ def _finish(x: Float32, net: Encoder, first: int, states: States, projected: Flo
 
 
 @njit
-def _attend(x: Float32, query: Float32, net: Attention, gate_net: Gate, seen: int, states: States) -> None:
+def _attend(x: Float32, query: Float32, net: Encoder, seen: int, states: States) -> None:
     """x [1, d], the newest of ``seen`` bars, becomes its context: attention over the last ``window``."""
-    width = x.shape[1]
-    part = width // net.heads
-    first = max(0, seen - net.window)
+    width, heads = x.shape[1], net.attention.heads
+    part = width // heads
+    first = max(0, seen - net.attention.window)
     scale = ONE / np.sqrt(np.float32(part))
     out, merged = np.zeros((1, width), np.float32), np.empty((1, width), np.float32)
-    scores = np.empty(seen - first, np.float32)
-    for begin in range(0, width, part):
-        most = np.float32(-np.inf)
-        for row in range(first, seen):
+    scores = np.empty((heads, seen - first), np.float32)
+    for row in range(seen - first):
+        for head in range(heads):
             score = np.float32(0.0)
-            for i in range(begin, begin + part):
-                score += query[i] * states.keys[row, i]
-            scores[row - first] = score * scale
-            most = max(most, scores[row - first])
-        total = np.float32(0.0)
-        for k in range(len(scores)):
-            scores[k] = np.exp(scores[k] - most)
-            total += scores[k]
-        for row in range(first, seen):
-            weight = scores[row - first] / total
-            for i in range(begin, begin + part):
-                out[0, i] += weight * states.values[row, i]
-    linear(merged, out, net.merge, net.merge_bias)
-    gate(x, merged, gate_net, np.empty((1, 2 * width), np.float32))
+            for i in range(head * part, (head + 1) * part):
+                score += query[i] * states.keys[first + row, i]
+            scores[head, row] = score * scale
+    _softmax(scores)
+    for row in range(seen - first):
+        for head in range(heads):
+            for i in range(head * part, (head + 1) * part):
+                out[0, i] += scores[head, row] * states.values[first + row, i]
+    linear(merged, out, net.attention.merge, net.attention.merge_bias)
+    gate(x, merged, net.attention_gate, np.empty((1, 2 * width), np.float32))
+
+
+@njit
+def _softmax(scores: Float32) -> None:
+    """Each row [R, N] in place."""
+    rows, count = scores.shape
+    for r in range(rows):
+        most = scores[r].max()
+        for k in range(count):
+            scores[r, k] = np.exp(scores[r, k] - most)
+    totals = np.zeros(rows, np.float32)
+    for k in range(count):  # the rows' sums side by side, each in its order
+        for r in range(rows):
+            totals[r] += scores[r, k]
+    for r in range(rows):
+        for k in range(count):
+            scores[r, k] /= totals[r]

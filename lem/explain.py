@@ -24,9 +24,9 @@ from torch import Tensor
 
 from agent.core.features import FEATURE_NAMES, FEATURE_SPAN, LIMIT, features
 from agent.core.types import MarketView, OrderView
+from lem.asked import normalised_prices, order_progress, order_terms
 from lem.config import SCENARIOS
 from lem.model import FORECASTS, LEM
-from lem.predictor import normalised_prices, order_progress, order_terms
 
 STEPS = 161  # of a scan for a flip
 FEATURE_STEPS = 17

@@ -6,10 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.core.jit import njit
+from agent.core.projection import project
 from lem.compiled import Float32, Policy
 from lem.model import GIVEN_INPUTS, OWN_INPUTS, SHARPNESS, Z_LIMIT
 from lem.rows import add_product, linear, sigmoid, silu
 
+Rows = npt.NDArray[np.float64]  # [N, columns]
+Column = npt.NDArray[np.float64]  # [N]
+Indices = npt.NDArray[np.int64]  # [N]
 GIVEN, OWN = len(GIVEN_INPUTS), len(OWN_INPUTS)
 
 ORDER = (
@@ -30,6 +34,68 @@ ORDER = (
     "own_share",
 )
 """Columns of an order as ``decide`` takes it: ``OrderTerms`` and ``OrderProgress`` as plain numbers."""
+
+FACTS = (
+    "side",
+    "t",
+    "m",
+    "n",
+    "remaining",
+    "lot_share",
+    "min_rate",
+    "max_rate",
+    "achieved_price",
+    "benchmark_price",
+    "arrival_price",
+    "own_volume_share",
+    "expected_participation",
+    "risk_aversion",
+    "finishing",
+)
+"""What an ``OrderView`` says, as it says it: prices in quote currency, NaN where unknown."""
+
+
+@njit
+def fill_orders(facts: Rows, which: Indices, market: Rows, out: Rows) -> None:
+    """``out`` [N, ORDER] from ``facts`` [N, FACTS] and (sigma, last close, elapsed volume) [P, 3].
+
+    Prices become sides times their distance in sigmas; what is not finite becomes 0.
+    """
+    for i in range(len(facts)):
+        side, t, m, n = facts[i, 0], facts[i, 1], facts[i, 2], facts[i, 3]
+        achieved, benchmark, arrival = facts[i, 8], facts[i, 9], facts[i, 10]
+        sigma, last, elapsed = market[which[i], 0], market[which[i], 1], market[which[i], 2]
+        known = sigma > 0
+        row = out[i]
+        row[:] = 0.0
+        row[0], row[1], row[2] = t, max(n, t + 1.0), m
+        if t > 0 and known and benchmark > 0:
+            row[3] = _finite(side * (last / benchmark - 1.0) / sigma)
+            row[13] = _finite(side * (achieved / benchmark - 1.0) / sigma)
+        if t > 0 and known and arrival > 0:
+            row[4] = _finite(side * (last / arrival - 1.0) / sigma)
+        row[5], row[6], row[7] = elapsed, 1.0 if known else 0.0, _finite(facts[i, 12])
+        row[8], row[9], row[10] = _finite(facts[i, 6]), _finite(facts[i, 7]), _finite(facts[i, 13])
+        row[12], row[14] = _finite(facts[i, 4]), _finite(facts[i, 11])
+
+
+@njit
+def _finite(x: float) -> float:
+    return x if np.isfinite(x) else 0.0
+
+
+_project = njit(project)
+
+
+@njit
+def project_all(answers: Rows, facts: Rows, shares: Column, finishes: npt.NDArray[np.bool_]) -> None:
+    """``agent.core.projection`` itself, for every order: ``answers`` [N, 2] and FACTS to feasible slices."""
+    for i in range(len(answers)):
+        t, m, n, remaining = facts[i, 1], facts[i, 2], facts[i, 3], facts[i, 4]
+        lot, slowest, fastest, finishing = facts[i, 5], facts[i, 6], facts[i, 7], facts[i, 14] != 0
+        wanted, ending = answers[i, 0] * remaining, finishing or answers[i, 1] > 0.5
+        share, end = _project(wanted, ending, remaining, n - 1 - t, m, t, slowest, fastest, lot)
+        shares[i], finishes[i] = share, end
 
 
 @njit
@@ -57,12 +123,7 @@ def decide(
 
 @njit
 def decide_all(
-    net: Policy,
-    scenario: npt.NDArray[np.int64],
-    contexts: Float32,
-    which: npt.NDArray[np.int64],
-    orders: npt.NDArray[np.float64],
-    out: npt.NDArray[np.float64],
+    net: Policy, scenario: Indices, contexts: Float32, which: Indices, orders: Rows, out: Rows
 ) -> None:
     """``decide`` for every row of ``orders`` [N, ORDER], contexts[which[i]]; ``out`` [N, 2]."""
     for i in range(len(orders)):

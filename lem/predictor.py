@@ -1,7 +1,7 @@
 """The model as an algo: one decision from an order's view and the market's, the same bits every time.
 
-Encodings are carried from bar to bar (``lem.stream``), decisions run compiled (``lem.compiled``), each in
-sums of its own, so neither a neighbour in a batch nor what was asked before can change a bit. A decision
+Encodings are carried from bar to bar (``lem.stream``), decisions run compiled (``lem.policy_kernel``), each
+in sums of its own, so neither a neighbour in a batch nor what was asked before can change a bit. A decision
 whose inputs or outputs are not finite is left to the optimal stopping rule, and says so.
 """
 
@@ -14,34 +14,31 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from agent.algos.optimal_stopping import OptimalStopping
+from agent.core.bars import empty_fbars
 from agent.core.errors import CheckpointError
-from agent.core.features import FEATURE_NAMES, FEATURE_SPAN, LONG_SPAN, recent_sigma
-from agent.core.projection import project
+from agent.core.features import FEATURE_SPAN
 from agent.core.types import MarketView, OrderView, Slice
+from lem.asked import Look, facts_of, look_at, market_row
 from lem.checkpoint import Checkpoint, load_checkpoint
 from lem.compiled import CompiledModel, Float32
 from lem.config import SCENARIOS
-from lem.model import OrderProgress, OrderTerms
-from lem.policy_kernel import ORDER, decide_all
-from lem.stream import Stream, Streams
+from lem.policy_kernel import ORDER, decide_all, fill_orders, project_all
+from lem.stream import Streams
 
-MAIN_FEATURES = 5
-ROW = {scenario: k for k, scenario in enumerate(SCENARIOS)}
-Answer = tuple[float, float]
+FIRST = SCENARIOS[0]
+Request = tuple[OrderView, MarketView]
 
 
-@dataclass(frozen=True, slots=True)
-class _Market:
-    """What decisions need of one market view, worked out once."""
+@dataclass(slots=True)
+class _Places:
+    """Where the orders of one call are: a place is a market and how far into it an order is."""
 
-    sigma: float
-    last: float
-    volume: npt.NDArray[np.float64]
-    volumes: npt.NDArray[np.float64]  # running sum of ``volume``, 0 first
+    which: npt.NDArray[np.int64]  # [N] the place of each order
+    contexts: Float32  # [P, d]
+    market: npt.NDArray[np.float64]  # [P, 3] sigma, last close, elapsed volume
+    told: list[tuple[int, str, Mapping[str, float]]]  # [P] bars of history, the same in words, main features
 
 
 class Predictor:
@@ -66,13 +63,10 @@ class Predictor:
 
     def warm_up(self) -> None:
         """Compile (or load from the cache) and run once, so that no decision pays for it."""
-        from agent.core.bars import empty_fbars
-
-        Streams(self._model).take(empty_fbars(2), 2, 60_000_000_000)
-        recent_sigma(empty_fbars(2))
-        contexts, orders = self._model.void[None], np.ones((1, len(ORDER)))
-        which = np.zeros(1, np.int64)
-        decide_all(self._model.policy, which, contexts, which, orders, np.empty((1, 2)))
+        side, kind, benchmark = FIRST
+        terms = (side, kind, benchmark, 1, 0, 2, 1, 0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0)
+        market = MarketView(0, 60_000_000_000, empty_fbars(2), math.nan, math.nan)
+        type(self)(self.checkpoint).decide_many([(OrderView(*terms), market)])
 
     @property
     def digest(self) -> str:
@@ -83,200 +77,120 @@ class Predictor:
         """Bars before an order's start beyond which more changes nothing."""
         return self.lookback + FEATURE_SPAN
 
-    def decide_many(self, requests: Sequence[tuple[OrderView, MarketView]]) -> list[Slice]:
+    def decide_many(self, requests: Sequence[Request]) -> list[Slice]:
         """One slice per request, in order; each is what it would be if asked alone."""
         if not requests:
             return []
-        orders = np.empty((len(requests), len(ORDER)))
-        scenario = np.empty(len(requests), np.int64)
-        which = np.empty(len(requests), np.int64)
-        contexts: list[Float32] = []
-        told: list[tuple[int, Mapping[str, float]]] = []  # a stream may move on below
-        encoded: dict[tuple[int, int], int] = {}
-        markets: dict[int, _Market] = {}
-        for i, (order, market) in enumerate(requests):
-            name = id(market)
-            if name not in markets:
-                markets[name] = _look_at(market)
-            place = (name, max(0, order.t))
-            if place not in encoded:
-                encoded[place] = len(contexts)
-                stream = self._encode(order, market)
-                told.append((stream.rows if stream is not None else 0, _importances(stream)))
-                contexts.append(self._model.void if stream is None else stream.context.copy())
-            orders[i] = _numbers(order, markets[name])
-            scenario[i] = ROW[order.side, order.target_kind, order.benchmark]
-            which[i] = encoded[place]
-        answers = np.empty((len(requests), 2))
-        decide_all(self._model.policy, scenario, np.stack(contexts), which, orders, answers)
-        return [
-            self._slice(order, market, orders[i], (answers[i, 0], answers[i, 1]), *told[k])
-            for i, ((order, market), k) in enumerate(zip(requests, which.tolist(), strict=True))
+        orders = [order for order, _ in requests]
+        places, facts = self._places(requests), facts_of(orders)
+        scenario = np.fromiter(map(_scenario, orders), np.int64, len(orders))
+        numbers, answers = np.empty((len(orders), len(ORDER))), np.empty((len(orders), 2))
+        fill_orders(facts, places.which, places.market, numbers)
+        decide_all(self._model.policy, scenario, places.contexts, places.which, numbers, answers)
+        shares, finishes = np.empty(len(orders)), np.empty(len(orders), np.bool_)
+        project_all(answers, facts, shares, finishes)
+        last_z = np.where(numbers[:, 6] > 0, numbers[:, 3], np.nan)
+        columns = (shares, finishes, answers[:, 1], last_z, places.which)
+        slices = [
+            _slice(order, self.digest, share, finish, chance, z, *places.told[place])
+            for order, share, finish, chance, z, place in zip(
+                orders, *(column.tolist() for column in columns), strict=True
+            )
         ]
+        for i in np.flatnonzero(~np.isfinite(answers).all(1)).tolist():
+            slices[i] = self._ruled(*requests[i], slices[i])
+        return slices
 
-    def _encode(self, order: OrderView, market: MarketView) -> Stream | None:
-        """The market's encoding before interval t; None where no bar is known."""
-        own = max(0, order.t)
-        window = market.bars[-(self.lookback + FEATURE_SPAN + own) :]
+    def _places(self, requests: Sequence[Request]) -> _Places:
+        """Encode every market at the intervals asked for, each once."""
+        looks: dict[int, Look] = {}
+        found: dict[tuple[int, int], int] = {}
+        which, rows, told = [], [], []
+        contexts: list[Float32] = []
+        for order, market in requests:
+            place = (id(market), order.t)
+            k = found.get(place)
+            if k is None:
+                k = found[place] = len(contexts)
+                if place[0] not in looks:
+                    looks[place[0]] = look_at(market)
+                look = looks[place[0]]
+                context, history, importances = self._encode(look, max(0, order.t), market.delta_ns)
+                contexts.append(context)
+                rows.append(market_row(order, look))
+                words = f"{history} bars of history" + (" since a gap" if look.gap else "")
+                told.append((history, words, importances))
+            which.append(k)
+        return _Places(np.array(which), np.stack(contexts), np.array(rows), told)
+
+    def _encode(self, look: Look, own: int, delta_ns: int) -> tuple[Float32, int, Mapping[str, float]]:
+        """(the market's encoding before interval ``own``, bars it rests on, main features)."""
+        window = look.bars[-(self.bars_needed + own) :]
         seen = min(len(window), self.lookback + own)
-        return self._streams.take(window, seen, market.delta_ns) if seen else None
+        if not seen:
+            return self._model.void, 0, {}
+        stream = self._streams.take(window, seen, delta_ns)
+        return stream.context.copy(), stream.rows, stream.importances  # a stream may move on
 
-    def _slice(
-        self,
-        order: OrderView,
-        market: MarketView,
-        numbers: npt.NDArray[np.float64],
-        answer: Answer,
-        history: int,
-        importances: Mapping[str, float],
-    ) -> Slice:
-        fraction, probability = answer
-        if not (math.isfinite(fraction) and math.isfinite(probability)):
-            rule = self._fallback.decide(order, market)
-            reason = f"lem: its answer is not finite, so the rule decides; {rule.reason}"
-            return replace(rule, reason=reason, model=self.digest, history_bars=history)
-        share, finishing = project(
-            fraction * order.remaining,
-            order.finishing or probability > 0.5,
-            order.remaining,
-            order.n - 1 - order.t,
-            order.m,
-            order.t,
-            order.min_rate,
-            order.max_rate,
-            order.lot_share,
-        )
-        last_z = float(numbers[3]) if numbers[6] > 0 else None
-        return Slice(
-            share=share,
-            finish=finishing,
-            finish_probability=probability,
-            reason=_reason(order, share, finishing, probability, last_z, history),
-            model=self.digest,
-            history_bars=history,
-            importances=importances,
-        )
+    def _ruled(self, order: OrderView, market: MarketView, answer: Slice) -> Slice:
+        rule = self._fallback.decide(order, market)
+        reason = f"lem: its answer is not finite, so the rule decides; {rule.reason}"
+        return replace(rule, reason=reason, model=self.digest, history_bars=answer.history_bars)
 
 
-def _look_at(market: MarketView) -> _Market:
-    volume = np.nan_to_num(market.bars["volume"], posinf=0.0, neginf=0.0)
-    last = float(market.bars["close"][-1]) if len(market.bars) else math.nan
-    return _Market(_sigma(market), last, volume, np.concatenate([[0.0], volume.cumsum()]))
+def _scenario(order: OrderView) -> int:
+    """Its place in SCENARIOS."""
+    side, kind, benchmark = FIRST
+    late = order.side is not side, order.target_kind is not kind, order.benchmark is not benchmark
+    return 4 * late[0] + 2 * late[1] + late[2]
 
 
-def _numbers(order: OrderView, market: _Market) -> tuple[float, ...]:
-    """The order as ``lem.compiled.ORDER`` has it; what is not finite is 0."""
-    sigma, known = market.sigma, market.sigma > 0
-    last_z = achieved_z = arrival_z = 0.0
-    if order.t > 0 and known:
-        if order.benchmark_price > 0:
-            last_z = _against(order, market.last, order.benchmark_price, sigma)
-            achieved_z = _against(order, order.achieved_price, order.benchmark_price, sigma)
-        if order.arrival_price > 0:
-            arrival_z = _against(order, market.last, order.arrival_price, sigma)
-    return (
-        float(order.t),
-        float(max(order.n, order.t + 1)),
-        float(order.m),
-        last_z,
-        arrival_z,
-        _elapsed(order.t, market),
-        1.0 if known else 0.0,
-        _finite(order.expected_participation),
-        _finite(order.min_rate),
-        _finite(order.max_rate),
-        _finite(order.risk_aversion),
-        0.0,
-        _finite(order.remaining),
-        achieved_z,
-        _finite(order.own_volume_share),
-    )
-
-
-def _against(order: OrderView, price: float, reference: float, sigma: float) -> float:
-    return _finite(float(order.side) * (price / reference - 1.0) / sigma)
-
-
-def _finite(x: float) -> float:
-    return x if math.isfinite(x) else 0.0
-
-
-def _elapsed(t: int, market: _Market) -> float:
-    """The market's volume since the order's start, in units of an interval's usual one before it."""
-    count = len(market.volume)
-    own = min(max(t, 0), count)
-    if not own:
-        return 0.0
-    total = float(market.volumes[count] - market.volumes[count - own])
-    before = market.volume[max(0, count - own - LONG_SPAN) : count - own]
-    usual = float(before.mean()) if len(before) else float(market.volume[-own])
-    return total / usual if usual > 0 else total
-
-
-def _importances(stream: Stream | None) -> Mapping[str, float]:
-    if stream is None:
-        return {}
-    ranked = np.argsort(-stream.weights, kind="stable")
-    main = [int(f) for f in ranked if stream.mask[f]][:MAIN_FEATURES]
-    return {FEATURE_NAMES[f]: round(float(stream.weights[f]), 6) for f in main}
-
-
-def _sigma(market: MarketView) -> float:
-    bars = market.bars[-(LONG_SPAN + 1) :]
-    return float(recent_sigma(bars)[-1]) if len(bars) else math.nan
-
-
-def normalised_prices(order: OrderView, market: MarketView) -> tuple[float, float, bool]:
-    """(last price, achieved price) against the running benchmark, times the side, in recent sigmas.
-
-    0 where unknown; the flag says whether volatility is known.
-    """
-    numbers = _numbers(order, _look_at(market))
-    return numbers[3], numbers[13], numbers[6] > 0
-
-
-def order_terms(order: OrderView, market: MarketView, last_z: float, known: bool) -> OrderTerms:
-    """What the decision is given, as tensors that broadcast to [8, 1]."""
-    numbers = dict(zip(ORDER, _numbers(order, _look_at(market)), strict=True))
-    tensors = {name: _number(numbers[name]) for name in OrderTerms.__slots__}
-    tensors["last_z"] = _number(last_z).expand(len(SCENARIOS), 1)
-    tensors["sigma_known"] = torch.tensor([known])
-    return OrderTerms(**tensors)
-
-
-def order_progress(order: OrderView, achieved_z: float) -> OrderProgress:
-    """What the order has done, [8, 1] each."""
-    columns = (order.remaining, achieved_z, order.own_volume_share)
-    return OrderProgress(*(_number(x).expand(len(SCENARIOS), 1) for x in columns))
-
-
-def _number(x: float) -> Tensor:
-    return torch.tensor([x if math.isfinite(x) else 0.0], dtype=torch.float64)
+def _slice(
+    order: OrderView,
+    digest: str,
+    share: float,
+    finish: bool,
+    chance: float,
+    last_z: float,
+    history: int,
+    known: str,
+    importances: Mapping[str, float],
+) -> Slice:
+    reason = _reason(order, share, finish, chance, last_z, known)
+    return Slice(share, finish, chance, reason, digest, history, importances)
 
 
 def _reason(
-    order: OrderView, share: float, finish: bool, probability: float, last_z: float | None, history: int
+    order: OrderView, share: float, finish: bool, probability: float, last_z: float, known: str
 ) -> str:
-    """The decision in plain words."""
-    what = f"{100 * share:.1f} % of the order" + (" and finish" if finish else "")
-    even = 1.0 / max(1, order.n - order.t) * order.remaining
-    pace = "" if finish else ", faster than even" if share > 1.2 * even else ", on pace"
-    if not finish and share < 0.8 * even:
-        pace = ", slower than even"
-    if order.t == 0:
+    """The decision in plain words; ``last_z`` is NaN where volatility is not known."""
+    t, n, m = order.t, order.n, order.m
+    if finish:
+        what = f"{100 * share:.1f} % of the order and finish"
+    else:
+        even = 1.0 / max(1, n - t) * order.remaining
+        pace = (
+            "slower than even"
+            if share < 0.8 * even
+            else "faster than even"
+            if share > 1.2 * even
+            else "on pace"
+        )
+        what = f"{100 * share:.1f} % of the order, {pace}"
+    if t == 0:
         price = "no price against the benchmark yet"
-    elif last_z is None:
+    elif last_z != last_z:
         price = "volatility not known yet"
     else:
         word = "better" if last_z < 0 else "worse"
         price = f"last price {abs(last_z):.2f} sigma {word} than the running {order.benchmark.value}"
-    if finish and order.t >= order.n - 1:
+    if finish and t >= n - 1:
         stop = "last interval"
-    elif order.t + 1 < order.m:
-        stop = f"min duration {order.m} intervals not reached"
+    elif t + 1 < m:
+        stop = f"min duration {m} intervals not reached"
     else:
         stop = f"finish probability {probability:.2f}"
-    return f"lem: {what}{pace}; {price}; {stop}; {history} bars of history"
+    return f"lem: {what}; {price}; {stop}; {known}"
 
 
 class LemAlgo:

@@ -10,19 +10,29 @@ trade), the stream goes back to the first bar that differs and takes in the rest
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from agent.core.bars import FBarArray
-from agent.core.features import FEATURE_SPAN, features
+from agent.core.features import FEATURE_NAMES, FEATURE_SPAN, features
 from lem.compiled import CompiledModel, Float32, Mask
-from lem.encoder_kernel import States, encode
+from lem.encoder_kernel import States, advance, select
 
 STREAMS = 4_096  # of some 100 kB each at the default lookback
-ROWS = 512  # feature rows kept: the newest bar of every market
+NEWEST = 512  # selections kept: the newest bar of every market
 ROOM = 32  # rows a stream grows by
+MAIN_FEATURES = 5
+
+
+class Chosen(NamedTuple):
+    """What the selection makes of some bars; it depends on them only, not on the stream."""
+
+    variables: Float32  # [N, d]
+    importances: Mapping[str, float]  # of the newest one: the main features that are known, and their weights
 
 
 @dataclass(slots=True)
@@ -31,10 +41,9 @@ class Stream:
 
     states: States
     context: Float32
-    weights: Float32
     raw: bytes = b""
     rows: int = 0
-    mask: Mask = field(default_factory=lambda: np.zeros(0, np.bool_))  # of the newest row
+    importances: Mapping[str, float] = field(default_factory=dict)  # of the newest row
 
     def room_for(self, rows: int) -> None:
         if rows > len(self.states.keys):
@@ -57,7 +66,7 @@ class Streams:
         self._model = model
         self.taken = 0  # bars taken in so far, again where they were revised: the work done
         self._streams: OrderedDict[bytes, Stream] = OrderedDict()
-        self._rows: OrderedDict[bytes, tuple[Float32, Mask]] = OrderedDict()
+        self._newest: OrderedDict[bytes, Chosen] = OrderedDict()
 
     def take(self, window: FBarArray, seen: int, delta_ns: int) -> Stream:
         """Return the stream of the last ``seen`` bars of ``window``, up to date.
@@ -82,24 +91,28 @@ class Streams:
     def _advance(self, stream: Stream, window: FBarArray, known: int, seen: int, delta_ns: int) -> None:
         """Take in the bars after the first ``known``."""
         new = seen - known
-        if new == 1:
-            rows, masks = self._newest(window[-(FEATURE_SPAN + 1) :], delta_ns)
-        else:
-            rows, masks = features(window[-(FEATURE_SPAN + new) :], delta_ns, new)
+        bars = window[-(FEATURE_SPAN + new) :]
+        chosen = self._newest_of(bars, delta_ns) if new == 1 else self._choose(bars, delta_ns, new)
         stream.room_for(seen)
-        encode(rows, masks, known, self._model.encoder, stream.states, stream.context, stream.weights)
-        stream.rows, stream.mask = seen, masks[-1].copy()
+        advance(chosen.variables, known, self._model.encoder, stream.states, stream.context)
+        stream.rows, stream.importances = seen, chosen.importances
         self.taken += new
 
-    def _newest(self, bars: FBarArray, delta_ns: int) -> tuple[Float32, Mask]:
-        """The newest bar's features [1, F]; many streams of a market ask for the same ones."""
+    def _newest_of(self, bars: FBarArray, delta_ns: int) -> Chosen:
+        """What is chosen of the newest bar; many streams of a market ask for the same."""
         key = b"%d." % delta_ns + bars.tobytes()
-        found = self._rows.get(key)
+        found = self._newest.get(key)
         if found is None:
-            found = self._rows[key] = features(bars, delta_ns, 1)
-            if len(self._rows) > ROWS:
-                self._rows.popitem(last=False)
+            found = self._newest[key] = self._choose(bars, delta_ns, 1)
+            if len(self._newest) > NEWEST:
+                self._newest.popitem(last=False)
         return found
+
+    def _choose(self, bars: FBarArray, delta_ns: int, new: int) -> Chosen:
+        values, masks = features(bars, delta_ns, new)
+        chosen, weights = np.empty((new, self._model.width), np.float32), np.empty_like(values)
+        select(values, masks, self._model.selection, chosen, weights)
+        return Chosen(chosen, _importances(weights[-1], masks[-1]))
 
     def _fresh(self, rows: int) -> Stream:
         width, rows = self._model.width, rows + ROOM
@@ -108,7 +121,6 @@ class Streams:
         return Stream(
             states=States(*(np.zeros(shape, np.float32) for shape in shapes)),
             context=np.zeros(width, np.float32),
-            weights=np.zeros(self._model.encoder.selection.scale.shape[0], np.float32),
         )
 
 
@@ -117,3 +129,9 @@ def _grown(old: npt.NDArray[np.float32], more: int) -> npt.NDArray[np.float32]:
     new = np.zeros((len(old) + more, *old.shape[1:]), np.float32)
     new[: len(old)] = old
     return new
+
+
+def _importances(weights: Float32, mask: Mask) -> Mapping[str, float]:
+    ranked = np.argsort(-weights, kind="stable")
+    main = [int(f) for f in ranked if mask[f]][:MAIN_FEATURES]
+    return {FEATURE_NAMES[f]: round(float(weights[f]), 6) for f in main}

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from agent.core.bars import FBarArray
-from agent.core.features import FEATURE_SPAN, features
+from agent.core.features import FEATURE_NAMES, FEATURE_SPAN, features
 from lem.checkpoint import Checkpoint, fresh_model
 from lem.compiled import CompiledModel
 from lem.config import SCENARIOS, ModelConfig
+from lem.encoder_kernel import select
 from lem.model import LEM, OrderProgress, OrderTerms
 from lem.paths import Question
 from lem.policy_kernel import decide
@@ -50,13 +51,19 @@ def window(length: int, seed: int, market: str = "stochastic-vol") -> FBarArray:
 def test_a_stream_is_the_torch_encoding(seed: int, rows: int) -> None:
     """Contexts and weights within 1e-5 of the full pass, for histories below and beyond the lookback."""
     model = shaken(seed)
+    compiled = CompiledModel.of(model)
     bars = window(rows + 20, seed)
-    stream = Streams(CompiledModel.of(model)).take(bars, rows, DELTA_NS)
-    values, mask = (torch.from_numpy(x[-rows:]).unsqueeze(0) for x in features(bars, DELTA_NS))
+    stream = Streams(compiled).take(bars, rows, DELTA_NS)
+    values, mask = features(bars, DELTA_NS, rows)
+    given = (torch.from_numpy(x).unsqueeze(0) for x in (values, mask))
     with torch.no_grad():
-        contexts, weights = model.encoder(values, mask, torch.ones(1, rows, dtype=torch.bool))
+        contexts, weights = model.encoder(*given, torch.ones(1, rows, dtype=torch.bool))
     assert np.abs(stream.context - contexts[0, -1].numpy()).max() < 1e-5
-    assert np.abs(stream.weights - weights[0, -1].numpy()).max() < 1e-5
+    found = np.empty_like(values)
+    select(values, mask, compiled.selection, np.empty((rows, CONFIG.hidden), np.float32), found)
+    assert np.abs(found - weights[0].numpy()).max() < 1e-5
+    for name, weight in stream.importances.items():
+        assert weight == pytest.approx(float(weights[0, -1, FEATURE_NAMES.index(name)]), abs=1e-5)
 
 
 def test_carried_and_rebuilt_are_the_same_bits() -> None:
@@ -88,7 +95,7 @@ def test_a_revised_bar_takes_its_stream_back_to_it(back: int, again: int) -> Non
     after = streams.take(revised, 60, DELTA_NS)
     fresh = Streams(model).take(revised, 60, DELTA_NS)
     assert np.array_equal(after.context, fresh.context)
-    assert np.array_equal(after.weights, fresh.weights)
+    assert after.importances == fresh.importances
     assert not np.array_equal(before, after.context)
     assert streams.taken == 60 + again
 
