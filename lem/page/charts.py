@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 Scenario = tuple[str, str, str]
+FIXED = ("twap", "vwap_curve", "almgren_chriss")
 NAMES = ("lem", "optimal_impact", "optimal_stopping", "dump", "twap", "vwap_curve", "almgren_chriss")
 
 
@@ -222,10 +223,11 @@ def _fraction_panel(
 
 def fixed_horizon(source: Source) -> Markup:
     """Mean |slippage| where m = n, of every strategy in every scenario."""
-    rows = [r for r in source.find("rows") or [] if r["min_period"] == source.find("n")]
+    groups = scenarios(source.find("rows") or []).values()
+    rows = [r for group in groups for r in group if r["min_period"] == source.find("n")]
     if not rows:
         return Markup()
-    names = ["lem", *[n for n in strategies(rows) if n not in ("dump", "optimal_stopping", "optimal_impact")]]
+    names = ["lem", *[n for n in strategies(rows) if n in ("twap", "vwap_curve")]]
 
     def draw(ax: Axes) -> None:
         for name in names:

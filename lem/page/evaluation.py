@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from lem.page import charts, headline, tables
+from lem.page import charts, frontier, headline, regimes, tables
 from lem.page.markup import Markup, join, section, tag
 from lem.page.shell import page
 from lem.page.source import Source, decimals_for
 from lem.page.words import glossary
+
+FRONTIER_NOTE = (
+    "Simulated walks, m = 0, fixed quantity against TWAP, mean of buy and sell. Each line runs over the"
+    " order's risk aversion, whose ends are written beside it; up and to the left is better. This part does"
+    " not depend on the data above."
+)
 
 
 def evaluation_page(document: dict[str, Any]) -> str:
@@ -22,23 +28,32 @@ def evaluation_page(document: dict[str, Any]) -> str:
     title = f"Large Execution Model on {headline.where(parts[0])}"
     if len(parts) > 1:
         title += f" and {len(parts) - 1} more"
-    body = [tag("h1", title)]
-    for k, part in enumerate(parts):
-        body.append(_one(part, first=k == 0, alone=len(parts) == 1))
+    body = [tag("h1", title), headline.lead(parts[0])]
+    alone = len(parts) == 1
+    if not alone:
+        d = min(_decimals(part) for part in parts)
+        body += [headline.facts(whole), tables.summary(whole, d)]
+    body += [_one(part, alone) for part in parts]
+    body.append(
+        section("frontier", "Gain against risk: the frontier", frontier.frontier(whole), FRONTIER_NOTE)
+    )
     words = section("words", "What the words mean", glossary())
     return page(title, join(*body, words), document)
 
 
-def _one(source: Source, first: bool, alone: bool) -> Markup:
-    sigma = source.real("sigma") or 1e-4
-    d = decimals_for(1e4 * sigma)
+def _decimals(source: Source) -> int:
+    return decimals_for(1e4 * (source.real("sigma") or 1e-4))
+
+
+def _one(source: Source, alone: bool) -> Markup:
+    d = _decimals(source)
     mark = "" if alone else f"part-{source.name}-"
     top = [] if alone else [tag("h2", _capital(headline.where(source)))]
-    top += [headline.lead(source)] if first else []
     return join(
         *top,
         headline.tiles(source, d),
         headline.facts(source),
+        tables.summary(source, d),
         section(
             f"{mark}gain",
             "Gain against the min period",
@@ -64,7 +79,12 @@ def _one(source: Source, first: bool, alone: bool) -> Markup:
             charts.against_min_period(source, charts.NET, ("quantity",)),
             "Fixed quantity; the rest is in the tables.",
         ),
-        section(f"{mark}horizon", "Fixed horizon: |slippage| at m = n", charts.fixed_horizon(source)),
+        section(
+            f"{mark}horizon",
+            "Fixed horizon: |slippage| at m = n",
+            join(charts.fixed_horizon(source), tables.horizon(source, d)),
+        ),
+        section(f"{mark}regimes", "By regime", regimes.regimes(source, d)),
         section(f"{mark}rules", "Beside the rules, in numbers", tables.comparison(source, d)),
         section(f"{mark}quality", "The bars themselves", tables.quality(source)),
     )

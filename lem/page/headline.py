@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lem.page.markup import Markup, join, tag
-from lem.page.source import PERCENT, Source
+from lem.page.source import PERCENT, Source, decimals_for, duration
 
 MARKETS = {
     "gaussian": "a simulated driftless Gaussian walk",
@@ -14,16 +14,6 @@ MARKETS = {
     "gaussian-volume": "a simulated driftless Gaussian walk with lognormal volume",
     "gaussian-bars-volume": "a simulated driftless Gaussian walk seen as bars, with lognormal volume",
 }
-UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
-
-
-def duration(ns: float) -> str:
-    """As in 15m, 4h, 90s: the largest unit that gives a whole number."""
-    seconds = ns / 1e9
-    for unit, size in UNITS:
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g}{unit}"
-    return f"{seconds:g}s"
 
 
 def day(ns: float) -> str:
@@ -52,7 +42,7 @@ def lead(source: Source) -> Markup:
         f" and when to finish. An order had to be complete within n = {n} intervals{each} and not before the"
         " min period m. Its gain is how much better its average price was than the market's own average over"
         " the time it took. The bound is the most that any such policy can gain on average where prices"
-        " cannot be predicted; the rules beside the model traded the same paths.",
+        " cannot be predicted. The rules beside the model traded the same paths.",
         class_="lead",
     )
 
@@ -60,17 +50,25 @@ def lead(source: Source) -> Markup:
 def facts(source: Source) -> Markup:
     """What is needed to know, and to make, the same numbers again."""
     model = join(Path(str(source.find("model"))).name, ", digest ", tag("code", str(source.find("digest"))))
-    rows: list[tuple[str, str]] = [("model", model), ("data", _data(source))]
+    rows: list[tuple[str, str]] = [("model", model)]
+    one = source.find("rows") is not None  # else these are the facts of several documents together
+    rows += [("data", _data(source))] if one else []
     for name, key in (("data digest", "data_digest"), ("made with", "reproduce")):
         if source.find(key):
             text = str(source.find(key))
             rows.append((name, tag("pre", text) if key == "reproduce" else tag("code", text)))
-    rows.append(("asked", _asked(source)))
+    rows += [("asked", _asked(source))] if one else []
+    for name, key in (("bound", "bound_is"), ("volume curve", "volume_curve")):
+        if source.find(key):
+            rows.append((name, str(source.find(key))))
+    rows += [
+        (f"no {what.replace('_', ' ')}", str(why)) for what, why in (source.find("left_out") or {}).items()
+    ]
     return tag("dl", *(join(tag("dt", a), tag("dd", b)) for a, b in rows), class_="facts")
 
 
 def _data(source: Source) -> Markup:
-    sigma = source.number("sigma", 3, 1e4)
+    sigma = source.number("sigma", decimals_for(1e4 * (source.real("sigma") or 1e-4)), 1e4)
     parts: list[str] = [where(source), "; sigma ", sigma, " bps an interval"]
     first, last = source.real("data/from_ns"), source.real("data/to_ns")
     if first is not None and last is not None:
@@ -123,5 +121,11 @@ def tiles(source: Source, decimals: int) -> Markup:
         tile(("gain_after_impact_bps_mean",), "mean gain after impact", 1.0, decimals, " bps"),
         tile(("impact/above_better_rule_bps",), "after impact, above the better rule", 1.0, decimals, " bps"),
     ]
-    note = tag("p", f"Fixed quantity against TWAP, m = {least}; all scenarios below.", class_="soft")
+    overall = [r for r in source.parts("summary") if r.find("target_kind") == "all"]
+    for one in overall:
+        share = one.number("fraction_of_bound", 1, PERCENT)
+        rule = one.number("rule_fraction_of_bound", 1, PERCENT)
+        told = join("of the bound over all scenarios with room to stop; the stopping rule ", rule, " %")
+        made.append(tag("div", tag("b", join(share, " %")), tag("span", told), class_="tile"))
+    note = tag("p", f"Fixed quantity against TWAP, m = {least}, where nothing else is said.", class_="soft")
     return join(tag("div", *made, class_="tiles"), note)

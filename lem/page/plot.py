@@ -111,9 +111,13 @@ def _smaller(svg: str) -> str:
     """Coordinates to a hundredth of a unit, no font lists (the page has its own), no idle white space."""
     svg = re.sub(r" font-family: [^;]*;", "", svg)
     svg = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", svg)
-    svg = re.sub(r"-?\d+\.\d{3,}", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), svg)
+    svg = re.sub(r"<[^>]*>", lambda m: re.sub(r"-?\d+\.\d{3,}", _hundredths, m[0]), svg)  # not in text
     svg = re.sub(r">\s+<", "><", svg)
     return re.sub(r"\s+", " ", svg).strip()
+
+
+def _hundredths(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
 
 
 def swatch(colour: str, style: str, marker: str, hollow: bool = False) -> Markup:

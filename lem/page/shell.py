@@ -42,6 +42,7 @@ dl.facts dt { color: var(--soft); } dl.facts dd { margin: 0; min-width: 0; overf
 dl.terms dt { font-weight: 600; margin-top: .6rem; } dl.terms dd { margin: 0; max-width: 46rem; }
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(16rem, 100%), 1fr));
   gap: 1rem 1.2rem; margin: .75rem 0; }
+.figures.three { grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); }
 .figures.wide { grid-template-columns: repeat(auto-fill, minmax(min(30rem, 100%), 1fr)); }
 .figures.whole { grid-template-columns: 1fr; }
 figure { margin: 0; min-width: 0; break-inside: avoid; }

@@ -14,12 +14,22 @@ from typing import Any
 from lem.page.markup import Markup, join, tag
 
 PERCENT = 100.0
+UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
 def fixed(value: float, decimals: int) -> str:
     """With so many decimals, a true minus sign, and no negative zero."""
     text = f"{value:.{decimals}f}"
     return text.lstrip("-") if not text.strip("-0.") else text.replace("-", "\N{MINUS SIGN}")
+
+
+def duration(ns: float) -> str:
+    """As in 15m, 4h, 90s: the largest unit that gives a whole number."""
+    seconds = ns / 1e9
+    for unit, size in UNITS:
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds:g}s"
 
 
 def decimals_for(sigma_bps: float) -> int:

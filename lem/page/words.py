@@ -23,6 +23,7 @@ class Look:
 LOOKS = {
     "lem": Look("the model", "s-lem", "-", "o"),
     "bound": Look("the bound", "s-bound", "--", ""),
+    "programme": Look("the exact optimum", "s-bound", "--", "D"),
     "optimal_impact": Look("optimum with impact", "s-impact", "-", "P"),
     "optimal_stopping": Look("even until the optimal stop", "s-stop", "-", "s"),
     "dump": Look("all at the optimal stop", "s-dump", "-", "v"),
@@ -62,6 +63,8 @@ GLOSSARY = {
     " simulated walk; elsewhere it estimates it as the model must.",
     "all at the optimal stop": "Waits, and trades everything when the exact rule stops: the same mean, with"
     " far more risk and impact.",
+    "exact optimum": "The policy that minimises the order's own objective (see risk aversion) on the"
+    " simulated market, by dynamic programming: no policy is left of and above its frontier in that measure.",
     "TWAP": "Trades 1/n an interval to the end.",
     "VWAP curve": "Trades along the usual volume of the time of day to the end.",
     "Almgren-Chriss": "The classical schedule that weighs impact against the risk of waiting.",

@@ -27,10 +27,12 @@ def inside(root: ElementTree.Element) -> dict[str, Any]:
 def check_numbers(root: ElementTree.Element, document: dict[str, Any]) -> int:
     """Every number that carries a path is the document's, rounded as printed. Returns how many there are."""
     count = 0
+    row_of = {cell: row.get("data-at", "") for row in root.iter("tr") for cell in row.iter("span")}
     for cell in root.iter("span"):
         path = cell.get("data-path")
         if path is None:
             continue
+        path = row_of.get(cell, "") + path
         value: Any = document
         for key in path.split("/"):
             value = value[int(key)] if isinstance(value, list) else value[key]

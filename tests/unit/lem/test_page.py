@@ -12,6 +12,7 @@ import pytest
 
 from lem.checkpoint import load_checkpoint
 from lem.evaluate import evaluate_market
+from lem.frontier import frontier
 from lem.page.evaluation import evaluation_page
 from lem.page.markup import Markup, join, tag
 from lem.page.source import Source, decimals_for, fixed
@@ -24,24 +25,38 @@ QUESTION = Question(orders=120, min_periods=(0, 6, 12), participation=0.05)
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
     made = evaluate_market(load_checkpoint(), "gaussian", QUESTION, lambda done, total: None)
+    made["frontier"] = frontier(
+        load_checkpoint(),
+        replace(QUESTION, orders=100),
+        lambda done, total: None,
+        (0.05,),
+        (1.0,),
+        ("gaussian",),
+    )
     copied: dict[str, Any] = json.loads(json.dumps(made))
     return copied
 
 
-def test_every_number_is_the_documents(document: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def page(document: dict[str, Any]) -> str:
+    return evaluation_page(document)
+
+
+def test_every_number_is_the_documents(document: dict[str, Any], page: str) -> None:
     """The page is well-formed and alone, and each of its many numbers is in the document."""
-    root = check_page(evaluation_page(document), document)
-    assert check_numbers(root, document) > 8 * 3 * 10
-    assert len(list(root.iter("figure"))) >= 8 + 1 + 4 + 4 + 1
+    root = check_page(page, document)
+    assert check_numbers(root, document) > 8 * 3 * 50
+    assert len(list(root.iter("figure"))) == 8 + 1 + 4 + 4 + 1 + 2 + 1
+    parts = {e.get("id") for e in root.iter("section")}
+    assert parts >= {"gain", "tables", "fraction", "deviation", "impact", "horizon", "regimes", "frontier"}
 
 
-def test_the_same_document_gives_the_same_bytes(document: dict[str, Any]) -> None:
-    """Nothing of the clock or of chance is in a page; another document gives another."""
-    assert evaluation_page(document) == evaluation_page(deepcopy(document))
-    other = evaluate_market(
-        load_checkpoint(), "gaussian", replace(QUESTION, seed=2), lambda done, total: None
-    )
-    assert evaluation_page(other) != evaluation_page(document)
+def test_the_same_document_gives_the_same_bytes(document: dict[str, Any], page: str) -> None:
+    """Nothing of the clock or of chance is in a page; a document with one other number gives another."""
+    other = deepcopy(document)
+    assert evaluation_page(other) == page
+    other["rows"][0]["gain_bps"]["std"] *= 1.5
+    assert evaluation_page(other) != page
 
 
 @pytest.mark.parametrize("market", [True, False])
@@ -55,13 +70,17 @@ def test_a_bare_document_is_enough(document: dict[str, Any], market: bool) -> No
     check_page(evaluation_page(bare | {"rows": []}), bare | {"rows": []})
 
 
-def test_several_documents_make_one_page(document: dict[str, Any]) -> None:
-    """One under the other, with plots and sections of their own."""
-    both = {"documents": [document, document | {"market": "gaussian-bars"}]}
+def test_several_documents_make_one_page(document: dict[str, Any], page: str) -> None:
+    """One under the other, with plots and sections of their own; what is common stands once."""
+    one = {k: v for k, v in document.items() if k != "frontier"}
+    shared = {"digest": one["digest"], "reproduce": "lem evaluate", "frontier": document["frontier"]}
+    shared["summary"] = [{"interval_ns": 900_000_000_000, **row} for row in one["summary"]]
+    both = shared | {"documents": [one, one | {"market": "gaussian-bars"}]}
     root = check_page(evaluation_page(both), both)
-    alone = check_page(evaluation_page(document), document)
-    figures = [len(list(page.iter("figure"))) for page in (root, alone)]
-    assert figures[0] == 2 * figures[1]
+    alone = check_page(page, document)
+    figures = [len(list(tree.iter("figure"))) for tree in (root, alone)]
+    assert figures[0] == 2 * figures[1] - 1
+    assert check_numbers(root, both) > 8 * 3 * 100
 
 
 def test_names_cannot_break_the_page(document: dict[str, Any]) -> None:
@@ -74,9 +93,9 @@ def test_names_cannot_break_the_page(document: dict[str, Any]) -> None:
     assert evil in "".join(root.itertext())
 
 
-def test_drawings_follow_the_theme(document: dict[str, Any]) -> None:
+def test_drawings_follow_the_theme(document: dict[str, Any], page: str) -> None:
     """No colour is fixed in a drawing: all are variables of the page."""
-    root = check_page(evaluation_page(document), document)
+    root = check_page(page, document)
     styles = " ".join(e.get("style", "") for e in root.iter() if e.tag.startswith(SVG))
     assert "var(--s-lem)" in styles
     assert "#" not in styles.replace("url(#", "")
