@@ -22,6 +22,7 @@ from agent.core.types import NS_PER_S
 IntArray = npt.NDArray[np.int64]
 DAY_NS = 86_400 * NS_PER_S
 MARGIN_NS = 3 * DAY_NS  # any clock is within a day of UTC; sessions on both sides of the data are needed
+MAX_BARS = 30_000_000  # between the first and the last: a year of seconds
 MIN_INSIDE = 1 / 3  # of the bars: below, the calendar is another market's
 
 
@@ -72,7 +73,7 @@ class Grid:
         A session's last bucket holds what is left; a day holds a whole session. Raises InputError when
         ``interval_ns`` is no multiple of the grid's, or longer than a day.
         """
-        if interval_ns % self.interval_ns or interval_ns > DAY_NS:
+        if interval_ns > DAY_NS or (interval_ns % self.interval_ns and interval_ns != DAY_NS):
             raise InputError(
                 f"interval {interval_ns / NS_PER_S:g} s on calendar {self.calendar}: give a multiple of the"
                 f" bars' {self.interval_ns / NS_PER_S:g} s, up to 1d (a whole session)"
@@ -105,9 +106,13 @@ def fit(calendar: str, start_ns: IntArray, interval_ns: int) -> Fit:
     """
     if interval_ns > DAY_NS:
         raise InputError(f"bars of {interval_ns / DAY_NS:g} days on calendar {calendar}: give up to one day")
-    known = sessions(
-        calendar, int(start_ns[0] - MARGIN_NS) // DAY_NS, int(start_ns[-1] + MARGIN_NS) // DAY_NS
-    )
+    first, last = int(start_ns[0]) - MARGIN_NS, int(start_ns[-1]) + MARGIN_NS
+    if (last - first) // interval_ns > MAX_BARS:
+        raise InputError(
+            f"bars of {interval_ns / NS_PER_S:g} s from {when(first)} to {when(last)}: at most {MAX_BARS} fit"
+            " there; is one of the times wrong? narrow --from, --to"
+        )
+    known = sessions(calendar, first // DAY_NS, last // DAY_NS)
     other = known.to_wall_ns(start_ns) if interval_ns == DAY_NS else known.to_utc_ns(start_ns)
     fits = [
         _lay(known, times, interval_ns, clock) for times, clock in ((start_ns, "UTC"), (other, known.clock))
@@ -120,6 +125,11 @@ def fit(calendar: str, start_ns: IntArray, interval_ns: int) -> Fit:
             f" {known.clock}: give the market's own --calendar, or none if it never closes"
         )
     return best
+
+
+def when(start_ns: int, zone: str = "Z") -> str:
+    """A time as people write it, to the second."""
+    return f"{np.datetime64(int(start_ns) // NS_PER_S, 's')}{zone}"
 
 
 def _lay(known: Sessions, utc_ns: IntArray, interval_ns: int, clock: str) -> Fit:

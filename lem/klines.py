@@ -20,8 +20,8 @@ import pyarrow.parquet
 
 from agent.core.bars import FBarArray, FloatArray, empty_fbars
 from agent.core.errors import InputError
-from lem.calendars import Grid, fit
-from lem.quality import Quality, clean, gaps_on, typical_price, when
+from lem.calendars import Grid, fit, when
+from lem.quality import Quality, clean, gaps_on, typical_price
 
 TIMES = ("open_time", "time", "timestamp", "datetime", "date")
 NEEDED = ("open", "high", "low", "close", "volume")

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from agent.core.bars import FBarArray
 from agent.core.errors import InputError
 from agent.core.features import recent_sigma
-from lem.calendars import DAY_NS, Grid
+from lem.calendars import DAY_NS, Grid, when
 
 PRICES = ("open", "high", "low", "close")
 CHECKED = (*PRICES, "volume", "quote_volume", "vwap")
@@ -138,11 +138,6 @@ def typical_price(bars: FBarArray, quality: Quality) -> tuple[FBarArray, Quality
         first_far=tuple(when(at, "") for at in bars["start_ns"][changed][:3]),
     )
     return out, found
-
-
-def when(start_ns: int, zone: str = "Z") -> str:
-    """A time as people write it, to the second."""
-    return f"{np.datetime64(int(start_ns), 'ns').astype('datetime64[s]')}{zone}"
 
 
 def _refuse_senseless(name: str, bars: FBarArray) -> None:

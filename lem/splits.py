@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lem.calendars import when
 from lem.klines import Series
-from lem.quality import when
 
 RATIOS = {
     "5 for 4": 4 / 5,

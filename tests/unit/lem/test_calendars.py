@@ -99,6 +99,35 @@ def test_counts_add_up(keep: list[bool], local: bool) -> None:
     np.testing.assert_array_equal(neighbours(series, HOUR_NS), np.diff(np.flatnonzero(kept)) == 1)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    calendar=st.sampled_from(["XNYS", "XTKS", "CMES", "24/7"]),
+    minutes=st.sampled_from([1, 30, 45, 60, 420, 1_440, 10_080]),
+    first=st.sampled_from([0, 10**18, 18_000 * DAY_NS, 2**62, 2**63 - 10**16]),
+    steps=st.lists(st.integers(1, 40), min_size=2, max_size=30),
+    late=st.none() | st.integers(0, 2**63 - 1),
+)
+def test_any_times_are_laid_out_or_refused(
+    calendar: str, minutes: int, first: int, steps: list[int], late: int | None
+) -> None:
+    """Bars at any times from 1970 to 2262: on the grid in order, every row accounted for, or refused."""
+    starts = [first + minutes * 60 * NS_PER_S * int(step) for step in np.cumsum(steps)]
+    starts = sorted({start for start in [*starts, late or starts[0]] if start < 2**63})
+    if len(starts) < 2:
+        return
+    try:
+        series = on_calendar(series_at(np.array(starts, np.int64)), calendar)
+    except InputError:
+        return
+    assert series.grid is not None
+    for one in (series, resample(series, DAY_NS)):
+        assert one.grid is not None
+        place = one.grid.place(one.bars["start_ns"])
+        assert (np.diff(place) > 0).all()
+        assert (place >= 0).all()
+    assert len(series.bars) + series.quality.outside == len(starts)
+
+
 @pytest.mark.parametrize(
     ("calendar", "what"),
     [
