@@ -25,9 +25,7 @@ def evaluation_page(document: dict[str, Any]) -> str:
     """
     whole = Source(document)
     parts = whole.parts("documents") or [whole]
-    title = f"Large Execution Model on {headline.where(parts[0])}"
-    if len(parts) > 1:
-        title += f" and {len(parts) - 1} more"
+    title = f"Large Execution Model on {headline.where_all(parts)}"
     body = [tag("h1", title), headline.lead(parts[0])]
     alone = len(parts) == 1
     if not alone:
@@ -48,7 +46,7 @@ def _decimals(source: Source) -> int:
 def _one(source: Source, alone: bool) -> Markup:
     d = _decimals(source)
     mark = "" if alone else f"part-{source.name}-"
-    top = [] if alone else [tag("h2", _capital(headline.where(source)))]
+    top = [] if alone else [tag("h2", _capital(headline.where(source)), class_="part")]
     return join(
         *top,
         headline.tiles(source, d),

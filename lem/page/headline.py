@@ -22,13 +22,19 @@ def day(ns: float) -> str:
 
 def where(source: Source) -> str:
     """The data in a few words."""
-    market = source.find("market")
+    return where_all([source])
+
+
+def where_all(sources: list[Source]) -> str:
+    """The data of several documents that differ in their interval."""
+    intervals = ", ".join(duration(x) for source in sources if (x := source.real("interval_ns")))
+    market = sources[0].find("market")
     if market:
-        return MARKETS.get(market, f"the simulated market {market!r}")
-    names = [str(name) for name in source.find("bars") or []]
+        told = MARKETS.get(market, f"the simulated market {market!r}")
+        return f"{told}, intervals of {intervals}" if intervals else told
+    names = [str(name) for name in sources[0].find("bars") or []]
     some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    interval = source.real("interval_ns")
-    return f"{duration(interval)} bars of {some}" if interval else f"bars of {some}"
+    return f"{intervals} bars of {some}".lstrip()
 
 
 def lead(source: Source) -> Markup:

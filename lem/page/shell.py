@@ -24,10 +24,11 @@ main { max-width: 76rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .75rem; letter-spacing: -.015em; text-wrap: balance; }
 h2 { font-size: 1.3rem; line-height: 1.3; margin: 3rem 0 .5rem; padding-top: 1rem;
   border-top: 1px solid var(--rule); }
+h2.part { font-size: 1.55rem; margin-top: 4.5rem; }
 h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
 p { max-width: 46rem; margin: .5rem 0; }
 .lead { font-size: 1.1rem; }
-.soft, caption, figcaption { color: var(--soft); font-size: .88rem; }
+.soft, .caption, figcaption { color: var(--soft); font-size: .88rem; }
 code { font: .86em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 pre { background: var(--tint); border: 1px solid var(--rule); border-radius: 6px; padding: .6rem .8rem;
   margin: .4rem 0; white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -51,9 +52,9 @@ svg text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, Arial, san
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin: .6rem 0; padding: 0; list-style: none;
   font-size: .9rem; }
 .legend svg { width: 28px; height: 12px; vertical-align: middle; margin-right: .4rem; }
-.scroll { overflow-x: auto; margin: .5rem 0 1rem; }
+.scroll { overflow-x: auto; margin: 0 0 1rem; }
 table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding: 0 0 .35rem; }
+.caption { margin: .9rem 0 .1rem; max-width: none; }
 th, td { padding: .28rem .5rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--rule); }
 th { font-weight: 600; vertical-align: bottom; white-space: normal; max-width: 7rem; }
@@ -75,7 +76,7 @@ a { color: var(--accent); }
   main { max-width: none; padding: 0; } nav { display: none; }
   .scroll { overflow: visible; } table { font-size: 6.8pt; } th, td { padding: 1.5pt 3pt; }
   th.first, td.first { position: static; } tr, figure, .tile { break-inside: avoid; }
-  h2, h3, caption { break-after: avoid; } details::details-content { content-visibility: visible; } }
+  h2, h3, .caption { break-after: avoid; } details::details-content { content-visibility: visible; } }
 """
 
 

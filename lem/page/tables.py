@@ -50,8 +50,9 @@ def table(
         shared, short = _hoisted(cells)
         row = (tag("td", cell, class_=kind) for cell, kind in zip(short, kinds, strict=True))
         body.append(tag("tr", *row, class_=" ".join(marks) or None, data_at=shared or None))
-    inside = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", *body))
-    return tag("div", inside, class_="scroll", tabindex="0")
+    inside = tag("table", tag("thead", head), tag("tbody", *body), aria_label=caption)
+    above = tag("p", caption, class_="caption")  # outside: a phone scrolls the table, not what it is
+    return join(above, tag("div", inside, class_="scroll", tabindex="0"))
 
 
 def _hoisted(cells: Sequence[str]) -> tuple[str, list[str]]:
@@ -117,14 +118,14 @@ def _named(key: tuple[str, str]) -> str:
 def comparison(source: Source, decimals: int) -> Markup:
     """Model and baselines under each other, folded by target and benchmark."""
     folded = []
-    for k, (key, rows) in enumerate(grouped(source).items()):
+    for key, rows in grouped(source).items():
         names = strategies([r.find() for r in rows])
         cells = [(r, name) for r in rows for name in ["lem", *names]]
         inner = join(
             _comparison(cells, "Each strategy, bps", decimals),
             _differences(cells, "The model less each of the others on the same orders, bps", decimals),
         )
-        folded.append(tag("details", tag("summary", _named(key)), inner, open="" if k == 0 else None))
+        folded.append(tag("details", tag("summary", _named(key)), inner))
     return join(*folded)
 
 
