@@ -33,10 +33,11 @@ BATCH = 10_000
 
 
 def run_paths(
-    model: LEM, paths: Paths, question: Question, price_model: str, sigma: float | None, progress: Progress
+    model: LEM, paths: Paths, question: Question, market: str, sigma: float | None, progress: Progress
 ) -> tuple[dict[str, Outcome], FloatArray | None]:
-    """Every strategy on every path, outcomes [8, N * M]; and the model's regrets where ``sigma`` is known."""
+    """Every strategy on every path, outcomes [8, N * M]; and the model's regrets where they are defined."""
     participation = question.participation or IMPACT_PARTICIPATION
+    price_model = price_model_of(market)
     parts: dict[str, list[Outcome]] = {}
     lost: list[FloatArray] = []
     count = len(paths.bars)
@@ -47,7 +48,7 @@ def run_paths(
         others = baselines(orders, question, price_model, sigma, participation, part.curve)
         for name, outcome in ({MODEL: own} | others).items():
             parts.setdefault(name, []).append(outcome)
-        if sigma is not None:
+        if sigma is not None and no_regret(market, question) is None:
             lost.append(regrets(orders, own.finish, question, price_model == "bars", sigma))
         progress(min(first + CHUNK, count), count)
     joined = {name: Outcome.join(rows) for name, rows in parts.items()}
@@ -60,9 +61,7 @@ def evaluate_market(
     """Evaluate on a simulated market. Raises InputError on a question or market that makes no sense."""
     question = question.checked()
     martingale = market in MARTINGALES
-    price_model = price_model_of(market)
     sigma = question.sigma if martingale else None
-    reason = no_regret(market, question)
     rng = np.random.default_rng(question.seed)
     history = min(question.history, checkpoint.model.config.lookback + FEATURE_SPAN)
     parts: list[dict[str, Outcome]] = []
@@ -77,10 +76,10 @@ def evaluate_market(
         def report(k: int, _: int, done: int = done) -> None:
             progress(done + k, question.orders)
 
-        outcomes, regret = run_paths(checkpoint.model, paths, question, price_model, sigma, report)
+        outcomes, regret = run_paths(checkpoint.model, paths, question, market, sigma, report)
         parts.append(outcomes)
         begun.append(conditions(bars, history))
-        if regret is not None and reason is None:
+        if regret is not None:
             lost.append(regret)
     joined = {name: Outcome.join([p[name] for p in parts]) for name in parts[0]}
     joined[CURVE] = joined[TWAP]  # a simulated order has not seen a day: its volume curve is flat
@@ -95,7 +94,14 @@ def evaluate_market(
     alone = np.zeros(question.orders, np.int64)
     found = regimes_of(judged, Conditions.join(begun), alone, constant=martingale)
     source = {"market": market, "history": history, "data_digest": market_digest(market, question)}
-    return _document(checkpoint, judged, source, reason, "flat: no day is known before an order", found)
+    return _document(
+        checkpoint,
+        judged,
+        source,
+        no_regret(market, question),
+        "flat: no day is known before an order",
+        found,
+    )
 
 
 def evaluate_windows(
@@ -114,7 +120,7 @@ def evaluate_windows(
     question = question.checked()
     series = np.zeros(len(paths.bars), np.int64) if series is None else series
     together = int(series.max()) + 1
-    outcomes, _ = run_paths(checkpoint.model, paths, question, "bars", None, progress)
+    outcomes, _ = run_paths(checkpoint.model, paths, question, "", None, progress)
     if paths.curve is None:
         outcomes[CURVE] = outcomes[TWAP]
     begun = conditions(paths.bars, paths.start)

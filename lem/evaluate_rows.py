@@ -16,8 +16,8 @@ from lem.statistics import Estimate, Mean, controlled_mean, summary
 from lem.yardsticks import Yardsticks
 
 MODEL, RULE = "lem", "optimal_stopping"
-NOTHING_BPS = 1e-3
-"""A slippage below this part of sigma is rounding: nothing can be a percentage of it."""
+NOTHING = 1e-3
+"""What is below this part of sigma is rounding: nothing can be a fraction of it."""
 
 Pick = tuple[int, slice]
 """A scenario's row and one min period's columns of an outcome [8, N * M]."""
@@ -80,7 +80,7 @@ def _row(judged: Judged, pick: Pick) -> dict[str, Any]:
     if bounded and yard.regrets is not None and kind is TargetKind.QUANTITY:
         row["regret"] = _regret(yard.regrets[pick], bound)
     if OPTIMAL_IMPACT in others:
-        row["impact"] = _against_programme(own, others)
+        row["impact"] = _against_programme(own, others, NOTHING * BPS * judged.yard.sigma)
     if m == judged.question.n and benchmark is BenchmarkKind.VWAP:
         row["slippage_against_curve"] = _against_curve(judged, pick)
     return row
@@ -99,13 +99,18 @@ def _regret(lost_bps: FloatArray, bound: float) -> dict[str, Any]:
     }
 
 
-def _against_programme(own: dict[str, Any], others: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Gain after impact: the part of what the exact optimum adds to TWAP, and the better simple rule."""
+def _against_programme(
+    own: dict[str, Any], others: dict[str, dict[str, Any]], least_bps: float
+) -> dict[str, Any]:
+    """Gain after impact: the part of what the exact optimum adds to TWAP, and the better simple rule.
+
+    No part where the optimum adds less than ``least_bps``: TWAP is then as good as optimal.
+    """
     name = "gain_after_impact_bps_mean"
     even, best = others[TWAP][name], others[OPTIMAL_IMPACT][name]
     rule = max(others[RULE][name], others["dump"][name])
     return {
-        "fraction_of_programme": (own[name] - even) / (best - even) if best > even else None,
+        "fraction_of_programme": (own[name] - even) / (best - even) if best - even > least_bps else None,
         "programme_bps": best,
         "better_rule_bps": rule,
         "above_better_rule_bps": own[name] - rule,
@@ -116,7 +121,7 @@ def _against_curve(judged: Judged, pick: Pick) -> dict[str, Any] | None:
     """Mean absolute slippage against the static volume curve's, in percent more; None of next to nothing."""
     own = np.abs(judged.outcomes[MODEL].gain[pick])
     curve = np.abs(judged.outcomes[CURVE].gain[pick])
-    if curve.mean() <= NOTHING_BPS * BPS * judged.question.sigma:
+    if curve.mean() <= NOTHING * BPS * judged.yard.sigma:
         return None
     ratio = judged.estimate.ratio(own, curve)
     return {"percent": 100.0 * (ratio.value - 1.0), "ci95": [100.0 * (end - 1.0) for end in ratio.interval]}

@@ -15,6 +15,7 @@ from agent.core.errors import InputError
 from agent.core.projection import check_rates
 from agent.core.types import NS_PER_S
 from lem.dataset import Encodable, context_rows, encodable, order_columns
+from lem.encoding import encode
 from lem.model import LEM
 from lem.objective import Orders, Rollout, impact_cost, roll
 
@@ -105,8 +106,11 @@ class Outcome:
 
 
 def evaluation_inputs(paths: Paths, delta_ns: int, lookback: int) -> tuple[Encodable, int]:
-    """Encoder inputs of at most ``lookback`` bars before the start, and the row orders start at."""
-    inputs = encodable(paths.bars, delta_ns, paths.cut)
+    """Encoder inputs of at most ``lookback`` bars before the start, and the row orders start at.
+
+    The last bar is left out: no decision sees it.
+    """
+    inputs = encodable(paths.bars[:, : max(1, paths.bars.shape[1] - 1)], delta_ns, paths.cut)
     first = max(0, paths.start - lookback)
     cut = Encodable(inputs.values[:, first:], inputs.mask[:, first:], inputs.valid[:, first:])
     return cut, paths.start - first
@@ -144,7 +148,7 @@ def make_orders(paths: Paths, question: Question) -> Orders:
 def policy_paths(model: LEM, paths: Paths, question: Question) -> tuple[Rollout, Orders]:
     """The model's decisions on every path, as ``Predictor`` would take them one by one."""
     inputs, start = evaluation_inputs(paths, question.delta_ns, model.config.lookback)
-    encoded, _ = model.encoder(inputs.values, inputs.mask, inputs.valid)
+    encoded = encode(model.encoder, inputs)
     rows = np.arange(len(paths.bars))
     contexts = context_rows(encoded, model.encoder.void, rows, np.full(len(rows), start), question.n)
     orders = make_orders(paths, question)

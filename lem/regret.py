@@ -42,12 +42,12 @@ def going_on(n: int, m: int, bars: bool) -> tuple[FloatArray, FloatArray]:
 def regret(
     price: FloatArray, last: FloatArray, side: int, finish: npt.NDArray[np.int64], n: int, m: int, bars: bool
 ) -> FloatArray:
-    """Return what stopping at ``finish`` [N] gives up, in sigmas, never negative beyond rounding; [N].
+    """Return what stopping at ``finish`` [..., N] gives up, in sigmas, never negative beyond rounding.
 
     ``price``, ``last`` [N, >= n]: deviations from one reference in units of sigma.
     """
     grid, table = going_on(n, m, bars)
-    lost = np.zeros(len(finish))
+    lost = np.zeros(finish.shape)
     for t in range(max(0, m - 1), n - 1):
         mean = price[:, :t].mean(1) if t else last[:, 0]
         distance = side * (last[:, t] - mean)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.core.bars import FloatArray
-from agent.core.types import BenchmarkKind
+from agent.core.types import BenchmarkKind, Side, TargetKind
 from lem.bound import PRICE_MODEL, gain_sigma
 from lem.config import SCENARIOS
 from lem.objective import Orders
@@ -88,14 +88,13 @@ def no_regret(market: str, question: Question) -> str | None:
 def regrets(
     orders: Orders, finish: npt.NDArray[np.int64], question: Question, bars: bool, sigma: float
 ) -> FloatArray:
-    """Bps given up by stopping when the model does, [8, N * M]."""
+    """Bps given up by stopping when the model does, [8, N * M]; NaN for a notional: it has no programme."""
     price, last = orders.price.numpy() / sigma, orders.last.numpy() / sigma
-    out = np.empty(finish.shape)
+    out = np.full(finish.shape, np.nan)
     periods = len(question.min_periods)
-    for row, (side, _, _) in enumerate(SCENARIOS):
+    for side in Side:
+        rows = [s for s, (x, kind, _) in enumerate(SCENARIOS) if x is side and kind is TargetKind.QUANTITY]
         for i, m in enumerate(question.min_periods):
-            pick = slice(i, None, periods)
-            out[row, pick] = regret(
-                price[pick], last[pick], int(side), finish[row, pick], question.n, m, bars
-            )
+            at = slice(i, None, periods)
+            out[rows, at] = regret(price[at], last[at], int(side), finish[rows, at], question.n, m, bars)
     return BPS * sigma * out

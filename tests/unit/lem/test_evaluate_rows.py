@@ -24,7 +24,7 @@ def judged(market: str, question: Question, martingale: bool = True) -> Judged:
     paths = Paths(bars, np.zeros(question.orders, np.int64), 32)
     sigma = question.sigma if martingale else None
     model = load_checkpoint().model
-    outcomes, _ = run_paths(model, paths, question, "walk" if market == "gaussian" else "bars", sigma, quiet)
+    outcomes, _ = run_paths(model, paths, question, market, sigma, quiet)
     outcomes["vwap_curve"] = outcomes["twap"]
     yard = Yardsticks(bounds(market, question), bound_is(market), question.sigma)
     return Judged(outcomes, question, yard, Independent(martingale))
