@@ -22,7 +22,7 @@ from agent.core.features import LONG_SPAN, recent_sigma
 from agent.core.types import MarketView, OrderView
 from lem.config import SCENARIOS
 from lem.model import OrderProgress, OrderTerms
-from lem.policy_kernel import FACTS, ORDER, fill_orders
+from lem.policy_kernel import FACTS, ORDER, elapsed_volume, fill_orders
 
 _facts = attrgetter(*FACTS)
 
@@ -37,17 +37,6 @@ class Look:
     last: float  # close
     volume: FloatArray
     volumes: FloatArray  # running sum of ``volume``, 0 first
-
-    def elapsed(self, t: int) -> float:
-        """The market's volume in the last ``t`` bars, in units of an interval's usual one before them."""
-        count = len(self.volume)
-        own = min(max(t, 0), count)
-        if not own:
-            return 0.0
-        total = float(self.volumes[count] - self.volumes[count - own])
-        before = self.volume[max(0, count - own - LONG_SPAN) : count - own]
-        usual = float(before.mean()) if len(before) else float(self.volume[-own])
-        return total / usual if usual > 0 else total
 
 
 def look_at(market: MarketView) -> Look:
@@ -82,7 +71,7 @@ def facts_of(orders: Sequence[OrderView]) -> FloatArray:
 
 def market_row(order: OrderView, look: Look) -> tuple[float, float, float]:
     """(sigma, last close, elapsed volume), as the kernels take them."""
-    return look.sigma, look.last, look.elapsed(order.t)
+    return look.sigma, look.last, elapsed_volume(look.volume, look.volumes, order.t)
 
 
 def _order_row(order: OrderView, market: MarketView) -> dict[str, float]:

@@ -24,8 +24,8 @@ class States(NamedTuple):
     h: Float32  # [rows + 1, d]
     c: Float32  # [rows + 1, d]
     u: Float32  # [rows + 1, L, k]
-    keys: Float32  # [rows, d]
     values: Float32  # [rows, d]
+    keys: Float32  # [d, rows]: scores are taken bar beside bar
 
 
 @njit
@@ -42,8 +42,7 @@ def advance(chosen: Float32, first: int, net: Encoder, states: States, context: 
 
     ``states`` are filled in; ``context`` [d] is that of the last bar.
     """
-    width = len(context)
-    x, projected = chosen.copy(), np.empty((len(chosen), 3 * width), np.float32)
+    x, projected = chosen.copy(), np.empty((len(chosen), 3 * len(context)), np.float32)
     _recur_all(chosen, net.cell, first, states)
     _finish(x, net, first, states, projected)
     last = len(chosen) - 1
@@ -157,7 +156,7 @@ def _finish(x: Float32, net: Encoder, first: int, states: States, projected: Flo
     linear(projected, x, net.attention.project, net.attention.project_bias)
     for r in range(rows):
         for i in range(width):
-            states.keys[first + r, i] = projected[r, width + i]
+            states.keys[i, first + r] = projected[r, width + i]
             states.values[first + r, i] = projected[r, 2 * width + i]
 
 
@@ -169,13 +168,13 @@ def _attend(x: Float32, query: Float32, net: Encoder, seen: int, states: States)
     first = max(0, seen - net.attention.window)
     scale = ONE / np.sqrt(np.float32(part))
     out, merged = np.zeros((1, width), np.float32), np.empty((1, width), np.float32)
-    scores = np.empty((heads, seen - first), np.float32)
-    for row in range(seen - first):
-        for head in range(heads):
-            score = np.float32(0.0)
-            for i in range(head * part, (head + 1) * part):
-                score += query[i] * states.keys[first + row, i]
-            scores[head, row] = score * scale
+    scores = np.zeros((heads, seen - first), np.float32)
+    for i in range(width):
+        for row in range(seen - first):
+            scores[i // part, row] += query[i] * states.keys[i, first + row]
+    for head in range(heads):
+        for row in range(seen - first):
+            scores[head, row] *= scale
     _softmax(scores)
     for row in range(seen - first):
         for head in range(heads):
@@ -198,5 +197,4 @@ def _softmax(scores: Float32) -> None:
         for r in range(rows):
             totals[r] += scores[r, k]
     for r in range(rows):
-        for k in range(count):
-            scores[r, k] /= totals[r]
+        np.divide(scores[r], totals[r], scores[r])

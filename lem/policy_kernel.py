@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from agent.core.features import LONG_SPAN
 from agent.core.jit import njit
 from agent.core.projection import project
 from lem.compiled import Float32, Policy
@@ -53,6 +54,37 @@ FACTS = (
     "finishing",
 )
 """What an ``OrderView`` says, as it says it: prices in quote currency, NaN where unknown."""
+
+
+@njit
+def elapsed_volume(volume: Column, volumes: Column, t: int) -> float:
+    """The market's volume in the last ``t`` bars, in units of a bar's usual one before them.
+
+    ``volume`` [T] by bar, and its running sum ``volumes`` [T + 1].
+    """
+    count = len(volume)
+    own = min(max(t, 0), count)
+    if own == 0:
+        return 0.0
+    total = volumes[count] - volumes[count - own]
+    first, end = max(0, count - own - LONG_SPAN), count - own
+    usual = _mean(volume[first:end]) if end > first else volume[end]
+    return total / usual if usual > 0 else total  # type: ignore[no-any-return]
+
+
+@njit
+def _mean(x: Column) -> float:
+    """The mean as NumPy takes it of up to 128 numbers: eight sums side by side, then those in pairs."""
+    count, total = len(x), 0.0
+    whole = count - count % 8 if count >= 8 else 0
+    if whole:
+        sums = x[:8].copy()
+        for i in range(8, whole):
+            sums[i % 8] += x[i]
+        total = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]))
+    for i in range(whole, count):
+        total += x[i]
+    return total / count
 
 
 @njit

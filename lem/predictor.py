@@ -25,7 +25,7 @@ from lem.checkpoint import Checkpoint, load_checkpoint
 from lem.compiled import CompiledModel, Float32
 from lem.config import SCENARIOS
 from lem.policy_kernel import ORDER, decide_all, fill_orders, project_all
-from lem.stream import Streams
+from lem.stream import Selected, Streams
 
 FIRST = SCENARIOS[0]
 Request = tuple[OrderView, MarketView]
@@ -91,19 +91,20 @@ class Predictor:
         project_all(answers, facts, shares, finishes)
         last_z = np.where(numbers[:, 6] > 0, numbers[:, 3], np.nan)
         columns = (shares, finishes, answers[:, 1], last_z, places.which)
-        slices = [
-            _slice(order, self.digest, share, finish, chance, z, *places.told[place])
-            for order, share, finish, chance, z, place in zip(
-                orders, *(column.tolist() for column in columns), strict=True
-            )
-        ]
+        slices, digest, told = [], self.digest, places.told
+        for order, share, finish, chance, z, place in zip(
+            orders, *(column.tolist() for column in columns), strict=True
+        ):
+            history, known, importances = told[place]
+            reason = _reason(order, share, finish, chance, z, known)
+            slices.append(Slice(share, finish, chance, reason, digest, history, importances))
         for i in np.flatnonzero(~np.isfinite(answers).all(1)).tolist():
             slices[i] = self._ruled(*requests[i], slices[i])
         return slices
 
     def _places(self, requests: Sequence[Request]) -> _Places:
         """Encode every market at the intervals asked for, each once."""
-        looks: dict[int, Look] = {}
+        looks: dict[int, tuple[Look, Selected]] = {}
         found: dict[tuple[int, int], int] = {}
         which, rows, told = [], [], []
         contexts: list[Float32] = []
@@ -113,9 +114,10 @@ class Predictor:
             if k is None:
                 k = found[place] = len(contexts)
                 if place[0] not in looks:
-                    looks[place[0]] = look_at(market)
-                look = looks[place[0]]
-                context, history, importances = self._encode(look, max(0, order.t), market.delta_ns)
+                    look = look_at(market)
+                    looks[place[0]] = look, Selected(self._streams, look.bars, market.delta_ns)
+                look, selected = looks[place[0]]
+                context, history, importances = self._encode(look, selected, order.t, market.delta_ns)
                 contexts.append(context)
                 rows.append(market_row(order, look))
                 words = f"{history} bars of history" + (" since a gap" if look.gap else "")
@@ -123,13 +125,16 @@ class Predictor:
             which.append(k)
         return _Places(np.array(which), np.stack(contexts), np.array(rows), told)
 
-    def _encode(self, look: Look, own: int, delta_ns: int) -> tuple[Float32, int, Mapping[str, float]]:
-        """(the market's encoding before interval ``own``, bars it rests on, main features)."""
+    def _encode(
+        self, look: Look, selected: Selected, t: int, delta_ns: int
+    ) -> tuple[Float32, int, Mapping[str, float]]:
+        """(the market's encoding before interval ``t``, bars it rests on, main features)."""
+        own = max(0, t)
         window = look.bars[-(self.bars_needed + own) :]
         seen = min(len(window), self.lookback + own)
         if not seen:
             return self._model.void, 0, {}
-        stream = self._streams.take(window, seen, delta_ns)
+        stream = self._streams.take(window, seen, delta_ns, selected)
         return stream.context.copy(), stream.rows, stream.importances  # a stream may move on
 
     def _ruled(self, order: OrderView, market: MarketView, answer: Slice) -> Slice:
@@ -145,52 +150,31 @@ def _scenario(order: OrderView) -> int:
     return 4 * late[0] + 2 * late[1] + late[2]
 
 
-def _slice(
-    order: OrderView,
-    digest: str,
-    share: float,
-    finish: bool,
-    chance: float,
-    last_z: float,
-    history: int,
-    known: str,
-    importances: Mapping[str, float],
-) -> Slice:
-    reason = _reason(order, share, finish, chance, last_z, known)
-    return Slice(share, finish, chance, reason, digest, history, importances)
-
-
 def _reason(
     order: OrderView, share: float, finish: bool, probability: float, last_z: float, known: str
 ) -> str:
     """The decision in plain words; ``last_z`` is NaN where volatility is not known."""
     t, n, m = order.t, order.n, order.m
     if finish:
-        what = f"{100 * share:.1f} % of the order and finish"
+        pace = " and finish"
     else:
         even = 1.0 / max(1, n - t) * order.remaining
-        pace = (
-            "slower than even"
-            if share < 0.8 * even
-            else "faster than even"
-            if share > 1.2 * even
-            else "on pace"
-        )
-        what = f"{100 * share:.1f} % of the order, {pace}"
+        pace = ", faster than even" if share > 1.2 * even else ", on pace"
+        pace = ", slower than even" if share < 0.8 * even else pace
     if t == 0:
         price = "no price against the benchmark yet"
     elif last_z != last_z:
         price = "volatility not known yet"
     else:
         word = "better" if last_z < 0 else "worse"
-        price = f"last price {abs(last_z):.2f} sigma {word} than the running {order.benchmark.value}"
+        price = f"last price {abs(last_z):.2f} sigma {word} than the running {order.benchmark}"
     if finish and t >= n - 1:
         stop = "last interval"
     elif t + 1 < m:
         stop = f"min duration {m} intervals not reached"
     else:
         stop = f"finish probability {probability:.2f}"
-    return f"lem: {what}; {price}; {stop}; {known}"
+    return f"lem: {100 * share:.1f} % of the order{pace}; {price}; {stop}; {known}"
 
 
 class LemAlgo:

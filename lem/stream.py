@@ -46,8 +46,13 @@ class Stream:
     importances: Mapping[str, float] = field(default_factory=dict)  # of the newest row
 
     def room_for(self, rows: int) -> None:
-        if rows > len(self.states.keys):
-            self.states = States(*(_grown(old, ROOM + rows - len(self.states.keys)) for old in self.states))
+        if rows > len(self.states.values):
+            more = ROOM + rows - len(self.states.values)
+            h, c, u, values, keys = self.states
+            columns = np.ascontiguousarray(_grown(keys.T, more).T)
+            self.states = States(
+                _grown(h, more), _grown(c, more), _grown(u, more), _grown(values, more), columns
+            )
 
     def same(self, raw: bytes, size: int) -> int:
         """How many bars of ``raw``, each of ``size`` bytes, are those taken in, from the first one on."""
@@ -59,6 +64,22 @@ class Stream:
         return int(differing[0] if len(differing) else length) // size
 
 
+class Selected:
+    """The selection of a market's newest bars, made once for all the streams that take them in."""
+
+    def __init__(self, streams: Streams, bars: FBarArray, delta_ns: int) -> None:
+        self._streams, self._bars, self._delta_ns = streams, bars, delta_ns
+        self._chosen: Chosen | None = None
+
+    def last(self, count: int) -> Chosen:
+        """Of the last ``count`` bars. Rows do not depend on how many are asked for."""
+        chosen = self._chosen
+        if chosen is None or len(chosen.variables) < count:
+            bars = self._bars[-(FEATURE_SPAN + count) :]
+            chosen = self._chosen = self._streams.choose(bars, self._delta_ns, count)
+        return Chosen(chosen.variables[-count:], chosen.importances)
+
+
 class Streams:
     """The live streams of one model. Memory is bounded: the streams used longest ago are dropped."""
 
@@ -68,13 +89,13 @@ class Streams:
         self._streams: OrderedDict[bytes, Stream] = OrderedDict()
         self._newest: OrderedDict[bytes, Chosen] = OrderedDict()
 
-    def take(self, window: FBarArray, seen: int, delta_ns: int) -> Stream:
+    def take(self, window: FBarArray, seen: int, delta_ns: int, selected: Selected | None = None) -> Stream:
         """Return the stream of the last ``seen`` bars of ``window``, up to date.
 
-        Bars before them are memory of the features only.
+        Bars before them are memory of the features only. ``selected``: of bars that end with ``window``.
         """
         raw, memory = window.tobytes(), len(window) - seen
-        key = b"%d.%d." % (delta_ns, memory) + window[:1].tobytes()
+        key = b"%d.%d." % (delta_ns, memory) + raw[: window.itemsize]
         stream = self._streams.get(key)
         if stream is None:
             stream = self._streams[key] = self._fresh(seen)
@@ -82,42 +103,34 @@ class Streams:
         if raw != stream.raw:
             # A context is the last row's: where that row is known already, it alone is taken in again.
             known = max(0, min(stream.same(raw, window.itemsize) - memory, seen - 1))
-            self._advance(stream, window, known, seen, delta_ns)
-            stream.raw = raw
+            chosen = (selected or Selected(self, window, delta_ns)).last(seen - known)
+            stream.room_for(seen)
+            advance(chosen.variables, known, self._model.encoder, stream.states, stream.context)
+            stream.raw, stream.rows, stream.importances = raw, seen, chosen.importances
+            self.taken += seen - known
         if len(self._streams) > STREAMS:
             self._streams.popitem(last=False)
         return stream
 
-    def _advance(self, stream: Stream, window: FBarArray, known: int, seen: int, delta_ns: int) -> None:
-        """Take in the bars after the first ``known``."""
-        new = seen - known
-        bars = window[-(FEATURE_SPAN + new) :]
-        chosen = self._newest_of(bars, delta_ns) if new == 1 else self._choose(bars, delta_ns, new)
-        stream.room_for(seen)
-        advance(chosen.variables, known, self._model.encoder, stream.states, stream.context)
-        stream.rows, stream.importances = seen, chosen.importances
-        self.taken += new
-
-    def _newest_of(self, bars: FBarArray, delta_ns: int) -> Chosen:
-        """What is chosen of the newest bar; many streams of a market ask for the same."""
-        key = b"%d." % delta_ns + bars.tobytes()
+    def choose(self, bars: FBarArray, delta_ns: int, count: int) -> Chosen:
+        """Select the last ``count`` bars' variables; those of the newest bar of a market are remembered."""
+        key = b"%d." % delta_ns + bars.tobytes() if count == 1 else b""
         found = self._newest.get(key)
         if found is None:
-            found = self._newest[key] = self._choose(bars, delta_ns, 1)
+            values, masks = features(bars, delta_ns, count)
+            variables, weights = np.empty((count, self._model.width), np.float32), np.empty_like(values)
+            select(values, masks, self._model.selection, variables, weights)
+            found = Chosen(variables, _importances(weights[-1], masks[-1]))
+            if key:
+                self._newest[key] = found
             if len(self._newest) > NEWEST:
                 self._newest.popitem(last=False)
         return found
 
-    def _choose(self, bars: FBarArray, delta_ns: int, new: int) -> Chosen:
-        values, masks = features(bars, delta_ns, new)
-        chosen, weights = np.empty((new, self._model.width), np.float32), np.empty_like(values)
-        select(values, masks, self._model.selection, chosen, weights)
-        return Chosen(chosen, _importances(weights[-1], masks[-1]))
-
     def _fresh(self, rows: int) -> Stream:
         width, rows = self._model.width, rows + ROOM
         layers, sub = self._model.encoder.cell.sub_recurrent.shape[:2]
-        shapes = ((rows + 1, width), (rows + 1, width), (rows + 1, layers, sub), (rows, width), (rows, width))
+        shapes = ((rows + 1, width), (rows + 1, width), (rows + 1, layers, sub), (rows, width), (width, rows))
         return Stream(
             states=States(*(np.zeros(shape, np.float32) for shape in shapes)),
             context=np.zeros(width, np.float32),

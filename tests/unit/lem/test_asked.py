@@ -14,7 +14,7 @@ from lem.asked import look_at, since_gap
 from lem.checkpoint import load_checkpoint
 from lem.config import SCENARIOS
 from lem.paths import Question
-from lem.policy_kernel import FACTS, project_all
+from lem.policy_kernel import FACTS, elapsed_volume, project_all
 from lem.predictor import Predictor, _scenario
 from lem.simulate import simulate
 from tests.unit.lem.worlds import Walk
@@ -162,3 +162,16 @@ def test_scenarios_are_at_their_places() -> None:
         order, _ = Walk(bars(), 50, QUESTION, 0, scenario).views(0, [])
         assert _scenario(order) == k
     assert math.prod(len({s[i] for s in SCENARIOS}) for i in range(3)) == len(SCENARIOS) == 8
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5, 8, 31, 33, 60])
+def test_elapsed_volume_is_in_units_of_the_mean_before(rows: int) -> None:
+    """Volume of the last t bars over the mean of up to 32 bars before them, NumPy's mean to the bit."""
+    volume = np.random.default_rng(rows).lognormal(1.0, 1.0, rows)
+    volumes = np.concatenate([[0.0], volume.cumsum()])
+    for t in range(-1, rows + 3):
+        own = min(max(t, 0), rows)
+        total = volumes[rows] - volumes[rows - own]
+        before = volume[max(0, rows - own - 32) : rows - own]
+        usual = before.mean() if len(before) else volume[-own] if own else 1.0
+        assert elapsed_volume(volume, volumes, t) == (total / usual if own else 0.0)

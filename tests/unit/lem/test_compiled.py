@@ -20,7 +20,7 @@ from lem.paths import Question
 from lem.policy_kernel import decide
 from lem.predictor import Predictor
 from lem.simulate import simulate
-from lem.stream import Streams
+from lem.stream import Selected, Streams
 from tests.unit.lem.worlds import Walk
 
 DELTA_NS = 60_000_000_000
@@ -181,3 +181,28 @@ def test_thousands_of_orders_are_answered_as_if_alone() -> None:
     together = Predictor(checkpoint).decide_many(requests)
     for k in range(0, 300, 17):
         assert Predictor(checkpoint).decide_many([requests[k]])[0] == together[k]
+
+
+def test_streams_of_one_market_share_the_selection_of_its_bars() -> None:
+    """Twelve starts on one market in one call: bit for bit what each stream makes of it alone."""
+    model = CompiledModel.of(shaken(9))
+    bars = window(60 + FEATURE_SPAN + 12, 10)
+    streams = Streams(model)
+    shared = Selected(streams, bars, DELTA_NS)
+    for own in (3, 0, 12, 7):
+        part = bars[-(60 + FEATURE_SPAN + own) :]
+        together = streams.take(part, 60 + own, DELTA_NS, shared)
+        alone = Streams(model).take(part, 60 + own, DELTA_NS)
+        assert np.array_equal(together.context, alone.context)
+        assert together.importances == alone.importances
+
+
+def test_a_stream_that_outgrows_its_room_loses_nothing() -> None:
+    """A long order, 150 bars one by one: the context of one pass over all."""
+    model = CompiledModel.of(shaken(11))
+    bars = window(60 + FEATURE_SPAN + 150, 12)
+    streams = Streams(model)
+    for t in range(0, 151):
+        seen = streams.take(bars[: 60 + FEATURE_SPAN + t], 60 + t, DELTA_NS)
+    assert np.array_equal(seen.context, Streams(model).take(bars, 210, DELTA_NS).context)
+    assert streams.taken == 210
