@@ -189,7 +189,7 @@ def test_one_far_print_does_not_make_the_price(tmp_path: Path) -> None:
 
 
 def test_a_fall_that_stays_is_no_far_print(tmp_path: Path) -> None:
-    """Closing near the low, or in a market that moves like that: the price keeps the whole range."""
+    """Closing near the low: the price keeps the whole range."""
     table = columns()
     del table["quote_volume"]
     for name in ("open", "high", "low", "close"):
@@ -198,6 +198,18 @@ def test_a_fall_that_stays_is_no_far_print(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pa.table(table), tmp_path / "x.parquet")
     (series,) = read_bars(tmp_path / "x.parquet")
     assert series.bars["vwap"][4] == pytest.approx((101 + 9.9 + 10) / 3)
+    assert series.quality.far_prints == 0
+
+
+def test_a_wild_market_has_far_prints_further_out(tmp_path: Path) -> None:
+    """Closes that swing by a tenth: a low at half the price is within eight standard deviations."""
+    table = columns()
+    del table["quote_volume"]
+    table["close"] = [100.0 if k % 2 else 110.0 for k in range(8)]
+    table["high"], table["low"][6] = [111.0] * 8, 50.0
+    pyarrow.parquet.write_table(pa.table(table), tmp_path / "x.parquet")
+    (series,) = read_bars(tmp_path / "x.parquet")
+    assert series.bars["vwap"][6] == pytest.approx((111 + 50 + 110) / 3)
     assert series.quality.far_prints == 0
 
 

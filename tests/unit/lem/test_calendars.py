@@ -85,6 +85,21 @@ def test_a_lunch_break_is_no_gap() -> None:
     assert (series.quality.gaps, series.quality.outside, series.quality.clock) == (0, 0, "Asia/Tokyo")
 
 
+def test_bars_may_begin_before_the_open() -> None:
+    """London opens at 8:00: bars of two hours from 7:00 to 17:00, whose phase is an odd hour."""
+    days = ("2024-01-10", "2024-01-11", "2024-01-12")
+    start_ns = np.array([at(day) + hour * HOUR_NS for day in days for hour in (7, 9, 11, 13, 15)])
+    found = on_calendar(series_at(start_ns), "XLON").quality
+    assert (found.gaps, found.outside) == (0, 0)
+
+
+def test_sessions_that_touch_share_a_bar() -> None:
+    """Futures trade from 18:00 to 18:00; the bar from 16:00 to 20:00 is in two, and on the grid once."""
+    start_ns = at("2024-01-08T01:00") + 4 * HOUR_NS * np.arange(28)  # 20:00 in New York on a Sunday
+    series = on_calendar(series_at(start_ns), "us_futures")
+    assert (len(series.bars), series.quality.gaps, series.quality.outside) == (28, 0, 0)
+
+
 @settings(max_examples=60, deadline=None)
 @given(keep=st.lists(st.booleans(), min_size=186, max_size=186), local=st.booleans())
 def test_counts_add_up(keep: list[bool], local: bool) -> None:
@@ -155,9 +170,9 @@ def test_dates_and_intervals_a_calendar_does_not_know_are_refused() -> None:
 
 
 def test_sessions_add_up_their_hours() -> None:
-    """Days of an hourly file: exact sums, the date's midnight as start, an incomplete session left out."""
+    """Days of an hourly file: exact sums, the date's midnight as start; four bars of seven are no session."""
     start_ns = hours()
-    series = on_calendar(series_at(np.delete(start_ns, 8)), "XNYS")
+    series = on_calendar(series_at(np.delete(start_ns, [8, 9, 10])), "XNYS")
     days = resample(series, DAY_NS)
     dates = [at(str(day)) for day in session_dates()]
     np.testing.assert_array_equal(days.bars["start_ns"], dates[:1] + dates[2:])
@@ -254,3 +269,15 @@ def test_the_command_asks_for_a_calendar_and_takes_it(
     assert document["calendar"] == "XNYS"
     assert document["quality"]["x"]["typical_price"] == 186
     assert document["rows"][0]["orders"] == 15
+
+
+def test_orders_over_days_of_shares_gain(capsys: pytest.CaptureFixture[str]) -> None:
+    """Raw hourly bars added up to sessions, twelve a window: both sides beat both benchmarks, on average."""
+    path = str(real_data("equities", "us-hourly-raw.parquet"))
+    with pytest.raises(SystemExit, match="0"):
+        main(
+            f"evaluate --bars {path} --calendar XNYS --interval 1d --min-period 0 --orders 400 --json".split()
+        )
+    document = json.loads(capsys.readouterr().out)
+    assert all(row["gain_bps"]["ci95"][0] > 0 for row in document["rows"])
+    assert [found["windows_across_splits"] for found in document["quality"].values()] == [3, 4, 1, 1]

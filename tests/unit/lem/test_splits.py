@@ -79,6 +79,14 @@ def test_no_window_holds_a_split_and_no_history_crosses_it() -> None:
     assert orders.paths.bars["start_ns"][after, orders.paths.cut[after]] == hours()[FIRST]
 
 
+def test_no_order_starts_with_the_split_itself() -> None:
+    """Every order knows at least one price before it; one that would start on the split itself is dropped."""
+    orders = order_windows(stepped(0.5), HOUR_NS, past=20, n=8)
+    assert hours()[FIRST] not in orders.starts_ns
+    assert hours()[FIRST + 8] in orders.starts_ns
+    assert orders.paths.cut.max() < 20
+
+
 def test_splits_of_four_shares_since_1998() -> None:
     """Raw hourly bars: the nine true ones, not Apple's fall of September 2000 nor AIG's of September 2008."""
     found = {
