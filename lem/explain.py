@@ -30,17 +30,22 @@ from lem.model import FORECASTS, LEM
 
 STEPS = 161  # of a scan for a flip
 FEATURE_STEPS = 17
+DIGITS = 6  # of a selection weight by age
 REFINE = 24  # bisections of the interval that holds the flip
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A variable at the newest bar; ``weight``: its selection weight there, ``mean_weight`` in the window."""
+    """A variable at the newest bar; ``weight``: its selection weight there, ``mean_weight`` in the window.
+
+    ``weights``: its weight at each bar of the window by age, 0 the newest, to six digits.
+    """
 
     name: str
     value: float | None
     weight: float
     mean_weight: float
+    weights: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +65,14 @@ class Flip:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One decision. Shares are of the whole order; attention is by age in bars, 0 the newest."""
+    """One decision. Shares are of the whole order; attention and closes are by age in bars, 0 the newest."""
 
     share: float
     finish_probability: float
     may_finish: bool
     features: tuple[Feature, ...]
     attention: tuple[float, ...]
+    closes: tuple[float | None, ...]
     forecasts: dict[str, float]
     flips: tuple[Flip, ...]
 
@@ -91,23 +97,30 @@ def explain(model: LEM, order: OrderView, market: MarketView) -> Explanation:
     window = _window(model, order, market)
     context, weights, attention = _encode(model, window)
     fraction, chance = _answers(model, context, order, market)
-    row, mean = weights[0, -1].numpy(), weights[0].mean(0).numpy()
-    known = window.mask[0, -1].numpy()
-    values = window.values[0, -1].numpy()
-    listed = [
-        Feature(name, float(values[k]) if known[k] else None, float(row[k]), float(mean[k]))
-        for k, name in enumerate(FEATURE_NAMES)
-    ]
+    closes = market.bars["close"][::-1][: len(attention)]
     may = order.t + 1 >= order.m and order.remaining <= order.max_rate
     return Explanation(
         share=float(fraction[0]) * order.remaining,
         finish_probability=float(chance[0]),
         may_finish=may,
-        features=tuple(sorted(listed, key=lambda f: -f.weight)),
+        features=_features(window, weights[0]),
         attention=tuple(float(x) for x in attention),
+        closes=tuple(float(x) if math.isfinite(x) else None for x in closes),
         forecasts=_forecasts(model, context),
         flips=(*_order_flips(model, context, order, market), *_feature_flips(model, window, order, market)),
     )
+
+
+def _features(window: _Window, weights: Tensor) -> tuple[Feature, ...]:
+    """Every variable with its selection ``weights`` [T, F], the most weighty at the newest bar first."""
+    known, values = window.mask[0, -1].tolist(), window.values[0, -1].tolist()
+    now, mean = weights[-1].tolist(), weights.mean(0).tolist()
+    past = weights.flip(0).double().numpy().round(DIGITS).T.tolist()
+    listed = [
+        Feature(name, values[k] if known[k] else None, now[k], mean[k], tuple(past[k]))
+        for k, name in enumerate(FEATURE_NAMES)
+    ]
+    return tuple(sorted(listed, key=lambda f: -f.weight))
 
 
 def _window(model: LEM, order: OrderView, market: MarketView) -> _Window:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.core.errors import InputError
+from lem.cli.html import Html, check_writable, write_page
 from lem.cli.options import Json
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ def explain(
     session: Annotated[Path, typer.Argument(help="directory of a recorded session with an order by lem")],
     decision: Annotated[str | None, typer.Option(help="decision id, as in `agent log decisions`")] = None,
     model: Annotated[Path | None, typer.Option(help="checkpoint; default: the one shipped")] = None,
+    html: Html = None,
     as_json: Json = False,
 ) -> None:
     """Why the model decided as it did: weights, attention, forecasts, and what would have changed its mind.
@@ -34,6 +37,7 @@ def explain(
     from lem.checkpoint import load_checkpoint
     from lem.explain import explain as run
 
+    check_writable(html)
     asked = _asked(session)
     name = decision or list(asked)[-1]
     if name not in asked:
@@ -45,7 +49,13 @@ def explain(
         )
     checkpoint = load_checkpoint(model)
     explanation = run(checkpoint.model, order, market)
-    document = {"decision": name, "interval": order.t, "digest": checkpoint.digest} | explanation.to_json()
+    document = {"decision": name, "interval": order.t, "digest": checkpoint.digest}
+    document["reproduce"] = shlex.join(["python", "-m", "lem", "explain", str(session), "--decision", name])
+    document |= explanation.to_json()
+    if html is not None:
+        from lem.page.explanation import explanation_page
+
+        write_page(html, explanation_page(json.loads(json.dumps(document))))
     typer.echo(json.dumps(document)) if as_json else _print(document)
 
 
@@ -75,6 +85,8 @@ def _print(document: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from lem.page.explanation import distance
+
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     may = "" if document["may_finish"] else " (not allowed to finish in this interval)"
     console.print(
@@ -85,7 +97,7 @@ def _print(document: dict[str, Any]) -> None:
     flips = Table(title="what would change its mind, one input at a time")
     for name in ("input", "value", "finish / go on would turn at", "share of the order could be"):
         flips.add_column(name, justify="left" if name == "input" else "right")
-    ordered = sorted(document["flips"], key=_distance)
+    ordered = sorted(document["flips"], key=distance)
     for row in ordered[:MOST]:
         low, high = row["shares"]
         at = "never" if row["flips_at"] is None else f"{row['flips_at']:.4g}"
@@ -101,13 +113,6 @@ def _print(document: dict[str, Any]) -> None:
     console.print(f"attention, newest bar first: {_spark(document['attention'])}")
     told = ", ".join(f"{name} {value:+.3f}" for name, value in document["forecasts"].items())
     console.print(f"forecasts in the context (features, in their own units): {told}")
-
-
-def _distance(flip: dict[str, Any]) -> float:
-    """Nearest flips first, by the part of the input's range; then by how much the share moves."""
-    if flip["flips_at"] is None:
-        return 2.0 - float(flip["shares"][1] - flip["shares"][0])
-    return float(abs(flip["flips_at"] - flip["value"]) / (flip["high"] - flip["low"] + 1e-12))
 
 
 def _spark(weights: list[float]) -> str:

@@ -109,6 +109,7 @@ def _inline(svg: str, name: str, what: str) -> str:
 
 def _smaller(svg: str) -> str:
     """Coordinates to a hundredth of a unit, no font lists (the page has its own), no idle white space."""
+    svg = re.sub(r"(?<=base64,)[^\"]*", lambda m: "".join(m[0].split()), svg)
     svg = re.sub(r" font-family: [^;]*;", "", svg)
     svg = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", svg)
     svg = re.sub(r"<[^>]*>", lambda m: re.sub(r"-?\d+\.\d{3,}", _hundredths, m[0]), svg)  # not in text

@@ -45,7 +45,7 @@ dl.terms dt { font-weight: 600; margin-top: .6rem; } dl.terms dd { margin: 0; ma
   gap: 1rem 1.2rem; margin: .75rem 0; }
 .figures.three { grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); }
 .figures.wide { grid-template-columns: repeat(auto-fill, minmax(min(30rem, 100%), 1fr)); }
-.figures.whole { grid-template-columns: 1fr; }
+.figures.mid { grid-template-columns: minmax(0, 44rem); }
 figure { margin: 0; min-width: 0; break-inside: avoid; }
 figure svg { display: block; width: 100%; height: auto; }
 svg text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif !important; }
@@ -76,7 +76,9 @@ a { color: var(--accent); }
   main { max-width: none; padding: 0; } nav { display: none; }
   .scroll { overflow: visible; } table { font-size: 6.8pt; } th, td { padding: 1.5pt 3pt; }
   th.first, td.first { position: static; } tr, figure, .tile { break-inside: avoid; }
-  h2, h3, .caption { break-after: avoid; } details::details-content { content-visibility: visible; } }
+  h2, h3, .caption { break-after: avoid; }
+  .figures, .figures.three, .figures.wide { grid-template-columns: 1fr 1fr; }
+  .tile b { white-space: normal; } }
 """
 
 

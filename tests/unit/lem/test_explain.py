@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 from lem.checkpoint import Checkpoint, load_checkpoint
 from lem.config import SCENARIOS
 from lem.explain import Explanation, explain
+from lem.page.explanation import explanation_page
 from lem.paths import Question
 from lem.predictor import Predictor
 from lem.simulate import simulate
+from tests.unit.lem.pages import check_numbers, check_page
 from tests.unit.lem.worlds import Walk
 
 QUESTION = Question(n=12, risk_aversion=0.5, participation=0.02)
@@ -92,3 +95,41 @@ def test_the_command_refuses_a_session_without_the_model(capsys: pytest.CaptureF
         main(["explain", str(golden)])
     assert stop.value.code == 2
     assert "holds no decision by the model" in capsys.readouterr().err
+
+
+def test_weights_by_age_are_the_selection_weights(checkpoint: Checkpoint) -> None:
+    """At every bar they add up to one; the newest is the weight named, and their mean the mean weight."""
+    found, one = explained(checkpoint, 1)
+    table = np.array([f.weights for f in found.features])
+    np.testing.assert_allclose(table.sum(0), 1.0, atol=1e-4)
+    np.testing.assert_allclose(table[:, 0], [f.weight for f in found.features], atol=1e-6)
+    np.testing.assert_allclose(table.mean(1), [f.mean_weight for f in found.features], atol=1e-6)
+    _, market = one.views(4, [1 / 12] * 4)
+    assert len(found.closes) == len(found.attention) == table.shape[1]
+    assert found.closes[:3] == tuple(market.bars["close"][::-1][:3])
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_page_says_what_the_explanation_says(checkpoint: Checkpoint, seed: int) -> None:
+    """Well-formed, alone, deterministic; every number is the document's, and every input is named."""
+    found, _ = explained(checkpoint, seed, 7)
+    document = json.loads(json.dumps({"decision": "x/7", "interval": 7, "digest": "d"} | found.to_json()))
+    text = explanation_page(document)
+    assert text == explanation_page(document)
+    root = check_page(text, document)
+    assert check_numbers(root, document) > 4 * len(found.features)
+    assert len(list(root.iter("figure"))) == 4
+    words = "".join(root.itertext())
+    assert all(flip.name in words for flip in found.flips)
+    assert ("It finishes" in words) == (found.may_finish and found.finish_probability > 0.5)
+
+
+def test_a_page_of_a_model_without_attention(checkpoint: Checkpoint) -> None:
+    """What a model does not have is left out."""
+    found, _ = explained(checkpoint, 1)
+    document = json.loads(json.dumps(found.to_json())) | {
+        "attention": [0.0] * len(found.attention),
+        "flips": [],
+    }
+    root = check_page(explanation_page(document), document)
+    assert {e.get("id") for e in root.iter("figure")} == {"figure-closes", "figure-weights"}
