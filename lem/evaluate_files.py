@@ -54,6 +54,7 @@ def evaluate_files(
         "bars": [one.name for one in series],
         "interval_ns": delta_ns,
         "data": _span(series),
+        "windows": sum(len(part.starts_ns) for part in parts),
         "data_digest": bars_digest([(one.name, one.bars) for one in series], delta_ns),
     }
     if calendar is not None:

@@ -90,6 +90,7 @@ def _record(judged: Judged, periods: list[int], kind: str, benchmark: str) -> di
             "ci95": by_period[lowest].interval,
         },
         "rule_fraction_of_bound": _fraction(judged, RULE, picks).value,
+        **_arrival(judged, picks),
         "versus_rule": {"fraction_of_bound": versus.value, "ci95": versus.interval},
     }
 
@@ -97,6 +98,14 @@ def _record(judged: Judged, periods: list[int], kind: str, benchmark: str) -> di
 def _fraction(judged: Judged, name: str, picks: Sequence[Pick]) -> Mean:
     one = blend(judged, name, picks)
     return judged.estimate.mean(one.fraction, one.exposure, None if name == RULE else one.paired)
+
+
+def _arrival(judged: Judged, picks: Sequence[Pick]) -> dict[str, Any]:
+    """Gain against the price before the order: of buy and sell together the market's drift has no part."""
+    own = judged.outcomes[MODEL]
+    gain = np.mean([own.arrival[p] for p in picks], axis=0)
+    mean = judged.estimate.mean(gain, np.mean([own.exposure[p] for p in picks], axis=0))
+    return {"arrival_gain_bps_mean": mean.value, "arrival_gain_bps_ci95": mean.interval}
 
 
 def difference(judged: Judged, picks: Sequence[Pick]) -> Mean:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.durations import format_duration
-from lem.cli.evaluate_words import legend
+from lem.cli.evaluate_words import legend, made_of
 
 WIDTH = 160
 MANY = 10  # names
@@ -58,8 +58,9 @@ def _print_part(console: Console, document: Row, regimes: bool) -> None:
     if regimes:
         told = document["regimes"]["summary"]
         console.print(_table("Regimes, min periods up to n / 2", _regime_columns(digits), told, by=("kind",)))
-    for line in _quality(document.get("quality", {})):
+    for line in [*_quality(document.get("quality", {})), *made_of(document)]:
         console.print(line)
+    console.print()
 
 
 def _quality(found: Row) -> list[str]:
@@ -79,7 +80,9 @@ def _title(document: Row) -> str:
         where += f", {format_duration(document['interval_ns'])} bars"
     if "data" in document:
         where += " " + " to ".join(_day(document["data"][key]) for key in ("from_ns", "to_ns"))
-    orders = document["rows"][0]["orders"]
+    orders = str(document["rows"][0]["orders"])
+    if document.get("windows", 0) > int(orders):
+        orders += f" of {document['windows']}"
     return f"{where}; sigma {1e4 * document['sigma']:.3g} bps, n = {document['n']}, {orders} orders"
 
 
@@ -205,10 +208,16 @@ def _summary(parts: list[Row]) -> Table:
         "rule": lambda r: f"{r['of']['rule_fraction_of_bound']:.3f}",
         "less rule": lambda r: f"{r['of']['versus_rule']['fraction_of_bound']:+.3f}",
         "95 % ": lambda r: _range(r["of"]["versus_rule"]["ci95"], 3),
+        "arrival, bps": lambda r: _arrival(r["of"]) if r["arrival_weight"] or "market" not in r else "",
     }
     return _table(
         "Summary: buy and sell together, min periods up to n / 2", columns, rows, by=("interval_ns",)
     )
+
+
+def _arrival(record: Row) -> str:
+    mean = record["arrival_gain_bps_mean"]
+    return f"{mean:+.2f} ± {_half(mean, record['arrival_gain_bps_ci95'], 2)}"
 
 
 def _names() -> Columns:

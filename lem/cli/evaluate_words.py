@@ -16,8 +16,8 @@ def legend(document: dict[str, Any], fraction: str) -> list[str]:
         f"bound: {document['bound_is']}; {fraction}: mean gain / bound",
         "rule: stops when the bound's policy does, trades evenly before; dump: stops with it, all at once",
         "less ...: the model's gain less that rule's on the same orders, ± half of the 95 % interval",
-        f"curve: along the volume expected ({document['volume_curve']}); A-C: Almgren and Chriss at risk"
-        f" aversion {document['risk_aversion']:g}, participation {impact}; both trade to the end",
+        "curve: along the volume expected by a static curve; A-C: Almgren and Chriss at risk aversion"
+        f" {document['risk_aversion']:g}, participation {impact}; both trade to the end",
         f"net: gain less square-root impact at {impact} of the volume, and so for every rule beside it",
     ]
     if any("regret" in row for row in rows):
@@ -31,6 +31,13 @@ def legend(document: dict[str, Any], fraction: str) -> list[str]:
     if any(row["arrival_fraction"] is not None for row in rows):
         said.append("of best: the part of the most that anyone could gain against arrival here")
     if real:
-        block = document["bootstrap_block_orders"]
-        said.append(f"95 % intervals: moving-block bootstrap in order of time, {block} orders a block")
+        said.append("95 % intervals: moving-block bootstrap in order of time, the same for every rule")
     return said
+
+
+def made_of(document: dict[str, Any]) -> list[str]:
+    """What one evaluation's own numbers rest on."""
+    said = f"volume curve: {document['volume_curve']}"
+    if "bootstrap_block_orders" in document:
+        said += f"; {document['bootstrap_block_orders']} orders a block of the bootstrap"
+    return [f"{said}; data {document['data_digest']}"]

@@ -99,6 +99,10 @@ def test_the_summary_is_the_mean_of_fractions() -> None:
         assert record["lowest"]["fraction_of_bound"] <= record["fraction_of_bound"]
         lead = record["fraction_of_bound"] - record["rule_fraction_of_bound"]
         assert record["versus_rule"]["fraction_of_bound"] == pytest.approx(lead)
+        arrival = np.mean([r["arrival_gain_bps_mean"] for r in rows])
+        assert record["arrival_gain_bps_mean"] == pytest.approx(arrival)
+        widths = [r["arrival_gain_bps_ci95"][1] - r["arrival_gain_bps_mean"] for r in rows]
+        assert record["arrival_gain_bps_ci95"][1] - arrival < 0.5 * min(widths)  # buy and sell cancel drift
     assert whole["fraction_of_bound"] == pytest.approx(np.mean([r["fraction_of_bound"] for r in parts]))
 
 
