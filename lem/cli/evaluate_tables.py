@@ -51,7 +51,8 @@ def _print_part(console: Console, document: Row, regimes: bool) -> None:
     console.print(
         _table("Gain of the model less that of each rule, on the same orders", _versus_columns(digits), rows)
     )
-    console.print(_table("After impact, and on arrival, in bps", _net_columns(document, digits), rows))
+    after = "After impact, and on arrival, in bps" if _arrival_asked(document) else "After impact, in bps"
+    console.print(_table(after, _net_columns(document, digits), rows))
     fixed = [row for row in rows if row.get("slippage_against_curve")]
     if fixed:
         console.print(_table("Fixed horizon, m = n: |slippage| in bps", _fixed_columns(digits), fixed))
@@ -138,11 +139,16 @@ def fraction_name(document: Row) -> str:
     return "of bound" if own else "of martingale bound"
 
 
+def _arrival_asked(document: Row) -> bool:
+    """On a simulated market only where orders aim at it: elsewhere nobody looks for it."""
+    return bool(document["arrival_weight"]) or "market" not in document
+
+
 def _net_columns(document: Row, d: int) -> Columns:
     def net(name: str) -> Callable[[Row], str]:
         return lambda r: f"{r['baselines'][name]['gain_after_impact_bps_mean']:.{d}f}"
 
-    asked = bool(document["arrival_weight"]) or "market" not in document
+    asked = _arrival_asked(document)
     return {
         **_names(),
         "net": lambda r: f"{r['gain_after_impact_bps_mean']:.{d}f}",
@@ -208,7 +214,7 @@ def _summary(parts: list[Row]) -> Table:
         "rule": lambda r: f"{r['of']['rule_fraction_of_bound']:.3f}",
         "less rule": lambda r: f"{r['of']['versus_rule']['fraction_of_bound']:+.3f}",
         "95 % ": lambda r: _range(r["of"]["versus_rule"]["ci95"], 3),
-        "arrival, bps": lambda r: _arrival(r["of"]) if r["arrival_weight"] or "market" not in r else "",
+        "arrival, bps": lambda r: _arrival(r["of"]) if _arrival_asked(r) else "",
     }
     return _table(
         "Summary: buy and sell together, min periods up to n / 2", columns, rows, by=("interval_ns",)
