@@ -24,7 +24,7 @@ from torch import Tensor
 
 from agent.core.features import FEATURE_NAMES, FEATURE_SPAN, LIMIT, features
 from agent.core.types import MarketView, OrderView
-from lem.asked import normalised_prices, order_progress, order_terms
+from lem.asked import normalised_prices, order_progress, order_terms, since_gap
 from lem.config import SCENARIOS
 from lem.model import FORECASTS, LEM
 
@@ -94,6 +94,7 @@ def explain(model: LEM, order: OrderView, market: MarketView) -> Explanation:
     """Explain what ``model`` decides for ``order`` seeing ``market``. Raises ValueError without bars."""
     if not len(market.bars):
         raise ValueError("no bars: nothing to explain")
+    market = replace(market, bars=market.bars[since_gap(market.bars, market.delta_ns) :])  # as decisions do
     window = _window(model, order, market)
     context, weights, attention = _encode(model, window)
     fraction, chance = _answers(model, context, order, market)
@@ -226,12 +227,10 @@ def _feature_flips(model: LEM, window: _Window, order: OrderView, market: Market
     count = len(known) * FEATURE_STEPS
     if not count:
         return
-    values = window.values.expand(count, -1, -1).clone()
+    values = window.values[:, -1:].expand(count, -1, -1).clone()  # only the newest bar differs
     for i, k in enumerate(known):
-        values[i * FEATURE_STEPS : (i + 1) * FEATURE_STEPS, -1, k] = grid
-    contexts = model.encoder(values, window.mask.expand(count, -1, -1), window.valid.expand(count, -1))[0][
-        :, -1
-    ]
+        values[i * FEATURE_STEPS : (i + 1) * FEATURE_STEPS, 0, k] = grid
+    contexts = _newest_contexts(model, window, values)
     fraction, chance = _answers(model, contexts, order, market)
     present = float(_answers(model, _encode(model, window)[0], order, market)[1][0]) > 0.5
     for i, k in enumerate(known):
@@ -248,3 +247,13 @@ def _feature_flips(model: LEM, window: _Window, order: OrderView, market: Market
             None if math.isnan(flip) else flip,
             (float(shares.min()), float(shares.max())),
         )
+
+
+def _newest_contexts(model: LEM, window: _Window, newest: Tensor) -> Tensor:
+    """Contexts [N, d] of a window whose newest bar is each of ``newest`` [N, 1, F]."""
+    encoder, count = model.encoder, len(newest)
+    before, _ = encoder.select(window.values[:, :-1], window.mask[:, :-1])
+    last, _ = encoder.select(newest, window.mask[:, -1:].expand(count, -1, -1))
+    chosen = torch.cat([before.expand(count, -1, -1), last], dim=1)
+    valid = window.valid.expand(count, -1)
+    return encoder.finish(chosen, encoder.tkan(chosen, valid), valid)[:, -1]

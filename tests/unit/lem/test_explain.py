@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.core.types import MarketView, OrderView, Slice
 from lem.checkpoint import Checkpoint, load_checkpoint
 from lem.config import SCENARIOS
 from lem.explain import Explanation, explain
@@ -50,10 +51,28 @@ def test_it_explains_the_decision_that_is_taken(checkpoint: Checkpoint, seed: in
     assert sum(found.attention) == pytest.approx(1.0, abs=1e-5)
 
 
+def test_history_before_a_gap_is_not_looked_at(checkpoint: Checkpoint) -> None:
+    """As the predictor begins anew after a gap, so does the explanation of what it decided."""
+    one = walk(2)
+    order, market = one.views(4, [1 / 12] * 4)
+    bars = market.bars.copy()
+    bars["start_ns"] = QUESTION.delta_ns * (1 + np.arange(len(bars)) + 5 * (np.arange(len(bars)) >= 80))
+    gapped = replace(market, bars=bars)
+    found = explain(checkpoint.model, order, gapped)
+    assert len(found.attention) == len(bars) - 80
+    taken = Predictor(checkpoint).decide_many([(order, gapped)])[0]
+    assert found.finish_probability == pytest.approx(taken.finish_probability, abs=2e-3)
+
+
 def test_a_flip_is_where_the_decision_turns(checkpoint: Checkpoint) -> None:
     """On one side of the value named the model finishes, on the other it goes on."""
     tried = 0
-    for seed in range(1, 9):
+    predictor = Predictor(checkpoint)
+
+    def take(orders: list[OrderView], market: MarketView) -> list[Slice]:
+        return predictor.decide_many([(order, market) for order in orders])
+
+    for seed in range(1, 7):
         found, one = explained(checkpoint, seed, 7)
         order, market = one.views(7, [1 / 12] * 7)
         for name, field in (("remaining share", "remaining"), ("risk aversion", "risk_aversion")):
@@ -61,11 +80,9 @@ def test_a_flip_is_where_the_decision_turns(checkpoint: Checkpoint) -> None:
             if flip.flips_at is None:
                 continue
             step = 1e-3 * (flip.high - flip.low)
-            ends = [
-                explain(checkpoint.model, replace(order, **{field: flip.flips_at + side * step}), market)
-                for side in (-1.0, 1.0)
-            ]
-            assert (ends[0].finish_probability > 0.5) != (ends[1].finish_probability > 0.5), (seed, name)
+            ends = [replace(order, **{field: flip.flips_at + side * step}) for side in (-1.0, 1.0)]
+            one_side, other = (decided.finish_probability for decided in take(ends, market))
+            assert (one_side > 0.5) != (other > 0.5), (seed, name)
             tried += 1
     assert tried > 0
 
