@@ -26,7 +26,7 @@ def evaluation_page(document: dict[str, Any]) -> str:
     whole = Source(document)
     parts = whole.parts("documents") or [whole]
     title = f"Large Execution Model on {headline.where_all(parts)}"
-    body = [tag("h1", title), headline.lead(parts[0])]
+    body = [tag("h1", title), headline.lead(parts)]
     alone = len(parts) == 1
     if not alone:
         d = min(_decimals(part) for part in parts)
@@ -50,8 +50,8 @@ def _one(source: Source, alone: bool) -> Markup:
     return join(
         *top,
         headline.tiles(source, d),
-        headline.facts(source),
-        tables.summary(source, d),
+        headline.facts(source, command=alone),
+        tables.summary(source, d) if alone else "",
         section(
             f"{mark}gain",
             "Gain against the min period",

@@ -27,7 +27,8 @@ def where(source: Source) -> str:
 
 def where_all(sources: list[Source]) -> str:
     """The data of several documents that differ in their interval."""
-    intervals = ", ".join(duration(x) for source in sources if (x := source.real("interval_ns")))
+    each = [duration(x) for source in sources if (x := source.real("interval_ns"))]
+    intervals = " and ".join(p for p in (", ".join(each[:-1]), *each[-1:]) if p)
     market = sources[0].find("market")
     if market:
         told = MARKETS.get(market, f"the simulated market {market!r}")
@@ -37,11 +38,11 @@ def where_all(sources: list[Source]) -> str:
     return f"{intervals} bars of {some}".lstrip()
 
 
-def lead(source: Source) -> Markup:
+def lead(sources: list[Source]) -> Markup:
     """One paragraph: the task that the model was given."""
-    n = source.find("n")
-    unit = source.real("interval_ns")
-    each = f" of {duration(unit)}" if unit else ""
+    n = sources[0].find("n")
+    units = [duration(x) for source in sources if (x := source.real("interval_ns"))]
+    each = f" of {units[0]}" if len(set(units)) == 1 else ""
     return tag(
         "p",
         "A model decided, interval by interval and knowing only the past, how much of each order to trade"
@@ -53,14 +54,14 @@ def lead(source: Source) -> Markup:
     )
 
 
-def facts(source: Source) -> Markup:
-    """What is needed to know, and to make, the same numbers again."""
+def facts(source: Source, command: bool = True) -> Markup:
+    """What is needed to know, and (``command``) to make, the same numbers again."""
     model = join(Path(str(source.find("model"))).name, ", digest ", tag("code", str(source.find("digest"))))
     rows: list[tuple[str, str]] = [("model", model)]
     one = source.find("rows") is not None  # else these are the facts of several documents together
     rows += [("data", _data(source))] if one else []
     for name, key in (("data digest", "data_digest"), ("made with", "reproduce")):
-        if source.find(key):
+        if source.find(key) and (command or key != "reproduce"):
             text = str(source.find(key))
             rows.append((name, tag("pre", text) if key == "reproduce" else tag("code", text)))
     rows += [("asked", _asked(source))] if one else []
@@ -116,7 +117,9 @@ def tiles(source: Source, decimals: int) -> Markup:
             values = [(r.find("side"), r.number(path, places, scale)) for r in rows]
             if all(v for _, v in values):
                 numbers = join(*(x for k, (_, v) in enumerate(values) for x in ((" / " if k else ""), v)))
-                return tag("div", tag("b", join(numbers, unit)), tag("span", what), class_="tile")
+                return tag(
+                    "div", tag("b", join(numbers, tag("small", unit))), tag("span", what), class_="tile"
+                )
         return Markup()
 
     sides = " / ".join(r.find("side") for r in rows)
@@ -132,6 +135,6 @@ def tiles(source: Source, decimals: int) -> Markup:
         share = one.number("fraction_of_bound", 1, PERCENT)
         rule = one.number("rule_fraction_of_bound", 1, PERCENT)
         told = join("of the bound over all scenarios with room to stop; the stopping rule ", rule, " %")
-        made.append(tag("div", tag("b", join(share, " %")), tag("span", told), class_="tile"))
+        made.append(tag("div", tag("b", join(share, tag("small", " %"))), tag("span", told), class_="tile"))
     note = tag("p", f"Fixed quantity against TWAP, m = {least}, where nothing else is said.", class_="soft")
     return join(tag("div", *made, class_="tiles"), note)

@@ -32,11 +32,12 @@ p { max-width: 46rem; margin: .5rem 0; }
 code { font: .86em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 pre { background: var(--tint); border: 1px solid var(--rule); border-radius: 6px; padding: .6rem .8rem;
   margin: .4rem 0; white-space: pre-wrap; overflow-wrap: anywhere; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: .8rem;
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(11.5rem, 1fr)); gap: .8rem;
   margin: 1.5rem 0; }
 .tile { background: var(--tint); border: 1px solid var(--rule); border-radius: 8px; padding: .8rem 1rem; }
-.tile b { display: block; font-size: 1.35rem; white-space: nowrap; line-height: 1.2;
+.tile b { display: block; font-size: 1.2rem; line-height: 1.3;
   font-variant-numeric: tabular-nums; }
+.tile small { font-size: .8em; font-weight: 500; }
 .tile > span { display: block; color: var(--soft); font-size: .86rem; line-height: 1.4; }
 dl.facts { display: grid; grid-template-columns: minmax(6rem, 9rem) 1fr; gap: .3rem 1rem; margin: 1rem 0; }
 dl.facts dt { color: var(--soft); } dl.facts dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
@@ -77,8 +78,7 @@ a { color: var(--accent); }
   .scroll { overflow: visible; } table { font-size: 6.8pt; } th, td { padding: 1.5pt 3pt; }
   th.first, td.first { position: static; } tr, figure, .tile { break-inside: avoid; }
   h2, h3, .caption { break-after: avoid; }
-  .figures, .figures.three, .figures.wide { grid-template-columns: 1fr 1fr; }
-  .tile b { white-space: normal; } }
+  .figures, .figures.three, .figures.wide { grid-template-columns: 1fr 1fr; } }
 """
 
 

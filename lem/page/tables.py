@@ -182,11 +182,13 @@ def summary(source: Source, d: int) -> Markup:
         Column("bound, bps", [r.number("bound_gain_bps", d) for r in rows]),
         Column("of bound, %", [r.number("fraction_of_bound", 1, PERCENT) for r in rows]),
         Column("95 % interval", [r.interval("ci95", 1, PERCENT) for r in rows], "ci"),
-        Column("lowest at m =", [r.count("lowest/min_period") for r in rows]),
-        Column("there, %", [r.number("lowest/fraction_of_bound", 1, PERCENT) for r in rows]),
+        Column("lowest, %", [r.number("lowest/fraction_of_bound", 1, PERCENT) for r in rows]),
+        Column("at m", [r.count("lowest/min_period") for r in rows]),
         Column("stopping rule, %", [r.number("rule_fraction_of_bound", 1, PERCENT) for r in rows]),
         Column("model less rule, %", [r.number("versus_rule/fraction_of_bound", 1, PERCENT) for r in rows]),
         Column("95 % interval", [r.interval("versus_rule/ci95", 1, PERCENT) for r in rows], "ci"),
+        Column("arrival gain, bps", [r.number("arrival_gain_bps_mean", d) for r in rows]),
+        Column("95 % interval", [r.interval("arrival_gain_bps_ci95", d) for r in rows], "ci"),
     ]
     own = [r.find("target_kind") == "all" for r in rows]
     return table(columns, f"Mean of buy and sell over m = {periods}, as fractions of the bound", own, own)
