@@ -2,28 +2,43 @@
 
     python benchmarks/bench_lem.py [--decisions 2000] [--orders 10000] [--json]
 
-*streaming*: a new bar arrives and one order decides (features, one step of the encoder, its network).
-*warm*: the same bars, another order. *rebuild*: a market never seen, its whole window encoded. *round*:
-orders of 2 to 32 intervals, started at any of them, on 20 symbols and a common grid; a bar arrives for
-every symbol and all decide. *torch*: the full pass of the encoder through torch, for comparison.
+One order:
+* *next bar*: a bar arrives and the order decides (features, one step of the encoder, its network);
+* *first decision*: an order on a market never seen, its whole window encoded;
+* *all decisions*: the two together as 24-interval orders meet them, one first decision in 24;
+* *revised bar*: a late trade changed the newest bar, and the order decides again;
+* *same bars*: another decision on bars that are encoded already;
+* *torch, full pass*: what the first would cost through torch: features of the window and its encoding,
+  without the network. It is measured between the others, so that all meet the same machine.
+
+A round: orders of 2 to 32 intervals, started at any of them, on 20 symbols and a common grid, decide
+together: *steady* after a new bar for every symbol, *revised* after a late trade in every newest bar,
+*from nothing* by a process that has seen none of them.
+
+Start: loading the model with its kernels to be compiled, or from the cache.
+
+Wall time, and beside it the processor time of the one thread: on a busy machine the difference is others'.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
 
 from agent.core.bars import FBarArray
-from agent.core.types import NS_PER_S, MarketView, OrderView, Slice
+from agent.core.features import features
+from agent.core.types import NS_PER_S, MarketView, OrderView
 from lem.config import SCENARIOS
 from lem.predictor import Predictor
 from lem.simulate import simulate
@@ -31,10 +46,14 @@ from lem.simulate import simulate
 DELTA_NS = 45 * NS_PER_S
 SYMBOLS = 20
 LONGEST = 32
+INTERVALS = 24
+ROUNDS = 20
+WARM_UP = 3
 START = (
-    "import time; a = time.perf_counter(); from lem.predictor import Predictor; b = time.perf_counter();"
-    " Predictor.load(); print(time.perf_counter() - b)"
+    "import time; from lem.predictor import Predictor; wall, cpu = time.perf_counter(), time.process_time();"
+    " Predictor.load(); print(1e3 * (time.perf_counter() - wall), 1e3 * (time.process_time() - cpu))"
 )
+Samples = dict[str, list[tuple[float, float]]]  # (wall, processor) in ms
 
 
 def order(t: int, n: int, scenario: int) -> OrderView:
@@ -69,28 +88,45 @@ def view(bars: FBarArray) -> MarketView:
     return MarketView(0, DELTA_NS, bars, float("nan"), float("nan"))
 
 
-def timed(calls: Iterable[Callable[[], object]]) -> list[float]:
-    """Wall time of each call in ms."""
-    taken = []
-    for call in calls:
-        began = time.perf_counter_ns()
-        call()
-        taken.append((time.perf_counter_ns() - began) / 1e6)
-    return taken
+def revised(bars: FBarArray) -> FBarArray:
+    """A late trade in the newest bar."""
+    bars = bars.copy()
+    bars["volume"][-1] *= 1.01
+    bars["trades"][-1] += 1
+    return bars
 
 
-def percentiles(taken: list[float]) -> dict[str, float]:
-    """p50 and p99; the first three warm up."""
-    return {f"p{q}_ms": round(float(np.percentile(taken[3:], q)), 3) for q in (50, 99)}
+def timed(call: Callable[[], object]) -> tuple[float, float]:
+    """Wall and processor time in ms."""
+    wall, cpu = time.perf_counter_ns(), time.thread_time_ns()
+    call()
+    return (time.perf_counter_ns() - wall) / 1e6, (time.thread_time_ns() - cpu) / 1e6
 
 
-def streaming(predictor: Predictor, decisions: int) -> list[float]:
-    """One order after another, each decided bar by bar; a new order's first encoding is left out."""
-    n, first = 24, predictor.bars_needed
-    taken: list[float] = []
-    for k, bars in enumerate(markets(-(-decisions // (n - 1)), first + n, 1)):
-        asked = [(order(t, n, k % 8), view(bars[: first + t])) for t in range(n)]
-        taken += timed([partial(predictor.decide_many, [one]) for one in asked])[1:]
+def one_order(predictor: Predictor, decisions: int) -> Samples:
+    """24-interval orders one after another, each on a market of its own."""
+    first, taken = predictor.bars_needed, defaultdict[str, list[tuple[float, float]]](list)
+    model, lookback = predictor.checkpoint.model, predictor.lookback
+    valid = torch.ones(1, lookback, dtype=torch.bool)
+
+    def full_pass(bars: FBarArray) -> object:
+        values, mask = features(bars, DELTA_NS, lookback)
+        with torch.inference_mode():
+            return model.encoder(torch.from_numpy(values)[None], torch.from_numpy(mask)[None], valid)
+
+    for k, bars in enumerate(markets(-(-decisions // INTERVALS), first + INTERVALS, 1)):
+        for t in range(INTERVALS):
+            seen, one = bars[: first + t], order(t, INTERVALS, k % 8)
+            asked, other = [(one, view(seen))], [(order(t, INTERVALS, (k + 1) % 8), view(seen))]
+            late = [(one, view(revised(seen)))]
+            spent = timed(lambda asked=asked: predictor.decide_many(asked))  # type: ignore[misc]
+            taken["all decisions"].append(spent)
+            taken["next bar" if t else "first decision"].append(spent)
+            taken["same bars"].append(timed(lambda asked=other: predictor.decide_many(asked)))  # type: ignore[misc]
+            if t % 4 == 0:
+                taken["revised bar"].append(timed(lambda asked=late: predictor.decide_many(asked)))  # type: ignore[misc]
+            if t % 12 == 0:
+                taken["torch, full pass"].append(timed(lambda bars=seen: full_pass(bars)))  # type: ignore[misc]
     return taken
 
 
@@ -106,59 +142,84 @@ def book(bars: FBarArray, count: int, now: int) -> list[tuple[OrderView, MarketV
     ]
 
 
-def rounds(predictor: Predictor, orders: int) -> dict[str, float]:
-    """The same orders one interval later, five times; every symbol has a new bar each time."""
+def rounds(predictor: Predictor, orders: int) -> Samples:
+    """The same orders again and again, one interval later each time."""
     first = predictor.bars_needed + LONGEST
-    bars = markets(SYMBOLS, first + 8, 3)
+    bars, taken = markets(SYMBOLS, first + ROUNDS, 3), defaultdict[str, list[tuple[float, float]]](list)
     base = book(bars, orders, first)
+    taken["from nothing"] = [
+        timed(lambda: Predictor(predictor.checkpoint).decide_many(base)) for _ in range(3)
+    ]
     predictor.decide_many(base)
-    taken: list[float] = []
-    answers: list[Slice] = []
-    for step in range(1, 6):
-        later = [view(rows[: first + step]) for rows in bars]
+    for step in range(1, ROUNDS):
         moved = [replace(o, t=o.t + step, n=o.n + step) for o, _ in base]
-        asked = [(o, later[i % SYMBOLS]) for i, o in enumerate(moved)]
-        began = time.perf_counter()
-        answers = predictor.decide_many(asked)
-        taken.append(1e3 * (time.perf_counter() - began))
-    assert len(answers) == orders
-    return {"p50_ms": round(float(np.median(taken)), 1), "max_ms": round(max(taken), 1), "orders": orders}
+        for name, change in (("steady", np.copy), ("revised", revised)):
+            later = [view(change(rows[: first + step])) for rows in bars]
+            asked = [(o, later[i % SYMBOLS]) for i, o in enumerate(moved)]
+            taken[name].append(timed(lambda asked=asked: predictor.decide_many(asked)))  # type: ignore[misc]
+    return taken
+
+
+def starts() -> Samples:
+    """Loading the shipped model in a process of its own, in ms: with an empty cache, and with a full one."""
+    taken = defaultdict[str, list[tuple[float, float]]](list)
+    with tempfile.TemporaryDirectory() as cache:
+        for name in ("compiling", "cached", "cached", "cached"):
+            printed = subprocess.check_output(
+                [sys.executable, "-c", START], env={**os.environ, "NUMBA_CACHE_DIR": cache}
+            )
+            wall, cpu = (float(x) for x in printed.split())
+            taken[name].append((wall, cpu))
+    return taken
+
+
+def summary(taken: Samples, warm_up: int) -> dict[str, dict[str, float]]:
+    """p50 and p99 in ms of each case after ``warm_up`` samples."""
+    return {
+        name: {
+            f"{kind}_p{q}_ms": float(np.percentile([x[k] for x in samples[warm_up:]], q))
+            for k, kind in enumerate(("wall", "cpu"))
+            for q in (50, 99)
+        }
+        | {"samples": len(samples[warm_up:])}
+        for name, samples in taken.items()
+    }
+
+
+def table(title: str, rows: dict[str, dict[str, float]], peer: str | None = None) -> None:
+    """``peer``: the row whose median wall time is shown as a multiple of each row's."""
+    print(f"\n{title:24s} {'wall: p50':>10s} {'p99 ms':>9s} {'cpu: p50':>9s} {'p99 ms':>9s} {'samples':>8s}")
+    for name, row in rows.items():
+        numbers = [row[f"{kind}_p{q}_ms"] for kind in ("wall", "cpu") for q in (50, 99)]
+        ratio = "" if peer is None else f"   {rows[peer]['wall_p50_ms'] / numbers[0]:.1f} to a {peer}"
+        print(
+            f"{name:24s} {numbers[0]:10.3f} {numbers[1]:9.3f} {numbers[2]:9.3f} {numbers[3]:9.3f}"
+            f" {row['samples']:8.0f}{ratio}"
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--decisions", type=int, default=2_000)
     parser.add_argument("--orders", type=int, default=10_000)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    predictor = Predictor.load()
-    same = (order(4, 12, 0), view(markets(1, predictor.bars_needed + 4, 4)[0]))
-    new = markets(60, predictor.bars_needed + 4, 5)
-    encoder, rows = predictor.checkpoint.model.encoder, predictor.lookback
-    values = torch.randn(1, rows, predictor.checkpoint.model.config.features)
-    mask, valid = torch.ones_like(values, dtype=torch.bool), torch.ones(1, rows, dtype=torch.bool)
-
-    def full_pass() -> object:
-        with torch.inference_mode():
-            return encoder(values, mask, valid)
-
-    start = [sys.executable, "-c", START]
+    predictor, load = Predictor.load(), os.getloadavg()[0]
     results = {
-        "streaming": percentiles(streaming(predictor, arguments.decisions)),
-        "warm": percentiles(timed([partial(predictor.decide_many, [same])] * 500)),
-        "rebuild": percentiles(
-            timed([partial(predictor.decide_many, [(order(4, 12, 0), view(b))]) for b in new])
-        ),
-        "round": rounds(predictor, arguments.orders),
-        "torch": percentiles(timed([full_pass] * 40)),
-        "cached_start_s": round(float(subprocess.check_output(start)), 3),
+        "order": summary(one_order(predictor, arguments.decisions), WARM_UP),
+        "round": summary(rounds(predictor, arguments.orders), 0),
+        "start": summary(starts(), 0),
     }
     if arguments.json:
-        print(json.dumps(results))
+        print(json.dumps({**results, "orders": arguments.orders, "load": load}))
         return
-    for name, numbers in results.items():
-        print(f"{name:16s} {numbers}")
+    print(f"load average {load:.1f} on {os.cpu_count()} cores before it began; one thread")
+    table("one order", results["order"], "torch, full pass")
+    table(f"a round, {arguments.orders:,} orders", results["round"])
+    table("start", results["start"])
 
 
 if __name__ == "__main__":
