@@ -7,14 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lem.checkpoint import load_checkpoint
+from lem.config import SCENARIOS
 from lem.evaluate import evaluate_market
+from lem.explain import explain
 from lem.frontier import frontier
 from lem.page.evaluation import evaluation_page
+from lem.page.explanation import explanation_page
 from lem.paths import Question
+from lem.simulate import simulate
 from tests.browser import Tab, chromium, opened
+from tests.unit.lem.worlds import Walk
 
 QUESTION = Question(orders=120, min_periods=(0, 6, 12), participation=0.05)
 SIZES = """[...document.querySelectorAll('figure svg')].map(s => {
@@ -53,23 +59,37 @@ async def fits(tab: Tab, width: int) -> None:
         assert right <= width
 
 
+@pytest.fixture(scope="module")
+def explanation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of one decision on a simulated market, on disk."""
+    chromium()
+    bars = simulate("gaussian-bars", np.random.default_rng(1), 1, 180, 5e-4, QUESTION.delta_ns)[0]
+    views = Walk(bars, 150, QUESTION, 0, SCENARIOS[1]).views(4, [1 / 12] * 4)
+    document = {"decision": "x/4", "interval": 4, "digest": "d"} | explain(
+        load_checkpoint().model, *views
+    ).to_json()
+    out = tmp_path_factory.mktemp("page") / "explanation.html"
+    out.write_text(explanation_page(json.loads(json.dumps(document))), encoding="utf-8")
+    return out
+
+
 @pytest.mark.slow
-async def test_the_page_in_a_browser(page: Path) -> None:
+@pytest.mark.parametrize("which", ["page", "explanation"])
+async def test_pages_in_a_browser(which: str, request: pytest.FixtureRequest) -> None:
     """No console line, no request but the file, no sideways scroll on phone or desk, dark in the dark."""
+    page: Path = request.getfixturevalue(which)
     async with opened(page.as_uri()) as tab:
         for width in (400, 800, 1400):
             await fits(tab, width)
         light = await tab.value(INK), await tab.value(LINE)
-        await tab.ask(
-            "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}]
-        )
+        dark_mode = [{"name": "prefers-color-scheme", "value": "dark"}]
+        await tab.ask("Emulation.setEmulatedMedia", features=dark_mode)
         dark = await tab.value(INK), await tab.value(LINE)
         assert light[0] != dark[0]
         assert light[1] != dark[1]
-        folded = "document.querySelectorAll('details').forEach(d => d.open = true)"
-        await tab.value(folded)
+        await tab.value("document.querySelectorAll('details').forEach(d => d.open = true)")
         await fits(tab, 400)
         assert tab.said() == []
-        assert tab.fetched() == [page.as_uri()]
+        assert [url for url in tab.fetched() if not url.startswith("data:")] == [page.as_uri()]
         printed = await tab.ask("Page.printToPDF", printBackground=False)
         assert len(printed["data"]) > 10_000
