@@ -18,16 +18,26 @@ from lem.model import Encoder
 ROWS = 2_048
 
 
-def encode(encoder: Encoder, inputs: Encodable) -> Tensor:
-    """A context for every bar, [B, T, d]."""
+def encode(encoder: Encoder, inputs: Encodable, first: int = 0) -> Tensor:
+    """A context for every bar from row ``first`` on, [B, T, d]; before it the context of knowing nothing."""
+    chosen = _chosen(encoder, inputs)
+    x = encoder.grn(encoder.tkan_add(encoder.tkan(chosen, inputs.valid), chosen))
+    late = x[:, first:]
+    if encoder.attends:
+        late = encoder.attention_add(encoder.attention(x, inputs.valid, first), late)
+    late = torch.where(inputs.valid[:, first:, None], late, encoder.void)
+    return torch.cat([encoder.void.expand(len(late), first, -1), late], dim=1)
+
+
+def _chosen(encoder: Encoder, inputs: Encodable) -> Tensor:
+    """``Encoder.select``, [B, T, d]."""
     if not isinstance(encoder.selection, VariableSelection):
-        contexts: Tensor = encoder(inputs.values, inputs.mask, inputs.valid)[0]
-        return contexts
+        chosen: Tensor = encoder.select(inputs.values, inputs.mask)[0]
+        return chosen
     select = FoldedSelection(encoder.embedding, encoder.selection, encoder.direct)
     values, mask = inputs.values.flatten(0, 1), inputs.mask.flatten(0, 1).to(inputs.values.dtype)
     blocks = [select(values[k : k + ROWS], mask[k : k + ROWS]) for k in range(0, len(values), ROWS)]
-    chosen = torch.cat(blocks).view(*inputs.values.shape[:2], -1)
-    return encoder.finish(chosen, encoder.tkan(chosen, inputs.valid), inputs.valid)
+    return torch.cat(blocks).view(*inputs.values.shape[:2], -1)
 
 
 class FoldedSelection:

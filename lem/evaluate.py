@@ -81,7 +81,7 @@ def evaluate_market(
         begun.append(conditions(bars, history))
         if regret is not None:
             lost.append(regret)
-    joined = {name: Outcome.join([p[name] for p in parts]) for name in parts[0]}
+    joined = {name: Outcome.join([p.pop(name) for p in parts]) for name in list(parts[0])}
     joined[CURVE] = joined[TWAP]  # a simulated order has not seen a day: its volume curve is flat
     yard = Yardsticks(
         bounds(market, question),

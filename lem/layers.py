@@ -217,20 +217,22 @@ class SlidingAttention(nn.Module):
         self.project = nn.Linear(width, 3 * width)
         self.merge = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        weights, values = self.weights(x, valid)
+    def forward(self, x: Tensor, valid: Tensor, first: int = 0) -> Tensor:
+        """Steps from ``first`` on only: [B,T-first,d]."""
+        weights, values = self.weights(x, valid, first)
         return self.merge((weights @ values).transpose(1, 2).flatten(-2))  # type: ignore[no-any-return]
 
-    def weights(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """(weights of every step [B,heads,T,T] over the steps it sees, values [B,heads,T,d/heads])."""
+    def weights(self, x: Tensor, valid: Tensor, first: int = 0) -> tuple[Tensor, Tensor]:
+        """(weights of each step from ``first`` on [B,heads,T-first,T] over the steps it sees,
+        values [B,heads,T,d/heads])."""
         batch, steps, width = x.shape
         q, k, v = (
             part.view(batch, steps, self.heads, -1).transpose(1, 2)
             for part in self.project(x).chunk(3, dim=-1)
         )
         row = torch.arange(steps, device=x.device)
-        age = row.unsqueeze(1) - row
+        age = row[first:].unsqueeze(1) - row
         seen = (age >= 0) & (age < self.window) & valid[:, None, None, :]
         seen = seen | (age == 0)  # a void step sees itself, so that no row is empty
-        scores = (q @ k.transpose(-1, -2)) / math.sqrt(width / self.heads)
+        scores = (q[:, :, first:] @ k.transpose(-1, -2)) / math.sqrt(width / self.heads)
         return torch.softmax(scores.masked_fill(~seen, -math.inf), dim=-1), v

@@ -148,7 +148,7 @@ def make_orders(paths: Paths, question: Question) -> Orders:
 def policy_paths(model: LEM, paths: Paths, question: Question) -> tuple[Rollout, Orders]:
     """The model's decisions on every path, as ``Predictor`` would take them one by one."""
     inputs, start = evaluation_inputs(paths, question.delta_ns, model.config.lookback)
-    encoded = encode(model.encoder, inputs)
+    encoded = encode(model.encoder, inputs, max(0, start - 1))
     rows = np.arange(len(paths.bars))
     contexts = context_rows(encoded, model.encoder.void, rows, np.full(len(rows), start), question.n)
     orders = make_orders(paths, question)

@@ -44,6 +44,9 @@ def test_contexts_are_the_encoders(which: int) -> None:
     with torch.no_grad():
         want = model.encoder(given.values, given.mask, given.valid)[0]
         torch.testing.assert_close(encode(model.encoder, given), want, atol=1e-5, rtol=1e-5)
+        late = encode(model.encoder, given, 40)
+    torch.testing.assert_close(late[:, 40:], want[:, 40:], atol=1e-5, rtol=1e-5)
+    assert bool((late[:, :40] == model.encoder.void).all())
     assert float(want.std()) > 0.01
 
 
