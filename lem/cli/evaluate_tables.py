@@ -203,22 +203,19 @@ def _summary(parts: list[Row]) -> Table:
         "target": lambda r: r["of"]["target_kind"],
         "bench": lambda r: r["of"]["benchmark"],
         "m": lambda r: _periods(r["of"]["min_periods"]),
-        "paths": lambda r: str(r["of"]["orders"]),
         "gain, bps": lambda r: f"{r['of']['gain_bps_mean']:.2f}",
-        "bound, bps": lambda r: f"{r['of']['bound_gain_bps']:.2f}",
-        fraction_name(parts[0]): lambda r: f"{r['of']['fraction_of_bound']:.3f}",
+        "fraction": lambda r: f"{r['of']['fraction_of_bound']:.3f}",
         "95 %": lambda r: _range(r["of"]["ci95"], 3),
         "lowest": lambda r: (
-            f"{r['of']['lowest']['fraction_of_bound']:.3f} (m = {r['of']['lowest']['min_period']})"
+            f"{r['of']['lowest']['fraction_of_bound']:.3f} (m {r['of']['lowest']['min_period']})"
         ),
         "rule": lambda r: f"{r['of']['rule_fraction_of_bound']:.3f}",
         "less rule": lambda r: f"{r['of']['versus_rule']['fraction_of_bound']:+.3f}",
         "95 % ": lambda r: _range(r["of"]["versus_rule"]["ci95"], 3),
         "arrival, bps": lambda r: _arrival(r["of"]) if _arrival_asked(r) else "",
     }
-    return _table(
-        "Summary: buy and sell together, min periods up to n / 2", columns, rows, by=("interval_ns",)
-    )
+    title = f"Summary: buy and sell together, min periods up to n / 2, mean gain {fraction_name(parts[0])}"
+    return _table(title, columns, rows, by=("interval_ns",))
 
 
 def _arrival(record: Row) -> str:
@@ -276,7 +273,7 @@ def _with_half(values: Row, name: str, d: int) -> str:
 
 
 def _range(interval: list[float] | None, d: int) -> str:
-    return "" if interval is None else f"{interval[0]:.{d}f} … {interval[1]:.{d}f}"
+    return "" if interval is None else f"{interval[0]:.{d}f} to {interval[1]:.{d}f}"
 
 
 def _periods(periods: list[int]) -> str:

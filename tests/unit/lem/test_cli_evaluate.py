@@ -116,6 +116,7 @@ def test_a_predictable_market_has_a_martingale_bound(capsys: pytest.CaptureFixtu
     assert "of martingale bound" in out
     assert "of best" in out
     assert max(map(len, out.split("again:")[0].splitlines())) <= 160
+    assert "…" not in out
     _, out, _ = call(capsys, *arguments, "--json")
     document = json.loads(out)
     assert document["history"] == load_checkpoint().model.config.lookback
@@ -133,7 +134,7 @@ def test_tables_of_real_bars_fit_and_explain_themselves(
     assert code == 0
     tables = out.split("again:")[0]
     assert max(map(len, tables.splitlines())) <= 160
-    assert "…\n" not in tables
+    assert "…" not in tables  # nothing is cut off
     for word in (
         "of bars bound",
         "arrival",
