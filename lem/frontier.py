@@ -27,6 +27,7 @@ from lem.model import LEM
 from lem.objective import Orders, roll, scenario_columns
 from lem.paths import BPS, CHUNK, Outcome, Paths, Progress, Question, evaluation_inputs, make_orders, realise
 from lem.programme import Terms
+from lem.programme_impact import solve_impact
 from lem.programme_risk import RiskProgramme, solve_risk
 from lem.simulate import simulate
 from lem.statistics import Mean, controlled_mean
@@ -52,14 +53,14 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Exam:
-    """A market's paths in parts; ``control`` [2, N]: a variate of mean 0 in sigmas for each of ``SIDES``.
+    """What is asked of a market: its paths in parts, and variates of mean 0 in sigmas, [C, 2, N].
 
-    It is the bound's policy on these paths: its gain, less luck and less the bound itself.
+    A control is an exact optimum on these paths: what it got, less luck and less what it must get.
     """
 
     market: str
     parts: list[Known]
-    control: FloatArray
+    controls: FloatArray
 
 
 def frontier(
@@ -79,27 +80,34 @@ def frontier(
     total = len(markets) * len(participations) * len(aversions)
     curves: list[dict[str, Any]] = []
     for market in markets:
-        exam = _exam(checkpoint.model, market, question)
+        parts = list(_encoded(checkpoint.model, market, question))
         for participation in participations:
             asked = replace(question, participation=participation)
+            rules = _outcomes(market, parts, asked)
+            exam = Exam(market, parts, _controls(market, rules, asked))
             points: list[dict[str, Any]] = []
             for aversion in aversions:
                 points += _points(checkpoint.model, exam, replace(asked, risk_aversion=aversion))
                 progress(len(curves) * len(aversions) + len(points) // 4, total)
-            rules = _rules(exam, asked)
+            beside = _rules(rules, exam, asked)
             curves.append(
-                {"market": market, "participation": participation, "points": points, "rules": rules}
+                {"market": market, "participation": participation, "points": points, "rules": beside}
             )
     return {"n": question.n, "min_period": 0, "orders": question.orders, "curves": curves}
 
 
-def _exam(model: LEM, market: str, question: Question) -> Exam:
-    parts = list(_encoded(model, market, question))
-    best = _outcomes(market, parts, question)["optimal_stopping"]
-    bound = gain_sigma(question.n, 0, question.max_rate, PRICE_MODEL[market])
-    unit = BPS * question.sigma
-    rows = [(best.gain[row] + best.exposure[row]) / unit - bound for _, row in SIDES]
-    return Exam(market, parts, np.stack(rows))
+def _controls(market: str, rules: dict[str, Outcome], question: Question) -> FloatArray:
+    """The bound's policy, and with impact the risk-neutral optimum, whose means are known exactly."""
+    unit, price = BPS * question.sigma, PRICE_MODEL[market]
+    best, n = rules["optimal_stopping"], question.n
+    found = [
+        [(best.gain[row] + best.exposure[row]) / unit - gain_sigma(n, 0, 1.0, price) for _, row in SIDES]
+    ]
+    if OPTIMAL_IMPACT in rules:
+        net, exact = rules[OPTIMAL_IMPACT], solve_impact(Terms(n, price=price), question.participation)
+        got = net.gain + net.exposure - net.impact
+        found.append([got[row] / unit - exact.gain_sigma for _, row in SIDES])
+    return np.array(found)
 
 
 @torch.no_grad()
@@ -164,9 +172,8 @@ def _outcomes(market: str, parts: list[Known], question: Question) -> dict[str, 
     return {name: Outcome.join(outcomes) for name, outcomes in found.items()}
 
 
-def _rules(exam: Exam, question: Question) -> list[dict[str, Any]]:
+def _rules(rules: dict[str, Outcome], exam: Exam, question: Question) -> list[dict[str, Any]]:
     """The rules' points, which do not depend on the risk aversion, for each side."""
-    rules = _outcomes(exam.market, exam.parts, question)
     return [
         {"side": side.name.lower(), "strategy": name} | _point(outcome, exam, k, question, weighed=False)
         for k, (side, _) in enumerate(SIDES)
@@ -186,7 +193,7 @@ def _point(outcome: Outcome, exam: Exam, k: int, question: Question, weighed: bo
     """One point in units of sigma; ``weighed``: with the objective at the question's risk aversion."""
     unit, (_, row) = BPS * question.sigma, SIDES[k]
     gain, impact = outcome.gain[row] / unit, outcome.impact[row] / unit
-    controls = [outcome.exposure[row], exam.control[k]]
+    controls = [outcome.exposure[row], *exam.controls[:, k]]
     point = {
         **_interval("gain_sigma", controlled_mean(gain, controls)),
         "std_sigma": float(gain.std()),

@@ -18,7 +18,7 @@ CURVES = ("programme", "lem")
 SHOWN = ("optimal_stopping", "dump", "twap")
 SIZE = (4.2, 3.3)
 ROOM = 0.3  # of the curves' extent: how far from them a rule may lie and still be drawn in place
-LEAST = 0.12  # sigmas: the least extent, so that noise does not look like a difference
+LEAST = {"std_sigma": 0.12, "net_sigma": 0.04}  # extents, so that noise does not look like a difference
 
 
 def frontier(source: Source) -> Markup:
@@ -85,9 +85,9 @@ def _rules(ax: Axes, rules: list[Point], drawn: list[Point]) -> None:
     ends = []
     for axis in ("std_sigma", "net_sigma"):
         values = [p[axis] for p in drawn]
-        room = ROOM * max(max(values) - min(values), LEAST)
+        extent = max(max(values) - min(values), LEAST[axis])
         middle = 0.5 * (min(values) + max(values))
-        half = 0.5 * max(max(values) - min(values), LEAST) + room
+        half = (0.5 + ROOM) * extent
         ends.append((middle - half, middle + half))
     ax.set_xlim(*ends[0])
     ax.set_ylim(*ends[1])
