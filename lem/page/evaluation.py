@@ -52,6 +52,21 @@ def _one(source: Source, alone: bool) -> Markup:
         headline.tiles(source, d),
         headline.facts(source, command=alone),
         tables.summary(source, d) if alone else "",
+        _gains(source, mark, d),
+        _risks(source, mark),
+        section(
+            f"{mark}horizon",
+            "Fixed horizon: |slippage| at m = n",
+            join(charts.fixed_horizon(source), tables.horizon(source, d)),
+        ),
+        section(f"{mark}regimes", "By regime", regimes.regimes(source, d)),
+        section(f"{mark}rules", "Beside the rules, in numbers", tables.comparison(source, d)),
+        section(f"{mark}quality", "The bars themselves", tables.quality(source)),
+    )
+
+
+def _gains(source: Source, mark: str, d: int) -> Markup:
+    return join(
         section(
             f"{mark}gain",
             "Gain against the min period",
@@ -65,6 +80,11 @@ def _one(source: Source, alone: bool) -> Markup:
             charts.fractions(source),
             "Mean gain as a part of the bound, with 95 % intervals; by regret too on simulated walks.",
         ),
+    )
+
+
+def _risks(source: Source, mark: str) -> Markup:
+    return join(
         section(
             f"{mark}deviation",
             "Deviation",
@@ -77,14 +97,6 @@ def _one(source: Source, alone: bool) -> Markup:
             charts.against_min_period(source, charts.NET, ("quantity",)),
             "Fixed quantity; the rest is in the tables.",
         ),
-        section(
-            f"{mark}horizon",
-            "Fixed horizon: |slippage| at m = n",
-            join(charts.fixed_horizon(source), tables.horizon(source, d)),
-        ),
-        section(f"{mark}regimes", "By regime", regimes.regimes(source, d)),
-        section(f"{mark}rules", "Beside the rules, in numbers", tables.comparison(source, d)),
-        section(f"{mark}quality", "The bars themselves", tables.quality(source)),
     )
 
 

@@ -102,39 +102,48 @@ def _asked(source: Source) -> str:
 
 def tiles(source: Source, decimals: int) -> Markup:
     """The plainest scenario's numbers: fixed quantity against TWAP, the smallest m, each side."""
-    rows = [
+    plain = [
         r
         for r in source.parts("rows")
         if (r.find("target_kind"), r.find("benchmark")) == ("quantity", "twap")
     ]
-    if not rows:
+    if not plain:
         return Markup()
-    least = min(r.find("min_period") for r in rows)
-    rows = [r for r in rows if r.find("min_period") == least]
-
-    def tile(paths: tuple[str, ...], what: str, scale: float, places: int, unit: str) -> Markup:
-        for path in paths:
-            values = [(r.find("side"), r.number(path, places, scale)) for r in rows]
-            if all(v for _, v in values):
-                numbers = join(*(x for k, (_, v) in enumerate(values) for x in ((" / " if k else ""), v)))
-                return tag(
-                    "div", tag("b", join(numbers, tag("small", unit))), tag("span", what), class_="tile"
-                )
-        return Markup()
-
+    least = min(r.find("min_period") for r in plain)
+    rows = [r for r in plain if r.find("min_period") == least]
     sides = " / ".join(r.find("side") for r in rows)
+    kept = all(r.real("regret/fraction_of_bound") is not None for r in rows)
     made = [
-        tile(("gain_bps/mean",), f"mean gain, {sides}", 1.0, decimals, " bps"),
-        tile(("regret/fraction_of_bound", "fraction_of_bound"), "of the bound", PERCENT, 1, " %"),
-        tile(("gain_bps/std",), "standard deviation from order to order", 1.0, decimals, " bps"),
-        tile(("gain_after_impact_bps_mean",), "mean gain after impact", 1.0, decimals, " bps"),
-        tile(("impact/above_better_rule_bps",), "after impact, above the better rule", 1.0, decimals, " bps"),
+        _tile(rows, "gain_bps/mean", f"mean gain, {sides}", decimals),
+        _tile(rows, "regret/fraction_of_bound", "of the bound, by regret", 1, PERCENT)
+        if kept
+        else _tile(rows, "fraction_of_bound", "of the bound", 1, PERCENT),
+        _tile(rows, "gain_bps/std", "standard deviation from order to order", decimals),
+        _tile(rows, "gain_after_impact_bps_mean", "mean gain after impact", decimals),
+        _tile(rows, "impact/above_better_rule_bps", "after impact, above the better rule", decimals),
+        *_overall(source),
     ]
-    overall = [r for r in source.parts("summary") if r.find("target_kind") == "all"]
-    for one in overall:
-        share = one.number("fraction_of_bound", 1, PERCENT)
-        rule = one.number("rule_fraction_of_bound", 1, PERCENT)
-        told = join("of the bound over all scenarios with room to stop; the stopping rule ", rule, " %")
-        made.append(tag("div", tag("b", join(share, tag("small", " %"))), tag("span", told), class_="tile"))
     note = tag("p", f"Fixed quantity against TWAP, m = {least}, where nothing else is said.", class_="soft")
     return join(tag("div", *made, class_="tiles"), note)
+
+
+def _tile(rows: list[Source], path: str, what: str, decimals: int, scale: float = 1.0) -> Markup:
+    """A number of each row side by side, or nothing where one is missing."""
+    values = [r.number(path, decimals, scale) for r in rows]
+    if not all(values):
+        return Markup()
+    numbers = join(values[0], *(join(" / ", v) for v in values[1:]))
+    unit = tag("small", " %" if scale == PERCENT else " bps")
+    return tag("div", tag("b", numbers, unit), tag("span", what), class_="tile")
+
+
+def _overall(source: Source) -> list[Markup]:
+    """The summary over all scenarios, beside the stopping rule's."""
+    out = []
+    for one in source.parts("summary"):
+        share = one.number("fraction_of_bound", 1, PERCENT)
+        if one.find("target_kind") == "all" and share:
+            rule = one.number("rule_fraction_of_bound", 1, PERCENT)
+            told = join("of the bound over all scenarios with room to stop; the stopping rule ", rule, " %")
+            out.append(tag("div", tag("b", share, tag("small", " %")), tag("span", told), class_="tile"))
+    return out
