@@ -86,6 +86,8 @@ def recorded_decisions(outcome: Sequence[str]) -> dict[str, Slice]:
                 model=None if members["model"] == "-" else members["model"],
                 history_bars=None if members["history_bars"] == "-" else int(members["history_bars"]),
                 importances=_weights(members["importances"]),
+                attention={int(k): v for k, v in _weights(members.get("attention", "")).items()},
+                turns_at_bps=_real(members.get("turns_at_bps", "-")),
             )
     return decisions
 

@@ -30,6 +30,7 @@ _DRIVERS = {
     "postgresql": "postgresql+asyncpg",
     "postgres": "postgresql+asyncpg",
 }
+_OLDER = "has an older schema: `python -m agent doctor` with the same --db brings it up to date"
 _ADVICE = (  # what the driver says -> what it means and what to do
     ("locked", "is locked by another program: close that, or give another --db"),
     ("readonly", "is read-only: make it writable, or give another --db"),
@@ -41,6 +42,8 @@ _ADVICE = (  # what the driver says -> what it means and what to do
     ),
     ("disk is full", "has no space left: free some, or give another --db"),
     ("no such table", "holds no execution log: run the agent once, or give another --db"),
+    ("no such column", _OLDER),
+    ("column decisions.", _OLDER),  # as PostgreSQL says it
     ("does not exist", "holds no execution log: create it and run the agent once, or give another --db"),
     ("password", "refuses the user or password: check the --db URL"),
     ("connect", "cannot be reached: start it, or check the --db URL"),

@@ -129,6 +129,8 @@ class RowMaker:
             "reason": event.reason,
             "seen": _plain({**asdict(event.view), "side": event.view.side.name.lower()}),
             "importances": _plain(event.importances),
+            "attention": {str(age): weight for age, weight in event.attention.items()} or None,
+            "turns_at_bps": _finite(event.turns_at_bps),
         }
 
     def child(self, event: ChildChanged) -> Values:

@@ -185,6 +185,8 @@ class DecisionRow(_Row):
     reason: Mapped[str]
     seen: Mapped[Json]  # the algo's view of its own order
     importances: Mapped[Json]
+    attention: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))  # age in bars -> weight
+    turns_at_bps: Mapped[float | None]
 
 
 class ChildOrder(_Row):

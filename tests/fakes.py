@@ -54,7 +54,7 @@ def record(
         (instrument,),
         int(events["recv_ns"][0]),
         config=config.model_dump(mode="json"),
-        fingerprint=app.fingerprint(config),
+        fingerprint=app.fingerprint(config, [order.algo, *order.shadows]),
     )
     causes = SessionWriter.create(path, header)
     causes.events(events)

@@ -37,6 +37,7 @@ from agent.venue.paper import VenueRules
 
 VERSION = "0.1.0"
 LEM = "lem"
+SAID = "share finish importances attention turns_at_bps"  # what its decisions say, and a session holds
 PolicyFactory = Callable[[ParentSpec], SlicePolicy]
 
 
@@ -172,4 +173,5 @@ def fingerprint(config: Config, algos: Iterable[str] = ()) -> dict[str, Any]:
 
         found["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
         found["model"] = str(getattr(lem_algo(config.model.checkpoint), "digest", ""))
+        found["decisions"] = SAID
     return found

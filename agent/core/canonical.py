@@ -1,6 +1,7 @@
 """Canonical rows: the engine's output as text, floats by their bits, so that runs can be compared.
 
-Measured wall times are left out: they are the only thing two runs of one session may differ in.
+Measured wall times are left out: they are the only thing two runs of one session may differ in. What came
+later than the first sessions is written only where there is something to say, so that their rows stay theirs.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from agent.core.tape import EVENT, EventArray
 from agent.core.types import ParentState
 
 MEASURED = frozenset({"latency_ns"})
+LATER = frozenset({"attention", "turns_at_bps"})  # members that were not there from the beginning
 CHECK_ROWS = 1024  # one tape check covers this many rows
 
 
@@ -28,7 +30,11 @@ def canonical_row(event: AuditEvent) -> str:
 
 
 def _members(value: Any) -> str:
-    return "|".join(f"{f.name}={_text(value, f.name)}" for f in fields(value) if f.name not in MEASURED)
+    return "|".join(f"{f.name}={_text(value, f.name)}" for f in fields(value) if _counts(value, f.name))
+
+
+def _counts(owner: Any, name: str) -> bool:
+    return name not in MEASURED and (name not in LATER or getattr(owner, name) not in (None, {}))
 
 
 def _text(owner: Any, name: str) -> str:

@@ -95,6 +95,8 @@ class DecisionTaken:
     model: str | None
     history_bars: int | None
     importances: Mapping[str, float]
+    attention: Mapping[int, float] = field(default_factory=dict)  # as in ``Slice``
+    turns_at_bps: float | None = None
     latency_ns: int | None = None  # measured, live only; left out of the digest
 
 

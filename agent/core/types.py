@@ -173,4 +173,6 @@ class Slice:
     model: str | None = None  # digest of the checkpoint that answered
     history_bars: int | None = None  # bars of history the answer is based on
     importances: Mapping[str, float] = field(default_factory=dict)  # feature -> weight, main ones
+    attention: Mapping[int, float] = field(default_factory=dict)  # age in bars, 0 newest -> weight, main ones
+    turns_at_bps: float | None = None  # nearest move of the last price that alone turns ``finish``
     latency_ns: int | None = None  # measured, live only; never part of a digest

@@ -252,6 +252,8 @@ class Worker:
                 model=answer.model,
                 history_bars=answer.history_bars,
                 importances=answer.importances,
+                attention=answer.attention,
+                turns_at_bps=answer.turns_at_bps,
                 latency_ns=answer.latency_ns,
             )
         )

@@ -12,7 +12,7 @@ from agent.core.events import DecisionTaken, ParentChanged
 from agent.core.instrument import Instrument
 from agent.core.types import BenchmarkKind, ParentState, TargetKind
 from agent.summary import ParentRecord, Summary
-from agent.terminal.words import UNKNOWN, bps, known, main_features, order_in_words, price, seconds, why
+from agent.terminal.words import UNKNOWN, bps, known, main_features, order_in_words, price, seconds, turn, why
 
 BAR_CELLS = 40
 DECISIONS = 5
@@ -148,6 +148,6 @@ def _decisions(decisions: Sequence[DecisionTaken]) -> Table:
         done = Text("finish", "green") if d.finishing else Text(f"{d.slice_share:.1%}")
         chance = UNKNOWN if d.finish_probability is None else f"{d.finish_probability:.0%}"
         late = Text("LATE ", "bold red") if d.overrun else Text()
-        reason = Text.assemble(late, why(d), (main_features(d.importances), "dim"))
+        reason = Text.assemble(late, why(d), turn(d), (main_features(d.importances), "dim"))
         table.add_row(str(d.interval), done, chance, reason)
     return table

@@ -61,12 +61,21 @@ def decision_in_words(decision: DecisionTaken) -> str:
     h = decision.finish_probability
     chance = "" if h is None else f" (finish probability {h:.0%})"
     late = ", LATE" if decision.overrun else ""
-    return f"{done}{chance}{late}: {why(decision)}{main_features(decision.importances)}"
+    return f"{done}{chance}{late}: {why(decision)}{turn(decision)}{main_features(decision.importances)}"
 
 
 def why(decision: DecisionTaken) -> str:
     """The reason, without the name of the algo that gave it."""
     return decision.reason.removeprefix(f"{decision.algo}: ")
+
+
+def turn(decision: DecisionTaken) -> str:
+    """What would have turned it: "; finishes if the price falls 3.1 bps". Empty where nothing is known to."""
+    move = decision.turns_at_bps
+    if not known(move):
+        return ""
+    otherwise, way = "goes on" if decision.finish else "finishes", "rises" if move > 0 else "falls"
+    return f"; {otherwise} if the price {way} {abs(move):.1f} bps"
 
 
 def main_features(importances: Mapping[str, float], most: int = FEATURES) -> str:

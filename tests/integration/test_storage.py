@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, text
@@ -39,7 +40,7 @@ from agent.core.types import (
     TargetKind,
     TimeInForce,
 )
-from storage.database import migrate, migrate_async, open_engine
+from storage.database import alembic_config, migrate, migrate_async, open_engine
 from storage.log import SqlExecutionLog, command_outcome, insert_command
 from storage.queries import EXPORTS, SUBJECTS, query, sql, status, to_parquet, to_table
 from storage.tables import Base
@@ -124,6 +125,8 @@ def _decision(seq: int) -> DecisionTaken:
         model="abc",
         history_bars=12,
         importances={"ret_1": 0.4},
+        attention={0: 0.25, 3: 0.125},
+        turns_at_bps=-3.1,
     )
 
 
@@ -233,10 +236,45 @@ def _rows(url: str, statement: str) -> list[tuple[object, ...]]:
 def test_migrations_make_the_tables_the_code_uses(tmp_path: Path) -> None:
     """After the migrations nothing differs between the database and the typed tables; again is a no-op."""
     path = str(tmp_path / "agent.db")
-    assert migrate(path) == migrate(f"sqlite:///{path}") == "0001"
+    assert migrate(path) == migrate(f"sqlite:///{path}") == "0002"
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    engine.dispose()
+
+
+def test_an_older_log_is_brought_up_to_date(url: str) -> None:
+    """A log of the first schema: reading says what to do; then decisions are there, the new columns empty."""
+    with sqlite3.connect(url) as connection:
+        before = connection.execute("SELECT * FROM v_parents").fetchall()
+    _downgrade(url)
+    with pytest.raises(DatabaseError, match="older schema: `python -m agent doctor` with the same --db"):
+        query(url, "decisions")
+    assert migrate(url) == "0002"
+    decision = query(url, "decisions").dicts()[0]
+    assert (decision["attention"], decision["turns_at_bps"]) == (None, None)
+    assert decision["importances"] == {"ret_1": 0.4}
+    assert sql(url, "SELECT slice_quantity, asked_at, turns_at_bps FROM v_decisions").rows == [
+        (0.5, "2023-11-14T22:13:20.000000000Z", None)
+    ]
+    assert _rows(url, "SELECT * FROM v_parents") == before
+
+
+def test_what_a_decision_does_not_say_is_null(tmp_path: Path) -> None:
+    """Schedules look at no bars and have no turning point: NULL in SQL, nothing in CSV."""
+    url = str(tmp_path / "agent.db")
+    silent = dataclasses.replace(_decision(2), attention={}, turns_at_bps=None)
+    asyncio.run(_write(url, [EVENTS[1], silent]))
+    asked = "SELECT count(*) FROM decisions WHERE attention IS NULL AND turns_at_bps IS NULL"
+    assert _rows(url, asked) == [(1,)]
+    assert EXPORTS["csv"](query(url, "decisions")).splitlines()[1].endswith(",,,BTC/USDT")
+
+
+def _downgrade(url: str) -> None:
+    config, engine = alembic_config(), create_engine(f"sqlite:///{url}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
     engine.dispose()
 
 
@@ -266,6 +304,8 @@ def test_rows_are_exact(url: str) -> None:
     assert decision["seen"]["remaining"] == 1.0
     assert decision["seen"]["achieved_price"] is None
     assert decision["importances"] == {"ret_1": 0.4}
+    assert decision["attention"] == {"0": 0.25, "3": 0.125}
+    assert decision["turns_at_bps"] == -3.1
     assert _rows(url, "SELECT currency, amount FROM balances ORDER BY 1") == [
         ("BTC", "0"),
         ("USDT", "1000000"),
@@ -426,7 +466,7 @@ def test_a_newer_schema(url: str) -> None:
     """A database of a later program is refused and left alone."""
     with sqlite3.connect(url) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0999'")
-    with pytest.raises(DatabaseError, match="has schema 0999, newer than 0001 of this program: update"):
+    with pytest.raises(DatabaseError, match="has schema 0999, newer than 0002 of this program: update"):
         migrate(url)
     assert _rows(url, "SELECT version_num FROM alembic_version") == [("0999",)]
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,7 +17,9 @@ import pytest
 
 from agent.app.offline import Replayed, replay_session
 from agent.config import Config, Order
-from agent.core.events import CommandKind, ControlParent
+from agent.core.canonical import canonical_row
+from agent.core.events import AuditEvent, CommandKind, ControlParent, DecisionTaken
+from agent.journal import recorded_decisions
 from storage.session import SessionReader, SessionWriter
 from tests.fakes import SMALL, S, changed_trade, record, small_session, start, synthetic_tape
 from tests.realdata import capture_files
@@ -105,6 +109,21 @@ def test_another_order_on_the_same_tape(tmp_path: Path) -> None:
     done = replay_session(GOLDEN, Config(order=order), override=True, verify=False, speed=None)
     assert done.result.match is None
     assert done.summary.parents()[0]["filled"] == "1.00000"
+
+
+def test_what_turns_a_decision_is_read_back_from_its_row(tmp_path: Path) -> None:
+    """Attention and the turning move survive the session's text bit for bit; without them no row changes."""
+    path = small_session(tmp_path / "s")
+    taken: list[AuditEvent] = []
+    replay_session(path, None, override=False, verify=True, speed=None, watch=taken.extend)
+    silent = next(e for e in taken if isinstance(e, DecisionTaken))
+    assert not {"attention", "turns_at_bps"} & set(re.findall(r"(\w+)=", canonical_row(silent)))
+    says = replace(silent, attention={0: 0.1, 12: 0.3, 3: 1 / 3}, turns_at_bps=-2 / 3)
+    read = recorded_decisions([canonical_row(silent), canonical_row(replace(says, decision_id="s-P1/x"))])
+    before, after = read[silent.decision_id], read["s-P1/x"]
+    assert (before.attention, before.turns_at_bps) == ({}, None)
+    assert (after.attention, after.turns_at_bps) == (says.attention, says.turns_at_bps)
+    assert after == replace(before, attention=says.attention, turns_at_bps=says.turns_at_bps)
 
 
 def test_commands_replay_at_their_place(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from agent.shadow import shadow_specs
 from agent.summary import Summary
 from agent.terminal import LiveView, PlainView, render_summary, replay_table, rows_table
 from agent.terminal.progress import bar, gain_so_far_bps
-from agent.terminal.words import bps, order_in_words, price, seconds
+from agent.terminal.words import bps, decision_in_words, order_in_words, price, seconds, turn
 from connectors.embedded.synthetic import synthetic_session
 
 COLUMNS = 100
@@ -227,6 +227,21 @@ def test_a_late_decision_is_marked_and_its_features_are_shown() -> None:
     text = live_text(so_far, instrument, HEALTH)
     assert "LATE nothing traded yet" in text
     assert "[vwap 50%, vol 30%, ret 20%]" in text
+
+
+def test_what_would_turn_a_decision_is_said() -> None:
+    """The nearest move of the price that alone turns it follows the reason; without one, nothing does."""
+    instrument, events = run()
+    decision = next(e for e in events if isinstance(e, DecisionTaken))
+    words = decision_in_words(replace(decision, turns_at_bps=-3.14, importances={"vwap": 0.5}))
+    assert words.endswith("; finishes if the price falls 3.1 bps [vwap 50%]")
+    assert turn(replace(decision, finish=True, turns_at_bps=12.0)) == "; goes on if the price rises 12.0 bps"
+    assert turn(decision) == ""
+    so_far = [
+        replace(e, reason="", turns_at_bps=2.0) if isinstance(e, DecisionTaken) else e
+        for e in until(events, 0)
+    ]
+    assert "; finishes if the price rises 2.0 bps" in live_text(so_far, instrument, HEALTH)
 
 
 def test_the_live_view_draws_and_leaves_the_screen() -> None:
