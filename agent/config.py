@@ -103,7 +103,7 @@ class Tactics(Section):
 
 class EngineSection(Section):
     decision_latency: Duration = 100 * 10**6
-    lookback: Annotated[int, Field(ge=1, le=5000)] = 168
+    lookback: Annotated[int, Field(ge=1, le=5000)] = 248
     settle: Duration = 10**9
 
 

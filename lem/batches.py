@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from agent.core.bars import FBarArray, FloatArray
-from agent.core.features import FEATURE_GROUPS, FEATURE_NAMES
+from agent.core.features import FEATURE_GROUPS, FEATURE_NAMES, FEATURE_SPAN
 from agent.core.types import NS_PER_S
 from lem.config import ModelConfig, TrainConfig
-from lem.dataset import Encodable, IntArray, context_rows, encodable, order_columns
+from lem.dataset import Encodable, IntArray, context_rows, encodable, late, order_columns
 from lem.model import FORECASTS, LEM
 from lem.objective import Orders, loss, roll
 from lem.realbars import BarSource
@@ -25,6 +25,7 @@ MIXTURE = {
     "gaussian-bars-volume": 0.1,
 }  # the rest shares what is left
 TINY = 1e-9  # volatility an interval
+REALISED = 0.1  # weight of a forecast's error where the target is a realised move
 INTERVALS_S = (1, 5, 15, 45, 60, 300, 900, 3_600, 14_400, 86_400)
 
 
@@ -35,12 +36,13 @@ class Batch:
     start: IntArray
     orders: Orders
     ahead: Tensor  # [B, T, len(FORECASTS)] what contexts are to tell; NaN where unknown
+    sure: Tensor  # [B, 1, 1] how much a series' targets count: nearly all of a realised move is noise
 
     def to(self, device: str) -> Batch:
         """The same batch on another device."""
         inputs = Encodable(*(getattr(self.inputs, f.name).to(device) for f in fields(Encodable)))
         orders = Orders(*(getattr(self.orders, f.name).to(device) for f in fields(Orders)))
-        return Batch(inputs, self.series, self.start, orders, self.ahead.to(device))
+        return Batch(inputs, self.series, self.start, orders, self.ahead.to(device), self.sure.to(device))
 
     def loss(self, model: LEM, train: TrainConfig) -> Tensor:
         """The orders' mean cost, plus the error of the forecasts that contexts must allow."""
@@ -61,9 +63,9 @@ class Batch:
 
     def forecast_error(self, model: LEM, encoded: Tensor) -> Tensor:
         """Weighted mean squared error of ``FORECASTS`` over the bars where they are known."""
-        known = torch.isfinite(self.ahead) & self.inputs.valid.unsqueeze(-1)
+        known = (torch.isfinite(self.ahead) & self.inputs.valid.unsqueeze(-1)) * self.sure
         error = (model.forecast(encoded) - torch.nan_to_num(self.ahead)).square() * known
-        each = error.sum((0, 1)) / known.sum((0, 1)).clamp(min=1)
+        each = error.sum((0, 1)) / known.sum((0, 1)).clamp(min=1.0)
         weights = each.new_tensor([weight for _, _, weight in FORECASTS])
         total: Tensor = (weights * each).mean()
         return total
@@ -94,20 +96,36 @@ def draw_batch(
     A share of ``train.bars_share`` of the series comes from ``real``, the rest from the simulators.
     """
     length = min(train.n_max, int(rng.choice([8, 12, 16, 24, 32], p=[0.15, 0.3, 0.25, 0.15, 0.15])))
-    bars, drift, delta_ns = _draw_bars(rng, train, real, model.lookback + length)
-    cut = np.where(rng.random(train.series) < 0.3, 0, rng.integers(0, model.lookback + 1, train.series))
-    inputs = encodable(bars, delta_ns, cut)
+    past = FEATURE_SPAN + model.lookback
+    bars, drift, delta_ns = _draw_bars(rng, train, real, past + length)
+    first = _cuts(rng, train.series, past)
+    inputs = late(encodable(bars, delta_ns, first), FEATURE_SPAN)
     _drop_sources(rng, inputs)
     series = np.repeat(np.arange(train.series), train.starts)
-    start = rng.integers(cut[series], model.lookback + 1)
-    start[:: train.starts] = cut  # one order a series starts with no history at all
-    columns = order_columns(bars, cut, series, start, length)
+    earliest = np.maximum(first, FEATURE_SPAN)
+    start = rng.integers(earliest[series], past + 1)
+    start[:: train.starts] = earliest  # an order a series starts with as little history as there can be
+    columns = order_columns(bars, first, series, start, length)
     scale = np.sqrt(np.mean(np.diff(np.log(bars["close"]), axis=1) ** 2, axis=1))
     scale = np.maximum(scale, TINY)  # prices that stand still
     columns["drift"] = drift[series[:, None], start[:, None] + np.arange(length)]
     terms = random_terms(rng, len(series), length, train.n_min) | {"scale": scale[series]}
     tensors = {k: torch.from_numpy(np.asarray(v, np.float64)).float() for k, v in (columns | terms).items()}
-    return Batch(inputs, series, start, Orders(**tensors), forecast_targets(inputs, drift, scale))
+    sure = np.where(np.isfinite(drift[:, :1, None]), 1.0, REALISED)
+    ahead = forecast_targets(inputs, drift[:, FEATURE_SPAN:], scale)
+    orders = Orders(**tensors)
+    return Batch(inputs, series, start - FEATURE_SPAN, orders, ahead, torch.from_numpy(sure).float())
+
+
+def bars_needed(model: ModelConfig, train: TrainConfig) -> int:
+    """The longest window a batch draws."""
+    return FEATURE_SPAN + model.lookback + train.n_max
+
+
+def _cuts(rng: np.random.Generator, count: int, past: int) -> IntArray:
+    """The first bar known of each series: all of them, or any part of the encoder's window."""
+    whole = rng.random(count) < 0.4
+    return np.where(whole, 0, rng.integers(FEATURE_SPAN, past + 1, count))
 
 
 def _draw_bars(

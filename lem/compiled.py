@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lem.config import SCENARIOS
 from lem.layers import GRN, TKAN, GatedAdd
 from lem.model import LEM
 
@@ -101,6 +102,10 @@ class Policy(NamedTuple):
     context: Float32  # [8, d, w]
     given: Float32  # [8, GIVEN, w]
     own: Float32  # [8, OWN, w]
+    foresee: Float32  # [d, MOVES]
+    foresee_bias: Float32
+    signal: Float32  # [8, 2 MOVES, w]
+    sides: Float32  # [8]
     bias: Float32  # [8, w]
     hidden: Float32  # [8, w, w]
     hidden_bias: Float32
@@ -185,6 +190,10 @@ def _policy(model: LEM) -> Policy:
         _array(p.context),
         _array(p.given),
         _array(p.own),
+        _array(p.foresee.weight.T),
+        _array(p.foresee.bias),
+        _array(p.signal),
+        np.array([int(side) for side, _, _ in SCENARIOS], np.float32),
         _array(p.bias[:, 0]),
         _array(p.hidden),
         _array(p.hidden_bias[:, 0]),

@@ -43,6 +43,11 @@ def encodable(bars: FBarArray, delta_ns: int, cut: IntArray) -> Encodable:
     )
 
 
+def late(inputs: Encodable, first: int) -> Encodable:
+    """Inputs from row ``first`` on; their features may know bars before it."""
+    return Encodable(inputs.values[:, first:], inputs.mask[:, first:], inputs.valid[:, first:])
+
+
 def order_columns(
     bars: FBarArray, known_from: IntArray, series: IntArray, start: IntArray, length: int
 ) -> dict[str, FloatArray]:

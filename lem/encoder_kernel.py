@@ -13,9 +13,12 @@ import numpy as np
 
 from agent.core.jit import njit
 from lem.compiled import Cell, Encoder, Float32, Mask, Selection
+from lem.layers import MEMORY_LIMIT
 from lem.rows import ONE, add_product, elu, gate, gated, linear, residual, sigmoid, start
 
 BLOCK = 24  # bars at once: their work fits the nearest cache
+
+LIMIT = np.float32(MEMORY_LIMIT)
 
 
 class States(NamedTuple):
@@ -113,6 +116,8 @@ def _recur_all(chosen: Float32, cell: Cell, first: int, states: States) -> None:
             kept[:] = np.float32(0.0)
             add_product(kept, states.u[k, layer : layer + 1], cell.memory[layer, :sub])
             add_product(kept, kan[layer : layer + 1], cell.memory[layer, sub:])
+            for i in range(kept.shape[1]):
+                kept[0, i] = min(max(kept[0, i], -LIMIT), LIMIT)
         linear(gates, x, cell.input, cell.input_bias)
         add_product(gates, states.h[k : k + 1], cell.recurrent)
         linear(opening, kan.reshape((1, layers * sub)), cell.output, cell.output_bias)

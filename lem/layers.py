@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+MEMORY_LIMIT = 10.0
+
 
 def _uniform(*shape: int, fan_in: int) -> nn.Parameter:
     bound = 1.0 / math.sqrt(fan_in)
@@ -78,7 +80,9 @@ class VariableGRN(nn.Module):
         batch, steps, variables, width = x.shape
         rows = x.permute(2, 0, 1, 3).reshape(variables, batch * steps, width)
         hidden = functional.elu(torch.baddbmm(self.inner_bias, rows, self.inner))
-        gated = functional.glu(torch.baddbmm(self.gate_bias, hidden, self.gate), dim=-1)
+        (open_, close), (open_bias, close_bias) = self.gate.chunk(2, -1), self.gate_bias.chunk(2, -1)
+        gated = torch.baddbmm(open_bias, hidden, open_)  # halves apart: glu is slow on strided ones
+        gated = gated * torch.sigmoid(torch.baddbmm(close_bias, hidden, close))
         out = self.norm(torch.baddbmm(gated, rows, self.skip))
         return out.view(variables, batch, steps, -1).permute(1, 2, 0, 3)  # type: ignore[no-any-return]
 
@@ -138,7 +142,8 @@ class KANSublayers(nn.Module):
 class TKAN(nn.Module):
     """Recurrent layer whose output gate comes from KAN sub-layers with a memory of their own.
 
-    Per step, for sub-layer l:  s = W_x x_t + W_h u_{t-1};  o~ = KAN_l(s);  u_t = W_u u_{t-1} + W_z o~.
+    Per step, for sub-layer l:  s = W_x x_t + W_h u_{t-1};  o~ = KAN_l(s);  u_t = W_u u_{t-1} + W_z o~,
+    held within +- MEMORY_LIMIT: nothing else keeps a linear memory from growing without end.
     Then f, i, c~ as in an LSTM, o = sigmoid(W_o [o~_1 .. o~_L]), c = f c + i c~, h = o tanh(c).
     Where ``valid`` is False all state is 0. [B,T,d] -> [B,T,d].
     """
@@ -174,7 +179,8 @@ class TKAN(nn.Module):
             gates = torch.addmm(gates_x[t], h, self.recurrent)
             forget, take = torch.sigmoid(gates[:, : 2 * width]).chunk(2, dim=1)
             kan = self.kan(torch.baddbmm(subs_x[t], u, self.sub_recurrent))
-            u = torch.bmm(torch.cat([u, kan], dim=-1), self.memory) * keep[t]
+            kept = torch.bmm(torch.cat([u, kan], dim=-1), self.memory)
+            u = kept.clamp(-MEMORY_LIMIT, MEMORY_LIMIT) * keep[t]
             open_ = torch.sigmoid(self.output(kan.transpose(0, 1).flatten(1)))
             c = (forget * c + take * torch.tanh(gates[:, 2 * width :])) * keep[t]
             h = open_ * torch.tanh(c) * keep[t]

@@ -71,6 +71,7 @@ OWN_INPUTS = (
 )
 """Inputs that do: what is left, and what was achieved."""
 
+WEIGHT = GIVEN_INPUTS.index("arrival weight")
 PRICE_INPUTS = (9, 10, 11, 12, 13, 14, 22, 23, 24)  # of GIVEN_INPUTS: the order's window so far
 
 
@@ -165,11 +166,19 @@ class OrderProgress:
         return torch.stack([c.expand_as(remaining) for c in columns], dim=-1)
 
 
-FORECASTS = (("return_close", 1, 4.0), ("momentum_2", 2, 4.0), ("momentum_8", 8, 4.0), ("volume", 1, 0.3))
+FORECASTS = (
+    ("return_close", 1, 40.0),
+    ("momentum_2", 2, 40.0),
+    ("momentum_8", 8, 40.0),
+    ("volume", 1, 0.3),
+)
 """(feature, bars ahead, weight of its error): what a context must be able to tell, linearly.
 
-Of the moves, only what their drift makes of them where the drift is known. Volume is told easily; at equal
-weights it takes the whole encoder."""
+Of the moves, only what their drift makes of them where the drift is known: that is small, and weighs much.
+Volume is told easily; at equal weights it takes the whole encoder."""
+
+MOVES = 3  # of them are of moves: what the policy is shown, seen from the order's side
+AHEAD = 3.0  # times what they say, to be of the size of the other inputs
 
 
 class Encoder(nn.Module):
@@ -224,6 +233,8 @@ class AllocationNetworks(nn.Module):
         inputs = self._weights(len(GIVEN_INPUTS) + len(OWN_INPUTS), width, 1.0)
         self.given = nn.Parameter(inputs[:, : len(GIVEN_INPUTS)].detach().clone())
         self.own = nn.Parameter(inputs[:, len(GIVEN_INPUTS) :].detach().clone())
+        self.foresee = nn.Linear(config.hidden, MOVES)
+        self.signal = self._weights(2 * MOVES, width, 1.0)
         self.bias = nn.Parameter(torch.zeros(len(SCENARIOS), 1, width))
         self.hidden = self._weights(width, width, 1.0)
         self.hidden_bias = nn.Parameter(torch.zeros(len(SCENARIOS), 1, width))
@@ -241,12 +252,27 @@ class AllocationNetworks(nn.Module):
         ``contexts`` [N, d] are the same for all scenarios; ``given`` [8, N, GIVEN_INPUTS] and ``own``
         [8, N, OWN_INPUTS] are the order's; ``left`` [N]: intervals left, this one included.
         """
+        return self.decide(self.prepare(contexts, given), own, left)
+
+    def prepare(self, contexts: Tensor, given: Tensor) -> Tensor:
+        """What the first layer makes of all that does not depend on the policy's own past, [8, N, w].
+
+        The moves that contexts foresee are shown from the order's side, and once more times the arrival
+        weight, which says what they are worth.
+        """
         if not self.on_order:
             given = given.index_fill(-1, torch.tensor(PRICE_INPUTS, device=given.device), 0.0)
-            own = torch.zeros_like(own)
+        side = given.new_tensor([[[int(side)]] for side, _, _ in SCENARIOS])
+        ahead = AHEAD * side * self.foresee(contexts)
+        ahead = torch.cat([ahead, ahead * given[..., WEIGHT : WEIGHT + 1]], dim=-1)
         x = torch.baddbmm(self.bias, given, self.given)
-        x = torch.baddbmm(x, contexts.expand(len(SCENARIOS), -1, -1), self.context)
-        x = functional.silu(torch.baddbmm(x, own, self.own))
+        x = torch.baddbmm(x, ahead, self.signal)
+        return torch.baddbmm(x, contexts.expand(len(SCENARIOS), -1, -1), self.context)
+
+    def decide(self, prepared: Tensor, own: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
+        """``forward`` from what ``prepare`` returned."""
+        own = own if self.on_order else torch.zeros_like(own)
+        x = functional.silu(torch.baddbmm(prepared, own, self.own))
         x = functional.silu(torch.baddbmm(self.hidden_bias, x, self.hidden))
         out = torch.baddbmm(self.out_bias, x, self.out)
         even = -torch.log((left - 1.0).clamp(min=1e-3)).float()  # logit of 1 / left
@@ -259,7 +285,7 @@ class AllocationNetworks(nn.Module):
         the context's weights are shared within each side only.
         """
         for name, parameter in self.named_parameters():
-            if parameter.grad is not None:
+            if parameter.grad is not None and not name.startswith("foresee"):
                 sides = 2 if name == "context" else 1
                 grouped = parameter.grad.view(sides, -1, *parameter.shape[1:])
                 grouped.copy_(grouped.mean(1, keepdim=True).expand_as(grouped))
@@ -271,4 +297,8 @@ class LEM(nn.Module):
         self.config = config
         self.encoder = Encoder(config)
         self.policy = AllocationNetworks(config)
-        self.forecast = nn.Linear(config.hidden, len(FORECASTS))  # training only: gives contexts a meaning
+        self.volume = nn.Linear(config.hidden, len(FORECASTS) - MOVES)  # training only
+
+    def forecast(self, contexts: Tensor) -> Tensor:
+        """What contexts [..., d] tell of ``FORECASTS``, [..., K]."""
+        return torch.cat([self.policy.foresee(contexts), self.volume(contexts)], dim=-1)

@@ -22,6 +22,7 @@ from lem.constraints import can_finish, project_share
 from lem.model import LEM, OrderProgress, OrderTerms
 
 THIN = 0.01
+REACH = 0.5  # rates beyond the limit from which finishing is still felt to be near
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,9 @@ def roll(model: LEM, contexts: Tensor, orders: Orders) -> Rollout:
     """Run the policy over N orders. ``contexts`` [N, L, d]: what is known before each interval."""
     side, notional, vwap = scenario_columns(orders.price)
     benchmark = _running_benchmarks(orders, vwap)  # [8, N, L]: over intervals 0 .. t
-    given = order_terms(orders, side, benchmark).inputs().unbind(1)
-    known = contexts.unbind(1)
+    given = order_terms(orders, side, benchmark).inputs()  # [8, L, N, inputs]
+    flat = model.policy.prepare(contexts.transpose(0, 1).flatten(0, 1), given.flatten(1, 2))
+    prepared = flat.view(*given.shape[:3], -1).unbind(1)
     value = _traded_value(orders.price, notional)
     order_volume = (orders.participation * orders.n * orders.usual_volume)[:, None]
     own_unit = order_volume / _before(orders.volume).clamp(min=1e-12)
@@ -95,7 +97,7 @@ def roll(model: LEM, contexts: Tensor, orders: Orders) -> Rollout:
         progress = OrderProgress(remaining, achieved, (1.0 - remaining) * own_unit[:, t])
         n = orders.n.clamp(min=t + 1.0)  # rows past their end stay finite
         inputs = progress.inputs(torch.full_like(n, t), n, orders.max_rate)
-        fraction, finish = model.policy(known[t], given[t], inputs, n - t)
+        fraction, finish = model.policy.decide(prepared[t], inputs, n - t)
         share = project_share(
             fraction.to(remaining.dtype) * remaining,
             remaining,
@@ -104,7 +106,7 @@ def roll(model: LEM, contexts: Tensor, orders: Orders) -> Rollout:
             orders.max_rate,
             orders.lot_share,
         )
-        possible = can_finish(torch.tensor(float(t)), orders.m, remaining, orders.max_rate)
+        possible = _possible(t, orders, remaining)
         hazard = torch.where(k_left <= 0, torch.ones_like(finish), finish * possible)
         traded = share * (k_left >= 0)
         steps.append((traded, remaining, hazard, spent))
@@ -121,6 +123,18 @@ def roll(model: LEM, contexts: Tensor, orders: Orders) -> Rollout:
     expected = orders.last + 0.5 * torch.nan_to_num(orders.drift)
     fair = gains(expected, _running_benchmarks(orders, vwap, expected))
     return Rollout(shares, remains, hazards, *gains(orders.price, benchmark), *fair)
+
+
+def _possible(t: int, orders: Orders, remaining: Tensor) -> Tensor:
+    """1 where interval ``t`` may finish, else 0; with a slope where only too much is left.
+
+    A rate limit makes finishing a cliff: without the slope no order would learn to hurry to where it may
+    stop. The value is exact, the slope a sigmoid's of width REACH times the rate.
+    """
+    may = can_finish(torch.tensor(float(t)), orders.m, remaining, orders.max_rate)
+    near = torch.sigmoid((orders.max_rate - remaining) / (REACH * orders.max_rate))
+    late = torch.tensor(float(t)) + 1.0 >= orders.m
+    return torch.where(may, torch.ones_like(near), late * (near - near.detach()))
 
 
 def order_terms(orders: Orders, side: Tensor, benchmark: Tensor) -> OrderTerms:

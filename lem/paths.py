@@ -14,7 +14,7 @@ from agent.core.bars import FBarArray, FloatArray
 from agent.core.errors import InputError
 from agent.core.projection import check_rates
 from agent.core.types import NS_PER_S
-from lem.dataset import Encodable, context_rows, encodable, order_columns
+from lem.dataset import Encodable, context_rows, encodable, late, order_columns
 from lem.encoding import encode
 from lem.model import LEM
 from lem.objective import Orders, Rollout, impact_cost, roll
@@ -112,7 +112,7 @@ def evaluation_inputs(paths: Paths, delta_ns: int, lookback: int) -> tuple[Encod
     """
     inputs = encodable(paths.bars[:, : max(1, paths.bars.shape[1] - 1)], delta_ns, paths.cut)
     first = max(0, paths.start - lookback)
-    cut = Encodable(inputs.values[:, first:], inputs.mask[:, first:], inputs.valid[:, first:])
+    cut = late(inputs, first)
     return cut, paths.start - first
 
 

@@ -9,7 +9,7 @@ from agent.core.features import LONG_SPAN
 from agent.core.jit import njit
 from agent.core.projection import project
 from lem.compiled import Float32, Policy
-from lem.model import GIVEN_INPUTS, OWN_INPUTS, SHARPNESS, Z_LIMIT
+from lem.model import AHEAD, GIVEN_INPUTS, MOVES, OWN_INPUTS, SHARPNESS, WEIGHT, Z_LIMIT
 from lem.rows import add_product, linear, sigmoid, silu
 
 Rows = npt.NDArray[np.float64]  # [N, columns]
@@ -140,8 +140,15 @@ def decide(
     x, y = np.empty((1, width), np.float32), np.empty((1, width), np.float32)
     out = np.empty((1, 2), np.float32)
     left = _inputs(order, given[0], own[0])
+    market = context.reshape((1, len(context)))
+    moves, ahead = np.empty((1, MOVES), np.float32), np.empty((1, 2 * MOVES), np.float32)
+    linear(moves, market, net.foresee, net.foresee_bias)
+    for k in range(MOVES):
+        ahead[0, k] = np.float32(AHEAD) * net.sides[scenario] * moves[0, k]
+        ahead[0, MOVES + k] = ahead[0, k] * given[0, WEIGHT]
     linear(x, given, net.given[scenario], net.bias[scenario])
-    add_product(x, context.reshape((1, len(context))), net.context[scenario])
+    add_product(x, ahead, net.signal[scenario])
+    add_product(x, market, net.context[scenario])
     add_product(x, own, net.own[scenario])
     silu(x)
     linear(y, x, net.hidden[scenario], net.hidden_bias[scenario])

@@ -1,14 +1,15 @@
 """Real bars for training: no draw holds a bar that ends after the split, or one across a gap.
 
-A draw picks a series and an interval, then a start anywhere in its gap-free stretches (of native bars, so
-the phase of a coarser grid is random too) in proportion to how many starts each stretch offers.
+A draw picks a series and an interval, then a start anywhere in its stretches (``lem.stretches``) in
+proportion to how many starts each offers. Where the market never closes these are of native bars, so that
+the phase of a coarser grid is random too; bars of a calendar are made of whole sessions' parts first.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ import numpy.typing as npt
 
 from agent.core.bars import FBarArray, empty_fbars
 from agent.core.errors import InputError
-from lem.klines import Series, add_up, native_interval_ns
+from lem.klines import Series, add_up, native_interval_ns, resample
+from lem.stretches import stretches
 
 
 def split(series: Series, from_ns: int, to_ns: int, embargo_ns: int = 0) -> Series:
@@ -34,7 +36,7 @@ def split(series: Series, from_ns: int, to_ns: int, embargo_ns: int = 0) -> Seri
     inside = (bars["start_ns"] >= from_ns + embargo_ns) & (bars["start_ns"] + native <= to_ns)
     if not inside.any():
         raise InputError(f"{series.name} has no bar between {from_ns + embargo_ns} and {to_ns} ns")
-    return Series(series.name, bars[inside], series.quality)
+    return replace(series, bars=bars[inside])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,13 @@ class _Stretches:
     native_ns: int
     first: npt.NDArray[np.int64]
     last: npt.NDArray[np.int64]
+    whole: bool  # bars are drawn as they are, not added up
+
+    def bars_in(self, delta_ns: int) -> int:
+        """Native bars in one of ``delta_ns``; 0: there is none."""
+        if self.whole:
+            return int(self.native_ns == delta_ns)
+        return 0 if delta_ns % self.native_ns else delta_ns // self.native_ns
 
     def starts(self, need: int) -> npt.NDArray[np.int64]:
         """How many starts each stretch offers to ``need`` native bars, cumulated."""
@@ -101,9 +110,9 @@ class BarSource:
         """``intervals_ns``: each a multiple of at least one series' native interval, else InputError."""
         if not series or not intervals_ns:
             raise InputError("real bars need at least one series and one interval")
-        self._parts = [_stretches(one) for one in series]
+        self._parts = [part for one in series for part in _parts(one, intervals_ns)]
         for delta_ns in intervals_ns:
-            if delta_ns <= 0 or all(delta_ns % part.native_ns for part in self._parts):
+            if delta_ns <= 0 or not any(part.bars_in(delta_ns) for part in self._parts):
                 known = sorted({part.native_ns // 10**9 for part in self._parts})
                 raise InputError(
                     f"interval {delta_ns / 1e9:g} s is not a multiple of the bars' own ({known} s)"
@@ -142,9 +151,9 @@ class BarSource:
         key = (delta_ns, length)
         if key not in self._cache:
             starts = [
-                part.starts(length * (delta_ns // part.native_ns))
-                if delta_ns % part.native_ns == 0
-                else np.zeros(len(part.first), np.int64)
+                part.starts(length * per)
+                if (per := part.bars_in(delta_ns))
+                else np.zeros(len(part.first), int)
                 for part in self._parts
             ]
             self._cache[key] = np.cumsum([s[-1] for s in starts]), starts
@@ -162,7 +171,7 @@ class BarSource:
         stretch = np.searchsorted(cumulated, local, side="right")
         before = np.where(stretch > 0, cumulated[stretch - 1], 0)
         first = part.first[stretch] + local - before
-        per = delta_ns // part.native_ns
+        per = part.bars_in(delta_ns)
         rows = part.bars[first[:, None] + np.arange(length * per)]
         if per > 1:
             rows = add_up(rows.reshape(-1, per)).reshape(len(local), length)
@@ -177,8 +186,15 @@ def _too_short(length: int, delta_ns: int) -> str:
     )
 
 
-def _stretches(series: Series) -> _Stretches:
-    native = native_interval_ns(series)
-    breaks = np.flatnonzero(np.diff(series.bars["start_ns"]) != native) + 1
-    edges = np.concatenate([[0], breaks, [len(series.bars)]]).astype(np.int64)
-    return _Stretches(series.bars, native, edges[:-1], edges[1:])
+def _parts(series: Series, intervals_ns: Sequence[int]) -> list[_Stretches]:
+    """What a series offers: its native bars, or with a calendar bars of each interval it can be made into."""
+    if series.grid is None:
+        return [_stretches(series, native_interval_ns(series), whole=False)]
+    native = series.grid.interval_ns
+    made = [resample(series, delta_ns) for delta_ns in intervals_ns if delta_ns % native == 0]
+    return [_stretches(one, one.grid.interval_ns, whole=True) for one in made if one.grid is not None]
+
+
+def _stretches(series: Series, native_ns: int, *, whole: bool) -> _Stretches:
+    first, _ = stretches(series, native_ns)
+    return _Stretches(series.bars, native_ns, first, np.append(first[1:], len(series.bars)), whole)

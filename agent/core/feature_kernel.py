@@ -2,18 +2,20 @@
 
 Logarithms and sines are NumPy's, taken before and after on whole arrays: both have to be the same function
 for a live row and for a training series. Sums over the last bars go by doubling (a bar and the one before
-it, that pair and the one before it, ...), so a window gives a long series' sums to the bit. What is unknown
-enters sums as 0 and is counted beside them.
+it, that pair and the pair before it, ...), so a window gives a long series' sums to the bit. What is unknown
+is NaN, here and in all that is computed from it; sums leave it out and count the rest.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from agent.core.bars import FBAR
 from agent.core.jit import njit
-from agent.core.types import NS_PER_S
+from agent.core.signal_kernel import SIGNALS, SPAN, double, record, worth
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -23,265 +25,217 @@ LONG_SPAN = 32
 SHORT_SPAN = 8
 MIN_RETURNS = 2
 LIMIT = 8.0  # features are clipped to +- this
-DAY_NS = 86_400 * NS_PER_S
 TINY = 1e-12
 
 _COLUMN = {name: k for k, name in enumerate(FBAR.names or ())}
-HIGH, LOW, CLOSE, VWAP = (_COLUMN[name] for name in ("high", "low", "close", "vwap"))
-VOLUME, TRADES, TAKER = (_COLUMN[name] for name in ("volume", "trades", "taker_volume"))
-SPREAD, TOUCH, MICRO = (_COLUMN[name] for name in ("spread_bps", "touch_imbalance", "microprice_bps"))
-BID, ASK = _COLUMN["bid_depth"], _COLUMN["ask_depth"]
-LOGGED = (CLOSE, VWAP, HIGH, LOW)
-"""Columns whose logarithms the kernels are given, in this order: ``logs`` [4, T]."""
+LOGGED = np.array([_COLUMN[name] for name in ("close", "vwap", "high", "low")])
+CLOSE, VWAP, HIGH, LOW = range(4)  # rows of the logs
+AMOUNTS = np.array(
+    [_COLUMN[name] for name in ("volume", "trades", "taker_volume", "spread_bps", "bid_depth", "ask_depth")]
+)
+VOLUME, TRADES, TAKER, SPREAD, BID, ASK = range(6)  # rows of the amounts
+TOUCH, MICRO = _COLUMN["touch_imbalance"], _COLUMN["microprice_bps"]
 
-# Rows of the sums: what is added up over the last bars.
+# Rows of the sums: what is added up over the last bars, and of how many it is known.
 SQUARE, RETURNS, PRODUCT, PRODUCTS, LONG_SQUARE, LONGS, PRICE, PRICES = range(8)
 VOLUMES, VOLUMES_KNOWN, COUNTS, COUNTS_KNOWN, BOUGHT, OF = range(8, 14)
 SUMS = 14
+SIGNAL = 28  # the first feature of the signals' record
+
+
+class Series(NamedTuple):
+    """One series of T bars."""
+
+    bars: Float64  # [T, 15]
+    logs: Float64  # [4, T] of LOGGED
+    amounts: Float64  # [6, T] of AMOUNTS
+    short: Float64  # [SUMS, T] over SHORT_SPAN bars
+    long: Float64  # [SUMS, T] over LONG_SPAN bars
 
 
 @njit
-def positive(bars: Float64, columns: tuple[int, ...], out: Float64) -> None:
-    """out [S, C, T]: columns of ``bars`` [S, T, 15] where they are finite and above 0, else 1."""
+def known(bars: Float64, columns: Int64, least: float, out: Float64) -> None:
+    """out [S, C, T]: columns of ``bars`` [S, T, 15]; NaN where not finite or below ``least``."""
     for s in range(bars.shape[0]):
         for c in range(len(columns)):
             for i in range(bars.shape[1]):
                 x = bars[s, i, columns[c]]
-                out[s, c, i] = x if np.isfinite(x) and x > 0 else 1.0
-
-
-@njit
-def _priced(bars: Float64, i: int, column: int) -> bool:
-    """Whether the price is known; before the first bar none is."""
-    return i >= 0 and np.isfinite(bars[i, column]) and bars[i, column] > 0
-
-
-@njit
-def _counted(bars: Float64, i: int, column: int) -> bool:
-    """Whether the amount is known."""
-    return np.isfinite(bars[i, column]) and bars[i, column] >= 0  # type: ignore[no-any-return]
+                out[s, c, i] = x if np.isfinite(x) and x >= least else np.nan
 
 
 @njit
 def _move(logs: Float64, i: int, k: int) -> float:
-    """Log return over the last ``k`` bars; before the first bar logs count as 0."""
-    return logs[i] - (logs[i - k] if i >= k else 0.0)  # type: ignore[no-any-return]
+    """Log return over the last ``k`` bars."""
+    return logs[i] - logs[i - k] if i >= k else np.nan
 
 
 @njit
-def _double(sums: Float64, width: int, span: int) -> None:
-    """Sums over the last ``width`` bars become sums over the last ``span`` ones, in place."""
-    while width < span:
-        for row in range(sums.shape[0]):
-            for i in range(sums.shape[1] - 1, width - 1, -1):
-                sums[row, i] += sums[row, i - width]
-            for i in range(min(width, sums.shape[1])):
-                sums[row, i] += 0.0  # as where bars stand before: -0 becomes 0
-        width *= 2
+def _note(sums: Float64, row: int, i: int, x: float) -> None:
+    """``x`` is summed in ``row`` and counted in the next, if it is known."""
+    there = x == x
+    sums[row, i], sums[row + 1, i] = x if there else 0.0, 1.0 if there else 0.0
 
 
 @njit
-def _returned(bars: Float64, i: int, k: int) -> bool:
-    return _priced(bars, i, CLOSE) and _priced(bars, i - k, CLOSE)
+def _mean(sums: Float64, row: int, i: int, at_least: int) -> float:
+    """Mean of what ``_note`` was told; NaN of fewer than ``at_least``."""
+    return sums[row, i] / sums[row + 1, i] if sums[row + 1, i] >= at_least else np.nan
 
 
 @njit
-def sigmas(bars: Float64, logs: Float64, out: Float64) -> None:
-    """out [S, T]: ``sigma_of`` the last LONG_SPAN returns; ``logs`` [S, 1, T] of closes."""
-    sums = np.empty((2, bars.shape[1]))
-    for s in range(bars.shape[0]):
-        for i in range(bars.shape[1]):
-            known = _returned(bars[s], i, 1)
+def _sigma(sums: Float64, i: int) -> float:
+    """Root mean square of the returns; NaN where there are too few, or none that moved."""
+    mean = _mean(sums, SQUARE, i, MIN_RETURNS)
+    return np.sqrt(mean) if np.isfinite(mean) and mean > TINY * TINY else np.nan
+
+
+@njit
+def sigmas(logs: Float64, out: Float64) -> None:
+    """out [S, T]: ``_sigma`` of the last LONG_SPAN returns; ``logs`` [S, 1, T] of closes."""
+    sums = np.empty((2, out.shape[1]))
+    for s in range(out.shape[0]):
+        for i in range(out.shape[1]):
             move = _move(logs[s, 0], i, 1)
-            sums[0, i], sums[1, i] = (move * move, 1.0) if known else (0.0, 0.0)
-        _double(sums, 1, LONG_SPAN)
-        for i in range(bars.shape[1]):
-            out[s, i] = _sigma_of(sums[0, i], sums[1, i])
+            _note(sums, SQUARE, i, move * move)
+        double(sums, 1, LONG_SPAN)
+        for i in range(out.shape[1]):
+            out[s, i] = _sigma(sums, i)
 
 
 @njit
-def _sigma_of(square: float, count: float) -> float:
-    """Root mean square of returns; NaN where there are too few, or none that moved."""
-    mean = square / max(count, 1.0)
-    if count >= MIN_RETURNS and np.isfinite(mean) and mean > TINY * TINY:
-        return np.sqrt(mean)  # type: ignore[no-any-return]
-    return np.nan
+def arguments(bars: Float64, logs: Float64, amounts: Float64, out: Float64) -> None:
+    """Every feature but those of time, of the last R bars of each series, [F, S * R].
 
-
-@njit
-def _terms(bars: Float64, logs: Float64, sums: Float64) -> None:
-    """What is summed, bar by bar: ``sums`` [SUMS, T] before any doubling."""
-    for i in range(len(bars)):
-        for k in range(SUMS):
-            sums[k, i] = 0.0
-        move = _move(logs[0], i, 1)
-        if _returned(bars, i, 1):
-            sums[SQUARE, i], sums[RETURNS, i] = move * move, 1.0
-            if _returned(bars, i - 1, 1):
-                sums[PRODUCT, i], sums[PRODUCTS, i] = move * _move(logs[0], i - 1, 1), 1.0
-        if _returned(bars, i, SHORT_SPAN):
-            long = _move(logs[0], i, SHORT_SPAN)
-            sums[LONG_SQUARE, i], sums[LONGS, i] = long * long / SHORT_SPAN, 1.0
-        if _priced(bars, i, VWAP):
-            sums[PRICE, i], sums[PRICES, i] = logs[1, i], 1.0
-        if _counted(bars, i, TRADES):
-            sums[COUNTS, i], sums[COUNTS_KNOWN, i] = bars[i, TRADES], 1.0
-        if _counted(bars, i, VOLUME):
-            sums[VOLUMES, i], sums[VOLUMES_KNOWN, i] = bars[i, VOLUME], 1.0
-            if _counted(bars, i, TAKER):
-                sums[BOUGHT, i], sums[OF, i] = bars[i, TAKER], bars[i, VOLUME]
-
-
-@njit
-def arguments(bars: Float64, logs: Float64, whole: Int64, delta_ns: int, out: Float64, known: Bool) -> None:
-    """Every feature of the last R bars of each series, [F, S * R], up to its last logarithm or sine.
-
-    ``bars`` [S, T, 15], the same as integers in ``whole``, and the logs [S, 4, T] of LOGGED. ``out`` is what
-    that function is to be taken of (1 where unknown), or the feature itself; F goes as FEATURE_NAMES.
+    ``bars`` [S, T, 15], the logs [S, 4, T] of LOGGED, the amounts [S, 6, T]. ``out`` is what the last
+    logarithm is to be taken of, or the feature itself; NaN where unknown. F goes as FEATURE_NAMES.
     """
     short = np.empty((SUMS, bars.shape[1]))
     rows = out.shape[1] // max(1, len(bars))
     for s in range(len(bars)):
-        _terms(bars[s], logs[s], short)
-        _double(short, 1, SHORT_SPAN)
+        _terms(logs[s], amounts[s], short)
+        double(short, 1, SHORT_SPAN)
         long = short.copy()
-        _double(long, SHORT_SPAN, LONG_SPAN)
-        _rows(bars[s], logs[s], whole[s, :, 0], delta_ns, short, long, s * rows, rows, out, known)
+        double(long, SHORT_SPAN, LONG_SPAN)
+        series = Series(bars[s], logs[s], amounts[s], short, long)
+        signals, records = _signals(series)
+        for r in range(rows):
+            i = bars.shape[1] - rows + r
+            sigma = _sigma(long, i)
+            _prices(series, i, sigma, out, s * rows + r)
+            _spans(series, i, sigma, out, s * rows + r)
+            _volumes(series, i, out, s * rows + r)
+            _book(series, i, sigma, out, s * rows + r)
+            for k in range(len(signals)):
+                beta, rms = worth(records[3 * k, i], records[3 * k + 1, i], records[3 * k + 2, i], sigma)
+                out[SIGNAL + 2 * k, s * rows + r] = beta * rms
+                out[SIGNAL + 2 * k + 1, s * rows + r] = beta * signals[k, i]
 
 
 @njit
-def _rows(
-    bars: Float64,
-    logs: Float64,
-    start_ns: Int64,
-    delta_ns: int,
-    short: Float64,
-    long: Float64,
-    first: int,
-    rows: int,
-    out: Float64,
-    known: Bool,
-) -> None:
-    """The last ``rows`` bars of one series, into columns ``first`` and on."""
-    for r in range(first, first + rows):
-        i = len(bars) - rows + r - first
-        sigma = _sigma_of(long[SQUARE, i], long[RETURNS, i])
-        _prices(bars, logs, i, sigma, r, out, known)
-        _spans(bars, logs, i, sigma, short, long, r, out, known)
-        _volumes(bars, i, short, long, r, out, known)
-        _book(bars, i, sigma, long, r, out, known)
-        _time(start_ns[i], delta_ns, r, out, known)
+def _terms(logs: Float64, amounts: Float64, sums: Float64) -> None:
+    """What is summed, bar by bar: ``sums`` [SUMS, T] before any doubling."""
+    before = np.nan
+    for i in range(logs.shape[1]):
+        move, long = _move(logs[CLOSE], i, 1), _move(logs[CLOSE], i, SHORT_SPAN)
+        _note(sums, SQUARE, i, move * move)
+        _note(sums, PRODUCT, i, move * before)
+        _note(sums, LONG_SQUARE, i, long * long / SHORT_SPAN)
+        _note(sums, PRICE, i, logs[VWAP, i])
+        _note(sums, VOLUMES, i, amounts[VOLUME, i])
+        _note(sums, COUNTS, i, amounts[TRADES, i])
+        volume, taker = amounts[VOLUME, i], amounts[TAKER, i]
+        both = volume == volume and taker == taker
+        sums[BOUGHT, i], sums[OF, i] = taker if both else 0.0, volume if both else 0.0
+        before = move
 
 
 @njit
-def _prices(bars: Float64, logs: Float64, i: int, sigma: float, r: int, out: Float64, known: Bool) -> None:
+def _prices(series: Series, i: int, sigma: float, out: Float64, r: int) -> None:
     """return_vwap .. close_location: the newest bar's prices in units of sigma."""
-    sure, unit = (True, sigma) if sigma > 0 else (False, 1.0)
-    close, vwap = _priced(bars, i, CLOSE), _priced(bars, i, VWAP)
-    ranged = _priced(bars, i, HIGH) and _priced(bars, i, LOW)
-    width = logs[2, i] - logs[3, i]
-    out[0, r], known[0, r] = _move(logs[1], i, 1) / unit, vwap and _priced(bars, i - 1, VWAP) and sure
-    out[1, r], known[1, r] = _move(logs[0], i, 1) / unit, _returned(bars, i, 1) and sure
-    out[2, r], known[2, r] = (logs[0, i] - logs[1, i]) / unit, close and vwap and sure
-    out[3, r], known[3, r] = width / unit, ranged and sure
-    out[4, r] = 2.0 * (logs[0, i] - logs[3, i]) / max(width, TINY) - 1.0
-    known[4, r] = close and ranged and width > TINY
+    logs = series.logs
+    width = logs[HIGH, i] - logs[LOW, i]
+    out[0, r] = _move(logs[VWAP], i, 1) / sigma
+    out[1, r] = _move(logs[CLOSE], i, 1) / sigma
+    out[2, r] = (logs[CLOSE, i] - logs[VWAP, i]) / sigma
+    out[3, r] = width / sigma
+    out[4, r] = 2.0 * (logs[CLOSE, i] - logs[LOW, i]) / width - 1.0 if width > TINY else np.nan
 
 
 @njit
-def _spans(
-    bars: Float64,
-    logs: Float64,
-    i: int,
-    sigma: float,
-    short: Float64,
-    long: Float64,
-    r: int,
-    out: Float64,
-    known: Bool,
-) -> None:
+def _spans(series: Series, i: int, sigma: float, out: Float64, r: int) -> None:
     """volatility_short .. variance_ratio: what the last 2 to 32 returns say."""
-    sure, unit = (True, sigma) if sigma > 0 else (False, 1.0)
-    _log_ratio(_sigma_of(short[SQUARE, i], short[RETURNS, i]), sigma, 5, r, out, known)
-    out[6, r], known[6, r] = unit, sure
-    for n in range(3):
-        k = 2 if n == 0 else SHORT_SPAN if n == 1 else LONG_SPAN
-        out[7 + n, r] = _move(logs[0], i, k) / unit / np.sqrt(np.float64(k))
-        known[7 + n, r] = _returned(bars, i, k) and sure
-    for n in range(2):
-        k, sums = (SHORT_SPAN, short) if n == 0 else (LONG_SPAN, long)
-        mean = sums[PRICE, i] / max(sums[PRICES, i], 1.0)
-        out[10 + n, r] = (logs[0, i] - mean) / unit / np.sqrt(np.float64(k))
-        known[10 + n, r] = _priced(bars, i, CLOSE) and sums[PRICES, i] >= 2.0 and sure
-    square = unit * unit
-    out[12, r] = 3.0 * (long[PRODUCT, i] / max(long[PRODUCTS, i], 1.0) / square)
-    known[12, r] = long[PRODUCTS, i] >= SHORT_SPAN and sure
-    variance = long[LONG_SQUARE, i] / max(long[LONGS, i], 1.0)
-    enough = long[LONGS, i] >= SHORT_SPAN and sure
-    _log_ratio(variance if enough else np.nan, square, 13, r, out, known)
+    close, short, long = series.logs[CLOSE], series.short, series.long
+    square, eight = sigma * sigma, np.sqrt(np.float64(SHORT_SPAN))
+    root = np.sqrt(np.float64(LONG_SPAN))
+    out[5, r] = _ratio(_sigma(short, i), sigma)
+    out[6, r] = sigma
+    out[7, r] = _move(close, i, 2) / sigma / np.sqrt(2.0)
+    out[8, r] = _move(close, i, SHORT_SPAN) / sigma / eight
+    out[9, r] = _move(close, i, LONG_SPAN) / sigma / root
+    out[10, r] = (close[i] - _mean(short, PRICE, i, 2)) / sigma / eight
+    out[11, r] = (close[i] - _mean(long, PRICE, i, 2)) / sigma / root
+    out[12, r] = 3.0 * (_mean(long, PRODUCT, i, SHORT_SPAN) / square)
+    out[13, r] = _ratio(_mean(long, LONG_SQUARE, i, SHORT_SPAN), square)
 
 
 @njit
-def _volumes(bars: Float64, i: int, short: Float64, long: Float64, r: int, out: Float64, known: Bool) -> None:
-    """volume .. taker_8."""
-    traded, of = _counted(bars, i, VOLUME), short[OF, i]
-    taken = traded and _counted(bars, i, TAKER)
-    _against_mean(bars[i, VOLUME], traded, long[VOLUMES, i], long[VOLUMES_KNOWN, i], 14, r, out, known)
-    counted = _counted(bars, i, TRADES)
-    _against_mean(bars[i, TRADES], counted, long[COUNTS, i], long[COUNTS_KNOWN, i], 15, r, out, known)
-    volume, taker = (bars[i, VOLUME], bars[i, TAKER]) if taken else (0.0, 0.0)
-    out[16, r], known[16, r] = 2.0 * taker / max(volume, TINY) - 1.0, taken and volume > 0
-    out[17, r], known[17, r] = 2.0 * short[BOUGHT, i] / max(of, TINY) - 1.0, taken and of > 0
+def _volumes(series: Series, i: int, out: Float64, r: int) -> None:
+    """volume .. taker_8; nothing counts as a hundredth of the usual."""
+    volume, taker = series.amounts[VOLUME, i], series.amounts[TAKER, i]
+    bought, of = series.short[BOUGHT, i], series.short[OF, i]
+    both = volume == volume and taker == taker
+    out[14, r] = _against(volume, _mean(series.long, VOLUMES, i, MIN_RETURNS)) + 0.01
+    out[15, r] = _against(series.amounts[TRADES, i], _mean(series.long, COUNTS, i, MIN_RETURNS)) + 0.01
+    out[16, r] = 2.0 * taker / max(volume, TINY) - 1.0 if both and volume > 0 else np.nan
+    out[17, r] = 2.0 * bought / max(of, TINY) - 1.0 if both and of > 0 else np.nan
 
 
 @njit
-def _book(bars: Float64, i: int, sigma: float, long: Float64, r: int, out: Float64, known: Bool) -> None:
+def _book(series: Series, i: int, sigma: float, out: Float64, r: int) -> None:
     """spread .. depth_imbalance: the book at the bar's end."""
-    spread = bars[i, SPREAD] * 1e-4 if _counted(bars, i, SPREAD) else np.nan
-    _log_ratio(spread, sigma, 18, r, out, known)
-    out[19, r], known[19, r] = bars[i, TOUCH], np.isfinite(bars[i, TOUCH])
-    sure, unit = (True, sigma) if sigma > 0 else (False, 1.0)
-    out[20, r], known[20, r] = bars[i, MICRO] * 1e-4 / unit, np.isfinite(bars[i, MICRO]) and sure
-    deep = _counted(bars, i, BID) and _counted(bars, i, ASK)
-    depth = bars[i, BID] + bars[i, ASK] if deep else np.nan
-    usual = long[VOLUMES, i] / max(long[VOLUMES_KNOWN, i], 1.0)
-    _log_ratio(depth, usual if long[VOLUMES_KNOWN, i] >= 1 else np.nan, 21, r, out, known)
-    known[22, r] = deep and depth > 0
-    out[22, r] = (bars[i, BID] - bars[i, ASK]) / depth if known[22, r] else 0.0
+    bid, ask = series.amounts[BID, i], series.amounts[ASK, i]
+    depth = bid + ask
+    out[18, r] = _ratio(series.amounts[SPREAD, i] * 1e-4, sigma)
+    out[19, r] = series.bars[i, TOUCH]
+    out[20, r] = series.bars[i, MICRO] * 1e-4 / sigma
+    out[21, r] = _ratio(depth, _mean(series.long, VOLUMES, i, 1))
+    out[22, r] = (bid - ask) / depth if depth > 0 else np.nan
 
 
 @njit
-def _time(start_ns: int, delta_ns: int, r: int, out: Float64, known: Bool) -> None:
-    """day_sin .. week_cos: angles; a decision is taken at the end of the bar. The last one is log_delta's."""
-    end = start_ns + delta_ns
-    day = 2.0 * np.pi * ((end % DAY_NS) / DAY_NS)
-    week = 2.0 * np.pi * ((end % (7 * DAY_NS)) / (7 * DAY_NS))
-    out[23, r], out[24, r], out[25, r], out[26, r] = day, day, week, week
-    known[23:27, r] = start_ns > 0
+def _signals(series: Series) -> tuple[Float64, Float64]:
+    """The signals of ``agent.core.signal_kernel`` [SIGNALS, T], and their record [3 * SIGNALS, T]."""
+    close, count = series.logs[CLOSE], len(series.bars)
+    means = series.long[PRICE : PRICES + 1].copy()
+    double(means, LONG_SPAN, SPAN)
+    signals, moves = np.empty((len(SIGNALS), count)), np.empty(count)
+    for i in range(count):
+        volume, taker, touch = series.amounts[VOLUME, i], series.amounts[TAKER, i], series.bars[i, TOUCH]
+        moves[i] = signals[0, i] = _move(close, i, 1)
+        signals[1, i] = close[i] - _mean(means, 0, i, 2)
+        signals[2, i] = 2.0 * taker / volume - 1.0 if volume > 0 else np.nan
+        signals[3, i] = touch if np.isfinite(touch) else np.nan
+    records = np.empty((3 * len(SIGNALS), count))
+    record(signals, signals == signals, moves, moves == moves, records)
+    return signals, records
 
 
 @njit
-def _log_ratio(a: float, b: float, f: int, r: int, out: Float64, known: Bool) -> None:
-    """Feature ``f`` is the log of a / b; NaN is unknown."""
-    known[f, r] = a > 0 and b > 0
-    out[f, r] = a / b if known[f, r] else 1.0
+def _ratio(a: float, b: float) -> float:
+    """a / b where both are above 0."""
+    return a / b if a > 0 and b > 0 else np.nan
 
 
 @njit
-def _against_mean(
-    amount: float, sure: bool, total: float, count: float, f: int, r: int, out: Float64, known: Bool
-) -> None:
-    """Feature ``f`` is the log of an amount against its mean; nothing counts as a hundredth of it."""
-    mean = total / max(count, 1.0)
-    known[f, r] = sure and count >= MIN_RETURNS and mean > 0
-    out[f, r] = (amount / mean if known[f, r] else 1.0) + 0.01
+def _against(amount: float, mean: float) -> float:
+    return amount / mean if mean > 0 else np.nan
 
 
 @njit
-def settle(columns: Float64, known: Bool, values: npt.NDArray[np.float32], mask: Bool) -> None:
-    """Columns [F, N] clipped to +- LIMIT as float32 [N, F]; what is not known and finite is 0 and masked."""
+def settle(columns: Float64, values: npt.NDArray[np.float32], mask: Bool) -> None:
+    """Columns [F, N] clipped to +- LIMIT as float32 [N, F]; what is not finite is 0 and masked."""
     for r in range(len(values)):
         for f in range(len(columns)):
             x = columns[f, r]
-            mask[r, f] = known[f, r] and np.isfinite(x)
+            mask[r, f] = np.isfinite(x)
             values[r, f] = np.float32(min(max(x, -LIMIT), LIMIT)) if mask[r, f] else np.float32(0.0)

@@ -21,17 +21,20 @@ import numpy.typing as npt
 
 from agent.core import feature_kernel as kernel
 from agent.core.bars import FBAR, FBarArray, FloatArray
+from agent.core.signal_kernel import MEMORY, SIGNALS
 from agent.core.types import NS_PER_S
 
 BoolArray = npt.NDArray[np.bool_]
 Float32Array = npt.NDArray[np.float32]
 
-FEATURE_VERSION = 2
-FEATURE_SPAN = 48  # bars of memory
+FEATURE_VERSION = 3
+FEATURE_SPAN = MEMORY  # bars of memory
 LONG_SPAN, SHORT_SPAN = kernel.LONG_SPAN, kernel.SHORT_SPAN
 MIN_RETURNS = kernel.MIN_RETURNS
 LIMIT = kernel.LIMIT
 WORDS = len(FBAR.names or ())  # of 8 bytes in a bar
+SMALLEST = 5e-324  # the least number above 0
+DAY_NS = 86_400 * NS_PER_S
 
 FEATURE_NAMES = (
     "return_vwap",  # log return of the interval's price / sigma
@@ -62,12 +65,16 @@ FEATURE_NAMES = (
     "week_sin",
     "week_cos",
     "log_delta",  # log10 of the interval's seconds, centred on 100 s
+    *(f"{signal}_{said}" for signal in SIGNALS for said in ("edge", "call")),  # agent.core.signal_kernel
 )
 
 FEATURE_GROUPS = {
     "volume": ("volume", "trades"),
-    "taker": ("taker", "taker_8"),
-    "book": ("spread", "touch_imbalance", "microprice", "depth", "depth_imbalance"),
+    "taker": ("taker", "taker_8", "taker_edge", "taker_call"),
+    "book": (
+        *("spread", "touch_imbalance", "microprice", "depth", "depth_imbalance"),
+        *("book_edge", "book_call"),
+    ),
 }
 """Sources that may be missing together; training drops them at random."""
 
@@ -88,28 +95,33 @@ def features(bars: FBarArray, delta_ns: int, newest: int | None = None) -> tuple
     length = bars.shape[-1]
     rows = length if newest is None else min(newest, length)
     words = _words(bars)
-    logs = _logs(words, kernel.LOGGED)
     columns = np.empty((len(FEATURE_NAMES), len(words) * rows))
-    known = np.ones(columns.shape, np.bool_)
-    kernel.arguments(words, logs, words.view(np.int64), delta_ns, columns, known)
-    _transcendental(columns, delta_ns)
+    with np.errstate(all="ignore"):
+        logs = _logs(words, kernel.LOGGED)
+        kernel.arguments(words, logs, _known(words, kernel.AMOUNTS, 0.0), columns)
+        _take_logs(columns)
+        _tell_time(columns, bars["start_ns"][..., length - rows :].reshape(-1), delta_ns)
     shape = (*bars.shape[:-1], rows, len(FEATURE_NAMES))
     values, mask = np.empty(shape, np.float32), np.empty(shape, np.bool_)
     flat = (columns.shape[1], columns.shape[0])
-    kernel.settle(columns, known, values.reshape(flat), mask.reshape(flat))
+    kernel.settle(columns, values.reshape(flat), mask.reshape(flat))
     return values, mask
 
 
-def _transcendental(columns: FloatArray, delta_ns: int) -> None:
-    """The last function of each column [F, N], in place."""
-    with np.errstate(all="ignore"):
-        for f in _LOGS:
-            np.log(columns[f], out=columns[f])
-    for f in _SINES:
-        np.sin(columns[f], out=columns[f])
-    for f in _COSINES:
-        np.cos(columns[f], out=columns[f])
+def _take_logs(columns: FloatArray) -> None:
+    """The logarithm of each column [F, N] that has one, in place."""
+    for f in _LOGS:
+        np.log(columns[f], out=columns[f])
     columns[_LOG10] = (np.log10(columns[_LOG10]) + 3.0) / 1.5
+
+
+def _tell_time(columns: FloatArray, start_ns: npt.NDArray[np.int64], delta_ns: int) -> None:
+    """Columns [F, N] of the clock and of the interval's length; NaN where the time is not known."""
+    end = start_ns + delta_ns  # a decision is taken at the end of the bar
+    for cycle, length_ns in enumerate((DAY_NS, 7 * DAY_NS)):
+        angle = 2.0 * np.pi * ((end % length_ns) / length_ns)
+        angle[start_ns <= 0] = np.nan
+        columns[_SINES[cycle]], columns[_COSINES[cycle]] = np.sin(angle), np.cos(angle)
     columns[_DELTA] = (np.log10(delta_ns / NS_PER_S) - 2.0) / 2.0
 
 
@@ -120,20 +132,26 @@ def recent_sigma(bars: FBarArray) -> FloatArray:
     """
     words = _words(bars)
     out = np.empty(words.shape[:2])
-    kernel.sigmas(words, _logs(words, (kernel.CLOSE,)), out)
+    with np.errstate(all="ignore"):
+        kernel.sigmas(_logs(words, kernel.LOGGED[:1]), out)
     return out.reshape(bars.shape)
 
 
 def _words(bars: FBarArray) -> FloatArray:
-    """The bars as floats [S, T, WORDS]; ``start_ns`` is an integer among them."""
+    """The bars as floats [S, T, WORDS], ``start_ns`` among them as it is stored."""
     flat = np.ascontiguousarray(bars, FBAR)
     count = flat.size // max(1, flat.shape[-1])
     return flat.view(np.float64).reshape(count, flat.shape[-1], WORDS)
 
 
-def _logs(words: FloatArray, columns: tuple[int, ...]) -> FloatArray:
-    """Logarithms of some columns, [S, len(columns), T]; 0 where unknown."""
+def _known(words: FloatArray, columns: npt.NDArray[np.int64], least: float) -> FloatArray:
+    """Some columns, [S, len(columns), T]; NaN where not finite or below ``least``."""
     out = np.empty((len(words), len(columns), words.shape[1]))
-    kernel.positive(words, columns, out)
-    logs: FloatArray = np.log(out, out=out)
-    return logs
+    kernel.known(words, columns, least, out)
+    return out
+
+
+def _logs(words: FloatArray, columns: npt.NDArray[np.int64]) -> FloatArray:
+    """Logarithms of some columns, [S, len(columns), T]; NaN where not finite or not above 0."""
+    out = _known(words, columns, SMALLEST)
+    return np.log(out, out=out)

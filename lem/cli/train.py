@@ -14,6 +14,7 @@ from lem.cli.options import Json, Threads, progress, time_ns
 
 if TYPE_CHECKING:
     from lem.config import TrainConfig
+    from lem.klines import Series
     from lem.realbars import TrainingBars
     from lem.train import Setting, TrainResult
 
@@ -34,6 +35,9 @@ def train(
     more_bars: Annotated[list[Path] | None, typer.Argument(help="further bar files")] = None,
     interval: Annotated[
         list[str] | None, typer.Option(help="of the bars, several allowed; default: 1, 6 and 16 bars in one")
+    ] = None,
+    calendar: Annotated[
+        str | None, typer.Option(help="of a market that closes, as in XNYS: its nights are no gaps")
     ] = None,
     from_: Annotated[str | None, typer.Option("--from", help="ISO 8601: bars from here on")] = None,
     to: Annotated[
@@ -57,6 +61,7 @@ def train(
     """Train on simulated markets, and on bars where given, and write a checkpoint. quick: under 5 minutes."""
     import torch
 
+    from lem.batches import bars_needed
     from lem.checkpoint import load_checkpoint, save_checkpoint
     from lem.config import PRESETS, ModelConfig
     from lem.train import Setting
@@ -68,8 +73,9 @@ def train(
     shape = ModelConfig() if start is None else start.model.config
     files = [*(bars or []), *(more_bars or [])]
     config = _config(PRESETS[preset], seed, iterations, bars_share, bool(files))
-    window = shape.lookback + config.n_max
-    real = _bars(files, interval, (from_, to), window, validation_share) if files else None
+    window = bars_needed(shape, config)
+    source = _read(files, (from_, to), calendar)
+    real = _bars(source, interval, window, validation_share) if source else None
     setting = Setting(run, real, start, _device(device))
     result = _train(shape, config, setting, resume)
     digest = save_checkpoint(result.model, out, result.summary(config, preset))
@@ -114,19 +120,21 @@ def _config(
     return config
 
 
-def _bars(
-    files: list[Path],
-    intervals: list[str] | None,
-    span: tuple[str | None, str | None],
-    window: int,
-    validation_share: float,
-) -> TrainingBars:
-    from agent.durations import parse_duration_ns
-    from lem.klines import native_interval_ns, read_bars
-    from lem.realbars import training_bars
+def _read(files: list[Path], span: tuple[str | None, str | None], calendar: str | None) -> list[Series]:
+    from lem.klines import on_calendar, read_bars
 
     bounds = time_ns(span[0]), time_ns(span[1])
     series = [one for path in files for one in read_bars(path, *bounds)]
+    return series if calendar is None else [on_calendar(one, calendar) for one in series]
+
+
+def _bars(
+    series: list[Series], intervals: list[str] | None, window: int, validation_share: float
+) -> TrainingBars:
+    from agent.durations import parse_duration_ns
+    from lem.klines import native_interval_ns
+    from lem.realbars import training_bars
+
     native = native_interval_ns(series[0])
     steps = [parse_duration_ns(text) for text in intervals or ()] or [native * k for k in MULTIPLES]
     return training_bars(series, steps, window, validation_share)

@@ -1,6 +1,6 @@
 """The features once more, in plain NumPy: an independent definition that the compiled one must equal.
 
-Column by column over whole arrays, as they were first defined (feature version 2).
+Column by column over whole arrays, as they were first defined.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ def _columns(bars: FBarArray, delta_ns: int) -> dict[str, Known]:
         **_volume_columns(bars),
         **_book_columns(bars, sigma),
         **_time_columns(bars, delta_ns),
+        **_signal_columns(bars, close, vwap, returns, sigma),
     }
 
 
@@ -123,6 +124,35 @@ def _book_columns(bars: FBarArray, sigma: Known) -> dict[str, Known]:
         "depth": _log_ratio(depth, mean_volume),
         "depth_imbalance": (balance, depth[1]),
     }
+
+
+def _signal_columns(
+    bars: FBarArray, close: Known, vwap: Known, returns: Known, sigma: Known
+) -> dict[str, Known]:
+    """Moves regressed on the signal before them over 64 bars: what it is worth, and what it calls for now."""
+    volume, taker = _amounts(bars["volume"]), _amounts(bars["taker_volume"])
+    traded = volume[1] & taker[1] & (volume[0] > 0)
+    touch = np.isfinite(bars["touch_imbalance"])
+    signals = {
+        "momentum": returns,
+        "reversion": _minus(close, _mean(vwap, 64, 2)),
+        "taker": (2.0 * taker[0] / np.where(traded, volume[0], 1.0) - 1.0, traded),
+        "book": (np.where(touch, bars["touch_imbalance"], 0.0), touch),
+    }
+    out: dict[str, Known] = {}
+    for name, signal in signals.items():
+        before = _delay(signal, 1)
+        both = before[1] & returns[1]
+        count = _sums(both.astype(np.float64), 64)
+        of = np.maximum(count, 1.0)
+        mean = _sums(np.where(both, before[0] * returns[0], 0.0), 64) / of
+        power = _sums(np.where(both, before[0] * before[0], 0.0), 64) / of
+        enough = (count >= 8) & sigma[1] & (power > TINY * TINY)
+        beta = 5.0 * (mean / np.where(enough, power, 1.0) / np.where(sigma[1], sigma[0], 1.0))
+        known = enough & np.isfinite(beta)
+        out[f"{name}_edge"] = (beta * np.sqrt(power), known)
+        out[f"{name}_call"] = (beta * signal[0], known & signal[1])
+    return out
 
 
 def _time_columns(bars: FBarArray, delta_ns: int) -> dict[str, Known]:

@@ -16,6 +16,7 @@ from agent.core.features import (
     recent_sigma,
 )
 from agent.core.types import NS_PER_S
+from lem.simulate import simulate_with_drift
 from tests.unit import features_reference as reference
 
 DELTA_NS = 45 * NS_PER_S
@@ -80,7 +81,7 @@ def test_a_live_window_gives_the_rows_of_the_long_series() -> None:
     """FEATURE_SPAN bars before a row are all its memory, bit for bit."""
     bars = random_bars(300)
     values, mask = features(bars, DELTA_NS)
-    for end in (150, 201, 300):
+    for end in (200, 261, 300):
         window, window_mask = features(bars[end - 40 - FEATURE_SPAN : end], DELTA_NS)
         assert np.array_equal(window[-40:], values[end - 40 : end])
         assert np.array_equal(window_mask[-40:], mask[end - 40 : end])
@@ -151,6 +152,44 @@ def test_persistence_tells_trending_from_returning_moves() -> None:
         row = {name: float(values[-1, k]) for k, name in enumerate(FEATURE_NAMES) if mask[-1, k]}
         assert row["autocorrelation"] == pytest.approx(lag_one, abs=0.05)
         assert row.get("variance_ratio", -8.0) * ratio > 1.0
+
+
+@pytest.mark.parametrize(
+    ("market", "name"),
+    [
+        ("momentum", "momentum"),
+        ("mean-reversion", "reversion"),
+        ("flow-signal", "taker"),
+        ("book-signal", "book"),
+    ],
+)
+def test_a_signal_with_a_record_calls_the_next_move(market: str, name: str) -> None:
+    """On a market with that signal the call goes with the drift that comes, and its edge stands out."""
+    calls, drifts, edges = [], [], {}
+    for where in (market, "gaussian-bars"):
+        bars, drift = simulate_with_drift(where, np.random.default_rng(1), 300, 200, 1e-3, DELTA_NS)
+        values, mask = features(bars, DELTA_NS)
+        edge = values[:, 150, FEATURE_NAMES.index(f"{name}_edge")]
+        edges[where] = edge
+        if where == market:
+            column = FEATURE_NAMES.index(f"{name}_call")
+            assert mask[:, 150:, column].all()
+            calls, drifts = values[:, 150:-1, column], drift[:, 151:]
+    assert np.corrcoef(np.ravel(calls), np.ravel(drifts))[0, 1] > 0.75
+    apart = abs(edges[market].mean() - edges["gaussian-bars"].mean())
+    assert apart > 0.8 * edges["gaussian-bars"].std()
+
+
+def test_a_call_by_hand() -> None:
+    """Moves that follow the touch imbalance twofold: the record says so, and calls for it again."""
+    bars = random_bars(80)
+    touch = np.random.default_rng(3).uniform(-1, 1, 80)
+    moves = np.concatenate([[0.0], 2e-4 * touch[:-1]])
+    bars["touch_imbalance"], bars["close"] = touch, 100.0 * np.exp(np.cumsum(moves))
+    sigma = np.sqrt(np.mean(moves[-LONG_SPAN:] ** 2))
+    assert column(bars, "book_call")[0][-1] == pytest.approx(5 * 2e-4 * touch[-1] / sigma, rel=1e-5)
+    rms = np.sqrt(np.mean(touch[-65:-1] ** 2))
+    assert column(bars, "book_edge")[0][-1] == pytest.approx(5 * 2e-4 * rms / sigma, rel=1e-5)
 
 
 def spoilt(bars: FBarArray, seed: int) -> FBarArray:

@@ -8,8 +8,9 @@ import pytest
 from agent.core.bars import empty_fbars
 from agent.core.errors import InputError
 from agent.core.types import NS_PER_S
-from lem.klines import Series
+from lem.klines import Series, on_calendar, resample
 from lem.realbars import BarSource, split, training_bars
+from tests.unit.lem.sessions import DAY_NS, HOUR_NS, hours, series_at
 
 MINUTE_NS = 60 * NS_PER_S
 
@@ -89,3 +90,19 @@ def test_bars_too_few_to_train_and_watch_are_refused(window: int, share: float) 
     """Nothing left to train on, no window in a stretch, or none after the embargo."""
     with pytest.raises(InputError, match=r"validation share|no stretch|leaves nothing"):
         training_bars([walk(4_000, 500)], [5 * MINUTE_NS], window, share)
+
+
+@pytest.mark.parametrize("interval_ns", [HOUR_NS, DAY_NS])
+def test_bars_of_a_calendar_are_neighbours_on_it(interval_ns: int) -> None:
+    """Hours drawn through nights, and whole sessions made of them; a missing day is crossed by no window."""
+    start_ns = hours()
+    series = on_calendar(series_at(start_ns[start_ns // DAY_NS != start_ns[60] // DAY_NS]), "XNYS")
+    assert series.quality.missing_sessions == 1
+    assert series.grid is not None
+    drawn, delta_ns = BarSource([series], [interval_ns]).draw(np.random.default_rng(1), 64, 4)
+    assert delta_ns == interval_ns
+    grid = resample(series, interval_ns).grid
+    assert grid is not None
+    place = grid.place(drawn["start_ns"].ravel()).reshape(drawn.shape)
+    assert (np.diff(place, axis=1) == 1).all()
+    assert (np.diff(drawn["start_ns"], axis=1) > interval_ns).any()  # over a night

@@ -187,7 +187,7 @@ def test_the_command_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "give --resume" in capsys.readouterr().err
 
 
-def bars_file(path: Path, minutes: int = 3_000) -> Path:
+def bars_file(path: Path, minutes: int = 6_000) -> Path:
     """A CSV of one-minute bars: a walk with volume."""
     rng = np.random.default_rng(3)
     close = 100.0 * np.exp(1e-3 * rng.standard_normal(minutes).cumsum())
@@ -224,7 +224,7 @@ def test_training_on_bars_from_a_model_is_written_down(
     assert record["validation"] is not None
     assert not same(load_checkpoint(out).model, load_checkpoint(first).model)
     with pytest.raises(SystemExit) as stop:
-        main([*arguments, str(bars_file(tmp_path / "y.csv", 3_001)), "--resume"])
+        main([*arguments, str(bars_file(tmp_path / "y.csv", 6_001)), "--resume"])
     assert stop.value.code == 2
     assert "other settings" in capsys.readouterr().err
 
