@@ -40,16 +40,19 @@ def select(values: Float32, masks: Mask, net: Selection, chosen: Float32, weight
 
 
 @njit
-def advance(chosen: Float32, first: int, net: Encoder, states: States, context: Float32) -> None:
+def advance(
+    chosen: Float32, first: int, net: Encoder, states: States, context: Float32, looked: Float32
+) -> None:
     """Take in bars with selected variables ``chosen`` [N, d], number ``first`` and on of their stream.
 
-    ``states`` are filled in; ``context`` [d] is that of the last bar.
+    ``states`` are filled in; ``context`` [d] is that of the last bar. ``looked`` [K, 2]: the bars it looked
+    at most, their age (0 the last one) and weight, the mean over heads; ages of -1 where there are fewer.
     """
     x, projected = chosen.copy(), np.empty((len(chosen), 3 * len(context)), np.float32)
     _recur_all(chosen, net.cell, first, states)
     _finish(x, net, first, states, projected)
     last = len(chosen) - 1
-    _attend(x[last : last + 1], projected[last], net, first + len(chosen), states)
+    _attend(x[last : last + 1], projected[last], net, first + len(chosen), states, looked)
     context[:] = x[last]
 
 
@@ -166,7 +169,7 @@ def _finish(x: Float32, net: Encoder, first: int, states: States, projected: Flo
 
 
 @njit
-def _attend(x: Float32, query: Float32, net: Encoder, seen: int, states: States) -> None:
+def _attend(x: Float32, query: Float32, net: Encoder, seen: int, states: States, looked: Float32) -> None:
     """x [1, d], the newest of ``seen`` bars, becomes its context: attention over the last ``window``."""
     width, heads = x.shape[1], net.attention.heads
     part = width // heads
@@ -181,12 +184,28 @@ def _attend(x: Float32, query: Float32, net: Encoder, seen: int, states: States)
         for row in range(seen - first):
             scores[head, row] *= scale
     _softmax(scores)
+    _most(scores, looked)
     for row in range(seen - first):
         for head in range(heads):
             for i in range(head * part, (head + 1) * part):
                 out[0, i] += scores[head, row] * states.values[first + row, i]
     linear(merged, out, net.attention.merge, net.attention.merge_bias)
     gate(x, merged, net.attention_gate, np.empty((1, 2 * width), np.float32))
+
+
+@njit
+def _most(scores: Float32, looked: Float32) -> None:
+    """The ages and mean weights that are largest over heads; ``scores`` [heads, N], the newest bar last."""
+    heads, count = scores.shape
+    weights = np.zeros(count, np.float32)
+    for head in range(heads):
+        for row in range(count):
+            weights[row] += scores[head, row]
+    for k in range(len(looked)):
+        row = count - 1 - np.argmax(weights[::-1])  # the newest of equals
+        looked[k, 0] = np.float32(count - 1 - row if weights[row] >= 0 else -1)
+        looked[k, 1] = weights[row] / np.float32(heads)
+        weights[row] = np.float32(-1.0)
 
 
 @njit

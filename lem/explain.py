@@ -26,7 +26,7 @@ from agent.core.features import FEATURE_NAMES, FEATURE_SPAN, LIMIT, features
 from agent.core.types import MarketView, OrderView
 from lem.asked import normalised_prices, order_progress, order_terms, since_gap
 from lem.config import SCENARIOS
-from lem.model import FORECASTS, LEM
+from lem.model import FORECASTS, LEM, Z_LIMIT
 
 STEPS = 161  # of a scan for a flip
 FEATURE_STEPS = 17
@@ -191,7 +191,7 @@ def _order_flips(model: LEM, context: Tensor, order: OrderView, market: MarketVi
         return answer
 
     if known and order.t > 0:
-        yield _scan("last price against the benchmark, sigmas", last_z, -6.0, 6.0, of_price)
+        yield _scan("last price against the benchmark, sigmas", last_z, -Z_LIMIT, Z_LIMIT, of_price)
     yield _scan("risk aversion", order.risk_aversion, 0.01, 10.0, of("risk_aversion"))
     yield _scan(
         "expected participation", order.expected_participation, 0.0, 0.5, of("expected_participation")

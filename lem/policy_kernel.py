@@ -16,6 +16,7 @@ Rows = npt.NDArray[np.float64]  # [N, columns]
 Column = npt.NDArray[np.float64]  # [N]
 Indices = npt.NDArray[np.int64]  # [N]
 GIVEN, OWN = len(GIVEN_INPUTS), len(OWN_INPUTS)
+PRICE_FIRST, PRICE_STOP = 9, 15  # of the given inputs: ``price_inputs``
 
 ORDER = (
     "t",
@@ -135,10 +136,27 @@ def decide(
     net: Policy, scenario: int, context: Float32, order: npt.NDArray[np.float64]
 ) -> tuple[float, float]:
     """(fraction of the remainder, probability of finishing) of one order; ``order``: see ``ORDER``."""
-    width = net.bias.shape[1]
-    given, own = np.empty((1, GIVEN), np.float32), np.empty((1, OWN), np.float32)
-    x, y = np.empty((1, width), np.float32), np.empty((1, width), np.float32)
-    out = np.empty((1, 2), np.float32)
+    x = np.empty((1, net.bias.shape[1]), np.float32)
+    given, out = np.empty((1, GIVEN), np.float32), np.empty((1, 2), np.float32)
+    left = first_layer(net, scenario, context, order, given, x)
+    later_layers(net, scenario, x, out)
+    if not (np.isfinite(out[0, 0]) and np.isfinite(out[0, 1])):  # an infinity's sigmoid looks sound
+        return np.nan, np.nan
+    even = -np.float32(np.log(max(left - 1.0, 1e-3)))
+    return sigmoid(even + np.float32(2.0) * out[0, 0]), sigmoid(np.float32(SHARPNESS) * out[0, 1])
+
+
+@njit
+def first_layer(
+    net: Policy,
+    scenario: int,
+    context: Float32,
+    order: npt.NDArray[np.float64],
+    given: Float32,
+    x: Float32,
+) -> float:
+    """x [1, w] and the given inputs [1, GIVEN] of an order; intervals left."""
+    own = np.empty((1, OWN), np.float32)
     left = _inputs(order, given[0], own[0])
     market = context.reshape((1, len(context)))
     moves, ahead = np.empty((1, MOVES), np.float32), np.empty((1, 2 * MOVES), np.float32)
@@ -150,14 +168,17 @@ def decide(
     add_product(x, ahead, net.signal[scenario])
     add_product(x, market, net.context[scenario])
     add_product(x, own, net.own[scenario])
+    return left
+
+
+@njit
+def later_layers(net: Policy, scenario: int, x: Float32, out: Float32) -> None:
+    """What becomes of first layers x [R, w], which are used up: out [R, 2]."""
     silu(x)
+    y = np.empty(x.shape, np.float32)
     linear(y, x, net.hidden[scenario], net.hidden_bias[scenario])
     silu(y)
     linear(out, y, net.out[scenario], net.out_bias[scenario])
-    if not (np.isfinite(out[0, 0]) and np.isfinite(out[0, 1])):  # an infinity's sigmoid looks sound
-        return np.nan, np.nan
-    even = -np.float32(np.log(max(left - 1.0, 1e-3)))
-    return sigmoid(even + np.float32(2.0) * out[0, 0]), sigmoid(np.float32(SHARPNESS) * out[0, 1])
 
 
 @njit
@@ -170,7 +191,7 @@ def decide_all(
 
 
 @njit
-def _limited(x: float, low: float, high: float) -> float:
+def limited(x: float, low: float, high: float) -> float:
     return min(max(x, low), high)
 
 
@@ -178,26 +199,37 @@ def _limited(x: float, low: float, high: float) -> float:
 def _inputs(order: npt.NDArray[np.float64], g: Float32, o: Float32) -> float:
     """Fill in the given inputs ``g`` and own ones ``o`` by ``lem.model``'s formulae; intervals left."""
     t, n, m = order[0], order[1], order[2]
-    last, arrival = _limited(order[3], -Z_LIMIT, Z_LIMIT), _limited(order[4], -Z_LIMIT, Z_LIMIT)
+    last, arrival = limited(order[3], -Z_LIMIT, Z_LIMIT), limited(order[4], -Z_LIMIT, Z_LIMIT)
     elapsed, rate, aversion = order[5], order[9], max(order[10], 0.0)
     left, root = n - t, np.sqrt(n)
-    stopping = last * t / (t + 1.0)
     g[0], g[1], g[2] = t / n, left / n, 1.0 / max(left, 1.0)
     g[3], g[4] = np.log(n) / 3.0 - 0.7, 1.0 / (t + 1.0)
     g[5], g[6], g[7] = 1.0 if t + 1.0 >= m else 0.0, max(m - t, 0.0) / n, m / n
     g[8] = 1.0 if m >= n else 0.0
-    g[9], g[10], g[11] = last, np.tanh(last), stopping
-    g[12], g[13] = 2.0 * stopping / np.sqrt(max(left, 1.0)), np.tanh(3.0 * stopping)
-    g[14], g[15] = last * elapsed / (1.0 + elapsed), order[6]
-    g[16] = 2.0 * np.sqrt(_limited(order[7], 0.0, 1.0))
+    price_inputs(order, last, g)
+    g[15] = order[6]
+    g[16] = 2.0 * np.sqrt(limited(order[7], 0.0, 1.0))
     g[17], g[18] = order[8] * n, rate
     g[19], g[20] = np.log1p(aversion), np.log(aversion + 0.01) / 3.0
     g[21], g[22] = order[11], order[11] * arrival / root
     g[23], g[24] = 1.0 / (1.0 + elapsed), np.log((elapsed + 0.5) / (t + 0.5))
-    remaining, achieved = order[12], _limited(order[13], -Z_LIMIT, Z_LIMIT)
+    remaining, achieved = order[12], limited(order[13], -Z_LIMIT, Z_LIMIT)
     some = max(left, 1.0)
     o[0], o[1] = remaining, min(remaining * (n / some), 3.0) - 1.0
     o[2], o[3], o[4] = achieved * (1.0 - remaining), np.tanh(achieved), achieved * (3.0 / root)
-    o[5] = 2.0 * np.sqrt(_limited(order[14], 0.0, 1.0) + 1e-4)
+    o[5] = 2.0 * np.sqrt(limited(order[14], 0.0, 1.0) + 1e-4)
     o[6], o[7] = 1.0 if remaining <= rate else 0.0, min(remaining / (max(rate, 1e-6) * some), 2.0)
     return float(left)
+
+
+@njit
+def price_inputs(order: npt.NDArray[np.float64], last: float, g: Float32) -> None:
+    """The given inputs that the last price makes, ``last`` sigmas from the benchmark.
+
+    (Its distance from the arrival price is an input too, of weight 0 at decisions.)
+    """
+    t, n, elapsed = order[0], order[1], order[5]
+    stopping = last * t / (t + 1.0)
+    g[9], g[10], g[11] = last, np.tanh(last), stopping
+    g[12], g[13] = 2.0 * stopping / np.sqrt(max(n - t, 1.0)), np.tanh(3.0 * stopping)
+    g[14] = last * elapsed / (1.0 + elapsed)

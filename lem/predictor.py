@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +27,19 @@ from lem.compiled import CompiledModel, Float32
 from lem.config import SCENARIOS
 from lem.policy_kernel import ORDER, decide_all, fill_orders, project_all
 from lem.stream import Selected, Streams
+from lem.turn_kernel import turns_all
 
 FIRST = SCENARIOS[0]
 Request = tuple[OrderView, MarketView]
+
+
+class _Told(NamedTuple):
+    """What decisions at one place say of it."""
+
+    history: int  # bars
+    words: str  # the same
+    importances: Mapping[str, float]  # main features
+    attention: Mapping[int, float]  # main bars
 
 
 @dataclass(slots=True)
@@ -38,7 +49,7 @@ class _Places:
     which: npt.NDArray[np.int64]  # [N] the place of each order
     contexts: Float32  # [P, d]
     market: npt.NDArray[np.float64]  # [P, 3] sigma, last close, elapsed volume
-    told: list[tuple[int, str, Mapping[str, float]]]  # [P] bars of history, the same in words, main features
+    told: list[_Told]  # [P]
 
 
 class Predictor:
@@ -87,17 +98,31 @@ class Predictor:
         numbers, answers = np.empty((len(orders), len(ORDER))), np.empty((len(orders), 2))
         fill_orders(facts, places.which, places.market, numbers)
         decide_all(self._model.policy, scenario, places.contexts, places.which, numbers, answers)
+        moves = np.empty(len(orders))
+        turns_all(
+            self._model.policy,
+            scenario,
+            places.contexts,
+            places.which,
+            numbers,
+            facts,
+            places.market,
+            moves,
+        )
         shares, finishes = np.empty(len(orders)), np.empty(len(orders), np.bool_)
         project_all(answers, facts, shares, finishes)
         last_z = np.where(numbers[:, 6] > 0, numbers[:, 3], np.nan)
-        columns = (shares, finishes, answers[:, 1], last_z, places.which)
+        columns = (shares, finishes, answers[:, 1], last_z, moves.round(4), places.which)
         slices, digest, told = [], self.digest, places.told
-        for order, share, finish, chance, z, place in zip(
+        for order, share, finish, chance, z, move, place in zip(
             orders, *(column.tolist() for column in columns), strict=True
         ):
-            history, known, importances = told[place]
+            history, known, importances, attention = told[place]
             reason = _reason(order, share, finish, chance, z, known)
-            slices.append(Slice(share, finish, chance, reason, digest, history, importances))
+            turns = None if move != move else move
+            slices.append(
+                Slice(share, finish, chance, reason, digest, history, importances, attention, turns)
+            )
         for i in np.flatnonzero(~np.isfinite(answers).all(1)).tolist():
             slices[i] = self._ruled(*requests[i], slices[i])
         return slices
@@ -117,25 +142,26 @@ class Predictor:
                     look = look_at(market)
                     looks[place[0]] = look, Selected(self._streams, look.bars, market.delta_ns)
                 look, selected = looks[place[0]]
-                context, history, importances = self._encode(look, selected, order.t, market.delta_ns)
+                context, history, features, bars = self._encode(look, selected, order.t, market.delta_ns)
                 contexts.append(context)
                 rows.append(market_row(order, look))
                 words = f"{history} bars of history" + (" since a gap" if look.gap else "")
-                told.append((history, words, importances))
+                told.append(_Told(history, words, features, bars))
             which.append(k)
         return _Places(np.array(which), np.stack(contexts), np.array(rows), told)
 
     def _encode(
         self, look: Look, selected: Selected, t: int, delta_ns: int
-    ) -> tuple[Float32, int, Mapping[str, float]]:
-        """(the market's encoding before interval ``t``, bars it rests on, main features)."""
+    ) -> tuple[Float32, int, Mapping[str, float], Mapping[int, float]]:
+        """(the market's encoding before interval ``t``, bars it rests on, main features, main bars)."""
         own = max(0, t)
         window = look.bars[-(self.bars_needed + own) :]
         seen = min(len(window), self.lookback + own)
         if not seen:
-            return self._model.void, 0, {}
+            return self._model.void, 0, {}, {}
         stream = self._streams.take(window, seen, delta_ns, selected)
-        return stream.context.copy(), stream.rows, stream.importances  # a stream may move on
+        context = stream.context.copy()  # a stream may move on
+        return context, stream.rows, stream.importances, stream.attention
 
     def _ruled(self, order: OrderView, market: MarketView, answer: Slice) -> Slice:
         rule = self._fallback.decide(order, market)

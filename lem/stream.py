@@ -26,6 +26,7 @@ STREAMS = 4_096  # of some 100 kB each at the default lookback
 NEWEST = 512  # selections kept: the newest bar of every market
 ROOM = 32  # rows a stream grows by
 MAIN_FEATURES = 5
+MAIN_BARS = 3
 
 
 class Chosen(NamedTuple):
@@ -44,6 +45,7 @@ class Stream:
     raw: bytes = b""
     rows: int = 0
     importances: Mapping[str, float] = field(default_factory=dict)  # of the newest row
+    attention: Mapping[int, float] = field(default_factory=dict)  # its own: age in bars -> weight, main ones
 
     def room_for(self, rows: int) -> None:
         if rows > len(self.states.values):
@@ -105,8 +107,10 @@ class Streams:
             known = max(0, min(stream.same(raw, window.itemsize) - memory, seen - 1))
             chosen = (selected or Selected(self, window, delta_ns)).last(seen - known)
             stream.room_for(seen)
-            advance(chosen.variables, known, self._model.encoder, stream.states, stream.context)
+            looked = np.empty((MAIN_BARS, 2), np.float32)
+            advance(chosen.variables, known, self._model.encoder, stream.states, stream.context, looked)
             stream.raw, stream.rows, stream.importances = raw, seen, chosen.importances
+            stream.attention = {int(age): round(weight, 6) for age, weight in looked.tolist() if age >= 0}
             self.taken += seen - known
         if len(self._streams) > STREAMS:
             self._streams.popitem(last=False)
