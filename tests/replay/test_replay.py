@@ -126,6 +126,54 @@ def test_what_turns_a_decision_is_read_back_from_its_row(tmp_path: Path) -> None
     assert after == replace(before, attention=says.attention, turns_at_bps=says.turns_at_bps)
 
 
+@pytest.fixture(scope="module")
+def session_of_the_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recorded session of one order worked by the model, with a little history before it."""
+    order = Order(
+        quantity=Decimal("0.8"),
+        algo="lem",
+        interval=3 * S,
+        min_duration=9 * S,
+        max_duration=36 * S,
+        shadows=(),
+    )
+    instrument, events = synthetic_tape(seconds=60.0)
+    first = start(instrument, events, order)
+    first = replace(first, recv_ns=first.recv_ns + 12 * S)
+    seq = int(events["seq"][np.searchsorted(events["recv_ns"], first.recv_ns, side="right") - 1])
+    path = tmp_path_factory.mktemp("model") / "s"
+    return record(path, instrument, events, [replace(first, seq=seq)], order)
+
+
+def _decisions(path: Path) -> list[str]:
+    return [row for row in SessionReader(path).outcome() if row.startswith("DecisionTaken|")]
+
+
+def test_what_the_model_looked_at_replays(session_of_the_model: Path) -> None:
+    """Attention and turning moves are in the session, and are computed again bit for bit."""
+    rows = _decisions(session_of_the_model)
+    assert any("|turns_at_bps=" in row for row in rows)
+    assert all("|attention={" in row for row in rows if "sticky" not in row)
+    result = verify(session_of_the_model).result
+    assert result.match is True, result.difference
+
+
+def test_a_session_from_before_turning_moves_still_replays(
+    session_of_the_model: Path, tmp_path: Path
+) -> None:
+    """Recorded by the same model when decisions did not name them: what it recorded applies."""
+    older = tmp_path / "s"
+    shutil.copytree(session_of_the_model, older)
+    header = json.loads((older / "session.json").read_text())
+    assert header["fingerprint"].pop("decisions")
+    (older / "session.json").write_text(json.dumps(header))
+    outcome = older / "outcome.jsonl"
+    outcome.write_text(re.sub(r"\|(attention|turns_at_bps)=[^|\n]*", "", outcome.read_text()))
+    assert not any("attention=" in row or "turns_at_bps=" in row for row in _decisions(older))
+    result = verify(older).result
+    assert result.match is True, result.difference
+
+
 def test_commands_replay_at_their_place(tmp_path: Path) -> None:
     """Pause, resume, amend and cancel are inputs like any other."""
     instrument, events = synthetic_tape()
