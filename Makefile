@@ -10,7 +10,7 @@ TORCH_VERSION := 2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH_PIP := install --quiet --disable-pip-version-check
 
-.PHONY: run test test-all check bench clean setup
+.PHONY: run test test-all check bench differential clean setup
 run: setup
 	$(BIN)/python -m agent run --paper --config config.yaml
 
@@ -29,8 +29,17 @@ check: setup
 bench: setup
 	for b in benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
+# The paper venue against hftbacktest, which pins another numpy and so has an environment of its own.
+differential: setup .venv-differential/.installed
+	$(BIN)/python -m pytest -q tests/differential
+
+.venv-differential/.installed: tests/differential/requirements.txt
+	$(PYTHON) -m venv .venv-differential
+	.venv-differential/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
+	touch $@
+
 clean:
-	rm -rf $(VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-differential runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: $(STAMP)

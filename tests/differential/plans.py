@@ -1,0 +1,85 @@
+"""Random orders for a tape: what to send and when, fixed before any venue sees it.
+
+One order is alive at a time, and resting sizes are odd where a tape's are even (why: see ``tapes``). Of
+the market only the book at sending is used, to price near the touch. Some orders and cancels are timed
+to arrive in the very nanosecond of a tape row.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.core.tape import EventArray, Kind
+from agent.venue.market import Market
+from tests.differential.ours import INSTRUMENT
+from tests.differential.records import GTC, IOC, ORDER, POST_ONLY, Records, Rules
+
+_MS = 1_000_000
+
+
+class _Plan:
+    def __init__(self, tape: EventArray, rules: Rules, seed: int, taking: int) -> None:
+        self._tape, self._rules, self._taking = tape, rules, taking
+        self._rng = np.random.default_rng(seed)
+        self._market, self._at = Market([INSTRUMENT]), 0
+        trades = tape["qty_lots"][tape["kind"] == Kind.TRADE]
+        self._typical_lots = float(np.mean(trades))
+        self._flight_ns = rules.entry_ns + rules.response_ns
+        self.orders: list[tuple[int, ...]] = []
+
+    def make(self, orders: int) -> Records:
+        """Fill ``orders`` orders into the tape, evenly; fewer when it is too short for them."""
+        first = int(self._tape["recv_ns"][0]) + 100 * _MS
+        end = int(self._tape["recv_ns"][-1]) - 2_000 * _MS
+        mean_ns = (end - first) // orders
+        now = first
+        while now < end and len(self.orders) < orders:
+            send_ns = self._meet(now, self._rules.entry_ns)
+            done_ns = self._add(send_ns)
+            now = done_ns + 1 + int(self._rng.exponential(max(1, mean_ns - 200 * _MS)))
+        return np.array(self.orders, ORDER)
+
+    def _meet(self, leave_ns: int, way_ns: int) -> int:
+        """Return a time of leaving; one in three arrives together with a row of the tape."""
+        if self._rng.random() > 1 / 3:
+            return leave_ns
+        way = way_ns + self._rules.feed_ns
+        i = int(np.searchsorted(self._tape["recv_ns"], leave_ns + way))
+        return int(self._tape["recv_ns"][i]) - way
+
+    def _add(self, send_ns: int) -> int:
+        """Add an order (or a group) that leaves at ``send_ns``. Returns when it is surely over."""
+        self._at, _ = self._market.run(self._tape, self._at, send_ns)
+        book = self._market.book(0)
+        side = int(self._rng.choice((1, -1)))
+        near, far = (book.bid_ticks, book.ask_ticks) if side > 0 else (book.ask_ticks, book.bid_ticks)
+        if self._rng.random() < 0.3:
+            return self._take(send_ns, side, far)
+        price = near + side * int(self._rng.choice((0, 0, 0, 1, 1, -1, -3)))
+        if (price - far) * side >= 0:
+            price = far - side
+        alive_ns = int(self._rng.uniform(self._flight_ns + _MS, 8 * self._flight_ns))
+        cancel_ns = max(self._meet(send_ns + alive_ns, self._rules.entry_ns), send_ns + self._flight_ns + 1)
+        self._put(send_ns, cancel_ns, price, self._lots() | 1, side, POST_ONLY)
+        return cancel_ns + self._flight_ns
+
+    def _take(self, send_ns: int, side: int, far: int) -> int:
+        """A group of takers of growing size at one limit: each shows how deep its last lot reached."""
+        limit = far + side * int(self._rng.choice((-1, 0, 0, 1, 2, 5, 50)))
+        if self._taking == GTC:
+            self._put(send_ns, send_ns + 2 * self._flight_ns, limit, self._lots(), side, GTC)
+            return send_ns + 3 * self._flight_ns
+        for lots in sorted(self._lots() * 2**i for i in range(3)):
+            self._put(send_ns, 0, limit, lots, side, IOC)
+        return send_ns + self._flight_ns
+
+    def _put(self, send_ns: int, cancel_ns: int, price: int, lots: int, side: int, tif: int) -> None:
+        self.orders.append((len(self.orders) + 1, send_ns, cancel_ns, price, lots, side, tif))
+
+    def _lots(self) -> int:
+        return max(1, round(self._typical_lots * self._rng.lognormal(1.0, 1.2)))
+
+
+def random_plan(tape: EventArray, rules: Rules, orders: int, seed: int, taking: int = IOC) -> Records:
+    """Return up to ``orders`` random orders for ``tape``; takers are ``taking`` (IOC or GTC)."""
+    return _Plan(tape, rules, seed, taking).make(orders)
