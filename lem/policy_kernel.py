@@ -16,7 +16,6 @@ Rows = npt.NDArray[np.float64]  # [N, columns]
 Column = npt.NDArray[np.float64]  # [N]
 Indices = npt.NDArray[np.int64]  # [N]
 GIVEN, OWN = len(GIVEN_INPUTS), len(OWN_INPUTS)
-PRICE_FIRST, PRICE_STOP = 9, 15  # of the given inputs: ``price_inputs``
 
 ORDER = (
     "t",

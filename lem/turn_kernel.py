@@ -15,8 +15,6 @@ from lem.compiled import Float32, Policy
 from lem.model import Z_LIMIT
 from lem.policy_kernel import (
     GIVEN,
-    PRICE_FIRST,
-    PRICE_STOP,
     Column,
     Indices,
     Rows,
@@ -29,7 +27,7 @@ from lem.rows import add_product
 
 GRID = np.array([-Z_LIMIT, -2.5, -0.7, 0.7, 2.5, Z_LIMIT])  # finer where it turns
 STEPS = 6
-EXACT = 1e-2  # sigmas
+EXACT = 1e-2  # sigmas between two guesses: the second is closer still
 
 
 @njit
@@ -73,13 +71,13 @@ def turning_point(net: Policy, scenario: int, context: Float32, order: npt.NDArr
     Looked for between neighbours of ``GRID`` (so a pair of turns within one step of it is not seen),
     then closed in on. Only what depends on the last price is worked out anew.
     """
-    given, width = np.empty((1, GIVEN), np.float32), net.bias.shape[1]
-    rest = np.empty((1, width), np.float32)
+    given, rest = np.zeros((1, GIVEN), np.float32), np.empty((1, net.bias.shape[1]), np.float32)
     first_layer(net, scenario, context, order, given, rest)
     own = limited(order[3], -Z_LIMIT, Z_LIMIT)
+    given[:] = np.float32(0.0)
+    price_inputs(order, own, given[0])
+    add_product(rest, -given, net.given[scenario])
     grid = np.sort(np.append(GRID, own))
-    first, stop = PRICE_FIRST, PRICE_STOP
-    add_product(rest, -given[:, first:stop], net.given[scenario, first:stop])
     wishes = _wishes(net, scenario, order, grid, rest)
     best = np.nan
     for k in range(len(grid) - 1):
@@ -124,11 +122,11 @@ def _wishes(
 ) -> Column:
     """The network's wish to finish at each of ``last`` [R], above 0 where it would; ``rest``: all else."""
     rows, width = len(last), rest.shape[1]
-    given, x = np.empty((rows, GIVEN), np.float32), np.empty((rows, width), np.float32)
+    given, x = np.zeros((rows, GIVEN), np.float32), np.empty((rows, width), np.float32)
     for r in range(rows):
         x[r] = rest[0]
         price_inputs(order, last[r], given[r])
-    add_product(x, given[:, PRICE_FIRST:PRICE_STOP], net.given[scenario, PRICE_FIRST:PRICE_STOP])
+    add_product(x, given, net.given[scenario])
     out = np.empty((rows, 2), np.float32)
     later_layers(net, scenario, x, out)
     return out[:, 1].astype(np.float64)
