@@ -28,6 +28,7 @@ _EVENT_OF = {
     ReportKind.CANCEL_REJECTED: ChildEvent.CANCEL_REJECTED,
     ReportKind.EXPIRED: ChildEvent.EXPIRED,
 }
+_MAY_COME_LATE = frozenset({ReportKind.ACKNOWLEDGED, ReportKind.CANCEL_REJECTED})
 
 
 class Owner(Protocol):
@@ -196,6 +197,8 @@ class Desk:
     # --- reports ----------------------------------------------------------------------------------
 
     def _on_report(self, now_ns: int, report: Report) -> None:
+        if report.number not in self._sent and report.kind in _MAY_COME_LATE:
+            return  # on the wire when the order ended: it changes nothing
         sent = self._sent[report.number]
         child, owner = sent.child, sent.owner
         if report.kind is ReportKind.FILLED:
