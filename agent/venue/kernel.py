@@ -9,7 +9,7 @@ happens at the end of an exchange update (flag LAST), so how a tape is cut into 
 
 Consumption rule: what a lane took from a level is remembered, and the level offers that lane only
 the rest. A size that grows adds to what is offered; a size that shrinks never does; a level that
-disappears is forgotten. So the same displayed lots never fill one lane twice.
+disappears is forgotten. So the same displayed lots never fill one lane twice, resting or not.
 """
 
 from __future__ import annotations
@@ -516,9 +516,38 @@ def _match_crossed(s: KernelState, inst: int, bid: int, ask: int, ns: int, mid: 
     while i < s.counts[N_RESTING]:
         r = s.resting[i]
         crossed = r[R_PRICE] >= ask if r[R_SIDE] > 0 else r[R_PRICE] <= bid
-        if r[R_INSTRUMENT] == inst and crossed and _fill_resting(s, i, r[R_LOTS], ns, mid):
-            continue
+        if r[R_INSTRUMENT] == inst and crossed:
+            lots = _crossing_lots(s, i)
+            if lots > 0 and _fill_resting(s, i, lots, ns, mid):
+                continue
         i += 1
+
+
+@njit
+def _crossing_lots(s: KernelState, i: int) -> int:
+    """Lots of row ``i`` that the levels beyond its price fill: all, if its lane left one untouched.
+
+    The rest of an order that walked the book stands beyond levels which the tape still shows and the
+    lane has consumed: these fill it by what they have left, and no lot twice.
+    """
+    r = s.resting[i]
+    lane, inst, left = r[R_LANE], r[R_INSTRUMENT], r[R_LOTS]
+    far = 1 if r[R_SIDE] > 0 else 0
+    worst = -r[R_PRICE] if r[R_SIDE] > 0 else r[R_PRICE]
+    key, qty, n = s.key[inst, far], s.qty[inst, far], s.depth[inst, far]
+    filled = 0
+    for take_them in range(2):  # look first: nothing is consumed where an untouched level fills it all
+        for j in range(n - 1, -1, -1):
+            if key[j] < worst:
+                break
+            c = _find_consumed(s, lane, inst, far, key[j])
+            if c < 0:
+                return int(left)
+            if take_them:
+                lots = min(left - filled, max(0, qty[j] - s.consumed[c, C_LOTS]))
+                s.consumed[c, C_LOTS] += lots
+                filled += lots
+    return int(filled)
 
 
 # --- what others may look at ---------------------------------------------------------------------

@@ -189,6 +189,25 @@ def test_a_trade_through_the_price_fills_it(stand: Stand) -> None:
     assert stand.fills() == [(9_999, 20)]
 
 
+def test_the_rest_of_a_walk_waits_for_new_lots(stand: Stand) -> None:
+    """100 of 150 lots are taken; what the tape still shows of them fills nobody, 5 and 7 new lots do."""
+    stand.send(0, tif=TimeInForce.GTC, price_ticks=10_002, lots=150)
+    stand.until(100)
+    assert stand.fills() == [(10_001, 30), (10_002, 70)]
+    stand.tape(110, (Kind.LEVEL, 9_998, 80, 1))  # the book moves elsewhere
+    stand.tape(120, (Kind.LEVEL, 10_001, 20, -1))  # ten of the lots we took are taken by others too
+    stand.until(200)
+    assert len(stand.fills()) == 2
+    stand.tape(210, (Kind.LEVEL, 10_001, 25, -1))
+    stand.tape(220, (Kind.LEVEL, 10_002, 77, -1))
+    stand.tape(230, (Kind.LEVEL, 9_998, 90, 1))
+    stand.until(300)
+    assert stand.fills()[2:] == [(10_002, 5), (10_002, 7)]
+    stand.tape(310, (Kind.LEVEL, 10_000, 1, -1))  # a level that we never took from: the touch went through
+    stand.until(400)
+    assert stand.fills()[4:] == [(10_002, 38)]
+
+
 def test_cancels_ahead_move_the_queue_by_the_model() -> None:
     """Risk-averse moves up only by what no longer fits; power-probability shares cancels out."""
     moved = {}
