@@ -462,7 +462,7 @@ def _queue_on_trade(s: KernelState, inst: int, taker_side: int, price: int, lots
             s.traded[i] += lots
             s.ahead[i] -= lots
             if s.ahead[i] < 0:
-                filled = min(int(-s.ahead[i]), r[R_LOTS])
+                filled = min(int(0.5 - s.ahead[i]), r[R_LOTS])  # to the nearest lot: ahead may be a fraction
                 s.ahead[i] = 0.0
                 if filled > 0 and _fill_resting(s, i, filled, ns, mid):
                     continue

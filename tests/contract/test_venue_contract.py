@@ -222,6 +222,22 @@ def test_cancels_ahead_move_the_queue_by_the_model() -> None:
     assert 30.0 < moved[kernel.POWER_PROBABILITY] < 50.0
 
 
+@pytest.mark.parametrize(("after", "ahead", "filled"), [(80, 43.39, [(9_999, 1)]), (70, 36.77, [])])
+def test_an_estimated_queue_fills_to_the_nearest_lot(
+    after: int, ahead: float, filled: list[tuple[int, int]]
+) -> None:
+    """A trade that reaches 0.61 of our lot fills it, one that reaches 0.23 of it does not."""
+    stand = Stand(queue=kernel.POWER_PROBABILITY)
+    stand.send(0, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=20)
+    stand.until(40)
+    stand.tape(50, (Kind.LEVEL, 9_999, 90, 1))
+    stand.tape(60, (Kind.LEVEL, 9_999, after, 1))
+    assert float(stand.market.state.ahead[0]) == pytest.approx(ahead, abs=0.005)
+    stand.tape(70, (Kind.TRADE, 9_999, int(ahead) + 1, -1))
+    stand.until(200)
+    assert stand.fills() == filled
+
+
 def test_a_cancel_may_come_too_late(stand: Stand) -> None:
     """The order fills while the cancel travels: the fill stands, the cancel is refused."""
     order = stand.send(0, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=20)

@@ -23,6 +23,7 @@ from tests.differential.records import (
     POST_ONLY,
     POWER_PROBABILITY,
     REFUSED,
+    STOPPED,
 )
 
 LIMIT = 0
@@ -31,33 +32,32 @@ TRADE, LEVEL, SNAPSHOT_BEGIN = 1, 2, 3  # kinds of our tape; the others tell hft
 
 
 @njit
-def replay(bot, orders, fills, ends, flight_ns):
-    """Send every order at its time and follow it to its end. Returns (orders done, fill records, error).
+def replay(bot, orders, first, fills, n_fills, ends, flight_ns):
+    """Send the orders from ``first`` on at their times and follow each to its end.
 
-    ``flight_ns``: entry plus response latency. Orders of one group are sent together. Stops at the
-    first error, whose code is returned with the group that it came in; 0 is none.
+    Returns (next order, fill records, error). Orders of one group are sent together; at an error (0 is
+    none) the group that it came in is the next, and has left no records. ``flight_ns``: entry plus
+    response latency.
     """
-    n_fills = 0
     bot.elapse(0)
-    i = 0
+    i = first
     while i < len(orders):
-        group_end = i + 1
-        while group_end < len(orders) and orders[group_end].send_ns == orders[i].send_ns:
-            group_end += 1
+        kept = n_fills
         error = bot.elapse(orders[i].send_ns - bot.current_timestamp)
-        if error:
-            return i, n_fills, error
-        for j in range(i, group_end):
-            o = orders[j]
+        group_end = i
+        while not error and group_end < len(orders) and orders[group_end].send_ns == orders[i].send_ns:
+            o = orders[group_end]
             price, lots = float(o.price_ticks), float(o.lots)
             if o.side > 0:
-                bot.submit_buy_order(0, o.number, price, lots, o.tif, LIMIT, False)
+                error = bot.submit_buy_order(0, o.number, price, lots, o.tif, LIMIT, False)
             else:
-                bot.submit_sell_order(0, o.number, price, lots, o.tif, LIMIT, False)
+                error = bot.submit_sell_order(0, o.number, price, lots, o.tif, LIMIT, False)
+            group_end += 1
         for j in range(i, group_end):
-            n_fills, error = follow(bot, orders[j], fills, n_fills, ends[j], flight_ns)
-            if error:
-                return i, n_fills, error
+            if not error:
+                n_fills, error = follow(bot, orders[j], fills, n_fills, ends[j], flight_ns)
+        if error:
+            return i, kept, error
         bot.clear_inactive_orders(0)
         i = group_end
     return i, n_fills, 0
@@ -123,27 +123,39 @@ def to_hbt(tape, feed_ns):
     return rows
 
 
-def main(source: str, target: str) -> None:
-    """Read tape, orders and rules from ``source``; write fills and ends to ``target``."""
-    given = np.load(source)
-    entry_ns, response_ns, feed_ns = (int(given[k]) for k in ("entry_ns", "response_ns", "feed_ns"))
-    rows = to_hbt(given["tape"], feed_ns)  # named: hftbacktest reads it in place
-    asset = hbt.BacktestAsset().data(rows).linear_asset(1.0)
-    asset = asset.constant_order_latency(entry_ns, response_ns).partial_fill_exchange()
+def new_bot(rows, given):
+    """Return hftbacktest at the start of the tape."""
+    asset = hbt.BacktestAsset().data(rows).linear_asset(1.0).tick_size(1.0).lot_size(1.0)
+    asset = asset.constant_order_latency(int(given["entry_ns"]), int(given["response_ns"]))
     if int(given["queue_model"]) == POWER_PROBABILITY:
         asset = asset.power_prob_queue_model(float(given["queue_power"]))
     else:
         asset = asset.risk_adverse_queue_model()
-    asset = asset.trading_value_fee_model(0.0, 0.0).tick_size(1.0).lot_size(1.0)
+    asset = asset.partial_fill_exchange().trading_value_fee_model(0.0, 0.0)
+    return hbt.HashMapMarketDepthBacktest([asset])
+
+
+def main(source: str, target: str) -> None:
+    """Read tape, orders and rules from ``source``; write fills and ends to ``target``.
+
+    After an error the rest goes on in a new run from the tape's start. An order that stops a new run too
+    is given up: its end is STOPPED.
+    """
+    given = np.load(source)
     orders = given["orders"]
+    rows = to_hbt(given["tape"], int(given["feed_ns"]))  # named: hftbacktest reads it in place
+    flight_ns = int(given["entry_ns"] + given["response_ns"])
     fills, ends = np.zeros(64 * len(orders) + 1, FILL), np.zeros(len(orders), END)
-    bot = hbt.HashMapMarketDepthBacktest([asset])
-    done, n, error = replay(bot, orders, fills, ends, entry_ns + response_ns)
-    bot.close()
-    del rows
-    if error:
-        raise SystemExit(f"hftbacktest stopped with error {error} at {orders[done]}")
-    np.savez(target, fills=fills[:n], ends=ends)
+    done, n_fills = 0, 0
+    while done < len(orders):
+        bot = new_bot(rows, given)
+        last = done
+        done, n_fills, error = replay(bot, orders, done, fills, n_fills, ends, flight_ns)
+        bot.close()
+        if error and done == last:
+            ends[done] = (orders["number"][done], 0, 0, STOPPED)
+            done += 1
+    np.savez(target, fills=fills[:n_fills], ends=ends)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ _MS = 1_000_000
 
 
 class _Plan:
-    def __init__(self, tape: EventArray, rules: Rules, seed: int, taking: int) -> None:
-        self._tape, self._rules, self._taking = tape, rules, taking
+    def __init__(self, tape: EventArray, rules: Rules, seed: int, taking: int, odd: bool) -> None:
+        self._tape, self._rules, self._taking, self._odd = tape, rules, taking, odd
         self._rng = np.random.default_rng(seed)
         self._market, self._at = Market([INSTRUMENT]), 0
         trades = tape["qty_lots"][tape["kind"] == Kind.TRADE]
@@ -60,7 +60,7 @@ class _Plan:
             price = far - side
         alive_ns = int(self._rng.uniform(self._flight_ns + _MS, 8 * self._flight_ns))
         cancel_ns = max(self._meet(send_ns + alive_ns, self._rules.entry_ns), send_ns + self._flight_ns + 1)
-        self._put(send_ns, cancel_ns, price, self._lots() | 1, side, POST_ONLY)
+        self._put(send_ns, cancel_ns, price, self._lots() | self._odd, side, POST_ONLY)
         return cancel_ns + self._flight_ns
 
     def _take(self, send_ns: int, side: int, far: int) -> int:
@@ -80,6 +80,8 @@ class _Plan:
         return max(1, round(self._typical_lots * self._rng.lognormal(1.0, 1.2)))
 
 
-def random_plan(tape: EventArray, rules: Rules, orders: int, seed: int, taking: int = IOC) -> Records:
+def random_plan(
+    tape: EventArray, rules: Rules, orders: int, seed: int, *, taking: int = IOC, odd: bool = True
+) -> Records:
     """Return up to ``orders`` random orders for ``tape``; takers are ``taking`` (IOC or GTC)."""
-    return _Plan(tape, rules, seed, taking).make(orders)
+    return _Plan(tape, rules, seed, taking, odd).make(orders)

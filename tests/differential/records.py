@@ -43,8 +43,9 @@ END = np.dtype([("number", "<i8"), ("exch_ns", "<i8"), ("left_lots", "<i8"), ("o
 GTC, POST_ONLY, FOK, IOC = 0, 1, 2, 3
 """Times in force, by hftbacktest's numbers."""
 
-OPEN, FILLED, EXPIRED, CANCELLED, REFUSED = 0, 1, 2, 3, 4
-OUTCOMES = ("open", "filled", "expired", "cancelled", "refused")
+OPEN, FILLED, EXPIRED, CANCELLED, REFUSED, STOPPED = 0, 1, 2, 3, 4, 5
+OUTCOMES = ("open", "filled", "expired", "cancelled", "refused", "stopped")
+"""``STOPPED``: the venue failed while it worked the order."""
 
 RISK_AVERSE, POWER_PROBABILITY = 0, 1
 

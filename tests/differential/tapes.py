@@ -39,6 +39,8 @@ class _Market:
         for _ in range(updates):
             if self._rng.random() < 0.7:
                 self._now += int(self._rng.exponential(6e6))
+            if self._rng.random() < 0.01:
+                self._snapshot()
             moves[self._rng.integers(len(moves))]()
         return event_rows(self._rows)
 
@@ -128,14 +130,27 @@ class _Market:
         price = self._best(-taker) + taker * int(self._rng.choice((-2, -1, 0, 0, 0, 0, 0, 0, 1, 2)))
         self._send([(Kind.TRADE, price, int(self._rng.geometric(0.2)), taker)])
 
+    def _snapshot(self) -> None:
+        """The whole book again, some of its levels changed or gone, as after a lost connection."""
+        levels = []
+        for side in (1, -1):
+            best = self._best(side)
+            for price in sorted(self.books[side]):
+                lots = self.books[side][price] if self._rng.random() < 0.8 else self._lots()
+                gone = price != best and len(self.books[side]) > 4 and self._rng.random() < 0.1
+                levels.append(self._put(side, price, 0 if gone else lots))
+        shown = [row for row in levels if row[2]]
+        self._send([(Kind.SNAPSHOT_BEGIN, 0, 0, 0), *shown, (Kind.SNAPSHOT_END, 0, 0, 0)])
+
     def _bbo(self) -> None:
         bid, ask = self._best(1), self._best(-1)
         self._send([(Kind.BBO, bid, self.books[1][bid], 1), (Kind.BBO, ask, self.books[-1][ask], -1)])
 
 
-def random_tape(seed: int, updates: int) -> EventArray:
-    """Return a random tape of ``updates`` moves of the market: about 4 s a thousand."""
-    return _even(_Market(seed).tape(updates))
+def random_tape(seed: int, updates: int, even: bool = True) -> EventArray:
+    """Return a random tape of ``updates`` moves, about 4 s a thousand; its sizes are ``even`` or any."""
+    tape = _Market(seed).tape(updates)
+    return _even(tape) if even else tape
 
 
 @cache
