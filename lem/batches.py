@@ -198,7 +198,7 @@ def random_terms(rng: np.random.Generator, count: int, n_max: int, n_min: int) -
     max_rate = np.where(limited, slowest + (1.0 - slowest) * rng.random(count) ** 2, 1.0)
     min_rate = np.where(rng.random(count) < 0.2, rng.random(count) * 0.8 / n, 0.0)
     kind = rng.random(count)
-    arrival = np.where(kind < 0.7, 0.0, np.where(kind < 0.9, 1.0, rng.random(count)))
+    arrival = np.where(kind < 0.6, 0.0, np.where(kind < 0.88, 1.0, rng.random(count)))
     return {
         "n": n.astype(np.float64),
         "m": m.astype(np.float64),

@@ -1,8 +1,8 @@
 """Judging a model: the same paths for model, baselines and bound, with deviation and impact beside each mean.
 
-On the two martingale markets means are estimated with control variates of known mean 0: the order's own
-sum of (remaining share x price change), and the optimal policy's gain less its exact expectation, paired
-on the same paths. Elsewhere paths are simulated independently, and real bars use a block bootstrap.
+On simulators means are estimated with control variates of known mean 0: the order's own sum of (remaining
+share x price change beyond the drift), and on martingales the optimal policy's gain less its exact
+expectation, paired on the same paths. Real bars use a block bootstrap.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lem.model import LEM
 from lem.objective import scenario_columns
 from lem.paths import CHUNK, IMPACT_PARTICIPATION, Outcome, Paths, Progress, Question, policy_paths, realise
 from lem.regimes import Conditions, conditions, regimes_of
-from lem.simulate import MARTINGALES, simulate
+from lem.simulate import MARTINGALES, simulate_with_drift
 from lem.statistics import Blocks, Independent
 from lem.yardsticks import Yardsticks, achievable, bound_is, bounds, no_regret, price_model_of, regrets
 
@@ -69,8 +69,9 @@ def evaluate_market(
     begun: list[Conditions] = []
     for first in range(0, question.orders, BATCH):
         count = min(BATCH, question.orders - first)
-        bars = simulate(market, rng, count, history + question.n, question.sigma, question.delta_ns)
-        paths = Paths(bars, np.zeros(count, np.int64), history)
+        length = history + question.n
+        bars, drift = simulate_with_drift(market, rng, count, length, question.sigma, question.delta_ns)
+        paths = Paths(bars, np.zeros(count, np.int64), history, drift=drift)
         done = first
 
         def report(k: int, _: int, done: int = done) -> None:

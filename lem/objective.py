@@ -22,6 +22,7 @@ from lem.constraints import can_finish, project_share
 from lem.model import LEM, OrderProgress, OrderTerms
 
 THIN = 0.01
+TIE_BREAK = 0.25
 REACH = 0.5  # rates beyond the limit from which finishing is still felt to be near
 
 
@@ -195,6 +196,9 @@ def loss(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
     notional): what prices do beyond their drift has the same mean for any adapted allocation, and its
     gradient would be noise. Where the drift is not known the linear part is as realised, and the shares
     learn from prices as far as the arrival price counts. Impact and risk always teach both.
+
+    Where nothing else speaks, for a small order with little aversion to risk, any shares cost the same on
+    average: there the squared slippage breaks the tie. It teaches the shares only and adds no cost.
     """
     unit = (orders.scale * torch.sqrt(orders.n)).unsqueeze(1)
     classic = (orders.m >= orders.n).unsqueeze(1)
@@ -208,7 +212,10 @@ def loss(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
     value = torch.where(known, fair, slippage).detach()
     lead = torch.where(known, drift_cost(rollout, orders), -weight * rollout.arrival_gain)
     linear = torch.where(classic, slippage, value + lead - lead.detach())
-    return (finish_probability(rollout.hazard) * ((linear + impact) / unit + risk)).sum(-1).mean()
+    chance = finish_probability(rollout.hazard)
+    cost = (chance * ((linear + impact) / unit + risk)).sum(-1)
+    spread = (chance.detach() * (1.0 - weight) * (slippage / unit).square()).sum(-1)
+    return (cost + TIE_BREAK * (spread - spread.detach())).mean()
 
 
 def drift_cost(rollout: Rollout, orders: Orders) -> Tensor:

@@ -17,7 +17,7 @@ from agent.core.types import NS_PER_S
 from lem.dataset import Encodable, context_rows, encodable, late, order_columns
 from lem.encoding import encode
 from lem.model import LEM
-from lem.objective import Orders, Rollout, impact_cost, roll
+from lem.objective import Orders, Rollout, drift_cost, impact_cost, roll
 
 BPS = 1e4
 CHUNK = 250  # paths at once: larger spills the caches
@@ -77,16 +77,19 @@ class Paths:
     """Windows of bars [N, P + n]; orders start at row P; rows before ``cut`` [N] are unknown.
 
     ``curve`` [N, n]: the volume expected in each interval, from days before the order; None: a flat one.
+    ``drift`` [N, P + n]: each bar's expected move where a simulator tells it; the model is never shown it.
     """
 
     bars: FBarArray
     cut: npt.NDArray[np.int64]
     start: int
     curve: FloatArray | None = None
+    drift: FloatArray | None = None
 
     def part(self, rows: slice | npt.NDArray[np.int64]) -> Paths:
         curve = None if self.curve is None else self.curve[rows]
-        return Paths(self.bars[rows], self.cut[rows], self.start, curve)
+        drift = None if self.drift is None else self.drift[rows]
+        return Paths(self.bars[rows], self.cut[rows], self.start, curve, drift)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,9 @@ class Outcome:
     gain: FloatArray
     impact: FloatArray
     finish: npt.NDArray[np.int64]
-    exposure: FloatArray  # side * sum of traded share * price deviation: mean 0 on a martingale
+    exposure: (
+        FloatArray  # side * sum of traded share * price deviation, less what the drift made of it: mean 0
+    )
     arrival: FloatArray  # gain against the price before the order
 
     @staticmethod
@@ -138,7 +143,8 @@ def make_orders(paths: Paths, question: Question) -> Orders:
         )
     }
     m = torch.tensor(question.min_periods, dtype=torch.float64).repeat(count)
-    market["drift"] = torch.full_like(market["price"], math.nan)  # matters to training only
+    drift = np.full(price.shape, math.nan) if paths.drift is None else paths.drift[:, paths.start :]
+    market["drift"] = torch.from_numpy(drift).repeat_interleave(periods, 0)
     return Orders(
         **market, **terms, m=m, scale=torch.from_numpy(scale).clamp(min=1e-12).repeat_interleave(periods)
     )
@@ -167,5 +173,6 @@ def realise(rollout: Rollout, orders: Orders, side: torch.Tensor, participation:
     )
     gain = rollout.gain.gather(-1, finish)[..., 0]
     arrival = rollout.arrival_gain.gather(-1, finish)[..., 0]
-    columns = (BPS * gain, BPS * impact, finish[..., 0], BPS * side * total[..., 0], BPS * arrival)
+    exposure = side * total[..., 0] - drift_cost(rollout, orders).gather(-1, finish)[..., 0]
+    columns = (BPS * gain, BPS * impact, finish[..., 0], BPS * exposure, BPS * arrival)
     return Outcome(*(c.numpy() for c in columns))

@@ -31,7 +31,7 @@ class Estimate(Protocol):
     """How a mean and its 95 % interval are found from one number an order, [N]."""
 
     def mean(self, x: FloatArray, exposure: FloatArray, paired: FloatArray | None = None) -> Mean:
-        """Mean of ``x``; ``exposure`` and ``paired`` have mean 0 where prices are a martingale."""
+        """Mean of ``x``; ``exposure`` has mean 0 where the drift is known, ``paired`` where there is none."""
 
     def within(self, x: FloatArray, exposure: FloatArray, chosen: BoolArray) -> Mean:
         """Mean of ``x`` over the ``chosen`` orders."""
@@ -42,14 +42,13 @@ class Estimate(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Independent:
-    """Orders on paths of their own; on a martingale with the control variates."""
+    """Orders on simulated paths of their own, with the control variates; ``paired`` on martingales only."""
 
     martingale: bool
 
     def mean(self, x: FloatArray, exposure: FloatArray, paired: FloatArray | None = None) -> Mean:
-        if not self.martingale:
-            return controlled_mean(x, [])
-        return controlled_mean(x, [exposure] if paired is None else [exposure, paired])
+        known = [] if paired is None or not self.martingale else [paired]
+        return controlled_mean(x, [exposure, *known])
 
     def within(self, x: FloatArray, exposure: FloatArray, chosen: BoolArray) -> Mean:
         return self.mean(x[chosen], exposure[chosen])

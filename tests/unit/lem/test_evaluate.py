@@ -15,14 +15,15 @@ from agent.core.bars import empty_fbars
 from agent.core.errors import InputError
 from agent.core.types import NS_PER_S
 from lem.bound import gain_sigma, stop_interval
-from lem.checkpoint import load_checkpoint
-from lem.evaluate import evaluate_market
+from lem.checkpoint import fresh_model, load_checkpoint
+from lem.config import ModelConfig
+from lem.evaluate import evaluate_market, run_paths
 from lem.evaluate_files import evaluate_files
 from lem.klines import Series, read_bars, resample
-from lem.paths import Question
+from lem.paths import Paths, Question
 from lem.regret import regret
-from lem.simulate import simulate
-from lem.statistics import block_bootstrap, controlled_mean
+from lem.simulate import simulate, simulate_with_drift
+from lem.statistics import Independent, block_bootstrap, controlled_mean
 from lem.windows import windows
 from tests.realdata import real_data
 
@@ -47,6 +48,24 @@ def test_the_shipped_model_is_trained(market: str) -> None:
         assert row["gain_bps"]["std"] < 0.4 * row["baselines"]["dump"]["gain_bps_std"]
         low, high = row["regret"]["ci95"]
         assert 0.97 < low < row["regret"]["fraction_of_bound"] < high <= 1.0
+
+
+@pytest.mark.parametrize("market", ["momentum", "mean-reversion", "flow-signal", "regimes"])
+def test_what_prices_do_beyond_their_drift_is_a_control(market: str) -> None:
+    """On drifting markets every exposure has mean 0, and takes most of the noise out of means."""
+    question = Question(n=12, min_periods=(0, 6), orders=1_500, sigma=1e-4, history=40, arrival_weight=1.0)
+    bars, drift = simulate_with_drift(market, np.random.default_rng(5), 1_500, 52, 1e-4, MINUTE_NS)
+    paths = Paths(bars, np.zeros(1_500, np.int64), 40, drift=drift)
+    outcomes, _ = run_paths(fresh_model(ModelConfig(), 1), paths, question, market, None, quiet)
+    for name, outcome in outcomes.items():
+        for scenario in (0, 5):  # each side
+            pick = (scenario, slice(0, None, 2))
+            exposure, arrival = outcome.exposure[pick], outcome.arrival[pick]
+            plain = controlled_mean(arrival, [])
+            assert abs(exposure.mean()) < 4.0 * exposure.std() / np.sqrt(len(exposure)), name
+            told = Independent(martingale=False).mean(arrival, exposure)
+            assert abs(told.value - plain.value) < 2.5 * plain.half_width, name
+            assert told.half_width < 0.8 * plain.half_width, name
 
 
 def test_a_fixed_horizon_order_has_little_slippage() -> None:

@@ -15,7 +15,7 @@ from lem.checkpoint import fresh_model
 from lem.config import SCENARIOS, ModelConfig, TrainConfig
 from lem.dataset import context_rows
 from lem.model import LEM
-from lem.objective import Orders, Rollout, drift_cost, finish_probability, loss, roll
+from lem.objective import TIE_BREAK, Orders, Rollout, _possible, drift_cost, finish_probability, loss, roll
 from lem.paths import Paths, Question, evaluation_inputs, make_orders
 from lem.simulate import simulate_with_drift
 
@@ -126,8 +126,9 @@ def test_the_drift_is_all_that_shares_are_paid_for(market: str) -> None:
         assert float(drifted.std()) > 1e-5
 
 
-def test_an_unknown_drift_leaves_shares_to_impact_and_risk() -> None:
-    """Real bars, benchmark orders, no risk: the linear cost has no gradient for the shares."""
+def test_an_unknown_drift_leaves_shares_to_impact_and_risk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real bars, benchmark orders, no risk, no tie-break: the linear cost has no gradient for the shares."""
+    monkeypatch.setattr("lem.objective.TIE_BREAK", 0.0)
     _, orders, rollout = small_world(1)
     free = replace(
         orders,
@@ -143,6 +144,42 @@ def test_an_unknown_drift_leaves_shares_to_impact_and_risk() -> None:
         moved = replace(rollout, share=share, gain=rollout.gain + share, arrival_gain=arrival)
         (slope,) = torch.autograd.grad(loss(moved, terms, 0.0), share)
         assert bool((slope != 0).any()) is moves
+
+
+def test_the_tie_break_teaches_shares_only_and_costs_nothing() -> None:
+    """No drift, no impact, no aversion to risk: the loss is what it was, and shares learn to deviate less."""
+    orders, rollout = known_world("gaussian-bars", 400)
+    terms = replace(orders, participation=0.0 * orders.n, risk_aversion=0.0 * orders.n, m=0.0 * orders.n)
+    hazard = rollout.hazard.clone().requires_grad_(True)
+    gain = rollout.gain.clone().requires_grad_(True)
+    value = loss(replace(rollout, hazard=hazard, gain=gain), terms, 0.0)
+    on_gain, on_hazard = torch.autograd.grad(value, (gain, hazard))
+    chance = finish_probability(rollout.hazard)
+    unit = (terms.scale * terms.n.sqrt())[:, None]
+    expected = (chance * -rollout.fair_gain / unit).sum(-1).mean()
+    assert float(value.detach()) == pytest.approx(float(expected), rel=1e-9)
+    scale = 2.0 * TIE_BREAK * chance / unit.square() / chance[..., 0].numel()
+    torch.testing.assert_close(on_gain, scale * rollout.gain)  # of the mean squared slippage
+    (alone,) = torch.autograd.grad(
+        (finish_probability(hazard) * -rollout.fair_gain / unit).sum(-1).mean(), hazard
+    )
+    torch.testing.assert_close(on_hazard, alone)
+
+
+def test_a_rate_limit_is_felt_before_it_is_reached() -> None:
+    """Too much left to finish: the hazard is 0, and would grow with what is traded before."""
+    _, orders, _ = small_world(1)
+    limited = replace(orders, max_rate=torch.full_like(orders.n, 0.3), m=torch.zeros_like(orders.n))
+    for remaining, slope in ((0.9, True), (0.45, True), (0.25, False)):
+        left = torch.full((8, len(orders.n)), remaining, dtype=orders.n.dtype, requires_grad=True)
+        possible = _possible(1, limited, left)
+        assert bool((possible == (1.0 if remaining <= 0.3 else 0.0)).all())
+        (grad,) = torch.autograd.grad(possible.sum(), left)
+        assert bool((grad < 0).all()) is slope
+    late = replace(limited, m=torch.full_like(orders.n, 5.0))
+    left = torch.full((8, len(orders.n)), 0.9, dtype=orders.n.dtype, requires_grad=True)
+    (grad,) = torch.autograd.grad(_possible(1, late, left).sum(), left)
+    assert not grad.any()  # before the min duration nothing finishes
 
 
 def test_a_step_runs_wholly_on_its_device() -> None:
