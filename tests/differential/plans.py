@@ -37,7 +37,7 @@ class _Plan:
             send_ns = self._meet(now, self._rules.entry_ns)
             done_ns = self._add(send_ns)
             now = done_ns + 1 + int(self._rng.exponential(max(1, mean_ns - 200 * _MS)))
-        return np.array(self.orders, ORDER)
+        return np.array(self.orders[:orders], ORDER)
 
     def _meet(self, leave_ns: int, way_ns: int) -> int:
         """Return a time of leaving; one in three arrives together with a row of the tape."""
@@ -53,7 +53,7 @@ class _Plan:
         book = self._market.book(0)
         side = int(self._rng.choice((1, -1)))
         near, far = (book.bid_ticks, book.ask_ticks) if side > 0 else (book.ask_ticks, book.bid_ticks)
-        if self._rng.random() < 0.3:
+        if self._rng.random() < 0.2:
             return self._take(send_ns, side, far)
         price = near + side * int(self._rng.choice((0, 0, 0, 1, 1, -1, -3)))
         if (price - far) * side >= 0:

@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from agent.core.tape import EventArray
 from tests.differential.records import END, FILL, Outcome, Records, Rules, records
@@ -30,10 +29,9 @@ def interpreter() -> Path | None:
 
 
 def run_reference(tape: EventArray, orders: Records, rules: Rules) -> Outcome:
-    """Run ``orders`` through hftbacktest on ``tape``; skip the test where it is not installed."""
+    """Run ``orders`` through hftbacktest on ``tape``."""
     python = interpreter()
-    if python is None:
-        pytest.skip("hftbacktest is not here: `make differential` installs it beside the product")
+    assert python is not None  # see conftest.py
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "in.npz"), Path(folder, "out.npz")
         np.savez(source, tape=tape, orders=orders, **asdict(rules))

@@ -35,7 +35,7 @@ class _Market:
         self._send([(Kind.SNAPSHOT_BEGIN, 0, 0, 0), *levels, (Kind.SNAPSHOT_END, 0, 0, 0)])
 
     def tape(self, updates: int) -> EventArray:
-        moves = [self._trades, self._jump, self._bbo, *[self._sizes] * 4, *[self._odd_trade] * 5]
+        moves = [self._trades, self._jump, self._bbo, *[self._sizes] * 4, *[self._odd_trade] * 10]
         for _ in range(updates):
             if self._rng.random() < 0.7:
                 self._now += int(self._rng.exponential(6e6))
