@@ -23,7 +23,7 @@ from lem.model import LEM, OrderProgress, OrderTerms
 
 THIN = 0.01
 TIE_BREAK = 0.25
-REACH = 0.5  # rates beyond the limit from which finishing is still felt to be near
+REACH = 1.0  # rates beyond the limit from which finishing is still felt to be near
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +107,15 @@ def roll(model: LEM, contexts: Tensor, orders: Orders) -> Rollout:
             orders.max_rate,
             orders.lot_share,
         )
-        possible = _possible(t, orders, remaining)
-        hazard = torch.where(k_left <= 0, torch.ones_like(finish), finish * possible)
+        hazard = torch.where(k_left <= 0, torch.ones_like(finish), _hazard(t, orders, remaining, finish))
         traded = share * (k_left >= 0)
         steps.append((traded, remaining, hazard, spent))
         spent = spent + traded * value[..., t]
         remaining = remaining - traded
     shares, remains, hazards, spents = (torch.stack(rows, dim=-1) for rows in zip(*steps, strict=True))
-    ending = torch.minimum(remains, orders.max_rate[:, None])
+    steps_left = orders.n[:, None] - 1 - torch.arange(remains.shape[-1], device=remains.device)
+    # where more is left than may trade, only the last interval leaves some: the others cannot finish
+    ending = torch.where(steps_left > 0, remains, torch.minimum(remains, orders.max_rate[:, None]))
 
     def gains(price: Tensor, against: Tensor) -> tuple[Tensor, Tensor]:
         total = spents + ending * _traded_value(price, notional)
@@ -126,16 +127,16 @@ def roll(model: LEM, contexts: Tensor, orders: Orders) -> Rollout:
     return Rollout(shares, remains, hazards, *gains(orders.price, benchmark), *fair)
 
 
-def _possible(t: int, orders: Orders, remaining: Tensor) -> Tensor:
-    """1 where interval ``t`` may finish, else 0; with a slope where only too much is left.
+def _hazard(t: int, orders: Orders, remaining: Tensor, finish: Tensor) -> Tensor:
+    """The chance of finishing in ``t``: ``finish`` where it may, else 0, with a slope where too much is left.
 
     A rate limit makes finishing a cliff: without the slope no order would learn to hurry to where it may
-    stop. The value is exact, the slope a sigmoid's of width REACH times the rate.
+    stop, nor that it would stop there. The value is exact; the slope is that of ``finish`` times a sigmoid.
     """
     may = can_finish(torch.tensor(float(t)), orders.m, remaining, orders.max_rate)
-    near = torch.sigmoid((orders.max_rate - remaining) / (REACH * orders.max_rate))
     late = torch.tensor(float(t)) + 1.0 >= orders.m
-    return torch.where(may, torch.ones_like(near), late * (near - near.detach()))
+    near = finish * late * torch.sigmoid((orders.max_rate - remaining) / (REACH * orders.max_rate))
+    return torch.where(may, finish, near - near.detach())
 
 
 def order_terms(orders: Orders, side: Tensor, benchmark: Tensor) -> OrderTerms:

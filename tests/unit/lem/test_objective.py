@@ -15,7 +15,7 @@ from lem.checkpoint import fresh_model
 from lem.config import SCENARIOS, ModelConfig, TrainConfig
 from lem.dataset import context_rows
 from lem.model import LEM
-from lem.objective import TIE_BREAK, Orders, Rollout, _possible, drift_cost, finish_probability, loss, roll
+from lem.objective import TIE_BREAK, Orders, Rollout, _hazard, drift_cost, finish_probability, loss, roll
 from lem.paths import Paths, Question, evaluation_inputs, make_orders
 from lem.simulate import simulate_with_drift
 
@@ -167,19 +167,25 @@ def test_the_tie_break_teaches_shares_only_and_costs_nothing() -> None:
 
 
 def test_a_rate_limit_is_felt_before_it_is_reached() -> None:
-    """Too much left to finish: the hazard is 0, and would grow with what is traded before."""
+    """Too much left to finish: the hazard is 0, yet grows with the wish to end and what is traded before."""
     _, orders, _ = small_world(1)
     limited = replace(orders, max_rate=torch.full_like(orders.n, 0.3), m=torch.zeros_like(orders.n))
-    for remaining, slope in ((0.9, True), (0.45, True), (0.25, False)):
-        left = torch.full((8, len(orders.n)), remaining, dtype=orders.n.dtype, requires_grad=True)
-        possible = _possible(1, limited, left)
-        assert bool((possible == (1.0 if remaining <= 0.3 else 0.0)).all())
-        (grad,) = torch.autograd.grad(possible.sum(), left)
-        assert bool((grad < 0).all()) is slope
     late = replace(limited, m=torch.full_like(orders.n, 5.0))
-    left = torch.full((8, len(orders.n)), 0.9, dtype=orders.n.dtype, requires_grad=True)
-    (grad,) = torch.autograd.grad(_possible(1, late, left).sum(), left)
-    assert not grad.any()  # before the min duration nothing finishes
+    wish = torch.full((8, len(orders.n)), 0.6, dtype=orders.n.dtype, requires_grad=True)
+    for terms, remaining, value, slope in (
+        (limited, 0.9, 0.0, True),
+        (limited, 0.45, 0.0, True),
+        (limited, 0.25, 0.6, False),
+        (late, 0.9, 0.0, False),  # before the min duration nothing finishes
+    ):
+        left = torch.full_like(wish, remaining, requires_grad=True)
+        hazard = _hazard(1, terms, left, wish)
+        assert bool((hazard == value).all())
+        on_left, on_wish = torch.autograd.grad(hazard.sum(), (left, wish), allow_unused=True)
+        assert on_left is not None
+        assert on_wish is not None
+        assert bool((on_left < 0).all()) is slope
+        assert bool((on_wish > 0).all()) is (slope or value > 0)
 
 
 def test_a_step_runs_wholly_on_its_device() -> None:
