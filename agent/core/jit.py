@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import ParamSpec, TypeVar, cast
 
 import numba
+
+from agent.core.kernel_cache import KernelCache
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -13,4 +16,7 @@ R = TypeVar("R")
 
 def njit(function: Callable[P, R]) -> Callable[P, R]:
     """Compile ``function`` with Numba on first use and cache the machine code."""
-    return cast(Callable[P, R], numba.njit(cache=True)(function))
+    compiled = numba.njit(function)
+    with suppress(RuntimeError):  # no directory can be written to: every process compiles for itself
+        compiled._cache = KernelCache(function)
+    return cast(Callable[P, R], compiled)
