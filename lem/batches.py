@@ -96,7 +96,7 @@ def draw_batch(
     A share of ``train.bars_share`` of the series comes from ``real``, the rest from the simulators.
     """
     length = min(train.n_max, int(rng.choice([8, 12, 16, 24, 32], p=[0.15, 0.3, 0.25, 0.15, 0.15])))
-    past = FEATURE_SPAN + model.lookback
+    past = model.bars_needed
     bars, drift, delta_ns = _draw_bars(rng, train, real, past + length)
     first = _cuts(rng, train.series, past)
     inputs = late(encodable(bars, delta_ns, first), FEATURE_SPAN)
@@ -119,7 +119,7 @@ def draw_batch(
 
 def bars_needed(model: ModelConfig, train: TrainConfig) -> int:
     """The longest window a batch draws."""
-    return FEATURE_SPAN + model.lookback + train.n_max
+    return model.bars_needed + train.n_max
 
 
 def _cuts(rng: np.random.Generator, count: int, past: int) -> IntArray:

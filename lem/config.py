@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from agent.core.features import FEATURE_NAMES
+from agent.core.features import FEATURE_NAMES, FEATURE_SPAN
 from agent.core.types import BenchmarkKind, Side, TargetKind
 
 SCENARIOS: tuple[tuple[Side, TargetKind, BenchmarkKind], ...] = tuple(
@@ -31,6 +31,11 @@ class ModelConfig:
     selection: bool = True  # False: ablation, all variables in one linear layer
     attention: bool = True
     conditioned_on_order: bool = True  # False: ablation without order-state inputs
+
+    @property
+    def bars_needed(self) -> int:
+        """Bars before an order's start beyond which more changes nothing."""
+        return self.lookback + FEATURE_SPAN
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.core.bars import FloatArray
-from agent.core.features import FEATURE_SPAN
 from lem.baselines import CURVE, TWAP, baselines
 from lem.checkpoint import Checkpoint
 from lem.digest import market_digest
@@ -63,7 +62,7 @@ def evaluate_market(
     martingale = market in MARTINGALES
     sigma = question.sigma if martingale else None
     rng = np.random.default_rng(question.seed)
-    history = min(question.history, checkpoint.model.config.lookback + FEATURE_SPAN)
+    history = min(question.history, checkpoint.model.config.bars_needed)
     parts: list[dict[str, Outcome]] = []
     lost: list[FloatArray] = []
     begun: list[Conditions] = []

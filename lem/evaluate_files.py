@@ -10,7 +10,6 @@ import numpy as np
 
 from agent.core.bars import FloatArray
 from agent.core.errors import InputError
-from agent.core.features import FEATURE_SPAN
 from lem.checkpoint import Checkpoint
 from lem.digest import bars_digest
 from lem.evaluate import evaluate_windows
@@ -38,7 +37,7 @@ def evaluate_files(
     delta_ns = interval_ns or native_interval_ns(series[0])
     series = [resample(one, delta_ns) for one in series]
     question = replace(question, delta_ns=delta_ns).checked()
-    past = checkpoint.model.config.lookback + FEATURE_SPAN
+    past = checkpoint.model.config.bars_needed
     parts = [order_windows(one, delta_ns, past, question.n) for one in series]
     paths = _together([part.paths for part in parts], [part.curves.expected for part in parts])
     if not len(paths.bars):

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent.core.features import FEATURE_NAMES, FEATURE_SPAN, LIMIT, features
+from agent.core.features import FEATURE_NAMES, LIMIT, features
 from agent.core.types import MarketView, OrderView
 from lem.asked import normalised_prices, order_progress, order_terms, since_gap
 from lem.config import SCENARIOS
@@ -125,7 +125,7 @@ def _features(window: _Window, weights: Tensor) -> tuple[Feature, ...]:
 
 
 def _window(model: LEM, order: OrderView, market: MarketView) -> _Window:
-    bars = market.bars[-(model.config.lookback + FEATURE_SPAN + max(0, order.t)) :]
+    bars = market.bars[-(model.config.bars_needed + max(0, order.t)) :]
     values, mask = features(bars, market.delta_ns)
     keep = slice(-(model.config.lookback + max(0, order.t)), None)
     known = torch.from_numpy(mask[keep]).unsqueeze(0)

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from agent.core.bars import FloatArray
-from agent.core.features import FEATURE_SPAN
 from agent.core.types import BenchmarkKind, Side, TargetKind
 from lem.baselines import OPTIMAL_IMPACT, baselines, outcome_of
 from lem.bound import PRICE_MODEL, gain_sigma
@@ -113,7 +112,7 @@ def _controls(market: str, rules: dict[str, Outcome], question: Question) -> Flo
 @torch.no_grad()
 def _encoded(model: LEM, market: str, question: Question) -> Iterator[Known]:
     """The paths of a market, encoded once for all questions."""
-    history = min(question.history, model.config.lookback + FEATURE_SPAN)
+    history = min(question.history, model.config.bars_needed)
     rng = np.random.default_rng(question.seed)
     bars = simulate(market, rng, question.orders, history + question.n, question.sigma, question.delta_ns)
     whole = Paths(bars, np.zeros(len(bars), np.int64), history)

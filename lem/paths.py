@@ -25,6 +25,7 @@ IMPACT = 1.0  # Y of the square-root law
 IMPACT_PARTICIPATION = 0.05  # where the orders themselves are given none
 MAX_ORDERS = 5_000_000
 TERMS = ("n", "min_rate", "max_rate", "lot_share", "participation", "risk_aversion", "arrival_weight")
+"""Of a question, the same for all its orders."""
 Progress = Callable[[int, int], None]
 
 
@@ -132,15 +133,7 @@ def make_orders(paths: Paths, question: Question) -> Orders:
     market = {k: torch.from_numpy(v).repeat_interleave(periods, 0) for k, v in columns.items()}
     terms = {
         name: torch.full((count * periods,), float(getattr(question, name)), dtype=torch.float64)
-        for name in (
-            "n",
-            "min_rate",
-            "max_rate",
-            "lot_share",
-            "participation",
-            "risk_aversion",
-            "arrival_weight",
-        )
+        for name in TERMS
     }
     m = torch.tensor(question.min_periods, dtype=torch.float64).repeat(count)
     drift = np.full(price.shape, math.nan) if paths.drift is None else paths.drift[:, paths.start :]

@@ -19,7 +19,6 @@ import numpy.typing as npt
 from agent.algos.optimal_stopping import OptimalStopping
 from agent.core.bars import empty_fbars
 from agent.core.errors import CheckpointError
-from agent.core.features import FEATURE_SPAN
 from agent.core.types import MarketView, OrderView, Slice
 from lem.asked import Look, facts_of, look_at, market_row
 from lem.checkpoint import Checkpoint, load_checkpoint
@@ -86,7 +85,7 @@ class Predictor:
     @property
     def bars_needed(self) -> int:
         """Bars before an order's start beyond which more changes nothing."""
-        return self.lookback + FEATURE_SPAN
+        return self.checkpoint.model.config.bars_needed
 
     def decide_many(self, requests: Sequence[Request]) -> list[Slice]:
         """One slice per request, in order; each is what it would be if asked alone."""
