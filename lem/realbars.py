@@ -7,7 +7,6 @@ the phase of a coarser grid is random too; bars of a calendar are made of whole 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from agent.core.bars import FBarArray, empty_fbars
 from agent.core.errors import InputError
+from lem.digest import bars_digest
 from lem.klines import Series, add_up, native_interval_ns, resample
 from lem.stretches import stretches
 
@@ -67,9 +67,6 @@ def training_bars(
     if validation_share:
         validation = BarSource([split(one, cut, last, embargo_ns) for one in series], intervals_ns)
         validation.check(window)
-    sha = hashlib.sha256()
-    for one in series:
-        sha.update(one.name.encode() + one.bars.tobytes())
     record = {
         "series": [one.name for one in series],
         "intervals_ns": list(intervals_ns),
@@ -77,7 +74,7 @@ def training_bars(
         "train_to_ns": cut,
         "embargo_ns": embargo_ns if validation_share else 0,
         "to_ns": last,
-        "digest": sha.hexdigest()[:16],
+        "digest": bars_digest([(one.name, one.bars) for one in series], native_interval_ns(series[0])),
     }
     return TrainingBars(train, validation, record)
 

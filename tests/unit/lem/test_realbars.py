@@ -8,6 +8,7 @@ import pytest
 from agent.core.bars import empty_fbars
 from agent.core.errors import InputError
 from agent.core.types import NS_PER_S
+from lem.digest import bars_digest
 from lem.klines import Series, on_calendar, resample
 from lem.realbars import BarSource, split, training_bars
 from tests.unit.lem.sessions import DAY_NS, HOUR_NS, hours, series_at
@@ -83,6 +84,8 @@ def test_validation_bars_come_after_an_embargo() -> None:
     assert early.max() < parts.record["train_to_ns"]
     again = training_bars([walk(4_000, 500), walk(4_000, 701)], [MINUTE_NS], 40, 0.25)
     assert again.record["digest"] != parts.record["digest"]
+    told = bars_digest([(one.name, one.bars) for one in series], MINUTE_NS)
+    assert parts.record["digest"] == told  # what an evaluation calls the same bars
 
 
 @pytest.mark.parametrize(("window", "share"), [(40, 1.0), (3_500, 0.25), (400, 0.25)])
