@@ -112,11 +112,6 @@ def controlled_mean(x: FloatArray, controls: list[FloatArray]) -> Mean:
     return Mean(float(residual.mean()), Z95 * float(residual.std()) / float(np.sqrt(len(x))))
 
 
-def block_bootstrap(x: FloatArray, block: int, seed: int) -> Mean:
-    """Mean of serially dependent ``x`` [N] with a moving-block bootstrap of ``block`` entries a block."""
-    return Blocks(block, seed).mean(x, x)
-
-
 def summary(x: FloatArray, mean: Mean) -> dict[str, Any]:
     """The paper's columns for gains ``x`` [N] in bps."""
     p5, p25, median, p75, p95 = (float(v) for v in np.percentile(x, PERCENTILES))

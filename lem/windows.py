@@ -29,14 +29,10 @@ class Windows:
     quality: Quality  # the series', with its splits
 
 
-def windows(series: Series, delta_ns: int, past: int, n: int) -> Paths:
-    """Orders every ``n`` bars, each with up to ``past`` bars before it; none crosses a gap or a split."""
-    return order_windows(series, delta_ns, past, n).paths
-
-
 def order_windows(series: Series, delta_ns: int, past: int, n: int) -> Windows:
-    """As ``windows``, with the static volume curve of each order and the splits that were found.
+    """Orders every ``n`` bars, each with up to ``past`` bars before it; none crosses a gap or a split.
 
+    With the static volume curve of each order and the splits that were found.
     Raises InputError on a series without a calendar whose market closes.
     """
     good = np.isfinite(series.bars["close"]) & np.isfinite(series.bars["vwap"]) & (series.bars["vwap"] > 0)

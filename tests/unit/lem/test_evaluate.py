@@ -23,8 +23,8 @@ from lem.klines import Series, read_bars, resample
 from lem.paths import Paths, Question
 from lem.regret import regret
 from lem.simulate import simulate, simulate_with_drift
-from lem.statistics import Independent, block_bootstrap, controlled_mean
-from lem.windows import windows
+from lem.statistics import Blocks, Independent, controlled_mean
+from lem.windows import order_windows
 from tests.realdata import real_data
 
 MINUTE_NS = 60 * NS_PER_S
@@ -132,7 +132,7 @@ def test_the_block_bootstrap_sees_dependence() -> None:
     x = np.zeros(4_000)
     for t in range(1, len(x)):
         x[t] = 0.8 * x[t - 1] + rng.standard_normal()
-    assert block_bootstrap(x, 50, 1).half_width > 2 * block_bootstrap(x, 1, 1).half_width
+    assert Blocks(50, 1).mean(x, x).half_width > 2 * Blocks(1, 1).mean(x, x).half_width
 
 
 def klines(count: int) -> pa.Table:
@@ -178,7 +178,7 @@ def test_windows_do_not_cross_gaps() -> None:
     bars = empty_fbars(100)
     bars["start_ns"] = MINUTE_NS * (np.arange(100) + 7 * (np.arange(100) >= 50))
     bars["close"] = bars["vwap"] = np.arange(1.0, 101.0)
-    paths = windows(Series("x", bars), MINUTE_NS, past=30, n=8)
+    paths = order_windows(Series("x", bars), MINUTE_NS, past=30, n=8).paths
     starts = paths.bars["close"][:, 30] - 1
     assert 49 not in starts
     assert not ((starts < 50) & (starts + 8 > 50)).any()

@@ -11,7 +11,7 @@ from lem.evaluate import evaluate_market, evaluate_windows, run_paths
 from lem.evaluate_rows import Judged, rows_of
 from lem.paths import Paths, Question
 from lem.simulate import simulate
-from lem.statistics import Blocks, Independent, block_bootstrap
+from lem.statistics import Blocks, Independent
 from lem.yardsticks import Yardsticks, bound_is, bounds
 
 
@@ -113,4 +113,4 @@ def test_a_ratio_by_blocks_is_as_wide_as_by_the_delta_method() -> None:
         mean = estimate.within(x, np.zeros(3_000), chosen)
         assert mean.value == pytest.approx(x[chosen].mean())
         assert mean.half_width == pytest.approx(1.96 * x[chosen].std() / chosen.sum() ** 0.5, rel=0.1)
-    assert block_bootstrap(x, 1, 1).half_width == pytest.approx(1.96 * x.std() / 3_000**0.5, rel=0.1)
+    assert blocks.mean(x, x).half_width == pytest.approx(1.96 * x.std() / 3_000**0.5, rel=0.1)
