@@ -177,6 +177,9 @@ class RowMaker:
             "book_age_ns": event.book_age_ns,
             "near_gap": event.near_gap,
             "price_model": event.price_model,
+            "impact_ticks": event.impact_ticks,
+            "impact_bps": _of_mid(2, event.impact_ticks, event.mid_half_ticks),
+            "displacement_bps": _of_mid(1, event.displacement_half_ticks, event.mid_half_ticks),
         }
 
     def refusal(self, event: RiskRefused) -> Values:
@@ -259,6 +262,11 @@ def _price(on: Instrument, ticks: int | None) -> str | None:
 
 def _mid(on: Instrument, half_ticks: int | None) -> str | None:
     return None if half_ticks is None else text(on.tick * half_ticks / 2)
+
+
+def _of_mid(half_ticks: int, count: int | None, mid_half_ticks: int) -> float | None:
+    """``count`` pieces of ``half_ticks`` each, in basis points of the mid."""
+    return None if count is None or not mid_half_ticks else half_ticks * count / mid_half_ticks * 1e4
 
 
 def _fee(on: Instrument, fee_tlp: int) -> Decimal:

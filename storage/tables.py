@@ -242,6 +242,9 @@ class FillRow(_Row):
     book_age_ns: Mapped[int]
     near_gap: Mapped[bool]
     price_model: Mapped[str]
+    impact_ticks: Mapped[int | None]  # of the price, added by the impact model; null: no model
+    impact_bps: Mapped[float | None]  # the same in bps of the mid
+    displacement_bps: Mapped[float | None]  # how far our own flow had moved the mid, by the model
 
 
 class SlippageRow(_Row):

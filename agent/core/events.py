@@ -143,7 +143,9 @@ class ChildFilled:
     mid_half_ticks: int  # at the fill
     book_age_ns: int
     near_gap: bool
-    price_model: str  # which model priced it: "book_walk", "queue:risk_averse", ...
+    price_model: str  # which model priced it: "book_walk", "book_walk+impact", "queue:risk_averse", ...
+    impact_ticks: int | None = None  # of the price, what the impact model added to the book's; None: no model
+    displacement_half_ticks: int | None = None  # how far our own flow had moved the mid, by the model
 
 
 @dataclass(frozen=True, slots=True)

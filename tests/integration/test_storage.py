@@ -169,7 +169,9 @@ FILL = ChildFilled(
     mid_half_ticks=12_300_001,
     book_age_ns=7,
     near_gap=False,
-    price_model="book_walk",
+    price_model="book_walk+impact",
+    impact_ticks=3,
+    displacement_half_ticks=7,
 )
 
 
@@ -236,7 +238,7 @@ def _rows(url: str, statement: str) -> list[tuple[object, ...]]:
 def test_migrations_make_the_tables_the_code_uses(tmp_path: Path) -> None:
     """After the migrations nothing differs between the database and the typed tables; again is a no-op."""
     path = str(tmp_path / "agent.db")
-    assert migrate(path) == migrate(f"sqlite:///{path}") == "0002"
+    assert migrate(path) == migrate(f"sqlite:///{path}") == "0003"
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
@@ -250,7 +252,7 @@ def test_an_older_log_is_brought_up_to_date(url: str) -> None:
     _downgrade(url)
     with pytest.raises(DatabaseError, match="older schema: `python -m agent doctor` with the same --db"):
         query(url, "decisions")
-    assert migrate(url) == "0002"
+    assert migrate(url) == "0003"
     decision = query(url, "decisions").dicts()[0]
     assert (decision["attention"], decision["turns_at_bps"]) == (None, None)
     assert decision["importances"] == {"ret_1": 0.4}
@@ -258,6 +260,18 @@ def test_an_older_log_is_brought_up_to_date(url: str) -> None:
         (0.5, "2023-11-14T22:13:20.000000000Z", None)
     ]
     assert _rows(url, "SELECT * FROM v_parents") == before
+    assert sql(url, "SELECT impact_ticks, impact_bps, displacement_bps, filled_at FROM v_fills").rows == [
+        (None, None, None, "2023-11-14T22:13:20.000000004Z")
+    ]
+
+
+def test_a_fill_says_what_impact_added(url: str) -> None:
+    """Three ticks of its price in bps of the mid, and the mid moved by three and a half."""
+    fill = query(url, "fills").dicts()[0]
+    assert (fill["price_model"], fill["impact_ticks"]) == ("book_walk+impact", 3)
+    assert fill["impact_bps"] == pytest.approx(3 / 6_150_000.5 * 1e4)
+    assert fill["displacement_bps"] == pytest.approx(3.5 / 6_150_000.5 * 1e4)
+    assert sql(url, "SELECT impact_ticks FROM v_fills").rows == [(3,)]
 
 
 def test_what_a_decision_does_not_say_is_null(tmp_path: Path) -> None:
@@ -466,7 +480,7 @@ def test_a_newer_schema(url: str) -> None:
     """A database of a later program is refused and left alone."""
     with sqlite3.connect(url) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0999'")
-    with pytest.raises(DatabaseError, match="has schema 0999, newer than 0002 of this program: update"):
+    with pytest.raises(DatabaseError, match="has schema 0999, newer than 0003 of this program: update"):
         migrate(url)
     assert _rows(url, "SELECT version_num FROM alembic_version") == [("0999",)]
 
@@ -514,4 +528,4 @@ def test_the_same_on_postgresql() -> None:
         sql(url, "WITH x AS (DELETE FROM fills RETURNING 1) SELECT * FROM x")
     with pytest.raises(InputError, match="refused"):
         sql(url, "SELECT nonsense FROM fills")
-    assert sql(url, "SELECT count(*) FROM v_fills").rows == [(1,)]
+    assert sql(url, "SELECT impact_ticks, count(*) FROM v_fills GROUP BY 1").rows == [(3, 1)]
