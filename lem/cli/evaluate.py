@@ -174,7 +174,7 @@ def _each(
     documents = []
     for interval in intervals:
         with progress("evaluating", orders) as bar:
-            documents.append(one(interval, lambda done, total, bar=bar: bar(done, total, "")))  # type: ignore[misc]
+            documents.append(one(interval, bar))
     return documents
 
 
@@ -198,4 +198,4 @@ def _frontier(checkpoint: Any, question: Question) -> dict[str, Any]:
     from lem.frontier import frontier
 
     with progress("frontier", 1) as bar:
-        return frontier(checkpoint, question, lambda done, total: bar(done, total, ""))
+        return frontier(checkpoint, question, bar)

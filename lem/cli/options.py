@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Protocol
 
 import typer
 
 from agent.core.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
 Threads = Annotated[int, typer.Option(help="CPU threads; one is as fast as two at these sizes", min=1)]
@@ -27,6 +24,12 @@ def time_ns(text: str | None) -> int | None:
         ) from error
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
     return int(when.timestamp()) * 1_000_000_000
+
+
+class Report(Protocol):
+    """What a progress bar hands out; a caller with nothing to say but how far it is leaves the note."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None: ...
 
 
 class progress:  # noqa: N801
@@ -47,9 +50,12 @@ class progress:  # noqa: N801
         )
         self._task = self._bar.add_task(what, total=total, note="")
 
-    def __enter__(self) -> Callable[[int, int, str], None]:
+    def __enter__(self) -> Report:
         self._bar.start()
-        return lambda done, total, note: self._bar.update(self._task, completed=done, total=total, note=note)
+        return self._show
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+
+    def _show(self, done: int, total: int, note: str = "") -> None:
+        self._bar.update(self._task, completed=done, total=total, note=note)
