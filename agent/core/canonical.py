@@ -20,7 +20,8 @@ from agent.core.tape import EVENT, EventArray
 from agent.core.types import ParentState
 
 MEASURED = frozenset({"latency_ns"})
-LATER = frozenset({"attention", "turns_at_bps", "impact_ticks", "displacement_half_ticks"})  # members that were not there from the beginning
+LATER = frozenset({"attention", "turns_at_bps", "impact_ticks", "displacement_half_ticks"})
+"""Members that were not there from the beginning."""
 CHECK_ROWS = 1024  # one tape check covers this many rows
 
 

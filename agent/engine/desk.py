@@ -233,6 +233,8 @@ class Desk:
             book_age_ns=report.book_age_ns,
             near_gap=report.near_gap,
             price_model=report.price_model,
+            impact_ticks=report.impact_ticks,
+            displacement_half_ticks=report.displacement_half_ticks,
         )
         self.emit(fill)
         self.emit(child.changed(now_ns, self.seq()))

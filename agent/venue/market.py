@@ -110,6 +110,16 @@ class Market:
                 return filled
             self.state = k.grown(self.state, force=True)
 
+    def preview(self, lane: int, intent: Intent, now_ns: int) -> list[tuple[int, int]]:
+        """(price ticks, lots) of each fill that ``take`` would give now; nothing is changed."""
+        counts, consumed = self.state.counts.copy(), self.state.consumed.copy()
+        self.take(0, lane, intent, now_ns)
+        first, last = int(counts[k.N_FILLS]), int(self.state.counts[k.N_FILLS])
+        walk = self.state.fills[first:last, [k.F_PRICE, k.F_LOTS]]
+        self.state.counts[:] = counts
+        self.state.consumed[: len(consumed)] = consumed
+        return [(int(price), int(lots)) for price, lots in walk]
+
     def rest(self, number: int, lane: int, intent: Intent, lots: int) -> None:
         """Put ``lots`` of an order into the queue."""
         args = (number, lane, intent.instrument, int(intent.side), intent.price_ticks, lots)

@@ -8,7 +8,7 @@ venue of its own with its own account; they share the tape.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -18,6 +18,7 @@ from agent.core.types import Side, TimeInForce
 from agent.venue import kernel as k
 from agent.venue.account import Account
 from agent.venue.fees import Fees
+from agent.venue.impact import Impact, ImpactLaw
 from agent.venue.latency import Latencies
 from agent.venue.market import Market
 
@@ -34,6 +35,7 @@ class VenueRules:
     price_band_bps: float
     near_gap_ns: int
     seed: int
+    impact: Mapping[str, ImpactLaw] | None = None  # by symbol; None: our own flow moves nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ class Report:
     book_age_ns: int = 0
     near_gap: bool = False
     price_model: str = ""
+    impact_ticks: int | None = None  # None: no impact model
+    displacement_half_ticks: int | None = None
 
 
 @dataclass(slots=True)
@@ -100,6 +104,7 @@ class PaperVenue:
         self._deliver = deliver
         self._open: dict[int, _Open] = {}
         self._accounts: dict[int, Account] = {}
+        self._impact = None if rules.impact is None else Impact(rules.impact, market.instruments)
         queue = int(market.state.queue_model[0])
         self._queue_name = QUEUE_NAMES[queue]
 
@@ -133,7 +138,7 @@ class PaperVenue:
             return
         self._report(now_ns, Report(order.number, ReportKind.ACKNOWLEDGED))
         if order.tif is not TimeInForce.POST_ONLY:
-            self._market.take(order.number, order.lane, order, now_ns)
+            self._market.take(order.number, order.lane, self._within_impact(order, now_ns), now_ns)
             self.collect()
         state = self._open.get(order.number)
         if state is None:
@@ -143,6 +148,18 @@ class PaperVenue:
             self._report(now_ns, Report(order.number, ReportKind.EXPIRED, self._why_unfilled(order)))
         else:
             self._market.rest(order.number, order.lane, order, state.left)
+
+    def _within_impact(self, order: VenueOrder, now_ns: int) -> VenueOrder:
+        """The order cut to what its limit stands, and its money pays, of our own impact."""
+        if self._impact is None:
+            return order
+        flow = (order.lane, order.instrument, order.side)
+        mid = self._market.mid_half_ticks(order.instrument)
+        lots = self._impact.room(*flow, order.price_ticks, order.lots, mid, now_ns)
+        if order.cap_tl and lots:
+            walk = self._market.preview(order.lane, replace(order, lots=lots), now_ns)
+            lots = self._impact.affordable(*flow, walk, order.cap_tl, mid, now_ns)
+        return replace(order, lots=lots, cap_tl=0)
 
     def _cancel_arrives(self, number: int, now_ns: int) -> None:
         state = self._open.get(number)
@@ -197,9 +214,10 @@ class PaperVenue:
         return ""
 
     def _why_unfilled(self, order: VenueOrder) -> str:
+        after = "" if self._impact is None else ", our own impact counted in"
         if order.cap_tl:
-            return "its money is spent, or no more was offered at its limit"
-        return "no more was offered at its limit"
+            return f"its money is spent, or no more was offered at its limit{after}"
+        return f"no more was offered at its limit{after}"
 
     # --- fills ------------------------------------------------------------------------------------
 
@@ -207,6 +225,12 @@ class PaperVenue:
         number, price, lots, maker, at_ns, mid, book_ns = row
         state = self._open[number]
         order = state.order
+        model = self._queue_name if maker else "book_walk"
+        priced = None
+        if self._impact is not None:
+            flow = (order.lane, order.instrument, order.side)
+            priced = self._impact.fill(*flow, (price, lots), mid, bool(maker), at_ns)
+            price, model = priced.price_ticks, model if maker else f"{model}+impact"
         instrument = self._market.instruments[order.instrument]
         fees = self._rules.fees
         fee_tlp = fees.fee_tlp(price, lots, bool(maker))
@@ -228,7 +252,9 @@ class PaperVenue:
                 mid_half_ticks=mid,
                 book_age_ns=at_ns - book_ns,
                 near_gap=self._market.near_gap(order.instrument, at_ns, self._rules.near_gap_ns),
-                price_model=self._queue_name if maker else "book_walk",
+                price_model=model,
+                impact_ticks=None if priced is None else priced.impact_ticks,
+                displacement_half_ticks=None if priced is None else priced.displacement_half_ticks,
             ),
         )
 
