@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agent.core.errors import ExchangeError, InputError
-from lem.cli.options import Json, progress, time_ns
+from lem.cli.options import Json, Report, progress, time_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator
 
 EMBEDDED = "embedded"
 
@@ -49,7 +50,7 @@ async def _fetch(
     interval: str,
     span: tuple[int, int | None],
     out: Path,
-    bar: Callable[[int, int, str], None],
+    bar: Report,
 ) -> list[Any]:
     from connectors.ccxt_klines import check_names, fetch_klines
 
@@ -67,43 +68,37 @@ async def _fetch(
     return files
 
 
-class _opened:  # noqa: N801
+@asynccontextmanager
+async def _opened(name: str) -> AsyncIterator[Any]:
     """The real ccxt client of an exchange, its markets loaded; the embedded one is served meanwhile."""
+    from connectors.ccxt_link import known_exchange, load_ccxt, network_errors
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._closing: list[Any] = []
-
-    async def __aenter__(self) -> Any:
-        from connectors.ccxt_link import known_exchange, load_ccxt, network_errors
-
-        ccxt = load_ccxt()
-        options: dict[str, Any] = {"enableRateLimit": True, "options": {"fetchMarkets": {"types": ["spot"]}}}
-        if self._name == EMBEDDED:
-            from agent.app.markets import embedded_exchange
-            from agent.config import Config
-            from connectors.embedded.loopback import loopback_session
-
-            serving = embedded_exchange(Config())
-            _, endpoint = await serving.__aenter__()
-            session = loopback_session(endpoint.port, endpoint.ca_file)
-            self._closing = [session.close, lambda: serving.__aexit__(None, None, None)]
-            options |= {"session": session, "enableRateLimit": False}
-        client = known_exchange(ccxt, "binance" if self._name == EMBEDDED else self._name)(options)
-        self._closing.insert(0, client.close)
+    ccxt = load_ccxt()
+    options: dict[str, Any] = {"enableRateLimit": True, "options": {"fetchMarkets": {"types": ["spot"]}}}
+    async with AsyncExitStack() as closing:
+        if name == EMBEDDED:
+            options |= {"session": await _served(closing), "enableRateLimit": False}
+        client = known_exchange(ccxt, "binance" if name == EMBEDDED else name)(options)
+        closing.push_async_callback(client.close)
         try:
             await client.load_markets()
         except network_errors() as error:
-            await self.__aexit__()
             raise ExchangeError(
-                f"cannot reach {self._name}: {error}; check the network, or try --exchange embedded"
+                f"cannot reach {name}: {error}; check the network, or try --exchange embedded"
             ) from error
-        return client
+        yield client
 
-    async def __aexit__(self, *_: object) -> None:
-        for close in self._closing:
-            await close()
-        self._closing = []
+
+async def _served(closing: AsyncExitStack) -> Any:
+    """A session with the embedded exchange, which is served until ``closing``."""
+    from agent.app.markets import embedded_exchange
+    from agent.config import Config
+    from connectors.embedded.loopback import loopback_session
+
+    _, endpoint = await closing.enter_async_context(embedded_exchange(Config()))
+    session = loopback_session(endpoint.port, endpoint.ca_file)
+    closing.push_async_callback(session.close)
+    return session
 
 
 def _ms(text: str) -> int:
