@@ -117,7 +117,9 @@ def _versus_columns(d: int) -> Columns:
     def less(name: str) -> Callable[[Row], str]:
         return lambda r: _with_half(r["versus"][name], "gain_bps", d)
 
-    rule: Callable[[Row], Row] = lambda r: r["baselines"]["optimal_stopping"]  # noqa: E731
+    def rule(row: Row) -> Any:
+        return row["baselines"]["optimal_stopping"]
+
     return {
         **_names(),
         "model": lambda r: f"{r['gain_bps']['mean']:.{d}f}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,7 +88,7 @@ def against_min_period(source: Source, measure: Measure, kinds: tuple[str, ...])
         figure(
             f"{_anchor(source)}{measure.name}-{'-'.join(key)}",
             f"{measure.label} against the min period: {_title(key)}",
-            lambda ax, key=key, found=found: _panel(ax, key, found, measure, names),  # type: ignore[misc]
+            partial(_panel, key=key, rows=found, measure=measure, names=names),
         )
         for key, found in scenarios(rows, kinds).items()
     ]
@@ -156,7 +157,7 @@ def fractions(source: Source) -> Markup:
                 figure(
                     f"{_anchor(source)}{name}",
                     f"{label}, against the min period",
-                    lambda ax, found=found, label=label: _fraction_panel(ax, found, label),  # type: ignore[misc]
+                    partial(_fraction_panel, found=found, label=label),
                     WIDE,
                 )
             )

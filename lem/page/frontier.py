@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lem.page.markup import Markup, join, tag
@@ -30,7 +31,7 @@ def frontier(source: Source) -> Markup:
         figure(
             f"frontier-{k}",
             f"mean gain after impact against deviation, {_named(one)}",
-            lambda ax, one=one: _panel(ax, one),  # type: ignore[misc]
+            partial(_panel, curve=one),
             SIZE,
         )
         for k, one in enumerate(curves)
