@@ -120,14 +120,15 @@ def database_errors(url: str) -> Iterator[None]:
 
 
 def _explain(url: str, said: str) -> str:
-    name = _shown(url)
+    name = shown(url)
     for words, advice in _ADVICE:
         if words in said.lower():
             return f"database {name} {advice}"
     return f"database {name} failed ({said.splitlines()[0]}): check it with `doctor`, or give another --db"
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
+    """Return a database's name as a message may show it: a file's path, or its URL without the password."""
     parsed = parse_url(url)
     path = sqlite_path(parsed)
     return str(path) if path is not None else parsed.render_as_string(hide_password=True)
@@ -171,7 +172,7 @@ def _upgrade(connection: Connection, url: str) -> str:
     current = MigrationContext.configure(connection).get_current_revision()
     if current not in {None, *(script.revision for script in scripts.walk_revisions())}:
         raise DatabaseError(
-            f"database {_shown(url)} has schema {current}, newer than {head} of this program: update the "
+            f"database {shown(url)} has schema {current}, newer than {head} of this program: update the "
             "program, or give another --db"
         )
     if current != head:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Table, inspect, select, update
+from sqlalchemy import Table, delete, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -49,7 +49,7 @@ _ORDER: tuple[type[Base], ...] = (  # parents before what refers to them
     GapRow,
 )
 _KEPT = {"commands": {"created_ns", "amend", "kind", "parent_id"}}  # as the user gave them
-OPEN, CLOSED, INTERRUPTED = "open", "closed", "interrupted"
+OPEN, CLOSED, INTERRUPTED, REPLAYING = "open", "closed", "interrupted", "replaying"
 
 
 class SqlExecutionLog:
@@ -76,16 +76,22 @@ class SqlExecutionLog:
         config: Mapping[str, Any] | None = None,
         fingerprint: Mapping[str, Any] | None = None,
         balances: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Migrate the database and store the session, its instruments and its opening balances."""
+        state: str = OPEN,
+        replace: bool = False,
+    ) -> bool:
+        """Migrate the database and store the session, its instruments and its opening balances.
+
+        ``replace`` deletes what an earlier session of this name and mode left; returns whether one did.
+        """
         await migrate_async(self.url, busy_ms=self._busy_ms)
+        replaced = await self._discard(mode) if replace else False
         head: Values = {
             "session": self.session,
             "seq": 0,
             "path": path,
             "mode": mode,
             "exchange": exchange,
-            "state": OPEN,
+            "state": state,
             "opened_ns": opened_ns,
             "closed_ns": None,
             "seed": seed,
@@ -100,6 +106,21 @@ class SqlExecutionLog:
             rows += self._account(mode, opened_ns)
             rows += self._balances(0, opened_ns, mode, balances)
         await self._store(rows)
+        return replaced
+
+    async def _discard(self, mode: str) -> bool:
+        """Delete every row of this session if it is there; say whether it was. Of ``mode`` only."""
+        found = select(SessionRow.mode).where(SessionRow.session == self.session)
+        with database_errors(self.url):
+            async with self._engine.begin() as connection:
+                was: str | None = await connection.scalar(found)
+                if was == mode:
+                    for table in reversed(_ORDER):
+                        mine = inspect(table).columns.session == self.session
+                        await connection.execute(delete(table).where(mine))
+        if was not in (None, mode):
+            raise DatabaseError(f"session {self.session} is in the log as {was!r}: give another --db")
+        return was is not None
 
     async def close_session(self, *, closed_ns: int, seq: int, state: str = CLOSED) -> None:
         """Mark the session as over."""

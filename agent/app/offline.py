@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +20,7 @@ from agent.app.build import (
     recorded_policies,
     watched,
 )
+from agent.app.stored import Stored, StoredReplay
 from agent.config import Config, parse_config
 from agent.core.errors import InputError, SessionError
 from agent.core.events import AuditEvent, Command, StartParent
@@ -33,6 +35,7 @@ from storage.session import SessionHeader, SessionReader, SessionWriter
 
 log = structlog.get_logger("offline")
 PACED_ROWS = 64
+Watch = Callable[[list[AuditEvent]], None]
 FORMATS = ("binance-raw",)
 
 
@@ -41,6 +44,7 @@ class Replayed:
     result: ReplayResult
     summary: Summary
     session: str
+    stored: Stored | None = None  # where its rows lie, if they were asked for
 
     def to_json(self) -> dict[str, Any]:
         r = self.result
@@ -55,6 +59,7 @@ class Replayed:
             "first_difference": r.difference,
             "losses": list(r.losses),
             "parents": self.summary.parents(),
+            **({"stored": self.stored.to_json()} if self.stored else {}),
         }
 
 
@@ -68,11 +73,13 @@ def replay_session(
     watch: Callable[[list[AuditEvent]], None] | None = None,
     rows: int | None = None,
     asked: Callable[[str, OrderView, MarketView], None] | None = None,
+    database: str | None = None,
 ) -> Replayed:
     """Replay ``path``. ``config`` None uses the session's own; ``override`` replaces its orders.
 
     ``speed`` paces the tape (1.0: as it was); None runs as fast as it can. ``rows`` is the batch size,
-    which changes nothing but the speed. ``asked`` is told what every algo is shown.
+    which changes nothing but the speed. ``asked`` is told what every algo is shown. ``database`` (a URL) is
+    where all of it is stored, as a live run stores it (``agent.app.stored``).
     """
     reader = SessionReader(path)
     config = config or _recorded_config(reader)
@@ -94,19 +101,32 @@ def replay_session(
     if asked is not None:
         policies = watched(policies, asked)
     summary = Summary(reader.instruments)
-
-    def seen(events: list[AuditEvent]) -> None:
-        summary.add(events)
-        if watch is not None:
-            watch(events)
-
     engine = build_engine(config, reader.instruments, policies)
     rows = rows or (BATCH_ROWS if speed is None else PACED_ROWS)
-    result = replay(reader, engine, pending, compare=compare, rows=rows, pace=_pace(speed), watch=seen)
+    watchers = [summary.add, *([watch] if watch else [])]
+    with StoredReplay(database, path, reader, config, pending) if database else nullcontext() as log:
+        result = replay(
+            reader,
+            engine,
+            pending,
+            compare=compare,
+            rows=rows,
+            pace=_pace(speed),
+            watch=_all_of([*watchers, log.add] if log else watchers),
+        )
+        stored = log.finish(engine.now_ns, engine.seq) if log else None
     if doubts:
         difference = "; ".join(part for part in (doubts[0], result.difference) if part)
         result = replace(result, match=False, difference=difference)
-    return Replayed(result, summary, str(reader.header.get("session", path.name)))
+    return Replayed(result, summary, str(reader.header.get("session", path.name)), stored)
+
+
+def _all_of(watchers: list[Watch]) -> Watch:
+    def watch(events: list[AuditEvent]) -> None:
+        for each in watchers:
+            each(events)
+
+    return watch
 
 
 def _recorded_config(reader: SessionReader) -> Config:

@@ -44,6 +44,7 @@ def log(
     symbol: o.Symbol = None,
     algo: o.AlgoName = None,
     parent: Annotated[str | None, typer.Option(help="Parent order id.")] = None,
+    session: Annotated[str | None, typer.Option(help="Session; a replay's is SESSION@replay-...")] = None,
     limit: Annotated[int | None, typer.Option(help="The latest so many rows.")] = None,
     form: Annotated[str, typer.Option("--format", help="table, json, csv or parquet.")] = "table",
     out: Annotated[Path | None, typer.Option(help="File for parquet.")] = None,
@@ -68,6 +69,7 @@ def log(
             symbol=symbol,
             algo=algo,
             parent=parent,
+            session=session,
             limit=limit,
         )
     _print(result, "json" if as_json else form, out, SHOWN.get(what))
@@ -96,6 +98,9 @@ def _chosen(
 ) -> tuple[list[str], list[list[str]]]:
     """The columns worth a terminal's width, numbers no longer than they need be."""
     names = [c for c in (shown or columns) if c in columns]
+    whose = columns.index("session") if "session" in columns else None
+    if whose is not None and "session" not in names and any("@replay-" in row[whose] for row in rows):
+        names.insert(0, "session")  # a replay's orders have the ids of those they replay
     at = [columns.index(c) for c in names]
     return names, [[_short(row[i]) for i in at] for row in rows]
 

@@ -135,6 +135,13 @@ def show_replay(done: Any) -> None:
     console = wide_console(110)
     replay_table(done.result, console)
     render_summary(done.summary, console)
+    if done.stored is not None:
+        stored = done.stored
+        earlier = ", in place of the same replay stored before" if stored.replaced else ""
+        typer.echo(f"\nstored in {stored.database} as session {stored.session}{earlier}")
+        typer.echo(
+            f"look at it: python -m agent log parents --db {stored.database} --session {stored.session}"
+        )
 
 
 def show_run(result: Any) -> None:

@@ -39,6 +39,7 @@ def replay(
     participation_cap: o.Cap = None,
     risk_aversion: o.RiskAversion = None,
     seed: o.Seed = None,
+    db: Annotated[str | None, typer.Option(help="Store everything in this database too.")] = None,
     as_json: o.AsJson = False,
     log_json: o.LogJson = False,
 ) -> int:
@@ -69,6 +70,7 @@ def replay(
         override=override,
         verify=verify,
         speed=_speed(speed),
+        database=db,
     )
     if as_json:
         o.emit(done.to_json())
