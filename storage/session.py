@@ -62,6 +62,7 @@ class SessionHeader:
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     clock_offsets: Mapping[str, int] = field(default_factory=dict)
     source: str = "live"  # or the importer's name
+    imported: Mapping[str, Any] = field(default_factory=dict)  # what an importer did with its files
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -74,6 +75,7 @@ class SessionHeader:
             "clock_offsets": dict(self.clock_offsets),
             "fingerprint": dict(self.fingerprint),
             "config": dict(self.config),
+            **({"import": dict(self.imported)} if self.imported else {}),
         }
 
 
@@ -105,9 +107,7 @@ class SessionWriter:
             raise RecordingError(
                 f"cannot make the session directory {path}: {error.strerror}; choose another --out"
             ) from error
-        _write_atomically(
-            path / HEADER, orjson.dumps(header.to_json(), option=orjson.OPT_INDENT_2, default=_plain)
-        )
+        _write_header(path, header)
         return cls(path, segment_bytes=segment_bytes)
 
     @classmethod
@@ -121,6 +121,10 @@ class SessionWriter:
         writer._bars.resume()
         writer._seq = max((int(e["seq"]) for e in reader.journal()), default=0)
         return writer
+
+    def restate(self, header: SessionHeader) -> None:
+        """Write the header anew, atomically: an importer knows what it did only at the end."""
+        _write_header(self.path, header)
 
     def events(self, rows: EventArray) -> None:
         """Append tape rows, in order, as one record batch."""
@@ -420,6 +424,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} cannot be recorded")
+
+
+def _write_header(path: Path, header: SessionHeader) -> None:
+    _write_atomically(
+        path / HEADER, orjson.dumps(header.to_json(), option=orjson.OPT_INDENT_2, default=_plain)
+    )
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
