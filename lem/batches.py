@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from agent.core.bars import FBarArray, FloatArray
 from agent.core.features import FEATURE_GROUPS, FEATURE_NAMES, FEATURE_SPAN
 from agent.core.types import NS_PER_S
 from lem.config import ModelConfig, TrainConfig
-from lem.dataset import Encodable, IntArray, context_rows, encodable, late, order_columns
+from lem.dataset import Encodable, IntArray, context_rows, encodable, order_columns
 from lem.model import FORECASTS, LEM
 from lem.objective import Orders, loss, roll
 from lem.realbars import BarSource
@@ -40,9 +40,13 @@ class Batch:
 
     def to(self, device: str) -> Batch:
         """The same batch on another device."""
-        inputs = Encodable(*(getattr(self.inputs, f.name).to(device) for f in fields(Encodable)))
-        orders = Orders(*(getattr(self.orders, f.name).to(device) for f in fields(Orders)))
-        return Batch(inputs, self.series, self.start, orders, self.ahead.to(device), self.sure.to(device))
+        return replace(
+            self,
+            inputs=self.inputs.to(device),
+            orders=self.orders.to(device),
+            ahead=self.ahead.to(device),
+            sure=self.sure.to(device),
+        )
 
     def loss(self, model: LEM, train: TrainConfig) -> Tensor:
         """The orders' mean cost, plus the error of the forecasts that contexts must allow."""
@@ -99,7 +103,7 @@ def draw_batch(
     past = model.bars_needed
     bars, drift, delta_ns = _draw_bars(rng, train, real, past + length)
     first = _cuts(rng, train.series, past)
-    inputs = late(encodable(bars, delta_ns, first), FEATURE_SPAN)
+    inputs = encodable(bars, delta_ns, first, FEATURE_SPAN)
     _drop_sources(rng, inputs)
     series = np.repeat(np.arange(train.series), train.starts)
     earliest = np.maximum(first, FEATURE_SPAN)

@@ -28,24 +28,27 @@ class Encodable:
     mask: Tensor
     valid: Tensor
 
+    def to(self, device: str) -> Encodable:
+        """The same inputs on another device."""
+        return Encodable(self.values.to(device), self.mask.to(device), self.valid.to(device))
 
-def encodable(bars: FBarArray, delta_ns: int, cut: IntArray) -> Encodable:
-    """Features of bars [B,T], void before row ``cut`` [B]; features use no bar before the cut either."""
+
+def encodable(bars: FBarArray, delta_ns: int, cut: IntArray, first: int = 0) -> Encodable:
+    """Features of bars [B,T] from row ``first`` on, void before row ``cut`` [B].
+
+    They may know bars before ``first``, but none before the cut.
+    """
     rows = np.arange(bars.shape[-1])
     valid = rows >= cut[:, None]
     known = bars.copy()
     for name in bars.dtype.names or ():
         if name != "start_ns":
             known[name] = np.where(valid, bars[name], np.nan)
-    values, mask = features(known, delta_ns)
+    values, mask = features(known, delta_ns, newest=len(rows) - first)
+    valid = valid[:, first:]
     return Encodable(
         torch.from_numpy(values), torch.from_numpy(mask & valid[..., None]), torch.from_numpy(valid)
     )
-
-
-def late(inputs: Encodable, first: int) -> Encodable:
-    """Inputs from row ``first`` on; their features may know bars before it."""
-    return Encodable(inputs.values[:, first:], inputs.mask[:, first:], inputs.valid[:, first:])
 
 
 def order_columns(

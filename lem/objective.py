@@ -51,8 +51,9 @@ class Orders:
     arrival_weight: Tensor
     drift: Tensor  # [N, L] the move expected when an interval begins, NaN where nobody knows (``simulate``)
 
-    def to(self, dtype: torch.dtype) -> Orders:
-        return Orders(*(getattr(self, name).to(dtype) for name in self.__slots__))
+    def to(self, where: torch.dtype | str) -> Orders:
+        """The same orders in another dtype, or on another device."""
+        return Orders(*(getattr(self, name).to(where) for name in self.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +114,24 @@ def roll(model: LEM, contexts: Tensor, orders: Orders) -> Rollout:
         spent = spent + traded * value[..., t]
         remaining = remaining - traded
     shares, remains, hazards, spents = (torch.stack(rows, dim=-1) for rows in zip(*steps, strict=True))
+    # before the last interval an order with more left than may trade cannot finish: its price is that of
+    # finishing whole, which is what the hazard's slope there has to be told
     steps_left = orders.n[:, None] - 1 - torch.arange(remains.shape[-1], device=remains.device)
-    # where more is left than may trade, only the last interval leaves some: the others cannot finish
-    ending = torch.where(steps_left > 0, remains, torch.minimum(remains, orders.max_rate[:, None]))
+    last_trade = torch.where(steps_left > 0, remains, ending(orders, remains))
 
     def gains(price: Tensor, against: Tensor) -> tuple[Tensor, Tensor]:
-        total = spents + ending * _traded_value(price, notional)
+        total = spents + last_trade * _traded_value(price, notional)
         achieved, sign = _achieved(total, notional.unsqueeze(-1)), -side.unsqueeze(-1)
         return sign * (achieved - against) / (1.0 + against), sign * achieved
 
     expected = orders.last + 0.5 * torch.nan_to_num(orders.drift)
     fair = gains(expected, _running_benchmarks(orders, vwap, expected))
     return Rollout(shares, remains, hazards, *gains(orders.price, benchmark), *fair)
+
+
+def ending(orders: Orders, remaining: Tensor) -> Tensor:
+    """What finishing in an interval trades of the ``remaining`` before it, [8, N, L]: the rest expires."""
+    return torch.minimum(remaining, orders.max_rate[:, None])
 
 
 def _hazard(t: int, orders: Orders, remaining: Tensor, finish: Tensor) -> Tensor:
@@ -227,9 +234,9 @@ def drift_cost(rollout: Rollout, orders: Orders) -> Tensor:
     """
     drift = torch.nan_to_num(orders.drift)
     each = drift * (rollout.remaining - 0.5 * rollout.share)
-    ending = torch.minimum(rollout.remaining, orders.max_rate[:, None])
     side, _, _ = scenario_columns(orders.price)
-    return side.unsqueeze(-1) * (each.cumsum(-1) - each + 0.5 * drift * ending)
+    last = 0.5 * drift * ending(orders, rollout.remaining)
+    return side.unsqueeze(-1) * (each.cumsum(-1) - each + last)
 
 
 def _power(share: Tensor) -> Tensor:

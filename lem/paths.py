@@ -14,10 +14,10 @@ from agent.core.bars import FBarArray, FloatArray
 from agent.core.errors import InputError
 from agent.core.projection import check_rates
 from agent.core.types import NS_PER_S
-from lem.dataset import Encodable, context_rows, encodable, late, order_columns
+from lem.dataset import Encodable, context_rows, encodable, order_columns
 from lem.encoding import encode
 from lem.model import LEM
-from lem.objective import Orders, Rollout, drift_cost, impact_cost, roll
+from lem.objective import Orders, Rollout, drift_cost, ending, impact_cost, roll
 
 BPS = 1e4
 CHUNK = 250  # paths at once: larger spills the caches
@@ -116,10 +116,9 @@ def evaluation_inputs(paths: Paths, delta_ns: int, lookback: int) -> tuple[Encod
 
     The last bar is left out: no decision sees it.
     """
-    inputs = encodable(paths.bars[:, : max(1, paths.bars.shape[1] - 1)], delta_ns, paths.cut)
     first = max(0, paths.start - lookback)
-    cut = late(inputs, first)
-    return cut, paths.start - first
+    seen = paths.bars[:, : max(1, paths.bars.shape[1] - 1)]
+    return encodable(seen, delta_ns, paths.cut, first), paths.start - first
 
 
 def make_orders(paths: Paths, question: Question) -> Orders:
@@ -161,9 +160,7 @@ def realise(rollout: Rollout, orders: Orders, side: torch.Tensor, participation:
     impact = impact_cost(rollout, priced, IMPACT).gather(-1, finish)[..., 0]
     traded = rollout.share * orders.price
     before = traded.cumsum(-1) - traded
-    total = (before + torch.minimum(rollout.remaining, orders.max_rate[:, None]) * orders.price).gather(
-        -1, finish
-    )
+    total = (before + ending(orders, rollout.remaining) * orders.price).gather(-1, finish)
     gain = rollout.gain.gather(-1, finish)[..., 0]
     arrival = rollout.arrival_gain.gather(-1, finish)[..., 0]
     exposure = side * total[..., 0] - drift_cost(rollout, orders).gather(-1, finish)[..., 0]
