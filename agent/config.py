@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from agent.core.errors import ConfigError, InputError
 from agent.durations import parse_duration_ns
@@ -62,8 +62,33 @@ class Order(Section):
 
 
 class LatencyMs(Section):
-    median_ms: Annotated[float, Field(ge=0)]
+    """Constant (``sigma`` 0), lognormal, or as ``measured``: a CSV file, in a recorded session its rows."""
+
+    median_ms: Annotated[float, Field(ge=0)] | None = None
     sigma: Annotated[float, Field(ge=0, le=3)] = 0.0
+    measured: Path | tuple[tuple[int, int], ...] | None = None  # rows: (at_ns, one way in ns)
+    draw: Literal["random", "nearest"] = "random"
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> LatencyMs:
+        if (self.median_ms is None) == (self.measured is None):
+            raise ValueError("give one of median_ms and measured (the other is null)")
+        if self.measured == ():
+            raise ValueError("measured has no rows: give at least one")
+        return self
+
+
+class ImpactParameters(Section):
+    """The square-root law of one symbol: see ``agent.venue.impact``."""
+
+    y: Annotated[float, Field(gt=0, le=100)] = 1.0
+    sigma_bps_per_day: Annotated[float, Field(gt=0)]
+    volume_per_day: Annotated[float, Field(gt=0)]  # in the symbol's own quantity
+    decay: Duration = 5 * 60 * 10**9  # half-life of the displacement
+
+
+def _off(value: Any) -> Any:
+    return "off" if value is False else value  # YAML reads a bare off as false
 
 
 class Venue(Section):
@@ -78,6 +103,9 @@ class Venue(Section):
     fee_currency: Literal["quote", "received"] = "quote"
     queue: Literal["risk_averse", "power_probability"] = "risk_averse"
     queue_power: Annotated[float, Field(gt=0)] = 3.0
+    impact: Annotated[Literal["off", "sqrt"], BeforeValidator(_off)] = "off"
+    impact_laws: dict[str, ImpactParameters] = {}
+    calibration: Path | None = None
     price_band_bps: Annotated[float, Field(gt=0)] = 2000.0
     near_gap: Duration = 5 * 10**9
     balances: dict[str, Decimal] = {"BTC": Decimal(100), "ETH": Decimal(1000), "USDT": Decimal(10_000_000)}

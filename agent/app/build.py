@@ -14,6 +14,8 @@ import numpy as np
 from agent.algos import registry
 from agent.config import Config
 from agent.config import LatencyMs as LatencyConfig
+from agent.config import Venue as VenueConfig
+from agent.core.errors import InternalError
 from agent.core.instrument import Instrument
 from agent.core.ports import Algo, SlicePolicy
 from agent.core.series import BarSeries, TradeColumns
@@ -32,7 +34,8 @@ from agent.engine.policy import InlinePolicy, RecordedPolicy, WatchedPolicy
 from agent.engine.settings import EngineSettings, RiskSettings, TacticSettings
 from agent.venue import kernel
 from agent.venue.fees import Fees
-from agent.venue.latency import Latencies, Latency
+from agent.venue.impact import ImpactLaw
+from agent.venue.latency import Latencies, Latency, LatencyModel, MeasuredLatency
 from agent.venue.paper import VenueRules
 
 VERSION = "0.1.0"
@@ -57,6 +60,7 @@ def engine_settings(config: Config) -> EngineSettings:
             price_band_bps=venue.price_band_bps,
             near_gap_ns=venue.near_gap,
             seed=config.seed,
+            impact=_impact_laws(venue),
         ),
         risk=RiskSettings(
             max_notional=config.risk.max_notional,
@@ -80,8 +84,21 @@ def engine_settings(config: Config) -> EngineSettings:
     )
 
 
-def _latency(given: LatencyConfig) -> Latency:
+def _latency(given: LatencyConfig) -> LatencyModel:
+    if isinstance(given.measured, tuple):
+        return MeasuredLatency.of(given.measured, nearest=given.draw == "nearest")
+    if given.median_ms is None:
+        raise InternalError(f"latency file {given.measured} was not read: see agent.app.measured")
     return Latency(round(given.median_ms * NS_PER_MS), given.sigma)
+
+
+def _impact_laws(venue: VenueConfig) -> dict[str, ImpactLaw] | None:
+    if venue.impact == "off":
+        return None
+    return {
+        symbol: ImpactLaw(law.y, law.sigma_bps_per_day, law.volume_per_day, law.decay)
+        for symbol, law in venue.impact_laws.items()
+    }
 
 
 @lru_cache(maxsize=4)

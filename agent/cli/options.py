@@ -67,6 +67,7 @@ def _float(text: str, name: str) -> float:
 
 def configuration(path: Path | None, order: dict[str, Any], **top: Any) -> Any:
     """The configuration file (or config.yaml here, or the defaults) with the command line's values on top."""
+    from agent.app.measured import resolved
     from agent.config import load_config, parse_config
 
     if path is None and Path("config.yaml").is_file():
@@ -74,7 +75,7 @@ def configuration(path: Path | None, order: dict[str, Any], **top: Any) -> Any:
     base = load_config(path).model_dump()
     base["order"].update(order)
     base.update({k: v for k, v in top.items() if v is not None})
-    return parse_config(base, "command line")
+    return resolved(parse_config(base, "command line"))
 
 
 def emit(document: Any) -> None:
