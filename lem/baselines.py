@@ -11,13 +11,14 @@ import numpy.typing as npt
 import torch
 
 from agent.core.bars import FloatArray
+from agent.core.projection import fewest_intervals
 from lem.bound import stop_interval
 from lem.config import SCENARIOS
 from lem.objective import Orders, Rollout, scenario_columns
 from lem.paths import Outcome, Question, realise
 from lem.programme import Terms
 from lem.programme_impact import solve_impact
-from lem.schedules import almgren_chriss, along_curve, earliest, even, even_until_stopped, late
+from lem.schedules import almgren_chriss, along_curve, even, even_until_stopped, late
 
 IntArray = npt.NDArray[np.int64]
 OPTIMAL_IMPACT = "optimal_impact"
@@ -89,7 +90,7 @@ def stops(orders: Orders, question: Question, model: str, sigma: float | None) -
         for i, m in enumerate(question.min_periods):
             rows = slice(i, None, periods)
             scale = sigma if sigma is not None else seen[rows]
-            soonest = max(m, earliest(question.max_rate))
+            soonest = max(m, fewest_intervals(question.max_rate))
             column[rows] = stop_interval(price[rows], last[rows], side, scale, question.n, soonest, model)
         by_side[side] = column
     return np.stack([by_side[int(side)] for side, _, _ in SCENARIOS])

@@ -13,7 +13,7 @@ A policy trades with lots of size 0 and otherwise exactly within ``agent.core.pr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, sqrt
+from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from agent.algos.optimal_stopping import MODELS
 from agent.core.bars import FloatArray
 from agent.core.errors import InputError
 from agent.core.jit import njit
-from agent.core.projection import EPS, check_rates, project
+from agent.core.projection import EPS, check_rates, fewest_intervals, project
 
 REACH = 5.5
 """Grids of D reach this many standard deviations of it; values go on as straight lines beyond."""
@@ -56,7 +56,7 @@ class Terms:
     @property
     def first(self) -> int:
         """The earliest interval that can finish."""
-        return max(self.m, ceil(1.0 / self.max_rate - EPS), 1) - 1
+        return max(self.m, fewest_intervals(self.max_rate), 1) - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,24 +7,17 @@ schedule here. A schedule knows what was known before the order began, and which
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil
 
 import torch
 from torch import Tensor
 
 from agent.algos.almgren_chriss import holdings_ratio, urgency
 from agent.core.projection import EPS
-from agent.core.types import NS_PER_S, BenchmarkKind, OrderView, Side, TargetKind
 from lem.constraints import project_share
 from lem.objective import Orders
 
 ANY_SIGMA = 1e-3
 """With an expected participation the Almgren-Chriss urgency does not depend on the volatility."""
-
-
-def earliest(max_rate: float) -> int:
-    """The fewest intervals in which a whole order can trade."""
-    return ceil(1.0 / max_rate - EPS)
 
 
 def first_end(orders: Orders) -> Tensor:
@@ -70,7 +63,7 @@ def along_curve(orders: Orders, expected: Tensor) -> Tensor:
 def almgren_chriss(orders: Orders, participation: float, risk_aversion: float) -> Tensor:
     """Almgren and Chriss (2000) as ``agent.algos.almgren_chriss`` has it, evenly until sigma is known."""
     length = orders.price.shape[1]
-    kappa = urgency(_view(length, participation, risk_aversion), ANY_SIGMA)
+    kappa = urgency(ANY_SIGMA, length, participation, risk_aversion, {})
     known = orders.sigma > 0
 
     def wanted(t: int, left: Tensor) -> Tensor:
@@ -95,28 +88,3 @@ def within_rates(orders: Orders, wanted: Callable[[int, Tensor], Tensor]) -> Ten
         shares.append(share)
         left = left - share
     return torch.stack(shares, dim=-1)
-
-
-def _view(n: int, participation: float, risk_aversion: float) -> OrderView:
-    """An order of which only its length, participation and risk aversion are looked at."""
-    nothing = float("nan")
-    return OrderView(
-        side=Side.BUY,
-        target_kind=TargetKind.QUANTITY,
-        benchmark=BenchmarkKind.TWAP,
-        t=0,
-        m=0,
-        n=n,
-        interval_ns=NS_PER_S,
-        start_ns=0,
-        remaining=1.0,
-        lot_share=0.0,
-        min_rate=0.0,
-        max_rate=1.0,
-        achieved_price=nothing,
-        benchmark_price=nothing,
-        arrival_price=nothing,
-        own_volume_share=0.0,
-        expected_participation=participation,
-        risk_aversion=risk_aversion,
-    )

@@ -17,6 +17,7 @@ Parameters (``algo_params``); costs and volatility are fractions of the price, t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import asinh, exp, expm1, isfinite, sqrt
 
 from agent.algos.common import closing, interval_volatility, percent
@@ -42,7 +43,7 @@ class AlmgrenChriss:
         if sigma is None:
             reason = "almgren_chriss: volatility unknown, so evenly over what is left"
             return Slice(order.remaining / left, False, reason=reason)
-        kappa = urgency(order, sigma)
+        kappa = urgency(sigma, order.n, order.expected_participation, order.risk_aversion, order.params)
         part = 1.0 - holdings_ratio(kappa, left)
         return Slice(
             order.remaining * part,
@@ -52,11 +53,17 @@ class AlmgrenChriss:
         )
 
 
-def urgency(order: OrderView, sigma: float) -> float:
-    """Return kappa per interval; 0 is a straight line, large is immediate."""
-    aversion = order.params.get("lambda", order.risk_aversion / (sigma * sqrt(order.n)))
-    eta = order.params["eta"] * BPS if "eta" in order.params else _default_eta(order, sigma)
-    eta_tilde = max(eta - 0.5 * order.params.get("gamma", GAMMA_BPS) * BPS, MIN_ETA)
+def urgency(
+    sigma: float, n: int, participation: float, risk_aversion: float, params: Mapping[str, float]
+) -> float:
+    """Return kappa per interval; 0 is a straight line, large is immediate.
+
+    ``sigma`` is an interval's volatility as a fraction of the price, ``n`` the order's intervals,
+    ``participation`` its share of the volume expected over them, ``params`` as in the module's docstring.
+    """
+    aversion = params.get("lambda", risk_aversion / (sigma * sqrt(n)))
+    eta = params["eta"] * BPS if "eta" in params else _default_eta(sigma, n, participation)
+    eta_tilde = max(eta - 0.5 * params.get("gamma", GAMMA_BPS) * BPS, MIN_ETA)
     # 2 (cosh k - 1) = 4 sinh(k / 2)^2, which keeps its digits where k is small.
     return 2.0 * asinh(0.5 * sqrt(max(aversion, 0.0) * sigma * sigma / eta_tilde))
 
@@ -68,8 +75,7 @@ def holdings_ratio(kappa: float, left: int) -> float:
     return exp(-kappa) * expm1(-2.0 * kappa * (left - 1)) / expm1(-2.0 * kappa * left)
 
 
-def _default_eta(order: OrderView, sigma: float) -> float:
-    participation = order.expected_participation
+def _default_eta(sigma: float, n: int, participation: float) -> float:
     if not isfinite(participation) or participation <= 0:
         return ETA_BPS * BPS
-    return sigma * sqrt(participation * order.n)
+    return sigma * sqrt(participation * n)

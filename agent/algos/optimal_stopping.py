@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, isfinite, sqrt
+from math import isfinite, sqrt
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from agent.algos.common import closing, interval_volatility, percent
 from agent.core.bars import FloatArray
 from agent.core.errors import InputError
 from agent.core.jit import njit
+from agent.core.projection import fewest_intervals
 from agent.core.types import MarketView, OrderView, Slice
 
 POINTS = 4_001  # grid of D over +- REACH sqrt(n)
@@ -104,7 +105,7 @@ def solve(n: int, m: int, max_rate: float = 1.0, model: str = "walk") -> Stoppin
         raise InputError(f"max rate {max_rate:g} over {n} intervals: it must be from {1 / n:.4g} to 1")
     if model not in MODELS:
         raise InputError(f"unknown price model {model!r}: use one of {', '.join(MODELS)}")
-    return _solve(n, m, ceil(1.0 / max_rate - 1e-9), model)
+    return _solve(n, m, fewest_intervals(max_rate), model)
 
 
 @lru_cache(maxsize=4_096)
@@ -152,7 +153,7 @@ def even_share(order: OrderView) -> float:
     """1/n, and more where the max rate would otherwise keep the earliest stop out of reach."""
     share = max(1.0 / order.n, order.remaining / max(1, order.n - order.t))
     if order.max_rate > 1e-9:  # else nothing can be traded, and a division overflows
-        first = max(order.m, ceil(order.remaining / order.max_rate - 1e-9) + order.t) - 1
+        first = max(order.m, fewest_intervals(order.max_rate, order.remaining) + order.t) - 1
         if first > order.t:
             share = max(share, (order.remaining - order.max_rate) / (first - order.t))
     return min(share, order.remaining)

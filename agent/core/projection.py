@@ -12,7 +12,7 @@ With remainder R and k intervals left after this one:
 
 from __future__ import annotations
 
-from math import isfinite
+from math import ceil, isfinite
 
 from agent.core.errors import OrderError
 
@@ -44,6 +44,11 @@ def project(
     hi = max(0.0, min(max_rate, left - lot_share))
     lo = min(hi, max(min_rate, left - k_left * max_rate))
     return min(max(wanted, lo), hi), False
+
+
+def fewest_intervals(max_rate: float, share: float = 1.0) -> int:
+    """How many intervals a ``share`` of the order takes at least."""
+    return ceil(share / max_rate - EPS)
 
 
 def check_rates(n: int, m: int, min_rate: float, max_rate: float) -> None:

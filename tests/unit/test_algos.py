@@ -193,7 +193,7 @@ def test_almgren_chriss_matches_the_published_solution() -> None:
     close = list(100.0 * np.exp(np.cumsum(0.001 * np.where(np.arange(30) % 2, 1.0, -1.0))))
     view = market(bars([10.0] * 30, close))
     order = replace(ORDER, n=10, m=0, params={"eta": 10.0, "gamma": 2.0, "lambda": 100.0})
-    kappa = urgency(order, 0.001)
+    kappa = urgency(0.001, order.n, order.expected_participation, order.risk_aversion, order.params)
     eta_tilde = 10e-4 - 0.5 * 2e-4
     assert 2 * (np.cosh(kappa) - 1) == pytest.approx(100.0 * 0.001**2 / eta_tilde)
     remaining = 1.0
