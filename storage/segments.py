@@ -166,7 +166,8 @@ def read_segment(path: Path, dtype: np.dtype[np.void]) -> Iterator[Rows]:
     when it holds something else.
     """
     try:
-        with pa.memory_map(str(path), "rb") as source:
+        # Read, not mapped: a mapped segment's pages count as ours, all 256 MB of them, and reading is as fast.
+        with pa.OSFile(str(path), "rb") as source:
             stream = pa.ipc.open_stream(source)
             if stream.schema != schema_of(dtype):
                 raise SessionError(
