@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 
 from agent import app
-from agent.config import Config, Order
+from agent.config import Config, Order, Venue
 from agent.core.canonical import TapeCheck, canonical_row
 from agent.core.events import Command, StartParent
 from agent.core.instrument import Instrument
+from agent.core.mids import MidTrack
 from agent.core.tape import EventArray, Kind
 from agent.journal import control_entry, start_entry
 from agent.orders import build_spec
@@ -45,10 +48,15 @@ def first_book_of(events: EventArray) -> tuple[int, int]:
 
 
 def record(
-    path: Path, instrument: Instrument, events: EventArray, commands: list[Command], order: Order
+    path: Path,
+    instrument: Instrument,
+    events: EventArray,
+    commands: list[Command],
+    order: Order,
+    venue: Venue | None = None,
 ) -> Path:
     """Record a run of ``commands`` on ``events`` as a live run would have, outcome included."""
-    config = Config(order=order)
+    config = Config(order=order, venue=venue or Venue())
     header = SessionHeader(
         path.name,
         (instrument,),
@@ -81,6 +89,29 @@ def start(instrument: Instrument, events: EventArray, order: Order, parent_id: s
     recv_ns, seq = first_book_of(events)
     spec = build_spec(order, instrument, parent_id, None)
     return StartParent(recv_ns, seq, spec, tuple(shadow_specs(spec, order.shadows)))
+
+
+def mid_track(steps: Sequence[tuple[int, int]], known_ns: int) -> MidTrack:
+    """A track of the mid from ``(at_ns, mid_half_ticks)`` steps."""
+    at_ns, mids = (np.array([step[i] for step in steps], np.int64) for i in (0, 1))
+    return MidTrack(at_ns, mids, known_ns)
+
+
+def order_of_the_model() -> tuple[Instrument, EventArray, Order, StartParent]:
+    """A minute of a market, an order for the model, and its start after a little history."""
+    instrument, events = synthetic_tape(seconds=60.0)
+    order = Order(
+        quantity=Decimal("0.8"),
+        algo="lem",
+        interval=3 * S,
+        min_duration=9 * S,
+        max_duration=36 * S,
+        shadows=(),
+    )
+    command = start(instrument, events, order)
+    recv_ns = command.recv_ns + 12 * S
+    seq = int(events["seq"][np.searchsorted(events["recv_ns"], recv_ns, side="right") - 1])
+    return instrument, events, order, replace(command, recv_ns=recv_ns, seq=seq)
 
 
 def small_session(path: Path, order: Order = SMALL) -> Path:
