@@ -7,13 +7,12 @@ the same bars through the evaluation and through the engine give the same decisi
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Decimal
 
 import numpy as np
 import pytest
 
 from agent import app
-from agent.config import Config, Order
+from agent.config import Config
 from agent.core.bars import FBarArray, empty_fbars
 from agent.core.events import DecisionTaken
 from agent.core.instrument import Instrument
@@ -21,7 +20,7 @@ from agent.core.tape import EventArray, Kind
 from agent.core.types import MarketView, OrderView, Slice
 from agent.engine.policy import InlinePolicy
 from lem.predictor import LemAlgo
-from tests.fakes import S, start, synthetic_tape
+from tests.fakes import order_of_the_model
 
 BOOK = ("spread_bps", "touch_imbalance", "microprice_bps", "bid_depth", "ask_depth")
 
@@ -70,19 +69,9 @@ def bars_of(
 
 def test_engine_decisions_are_the_models_on_independent_bars() -> None:
     """Every decision of an order in the engine, asked again on bars made without the engine: 1e-6."""
-    instrument, tape = synthetic_tape(seconds=60.0)
-    order = Order(
-        quantity=Decimal("0.8"),
-        algo="lem",
-        interval=3 * S,
-        min_duration=9 * S,
-        max_duration=36 * S,
-        shadows=(),
-    )
+    instrument, tape, order, command = order_of_the_model()
     listening = Listening()
     engine = app.build_engine(Config(order=order), [instrument], lambda spec: InlinePolicy(listening))
-    command = start(instrument, tape, order)
-    command = replace(command, recv_ns=command.recv_ns + 12 * S)  # some history first
     position = int(np.searchsorted(tape["recv_ns"], command.recv_ns, side="right"))
     engine.advance(tape[:position])
     engine.command(command)

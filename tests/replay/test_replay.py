@@ -21,7 +21,16 @@ from agent.core.canonical import canonical_row
 from agent.core.events import AuditEvent, CommandKind, ControlParent, DecisionTaken
 from agent.journal import recorded_decisions
 from storage.session import SessionReader, SessionWriter
-from tests.fakes import SMALL, S, changed_trade, record, small_session, start, synthetic_tape
+from tests.fakes import (
+    SMALL,
+    S,
+    changed_trade,
+    order_of_the_model,
+    record,
+    small_session,
+    start,
+    synthetic_tape,
+)
 from tests.realdata import capture_files
 
 GOLDEN = Path(__file__).parents[1] / "data" / "small-session"
@@ -129,20 +138,9 @@ def test_what_turns_a_decision_is_read_back_from_its_row(tmp_path: Path) -> None
 @pytest.fixture(scope="module")
 def session_of_the_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recorded session of one order worked by the model, with a little history before it."""
-    order = Order(
-        quantity=Decimal("0.8"),
-        algo="lem",
-        interval=3 * S,
-        min_duration=9 * S,
-        max_duration=36 * S,
-        shadows=(),
-    )
-    instrument, events = synthetic_tape(seconds=60.0)
-    first = start(instrument, events, order)
-    first = replace(first, recv_ns=first.recv_ns + 12 * S)
-    seq = int(events["seq"][np.searchsorted(events["recv_ns"], first.recv_ns, side="right") - 1])
+    instrument, events, order, command = order_of_the_model()
     path = tmp_path_factory.mktemp("model") / "s"
-    return record(path, instrument, events, [replace(first, seq=seq)], order)
+    return record(path, instrument, events, [command], order)
 
 
 def _decisions(path: Path) -> list[str]:
