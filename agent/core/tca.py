@@ -24,7 +24,7 @@ MARKOUT_NS = (1 * NS_PER_S, 10 * NS_PER_S, 60 * NS_PER_S)
 FEE_PARTS = 1_000_000  # fee_tlp: ticks x lots x parts per million
 
 MidAt = Callable[[int], int | None]
-"""The mid in half ticks at a time, None where the tape has not shown it (``MidPath.at``)."""
+"""The mid in half ticks at a time, None where the tape has not shown it (``MidTrack.at``)."""
 
 
 @dataclass(frozen=True, slots=True)

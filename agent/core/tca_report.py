@@ -8,16 +8,15 @@ order once the tape has passed the end of its used window, and again when more o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from math import nan
-from typing import Protocol
 
 from agent.core import tca
 from agent.core.events import SlippageMeasured
 from agent.core.instrument import Instrument
-from agent.core.mids import MidPath
+from agent.core.mids import MidTrack
 from agent.core.types import NS_PER_S, ParentSpec, ParentState
 
 PWP_RATE = Fraction(1, 10)
@@ -28,16 +27,6 @@ MONEY_STEP = Decimal("1e-12")
 """Parts that have no finite decimal (a notional order divided by its arrival price) round to this."""
 
 MONEY_DIGITS = 60
-
-
-class Mids(Protocol):
-    """Mids in half ticks by time (``MidPath``, or samples of one). None where the tape has not shown it."""
-
-    def at(self, at_ns: int) -> int | None: ...
-
-    def mean(self, start_ns: int, end_ns: int) -> Fraction | None:
-        """Time-weighted over ``[start_ns, end_ns)``."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +51,8 @@ class TcaFacts:
     end_mid_half_ticks: int | None
     used_intervals: int
     trades: Sequence[tca.IntervalTrades]
+    mids: MidTrack
     fills: Sequence[tca.Fill] = ()
-    mids: Mids = field(default_factory=MidPath)
     pwp_rate: Fraction = PWP_RATE
 
 

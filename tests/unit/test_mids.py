@@ -1,23 +1,18 @@
-"""The path of the mid: values and time-weighted means, exact, against a sum written out."""
+"""The track of the mid: values and time-weighted means, exact, against a sum written out."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.mids import MidPath, MidTrack
+from agent.core.mids import MidTrack
+from tests.fakes import mid_track
 
 DAY_NS = 86_400 * 10**9
 Steps = list[tuple[int, int]]
-
-
-def track(steps: Steps, known_ns: int) -> MidTrack:
-    at_ns, mids = (np.array([s[i] for s in steps], np.int64) for i in (0, 1))
-    return MidTrack(at_ns, mids, known_ns)
 
 
 def naive_mean(steps: Steps, start_ns: int, end_ns: int) -> Fraction | None:
@@ -33,19 +28,18 @@ paths = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9)), max_size=8, u
 @settings(deadline=None)
 @given(steps=paths.map(sorted), start_ns=st.integers(0, 40), length=st.integers(1, 20))
 def test_a_mean_is_the_sum_written_out(steps: Steps, start_ns: int, length: int) -> None:
-    """Both kinds of path give the mean taken nanosecond by nanosecond, gaps in the book left out."""
-    end_ns = start_ns + length
-    assert track(steps, 60).mean(start_ns, end_ns) == naive_mean(steps, start_ns, end_ns)
-    whole = [(at, mid + 1) for at, mid in steps]  # MidPath knows no times without a mid
-    assert MidPath(whole, 60).mean(start_ns, end_ns) == naive_mean(whole, start_ns, end_ns)
+    """Value and mean are those taken nanosecond by nanosecond, times without a book left out."""
+    end_ns, track = start_ns + length, mid_track(steps, 60)
+    assert track.mean(start_ns, end_ns) == naive_mean(steps, start_ns, end_ns)
+    assert [track.at(t) for t in range(61)] == [naive_mean(steps, t, t + 1) for t in range(61)]
+    assert (track.at(61), track.mean(0, 61)) == (None, None)
 
 
 def test_a_mean_over_a_day_is_exact() -> None:
     """BTC moves by 1 % in the first hour: half ticks times nanoseconds pass 2^63, the mean does not."""
     steps = [(0, 12_000_000), (3600 * 10**9, 12_120_000)]
     expected = Fraction(12_000_000 * 1 + 12_120_000 * 23, 24)
-    assert track(steps, DAY_NS).mean(0, DAY_NS) == expected
-    assert MidPath(steps, DAY_NS).mean(0, DAY_NS) == expected
+    assert mid_track(steps, DAY_NS).mean(0, DAY_NS) == expected
 
 
 def test_a_mean_over_a_month_of_changes_is_exact() -> None:
@@ -58,25 +52,16 @@ def test_a_mean_over_a_month_of_changes_is_exact() -> None:
 
 def test_the_future_is_not_known() -> None:
     """Beyond what the tape has shown there is no value and no mean; up to it there is."""
-    for path in (MidPath([(10, 100)], 20), track([(10, 100)], 20)):
-        assert (path.at(9), path.at(10), path.at(20), path.at(21)) == (None, 100, 100, None)
-        assert path.mean(10, 20) == 100
-        assert path.mean(10, 21) is None
-        assert path.mean(0, 5) is None
+    track = mid_track([(10, 100)], 20)
+    assert (track.at(9), track.at(10), track.at(20), track.at(21)) == (None, 100, 100, None)
+    assert track.mean(10, 20) == 100
+    assert track.mean(10, 21) is None
+    assert track.mean(0, 5) is None
 
 
 def test_a_time_without_a_book_has_no_mid() -> None:
-    """A zero in the kernel's path is a time at which there was no mid, not a mid of zero."""
-    path = track([(0, 100), (10, 0), (20, 200)], 30)
-    assert (path.at(5), path.at(15), path.at(25)) == (100, None, 200)
-    assert path.mean(10, 20) is None
-    assert path.mean(0, 30) == 150
-
-
-def test_a_path_grows_forward_only() -> None:
-    """A step back is refused; a second value at one time replaces the first."""
-    path = MidPath([(10, 100), (20, 200)])
-    path.append(20, 300)
-    assert path.at(20) == 300
-    with pytest.raises(ValueError, match="mid at 19 comes before"):
-        path.append(19, 100)
+    """A zero in the kernel's track is a time at which there was no mid, not a mid of zero."""
+    track = mid_track([(0, 100), (10, 0), (20, 200)], 30)
+    assert (track.at(5), track.at(15), track.at(25)) == (100, None, 200)
+    assert track.mean(10, 20) is None
+    assert track.mean(0, 30) == 150

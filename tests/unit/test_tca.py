@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from agent.core import tca
 from agent.core.instrument import Instrument
-from agent.core.mids import MidPath
 from agent.core.tca import Fill, IntervalTrades
 from agent.core.tca_report import TcaFacts, measure, money_measures, slippage_rows
 from agent.core.types import NS_PER_S, BenchmarkKind, ParentState, Side, TargetKind
+from tests.fakes import mid_track
 from tests.property.orders import parent
 
 BTC = Instrument(0, "binance", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.01"), Decimal("0.001"))
@@ -51,7 +51,7 @@ def facts(side: Side, fill_prices: tuple[int, int], decision: int, end: int) -> 
             Fill(first, 50, True, 10 * NS_PER_S, 2_000, first + side),
             Fill(second, 30, False, 70 * NS_PER_S, 2_004, second),
         ),
-        mids=MidPath([(0, 2_000), (MINUTE_NS, 2_004), (2 * MINUTE_NS, 2_020)], known_ns=3 * MINUTE_NS),
+        mids=mid_track([(0, 2_000), (MINUTE_NS, 2_004), (2 * MINUTE_NS, 2_020)], known_ns=3 * MINUTE_NS),
     )
 
 
@@ -97,7 +97,7 @@ def test_gains_by_hand() -> None:
 
 def test_full_window_waits_for_the_tape() -> None:
     """Until the tape has shown all n intervals the full benchmarks are None, the used ones known."""
-    early = replace(BUY, trades=TRADES[:2], mids=MidPath([(0, 2_000)], known_ns=2 * MINUTE_NS))
+    early = replace(BUY, trades=TRADES[:2], mids=mid_track([(0, 2_000)], known_ns=2 * MINUTE_NS))
     for gain in measure(early).benchmarks:
         assert gain.full_ticks is None
         assert gain.full_gain_bps is None
@@ -117,7 +117,7 @@ def test_fill_quality_by_hand() -> None:
     assert got["reversion_bps"] == pytest.approx(0.0)
     assert got["fill_rate"] == pytest.approx(0.8)
     assert got["maker_share"] == pytest.approx(50 / 80)
-    blind = replace(BUY, mids=MidPath([(0, 2_000)], known_ns=30 * NS_PER_S))
+    blind = replace(BUY, mids=mid_track([(0, 2_000)], known_ns=30 * NS_PER_S))
     assert measure(blind).measures["markout_10s_bps"] is None
 
 
@@ -214,29 +214,3 @@ def test_parts_sum_exactly_to_perold(
     assert sum(named) == Fraction(Decimal(str(rows["shortfall_total"])))
     exact = measure(whole).shortfall.total / 2 * Fraction(BTC.notional(1))
     assert abs(Fraction(Decimal(str(rows["shortfall_total"]))) - exact) <= Fraction(2, 10**12)
-
-
-@given(
-    steps=st.lists(st.tuples(st.integers(0, 9), st.integers(1, 50)), min_size=1, max_size=20),
-    window=st.tuples(st.integers(0, 200), st.integers(1, 200)),
-)
-def test_time_weighted_mid_equals_the_sum_over_nanoseconds(
-    steps: list[tuple[int, int]], window: tuple[int, int]
-) -> None:
-    """The mean of the path is the plain average of its value at every nanosecond of the window."""
-    at, path, naive = 0, MidPath(), {}
-    for gap, mid in steps:
-        at += gap
-        path.append(at, mid)
-        naive[at] = mid
-    path.advance_to(500)
-    start, end = window[0], window[0] + window[1]
-    values, mid_now = [], None
-    for ns in range(end):
-        mid_now = naive.get(ns, mid_now)
-        if ns >= start and mid_now is not None:
-            values.append(mid_now)
-        assert path.at(ns) == mid_now
-    assert path.mean(start, end) == (Fraction(sum(values), len(values)) if values else None)
-    assert path.at(501) is None
-    assert path.mean(0, 501) is None
