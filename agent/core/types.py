@@ -68,8 +68,10 @@ class ChildState(StrEnum):
 
 
 class TimeInForce(StrEnum):
-    IOC = "ioc"
+    IOC = "ioc"  # what is offered at once, no more
+    FOK = "fok"  # all at once or nothing
     GTC = "gtc"
+    GTD = "gtd"  # until a stated time
     POST_ONLY = "post_only"
 
 

@@ -1,97 +1,41 @@
 """The paper venue: what an exchange would have done with our orders, from the tape alone.
 
-Orders and cancels travel (``latency``), are checked as an exchange checks them, match against the
-kernel's book with what their lane already consumed, and every answer travels back. Each lane is a
-venue of its own with its own account; they share the tape.
+Orders, amendments and cancels travel (``latency``), are checked as an exchange checks them (``checks``),
+match against the kernel's book with what their lane already consumed, and every answer travels back.
+Each lane is a venue of its own with its own account (``ledger``); they share the tape.
+
+What ends a walk before the order's limit: price protection, a number of basis points from the far touch
+at arrival, at whose edge the rest of an order that may rest then stands; and our own resting order on
+the other side, before which the rest of the newer order is cancelled (``self_trade``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
-from enum import StrEnum
 
 from agent.core.agenda import Agenda, Rank
-from agent.core.instrument import Instrument
-from agent.core.types import Side, TimeInForce
+from agent.core.types import TimeInForce
 from agent.venue import kernel as k
 from agent.venue.account import Account
-from agent.venue.fees import Fees
-from agent.venue.impact import Impact, ImpactLaw
-from agent.venue.latency import Latencies
+from agent.venue.checks import Checks, in_units, in_utc
+from agent.venue.impact import Impact
+from agent.venue.ledger import Ledger, OpenOrder
 from agent.venue.market import Market
+from agent.venue.orders import DecimalOrder, Deliver, Report, ReportKind, VenueOrder
+from agent.venue.rules import VenueRules
+
+__all__ = ["DecimalOrder", "PaperVenue", "Report", "ReportKind", "VenueOrder", "VenueRules"]
 
 QUEUE_NAMES = {k.RISK_AVERSE: "queue:risk_averse", k.POWER_PROBABILITY: "queue:power_probability"}
 
 
 @dataclass(frozen=True, slots=True)
-class VenueRules:
-    """How the venue behaves. ``price_band_bps`` refuses limits too far from the mid, either side."""
+class _Walk:
+    """How far an order may walk; why no further ("": its own limit); whether that cancels the rest."""
 
-    latencies: Latencies
-    fees: Fees
-    balances: Mapping[str, Decimal]
-    price_band_bps: float
-    near_gap_ns: int
-    seed: int
-    impact: Mapping[str, ImpactLaw] | None = None  # by symbol; None: our own flow moves nothing
-
-
-@dataclass(frozen=True, slots=True)
-class VenueOrder:
-    """An order on its way. ``cap_tl`` bounds its money (0: none), as a quote-quantity order does."""
-
-    number: int  # unique in the session, given in order of sending
-    lane: int
-    instrument: int
-    side: Side
-    tif: TimeInForce
-    price_ticks: int
-    lots: int
-    cap_tl: int = 0
-
-
-class ReportKind(StrEnum):
-    ACKNOWLEDGED = "acknowledged"
-    FILLED = "filled"
-    REJECTED = "rejected"
-    CANCELLED = "cancelled"
-    CANCEL_REJECTED = "cancel_rejected"
-    EXPIRED = "expired"
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The venue's answer about order ``number``. The fill fields are 0 for other kinds."""
-
-    number: int
-    kind: ReportKind
-    reason: str = ""
-    price_ticks: int = 0
-    lots: int = 0
-    fee_tlp: int = 0
-    fee_currency: str = ""
-    maker: bool = False
-    fill_ns: int = 0
-    mid_half_ticks: int = 0
-    book_age_ns: int = 0
-    near_gap: bool = False
-    price_model: str = ""
-    impact_ticks: int | None = None  # None: no impact model
-    displacement_half_ticks: int | None = None
-
-
-@dataclass(slots=True)
-class _Open:
-    order: VenueOrder
-    left: int
-    currency: str  # what was set aside for it, and how much of that is left
-    held: Decimal
-
-
-Deliver = Callable[[int, Report], None]
-"""Called with the time at which we hear of it."""
+    limit_ticks: int
+    why: str = ""
+    ends: bool = False
 
 
 class PaperVenue:
@@ -102,22 +46,32 @@ class PaperVenue:
         self._agenda = agenda
         self._rules = rules
         self._deliver = deliver
-        self._open: dict[int, _Open] = {}
-        self._accounts: dict[int, Account] = {}
+        self._checks = Checks(market, rules)
+        self._ledger = Ledger(market.instruments, rules.fees, rules.balances)
+        self._open: dict[int, OpenOrder] = {}
+        self._heard_ns: dict[int, int] = {}  # when the last report about an order is heard
         self._impact = None if rules.impact is None else Impact(rules.impact, market.instruments)
         queue = int(market.state.queue_model[0])
         self._queue_name = QUEUE_NAMES[queue]
 
     def account(self, lane: int) -> Account:
         """The lane's account, opened with the configured balances on first use."""
-        if lane not in self._accounts:
-            self._accounts[lane] = Account(self._rules.balances)
-        return self._accounts[lane]
+        return self._ledger.account(lane)
 
     def send(self, order: VenueOrder, now_ns: int) -> None:
         """An order leaves at ``now_ns``."""
         at_ns = self._rules.latencies.arrival_ns(self._rules.seed, order.number, now_ns)
         self._agenda.add(at_ns, Rank.VENUE, lambda t: self._arrive(order, t))
+
+    def submit(self, order: DecimalOrder, now_ns: int) -> None:
+        """An order in decimals leaves at ``now_ns``; numbers off the tick or the lot are rejected there."""
+        made = in_units(order, self._market.instruments[order.instrument])
+        if not isinstance(made, str):
+            self.send(made, now_ns)
+            return
+        rejected = Report(order.number, ReportKind.REJECTED, made)
+        at_ns = self._rules.latencies.arrival_ns(self._rules.seed, order.number, now_ns)
+        self._agenda.add(at_ns, Rank.VENUE, lambda t: self._report(t, rejected))
 
     def cancel(self, number: int, now_ns: int) -> None:
         """A cancel leaves at ``now_ns``."""
@@ -125,29 +79,92 @@ class PaperVenue:
         self._agenda.add(at_ns, Rank.VENUE, lambda t: self._cancel_arrives(number, t))
 
     def collect(self) -> None:
-        """Turn the kernel's fills of resting orders into reports."""
+        """Turn the kernel's fills into reports."""
         for row in self._market.drain_fills():
             self._fill(row)
 
     # --- arrivals ---------------------------------------------------------------------------------
 
     def _arrive(self, order: VenueOrder, now_ns: int) -> None:
-        reason = self._refusal(order) or self._set_aside(order)
-        if reason:
-            self._report(now_ns, Report(order.number, ReportKind.REJECTED, reason))
+        opened = self._checks.refusal(order, self._others(order), now_ns) or self._ledger.open(order)
+        if isinstance(opened, str):
+            self._report(now_ns, Report(order.number, ReportKind.REJECTED, opened))
             return
+        self._open[order.number] = opened
         self._report(now_ns, Report(order.number, ReportKind.ACKNOWLEDGED))
+        self._enter(opened, now_ns)
+        if order.tif is TimeInForce.GTD and order.number in self._open:
+            self._agenda.add(order.expire_ns, Rank.VENUE, lambda t: self._good_till(order, t))
+
+    def _others(self, order: VenueOrder) -> list[VenueOrder]:
+        """What else of its lane rests in its instrument."""
+        return [
+            state.order
+            for number, state in self._open.items()
+            if number != order.number
+            and state.order.lane == order.lane
+            and state.order.instrument == order.instrument
+        ]
+
+    def _enter(self, state: OpenOrder, now_ns: int) -> None:
+        """Match what is left of an order, then let the rest stand or expire."""
+        order, walk = state.order, _Walk(state.order.price_ticks)
         if order.tif is not TimeInForce.POST_ONLY:
-            self._market.take(order.number, order.lane, self._within_impact(order, now_ns), now_ns)
+            walk = self._walk(order)
+            reach = replace(order, price_ticks=walk.limit_ticks, lots=state.left)
+            if order.tif is TimeInForce.FOK and (short := self._too_little(state, reach, walk, now_ns)):
+                self._expire(state, short, now_ns)
+                return
+            self._market.take(order.number, order.lane, self._within_impact(reach, now_ns), now_ns)
             self.collect()
-        state = self._open.get(order.number)
-        if state is None:
+        if order.number not in self._open:
             return
-        if order.tif is TimeInForce.IOC:
-            self._close(order.number)
-            self._report(now_ns, Report(order.number, ReportKind.EXPIRED, self._why_unfilled(order)))
-        else:
-            self._market.rest(order.number, order.lane, order, state.left)
+        lots = self._affordable(state, walk.limit_ticks)
+        if walk.ends or not order.may_rest or lots < 1:
+            self._expire(state, self._why_unfilled(order, walk), now_ns)
+            return
+        state.order = replace(order, price_ticks=walk.limit_ticks)
+        self._market.rest(order.number, order.lane, state.order, lots)
+
+    def _walk(self, order: VenueOrder) -> _Walk:
+        instrument = self._market.instruments[order.instrument]
+        walk, side, most_bps = _Walk(order.price_ticks), order.side, self._rules.price_protection_bps
+        if most_bps is not None:
+            far = self._checks.far_touch(order)
+            edge = far + side * int(far * most_bps * 1e-4)
+            if (walk.limit_ticks - edge) * side > 0:
+                why = (
+                    f"no more was offered up to {instrument.price(edge)}: price protection is"
+                    f" {most_bps:g} bps from the far touch {instrument.price(far)}"
+                    " (venue.price_protection_bps)"
+                )
+                walk = _Walk(edge, why)
+        own = self._checks.own_touch(order, self._others(order))
+        if own is not None and (walk.limit_ticks - own) * side >= 0:
+            price = instrument.price(own)
+            why = f"self_trade: the rest would meet our own order at {price} (venue.self_trade)"
+            walk = _Walk(own - side, why, ends=True)
+        return walk
+
+    def _too_little(self, state: OpenOrder, reach: VenueOrder, walk: _Walk, now_ns: int) -> str:
+        """Why a fill-or-kill order cannot be filled whole; "" when it can."""
+        whole = self._within_impact(reach, now_ns)
+        offered = sum(lots for _, lots in self._market.preview(reach.lane, whole, now_ns))
+        free = replace(reach, cap_tl=0)
+        without_cap = sum(lots for _, lots in self._market.preview(reach.lane, free, now_ns))
+        if offered >= state.left or (reach.cap_tl and 0 < offered < without_cap):
+            return ""
+        instrument = self._market.instruments[reach.instrument]
+        found, wanted = instrument.quantity(offered), instrument.quantity(state.left)
+        if reach.cap_tl:
+            return f"fill-or-kill: only {found} were offered at its limit, its money is not spent"
+        return f"fill-or-kill: {found} of {wanted} were offered at {walk.why or 'its limit'}"
+
+    def _affordable(self, state: OpenOrder, price_ticks: int) -> int:
+        """Lots of the rest that may stand: a bound on the order's money holds for them too."""
+        if not state.order.cap_tl:
+            return state.left
+        return min(state.left, (state.order.cap_tl - state.spent_tl) // price_ticks)
 
     def _within_impact(self, order: VenueOrder, now_ns: int) -> VenueOrder:
         """The order cut to what its limit stands, and its money pays, of our own impact."""
@@ -161,9 +178,28 @@ class PaperVenue:
             lots = self._impact.affordable(*flow, walk, order.cap_tl, mid, now_ns)
         return replace(order, lots=lots, cap_tl=0)
 
+    def _why_unfilled(self, order: VenueOrder, walk: _Walk) -> str:
+        after = "" if self._impact is None else ", our own impact counted in"
+        if walk.why:
+            return f"{walk.why}{after}"
+        if order.cap_tl:
+            return f"its money is spent, or no more was offered at its limit{after}"
+        return f"no more was offered at its limit{after}"
+
+    # --- ends -------------------------------------------------------------------------------------
+
+    def _good_till(self, order: VenueOrder, now_ns: int) -> None:
+        state = self._open.get(order.number)
+        if state is not None:
+            self._market.withdraw(order.number)
+            self._expire(state, f"good till {in_utc(order.expire_ns)}", now_ns)
+
+    def _expire(self, state: OpenOrder, reason: str, now_ns: int) -> None:
+        self._close(state.order.number)
+        self._report(now_ns, Report(state.order.number, ReportKind.EXPIRED, reason))
+
     def _cancel_arrives(self, number: int, now_ns: int) -> None:
-        state = self._open.get(number)
-        if state is None:
+        if number not in self._open:
             reason = "the order was no longer open when the cancel arrived"
             self._report(now_ns, Report(number, ReportKind.CANCEL_REJECTED, reason))
             return
@@ -171,53 +207,8 @@ class PaperVenue:
         self._close(number)
         self._report(now_ns, Report(number, ReportKind.CANCELLED))
 
-    def _refusal(self, order: VenueOrder) -> str:
-        """Why an exchange would not take it, or ""."""
-        instrument = self._market.instruments[order.instrument]
-        mid = self._market.mid_half_ticks(order.instrument)
-        if mid == 0:
-            return "the market has no two-sided book"
-        if order.lots < instrument.min_lots:
-            least = instrument.quantity(instrument.min_lots)
-            return f"quantity {instrument.quantity(order.lots)} is below the minimum {least}"
-        value = instrument.notional(order.cap_tl or order.lots * order.price_ticks)
-        if value < instrument.min_notional:
-            return f"notional {value} is below the minimum {instrument.min_notional}"
-        if abs(2 * order.price_ticks - mid) * 10_000 > self._rules.price_band_bps * mid:
-            price = instrument.price(order.price_ticks)
-            return f"price {price} is more than {self._rules.price_band_bps:g} bps from the mid"
-        if order.tif is TimeInForce.POST_ONLY and self._crosses(order):
-            return "post-only order would have traded at once"
-        return ""
-
-    def _crosses(self, order: VenueOrder) -> bool:
-        book = self._market.book(order.instrument)
-        far = book.ask_ticks if order.side is Side.BUY else book.bid_ticks
-        return (order.price_ticks - far) * order.side >= 0
-
-    def _set_aside(self, order: VenueOrder) -> str:
-        """Hold what the order may cost; "" or why it cannot be paid for."""
-        instrument = self._market.instruments[order.instrument]
-        if order.side is Side.BUY:
-            currency = instrument.quote
-            value = instrument.notional(order.cap_tl or order.lots * order.price_ticks)
-            amount = value * (1 + self._rules.fees.worst_rate())
-        else:
-            currency, amount = instrument.base, instrument.quantity(order.lots) * instrument.multiplier
-            if order.cap_tl:  # lots of a money-bounded sale are an upper bound
-                lots = -(-order.cap_tl // max(1, self._market.mid_half_ticks(order.instrument) // 2))
-                amount = min(amount, instrument.quantity(lots) * instrument.multiplier)
-        account = self.account(order.lane)
-        if not account.hold(currency, amount):
-            return f"balance {account.available(currency)} {currency} does not cover {amount.normalize():f}"
-        self._open[order.number] = _Open(order, order.lots, currency, amount)
-        return ""
-
-    def _why_unfilled(self, order: VenueOrder) -> str:
-        after = "" if self._impact is None else ", our own impact counted in"
-        if order.cap_tl:
-            return f"its money is spent, or no more was offered at its limit{after}"
-        return f"no more was offered at its limit{after}"
+    def _close(self, number: int) -> None:
+        self._ledger.close(self._open.pop(number))
 
     # --- fills ------------------------------------------------------------------------------------
 
@@ -231,22 +222,20 @@ class PaperVenue:
             flow = (order.lane, order.instrument, order.side)
             priced = self._impact.fill(*flow, (price, lots), mid, bool(maker), at_ns)
             price, model = priced.price_ticks, model if maker else f"{model}+impact"
-        instrument = self._market.instruments[order.instrument]
-        fees = self._rules.fees
-        fee_tlp = fees.fee_tlp(price, lots, bool(maker))
-        self._settle(state, instrument, price, lots, fee_tlp)
-        state.left -= lots
+        charge = self._ledger.settle(state, price, lots, bool(maker))
         if state.left == 0:
             self._close(number)
+        quote = self._market.instruments[order.instrument].quote
         self._report(
             at_ns,
             Report(
                 number,
                 ReportKind.FILLED,
+                charge.notice,
                 price_ticks=price,
                 lots=lots,
-                fee_tlp=fee_tlp,
-                fee_currency=fees.currency_of(instrument, order.side),
+                fee_tlp=charge.fee_tlp,
+                fee_currency=charge.currency,
                 maker=bool(maker),
                 fill_ns=at_ns,
                 mid_half_ticks=mid,
@@ -255,28 +244,13 @@ class PaperVenue:
                 price_model=model,
                 impact_ticks=None if priced is None else priced.impact_ticks,
                 displacement_half_ticks=None if priced is None else priced.displacement_half_ticks,
+                fill_number=state.fills,
+                fee_amount=None if charge.currency == quote else charge.amount,
             ),
         )
 
-    def _settle(self, state: _Open, instrument: Instrument, price: int, lots: int, fee_tlp: int) -> None:
-        """Move the money of a fill; what was set aside for it is free again."""
-        account = self.account(state.order.lane)
-        value = instrument.notional(price * lots)
-        quantity = instrument.quantity(lots) * instrument.multiplier
-        side = state.order.side
-        account.move(instrument.base, quantity * side)
-        account.move(instrument.quote, -value * side)
-        fee = instrument.notional(fee_tlp) / 1_000_000
-        currency = self._rules.fees.currency_of(instrument, side)
-        account.move(currency, -fee if currency == instrument.quote else -fee / instrument.price(price))
-        spent = min(state.held, value + max(fee, Decimal(0)) if side is Side.BUY else quantity)
-        account.release(state.currency, spent)
-        state.held -= spent
-
-    def _close(self, number: int) -> None:
-        state = self._open.pop(number)
-        self.account(state.order.lane).release(state.currency, state.held)
-
     def _report(self, matched_ns: int, report: Report) -> None:
         at_ns = self._rules.latencies.report_ns(self._rules.seed, report.number, matched_ns)
+        at_ns = max(at_ns, self._heard_ns.get(report.number, 0))  # one connection: answers stay in order
+        self._heard_ns[report.number] = at_ns
         self._agenda.add(at_ns, Rank.REPORT, lambda t: self._deliver(t, report))

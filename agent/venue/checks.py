@@ -1,0 +1,145 @@
+"""What an exchange checks when an order arrives. Every refusal is one sentence with value and limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from agent.core.instrument import Instrument
+from agent.core.types import NS_PER_S, Side, TimeInForce
+from agent.venue.market import Market
+from agent.venue.orders import DecimalOrder, VenueOrder
+from agent.venue.rules import VenueRules
+
+Orders = list[VenueOrder]
+
+MOST_UNITS = 10**15  # ticks or lots of one number: more is no order
+
+
+class Checks:
+    """The checks against the market and the rules; the first that fails answers."""
+
+    def __init__(self, market: Market, rules: VenueRules) -> None:
+        self._market, self._rules = market, rules
+
+    def refusal(self, order: VenueOrder, resting: Iterable[VenueOrder], now_ns: int) -> str:
+        """Why the exchange would not take ``order`` now, or "". ``resting``: its lane's others there."""
+        return next(self._reasons(order, list(resting), now_ns), "")
+
+    def _reasons(self, order: VenueOrder, others: Orders, now_ns: int) -> Iterator[str]:
+        instrument = self._market.instruments[order.instrument]
+        yield from self._open_for(instrument, order, now_ns)
+        yield from self._size(instrument, order)
+        yield from self._price(instrument, order)
+        yield from self._too_many(instrument, order, others)
+        yield from self._post_only(instrument, order, others)
+        yield from self._stale(order, now_ns)
+
+    def crosses(self, order: VenueOrder) -> bool:
+        """Whether the order would trade at once."""
+        return (order.price_ticks - self.far_touch(order)) * order.side >= 0
+
+    def far_touch(self, order: VenueOrder) -> int:
+        book = self._market.book(order.instrument)
+        return book.ask_ticks if order.side is Side.BUY else book.bid_ticks
+
+    # --- one rule each: its reason, or nothing ------------------------------------------------------
+
+    def _open_for(self, instrument: Instrument, order: VenueOrder, now_ns: int) -> Iterator[str]:
+        for halt in self._rules.halts:
+            if halt.symbol in ("", instrument.symbol) and halt.start_ns <= now_ns < halt.end_ns:
+                yield f"{instrument.symbol} is halted until {in_utc(halt.end_ns)} (venue.halts)"
+        if self._market.mid_half_ticks(order.instrument) == 0:
+            yield "the market has no two-sided book"
+        if order.tif is TimeInForce.GTD and order.expire_ns <= now_ns:
+            yield f"good-till-date order arrived after its end {in_utc(order.expire_ns)}"
+
+    def _size(self, instrument: Instrument, order: VenueOrder) -> Iterator[str]:
+        quantity, most = instrument.quantity(order.lots), self._rules.max_quantity
+        if order.lots < instrument.min_lots:
+            yield f"quantity {quantity} is below the minimum {instrument.quantity(instrument.min_lots)}"
+        if most is not None and quantity > most and not order.cap_tl:
+            yield f"quantity {quantity} is above the maximum {most} (venue.max_quantity)"
+        value = instrument.notional(order.cap_tl or order.lots * order.price_ticks)
+        if value < instrument.min_notional:
+            yield f"notional {value} is below the minimum {instrument.min_notional}"
+
+    def _price(self, instrument: Instrument, order: VenueOrder) -> Iterator[str]:
+        mid = self._market.mid_half_ticks(order.instrument)
+        if abs(2 * order.price_ticks - mid) * 10_000 > self._rules.price_band_bps * mid:
+            price = instrument.price(order.price_ticks)
+            yield f"price {price} is more than {self._rules.price_band_bps:g} bps from the mid"
+
+    def _too_many(self, instrument: Instrument, order: VenueOrder, others: Orders) -> Iterator[str]:
+        most = self._rules.max_open_orders
+        if most is not None and order.may_rest and len(others) >= most:
+            yield (
+                f"{len(others)} orders of ours are open on {instrument.symbol}: at most {most} are allowed"
+                " (venue.max_open_orders)"
+            )
+
+    def _post_only(self, instrument: Instrument, order: VenueOrder, others: Orders) -> Iterator[str]:
+        if order.tif is not TimeInForce.POST_ONLY:
+            return
+        if self.crosses(order):
+            yield "post-only order would have traded at once"
+        own = self.own_touch(order, others)
+        if own is not None and (order.price_ticks - own) * order.side >= 0:
+            price = instrument.price(order.price_ticks)
+            yield f"self_trade: post-only at {price} would meet our own order at {instrument.price(own)}"
+
+    def _stale(self, order: VenueOrder, now_ns: int) -> Iterator[str]:
+        most_ns = self._rules.max_book_age_ns
+        if most_ns is None or order.tif is TimeInForce.POST_ONLY or not self.crosses(order):
+            return
+        age_ns = now_ns - self._market.book_ns(order.instrument)
+        if age_ns > most_ns:
+            yield (
+                f"the book is {age_ns / NS_PER_S:.3f} s old: a marketable order is filled on one of at most"
+                f" {most_ns / NS_PER_S:g} s (venue.on_stale: reject, venue.max_book_age)"
+            )
+        if self._market.near_gap(order.instrument, now_ns, self._rules.near_gap_ns):
+            yield (
+                f"the feed has a gap, or had one less than {self._rules.near_gap_ns / NS_PER_S:g} s ago: no"
+                " marketable order is filled then (venue.on_stale: reject, venue.near_gap)"
+            )
+
+    def own_touch(self, order: VenueOrder, others: Iterable[VenueOrder]) -> int | None:
+        """The best price of our own orders on the other side in ticks; None without, or where allowed."""
+        if self._rules.self_trade == "allow":
+            return None
+        prices = [o.price_ticks for o in others if o.side is not order.side]
+        return min(prices, key=lambda p: p * order.side, default=None)
+
+
+def in_units(order: DecimalOrder, instrument: Instrument) -> VenueOrder | str:
+    """The order in ticks and lots, or why the exchange would not take its numbers."""
+    ticks = _whole(order.price, instrument.tick)
+    if ticks is None:
+        return f"price {order.price} is not a positive multiple of the tick {instrument.tick}"
+    lots = _whole(order.quantity, instrument.lot)
+    if lots is None:
+        return f"quantity {order.quantity} is not a positive multiple of the lot {instrument.lot}"
+    return VenueOrder(
+        order.number,
+        order.lane,
+        order.instrument,
+        order.side,
+        order.tif,
+        ticks,
+        lots,
+        expire_ns=order.expire_ns,
+    )
+
+
+def _whole(value: Decimal, unit: Decimal) -> int | None:
+    if not value.is_finite() or not 0 < value <= unit * MOST_UNITS or value % unit:
+        return None
+    return int(value / unit)
+
+
+def in_utc(at_ns: int) -> str:
+    """A time in UTC to the millisecond."""
+    seconds, rest = divmod(at_ns, NS_PER_S)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 10**6:03d}Z"

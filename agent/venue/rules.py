@@ -1,0 +1,46 @@
+"""How the paper venue behaves: one frozen record, built from the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from agent.venue.fees import Fees
+from agent.venue.impact import ImpactLaw
+from agent.venue.latency import Latencies
+from agent.venue.rehearsal import Rehearsal
+
+QUIET = Rehearsal()
+SelfTrade = Literal["cancel_newest", "allow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """No new order from ``start_ns`` to before ``end_ns`` (engine time); ``symbol`` "" means every one."""
+
+    start_ns: int
+    end_ns: int
+    symbol: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VenueRules:
+    """``price_band_bps`` refuses limits too far from the mid, either side. None switches a rule off."""
+
+    latencies: Latencies
+    fees: Fees
+    balances: Mapping[str, Decimal]
+    price_band_bps: float
+    near_gap_ns: int
+    seed: int
+    impact: Mapping[str, ImpactLaw] | None = None  # by symbol; None: our own flow moves nothing
+    price_protection_bps: float | None = None  # how far from the far touch a walk may go
+    self_trade: SelfTrade = "cancel_newest"
+    max_quantity: Decimal | None = None  # of one order, base currency
+    max_open_orders: int | None = None  # resting at once, per symbol
+    halts: tuple[Halt, ...] = ()
+    max_book_age_ns: int | None = None  # a marketable order is refused on an older book or near a gap
+    amend_keeps_queue: bool = True  # a resting order made smaller in place keeps its place in the queue
+    rehearsal: Rehearsal = QUIET
