@@ -10,7 +10,7 @@ TORCH_VERSION := 2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH_PIP := install --quiet --disable-pip-version-check
 
-.PHONY: run test test-all check bench differential clean setup
+.PHONY: run test test-all check bench bench-nautilus differential clean setup
 run: setup
 	$(BIN)/python -m agent run --paper --config config.yaml
 
@@ -38,8 +38,17 @@ differential: setup .venv-differential/.installed
 	.venv-differential/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
 	touch $@
 
+# A whole replay against NautilusTrader's TWAP backtest: its own environment too. SESSION=DIR for a session.
+bench-nautilus: setup .venv-nautilus/.installed
+	PYTHONPATH=. $(BIN)/python benchmarks/bench_nautilus.py $(SESSION)
+
+.venv-nautilus/.installed: benchmarks/requirements-nautilus.txt
+	$(PYTHON) -m venv .venv-nautilus
+	.venv-nautilus/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
+	touch $@
+
 clean:
-	rm -rf $(VENV) .venv-differential runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-differential .venv-nautilus runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: $(STAMP)
