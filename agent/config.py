@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from agent.core.errors import ConfigError, InputError
 from agent.durations import parse_duration_ns
@@ -91,6 +102,37 @@ def _off(value: Any) -> Any:
     return "off" if value is False else value  # YAML reads a bare off as false
 
 
+class FeeTier(Section):
+    """Rates from a 30-day volume (quote currency) on."""
+
+    volume: Annotated[Decimal, Field(gt=0)]
+    maker_ppm: int
+    taker_ppm: int
+
+
+class Halt(Section):
+    """No new order from ``start`` to before ``end``; without a symbol, of no symbol."""
+
+    start: AwareDatetime
+    end: AwareDatetime
+    symbol: str | None = None
+
+    @field_validator("end")
+    @classmethod
+    def _after_the_start(cls, end: AwareDatetime, info: ValidationInfo) -> AwareDatetime:
+        if "start" in info.data and end <= info.data["start"]:
+            raise ValueError(f"a halt ends after it starts, here at {info.data['start'].isoformat()}")
+        return end
+
+
+class RehearsalSection(Section):
+    """Trouble on purpose, drawn by the seed and the order's number."""
+
+    reject_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    timeout_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    timeout: Duration = 2 * 10**9
+
+
 class Venue(Section):
     """The paper venue."""
 
@@ -100,15 +142,44 @@ class Venue(Section):
     market_data: LatencyMs = LatencyMs(median_ms=10)
     maker_fee_ppm: int = 1000
     taker_fee_ppm: int = 1000
-    fee_currency: Literal["quote", "received"] = "quote"
+    fee_tiers: tuple[FeeTier, ...] = ()
+    fee_volume: Annotated[Decimal, Field(ge=0)] = Decimal(0)
+    fee_currency: Annotated[str, Field(min_length=1)] = "quote"
+    fee_rate: Annotated[Decimal | None, Field(gt=0, validate_default=True)] = None
+    fee_discount_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     queue: Literal["risk_averse", "power_probability"] = "risk_averse"
     queue_power: Annotated[float, Field(gt=0)] = 3.0
     impact: Annotated[Literal["off", "sqrt"], BeforeValidator(_off)] = "off"
     impact_laws: dict[str, ImpactParameters] = {}
     calibration: Path | None = None
     price_band_bps: Annotated[float, Field(gt=0)] = 2000.0
+    price_protection_bps: Annotated[float, Field(gt=0)] | None = None
+    self_trade: Literal["cancel_newest", "allow"] = "cancel_newest"
+    amend: Literal["keep_on_reduce", "lose_always"] = "keep_on_reduce"
+    max_quantity: Annotated[Decimal, Field(gt=0)] | None = None
+    max_open_orders: Annotated[int, Field(gt=0)] | None = 200
+    halts: tuple[Halt, ...] = ()
     near_gap: Duration = 5 * 10**9
+    on_stale: Literal["mark", "reject"] = "mark"
+    max_book_age: Duration = 5 * 10**9
+    rehearsal: RehearsalSection = RehearsalSection()
     balances: dict[str, Decimal] = {"BTC": Decimal(100), "ETH": Decimal(1000), "USDT": Decimal(10_000_000)}
+
+    @field_validator("fee_tiers")
+    @classmethod
+    def _tiers_rise(cls, tiers: tuple[FeeTier, ...]) -> tuple[FeeTier, ...]:
+        volumes = [t.volume for t in tiers]
+        if any(b <= a for a, b in itertools.pairwise(volumes)):
+            raise ValueError(f"give tiers by rising volume, not {', '.join(map(str, volumes))}")
+        return tiers
+
+    @field_validator("fee_rate")
+    @classmethod
+    def _third_currency_has_a_rate(cls, rate: Decimal | None, info: ValidationInfo) -> Decimal | None:
+        currency = info.data.get("fee_currency", "quote")
+        if rate is None and currency not in ("quote", "received"):
+            raise ValueError(f"say what one {currency} is worth in the quote currency, as in 600")
+        return rate
 
 
 class Risk(Section):
@@ -126,6 +197,7 @@ class Tactics(Section):
     micro_slices: Annotated[int, Field(ge=1, le=1000)] = 5
     reach_bps: Annotated[float, Field(gt=0)] = 10.0
     repeg: Duration = 10**9
+    repeg_by: Literal["cancel", "amend"] = "cancel"
     cross_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
 
 
@@ -223,8 +295,8 @@ def _complaint(error: Any) -> str:
 def _fields_at(path: list[str | int]) -> list[str]:
     model: Any = Config
     for part in path:
-        if isinstance(part, int):
-            model = Schedule
-        elif part in model.model_fields and hasattr(model.model_fields[part].annotation, "model_fields"):
-            model = model.model_fields[part].annotation
+        if part not in model.model_fields:
+            continue  # the number of an item
+        kind: Any = model.model_fields[part].annotation
+        model = next((k for k in (kind, *get_args(kind)) if hasattr(k, "model_fields")), model)
     return list(model.model_fields)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from agent.algos import registry
+from agent.app import venue_rules
 from agent.config import Config
 from agent.config import LatencyMs as LatencyConfig
 from agent.config import Venue as VenueConfig
@@ -33,7 +34,6 @@ from agent.engine.engine import Engine
 from agent.engine.policy import InlinePolicy, RecordedPolicy, WatchedPolicy
 from agent.engine.settings import EngineSettings, RiskSettings, TacticSettings
 from agent.venue import kernel
-from agent.venue.fees import Fees
 from agent.venue.impact import ImpactLaw
 from agent.venue.latency import Latencies, Latency, LatencyModel, MeasuredLatency
 from agent.venue.paper import VenueRules
@@ -55,12 +55,20 @@ def engine_settings(config: Config) -> EngineSettings:
                 acknowledgement=_latency(venue.acknowledgement),
                 market_data=_latency(venue.market_data),
             ),
-            fees=Fees(venue.maker_fee_ppm, venue.taker_fee_ppm, venue.fee_currency),
+            fees=venue_rules.fees(venue),
             balances=venue.balances,
             price_band_bps=venue.price_band_bps,
             near_gap_ns=venue.near_gap,
             seed=config.seed,
             impact=_impact_laws(venue),
+            price_protection_bps=venue.price_protection_bps,
+            self_trade=venue.self_trade,
+            amend_keeps_queue=venue.amend == "keep_on_reduce",
+            max_quantity=venue.max_quantity,
+            max_open_orders=venue.max_open_orders,
+            halts=venue_rules.halts(venue),
+            max_book_age_ns=venue.max_book_age if venue.on_stale == "reject" else None,
+            rehearsal=venue_rules.rehearsal(venue),
         ),
         risk=RiskSettings(
             max_notional=config.risk.max_notional,
@@ -75,6 +83,7 @@ def engine_settings(config: Config) -> EngineSettings:
             reach_bps=config.tactics.reach_bps,
             repeg_ns=config.tactics.repeg,
             cross_share=config.tactics.cross_share,
+            repeg_by_amend=config.tactics.repeg_by == "amend",
         ),
         decision_latency_ns=config.engine.decision_latency,
         history_bars=config.engine.lookback,

@@ -31,6 +31,7 @@ class TacticSettings:
     reach_bps: float = 10.0  # how far beyond the far touch a marketable order may walk
     repeg_ns: int = NS_PER_S
     cross_share: float = 0.15  # the last part of the interval, in which what is left is crossed
+    repeg_by_amend: bool = False  # move a pegged order by an amendment instead of cancel and new
 
 
 @dataclass(frozen=True, slots=True)

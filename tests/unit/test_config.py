@@ -10,11 +10,16 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from agent.app.build import engine_settings
 from agent.config import Config, Schedule, load_config, parse_config
 from agent.core.errors import ConfigError
+from agent.venue.rules import Halt
 
 SHIPPED = Path(__file__).resolve().parents[2] / "config.yaml"
 S = 10**9
+TIER = {"volume": 5, "maker_ppm": 1, "taker_ppm": 2}
+AT_10 = "2026-01-05T10:00:00Z"
+HALT = {"start": AT_10, "end": "2026-01-05T10:05:00Z"}
 
 
 def complaint(raw: dict[str, Any]) -> str:
@@ -32,6 +37,8 @@ def complaint(raw: dict[str, Any]) -> str:
         ({"venue": {"entry": {"median_ms": 1, "sigmma": 0}}}, "venue.entry.sigmma", "sigma"),
         ({"schedules": [{"name": "a", "evry": "2h"}]}, "schedules.0.evry", "every"),
         ({"schedules": [{"name": "a", "order": {"algos": "twap"}}]}, "schedules.0.order.algos", "algo"),
+        ({"venue": {"fee_tiers": [{**TIER, "volum": 1}]}}, "venue.fee_tiers.0.volum", "volume"),
+        ({"venue": {"halts": [{**HALT, "symbl": 1}]}}, "venue.halts.0.symbl", "symbol"),
     ],
 )
 def test_an_unknown_key_names_the_nearest(raw: dict[str, Any], key: str, near: str) -> None:
@@ -62,6 +69,14 @@ def test_an_unknown_key_near_nothing_lists_what_is_known() -> None:
         ({"risk": {"max_participation": 1.5}}, ["risk.max_participation = 1.5", "less than or equal to 1"]),
         ({"venue": {"entry": {"median_ms": -1}}}, ["venue.entry.median_ms = -1", "greater than or equal"]),
         ({"schedules": [{"cron": "* * * * *"}]}, ["schedules.0.name", "required"]),
+        ({"venue": {"fee_currency": "BNB"}}, ["venue.fee_rate = None", "what one BNB is worth"]),
+        ({"venue": {"fee_tiers": [TIER, TIER]}}, ["venue.fee_tiers", "by rising volume, not 5, 5"]),
+        (
+            {"venue": {"halts": [{"start": AT_10, "end": AT_10}]}},
+            ["venue.halts.0.end", "ends after it starts"],
+        ),
+        ({"venue": {"halts": [{"start": "2026-01-05T10:00:00"}]}}, ["venue.halts.0.start", "timezone"]),
+        ({"venue": {"rehearsal": {"reject_ppm": 2e6}}}, ["venue.rehearsal.reject_ppm", "1000000"]),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(raw: dict[str, Any], words: list[str]) -> None:
@@ -114,6 +129,23 @@ def test_values_are_read_in_their_units(tmp_path: Path) -> None:
     order = load_config(path).order
     assert (order.quantity, order.interval, order.max_duration) == (Decimal("0.1"), 1_500_000_000, 120 * S)
     assert order.shadows == ("twap",)
+
+
+def test_the_venue_s_lists_are_read_in_their_units() -> None:
+    """Tiers as exact numbers, halts as nanoseconds of UTC, a third fee currency with its rate."""
+    raw = {"fee_tiers": [TIER], "fee_currency": "BNB", "fee_rate": "612.5", "fee_discount_ppm": 250000}
+    halt = {"start": "2026-01-05T12:00:00+02:00", "end": "2026-01-05T10:00:00.000001Z", "symbol": "ETH/USDT"}
+    venue = parse_config({"venue": {**raw, "halts": [halt], "on_stale": "reject"}}).venue
+    rules = engine_settings(Config(venue=venue)).venue
+    at_ns = 1_767_607_200 * S
+    assert rules.halts == (Halt(at_ns, at_ns + 1000, "ETH/USDT"),)
+    assert (rules.fees.third, rules.fees.rate, rules.fees.ppm(True, Decimal(5))) == (
+        "BNB",
+        Decimal("612.5"),
+        1,
+    )
+    assert rules.max_book_age_ns == 5 * S
+    assert engine_settings(Config()).venue.max_book_age_ns is None
 
 
 def test_a_loaded_configuration_is_frozen() -> None:
