@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from math import floor, log10
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -17,9 +16,11 @@ from rich.table import Table
 
 from agent.durations import format_duration
 from lem.cli.evaluate_words import legend, made_of
+from lem.page.source import decimals_for
 
 WIDTH = 160
 MANY = 10  # names
+MOST_DECIMALS = 5  # that the columns have room for
 Row = dict[str, Any]
 Columns = dict[str, Callable[[Row], str]]
 """Header -> how a row tells it; a column that no row fills is left out."""
@@ -43,7 +44,7 @@ def print_document(document: Row, regimes: bool = False) -> None:
 
 
 def _print_part(console: Console, document: Row, regimes: bool) -> None:
-    digits = max(1, min(5, 3 - floor(log10(1e4 * document["sigma"]))))
+    digits = min(MOST_DECIMALS, decimals_for(1e4 * document["sigma"]))
     title = _title(document)
     rows = document["rows"]
     console.print(f"[bold]{title}[/bold]", soft_wrap=True)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lem.page.markup import Markup, join, tag
-from lem.page.source import PERCENT, Source, decimals_for, duration
+from lem.page.source import PERCENT, Source, decimals_for
 
 MARKETS = {
     "gaussian": "a simulated driftless Gaussian walk",
@@ -27,7 +27,7 @@ def where(source: Source) -> str:
 
 def where_all(sources: list[Source]) -> str:
     """The data of several documents that differ in their interval."""
-    each = [duration(x) for source in sources if (x := source.real("interval_ns"))]
+    each = [text for source in sources if (text := source.duration("interval_ns"))]
     intervals = " and ".join(p for p in (", ".join(each[:-1]), *each[-1:]) if p)
     market = sources[0].find("market")
     if market:
@@ -41,7 +41,7 @@ def where_all(sources: list[Source]) -> str:
 def lead(sources: list[Source]) -> Markup:
     """One paragraph: the task that the model was given."""
     n = sources[0].find("n")
-    units = [duration(x) for source in sources if (x := source.real("interval_ns"))]
+    units = [text for source in sources if (text := source.duration("interval_ns"))]
     each = f" of {units[0]}" if len(set(units)) == 1 else ""
     return tag(
         "p",

@@ -11,25 +11,16 @@ from dataclasses import dataclass
 from math import floor, isfinite, log10
 from typing import Any
 
+from agent.durations import format_duration
 from lem.page.markup import Markup, join, tag
 
 PERCENT = 100.0
-UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
 def fixed(value: float, decimals: int) -> str:
     """With so many decimals, a true minus sign, and no negative zero."""
     text = f"{value:.{decimals}f}"
     return text.lstrip("-") if not text.strip("-0.") else text.replace("-", "\N{MINUS SIGN}")
-
-
-def duration(ns: float) -> str:
-    """As in 15m, 4h, 90s: the largest unit that gives a whole number."""
-    seconds = ns / 1e9
-    for unit, size in UNITS:
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g}{unit}"
-    return f"{seconds:g}s"
 
 
 def decimals_for(sigma_bps: float) -> int:
@@ -67,6 +58,11 @@ class Source:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
             return None
         return float(value)
+
+    def duration(self, below: str) -> str:
+        """The duration in ns at a path as in 15m, "" where there is none."""
+        value = self.real(below)
+        return format_duration(int(value)) if value else ""
 
     def part(self, below: str) -> Source:
         return Source(self.root, self.path(below))

@@ -9,7 +9,7 @@ from itertools import takewhile
 
 from lem.page.charts import FIXED, strategies
 from lem.page.markup import Markup, join, tag
-from lem.page.source import PERCENT, Source, duration
+from lem.page.source import PERCENT, Source
 from lem.page.words import TARGETS, look
 
 SOME = 3
@@ -176,7 +176,7 @@ def summary(source: Source, d: int) -> Markup:
         return Markup()
     periods = ", ".join(map(str, rows[0].find("min_periods") or []))
     columns = [
-        Column("interval", [duration(x) if (x := r.real("interval_ns")) else "" for r in rows], "word"),
+        Column("interval", [r.duration("interval_ns") for r in rows], "word"),
         Column("target, benchmark", [_which(r) for r in rows], "word"),
         Column("mean gain, bps", [r.number("gain_bps_mean", d) for r in rows]),
         Column("bound, bps", [r.number("bound_gain_bps", d) for r in rows]),
