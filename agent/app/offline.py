@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
-from decimal import Decimal
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,11 @@ from agent.orders import build_spec
 from agent.replay import BATCH_ROWS, ReplayResult, first_book, replay
 from agent.shadow import shadow_specs
 from agent.summary import Summary
-from storage.session import SessionHeader, SessionReader, SessionWriter
+from storage.session import SessionReader
 
 log = structlog.get_logger("offline")
 PACED_ROWS = 64
 Watch = Callable[[list[AuditEvent]], None]
-FORMATS = ("binance-raw",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,28 +175,3 @@ def _pace(speed: float | None) -> Callable[[int], None] | None:
             time.sleep(ahead)
 
     return wait
-
-
-def import_files(
-    files: list[Path], kind: str, symbol: str, out: Path, tick: Decimal | None, lot: Decimal | None
-) -> dict[str, Any]:
-    """Make a session of recorded market data. Raises InputError, SessionError."""
-    from connectors.importers.binance_raw import load
-
-    if kind not in FORMATS:
-        raise InputError(f"format {kind!r} is not known: choose one of {', '.join(FORMATS)}")
-    missing = [str(f) for f in files if not f.is_file()]
-    if missing:
-        raise InputError(f"no such file: {', '.join(missing)}")
-    instrument, events, report = load(files, symbol, tick=tick, lot=lot)
-    header = SessionHeader(
-        session=out.name,
-        instruments=(instrument,),
-        created_ns=int(events["recv_ns"][0]) if len(events) else 0,
-        clock_offsets={instrument.exchange: report.clock_offset_ns},
-        source=kind,
-    )
-    writer = SessionWriter.create(out, header)
-    writer.events(events)
-    writer.close(int(events["recv_ns"][-1]) if len(events) else 0)
-    return {"session": str(out), **asdict(report)}

@@ -129,6 +129,13 @@ def show_facts(title: str, facts: dict[str, Any]) -> None:
         typer.echo(f"  {name:24} {value}")
 
 
+def show_import(report: dict[str, Any]) -> None:
+    """What an import made, what became of every line, and what was wrong."""
+    from agent.terminal.imports import render_import
+
+    render_import(report, wide_console(110))
+
+
 def show_replay(done: Any) -> None:
     """What a replay did, then the summary of its parents."""
     from agent.terminal import render_summary, replay_table

@@ -93,24 +93,41 @@ def _speed(text: str) -> float | None:
 
 def import_(
     files: Annotated[list[Path], typer.Argument(help="Recorded files, in any order.")],
-    symbol: Annotated[str, typer.Option(help="Unified symbol, as in BTC/USDT.")],
+    symbol: Annotated[
+        str,
+        typer.Option(help="Unified symbol: BTC/USDT, BTC/USDT:USDT (linear) or BTC/USD:BTC (inverse)."),
+    ],
     out: Annotated[Path, typer.Option(help="Directory of the session to make.")],
-    kind: Annotated[str, typer.Option("--format", help="binance-raw.")] = "binance-raw",
+    kind: Annotated[str, typer.Option("--format", help="binance-raw or tardis-csv.")] = "binance-raw",
     tick_size: Annotated[str | None, typer.Option(help="Tick; inferred when not given.")] = None,
     lot_size: Annotated[str | None, typer.Option(help="Lot; inferred when not given.")] = None,
+    contract_size: Annotated[
+        str | None, typer.Option(help="What one contract is worth; known for Binance.")
+    ] = None,
     as_json: o.AsJson = False,
     log_json: o.LogJson = False,
 ) -> int:
     """Make a session from market data that others recorded."""
     o.set_up_logging(log_json)
-    from agent.app.offline import import_files
-    from agent.orders import parse_amount
+    from agent.app.imports import import_files
 
-    tick: Decimal | None = parse_amount(tick_size, "tick size") if tick_size else None
-    lot: Decimal | None = parse_amount(lot_size, "lot size") if lot_size else None
-    report = import_files(files, kind, symbol, out, tick, lot)
+    report = import_files(
+        files,
+        kind,
+        symbol,
+        out,
+        _amount(tick_size, "tick size"),
+        _amount(lot_size, "lot size"),
+        _amount(contract_size, "contract size"),
+    )
     if as_json:
         o.emit(report)
     else:
-        o.show_facts("Imported", report)
+        o.show_import(report)
     return 0
+
+
+def _amount(text: str | None, what: str) -> Decimal | None:
+    from agent.orders import parse_amount
+
+    return None if text is None else parse_amount(text, what)

@@ -205,7 +205,7 @@ def test_a_fresh_session_equals_its_replay(tmp_path: Path) -> None:
 
 def test_the_real_capture(tmp_path: Path) -> None:
     """2 BTC in 3 to 9 minutes on the capture by the LEM: batches agree, and the TCA sums exactly."""
-    from agent.app.offline import import_files
+    from agent.app.imports import import_files
 
     files = capture_files("btcusdt")
     report = import_files(list(files), "binance-raw", "BTC/USDT", tmp_path / "s", None, None)

@@ -16,6 +16,7 @@ from agent.core.instrument import Instrument
 from agent.core.ports import SessionWriter as WriterPort
 from agent.core.tape import Flag, Kind
 from connectors.importers.binance_raw import ImportReport, import_binance_raw, load, split_symbol
+from connectors.importers.pipeline import ImportRequest
 from storage.session import SessionHeader, SessionReader, SessionWriter
 from tests.realdata import capture_files
 
@@ -94,7 +95,7 @@ def test_session_holds_what_load_gives(tmp_path: Path) -> None:
         header = SessionHeader("i", (instrument,), report.first_recv_ns, source="binance-raw")
         return SessionWriter.create(tmp_path / "s", header)
 
-    report = import_binance_raw(paths, "ETH/USDT", open_writer)
+    report = import_binance_raw(ImportRequest(paths, "ETH/USDT"), open_writer, tmp_path)
     reader = SessionReader(tmp_path / "s")
     assert report == expected
     assert np.array_equal(reader.events(), events)
@@ -137,7 +138,7 @@ def test_break_in_the_book_is_a_gap_until_the_next_snapshot(tmp_path: Path) -> N
     assert gap["qty_lots"].tolist() == [0, 5]
     assert gap["flags"].tolist() == [Flag.BOOK | Flag.LAST] * 2
     assert _kinds(events)[5:8] == [Kind.GAP_BEGIN, Kind.SNAPSHOT_BEGIN, Kind.LEVEL]
-    assert report.problems == ["book updates 10 to 14 are missing"]
+    assert report.problems == ["x.gz:3: book updates 10 to 14 are missing"]
     assert report.accounted == report.lines
 
 
@@ -173,7 +174,7 @@ def test_crossed_book_is_counted(tmp_path: Path) -> None:
     lines = [_snapshot(0, 7), _depth(100, 8, 8, bid, []), _depth(200, 9, 9, [], ask)]
     _, _, report = load([_file(tmp_path, lines)], "BTC/USDT")
     assert report.crossed == 1
-    assert report.problems == ["the book is crossed after update 8"]
+    assert report.problems == ["x.gz:2: the book is crossed after update 8"]
 
 
 def test_bad_lines_are_named_and_do_not_stop_the_import(tmp_path: Path) -> None:
