@@ -26,6 +26,7 @@ from agent.core.features import FEATURE_NAMES, LIMIT, features
 from agent.core.types import MarketView, OrderView
 from lem.asked import normalised_prices, order_progress, order_terms, since_gap
 from lem.config import SCENARIOS
+from lem.dataset import Encodable
 from lem.model import FORECASTS, LEM, Z_LIMIT
 
 STEPS = 161  # of a scan for a flip
@@ -80,15 +81,6 @@ class Explanation:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """Encoder inputs of one decision, [1, T, F] and [1, T]."""
-
-    values: Tensor
-    mask: Tensor
-    valid: Tensor
-
-
 @torch.no_grad()
 def explain(model: LEM, order: OrderView, market: MarketView) -> Explanation:
     """Explain what ``model`` decides for ``order`` seeing ``market``. Raises ValueError without bars."""
@@ -112,7 +104,7 @@ def explain(model: LEM, order: OrderView, market: MarketView) -> Explanation:
     )
 
 
-def _features(window: _Window, weights: Tensor) -> tuple[Feature, ...]:
+def _features(window: Encodable, weights: Tensor) -> tuple[Feature, ...]:
     """Every variable with its selection ``weights`` [T, F], the most weighty at the newest bar first."""
     known, values = window.mask[0, -1].tolist(), window.values[0, -1].tolist()
     now, mean = weights[-1].tolist(), weights.mean(0).tolist()
@@ -124,15 +116,16 @@ def _features(window: _Window, weights: Tensor) -> tuple[Feature, ...]:
     return tuple(sorted(listed, key=lambda f: -f.weight))
 
 
-def _window(model: LEM, order: OrderView, market: MarketView) -> _Window:
+def _window(model: LEM, order: OrderView, market: MarketView) -> Encodable:
+    """Encoder inputs of one decision, [1, T, F] and [1, T]."""
     bars = market.bars[-(model.config.bars_needed + max(0, order.t)) :]
     values, mask = features(bars, market.delta_ns)
     keep = slice(-(model.config.lookback + max(0, order.t)), None)
     known = torch.from_numpy(mask[keep]).unsqueeze(0)
-    return _Window(torch.from_numpy(values[keep]).unsqueeze(0), known, torch.ones(known.shape[:2]).bool())
+    return Encodable(torch.from_numpy(values[keep]).unsqueeze(0), known, torch.ones(known.shape[:2]).bool())
 
 
-def _encode(model: LEM, window: _Window) -> tuple[Tensor, Tensor, Tensor]:
+def _encode(model: LEM, window: Encodable) -> tuple[Tensor, Tensor, Tensor]:
     """(context [1,d] of the newest bar, selection weights [1,T,F], attention by age [T])."""
     encoder = model.encoder
     chosen, weights = encoder.select(window.values, window.mask)
@@ -182,9 +175,9 @@ def _order_flips(model: LEM, context: Tensor, order: OrderView, market: MarketVi
         fraction, chance = _policy(model, context, order, market, z, achieved_z, known)
         return float(fraction[0]) * order.remaining, float(chance[0])
 
-    def of(field: str) -> Callable[[float], tuple[float, float]]:
+    def of(change: Callable[[float], OrderView]) -> Callable[[float], tuple[float, float]]:
         def answer(x: float) -> tuple[float, float]:
-            other = replace(order, **{field: x})  # type: ignore[arg-type]
+            other = change(x)
             fraction, chance = _policy(model, context, other, market, last_z, achieved_z, known)
             return float(fraction[0]) * other.remaining, float(chance[0])
 
@@ -192,11 +185,12 @@ def _order_flips(model: LEM, context: Tensor, order: OrderView, market: MarketVi
 
     if known and order.t > 0:
         yield _scan("last price against the benchmark, sigmas", last_z, -Z_LIMIT, Z_LIMIT, of_price)
-    yield _scan("risk aversion", order.risk_aversion, 0.01, 10.0, of("risk_aversion"))
-    yield _scan(
-        "expected participation", order.expected_participation, 0.0, 0.5, of("expected_participation")
-    )
-    yield _scan("remaining share", order.remaining, order.lot_share, 1.0, of("remaining"))
+    averse = of(lambda x: replace(order, risk_aversion=x))
+    larger = of(lambda x: replace(order, expected_participation=x))
+    further = of(lambda x: replace(order, remaining=x))
+    yield _scan("risk aversion", order.risk_aversion, 0.01, 10.0, averse)
+    yield _scan("expected participation", order.expected_participation, 0.0, 0.5, larger)
+    yield _scan("remaining share", order.remaining, order.lot_share, 1.0, further)
 
 
 def _scan(
@@ -220,7 +214,7 @@ def _scan(
     return Flip(name, value, low, high, flip, (min(shares), max(shares)))
 
 
-def _feature_flips(model: LEM, window: _Window, order: OrderView, market: MarketView) -> Iterable[Flip]:
+def _feature_flips(model: LEM, window: Encodable, order: OrderView, market: MarketView) -> Iterable[Flip]:
     """Scan every known feature of the newest bar over its whole range; all scans in one batch."""
     known = [k for k in range(len(FEATURE_NAMES)) if bool(window.mask[0, -1, k])]
     grid = torch.linspace(-LIMIT, LIMIT, FEATURE_STEPS)
@@ -249,7 +243,7 @@ def _feature_flips(model: LEM, window: _Window, order: OrderView, market: Market
         )
 
 
-def _newest_contexts(model: LEM, window: _Window, newest: Tensor) -> Tensor:
+def _newest_contexts(model: LEM, window: Encodable, newest: Tensor) -> Tensor:
     """Contexts [N, d] of a window whose newest bar is each of ``newest`` [N, 1, F]."""
     encoder, count = model.encoder, len(newest)
     before, _ = encoder.select(window.values[:, :-1], window.mask[:, :-1])

@@ -21,10 +21,9 @@ from lem.baselines import OPTIMAL_IMPACT, baselines, outcome_of
 from lem.bound import PRICE_MODEL, gain_sigma
 from lem.checkpoint import Checkpoint
 from lem.config import SCENARIOS
-from lem.dataset import context_rows
 from lem.model import LEM
 from lem.objective import Orders, roll, scenario_columns
-from lem.paths import BPS, CHUNK, Outcome, Paths, Progress, Question, evaluation_inputs, make_orders, realise
+from lem.paths import BPS, CHUNK, Outcome, Paths, Progress, Question, contexts_of, make_orders, realise
 from lem.programme import Terms
 from lem.programme_impact import solve_impact
 from lem.programme_risk import RiskProgramme, solve_risk
@@ -109,7 +108,6 @@ def _controls(market: str, rules: dict[str, Outcome], question: Question) -> Flo
     return np.array(found)
 
 
-@torch.no_grad()
 def _encoded(model: LEM, market: str, question: Question) -> Iterator[Known]:
     """The paths of a market, encoded once for all questions."""
     history = min(question.history, model.config.bars_needed)
@@ -118,11 +116,7 @@ def _encoded(model: LEM, market: str, question: Question) -> Iterator[Known]:
     whole = Paths(bars, np.zeros(len(bars), np.int64), history)
     for first in range(0, len(bars), CHUNK):
         paths = whole.part(slice(first, first + CHUNK))
-        inputs, start = evaluation_inputs(paths, question.delta_ns, model.config.lookback)
-        encoded, _ = model.encoder(inputs.values, inputs.mask, inputs.valid)
-        rows = np.arange(len(paths.bars))
-        starts = np.full(len(rows), start)
-        yield Known(paths, context_rows(encoded, model.encoder.void, rows, starts, question.n))
+        yield Known(paths, contexts_of(model, paths, question))
 
 
 @torch.no_grad()

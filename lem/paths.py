@@ -143,13 +143,18 @@ def make_orders(paths: Paths, question: Question) -> Orders:
 
 
 @torch.no_grad()
-def policy_paths(model: LEM, paths: Paths, question: Question) -> tuple[Rollout, Orders]:
-    """The model's decisions on every path, as ``Predictor`` would take them one by one."""
+def contexts_of(model: LEM, paths: Paths, question: Question) -> torch.Tensor:
+    """What the model's encoder makes of what is known before each interval of every path, [N, n, d]."""
     inputs, start = evaluation_inputs(paths, question.delta_ns, model.config.lookback)
     encoded = encode(model.encoder, inputs, max(0, start - 1))
     rows = np.arange(len(paths.bars))
-    contexts = context_rows(encoded, model.encoder.void, rows, np.full(len(rows), start), question.n)
-    orders = make_orders(paths, question)
+    return context_rows(encoded, model.encoder.void, rows, np.full(len(rows), start), question.n)
+
+
+@torch.no_grad()
+def policy_paths(model: LEM, paths: Paths, question: Question) -> tuple[Rollout, Orders]:
+    """The model's decisions on every path, as ``Predictor`` would take them one by one."""
+    contexts, orders = contexts_of(model, paths, question), make_orders(paths, question)
     return roll(model, contexts.repeat_interleave(len(question.min_periods), 0), orders), orders
 
 
