@@ -26,7 +26,7 @@ Rows = npt.NDArray[np.void]
 SEGMENT_BYTES = 256 << 20
 BATCH_ROWS = 16384  # 0.9 MB: the copy and the checksum of a batch stay in the cache
 _CRC = b"crc32"
-_UNREADABLE = (pa.ArrowException, OSError, ValueError, MemoryError)
+UNREADABLE = (pa.ArrowException, OSError, ValueError, MemoryError)
 
 
 class AppendFile:
@@ -37,7 +37,7 @@ class AppendFile:
         try:
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise _cannot_write(path, error) from error
+            raise cannot_write(path, error) from error
         self.size = os.fstat(self._fd).st_size
         self._failure: RecordingError | None = None
 
@@ -56,7 +56,7 @@ class AppendFile:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, self.size)
-            self._failure = _cannot_write(self.path, error)
+            self._failure = cannot_write(self.path, error)
             raise self._failure from error
         self.size += done
 
@@ -65,7 +65,7 @@ class AppendFile:
         try:
             os.fsync(self._fd)
         except OSError as error:
-            raise _cannot_write(self.path, error) from error
+            raise cannot_write(self.path, error) from error
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -73,7 +73,8 @@ class AppendFile:
             self._fd = -1
 
 
-def _cannot_write(path: Path, error: OSError) -> RecordingError:
+def cannot_write(path: Path, error: OSError) -> RecordingError:
+    """The one message for a disk that does not take what is written to it."""
     return RecordingError(
         f"cannot record to {path}: {error.strerror or error}; what was recorded before is readable: "
         "free some space or choose another --out"
@@ -166,7 +167,7 @@ def read_segment(path: Path, dtype: np.dtype[np.void]) -> Iterator[Rows]:
     when it holds something else.
     """
     try:
-        # Read, not mapped: a mapped segment's pages count as ours, all 256 MB of them, and reading is as fast.
+        # Read, not mapped: the pages of a mapped segment count as ours, all 256 MB of them.
         with pa.OSFile(str(path), "rb") as source:
             stream = pa.ipc.open_stream(source)
             if stream.schema != schema_of(dtype):
@@ -180,7 +181,7 @@ def read_segment(path: Path, dtype: np.dtype[np.void]) -> Iterator[Rows]:
                 except StopIteration:
                     return
                 yield _checked(_to_rows(batch, dtype), metadata)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise SegmentDamageError(
             str(error).splitlines()[0] if str(error) else type(error).__name__
         ) from error
@@ -257,4 +258,4 @@ def sync_path(path: Path) -> None:
         finally:
             os.close(fd)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error

@@ -8,6 +8,9 @@
     journal.jsonl        every other input, one JSON object a line, each with a CRC-32 of its own
     outcome.jsonl        canonical result rows, so that a replay can name the first that differs
 
+A finished segment may be a Parquet file of the same name instead (``storage.parquet``, written by
+``storage.compaction``): a reader sees no difference.
+
 Rules kept here: a call returns once the operating system has the bytes, so a killed process loses
 nothing that had an effect; a reader uses the whole prefix and names what lies beyond it.
 """
@@ -29,6 +32,7 @@ import orjson
 from agent.core.errors import InternalError, RecordingError, SessionError
 from agent.core.instrument import Instrument
 from agent.core.tape import BAR, EVENT, BarArray, EventArray
+from storage import parquet
 from storage.segments import (
     BATCH_ROWS,
     SEGMENT_BYTES,
@@ -214,12 +218,12 @@ class _Series:
         for path in paths:
             sizes: list[int] = []
             try:
-                sizes.extend(len(rows) for rows in read_segment(path, self._dtype))
+                sizes.extend(len(rows) for rows in segment_rows(path, self._dtype))
                 self._note(path, sum(sizes), len(sizes))
             except SegmentDamageError as damage:
-                if path is not paths[-1]:
+                if path is not paths[-1] or path.suffix == parquet.SUFFIX:
                     raise SessionError(
-                        f"{path} is damaged ({damage}) and rows follow it: it can be replayed, not resumed"
+                        f"{path} is damaged ({damage}) and no crash did that: it can be replayed, not resumed"
                     ) from damage
                 shutil.copyfile(path, path.with_suffix(".damaged"))
                 compact(path, self._dtype)
@@ -335,11 +339,11 @@ class SessionReader:
     def _series(self, stem: str, dtype: np.dtype[np.void]) -> Iterator[Rows]:
         rows = 0
         for number, path in enumerate(paths := segment_paths(self.path, stem)):
-            if path.name != f"{stem}-{number:05d}.arrows":
+            if path.stem != f"{stem}-{number:05d}":
                 self._lose(f"{stem}-{number:05d}.arrows is missing; {stem} rows from {rows:,} on are lost")
                 return
             try:
-                for batch in read_segment(path, dtype):
+                for batch in segment_rows(path, dtype):
                     yield batch
                     rows += len(batch)
             except SegmentDamageError as damage:
@@ -366,8 +370,21 @@ class SessionReader:
 
 
 def segment_paths(folder: Path, stem: str) -> list[Path]:
-    """Return the segments of one kind in the order they were written."""
-    return sorted(folder.glob(f"{stem}-*.arrows"))
+    """Return the segments of one kind in the order they were written.
+
+    Of a segment that is there twice the Parquet file counts: it was verified before it got its name, and
+    whoever compacted it did not come to remove the other.
+    """
+    found = {p.stem: p for p in folder.glob(f"{stem}-*.arrows")}
+    found |= {p.stem: p for p in folder.glob(f"{stem}-*{parquet.SUFFIX}")}
+    return [found[name] for name in sorted(found)]
+
+
+def segment_rows(path: Path, dtype: np.dtype[np.void]) -> Iterator[Rows]:
+    """Yield a segment's rows in order, whichever kind of file it is. Raises SegmentDamageError."""
+    if not path.exists() and path.with_suffix(parquet.SUFFIX).exists():
+        path = path.with_suffix(parquet.SUFFIX)  # compacted since the folder was looked at
+    return (parquet.read_parquet if path.suffix == parquet.SUFFIX else read_segment)(path, dtype)
 
 
 def _read_header(path: Path) -> dict[str, Any]:
