@@ -13,7 +13,7 @@ from agent.core.errors import InputError
 from lem.checkpoint import Checkpoint
 from lem.digest import bars_digest
 from lem.evaluate import evaluate_windows
-from lem.klines import Series, native_interval_ns, on_calendar, read_bars, resample
+from lem.klines import Series, native_interval_ns, read_series, resample
 from lem.paths import Paths, Progress, Question
 from lem.windows import order_windows
 
@@ -31,9 +31,7 @@ def evaluate_files(
 
     ``calendar``: of a market that closes; its nights and holidays are then no gaps.
     """
-    series = [one for path in files for one in read_bars(path, *bounds_ns)]
-    if calendar is not None:
-        series = [on_calendar(one, calendar) for one in series]
+    series = read_series(files, bounds_ns, calendar)
     delta_ns = interval_ns or native_interval_ns(series[0])
     series = [resample(one, delta_ns) for one in series]
     question = replace(question, delta_ns=delta_ns).checked()

@@ -7,6 +7,7 @@ Columns needed: a time (``open_time`` in ms UTC, or ``time``, ``date``, ``timest
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,17 @@ def read_bars(path: Path, from_ns: int | None = None, to_ns: int | None = None) 
         raise InputError(f"{path}: row {nameless + 1} has no {symbol}: name it or remove the row")
     names = sorted(pc.unique(symbols).to_pylist())
     return [_series(name, table.filter(pc.equal(symbols, name)), time, from_ns, to_ns) for name in names]
+
+
+def read_series(
+    files: Sequence[Path], bounds_ns: tuple[int | None, int | None], calendar: str | None
+) -> list[Series]:
+    """Read several files, the bars from the first bound up to the second, on ``calendar`` where one is named.
+
+    Raises InputError as ``read_bars`` and ``on_calendar`` do.
+    """
+    series = [one for path in files for one in read_bars(path, *bounds_ns)]
+    return series if calendar is None else [on_calendar(one, calendar) for one in series]
 
 
 def _read(path: Path) -> Any:

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agent.core.errors import InputError
-from lem.cli.options import Json, Threads, progress
+from lem.cli.options import Json, Threads, preset_config, progress
 
 
 def ablate(
@@ -21,20 +20,13 @@ def ablate(
     as_json: Json = False,
 ) -> None:
     """Train the model without each of its parts and measure what is lost, paired on the same paths."""
-    from dataclasses import replace
-
     import torch
 
     from lem.ablate import VARIANTS
     from lem.ablate import ablate as run
-    from lem.config import PRESETS
 
-    if preset not in PRESETS:
-        raise InputError(f"unknown preset {preset!r}: use one of {', '.join(PRESETS)}")
+    config = preset_config(preset, iterations)
     torch.set_num_threads(threads)
-    config = PRESETS[preset]
-    if iterations is not None:
-        config = replace(config, iterations=iterations)
     total = seeds * len(VARIANTS) * config.iterations
     with progress("ablating", total) as bar:
         finished = 0

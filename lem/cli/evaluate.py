@@ -13,8 +13,8 @@ import typer
 from agent.core.errors import InputError
 from lem.cli.evaluate_csv import write_csv
 from lem.cli.evaluate_options import command_line, min_periods
-from lem.cli.html import Html, check_writable, write_page
-from lem.cli.options import Json, Threads, progress, time_ns
+from lem.cli.html import Html, write_page
+from lem.cli.options import Json, Threads, check_writable, progress, time_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ def evaluate(
     files = [*(bars or []), *(more_bars or [])]
     _check_choice(market, files, {"--calendar": calendar, "--from": from_, "--to": to})
     check_writable(csv, "--csv")
-    check_writable(html)
+    check_writable(html, "--html")
     import torch
 
     from lem.checkpoint import load_checkpoint

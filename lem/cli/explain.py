@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.core.errors import InputError
-from lem.cli.html import Html, check_writable, write_page
-from lem.cli.options import Json
+from lem.cli.html import Html, write_page
+from lem.cli.options import Json, check_writable
 
 if TYPE_CHECKING:
     from agent.core.types import MarketView, OrderView
@@ -37,7 +37,7 @@ def explain(
     from lem.checkpoint import load_checkpoint
     from lem.explain import explain as run
 
-    check_writable(html)
+    check_writable(html, "--html")
     asked = _asked(session)
     name = decision or list(asked)[-1]
     if name not in asked:

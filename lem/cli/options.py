@@ -1,13 +1,19 @@
-"""What the commands share: options, times, and a progress bar."""
+"""What the commands share: options, times, files that can be written, and a progress bar."""
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
 from agent.core.errors import InputError
+
+if TYPE_CHECKING:
+    from lem.config import TrainConfig
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
 Threads = Annotated[int, typer.Option(help="CPU threads; one is as fast as two at these sizes", min=1)]
@@ -24,6 +30,37 @@ def time_ns(text: str | None) -> int | None:
         ) from error
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
     return int(when.timestamp()) * 1_000_000_000
+
+
+def preset_config(name: str, iterations: int | None) -> TrainConfig:
+    """The training of that name, of ``iterations`` where given. Raises InputError on an unknown name."""
+    from lem.config import PRESETS
+
+    if name not in PRESETS:
+        raise InputError(f"unknown preset {name!r}: use one of {', '.join(PRESETS)}")
+    config = PRESETS[name]
+    return config if iterations is None else replace(config, iterations=iterations)
+
+
+def check_writable(path: Path | None, option: str, *, makes_directory: bool = False) -> None:
+    """Raises InputError where ``path`` cannot become a file: found before the work, not after it.
+
+    None is no path. ``makes_directory``: who writes makes missing directories, and replaces the file whole.
+    """
+    if path is None:
+        return
+    folder = path.absolute().parent
+    if makes_directory:
+        folder = next(place for place in (folder, *folder.parents) if place.exists())
+    if path.is_dir():
+        what = "is a directory"
+    elif not folder.is_dir():
+        what = "lies in no directory that exists"
+    elif not os.access(path if path.exists() and not makes_directory else folder, os.W_OK):
+        what = "may not be written"
+    else:
+        return
+    raise InputError(f"{option} {path} {what}: give the name of a file in a directory that exists")
 
 
 class Report(Protocol):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.core.errors import InputError
-from lem.cli.options import Json, Threads, progress, time_ns
+from lem.cli.options import Json, Threads, check_writable, preset_config, progress, time_ns
 
 if TYPE_CHECKING:
     from lem.config import TrainConfig
@@ -63,18 +63,19 @@ def train(
 
     from lem.batches import bars_needed
     from lem.checkpoint import load_checkpoint, save_checkpoint
-    from lem.config import PRESETS, ModelConfig
+    from lem.config import ModelConfig
+    from lem.klines import read_series
     from lem.train import Setting
 
-    if preset not in PRESETS:
-        raise InputError(f"unknown preset {preset!r}: use one of {', '.join(PRESETS)}")
+    check_writable(out, "--out", makes_directory=True)
+    base = preset_config(preset, iterations)
     torch.set_num_threads(threads)
     start = None if init is None else load_checkpoint(init)
     shape = ModelConfig() if start is None else start.model.config
     files = [*(bars or []), *(more_bars or [])]
-    config = _config(PRESETS[preset], seed, iterations, bars_share, bool(files))
+    config = _config(replace(base, seed=seed), bars_share, bool(files))
     window = bars_needed(shape, config)
-    source = _read(files, (from_, to), calendar)
+    source = read_series(files, (time_ns(from_), time_ns(to)), calendar)
     real = _bars(source, interval, window, validation_share) if source else None
     setting = Setting(run, real, start, _device(device))
     result = _train(shape, config, setting, resume)
@@ -105,12 +106,8 @@ def train(
     )
 
 
-def _config(
-    config: TrainConfig, seed: int, iterations: int | None, bars_share: float | None, has_bars: bool
-) -> TrainConfig:
-    config = replace(config, seed=seed)
-    if iterations is not None:
-        config = replace(config, iterations=iterations)
+def _config(config: TrainConfig, bars_share: float | None, has_bars: bool) -> TrainConfig:
+    """``config`` with the share of real bars that the options ask for. Raises InputError on none of them."""
     if bars_share is not None:
         config = replace(config, bars_share=bars_share)
     elif has_bars and not config.bars_share:
@@ -118,14 +115,6 @@ def _config(
     if has_bars and not config.bars_share:
         raise InputError("bars are given but their share is 0: leave --bars-share out, or leave the bars out")
     return config
-
-
-def _read(files: list[Path], span: tuple[str | None, str | None], calendar: str | None) -> list[Series]:
-    from lem.klines import on_calendar, read_bars
-
-    bounds = time_ns(span[0]), time_ns(span[1])
-    series = [one for path in files for one in read_bars(path, *bounds)]
-    return series if calendar is None else [on_calendar(one, calendar) for one in series]
 
 
 def _bars(

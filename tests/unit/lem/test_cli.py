@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,25 @@ def test_train_writes_a_model_that_loads(capsys: pytest.CaptureFixture[str], tmp
     assert paths[0].read_bytes() == paths[1].read_bytes()
     code, out, _ = call(capsys, "evaluate", "--orders", "20", "--model", str(paths[0]), "--json")
     assert json.loads(out)["digest"] == digests[0]
+
+
+def test_a_model_that_could_not_be_written_is_not_trained(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A directory, a file in the way, a place not ours: refused before training; missing folders are made."""
+    (tmp_path / "file").touch()
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    cases = [(tmp_path, "is a directory"), (tmp_path / "file" / "x", "lies in no directory")]
+    if os.geteuid():  # root may write anywhere
+        cases.append((locked / "new" / "x", "may not be written"))
+    for out, message in cases:
+        code, _, error = call(capsys, "train", "--preset", "long", "--out", str(out))
+        assert code == 2
+        assert f"--out {out} {message}" in error
+    out = tmp_path / "new" / "x.safetensors"
+    assert call(capsys, "train", "--preset", "tiny", "--iterations", "1", "--out", str(out))[0] == 0
+    assert out.exists()
 
 
 @pytest.mark.parametrize(
