@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,25 +28,33 @@ CHECK_ROWS = 1024  # one tape check covers this many rows
 
 def canonical_row(event: AuditEvent) -> str:
     """One line of text for one event: equal text if and only if equal in every bit that counts."""
+    if isinstance(event, ParentChanged) and event.state is not ParentState.PENDING:
+        spec = "spec=" + event.spec.parent_id  # written out once, with the first row
+        return f"ParentChanged|{_members(event, spec)}"
     return f"{type(event).__name__}|{_members(event)}"
 
 
-def _members(value: Any) -> str:
-    return "|".join(f"{f.name}={_text(value, f.name)}" for f in fields(value) if _counts(value, f.name))
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind) if f.name not in MEASURED)
 
 
-def _counts(owner: Any, name: str) -> bool:
-    return name not in MEASURED and (name not in LATER or getattr(owner, name) not in (None, {}))
-
-
-def _text(owner: Any, name: str) -> str:
-    value = getattr(owner, name)
-    if name == "spec" and isinstance(owner, ParentChanged) and owner.state is not ParentState.PENDING:
-        return str(owner.spec.parent_id)  # written out once, with the first row
-    return _value(value)
+def _members(owner: Any, spec: str | None = None) -> str:
+    """The members that count, as text; ``spec`` in place of the member of that name."""
+    parts = []
+    for name in _names(type(owner)):
+        value = getattr(owner, name)
+        if spec is not None and name == "spec":
+            parts.append(spec)
+        elif name not in LATER or (value is not None and value != {}):
+            parts.append(f"{name}={_value(value)}")
+    return "|".join(parts)
 
 
 def _value(value: Any) -> str:
+    kind = type(value)
+    if kind is int or kind is str:  # most of them; the rest of the questions cost more than the answer
+        return str(value)
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -55,7 +64,7 @@ def _value(value: Any) -> str:
     if isinstance(value, float):
         return value.hex()
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{k}:{_value(v)}" for k, v in sorted(value.items())) + "}"
+        return "{" + ",".join([f"{k}:{_value(v)}" for k, v in sorted(value.items())]) + "}"
     if is_dataclass(value):
         return f"({_members(value)})"
     return str(value)
