@@ -19,7 +19,8 @@ from agent.core.ports import SessionReader
 from agent.core.tape import EventArray, Kind
 from agent.engine.engine import Engine
 
-BATCH_ROWS = 65536
+BATCH_ROWS = 16384
+"""As sessions are recorded: no batch is copied together, and one stays in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from agent.core.errors import RecordingError, SessionError
+from storage.mapped import pages, to_rows
 
 Rows = npt.NDArray[np.void]
 
@@ -167,9 +168,8 @@ def read_segment(path: Path, dtype: np.dtype[np.void]) -> Iterator[Rows]:
     when it holds something else.
     """
     try:
-        # Read, not mapped: the pages of a mapped segment count as ours, all 256 MB of them.
-        with pa.OSFile(str(path), "rb") as source:
-            stream = pa.ipc.open_stream(source)
+        with pages(path) as mapped:
+            stream = pa.ipc.open_stream(mapped.source)
             if stream.schema != schema_of(dtype):
                 raise SessionError(
                     f"{path} has columns {stream.schema.names}, not {list(dtype.names or ())}: "
@@ -180,7 +180,10 @@ def read_segment(path: Path, dtype: np.dtype[np.void]) -> Iterator[Rows]:
                     batch, metadata = stream.read_next_batch_with_custom_metadata()
                 except StopIteration:
                     return
-                yield _checked(_to_rows(batch, dtype), metadata)
+                rows = _checked(to_rows(batch, dtype), metadata)
+                del batch  # its columns look at the file's pages
+                mapped.let_go()
+                yield rows
     except UNREADABLE as error:
         raise SegmentDamageError(
             str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -191,14 +194,6 @@ def _checked(rows: Rows, metadata: Any) -> Rows:
     recorded = metadata.get(_CRC) if metadata is not None else None
     if recorded != b"%08x" % crc_of(rows):
         raise SegmentDamageError("its checksum does not match its rows")
-    return rows
-
-
-def _to_rows(batch: Any, dtype: np.dtype[np.void]) -> Rows:
-    """Copy the columns of a record batch into structured rows: the one copy a read makes."""
-    rows = np.empty(batch.num_rows, dtype=dtype)
-    for name, column in zip(dtype.names or (), batch.columns, strict=True):
-        rows[name] = column.to_numpy(zero_copy_only=True)
     return rows
 
 

@@ -35,14 +35,16 @@ def canonical_row(event: AuditEvent) -> str:
 
 
 @cache
-def _names(kind: type[Any]) -> tuple[str, ...]:
+def _names(kind: Any) -> tuple[str, ...]:
+    """The members of a dataclass that count."""
     return tuple(f.name for f in fields(kind) if f.name not in MEASURED)
 
 
 def _members(owner: Any, spec: str | None = None) -> str:
     """The members that count, as text; ``spec`` in place of the member of that name."""
+    kind: Any = type(owner)
     parts = []
-    for name in _names(type(owner)):
+    for name in _names(kind):
         value = getattr(owner, name)
         if spec is not None and name == "spec":
             parts.append(spec)
