@@ -11,7 +11,8 @@ from agent.core.events import Command, CommandKind, ControlParent, StartParent
 from agent.core.types import Align, BenchmarkKind, ParentSpec, Side, Slice, TacticKind, TargetKind
 from agent.shadow import shadow_specs
 
-SHELL_KINDS = frozenset({"overrun", "end", "resumed", "rotated"})
+ROUND_TRIP = "round_trip"
+SHELL_KINDS = frozenset({"overrun", "end", "resumed", "rotated", ROUND_TRIP})
 """Entries that are no command: the shell's own marks."""
 
 
@@ -34,6 +35,16 @@ def control_entry(command: ControlParent) -> dict[str, Any]:
 def overruns(journal: Sequence[Mapping[str, Any]]) -> frozenset[str]:
     """Ids of the decisions that were late."""
     return frozenset(str(e["decision_id"]) for e in journal if e["kind"] == "overrun")
+
+
+def round_trip_entry(at_ns: int, seq: int, round_trip_ns: int) -> dict[str, Any]:
+    """A measured round trip of a request to the exchange, sent at ``at_ns``."""
+    return {"kind": ROUND_TRIP, "recv_ns": at_ns, "seq": seq, "ns": round_trip_ns}
+
+
+def round_trips(journal: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
+    """(at_ns, ns) of every round trip that the run measured, in order."""
+    return [(int(e["recv_ns"]), int(e["ns"])) for e in journal if e["kind"] == ROUND_TRIP]
 
 
 def commands(journal: Sequence[Mapping[str, Any]]) -> list[Command]:

@@ -1,0 +1,43 @@
+"""The calibrate command: impact and latencies out of a recorded session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.cli import options as o
+
+
+def register(app: typer.Typer) -> None:
+    app.command("calibrate")(calibrate)
+
+
+def calibrate(
+    session: Annotated[Path, typer.Argument(help="Directory of a recorded session.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write what venue.calibration reads, as YAML.")
+    ] = None,
+    latencies: Annotated[
+        Path | None, typer.Option("--latencies", help="Directory for the measured latencies, as CSV files.")
+    ] = None,
+    as_json: o.AsJson = False,
+    log_json: o.LogJson = False,
+) -> int:
+    """Estimate impact, volatility, volume, spread and latencies from a session."""
+    o.set_up_logging(log_json)
+    from agent.app.calibrate import calibrate_session, write_calibration, write_latencies
+
+    found = calibrate_session(session)
+    if out is not None:
+        write_calibration(found, out)
+    files = write_latencies(found, latencies) if latencies is not None else []
+    document = found.to_json() | {"out": out, "latency_files": files}
+    if as_json:
+        o.emit(document)
+        return 0
+    from agent.terminal.calibration import render_calibration
+
+    render_calibration(document, o.wide_console(110))
+    return 0
