@@ -33,7 +33,8 @@ class GatedAdd(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        return self.norm(skip + functional.glu(self.gate(x), dim=-1))  # type: ignore[no-any-return]
+        out: Tensor = self.norm(skip + functional.glu(self.gate(x), dim=-1))
+        return out
 
 
 class GRN(nn.Module):
@@ -47,7 +48,8 @@ class GRN(nn.Module):
         self.add = GatedAdd(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.add(self.outer(functional.elu(self.inner(x))), self.skip(x))  # type: ignore[no-any-return]
+        out: Tensor = self.add(self.outer(functional.elu(self.inner(x))), self.skip(x))
+        return out
 
 
 class VariableEmbedding(nn.Module):
@@ -83,8 +85,8 @@ class VariableGRN(nn.Module):
         (open_, close), (open_bias, close_bias) = self.gate.chunk(2, -1), self.gate_bias.chunk(2, -1)
         gated = torch.baddbmm(open_bias, hidden, open_)  # halves apart: glu is slow on strided ones
         gated = gated * torch.sigmoid(torch.baddbmm(close_bias, hidden, close))
-        out = self.norm(torch.baddbmm(gated, rows, self.skip))
-        return out.view(variables, batch, steps, -1).permute(1, 2, 0, 3)  # type: ignore[no-any-return]
+        out: Tensor = self.norm(torch.baddbmm(gated, rows, self.skip))
+        return out.view(variables, batch, steps, -1).permute(1, 2, 0, 3)
 
 
 class VariableSelection(nn.Module):
@@ -226,7 +228,8 @@ class SlidingAttention(nn.Module):
     def forward(self, x: Tensor, valid: Tensor, first: int = 0) -> Tensor:
         """Steps from ``first`` on only: [B,T-first,d]."""
         weights, values = self.weights(x, valid, first)
-        return self.merge((weights @ values).transpose(1, 2).flatten(-2))  # type: ignore[no-any-return]
+        out: Tensor = self.merge((weights @ values).transpose(1, 2).flatten(-2))
+        return out
 
     def weights(self, x: Tensor, valid: Tensor, first: int = 0) -> tuple[Tensor, Tensor]:
         """(weights of each step from ``first`` on [B,heads,T-first,T] over the steps it sees,

@@ -69,7 +69,8 @@ def elapsed_volume(volume: Column, volumes: Column, t: int) -> float:
     total = volumes[count] - volumes[count - own]
     first, end = max(0, count - own - LONG_SPAN), count - own
     usual = _mean(volume[first:end]) if end > first else volume[end]
-    return total / usual if usual > 0 else total  # type: ignore[no-any-return]
+    out: float = total / usual if usual > 0 else total
+    return out
 
 
 @njit

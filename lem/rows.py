@@ -18,7 +18,8 @@ EPSILON = np.float32(1e-5)  # of torch's layer norm
 
 @njit
 def sigmoid(x: float) -> float:
-    return ONE / (ONE + np.exp(-x))  # type: ignore[no-any-return]
+    out: float = ONE / (ONE + np.exp(-x))
+    return out
 
 
 @njit

@@ -122,7 +122,7 @@ def save_bad_step(directory: Path, model: LEM, batch: Batch, iteration: int) -> 
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"bad-batch-{iteration:06d}.npz"
     arrays = _arrays(batch, "")
-    np.savez(path, **arrays)  # type: ignore[arg-type]
+    np.savez(path, **arrays)  # type: ignore[arg-type]  # mypy: one might be called allow_pickle
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     save_file(weights, path.with_suffix(".safetensors"))
     named = [*arrays.items(), *((f"weight {k}", v.numpy()) for k, v in weights.items())]

@@ -172,7 +172,7 @@ class Trainer:
         batch = self._draw(self.rng, None if self.setting.bars is None else self.setting.bars.train)
         value = batch.loss(self.model, self.config)
         self.optimiser.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(value)
         if part < self.config.shared:
             self.model.policy.share_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)

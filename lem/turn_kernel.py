@@ -61,7 +61,8 @@ def _may_turn(facts: npt.NDArray[np.float64], order: npt.NDArray[np.float64]) ->
     """Whether the network decides on finishing here (``agent.core.projection``), seeing the last price."""
     t, m, n, remaining, fastest = facts[1], facts[2], facts[3], facts[4], facts[7]
     open_ = t + 1 >= m and remaining <= fastest + EPS and t < n - 1 and facts[14] == 0
-    return open_ and t > 0 and order[6] > 0 and facts[9] > 0  # type: ignore[no-any-return]
+    out: bool = open_ and t > 0 and order[6] > 0 and facts[9] > 0
+    return out
 
 
 @njit
@@ -91,7 +92,8 @@ def turning_point(net: Policy, scenario: int, context: Float32, order: npt.NDArr
 @njit
 def _away(grid: Column, k: int, own: float) -> float:
     """How far the step after ``grid[k]`` is from ``own``, which is a point of the grid."""
-    return max(grid[k] - own, own - grid[k + 1])  # type: ignore[no-any-return]
+    out: float = max(grid[k] - own, own - grid[k + 1])
+    return out
 
 
 @njit
@@ -113,7 +115,8 @@ def _closed_in(
             high, high_wish, moved = at[0], wish, 1
         if abs(at[0] - before) < EXACT:
             break
-    return at[0]  # type: ignore[no-any-return]
+    out: float = at[0]
+    return out
 
 
 @njit
