@@ -121,7 +121,7 @@ class Messages:
         if market is not self._market:
             raise InputError(
                 f"{self._place.name()} is of a {_NAMES[market]} capture and {self._report.symbol} is a "
-                f"symbol of {_NAMES[self._market]}: give a --symbol written like {_EXAMPLES[market]}, or another file"
+                f"symbol of {_NAMES[self._market]}: give a --symbol like {_EXAMPLES[market]}, or another file"
             )
 
     # --- trades -----------------------------------------------------------------------------------

@@ -22,11 +22,18 @@ def read_lines(path: Path) -> Iterator[bytes]:
     Raises InputError when it cannot be opened, and TornFileError after the last whole line when it is
     cut off or corrupt.
     """
+    for block in read_blocks(path):
+        yield from block.removesuffix(b"\n").split(b"\n")
+
+
+def read_blocks(path: Path) -> Iterator[bytes]:
+    """Yield pieces of whole lines, decompressed. Raises as ``read_lines`` does."""
     rest = b""
     try:
         for data in _decompressed(path):
-            *lines, rest = (rest + data).split(b"\n")
-            yield from lines
+            block, end, rest = (rest + data).rpartition(b"\n")
+            if end:
+                yield block + end
     except (zlib.error, EOFError) as error:
         raise TornFileError(str(error), rest) from error
     if rest:

@@ -83,10 +83,9 @@ class RawBuffer:
 
     def __init__(self, place: Place, report: ImportReport) -> None:
         self._place = place
-        self._report = report
+        self._mender = Mender(place, report)
         self._heads: list[int] = []
         self._numbers = array("q")
-        self._uncrosser = Uncrosser()
 
     @property
     def pending(self) -> int:
@@ -127,9 +126,19 @@ class RawBuffer:
         rows = _expand(column, numbers)
         where = np.repeat(column["where"], column["bids"] + column["asks"])
         self._heads, self._numbers = [], array("q")
-        return self._mended(rows, where)
+        return self._mender.mend(rows, where)
 
-    def _mended(self, rows: EventArray, where: IntArray) -> RawRows:
+
+class Mender:
+    """Counts rows on their way, and takes off the book what a newer level has crossed."""
+
+    def __init__(self, place: Place, report: ImportReport) -> None:
+        self._place = place
+        self._report = report
+        self._uncrosser = Uncrosser()
+
+    def mend(self, rows: EventArray, where: IntArray) -> RawRows:
+        """Take the next block of whole updates."""
         report = self._report
         mended, crossed, added_at = self._uncrosser.mend(rows)
         report.crossed += len(crossed)

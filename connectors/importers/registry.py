@@ -9,12 +9,14 @@ from agent.core.errors import InputError
 from connectors.importers.binance_raw import import_binance_raw
 from connectors.importers.pipeline import ImportRequest, OpenWriter
 from connectors.importers.report import ImportReport
+from connectors.importers.tardis_csv import import_tardis_csv
 
 Loader = Callable[[ImportRequest, OpenWriter, Path], ImportReport]
 """Reads the request's files and writes them to the session it has opened; the directory is for spooling."""
 
 FORMATS: dict[str, Loader] = {
     "binance-raw": import_binance_raw,
+    "tardis-csv": import_tardis_csv,
 }
 
 
