@@ -37,14 +37,14 @@ def overruns(journal: Sequence[Mapping[str, Any]]) -> frozenset[str]:
     return frozenset(str(e["decision_id"]) for e in journal if e["kind"] == "overrun")
 
 
-def round_trip_entry(at_ns: int, seq: int, round_trip_ns: int) -> dict[str, Any]:
-    """A measured round trip of a request to the exchange, sent at ``at_ns``."""
-    return {"kind": ROUND_TRIP, "recv_ns": at_ns, "seq": seq, "ns": round_trip_ns}
+def round_trip_entry(recv_ns: int, seq: int, sent_ns: int, ns: int) -> dict[str, Any]:
+    """A measured round trip of a request to the exchange: ``ns``, sent at ``sent_ns``."""
+    return {"kind": ROUND_TRIP, "recv_ns": recv_ns, "seq": seq, "sent_ns": sent_ns, "ns": ns}
 
 
 def round_trips(journal: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
-    """(at_ns, ns) of every round trip that the run measured, in order."""
-    return [(int(e["recv_ns"]), int(e["ns"])) for e in journal if e["kind"] == ROUND_TRIP]
+    """(sent_ns, ns) of every round trip that the run measured, in order."""
+    return [(int(e["sent_ns"]), int(e["ns"])) for e in journal if e["kind"] == ROUND_TRIP]
 
 
 def commands(journal: Sequence[Mapping[str, Any]]) -> list[Command]:

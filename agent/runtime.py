@@ -26,7 +26,7 @@ from agent.core.ports import Algo, ExecutionLog, Feed, SessionWriter
 from agent.core.tape import BarArray, EventArray, Flag, Kind
 from agent.core.types import MarketView, OrderView, ParentSpec, Slice
 from agent.engine.engine import Engine
-from agent.journal import control_entry, start_entry
+from agent.journal import control_entry, round_trip_entry, start_entry
 
 log = structlog.get_logger("runtime")
 
@@ -177,13 +177,16 @@ class LiveRun:
         self._publish()
 
     def _publish(self, tape_rows: Sequence[str] = ()) -> None:
-        """Late decisions into the journal, results into the session, then to the log and the watchers."""
+        """Late decisions and measurements into the journal, results into the session, then to who watches."""
         for decision_id in self._late:
             self._seq += 1
             entry = {"kind": "overrun", "recv_ns": self.engine.now_ns, "seq": self._seq}
             self.writer.journal({**entry, "decision_id": decision_id})
             log.warning("decision_late", decision=decision_id, acted="optimal_stopping")
         self._late.clear()
+        for sent_ns, ns in self.feed.round_trips():
+            self._seq += 1
+            self.writer.journal(round_trip_entry(self._last_ns, self._seq, sent_ns, ns))
         events = self.engine.drain()
         rows = [canonical_row(event) for event in events]
         if rows or tape_rows:

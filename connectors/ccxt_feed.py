@@ -43,7 +43,7 @@ class FeedOptions:
     patience: Patience = field(default_factory=Patience)
     backfill: BackfillLimits = field(default_factory=BackfillLimits)
     history: HistoryLimits = field(default_factory=HistoryLimits)
-    clock_every_s: float = 60.0
+    clock_every_s: float = 20.0  # between two looks at the exchange's clock, and so between round trips
     batch_rows: int = 4096
     crowded_rows: int = 50_000  # waiting rows above which book updates are conflated
     hard_rows: int = 2_000_000  # waiting rows above which the feed stops with an error
@@ -265,6 +265,13 @@ class CcxtFeed:
                 task.cancel()
             _, waiting = await asyncio.wait(waiting, timeout=0.5)
         await asyncio.gather(*(s.trades.stop() for s in self._streams))
+
+    def round_trips(self) -> list[tuple[int, int]]:
+        """(sent_ns, ns) of the small requests timed since the last call."""
+        taken = [] if self._link is None else list(self._link.round_trips)
+        if self._link is not None:
+            self._link.round_trips.clear()
+        return taken
 
     # --- health -------------------------------------------------------------------------------------
 

@@ -15,7 +15,10 @@ from __future__ import annotations
 import asyncio
 import difflib
 import importlib
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -45,6 +48,10 @@ QUIRKS: Mapping[str, Quirks] = {
 
 TRADES_CACHE = 200_000
 """ccxt's own default of 1000 silently loses what a burst brings before the reader runs."""
+
+KEPT_ROUND_TRIPS = 1024
+_TIMED: ContextVar[list[int] | None] = ContextVar("timed", default=None)
+"""Where the requests of the running task note how long they took: without ccxt's waiting for its turn."""
 
 ExchangeConfig = Mapping[str, Any]
 SessionFactory = Callable[[], Any]
@@ -87,6 +94,9 @@ class CcxtLink:
         self.clock = ClockOffset()
         self.connections = 0  # websocket clients made so far: a new one means the stream was cut
         self.bad_frames = self.rest_rejected = 0
+        self.round_trips: deque[tuple[int, int]] = deque(
+            maxlen=KEPT_ROUND_TRIPS
+        )  # (sent_ns, ns), not yet taken
         self._heard: WeakKeyDictionary[Any, list[float]] = WeakKeyDictionary()
         self._session = session_factory() if session_factory is not None else None
         self.exchange: Any = kind(self._config(config))
@@ -151,7 +161,10 @@ class CcxtLink:
         unavailable = importlib.import_module("ccxt").ExchangeNotAvailable
 
         async def checked(*args: Any, **kwargs: Any) -> Any:
+            began_ns = time.monotonic_ns()
             answer = await fetch(*args, **kwargs)
+            if (took_ns := _TIMED.get()) is not None:
+                took_ns.append(time.monotonic_ns() - began_ns)
             if not isinstance(answer, dict | list) and not str(answer).isdecimal():
                 self.rest_rejected += 1
                 raise unavailable(f"{self.id} answered with {str(answer)[:60]!r} where JSON was due")
@@ -186,10 +199,16 @@ class CcxtLink:
     async def measure_clock(self, now_ns: Callable[[], int], probes: int = 1) -> None:
         """Ask the exchange for its time; without fetchTime the offset stays 0 (unmeasured)."""
         for _ in range(probes if self.exchange.has.get("fetchTime") else 0):
+            took_ns: list[int] = []
+            asked = _TIMED.set(took_ns)
             sent_ns = now_ns()
-            server_ms = await self.exchange.fetch_time()
+            try:
+                server_ms = await self.exchange.fetch_time()
+            finally:
+                _TIMED.reset(asked)
             if isinstance(server_ms, int):
                 self.clock.add(sent_ns, server_ms, now_ns())
+                self.round_trips.extend((sent_ns, ns) for ns in took_ns)
 
     def on_our_clock_ns(self, stamp_ms: int) -> int:
         """Return an exchange stamp with the clock offset removed."""

@@ -53,6 +53,10 @@ class Feed(Protocol):
 
     async def close(self) -> None: ...
 
+    def round_trips(self) -> Sequence[tuple[int, int]]:
+        """(sent_ns, ns) of the requests whose round trips were measured since the last call."""
+        ...
+
     def health(self) -> Mapping[str, Any]:
         """Counters: trades, gaps, backfilled, lost, reconnects, stale_ns, ..."""
         ...

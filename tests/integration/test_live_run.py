@@ -7,13 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agent import app
+from agent.app.calibrate import Calibration, write_latencies
+from agent.app.measured import resolved
 from agent.app.offline import replay_session
-from agent.config import Config, Order
+from agent.config import Config, LatencyMs, Order, Venue
 from agent.core.events import AuditEvent, CommandKind
 from agent.core.types import MarketView, OrderView, Slice
+from agent.journal import round_trips
 from agent.orders import build_spec
 from agent.runtime import LiveRun, MonotonicClock, ThreadedPolicy
 from agent.shadow import shadow_specs
@@ -21,7 +25,7 @@ from agent.summary import Summary
 from connectors.ccxt_feed import CcxtFeed
 from storage import queries
 from storage.log import SqlExecutionLog, insert_command
-from storage.session import SessionHeader, SessionWriter
+from storage.session import SessionHeader, SessionReader, SessionWriter
 from tests.integration.faulty_binance import FaultyBinance
 
 S = 10**9
@@ -119,6 +123,21 @@ async def test_a_run_is_stored_and_replays_to_the_same_bytes(tmp_path: Path) -> 
     replayed = replay_session(live.path, None, override=False, verify=True, speed=None)
     assert replayed.result.match is True, replayed.result.difference
     assert [p["id"] for p in replayed.summary.parents()] == ["live-P1"]
+
+
+async def test_round_trips_are_measured_recorded_and_given_back(tmp_path: Path) -> None:
+    """The clock's requests at connecting are in the journal; as a file they become the venue's latency."""
+    live = Live(tmp_path, order(shadows=()))
+    await live.run()
+    trips = round_trips(SessionReader(live.path).journal())
+    assert len(trips) >= 5
+    assert all(sent_ns > 0 and 0 < ns < 5 * S for sent_ns, ns in trips)
+    empty = np.zeros((0, 2), np.int64)
+    found = Calibration("live", {}, {}, {}, {"round_trip": np.array(trips), "market_data_book": empty})
+    (file,) = write_latencies(found, tmp_path / "measured")
+    config = resolved(Config(venue=Venue(entry=LatencyMs(measured=file, draw="nearest"))))
+    entry = app.engine_settings(config).venue.latencies.entry
+    assert [entry.draw(1, 0, 1, sent_ns) for sent_ns, _ in trips] == [ns // 2 for _, ns in trips]
 
 
 async def test_late_decisions_fall_back_and_replay_the_same(tmp_path: Path) -> None:

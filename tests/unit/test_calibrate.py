@@ -93,8 +93,8 @@ def test_round_trips_of_the_journal() -> None:
     """What a live run wrote is found again among the other entries."""
     journal = [
         {"kind": "overrun", "recv_ns": 1, "seq": 1, "decision_id": "a/0"},
-        round_trip_entry(5, 2, 7 * MS),
-        round_trip_entry(9, 3, 8 * MS),
+        round_trip_entry(6, 2, 5, 7 * MS),
+        round_trip_entry(10, 3, 9, 8 * MS),
     ]
     assert round_trips(journal) == [(5, 7 * MS), (9, 8 * MS)]
 
