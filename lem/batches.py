@@ -51,9 +51,14 @@ class Batch:
     def loss(self, model: LEM, train: TrainConfig) -> Tensor:
         """The orders' mean cost, plus the error of the forecasts that contexts must allow."""
         encoded = self.encoded(model)
-        contexts = self.contexts(model, encoded)
-        cost = loss(roll(model, contexts, self.orders), self.orders, train.impact)
-        return cost + train.forecast_weight * self.forecast_error(model, encoded)
+        return self._cost(model, encoded, train) + train.forecast_weight * self.forecast_error(model, encoded)
+
+    def cost(self, model: LEM, train: TrainConfig) -> Tensor:
+        """The orders' mean cost alone, by which runs are judged: errors of forecasts are mostly noise."""
+        return self._cost(model, self.encoded(model), train)
+
+    def _cost(self, model: LEM, encoded: Tensor, train: TrainConfig) -> Tensor:
+        return loss(roll(model, self.contexts(model, encoded), self.orders), self.orders, train.impact)
 
     def encoded(self, model: LEM) -> Tensor:
         """A context for every bar, [B, T, d]."""

@@ -198,7 +198,7 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self, done: int) -> None:
-        score = sum(float(batch.loss(self.model, self.config)) for batch in self._exam) / len(self._exam)
+        score = sum(float(batch.cost(self.model, self.config)) for batch in self._exam) / len(self._exam)
         if self._log is not None:
             self._log.add_scalar("validation", score, done)
         if self.at.best is not None and not score < self.at.best:
