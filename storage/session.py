@@ -65,7 +65,8 @@ class SessionHeader:
     config: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     clock_offsets: Mapping[str, int] = field(default_factory=dict)
-    source: str = "live"  # or the importer's name
+    source: str = "live"  # or the importer's name, or "slice" or "merge"
+    origin: Mapping[str, Any] = field(default_factory=dict)  # of a slice or merge: what it was made of
     imported: Mapping[str, Any] = field(default_factory=dict)  # what an importer did with its files
 
     def to_json(self) -> dict[str, Any]:
@@ -79,6 +80,7 @@ class SessionHeader:
             "clock_offsets": dict(self.clock_offsets),
             "fingerprint": dict(self.fingerprint),
             "config": dict(self.config),
+            **({"origin": dict(self.origin)} if self.origin else {}),
             **({"import": dict(self.imported)} if self.imported else {}),
         }
 

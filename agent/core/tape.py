@@ -83,6 +83,7 @@ class Flag(IntFlag):
     BACKFILL = 8  # fetched over REST to fill a gap
     TRADES = 16  # a gap or stale row speaks of the trade stream
     BOOK = 32  # ... of the book stream
+    CARRIED = 64  # a slice's opening (book, history, open gaps), made from what came before it
 
 
 def empty_events(n: int = 0) -> EventArray:
