@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from agent.barfiles.klines import Series, native_interval_ns, read_series, resample
 from agent.core.bars import FloatArray
 from agent.core.errors import InputError
 from lem.checkpoint import Checkpoint
 from lem.digest import bars_digest
 from lem.evaluate import evaluate_windows
-from lem.klines import Series, native_interval_ns, read_series, resample
 from lem.paths import Paths, Progress, Question
 from lem.windows import order_windows
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from agent.barfiles.klines import Series, add_up, native_interval_ns, resample
 from agent.core.bars import FBarArray, empty_fbars
 from agent.core.errors import InputError
 from lem.digest import bars_digest
-from lem.klines import Series, add_up, native_interval_ns, resample
 from lem.stretches import stretches
 
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lem.calendars import when
-from lem.klines import Series
+from agent.barfiles.calendars import when
+from agent.barfiles.klines import Series
 
 RATIOS = {
     "5 for 4": 4 / 5,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from agent.barfiles.calendars import DAY_NS, IntArray
+from agent.barfiles.klines import Series, neighbours
 from agent.core.errors import InputError
-from lem.calendars import DAY_NS, IntArray
-from lem.klines import Series, neighbours
 from lem.splits import Split, find_splits
 
 SESSION_SHARE = 0.02  # of the steps

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from agent.barfiles.calendars import IntArray
+from agent.barfiles.klines import Series
+from agent.barfiles.quality import Quality
 from agent.core.bars import FBarArray, empty_fbars
-from lem.calendars import IntArray
 from lem.curves import VolumeCurves, volume_curves
-from lem.klines import Series
 from lem.paths import Paths
-from lem.quality import Quality
 from lem.stretches import stretches
 
 

@@ -13,8 +13,8 @@ from agent.core.errors import InputError
 from lem.cli.options import Json, Threads, check_writable, preset_config, progress, time_ns
 
 if TYPE_CHECKING:
+    from agent.barfiles.klines import Series
     from lem.config import TrainConfig
-    from lem.klines import Series
     from lem.realbars import TrainingBars
     from lem.train import Setting, TrainResult
 
@@ -61,10 +61,10 @@ def train(
     """Train on simulated markets, and on bars where given, and write a checkpoint. quick: under 5 minutes."""
     import torch
 
+    from agent.barfiles.klines import read_series
     from lem.batches import bars_needed
     from lem.checkpoint import load_checkpoint, save_checkpoint
     from lem.config import ModelConfig
-    from lem.klines import read_series
     from lem.train import Setting
 
     check_writable(out, "--out", makes_directory=True)
@@ -120,8 +120,8 @@ def _config(config: TrainConfig, bars_share: float | None, has_bars: bool) -> Tr
 def _bars(
     series: list[Series], intervals: list[str] | None, window: int, validation_share: float
 ) -> TrainingBars:
+    from agent.barfiles.klines import native_interval_ns
     from agent.durations import parse_duration_ns
-    from lem.klines import native_interval_ns
     from lem.realbars import training_bars
 
     native = native_interval_ns(series[0])

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from agent.barfiles.klines import read_bars
 from lem.cli import main
-from lem.klines import read_bars
 
 NOW = datetime.now(UTC)
 

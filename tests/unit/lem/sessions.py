@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
+from agent.barfiles.klines import Series
 from agent.core.bars import FBarArray, empty_fbars
 from agent.core.types import NS_PER_S
-from lem.klines import Series
 
 HOUR_NS = 3_600 * NS_PER_S
 DAY_NS = 24 * HOUR_NS

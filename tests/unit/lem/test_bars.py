@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.barfiles.klines import read_bars
+from agent.barfiles.quality import Quality
 from agent.core.errors import InputError
-from lem.klines import read_bars
-from lem.quality import Quality
 from tests.realdata import real_data
 
 COLUMNS = ("open_time", "open", "high", "low", "close", "volume", "quote_volume")

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.barfiles.calendars import fit
+from agent.barfiles.klines import Series, neighbours, on_calendar, read_bars, resample
 from agent.core.errors import InputError
 from agent.core.types import NS_PER_S
-from lem.calendars import fit
 from lem.cli import main
-from lem.klines import Series, neighbours, on_calendar, read_bars, resample
 from lem.windows import order_windows
 from tests.realdata import real_data
 from tests.unit.lem.sessions import DAY_NS, HOUR_NS, NEW_YORK, bars_at, hours, series_at, session_dates

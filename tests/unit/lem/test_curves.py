@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from agent.barfiles.klines import Series
 from agent.core.bars import FBarArray, empty_fbars
 from agent.core.errors import InputError
 from lem.curves import DAY_NS, volume_curves
-from lem.klines import Series
 from lem.windows import order_windows
 
 HOUR_NS = DAY_NS // 24

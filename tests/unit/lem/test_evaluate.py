@@ -11,6 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from agent.barfiles.klines import Series, read_bars, resample
 from agent.core.bars import empty_fbars
 from agent.core.errors import InputError
 from agent.core.types import NS_PER_S
@@ -19,7 +20,6 @@ from lem.checkpoint import fresh_model, load_checkpoint
 from lem.config import ModelConfig
 from lem.evaluate import evaluate_market, run_paths
 from lem.evaluate_files import evaluate_files
-from lem.klines import Series, read_bars, resample
 from lem.paths import Paths, Question
 from lem.regret import regret
 from lem.simulate import simulate, simulate_with_drift

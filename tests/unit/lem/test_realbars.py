@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from agent.barfiles.klines import Series, on_calendar, resample
 from agent.core.bars import empty_fbars
 from agent.core.errors import InputError
 from agent.core.types import NS_PER_S
 from lem.digest import bars_digest
-from lem.klines import Series, on_calendar, resample
 from lem.realbars import BarSource, split, training_bars
 from tests.unit.lem.sessions import DAY_NS, HOUR_NS, hours, series_at
 

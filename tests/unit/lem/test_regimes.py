@@ -10,11 +10,11 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from agent.barfiles.klines import read_bars
 from agent.core.bars import FBarArray
 from lem.checkpoint import load_checkpoint
 from lem.digest import bars_digest, market_digest
 from lem.evaluate import evaluate_market, evaluate_windows
-from lem.klines import read_bars
 from lem.paths import Paths, Question
 from lem.regimes import Conditions, conditions, regimes
 from lem.simulate import simulate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lem.klines import Series, on_calendar, read_bars, resample
+from agent.barfiles.klines import Series, on_calendar, read_bars, resample
 from lem.splits import find_splits
 from lem.windows import order_windows
 from tests.realdata import real_data

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import torch
 
+from agent.barfiles.klines import Series
 from agent.core.errors import InputError, InternalError
 from lem.batches import draw_batch
 from lem.checkpoint import load_checkpoint
 from lem.cli import main
 from lem.config import PRESETS, ModelConfig
-from lem.klines import Series
 from lem.realbars import BarSource
 from lem.simulate import simulate
 from lem.train import Setting, Trainer, train, train_run

@@ -2,7 +2,7 @@
 
 Columns needed: a time (``open_time`` in ms UTC, or ``time``, ``date``, ``timestamp``), ``open``, ``high``,
 ``low``, ``close``, ``volume``; ``quote_volume``, ``n_trades``, ``taker_buy_base`` where there are. Without
-``quote_volume`` an interval's price is (high + low + close) / 3. Bad rows: the rules of ``lem.quality``.
+``quote_volume`` an interval's price is (high + low + close) / 3. For bad rows see ``agent.barfiles.quality``.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from agent.barfiles.calendars import Grid, fit, when
+from agent.barfiles.quality import Quality, clean, gaps_on, typical_price
 from agent.core.bars import FBarArray, FloatArray, empty_fbars
 from agent.core.errors import InputError
-from lem.calendars import Grid, fit, when
-from lem.quality import Quality, clean, gaps_on, typical_price
 
 TIMES = ("open_time", "time", "timestamp", "datetime", "date")
 NEEDED = ("open", "high", "low", "close", "volume")

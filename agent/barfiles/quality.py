@@ -3,8 +3,9 @@
 Refused: a price that is not positive, a negative volume, low above high, two different bars of one time.
 Counted: rows out of order (sorted), equal copies (dropped), rows with a value that is not finite (dropped,
 so a missing bar), zero volume (kept at the close), open or close outside [low, high] (the range is widened),
-a VWAP outside it (moved to its edge), gaps and the bars missing in them. On a trading calendar
-(``lem.calendars``) bars outside the sessions are dropped and counted, and only what sessions lack is missing.
+a VWAP outside it (moved to its edge), gaps and the bars missing in them. On a trading calendar (see
+``agent.barfiles.calendars``) bars outside the sessions are dropped and counted, and only what sessions lack
+is missing.
 
 Files without notional have (high + low + close) / 3 for the VWAP. One far print, true or false, would move
 that by a third of its distance: an extreme beyond FAR from both this close and the last counts there as the
@@ -19,10 +20,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from agent.barfiles.calendars import DAY_NS, Grid, when
 from agent.core.bars import FBarArray
 from agent.core.errors import InputError
 from agent.core.features import recent_sigma
-from lem.calendars import DAY_NS, Grid, when
 
 PRICES = ("open", "high", "low", "close")
 CHECKED = (*PRICES, "volume", "quote_volume", "vwap")
