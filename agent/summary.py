@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from agent.core.events import (
@@ -26,6 +27,35 @@ SHORTFALL = ("delay", "trading", "opportunity", "fees", "total")
 
 
 @dataclass(slots=True)
+class ImpactSeen:
+    """What the impact model made of a parent's fills, summed over their lots; exact."""
+
+    added_tl: int = 0  # ticks x lots that it added to the book's prices
+    displaced: int = 0  # half ticks x lots by which our own flow had moved the mid
+    mids: int = 0  # half ticks x lots: what basis points are of
+    fills: int = 0
+
+    def add(self, fill: ChildFilled) -> None:
+        """Count a fill; one that no model priced says nothing."""
+        if fill.impact_ticks is None or fill.displacement_half_ticks is None:
+            return
+        self.added_tl += fill.impact_ticks * fill.qty_lots
+        self.displaced += fill.displacement_half_ticks * fill.qty_lots
+        self.mids += fill.mid_half_ticks * fill.qty_lots
+        self.fills += 1
+
+    def to_json(self, instrument: Instrument) -> dict[str, Any] | None:
+        """Money and bps of the mid, positive is cost; None when no model was on."""
+        if not self.mids:
+            return None
+        return {
+            "cost": f"{instrument.notional(self.added_tl):f}",
+            "cost_bps": 2 * self.added_tl / self.mids * 1e4,
+            "displacement_bps": self.displaced / self.mids * 1e4,
+        }
+
+
+@dataclass(slots=True)
 class ParentRecord:
     """What has been seen of one parent or shadow."""
 
@@ -34,6 +64,7 @@ class ParentRecord:
     fills: int = 0
     decisions: list[DecisionTaken] = field(default_factory=list)
     slippage: dict[str, SlippageMeasured] = field(default_factory=dict)
+    impact: ImpactSeen = field(default_factory=ImpactSeen)
 
     @property
     def own(self) -> SlippageMeasured | None:
@@ -60,6 +91,7 @@ class Summary:
                 self.records[event.parent_id].children.add(event.child_id)
             elif isinstance(event, ChildFilled):
                 self.records[event.parent_id].fills += 1
+                self.records[event.parent_id].impact.add(event)
             elif isinstance(event, DecisionTaken):
                 self.records[event.parent_id].decisions.append(event)
             elif isinstance(event, SlippageMeasured):
@@ -82,7 +114,7 @@ class Summary:
         instrument = self.instruments[spec.instrument]
         by_quantity = spec.target_kind is TargetKind.QUANTITY
         lots = changed.filled_lots
-        average = changed.filled_tl / lots * float(instrument.tick) if lots else None
+        average = float(instrument.average_ticks(changed.filled_tl, lots) * Fraction(instrument.tick)) if lots else None
         target = instrument.quantity(spec.target) if by_quantity else instrument.notional(spec.target)
         filled = instrument.quantity(lots) if by_quantity else instrument.notional(changed.filled_tl)
         return {
@@ -108,6 +140,7 @@ class Summary:
             "shortfall": {name: own.measures[f"shortfall_{name}"] for name in SHORTFALL} if own else None,
             "measures": {k: number(v) for k, v in own.measures.items()} if own else None,
             "participation_rate": number(own and own.participation_rate),
+            "impact": record.impact.to_json(instrument),
             "children": len(record.children),
             "fills": record.fills,
             "decisions": len(record.decisions),

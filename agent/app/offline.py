@@ -80,7 +80,7 @@ def replay_session(
     where all of it is stored, as a live run stores it (``agent.app.stored``).
     """
     reader = SessionReader(path)
-    config = config or _recorded_config(reader)
+    config = config or recorded_config(reader)
     journal = reader.journal()
     recorded: list[Command] = [] if override else commands(journal)
     if verify and override:
@@ -127,7 +127,7 @@ def _all_of(watchers: list[Watch]) -> Watch:
     return watch
 
 
-def _recorded_config(reader: SessionReader) -> Config:
+def recorded_config(reader: SessionReader) -> Config:
     """What the session ran with; the defaults for an imported one."""
     return parse_config(dict(reader.header.get("config") or {}), "the session's configuration")
 

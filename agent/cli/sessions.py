@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -40,6 +40,9 @@ def replay(
     risk_aversion: o.RiskAversion = None,
     seed: o.Seed = None,
     db: Annotated[str | None, typer.Option(help="Store everything in this database too.")] = None,
+    compare_impact: Annotated[
+        bool, typer.Option("--compare-impact", help="Replay with impact off and on, side by side.")
+    ] = False,
     as_json: o.AsJson = False,
     log_json: o.LogJson = False,
 ) -> int:
@@ -60,13 +63,20 @@ def replay(
         risk_aversion=risk_aversion,
     )
     o.set_up_logging(log_json)
-    from agent.app.offline import replay_session
-
     override = bool(order)
     given = override or config is not None or symbol is not None or seed is not None
+    chosen = o.configuration(config, order, symbol=symbol, seed=seed) if given else None
+    if compare_impact:
+        if verify or db is not None or speed != "max":
+            raise InputError(
+                "--compare-impact goes with order options only: leave --verify, --speed, --db out"
+            )
+        return _compare_impact(session, chosen, override, as_json)
+    from agent.app.offline import replay_session
+
     done = replay_session(
         session,
-        o.configuration(config, order, symbol=symbol, seed=seed) if given else None,
+        chosen,
         override=override,
         verify=verify,
         speed=_speed(speed),
@@ -77,6 +87,20 @@ def replay(
     else:
         o.show_replay(done)
     return 1 if verify and not done.result.match else 0
+
+
+def _compare_impact(session: Path, config: Any, override: bool, as_json: bool) -> int:
+    """Both replays' JSON, or a table of them."""
+    from agent.app.impact_report import compare_impact
+
+    document = compare_impact(session, config, override=override).to_json()
+    if as_json:
+        o.emit(document)
+        return 0
+    from agent.terminal.impact import render_impact
+
+    render_impact(document, o.wide_console(140))
+    return 0
 
 
 def _speed(text: str) -> float | None:

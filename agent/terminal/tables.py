@@ -95,7 +95,7 @@ def _tca(own: SlippageMeasured, p: dict[str, Any], instrument: Instrument) -> Ta
     """Prices, gains, the shortfall's parts and the finer measures, each with its sign in words."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("cost analysis", no_wrap=True)
-    table.add_column(instrument.quote, justify="right", no_wrap=True)
+    table.add_column(instrument.settle, justify="right", no_wrap=True)
     table.add_column("bps", justify="right", no_wrap=True)
     table.add_column("+ is", style="dim", no_wrap=True)
     table.add_column("", style="dim")  # the one column that may wrap: numbers are never cut
@@ -114,6 +114,10 @@ def _tca(own: SlippageMeasured, p: dict[str, Any], instrument: Instrument) -> Ta
     for key, name, sign, words in MEASURES:
         if known(p["measures"].get(key)):
             table.add_row(name, "", bps(p["measures"][key]), sign, words)
+    if p["impact"] is not None:
+        cost = money(p["impact"]["cost"])
+        moved = f"added to the book's prices; the mid was moved by {bps(p['impact']['displacement_bps'])}"
+        table.add_row("impact", cost, bps(p["impact"]["cost_bps"]), "cost", moved)
     table.add_row("participation", percent(p["participation_rate"]), "", "", "of the market's volume")
     table.add_row("maker share", percent(p["measures"].get("maker_share")), "", "", "filled at rest")
     return table
