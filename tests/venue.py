@@ -32,6 +32,7 @@ class Stand:
     fees: Fees = field(default_factory=lambda: Fees(100, 1000))
     queue: int = kernel.RISK_AVERSE
     rules: Mapping[str, Any] = field(default_factory=dict)  # of VenueRules, by name
+    near_gap_ns: int = 0
     balances: Mapping[str, Decimal] = field(default_factory=lambda: BALANCES)
 
     def __post_init__(self) -> None:
@@ -39,7 +40,7 @@ class Stand:
         self.agenda = Agenda()
         self.reports: list[tuple[int, Report]] = []
         ways = Latencies(Latency(20 * MS), Latency(30 * MS), Latency(25 * MS), Latency(10 * MS))
-        rules = VenueRules(ways, self.fees, self.balances, 500.0, 0, 1, **self.rules)
+        rules = VenueRules(ways, self.fees, self.balances, 500.0, self.near_gap_ns, 1, **self.rules)
         self.venue = PaperVenue(self.market, self.agenda, rules, lambda t, r: self.reports.append((t, r)))
         self.seq = self.sent = 0
         bids = [(Kind.LEVEL, 9_999, 50, 1), (Kind.LEVEL, 9_998, 90, 1)]

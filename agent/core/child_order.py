@@ -3,9 +3,9 @@
 Rules kept here:
 
 * a missing row of the table raises: no order is ever silently in a state it cannot be in;
-* what is in flight is a state (``pending_new``, ``pending_cancel``), so reports may cross on the wire:
-  a fill before the acknowledgement, a fill after a cancel was sent and an answer that comes after the
-  order has ended are all legal;
+* what is in flight is a state (``pending_new``, ``pending_amend``, ``pending_cancel``), so reports may cross
+  on the wire: a fill before the acknowledgement, a fill after a cancel or an amendment was sent, a cancel
+  after an amendment and an answer that comes after the order has ended are all legal;
 * terminal states absorb, and a fill after one of them raises: quantity would appear from nowhere.
 """
 
@@ -16,6 +16,7 @@ from enum import StrEnum
 
 from agent.core.errors import InternalError, TransitionError
 from agent.core.events import ChildChanged
+from agent.core.money import value_tl
 from agent.core.types import ChildState, Side, TimeInForce
 
 
@@ -29,9 +30,22 @@ class ChildEvent(StrEnum):
     CANCELLED = "cancelled"
     CANCEL_REJECTED = "cancel_rejected"  # nothing was filled before: the order rests on
     CANCEL_REJECTED_AFTER_FILL = "cancel_rejected_after_fill"
+    AMEND_SENT = "amend_sent"
+    AMENDED = "amended"
+    AMENDED_AFTER_FILL = "amended_after_fill"
+    AMEND_REJECTED = "amend_rejected"  # the order stands as it was
+    AMEND_REJECTED_AFTER_FILL = "amend_rejected_after_fill"
     REJECTED = "rejected"
     EXPIRED = "expired"
 
+
+AFTER_FILL = {
+    ChildEvent.CANCEL_REJECTED: ChildEvent.CANCEL_REJECTED_AFTER_FILL,
+    ChildEvent.AMENDED: ChildEvent.AMENDED_AFTER_FILL,
+    ChildEvent.AMEND_REJECTED: ChildEvent.AMEND_REJECTED_AFTER_FILL,
+}
+"""What an answer is called when something was filled before: the order goes back to another state."""
+BEFORE_FILL = {after: before for before, after in AFTER_FILL.items()}
 
 TERMINAL = frozenset({ChildState.FILLED, ChildState.CANCELLED, ChildState.REJECTED, ChildState.EXPIRED})
 
@@ -49,15 +63,35 @@ TRANSITIONS: dict[tuple[ChildState, ChildEvent], ChildState] = {
     (_S.OPEN, _E.PARTIAL_FILL): _S.PARTIALLY_FILLED,
     (_S.OPEN, _E.FULL_FILL): _S.FILLED,
     (_S.OPEN, _E.CANCEL_SENT): _S.PENDING_CANCEL,
+    (_S.OPEN, _E.AMEND_SENT): _S.PENDING_AMEND,
+    (_S.OPEN, _E.AMEND_REJECTED): _S.OPEN,  # a cancel after it was refused first
+    (_S.OPEN, _E.REJECTED): _S.REJECTED,  # a cancel overtook the order, and was refused before it
     (_S.OPEN, _E.CANCELLED): _S.CANCELLED,  # venues cancel unasked, too
     (_S.OPEN, _E.EXPIRED): _S.EXPIRED,
     (_S.PARTIALLY_FILLED, _E.ACKNOWLEDGED): _S.PARTIALLY_FILLED,
     (_S.PARTIALLY_FILLED, _E.PARTIAL_FILL): _S.PARTIALLY_FILLED,
     (_S.PARTIALLY_FILLED, _E.FULL_FILL): _S.FILLED,
     (_S.PARTIALLY_FILLED, _E.CANCEL_SENT): _S.PENDING_CANCEL,
+    (_S.PARTIALLY_FILLED, _E.AMEND_SENT): _S.PENDING_AMEND,
+    (_S.PARTIALLY_FILLED, _E.AMEND_REJECTED_AFTER_FILL): _S.PARTIALLY_FILLED,
     (_S.PARTIALLY_FILLED, _E.CANCELLED): _S.CANCELLED,
     (_S.PARTIALLY_FILLED, _E.EXPIRED): _S.EXPIRED,
+    (_S.PENDING_AMEND, _E.ACKNOWLEDGED): _S.PENDING_AMEND,
+    (_S.PENDING_AMEND, _E.PARTIAL_FILL): _S.PENDING_AMEND,
+    (_S.PENDING_AMEND, _E.FULL_FILL): _S.FILLED,
+    (_S.PENDING_AMEND, _E.AMENDED): _S.OPEN,
+    (_S.PENDING_AMEND, _E.AMENDED_AFTER_FILL): _S.PARTIALLY_FILLED,
+    (_S.PENDING_AMEND, _E.AMEND_REJECTED): _S.OPEN,
+    (_S.PENDING_AMEND, _E.AMEND_REJECTED_AFTER_FILL): _S.PARTIALLY_FILLED,
+    (_S.PENDING_AMEND, _E.CANCEL_SENT): _S.PENDING_CANCEL,
+    (_S.PENDING_AMEND, _E.CANCELLED): _S.CANCELLED,
+    (_S.PENDING_AMEND, _E.REJECTED): _S.REJECTED,
+    (_S.PENDING_AMEND, _E.EXPIRED): _S.EXPIRED,
     (_S.PENDING_CANCEL, _E.ACKNOWLEDGED): _S.PENDING_CANCEL,
+    (_S.PENDING_CANCEL, _E.AMENDED): _S.PENDING_CANCEL,
+    (_S.PENDING_CANCEL, _E.AMENDED_AFTER_FILL): _S.PENDING_CANCEL,
+    (_S.PENDING_CANCEL, _E.AMEND_REJECTED): _S.PENDING_CANCEL,
+    (_S.PENDING_CANCEL, _E.AMEND_REJECTED_AFTER_FILL): _S.PENDING_CANCEL,
     (_S.PENDING_CANCEL, _E.PARTIAL_FILL): _S.PENDING_CANCEL,
     (_S.PENDING_CANCEL, _E.FULL_FILL): _S.FILLED,
     (_S.PENDING_CANCEL, _E.CANCELLED): _S.CANCELLED,
@@ -75,6 +109,12 @@ TRANSITIONS: dict[tuple[ChildState, ChildEvent], ChildState] = {
     (_S.EXPIRED, _E.CANCEL_REJECTED): _S.EXPIRED,
     (_S.EXPIRED, _E.CANCEL_REJECTED_AFTER_FILL): _S.EXPIRED,
     (_S.REJECTED, _E.CANCEL_REJECTED): _S.REJECTED,
+    (_S.FILLED, _E.AMEND_REJECTED_AFTER_FILL): _S.FILLED,
+    (_S.CANCELLED, _E.AMEND_REJECTED): _S.CANCELLED,
+    (_S.CANCELLED, _E.AMEND_REJECTED_AFTER_FILL): _S.CANCELLED,
+    (_S.EXPIRED, _E.AMEND_REJECTED): _S.EXPIRED,
+    (_S.EXPIRED, _E.AMEND_REJECTED_AFTER_FILL): _S.EXPIRED,
+    (_S.REJECTED, _E.AMEND_REJECTED): _S.REJECTED,
 }
 
 
@@ -105,7 +145,9 @@ class ChildOrder:
     state: ChildState = ChildState.PENDING_NEW
     filled_lots: int = 0
     filled_tl: int = 0
+    inverse: bool = False  # what its money is counted in: ``agent.core.money``
     reason: str = ""
+    again: bool = False  # ended by no fault of its own: the same may be sent again
 
     @property
     def remaining_lots(self) -> int:
@@ -119,9 +161,8 @@ class ChildOrder:
         """Take an event other than a fill. Raises TransitionError on an illegal one."""
         if event in (ChildEvent.PARTIAL_FILL, ChildEvent.FULL_FILL):
             raise InternalError(f"fill of {self.child_id} given without quantity: use apply_fill")
-        if event in (ChildEvent.CANCEL_REJECTED, ChildEvent.CANCEL_REJECTED_AFTER_FILL):
-            filled = self.filled_lots > 0
-            event = ChildEvent.CANCEL_REJECTED_AFTER_FILL if filled else ChildEvent.CANCEL_REJECTED
+        names = AFTER_FILL if self.filled_lots else BEFORE_FILL
+        event = names.get(event, event)
         self.state = transition(self.state, event)
         self.reason = reason or self.reason
 
@@ -135,7 +176,17 @@ class ChildOrder:
         full = lots == self.remaining_lots
         self.state = transition(self.state, ChildEvent.FULL_FILL if full else ChildEvent.PARTIAL_FILL)
         self.filled_lots += lots
-        self.filled_tl += lots * price_ticks
+        self.filled_tl += value_tl(price_ticks, lots, inverse=self.inverse)
+
+    def amended(self, price_ticks: int, qty_lots: int) -> None:
+        """The venue took a new price and total quantity. Raises InternalError when that leaves nothing."""
+        if qty_lots <= self.filled_lots:
+            raise InternalError(
+                f"{self.child_id} was amended to {qty_lots} lots, of which {self.filled_lots} are filled:"
+                " an amended order has something left"
+            )
+        self.apply(ChildEvent.AMENDED)
+        self.price_ticks, self.qty_lots = price_ticks, qty_lots
 
     def changed(self, at_ns: int, seq: int) -> ChildChanged:
         """Return the row as an event of the engine's output."""

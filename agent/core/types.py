@@ -60,6 +60,7 @@ class ChildState(StrEnum):
     PENDING_NEW = "pending_new"
     OPEN = "open"
     PARTIALLY_FILLED = "partially_filled"
+    PENDING_AMEND = "pending_amend"
     PENDING_CANCEL = "pending_cancel"
     FILLED = "filled"
     CANCELLED = "cancelled"

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.core.agenda import Agenda
+from agent.core.agenda import Agenda, Rank
 from agent.core.child_order import ChildEvent, ChildOrder
 from agent.core.events import AuditEvent, ChildFilled, RiskRefused
 from agent.core.instrument import Instrument
 from agent.core.parent_order import ParentOrder
 from agent.core.risk import MarketFacts, OrderIntent, RiskGate, RiskLimits
-from agent.core.types import Side, TimeInForce
+from agent.core.types import NS_PER_S, Side, TimeInForce
 from agent.engine.settings import EngineSettings
 from agent.venue.market import Market
 from agent.venue.paper import PaperVenue, Report, ReportKind, VenueOrder
@@ -27,8 +27,9 @@ _EVENT_OF = {
     ReportKind.CANCELLED: ChildEvent.CANCELLED,
     ReportKind.CANCEL_REJECTED: ChildEvent.CANCEL_REJECTED,
     ReportKind.EXPIRED: ChildEvent.EXPIRED,
+    ReportKind.AMEND_REJECTED: ChildEvent.AMEND_REJECTED,
 }
-_MAY_COME_LATE = frozenset({ReportKind.ACKNOWLEDGED, ReportKind.CANCEL_REJECTED})
+_MAY_COME_LATE = frozenset({ReportKind.ACKNOWLEDGED, ReportKind.CANCEL_REJECTED, ReportKind.AMEND_REJECTED})
 
 
 class Owner(Protocol):
@@ -48,6 +49,7 @@ class _Sent:
     owner: Owner
     cap_tl: int
     fills: int = 0
+    wanted: tuple[int, int] | None = None  # an amendment on its way: price ticks, total lots
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Ticket:
     lots: int
     cap_tl: int = 0
     market_lots: int | None = None  # what participation is measured against
+    expire_ns: int = 0  # of a GTD order
 
 
 class Desk:
@@ -74,9 +77,11 @@ class Desk:
         seq: Callable[[], int],
     ) -> None:
         self.market, self.settings, self.emit, self.seq = market, settings, emit, seq
+        self._agenda = agenda
         self.venue = PaperVenue(market, agenda, settings.venue, self._on_report)
         self._sent: dict[int, _Sent] = {}
         self._numbers: dict[str, int] = {}
+        self._heard: dict[int, int] = {}  # the last report about an order, by its sequence
         self._gates: dict[tuple[int, int], RiskGate] = {}
         self._killed = False
 
@@ -88,9 +93,16 @@ class Desk:
 
     def send(self, owner: Owner, ticket: Ticket, now_ns: int) -> ChildOrder | None:
         """Pass a ticket through risk and send it. None when it was refused; the refusal is recorded."""
+        return self._send(owner, ticket, now_ns) if self._passes(owner, ticket, now_ns) else None
+
+    def _passes(
+        self, owner: Owner, ticket: Ticket, now_ns: int, instead_of: ChildOrder | None = None
+    ) -> bool:
+        """Ask risk. ``instead_of`` is the child that the ticket replaces."""
         spec = owner.order.spec
         gate = self._gate(owner.lane, spec.instrument)
-        refusal = gate.check(self._intent(owner, ticket), self._facts(spec.instrument, ticket), now_ns)
+        intent = self._intent(owner, ticket, instead_of)
+        refusal = gate.check(intent, self._facts(spec.instrument, ticket), now_ns)
         if refusal is not None:
             self.emit(
                 RiskRefused(
@@ -105,9 +117,9 @@ class Desk:
                     refusal.reason,
                 )
             )
-            return None
+            return False
         gate.sent(now_ns)
-        return self._send(owner, ticket, now_ns)
+        return True
 
     def _send(self, owner: Owner, ticket: Ticket, now_ns: int) -> ChildOrder:
         spec = owner.order.spec
@@ -125,6 +137,7 @@ class Desk:
             sent_ns=now_ns,
             sent_mid_half_ticks=self.market.mid_half_ticks(spec.instrument),
             far_touch_ticks=book.ask_ticks if spec.side is Side.BUY else book.bid_ticks,
+            inverse=self.market.instruments[spec.instrument].inverse,
         )
         number = len(self._numbers) + 1
         self._numbers[child.child_id] = number
@@ -140,10 +153,40 @@ class Desk:
                 ticket.price_ticks,
                 ticket.lots,
                 ticket.cap_tl,
+                ticket.expire_ns,
             ),
             now_ns,
         )
+        if self.settings.venue.rehearsal.times_out:
+            waited_ns = self.settings.venue.rehearsal.timeout_ns
+            self._agenda.add(now_ns + waited_ns, Rank.TIMER, lambda t: self._ask(number, t))
         return child
+
+    def _ask(self, number: int, now_ns: int) -> None:
+        """Ask the venue about an order of which nothing was heard in time."""
+        sent = self._sent.get(number)
+        if sent is None or number in self._heard:
+            return
+        waited = f"{self.settings.venue.rehearsal.timeout_ns / NS_PER_S:g} s"
+        sent.child.reason = f"no answer within {waited}: the venue was asked"
+        sent.child.again = True  # time was lost: whatever it missed may be sent at once
+        self.emit(sent.child.changed(now_ns, self.seq()))
+        self.venue.query(number, now_ns)
+
+    def amend(self, owner: Owner, child: ChildOrder, price_ticks: int, lots: int, now_ns: int) -> bool:
+        """Ask the venue for a new price and total of lots; False when risk refused, and nothing changes.
+
+        A fill at the old price may still come first, and the venue may refuse: the order then stands.
+        """
+        ticket = Ticket(child.interval, child.tif, price_ticks, lots - child.filled_lots)
+        if not self._passes(owner, ticket, now_ns, instead_of=child):
+            return False
+        number = self._numbers[child.child_id]
+        self._sent[number].wanted = (price_ticks, lots)
+        child.apply(ChildEvent.AMEND_SENT)
+        self.emit(child.changed(now_ns, self.seq()))
+        self.venue.amend(number, price_ticks, lots, now_ns)
+        return True
 
     def cancel(self, child: ChildOrder, now_ns: int) -> None:
         """Ask the venue to cancel; a fill may still come first."""
@@ -155,9 +198,14 @@ class Desk:
         """(lots, ticks x lots) the child may still fill; its money bound counts where it has one."""
         if child.done:
             return 0, 0
-        cap_tl = self._sent[self._numbers[child.child_id]].cap_tl
-        value = cap_tl - child.filled_tl if cap_tl else child.remaining_lots * child.price_ticks
-        return child.remaining_lots, value
+        sent = self._sent[self._numbers[child.child_id]]
+        lots, value = child.remaining_lots, child.remaining_lots * child.price_ticks
+        if sent.cap_tl:
+            value = sent.cap_tl - child.filled_tl
+        if sent.wanted is not None:  # either may still happen
+            wanted = sent.wanted[1] - child.filled_lots
+            lots, value = max(lots, wanted), max(value, wanted * sent.wanted[0])
+        return lots, value
 
     # --- risk -------------------------------------------------------------------------------------
 
@@ -168,12 +216,12 @@ class Desk:
             self._gates[key] = RiskGate(limits, killed=self._killed)
         return self._gates[key]
 
-    def _intent(self, owner: Owner, ticket: Ticket) -> OrderIntent:
+    def _intent(self, owner: Owner, ticket: Ticket, instead_of: ChildOrder | None) -> OrderIntent:
         order = owner.order
         lots = ticket.cap_tl // ticket.price_ticks if ticket.cap_tl else ticket.lots
         open_lots = open_tl = 0
         for sent in self._sent.values():
-            if sent.owner is owner:
+            if sent.owner is owner and sent.child is not instead_of:
                 flying_lots, flying_tl = self.in_flight(sent.child)
                 open_lots, open_tl = open_lots + flying_lots, open_tl + flying_tl
         return OrderIntent(
@@ -197,13 +245,23 @@ class Desk:
     # --- reports ----------------------------------------------------------------------------------
 
     def _on_report(self, now_ns: int, report: Report) -> None:
+        if report.sequence <= self._heard.get(report.number, 0):
+            return  # said again when we asked
+        self._heard[report.number] = report.sequence
         if report.number not in self._sent and report.kind in _MAY_COME_LATE:
             return  # on the wire when the order ended: it changes nothing
         sent = self._sent[report.number]
         child, owner = sent.child, sent.owner
         if report.kind is ReportKind.FILLED:
             self._book(sent, report, now_ns)
+        elif report.kind is ReportKind.AMENDED:
+            sent.wanted = None
+            child.amended(report.price_ticks, report.lots)
+            self.emit(child.changed(now_ns, self.seq()))
         else:
+            if report.kind is ReportKind.AMEND_REJECTED:
+                sent.wanted = None
+            child.again = child.again or report.again
             child.apply(_EVENT_OF[report.kind], report.reason)
             self.emit(child.changed(now_ns, self.seq()))
         if child.done:
@@ -213,6 +271,7 @@ class Desk:
     def _book(self, sent: _Sent, report: Report, now_ns: int) -> None:
         child, owner = sent.child, sent.owner
         child.apply_fill(report.lots, report.price_ticks)
+        child.reason = report.reason or child.reason
         owner.order.apply_fill(report.lots, report.price_ticks, report.fee_tlp)
         sent.fills += 1
         fill = ChildFilled(

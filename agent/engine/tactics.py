@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from agent.core.agenda import Rank
 from agent.core.child_order import ChildOrder
-from agent.core.types import Side, TacticKind, TimeInForce
+from agent.core.types import ChildState, Side, TacticKind, TimeInForce
 from agent.engine.desk import Ticket
 
 if TYPE_CHECKING:
@@ -40,12 +40,15 @@ class _Base:
         self.finishing = False
         self._filled_before = 0
         self.goal = 0
+        self._due = 0  # the part of the goal that was due last
+        self._working = False
 
     def begin(self, interval: int, units: int, finishing: bool, now_ns: int, end_ns: int) -> None:
         self._round += 1
         self.interval, self.finishing = interval, finishing
         self._filled_before = self.w.order.filled
         self.goal = units
+        self._due, self._working = 0, units > 0
         if units > 0:
             self.plan(now_ns, end_ns)
 
@@ -54,16 +57,23 @@ class _Base:
 
     def stop(self, now_ns: int) -> None:
         self._round += 1
+        self._working = False
         for child in list(self.w.children.values()):
             self.call_back(child, now_ns)
 
     def call_back(self, child: ChildOrder, now_ns: int) -> None:
         """Cancel a resting child; a marketable one answers by itself."""
-        if child.tif is not TimeInForce.IOC and not child.done and child.state != "pending_cancel":
+        if (
+            child.tif not in (TimeInForce.IOC, TimeInForce.FOK)
+            and not child.done
+            and child.state != "pending_cancel"
+        ):
             self.w.desk.cancel(child, now_ns)
 
     def child_ended(self, child: ChildOrder, now_ns: int) -> None:
-        """Most tactics need nothing: the next timer carries what was missed."""
+        """The next timer carries what was missed; what ended by no fault of its own is sent again at once."""
+        if child.again and self._working and self._due > 0:
+            self.cross(now_ns, self._due)
 
     def at(self, at_ns: int, action: str, *args: int) -> None:
         """Schedule a method of ours, void once the interval was stopped."""
@@ -87,6 +97,7 @@ class _Base:
     def cross(self, now_ns: int, goal: int) -> None:
         """Send a marketable child for what is missing to ``goal``."""
         w = self.w
+        self._due = goal
         units = self._take_dust(self.missing(goal))
         least = w.least_units()
         if units < (least if not self.finishing else 1):
@@ -211,8 +222,20 @@ class Peg(_Base):
             self._rest(touch, now_ns)
         for child in resting:
             if touch and child.price_ticks != touch:
-                self.call_back(child, now_ns)
+                self._move(child, touch, now_ns)
         self.at(now_ns + self.w.settings.tactics.repeg_ns, "follow")
+
+    def _move(self, child: ChildOrder, touch: int, now_ns: int) -> None:
+        """Take a child to the touch: by an amendment, or off the book to be sent anew at the next look."""
+        if not self.w.settings.tactics.repeg_by_amend:
+            self.call_back(child, now_ns)
+        elif child.state in (ChildState.OPEN, ChildState.PARTIALLY_FILLED):
+            own = self.w.desk.in_flight(child)[0 if self.w.by_quantity else 1]
+            units = self.missing(self.goal) + own
+            lots = min(child.remaining_lots, units if self.w.by_quantity else units // touch)
+            enough = lots > 0 and self.w.to_units(lots, touch) >= self.w.least_units()
+            if not enough or not self.w.desk.amend(self.w, child, touch, child.filled_lots + lots, now_ns):
+                self.call_back(child, now_ns)
 
     def _near_touch(self) -> int:
         """The near touch in ticks, no further than the parent's limit; 0 without a book."""
@@ -245,6 +268,8 @@ class Peg(_Base):
         """Once called back and gone, cross at once."""
         if self._crossing and child.tif is TimeInForce.POST_ONLY and self.goal > 0:
             self.slice(now_ns)
+        else:
+            super().child_ended(child, now_ns)
 
 
 _TACTICS: dict[TacticKind, type[TwapMicro] | type[Sweep] | type[Peg]] = {

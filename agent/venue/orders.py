@@ -77,7 +77,8 @@ class Report:
     price_model: str = ""
     impact_ticks: int | None = None  # None: no impact model
     displacement_half_ticks: int | None = None
-    fill_number: int = 0  # of the order's fills, from 1: a fill that is heard of twice is booked once
+    sequence: int = 0  # of what is said about the order, from 1: what is heard twice counts once
+    again: bool = False  # rejected by no fault of its own: the same may be sent again
     fee_amount: Decimal | None = None  # in the fee's own currency; None where that is the quote currency
 
 

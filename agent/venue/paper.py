@@ -22,20 +22,23 @@ from agent.venue.impact import Impact
 from agent.venue.ledger import Ledger, OpenOrder
 from agent.venue.market import Market
 from agent.venue.orders import DecimalOrder, Deliver, Report, ReportKind, VenueOrder
+from agent.venue.reach import Reach, Walk
+from agent.venue.rehearsal import LOST, REJECTED, Trouble, Wire
+from agent.venue.resting import shrink
 from agent.venue.rules import VenueRules
 
 __all__ = ["DecimalOrder", "PaperVenue", "Report", "ReportKind", "VenueOrder", "VenueRules"]
 
 QUEUE_NAMES = {k.RISK_AVERSE: "queue:risk_averse", k.POWER_PROBABILITY: "queue:power_probability"}
+GONE = "the order was no longer open when the {} arrived"
 
 
-@dataclass(frozen=True, slots=True)
-class _Walk:
-    """How far an order may walk; why no further ("": its own limit); whether that cancels the rest."""
+@dataclass(slots=True)
+class _Line:
+    """What was said about an order: how often, and when the last of it is heard."""
 
-    limit_ticks: int
-    why: str = ""
-    ends: bool = False
+    said: int = 0
+    heard_ns: int = 0
 
 
 class PaperVenue:
@@ -49,8 +52,10 @@ class PaperVenue:
         self._checks = Checks(market, rules)
         self._ledger = Ledger(market.instruments, rules.fees, rules.balances)
         self._open: dict[int, OpenOrder] = {}
-        self._heard_ns: dict[int, int] = {}  # when the last report about an order is heard
+        self._lines: dict[int, _Line] = {}
+        self._wire = Wire(rules.rehearsal, rules.seed)
         self._impact = None if rules.impact is None else Impact(rules.impact, market.instruments)
+        self._reach = Reach(market, rules, self._checks, self._impact)
         queue = int(market.state.queue_model[0])
         self._queue_name = QUEUE_NAMES[queue]
 
@@ -60,8 +65,13 @@ class PaperVenue:
 
     def send(self, order: VenueOrder, now_ns: int) -> None:
         """An order leaves at ``now_ns``."""
+        trouble = self._wire.order_sent(order.number)
         at_ns = self._rules.latencies.arrival_ns(self._rules.seed, order.number, now_ns)
-        self._agenda.add(at_ns, Rank.VENUE, lambda t: self._arrive(order, t))
+        if trouble is Trouble.REJECTED:
+            refused = Report(order.number, ReportKind.REJECTED, REJECTED, again=True)
+            self._agenda.add(at_ns, Rank.VENUE, lambda t: self._report(t, refused))
+        elif trouble is not Trouble.LOST:
+            self._agenda.add(at_ns, Rank.VENUE, lambda t: self._arrive(order, t))
 
     def submit(self, order: DecimalOrder, now_ns: int) -> None:
         """An order in decimals leaves at ``now_ns``; numbers off the tick or the lot are rejected there."""
@@ -77,6 +87,16 @@ class PaperVenue:
         """A cancel leaves at ``now_ns``."""
         at_ns = self._rules.latencies.arrival_ns(self._rules.seed, number, now_ns, cancel=True)
         self._agenda.add(at_ns, Rank.VENUE, lambda t: self._cancel_arrives(number, t))
+
+    def amend(self, number: int, price_ticks: int, lots: int, now_ns: int) -> None:
+        """An amendment leaves at ``now_ns``: a new price, and a new total of lots with those filled."""
+        at_ns = self._rules.latencies.arrival_ns(self._rules.seed, number, now_ns)
+        self._agenda.add(at_ns, Rank.VENUE, lambda t: self._amend_arrives(number, price_ticks, lots, t))
+
+    def query(self, number: int, now_ns: int) -> None:
+        """Ask about an order of which nothing was heard; it is answered by what was said so far."""
+        at_ns = self._rules.latencies.arrival_ns(self._rules.seed, number, now_ns)
+        self._agenda.add(at_ns, Rank.VENUE, lambda t: self._asked(number, t))
 
     def collect(self) -> None:
         """Turn the kernel's fills into reports."""
@@ -108,83 +128,58 @@ class PaperVenue:
 
     def _enter(self, state: OpenOrder, now_ns: int) -> None:
         """Match what is left of an order, then let the rest stand or expire."""
-        order, walk = state.order, _Walk(state.order.price_ticks)
+        order, walk, reach = state.order, Walk(state.order.price_ticks), self._reach
         if order.tif is not TimeInForce.POST_ONLY:
-            walk = self._walk(order)
-            reach = replace(order, price_ticks=walk.limit_ticks, lots=state.left)
-            if order.tif is TimeInForce.FOK and (short := self._too_little(state, reach, walk, now_ns)):
+            walk = reach.walk(order, self._others(order))
+            bounded = replace(order, price_ticks=walk.limit_ticks, lots=state.left)
+            if order.tif is TimeInForce.FOK and (short := reach.too_little(state, bounded, walk, now_ns)):
                 self._expire(state, short, now_ns)
                 return
-            self._market.take(order.number, order.lane, self._within_impact(reach, now_ns), now_ns)
+            self._market.take(order.number, order.lane, reach.within_impact(bounded, now_ns), now_ns)
             self.collect()
         if order.number not in self._open:
             return
-        lots = self._affordable(state, walk.limit_ticks)
+        lots = reach.affordable(state, walk.limit_ticks)
         if walk.ends or not order.may_rest or lots < 1:
-            self._expire(state, self._why_unfilled(order, walk), now_ns)
+            self._expire(state, reach.why_unfilled(order, walk), now_ns)
             return
         state.order = replace(order, price_ticks=walk.limit_ticks)
         self._market.rest(order.number, order.lane, state.order, lots)
 
-    def _walk(self, order: VenueOrder) -> _Walk:
-        instrument = self._market.instruments[order.instrument]
-        walk, side, most_bps = _Walk(order.price_ticks), order.side, self._rules.price_protection_bps
-        if most_bps is not None:
-            far = self._checks.far_touch(order)
-            edge = far + side * int(far * most_bps * 1e-4)
-            if (walk.limit_ticks - edge) * side > 0:
-                why = (
-                    f"no more was offered up to {instrument.price(edge)}: price protection is"
-                    f" {most_bps:g} bps from the far touch {instrument.price(far)}"
-                    " (venue.price_protection_bps)"
-                )
-                walk = _Walk(edge, why)
-        own = self._checks.own_touch(order, self._others(order))
-        if own is not None and (walk.limit_ticks - own) * side >= 0:
-            price = instrument.price(own)
-            why = f"self_trade: the rest would meet our own order at {price} (venue.self_trade)"
-            walk = _Walk(own - side, why, ends=True)
-        return walk
+    # --- amendments -------------------------------------------------------------------------------
 
-    def _too_little(self, state: OpenOrder, reach: VenueOrder, walk: _Walk, now_ns: int) -> str:
-        """Why a fill-or-kill order cannot be filled whole; "" when it can."""
-        whole = self._within_impact(reach, now_ns)
-        offered = sum(lots for _, lots in self._market.preview(reach.lane, whole, now_ns))
-        free = replace(reach, cap_tl=0)
-        without_cap = sum(lots for _, lots in self._market.preview(reach.lane, free, now_ns))
-        if offered >= state.left or (reach.cap_tl and 0 < offered < without_cap):
-            return ""
-        instrument = self._market.instruments[reach.instrument]
-        found, wanted = instrument.quantity(offered), instrument.quantity(state.left)
-        if reach.cap_tl:
-            return f"fill-or-kill: only {found} were offered at its limit, its money is not spent"
-        return f"fill-or-kill: {found} of {wanted} were offered at {walk.why or 'its limit'}"
+    def _amend_arrives(self, number: int, price_ticks: int, lots: int, now_ns: int) -> None:
+        state = self._open.get(number)
+        reason = GONE.format("amendment")
+        if state is not None:
+            reason = self._amend(state, replace(state.order, price_ticks=price_ticks, lots=lots), now_ns)
+        if reason:
+            self._report(now_ns, Report(number, ReportKind.AMEND_REJECTED, reason))
 
-    def _affordable(self, state: OpenOrder, price_ticks: int) -> int:
-        """Lots of the rest that may stand: a bound on the order's money holds for them too."""
-        if not state.order.cap_tl:
-            return state.left
-        return min(state.left, (state.order.cap_tl - state.spent_tl) // price_ticks)
-
-    def _within_impact(self, order: VenueOrder, now_ns: int) -> VenueOrder:
-        """The order cut to what its limit stands, and its money pays, of our own impact."""
-        if self._impact is None:
-            return order
-        flow = (order.lane, order.instrument, order.side)
-        mid = self._market.mid_half_ticks(order.instrument)
-        lots = self._impact.room(*flow, order.price_ticks, order.lots, mid, now_ns)
-        if order.cap_tl and lots:
-            walk = self._market.preview(order.lane, replace(order, lots=lots), now_ns)
-            lots = self._impact.affordable(*flow, walk, order.cap_tl, mid, now_ns)
-        return replace(order, lots=lots, cap_tl=0)
-
-    def _why_unfilled(self, order: VenueOrder, walk: _Walk) -> str:
-        after = "" if self._impact is None else ", our own impact counted in"
-        if walk.why:
-            return f"{walk.why}{after}"
-        if order.cap_tl:
-            return f"its money is spent, or no more was offered at its limit{after}"
-        return f"no more was offered at its limit{after}"
+    def _amend(self, state: OpenOrder, new: VenueOrder, now_ns: int) -> str:
+        """Give an order its new price and size; "" or why it stands as it was."""
+        old = state.order
+        done = old.lots - state.left
+        if old.cap_tl:
+            return "an order bounded by money cannot be amended: cancel it"
+        if new.lots <= done:
+            quantity = self._market.instruments[old.instrument].quantity
+            return f"quantity {quantity(new.lots)} is not above {quantity(done)}, which is filled already"
+        refusal = self._checks.refusal(new, self._others(old), now_ns)
+        refusal = refusal or self._ledger.amend(state, new, new.lots - done)
+        if refusal:
+            return refusal
+        self._report(
+            now_ns,
+            Report(new.number, ReportKind.AMENDED, price_ticks=new.price_ticks, lots=new.lots),
+        )
+        smaller = new.price_ticks == old.price_ticks and new.lots <= old.lots
+        if smaller and self._rules.amend_keeps_queue:
+            shrink(self._market.state, new.number, state.left)
+        else:
+            self._market.withdraw(new.number)
+            self._enter(state, now_ns)
+        return ""
 
     # --- ends -------------------------------------------------------------------------------------
 
@@ -200,12 +195,24 @@ class PaperVenue:
 
     def _cancel_arrives(self, number: int, now_ns: int) -> None:
         if number not in self._open:
-            reason = "the order was no longer open when the cancel arrived"
-            self._report(now_ns, Report(number, ReportKind.CANCEL_REJECTED, reason))
+            self._report(now_ns, Report(number, ReportKind.CANCEL_REJECTED, GONE.format("cancel")))
             return
         self._market.withdraw(number)
         self._close(number)
         self._report(now_ns, Report(number, ReportKind.CANCELLED))
+
+    def _asked(self, number: int, now_ns: int) -> None:
+        """Say again what was not heard, or late; an order with no trouble needs no answer."""
+        trouble, said = self._wire.asked(number)
+        if trouble is Trouble.NONE:
+            return
+        if number in self._lines:
+            self._lines[number].heard_ns = 0  # what is late may come after the answer
+        if trouble is Trouble.LOST:
+            self._report(now_ns, Report(number, ReportKind.REJECTED, LOST, again=True))
+            return
+        for report in said:
+            self._tell(now_ns, report)
 
     def _close(self, number: int) -> None:
         self._ledger.close(self._open.pop(number))
@@ -244,13 +251,21 @@ class PaperVenue:
                 price_model=model,
                 impact_ticks=None if priced is None else priced.impact_ticks,
                 displacement_half_ticks=None if priced is None else priced.displacement_half_ticks,
-                fill_number=state.fills,
                 fee_amount=None if charge.currency == quote else charge.amount,
             ),
         )
 
     def _report(self, matched_ns: int, report: Report) -> None:
-        at_ns = self._rules.latencies.report_ns(self._rules.seed, report.number, matched_ns)
-        at_ns = max(at_ns, self._heard_ns.get(report.number, 0))  # one connection: answers stay in order
-        self._heard_ns[report.number] = at_ns
+        """Send a report on its way, after whatever was said about the order before."""
+        line = self._lines.setdefault(report.number, _Line())
+        line.said += 1
+        self._tell(matched_ns, replace(report, sequence=line.said))
+
+    def _tell(self, matched_ns: int, report: Report) -> None:
+        late_ns = self._wire.delay_ns(report)
+        if late_ns is None:
+            return
+        line = self._lines[report.number]
+        at_ns = self._rules.latencies.report_ns(self._rules.seed, report.number, matched_ns) + late_ns
+        line.heard_ns = at_ns = max(at_ns, line.heard_ns)
         self._agenda.add(at_ns, Rank.REPORT, lambda t: self._deliver(t, report))

@@ -13,7 +13,7 @@ from enum import Enum
 
 import numpy as np
 
-from agent.venue.orders import Report, ReportKind
+from agent.venue.orders import Report
 
 PPM = 1_000_000
 STREAM = 32  # of the draws; latencies use small numbers
@@ -81,9 +81,7 @@ class Wire:
         self._said[report.number].append(report)
         return late_ns if trouble is Trouble.LATE else None
 
-    def asked(self, number: int) -> list[Report]:
-        """Everything said of an order so far. From now on all about it is heard as usual."""
+    def asked(self, number: int) -> tuple[Trouble, list[Report]]:
+        """The order's trouble and all that was said of it. From now on all about it is heard as usual."""
         trouble, _ = self._trouble.pop(number, (Trouble.NONE, 0))
-        if trouble is Trouble.LOST:
-            return [Report(number, ReportKind.REJECTED, LOST)]
-        return self._said.pop(number, [])
+        return trouble, self._said.pop(number, [])

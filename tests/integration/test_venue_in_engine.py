@@ -1,0 +1,219 @@
+"""The venue's rules through the whole engine: rehearsed trouble, two parents, vetoes, amendments."""
+
+from __future__ import annotations
+
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agent import app
+from agent.app.offline import replay_session
+from agent.config import Config, Order, RehearsalSection, Risk, Tactics, Venue
+from agent.core.canonical import canonical_row
+from agent.core.events import AuditEvent, ChildChanged, ChildFilled, Command, ParentChanged
+from agent.core.instrument import Instrument
+from agent.core.tape import EventArray, Kind
+from agent.core.types import ChildState, ParentState
+from agent.engine.engine import Engine
+from tests.fakes import record, start, synthetic_tape
+from tests.property.test_engine import BTC, S, random_tape
+
+MS = 10**6
+TROUBLE = RehearsalSection(reject_ppm=200_000, timeout_ppm=100_000, timeout=300 * MS)
+
+
+class Run:
+    """Orders worked on a tape from its first book on, and what the engine said."""
+
+    def __init__(
+        self,
+        tape: EventArray,
+        orders: list[Order],
+        batch: int = 64,
+        instrument: Instrument = BTC,
+        **sections: Any,
+    ) -> None:
+        config = Config(order=orders[0], risk=Risk(max_orders_per_s=None), **sections)
+        self.engine: Engine = app.build_engine(config, [instrument], app.inline_policies(config))
+        commands = [start(instrument, tape, order, f"s-P{i}") for i, order in enumerate(orders, start=1)]
+        at = int(np.flatnonzero(tape["seq"] == commands[0].seq)[0]) + 1
+        self.engine.advance(tape[:at])
+        for command in commands:
+            self.engine.command(command)
+        for i in range(at, len(tape), batch):
+            self.engine.advance(tape[i : i + batch])
+        self.engine.close(int(tape["recv_ns"][-1]) + 5 * S)
+        self.events: list[AuditEvent] = self.engine.drain()
+
+    def of(self, kind: type[Any], parent_id: str = "") -> list[Any]:
+        found = [e for e in self.events if isinstance(e, kind)]
+        return [e for e in found if not parent_id or e.parent_id == parent_id]
+
+    def last(self, parent_id: str) -> ParentChanged:
+        return [e for e in self.of(ParentChanged) if e.spec.parent_id == parent_id][-1]
+
+    def bought(self, lane: int) -> int:
+        """Lots by which the venue's own account of a lane has grown."""
+        balance = self.engine._desk.venue.account(lane).balances()["BTC"]
+        return int((balance - 100) / self.engine.market.instruments[0].lot)
+
+
+def buy(quantity: str = "0.2", **changes: Any) -> Order:
+    values = {"algo": "twap", "interval": 2 * S, "min_duration": 12 * S, "max_duration": 14 * S, **changes}
+    return Order(**{"shadows": ("twap",), **values}, quantity=Decimal(quantity))
+
+
+# --- rehearsed trouble --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("repeg_by", ["cancel", "amend"])
+@pytest.mark.parametrize("tactic", ["twap_micro", "peg", "sweep"])
+@pytest.mark.parametrize("thin", [False, True])
+def test_an_order_completes_exactly_in_trouble(tactic: str, thin: bool, repeg_by: str) -> None:
+    """20 % rejects, 10 % timeouts: every lot is filled once, and the venue's books are the desk's."""
+    order = buy("0.05" if thin else "0.2", tactic=tactic)
+    tactics = Tactics(repeg_by=repeg_by)  # type: ignore[arg-type]
+    for seed in (1, 2, 3):
+        tape = random_tape(seed, updates=700, thin=thin)
+        run = Run(tape, [order], venue=Venue(rehearsal=TROUBLE), tactics=tactics)
+        for lane, parent_id in enumerate(("s-P1", "s-P1~twap")):
+            fills = run.of(ChildFilled, parent_id)
+            assert run.last(parent_id).state is ParentState.COMPLETED, run.last(parent_id).reason
+            assert sum(f.qty_lots for f in fills) == run.last(parent_id).filled_lots == run.bought(lane)
+            assert len({f.fill_id for f in fills}) == len(fills)
+
+
+def test_every_kind_of_trouble_was_met() -> None:
+    """The runs above are no proof unless orders were rejected, lost, asked about and partly filled."""
+    reasons: Counter[str] = Counter()
+    states: Counter[ChildState] = Counter()
+    for seed in (1, 2, 3):
+        tape = random_tape(seed, updates=700, thin=True)
+        for tactic in ("twap_micro", "peg"):
+            run = Run(tape, [buy("0.05", tactic=tactic)], venue=Venue(rehearsal=TROUBLE))
+            for child in run.of(ChildChanged):
+                reasons[child.reason.split(" (")[0]] += 1
+                states[child.state] += 1
+    assert reasons["rehearsed reject"] >= 10
+    assert reasons["the venue does not know the order: it was lost on its way"] >= 2
+    assert reasons["no answer within 0.3 s: the venue was asked"] >= 4
+    assert states[ChildState.PARTIALLY_FILLED] >= 10
+
+
+def test_trouble_is_the_same_however_the_tape_is_cut() -> None:
+    """Every audit event to the bit, in batches of 1, 7 and all."""
+    tape = random_tape(5, updates=400)
+    order = buy("0.1", max_duration=8 * S, min_duration=6 * S)
+    venue = Venue(rehearsal=TROUBLE)
+    rows = [[canonical_row(e) for e in Run(tape, [order], n, venue=venue).events] for n in (1, 7, len(tape))]
+    assert rows[0] == rows[1] == rows[2]
+
+
+def test_a_session_in_trouble_replays_to_its_digest(tmp_path: Path) -> None:
+    """Recorded with rehearsed trouble and fee tiers, its replay is byte-identical."""
+    instrument, events = synthetic_tape()
+    order = buy("0.5", tactic="peg", interval=3 * S, min_duration=6 * S, max_duration=18 * S)
+    tier: Any = {"volume": 10_000, "maker_ppm": -50, "taker_ppm": 700}
+    venue = Venue(rehearsal=TROUBLE, fee_tiers=(tier,))
+    commands: list[Command] = [start(instrument, events, order)]
+    path = record(tmp_path / "s", instrument, events, commands, order, venue)
+    done = replay_session(path, None, override=False, verify=True, speed=None)
+    assert done.result.match is True, done.result.difference
+    assert "rehearsed reject" in (path / "outcome.jsonl").read_text()
+
+
+# --- several parents ----------------------------------------------------------------------------------
+
+
+def test_two_parents_share_what_is_displayed() -> None:
+    """While a book stands still, two buyers of one lane together get at most what each level shows."""
+    tape = random_tape(3, updates=0)
+    shown = {
+        int(level["price_ticks"]): int(level["qty_lots"])
+        for level in tape[(tape["kind"] == Kind.LEVEL) & (tape["side"] == -1)]
+    }
+    order = buy("100", algo="immediate", interval=S, min_duration=S, max_duration=4 * S, shadows=())
+    run = Run(tape, [order, order])
+    got: Counter[int] = Counter()
+    for fill in run.of(ChildFilled):
+        got[fill.price_ticks] += fill.qty_lots
+    assert got
+    assert all(lots <= shown[price] for price, lots in got.items())
+    filled = [run.last(f"s-P{i}").filled_lots for i in (1, 2)]
+    assert sum(filled) == sum(got.values()) == run.bought(0)
+    assert min(filled) == 0  # the first took all there was: nothing was filled twice
+
+
+@pytest.mark.parametrize("rule", ["cancel_newest", "allow"])
+def test_a_buyer_and_a_seller_never_trade_with_each_other(rule: str) -> None:
+    """Both pegged to a touch inside which they meet: each fills from the tape alone, and both end named."""
+    tape = random_tape(11, updates=500)
+    orders = [buy("0.3", tactic="peg", shadows=()), buy("0.3", tactic="twap_micro", shadows=(), side="sell")]
+    run = Run(tape, orders, venue=Venue(self_trade=rule))  # type: ignore[arg-type]
+    met = [c for c in run.of(ChildChanged) if "self_trade" in c.reason]
+    assert bool(met) == (rule == "cancel_newest")
+    assert {c.state for c in met} <= {ChildState.EXPIRED, ChildState.REJECTED}
+    lots = {i: sum(f.qty_lots for f in run.of(ChildFilled, f"s-P{i}")) for i in (1, 2)}
+    assert run.bought(0) == lots[1] - lots[2]
+    assert min(lots.values()) > 0
+
+
+# --- vetoes -------------------------------------------------------------------------------------------
+
+
+def test_a_veto_on_old_books_reaches_the_audit() -> None:
+    """The feed falls silent for 3 s: with a veto of 500 ms no fill is on an older book, and it is said."""
+    tape = random_tape(4, updates=300)
+    tape["recv_ns"][len(tape) // 2 :] += 3 * S
+    tape["exch_ns"] = tape["recv_ns"]
+    venue = Venue(on_stale="reject", max_book_age=500 * MS)
+    run = Run(tape, [buy(shadows=())], venue=venue)
+    marked = Run(tape, [buy(shadows=())])
+    assert max(f.book_age_ns for f in run.of(ChildFilled)) <= 500 * MS
+    assert max(f.book_age_ns for f in marked.of(ChildFilled)) > 500 * MS
+    reasons = [c.reason for c in run.of(ChildChanged) if c.state is ChildState.REJECTED]
+    assert reasons
+    assert all(r.endswith("(venue.on_stale: reject, venue.max_book_age)") for r in reasons)
+
+
+# --- amendments ---------------------------------------------------------------------------------------
+
+
+def test_a_pegged_order_follows_by_amendments() -> None:
+    """It moves without leaving the book: fewer orders, no cancel, as many lots at the touch."""
+    instrument, tape = synthetic_tape(40.0, 2)
+    order = buy("0.5", tactic="peg", interval=5 * S, min_duration=30 * S, max_duration=35 * S, shadows=())
+    sections = {by: {"tactics": Tactics(repeg_by=by)} for by in ("cancel", "amend")}  # type: ignore[arg-type]
+    runs = {by: Run(tape, [order], instrument=instrument, **more) for by, more in sections.items()}
+    for run in runs.values():
+        assert run.last("s-P1").state is ParentState.COMPLETED
+        assert run.last("s-P1").filled_lots == 50_000 == run.bought(0)
+    states = {by: Counter(c.state for c in run.of(ChildChanged)) for by, run in runs.items()}
+    assert states["amend"][ChildState.PENDING_AMEND] >= 5
+    assert states["cancel"][ChildState.PENDING_AMEND] == 0
+    assert states["amend"][ChildState.PENDING_NEW] < states["cancel"][ChildState.PENDING_NEW]
+    made = {by: sum(f.qty_lots for f in run.of(ChildFilled) if f.maker) for by, run in runs.items()}
+    assert made["amend"] >= made["cancel"]
+
+
+def test_a_pegged_order_by_money_never_exceeds_it() -> None:
+    """Moved to higher prices, an order with a money target shrinks in lots: the target is kept."""
+    order = Order(
+        notional=Decimal(20),
+        algo="twap",
+        tactic="peg",
+        interval=2 * S,
+        min_duration=12 * S,
+        max_duration=14 * S,
+        shadows=(),
+    )
+    for seed in range(6):
+        tape = random_tape(seed, updates=700, thin=seed % 2 == 1)
+        run = Run(tape, [order], tactics=Tactics(repeg_by="amend"))
+        last = run.last("s-P1")
+        assert last.filled_tl <= last.spec.target
+        assert last.state is ParentState.COMPLETED
