@@ -53,9 +53,9 @@ def _symbol(symbol: str, found: Mapping[str, Any], console: Console) -> None:
     fit = f"R² {fading['r2']:.2f}, {fading['y']['observations']:,} steps"
     table.add_row("impact Y", _pm(fading["y"]), f"fitted with the half-life: {fit}")
     half_life = f"{_seconds(fading['half_life_s'])}"
-    table.add_row(
-        "half-life", half_life, f"95 %: {_seconds(fading['low_s'])} to {_seconds(fading['high_s'])}"
-    )
+    told = "" if fading["identified"] else "; this tape does not tell"
+    between = f"95 %: {_seconds(fading['low_s'])} to {_seconds(fading['high_s'])}{told}"
+    table.add_row("half-life", half_life, between)
     for window in e["windows"]:
         words = f"R² {window['r2']:.2f}, {window['y']['observations']:,} windows of {window['horizon_s']:g} s"
         table.add_row("  Y by window", _pm(window["y"]), words)
