@@ -70,6 +70,8 @@ def _target(order: Order, instrument: Instrument, price: Decimal | None) -> tupl
         raise OrderError("give exactly one of --quantity and --notional")
     if order.notional is not None:
         money = _positive(order.notional, "notional")
+        if instrument.inverse:
+            raise OrderError(_not_by_notional(money, instrument))
         if money < instrument.min_notional:
             raise OrderError(
                 f"notional {money} {instrument.quote} is below the exchange's minimum"
@@ -80,13 +82,25 @@ def _target(order: Order, instrument: Instrument, price: Decimal | None) -> tupl
     lots = instrument.to_lots(quantity)
     if lots < instrument.min_lots:
         least = instrument.quantity(instrument.min_lots)
-        raise OrderError(f"quantity {quantity} {instrument.base} is below the exchange's minimum {least}")
-    if price is not None and quantity * price * instrument.multiplier < instrument.min_notional:
-        raise OrderError(
-            f"quantity {quantity} {instrument.base} is worth {quantity * price:.2f} {instrument.quote}: "
-            f"the exchange's minimum is {instrument.min_notional}"
-        )
+        raise OrderError(f"quantity {quantity} {instrument.unit} is below the exchange's minimum {least}")
+    if price is not None:
+        worth = quantity * instrument.multiplier * (1 if instrument.inverse else price)
+        if worth < instrument.min_notional:
+            raise OrderError(
+                f"quantity {quantity} {instrument.unit} is worth {worth:.2f} {instrument.quote}: "
+                f"the exchange's minimum is {instrument.min_notional}"
+            )
     return TargetKind.QUANTITY, lots
+
+
+def _not_by_notional(money: Decimal, instrument: Instrument) -> str:
+    """A sum of the quote currency is a number of inverse contracts: say which."""
+    each = instrument.multiplier
+    lots = max(instrument.min_lots, int(money / (each * instrument.lot)))
+    return (
+        f"notional {money} is not allowed for {instrument.symbol}: a contract is {each} {instrument.quote} "
+        f"at any price; give --quantity {instrument.quantity(lots)} (contracts)"
+    )
 
 
 def _check_durations(order: Order) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 from agent.core.events import (
@@ -114,7 +113,9 @@ class Summary:
         instrument = self.instruments[spec.instrument]
         by_quantity = spec.target_kind is TargetKind.QUANTITY
         lots = changed.filled_lots
-        average = float(instrument.average_ticks(changed.filled_tl, lots) * Fraction(instrument.tick)) if lots else None
+        average = None
+        if lots:
+            average = float(instrument.average_ticks(changed.filled_tl, lots)) * float(instrument.tick)
         target = instrument.quantity(spec.target) if by_quantity else instrument.notional(spec.target)
         filled = instrument.quantity(lots) if by_quantity else instrument.notional(changed.filled_tl)
         return {

@@ -165,7 +165,7 @@ class RowMaker:
             "side": event.side.name.lower(),
             "price": text(on.price(event.price_ticks)),
             "quantity": text(on.quantity(event.qty_lots)),
-            "notional": text(on.notional(event.price_ticks * event.qty_lots)),
+            "notional": text(on.notional(on.value_tl(event.price_ticks, event.qty_lots))),
             "fee": text(_fee(on, event.fee_tlp)),
             "fee_currency": event.fee_currency,
             "price_ticks": event.price_ticks,
@@ -278,10 +278,17 @@ def _filled(on: Instrument, lots: int, tl: int) -> Values:
     return {
         "filled": text(on.quantity(lots)),
         "filled_notional": text(on.notional(tl)),
-        "avg_price": text(on.tick * tl / lots) if lots else None,
+        "avg_price": text(_average(on, lots, tl)) if lots else None,
         "filled_lots": lots,
         "filled_tl": tl,
     }
+
+
+def _average(on: Instrument, lots: int, tl: int) -> Decimal:
+    if not on.inverse:
+        return on.tick * tl / lots
+    average = on.average_ticks(tl, lots)
+    return on.tick * average.numerator / average.denominator
 
 
 def _finite(value: float | None) -> float | None:

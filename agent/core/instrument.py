@@ -1,5 +1,6 @@
 """Instruments: versioned records that turn decimals into integers and back, exactly.
 
+What a price and a size are worth is in ``agent.core.money``, for linear and inverse contracts.
 A change of an exchange's precision is a new instrument number; nothing recorded is ever rescaled.
 """
 
@@ -7,17 +8,20 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from decimal import ROUND_DOWN, Decimal
+from fractions import Fraction
 from typing import Any
 
 from agent.core.errors import OrderError
+from agent.core.money import INVERSE_UNITS, average_ticks, value_tl
 
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """One tradable symbol at one precision.
 
-    ``multiplier`` is base units a contract (1 for spot). ``inverse`` contracts are quoted in the
-    quote currency and settled in the base.
+    ``multiplier`` is what one unit of quantity is: base units of a linear contract (1 for spot), quote
+    units of an ``inverse`` one (100 USD), which is settled in the base. ``settle`` tells contracts from
+    spot where it differs from the quote, and by the symbol's colon where it does not.
     """
 
     number: int
@@ -47,12 +51,38 @@ class Instrument:
     def quantity(self, lots: int) -> Decimal:
         return self.lot * lots
 
-    def notional(self, ticks_x_lots: int) -> Decimal:
-        """Money of ``ticks x lots``, in the settle currency of a linear instrument (quote)."""
-        return self.tick * self.lot * self.multiplier * ticks_x_lots
+    @property
+    def contract(self) -> bool:
+        """Whether positions are held against margin, and not the currency itself."""
+        return self.inverse or ":" in self.symbol
+
+    @property
+    def unit(self) -> str:
+        """What a quantity counts."""
+        return "contracts" if self.inverse or self.multiplier != 1 else self.base
+
+    def value_tl(self, price_ticks: int, lots: int) -> int:
+        """Value of ``lots`` at a price, in the integers that every ``*_tl`` holds."""
+        return value_tl(price_ticks, lots, inverse=self.inverse)
+
+    def average_ticks(self, tl: int, lots: int) -> Fraction:
+        """The average price of ``lots`` that are worth ``tl``: harmonic for inverse contracts."""
+        return average_ticks(tl, lots, inverse=self.inverse)
+
+    def notional(self, tl: int) -> Decimal:
+        """Money of a value in the settle currency: quote of a linear instrument, base of an inverse."""
+        if self.inverse:
+            return self.lot * self.multiplier * tl / self.tick / INVERSE_UNITS
+        return self.tick * self.lot * self.multiplier * tl
+
+    def quote_notional(self, price_ticks: int, lots: int) -> Decimal:
+        """Value of ``lots`` in the quote currency, in which limits and fee tiers are stated."""
+        if self.inverse:
+            return self.lot * self.multiplier * lots
+        return self.tick * self.lot * self.multiplier * price_ticks * lots
 
     def notional_tl(self, money: Decimal) -> int:
-        """Return ``money`` in ticks x lots, rounded down."""
+        """Return quote money in ticks x lots, rounded down. Linear instruments only."""
         unit = self.tick * self.lot * self.multiplier
         return int((money / unit).to_integral_value(rounding=ROUND_DOWN))
 

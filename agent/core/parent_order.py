@@ -15,6 +15,7 @@ from fractions import Fraction
 
 from agent.core.errors import InternalError, TransitionError
 from agent.core.events import ParentChanged
+from agent.core.money import average_ticks, value_tl
 from agent.core.types import ParentSpec, ParentState, TargetKind
 
 
@@ -72,6 +73,7 @@ class ParentOrder:
 
     spec: ParentSpec
     submitted_ns: int
+    inverse: bool = False  # what its money is counted in: ``agent.core.money``
     state: ParentState = ParentState.PENDING
     started_ns: int | None = None
     ended_ns: int | None = None
@@ -113,7 +115,9 @@ class ParentOrder:
     @property
     def avg_price_ticks(self) -> Fraction | None:
         """Average fill price, exact; None before the first fill."""
-        return Fraction(self.filled_tl, self.filled_lots) if self.filled_lots else None
+        if not self.filled_lots:
+            return None
+        return average_ticks(self.filled_tl, self.filled_lots, inverse=self.inverse)
 
     def remaining_lots(self, price_ticks: int) -> int:
         """Return the whole lots left, at ``price_ticks`` for a notional order."""
@@ -136,7 +140,7 @@ class ParentOrder:
                 f"fill of {lots} lots at {price_ticks} ticks on {self.spec.parent_id} ({self.state}):"
                 " fills are positive and follow the start"
             )
-        value = lots * price_ticks
+        value = value_tl(price_ticks, lots, inverse=self.inverse)
         added = lots if self.spec.target_kind is TargetKind.QUANTITY else value
         if added > self.remaining:
             raise InternalError(

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from agent.core.bars import FBarArray, empty_fbars
 from agent.core.instrument import Instrument
 from agent.core.jit import njit
+from agent.core.money import INVERSE_UNITS, inverse_value
 from agent.core.tape import BarArray
 
 IntArray = npt.NDArray[np.int64]
@@ -60,8 +61,12 @@ def _accumulate(
     side: npt.NDArray[np.int8],
     origin_ns: int,
     delta: int,
+    inverse: bool,
 ) -> None:
-    """Add trades to ``table`` [bucket, COLUMNS]; bucket 0 starts at ``origin_ns``."""
+    """Add trades to ``table`` [bucket, COLUMNS]; bucket 0 starts at ``origin_ns``.
+
+    QUOTE is their value as ``agent.core.money`` counts it.
+    """
     for i in range(len(exch_ns)):
         ns = exch_ns[i]
         bucket = (ns - origin_ns) // delta
@@ -80,7 +85,7 @@ def _accumulate(
             if ns >= row[CLOSE_NS]:
                 row[CLOSE_NS], row[CLOSE] = ns, price
         row[BASE] += qty
-        row[QUOTE] += qty * price
+        row[QUOTE] += inverse_value(price, qty) if inverse else qty * price
         row[TRADES] += 1
         if side[i] > 0:
             row[TAKER_BASE] += qty
@@ -114,7 +119,14 @@ class BarSeries:
         self._first_ns = min(self._first_ns, int(new.exch_ns.min()))
         self._make_room(int((new.exch_ns.max() - self._origin_ns) // self.delta_ns))
         _accumulate(
-            self._table, new.exch_ns, new.price_ticks, new.qty_lots, new.side, self._origin_ns, self.delta_ns
+            self._table,
+            new.exch_ns,
+            new.price_ticks,
+            new.qty_lots,
+            new.side,
+            self._origin_ns,
+            self.delta_ns,
+            self.instrument.inverse,
         )
         self._next_trade += len(new.exch_ns)
 
@@ -148,10 +160,17 @@ class BarSeries:
             rows["low_ticks"].min(),
             rows["close_ticks"][-1],
             rows["base_lots"].sum(),
-            rows["quote_tl"].sum(),
+            self._kline_value(rows),
             rows["trades"].sum(),
             -1 if (rows["taker_base_lots"] < 0).any() else rows["taker_base_lots"].sum(),
         )
+
+    def _kline_value(self, rows: BarArray) -> int:
+        """Klines tell ticks x lots, from which the value of an inverse bar is taken at its mean price."""
+        money, lots = int(rows["quote_tl"].sum()), int(rows["base_lots"].sum())
+        if not self.instrument.inverse or not money:
+            return money
+        return lots * lots * INVERSE_UNITS // money
 
     def _make_room(self, last: int) -> None:
         while last >= len(self._table) and len(self._table) < MOST_BUCKETS:
@@ -163,16 +182,16 @@ class BarSeries:
             self._books[k] = sample
 
     def totals(self, first: int, end: int) -> tuple[int, int]:
-        """(lots, ticks x lots) traded in buckets ``first`` to ``end`` (exclusive)."""
+        """(lots, value) traded in buckets ``first`` to ``end`` (exclusive)."""
         rows = self._table[self.reach + first : self.reach + end]
         return int(rows[:, BASE].sum()), int(rows[:, QUOTE].sum())
 
     def prices(self, first: int, end: int) -> tuple[list[tuple[int, int]], int]:
-        """Per bucket (base lots, quote ticks x lots), and the last price in ticks before ``first``."""
+        """Per bucket (lots, value), and the last price in ticks before ``first``."""
         self._make_room(self.reach + end)
         rows = self._table[self.reach + first : self.reach + end]
         before = self._table[: self.reach + first]
-        traded = np.flatnonzero(before[:, TRADES])
+        traded = np.flatnonzero(before[:, BASE])
         last = int(before[traded[-1], CLOSE]) if len(traded) else 0
         return [(int(r[BASE]), int(r[QUOTE])) for r in rows], last
 
@@ -206,14 +225,19 @@ class BarSeries:
         bars = empty_fbars(len(rows))
         bars["start_ns"] = self._origin_ns + self.delta_ns * np.arange(start, stop)
         tick, lot = float(self.instrument.tick), float(self.instrument.lot)
-        traded = rows[:, TRADES] > 0
+        traded = rows[:, BASE] > 0  # some klines give a volume and no count of trades
         for name, column in (("open", OPEN), ("high", HIGH), ("low", LOW), ("close", CLOSE)):
             bars[name] = np.where(traded, rows[:, column] * tick, np.nan)
         with np.errstate(invalid="ignore", divide="ignore"):
-            bars["vwap"] = np.where(traded, rows[:, QUOTE] / rows[:, BASE] * tick, np.nan)
+            vwap = rows[:, QUOTE] / rows[:, BASE]
+            if self.instrument.inverse:
+                vwap = INVERSE_UNITS / vwap
+            bars["vwap"] = np.where(traded, vwap * tick, np.nan)
         bars["volume"] = rows[:, BASE] * lot
         bars["quote_volume"] = rows[:, QUOTE] * (tick * lot)
-        bars["trades"] = rows[:, TRADES]
+        if self.instrument.inverse:  # on the same scale: features see price x volume for either kind
+            bars["quote_volume"] = np.where(traded, bars["vwap"] * bars["volume"], 0.0)
+        bars["trades"] = np.where(traded & (rows[:, TRADES] == 0), np.nan, rows[:, TRADES])
         bars["taker_volume"] = np.where(rows[:, TAKER_BASE] >= 0, rows[:, TAKER_BASE] * lot, np.nan)
         self._carry_price(bars, start)
         self._add_books(bars, start, tick, lot)
@@ -222,10 +246,10 @@ class BarSeries:
     def _carry_price(self, bars: FBarArray, start: int) -> None:
         """An interval without trades has the last known price, and volume 0."""
         last = np.nan
-        before = np.flatnonzero(self._table[:start, TRADES])
+        before = np.flatnonzero(self._table[:start, BASE])
         if len(before):
             last = self._table[before[-1], CLOSE] * float(self.instrument.tick)
-        for i in np.flatnonzero(bars["trades"] == 0):
+        for i in np.flatnonzero(bars["volume"] == 0):
             price = bars["close"][i - 1] if i else last
             for name in ("open", "high", "low", "close", "vwap"):
                 bars[name][i] = price

@@ -4,6 +4,9 @@
 plus the unfilled notional at the arrival mid). Money is exact: half ticks x lots, as integers or
 Fractions, so the parts of a shortfall sum to it to the last digit; basis points are floats.
 
+What a lot is worth falls with the price for inverse contracts: averages are harmonic then, and costs are
+counted in the base currency (``agent.core.money``).
+
 Shortfalls and slippages are positive when they cost; gains, improvements and markouts when they are good.
 
 Sources: Perold, "The implementation shortfall: paper versus reality" (1988), split as in Wagner &
@@ -17,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from agent.core.money import average_ticks, cost_of_half_ticks
 from agent.core.types import NS_PER_S, Side, TargetKind
 
 BPS = 10_000
@@ -34,11 +38,14 @@ class IntervalTrades:
     quote_tl: int
     base_lots: int
     last_ticks: int  # the last price known at the interval's end
+    inverse: bool = False
 
     @property
     def price_ticks(self) -> Fraction:
         """The interval's price: its VWAP; without trades, the last price."""
-        return Fraction(self.quote_tl, self.base_lots) if self.base_lots else Fraction(self.last_ticks)
+        if not self.base_lots:
+            return Fraction(self.last_ticks)
+        return average_ticks(self.quote_tl, self.base_lots, inverse=self.inverse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +91,17 @@ def shortfall(
     decision: int,
     arrival: int,
     end: int,
+    inverse: bool = False,
 ) -> Shortfall:
     """Split Perold's shortfall into delay, trading, opportunity and fees. Mids are in half ticks."""
-    s = int(side)
+    s, filled = int(side), _filled(filled_tl, inverse)
+    at_decision, at_arrival, at_end = (
+        cost_of_half_ticks(mid, inverse=inverse) for mid in (decision, arrival, end)
+    )
     return Shortfall(
-        delay=s * size_lots * (arrival - decision),
-        trading=Fraction(s * (2 * filled_tl - filled_lots * arrival)),
-        opportunity=s * (size_lots - filled_lots) * (end - arrival),
+        delay=s * size_lots * (at_arrival - at_decision),
+        trading=s * (filled - filled_lots * at_arrival),
+        opportunity=s * (size_lots - filled_lots) * (at_end - at_arrival),
         fees=Fraction(2 * fee_tlp, FEE_PARTS),
     )
 
@@ -104,10 +115,18 @@ def perold(
     *,
     decision: int,
     end: int,
+    inverse: bool = False,
 ) -> Fraction:
     """Return the shortfall undivided: s [X (P_avg - P_d) + (S - X)(P_n - P_d)] + fees."""
-    traded = 2 * filled_tl - filled_lots * decision
-    return side * (traded + (size_lots - filled_lots) * (end - decision)) + Fraction(2 * fee_tlp, FEE_PARTS)
+    at_decision, at_end = (cost_of_half_ticks(mid, inverse=inverse) for mid in (decision, end))
+    traded = _filled(filled_tl, inverse) - filled_lots * at_decision
+    missed = (size_lots - filled_lots) * (at_end - at_decision)
+    return side * (traded + missed) + Fraction(2 * fee_tlp, FEE_PARTS)
+
+
+def _filled(filled_tl: int, inverse: bool) -> Fraction:
+    """Fills on the scale of ``cost_of_half_ticks``."""
+    return Fraction(-2 * filled_tl if inverse else 2 * filled_tl)
 
 
 def cost_bps(side: Side, price: Fraction, reference: Fraction) -> float:
@@ -118,7 +137,9 @@ def cost_bps(side: Side, price: Fraction, reference: Fraction) -> float:
 def vwap(trades: Sequence[IntervalTrades]) -> Fraction | None:
     """Return the volume-weighted price in ticks; None when nothing traded."""
     lots = sum(t.base_lots for t in trades)
-    return Fraction(sum(t.quote_tl for t in trades), lots) if lots else None
+    if not lots:
+        return None
+    return average_ticks(sum(t.quote_tl for t in trades), lots, inverse=trades[0].inverse)
 
 
 def twap(trades: Sequence[IntervalTrades]) -> Fraction | None:
@@ -140,9 +161,11 @@ def pwp(trades: Sequence[IntervalTrades], filled_lots: int, rate: Fraction) -> F
         if left <= 0:
             break
         lots = min(left, Fraction(t.base_lots))
-        money += lots * t.price_ticks
+        money += lots / t.price_ticks if t.inverse else lots * t.price_ticks
         left -= lots
-    return money / need if need > 0 and left <= 0 else None
+    if need <= 0 or left > 0:
+        return None
+    return need / money if trades[0].inverse else money / need
 
 
 def effective_spread_bps(side: Side, fills: Iterable[Fill]) -> float | None:

@@ -17,6 +17,7 @@ from agent.core import tca
 from agent.core.events import SlippageMeasured
 from agent.core.instrument import Instrument
 from agent.core.mids import MidTrack
+from agent.core.money import average_ticks, cost_of_half_ticks
 from agent.core.types import NS_PER_S, ParentSpec, ParentState
 
 PWP_RATE = Fraction(1, 10)
@@ -54,6 +55,7 @@ class TcaFacts:
     mids: MidTrack
     fills: Sequence[tca.Fill] = ()
     pwp_rate: Fraction = PWP_RATE
+    inverse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +97,11 @@ def measure(facts: TcaFacts) -> ParentTca:
         decision=arrival if decision is None else decision,
         arrival=arrival,
         end=arrival if facts.end_mid_half_ticks is None else facts.end_mid_half_ticks,
+        inverse=facts.inverse,
     )
-    avg = Fraction(facts.filled_tl, facts.filled_lots) if facts.filled_lots else None
+    avg = None
+    if facts.filled_lots:
+        avg = average_ticks(facts.filled_tl, facts.filled_lots, inverse=facts.inverse)
     market_lots = sum(t.base_lots for t in facts.trades[: facts.used_intervals])
     return ParentTca(
         shortfall=parts,
@@ -150,7 +155,8 @@ def money_measures(result: ParentTca, instrument: Instrument) -> dict[str, float
         "fees": result.shortfall.fees,
     }
     money = {name: _money(part, instrument) for name, part in parts.items()}
-    paper = result.size_lots * result.decision_half_ticks
+    at_decision = cost_of_half_ticks(result.decision_half_ticks, inverse=instrument.inverse)
+    paper = abs(result.size_lots * at_decision)
     with localcontext() as context:
         context.prec = MONEY_DIGITS
         total = sum(money.values(), Decimal(0))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from agent.core.agenda import Agenda, Rank
+from agent.core.bar_series import SeriesOfBars
 from agent.core.errors import InternalError
 from agent.core.events import (
     AuditEvent,
@@ -27,13 +28,14 @@ from agent.core.instrument import Instrument
 from agent.core.parent_order import ParentEvent, ParentOrder, allowed
 from agent.core.ports import Algo, SlicePolicy
 from agent.core.series import BarSeries
-from agent.core.tape import BarArray, EventArray, Flag, Kind
+from agent.core.tape import BAR, BarArray, EventArray, Flag, Kind
 from agent.core.types import Align, ParentSpec, ParentState
 from agent.engine.desk import Desk
 from agent.engine.scorecard import measure
 from agent.engine.settings import EngineSettings
 from agent.engine.worker import Worker
 from agent.venue import kernel as k
+from agent.venue.bar_market import BarMarket
 from agent.venue.market import Market
 
 PolicyFactory = Callable[[ParentSpec], SlicePolicy]
@@ -51,7 +53,11 @@ class Engine:
         policy: PolicyFactory,
         fallback: Algo,
     ) -> None:
-        self.market = Market(instruments, settings.queue_model, settings.queue_power)
+        self.market = (
+            Market(instruments, settings.queue_model, settings.queue_power)
+            if settings.bars is None
+            else BarMarket(instruments, settings.bars)
+        )
         self.now_ns = 0
         self.seq = 0
         self.workers: dict[str, Worker] = {}
@@ -73,8 +79,11 @@ class Engine:
             known = self._klines.get(int(number))
             self._klines[int(number)] = mine if known is None else np.concatenate([known, mine])
 
-    def advance(self, events: EventArray) -> None:
+    def advance(self, events: EventArray | BarArray) -> None:
         """Consume a batch. Timers due before its rows fire in between; later ones wait."""
+        if events.dtype == BAR:
+            self._complete(events)
+            return
         i = 0
         while i < len(events):
             i, why = self.market.run(events, i, self._agenda.next_ns)
@@ -140,6 +149,17 @@ class Engine:
 
     # --- inside -----------------------------------------------------------------------------------
 
+    def _complete(self, bars: BarArray) -> None:
+        """Bars-only market: each bar is an event of its end."""
+        if not isinstance(self.market, BarMarket):
+            raise InternalError("whole bars were given to an engine that was built for a tape")
+        for bar in bars:
+            at_ns = int(bar["recv_ns"])
+            self._run_due(at_ns - 1)
+            self.now_ns, self.seq = max(self.now_ns, at_ns), int(bar["seq"])
+            self.market.complete(bar)
+            self._desk.venue.collect()
+
     def _run_due(self, until_ns: int) -> None:
         while (due := self._agenda.pop(until_ns)) is not None:
             at_ns, action = due
@@ -173,7 +193,7 @@ class Engine:
         start_ns = now_ns
         if spec.align is Align.GRID:
             start_ns = -(-now_ns // spec.interval_ns) * spec.interval_ns
-        order = ParentOrder(spec, submitted_ns=now_ns)
+        order = ParentOrder(spec, now_ns, self.market.instruments[spec.instrument].inverse)
         order.decision_mid_half_ticks = self.market.mid_half_ticks(spec.instrument) or None
         worker = Worker(
             order,
@@ -198,14 +218,19 @@ class Engine:
         key = (spec.instrument, delta, start_ns if spec.align is Align.NONE else phase)
         series = self._series.get(key)
         if series is None or series.phase_ns != start_ns:
-            series = BarSeries(
-                self.market.instruments[spec.instrument], delta, start_ns, self._settings.history_bars
-            )
+            series = self._new_series(spec.instrument, delta, start_ns)
             series.update(self.market.trades(spec.instrument))
             if spec.instrument in self._klines:
                 series.use_klines(self._klines[spec.instrument])
             self._series[key] = series
         return series
+
+    def _new_series(self, number: int, delta_ns: int, start_ns: int) -> BarSeries:
+        market, reach = self.market, self._settings.history_bars
+        of = (market.instruments[number], delta_ns, start_ns, reach)
+        if isinstance(market, BarMarket):
+            return SeriesOfBars(*of, lambda: market.completed(number))
+        return BarSeries(*of)
 
     def _full_ns(self, worker: Worker) -> int:
         """When the whole allowed window, and what is late of it, has been seen."""

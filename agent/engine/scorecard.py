@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent.core import tca
 from agent.core.events import SlippageMeasured
+from agent.core.money import average_ticks
 from agent.core.tca_report import TcaFacts, slippage_rows
 from agent.engine.worker import Worker
 
@@ -15,6 +16,7 @@ def measure(worker: Worker, now_ns: int, seq: int) -> list[SlippageMeasured]:
         return []
     market = worker.market
     worker.series.update(market.trades(spec.instrument))
+    inverse = market.instruments[spec.instrument].inverse
     shown = min(spec.max_intervals, (now_ns - worker.start_ns) // spec.interval_ns)
     facts = TcaFacts(
         spec=spec,
@@ -29,21 +31,22 @@ def measure(worker: Worker, now_ns: int, seq: int) -> list[SlippageMeasured]:
         arrival_mid_half_ticks=order.arrival_mid_half_ticks,
         end_mid_half_ticks=worker.end_mid_half_ticks or None,
         used_intervals=worker.finish_interval + 1,
-        trades=_interval_trades(worker, max(shown, worker.finish_interval + 1)),
+        trades=_interval_trades(worker, max(shown, worker.finish_interval + 1), inverse),
         fills=_fills(worker),
         mids=market.mids(spec.instrument, now_ns),
+        inverse=inverse,
     )
     return slippage_rows(facts, market.instruments[spec.instrument], now_ns, seq)
 
 
-def _interval_trades(worker: Worker, count: int) -> list[tca.IntervalTrades]:
+def _interval_trades(worker: Worker, count: int, inverse: bool) -> list[tca.IntervalTrades]:
     rows, last = worker.series.prices(0, count)
-    last = last or next((value // lots for lots, value in rows if lots), 0)
+    last = last or next((int(average_ticks(v, lots, inverse=inverse)) for lots, v in rows if lots), 0)
     last = last or (worker.order.arrival_mid_half_ticks or 0) // 2  # a market that never traded
     trades = []
     for (lots, value), close in zip(rows, worker.series.closes(0, count), strict=True):
         last = close or last
-        trades.append(tca.IntervalTrades(quote_tl=value, base_lots=lots, last_ticks=last))
+        trades.append(tca.IntervalTrades(value, lots, last, inverse))
     return trades
 
 

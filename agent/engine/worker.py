@@ -82,9 +82,9 @@ class Worker:
         """The smallest child an exchange takes, in the target's unit; at least one lot."""
         instrument = self.market.instruments[self.order.spec.instrument]
         price = max(1, self.market.mid_half_ticks(instrument.number) // 2)
-        least_tl = -int(-(instrument.min_notional / instrument.notional(1)) // 1)
+        least_tl = -int(-(instrument.min_notional / instrument.quote_notional(1, 1)) // 1)
         if self.by_quantity:
-            return max(1, instrument.min_lots, -(-least_tl // price))
+            return max(1, instrument.min_lots, least_tl if instrument.inverse else -(-least_tl // price))
         return max(price, instrument.min_lots * price, least_tl)
 
     # --- life -------------------------------------------------------------------------------------
@@ -183,10 +183,11 @@ class Worker:
     def _running_benchmark(self, k: int) -> float:
         """The order's benchmark over intervals 0 .. k-1 in ticks, NaN before the first price."""
         rows, last = self.series.prices(0, k)
+        average = self.market.instruments[self.order.spec.instrument].average_ticks
         prices: list[float] = []
         for lots, value in rows:
             if lots:
-                prices.append(value / lots)
+                prices.append(float(average(value, lots)))
             elif prices or last:
                 prices.append(prices[-1] if prices else float(last))
         if not prices:
@@ -194,7 +195,7 @@ class Worker:
         if self.order.spec.benchmark is BenchmarkKind.TWAP:
             return sum(prices) / len(prices)
         lots = sum(r[0] for r in rows)
-        return sum(r[1] for r in rows) / lots if lots else prices[-1]
+        return float(average(sum(r[1] for r in rows), lots)) if lots else prices[-1]
 
     def _expected_participation(self, k: int) -> float:
         """The order over the volume its full window should bring, from the bars seen so far; 0: unknown."""
@@ -336,7 +337,7 @@ class Worker:
         """What is left and what stood in its way."""
         instrument = self.market.instruments[self.order.spec.instrument]
         left = self.order.remaining
-        unit = instrument.base if self.by_quantity else instrument.quote
+        unit = instrument.unit if self.by_quantity else instrument.quote
         amount = instrument.quantity(left) if self.by_quantity else instrument.notional(left)
         causes = ", ".join(f"{cause} ({count}x)" for cause, count in self.obstacles.most_common(3))
         return f"{amount} {unit} unfilled: {causes or 'the market did not offer it in time'}"

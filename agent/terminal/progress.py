@@ -79,7 +79,7 @@ def filled_share(changed: ParentChanged) -> float:
 def average_price(changed: ParentChanged, instrument: Instrument) -> float | None:
     if not changed.filled_lots:
         return None
-    return changed.filled_tl / changed.filled_lots * float(instrument.tick)
+    return float(instrument.average_ticks(changed.filled_tl, changed.filled_lots)) * float(instrument.tick)
 
 
 def gain_so_far_bps(record: ParentRecord, instrument: Instrument) -> float | None:

@@ -19,7 +19,8 @@ def order_in_words(spec: ParentSpec, instruments: Sequence[Instrument]) -> str:
     """buy 2.00000 BTC, done between 3m and 9m, decided every 45s, to beat vwap."""
     instrument = instruments[spec.instrument]
     if spec.target_kind is TargetKind.QUANTITY:
-        amount = f"{instrument.quantity(spec.target)} {instrument.base}"
+        amount = f"{instrument.quantity(spec.target)} {instrument.unit}"
+        amount += "" if instrument.unit == instrument.base else f" of {instrument.symbol}"
     else:
         amount = f"{instrument.notional(spec.target):.2f} {instrument.quote} of {instrument.base}"
     side = "buy" if spec.side is Side.BUY else "sell"
