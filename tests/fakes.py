@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from agent import app
-from agent.config import Config, Order, Venue
+from agent.config import Config, Order, Tactics, Venue
 from agent.core.canonical import TapeCheck, canonical_row
 from agent.core.events import Command, StartParent
 from agent.core.instrument import Instrument
@@ -49,24 +49,26 @@ def first_book_of(events: EventArray) -> tuple[int, int]:
 
 def record(
     path: Path,
-    instrument: Instrument,
+    instrument: Instrument | Sequence[Instrument],
     events: EventArray,
     commands: list[Command],
     order: Order,
     venue: Venue | None = None,
+    tactics: Tactics | None = None,
 ) -> Path:
     """Record a run of ``commands`` on ``events`` as a live run would have, outcome included."""
-    config = Config(order=order, venue=venue or Venue())
+    config = Config(order=order, venue=venue or Venue(), tactics=tactics or Tactics())
+    instruments = (instrument,) if isinstance(instrument, Instrument) else tuple(instrument)
     header = SessionHeader(
         path.name,
-        (instrument,),
+        instruments,
         int(events["recv_ns"][0]),
         config=config.model_dump(mode="json"),
         fingerprint=app.fingerprint(config, [order.algo, *order.shadows]),
     )
     causes = SessionWriter.create(path, header)
     causes.events(events)
-    engine = app.build_engine(config, [instrument], app.inline_policies(config))
+    engine = app.build_engine(config, instruments, app.inline_policies(config))
     check = TapeCheck()
     for item in inputs(SessionReader(path), commands, 997):
         tape_rows: list[str] = []
