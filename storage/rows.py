@@ -168,6 +168,7 @@ class RowMaker:
             "notional": text(on.notional(on.value_tl(event.price_ticks, event.qty_lots))),
             "fee": text(_fee(on, event.fee_tlp)),
             "fee_currency": event.fee_currency,
+            "fee_amount": None if event.fee_amount is None else text(event.fee_amount),
             "price_ticks": event.price_ticks,
             "qty_lots": event.qty_lots,
             "maker": event.maker,

@@ -245,6 +245,7 @@ class FillRow(_Row):
     impact_ticks: Mapped[int | None]  # of the price, added by the impact model; null: no model
     impact_bps: Mapped[float | None]  # the same in bps of the mid
     displacement_bps: Mapped[float | None]  # how far our own flow had moved the mid, by the model
+    fee_amount: Mapped[Decimals | None]  # in the fee's own currency; null: that is the quote currency
 
 
 class SlippageRow(_Row):

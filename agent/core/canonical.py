@@ -21,7 +21,7 @@ from agent.core.tape import EVENT, EventArray
 from agent.core.types import ParentState
 
 MEASURED = frozenset({"latency_ns"})
-LATER = frozenset({"attention", "turns_at_bps", "impact_ticks", "displacement_half_ticks"})
+LATER = frozenset({"attention", "turns_at_bps", "impact_ticks", "displacement_half_ticks", "fee_amount"})
 """Members that were not there from the beginning."""
 CHECK_ROWS = 1024  # one tape check covers this many rows
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 
 from agent.core.types import ChildState, OrderView, ParentSpec, ParentState, Side, TimeInForce
@@ -146,6 +147,7 @@ class ChildFilled:
     price_model: str  # which model priced it: "book_walk", "book_walk+impact", "queue:risk_averse", ...
     impact_ticks: int | None = None  # of the price, what the impact model added to the book's; None: no model
     displacement_half_ticks: int | None = None  # how far our own flow had moved the mid, by the model
+    fee_amount: Decimal | None = None  # in ``fee_currency``; None where that is the quote currency
 
 
 @dataclass(frozen=True, slots=True)

@@ -294,6 +294,7 @@ class Desk:
             price_model=report.price_model,
             impact_ticks=report.impact_ticks,
             displacement_half_ticks=report.displacement_half_ticks,
+            fee_amount=report.fee_amount,
         )
         self.emit(fill)
         self.emit(child.changed(now_ns, self.seq()))

@@ -172,6 +172,7 @@ FILL = ChildFilled(
     price_model="book_walk+impact",
     impact_ticks=3,
     displacement_half_ticks=7,
+    fee_amount=Decimal("0.00050000"),
 )
 
 
@@ -238,7 +239,7 @@ def _rows(url: str, statement: str) -> list[tuple[object, ...]]:
 def test_migrations_make_the_tables_the_code_uses(tmp_path: Path) -> None:
     """After the migrations nothing differs between the database and the typed tables; again is a no-op."""
     path = str(tmp_path / "agent.db")
-    assert migrate(path) == migrate(f"sqlite:///{path}") == "0003"
+    assert migrate(path) == migrate(f"sqlite:///{path}") == "0004"
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
@@ -252,7 +253,7 @@ def test_an_older_log_is_brought_up_to_date(url: str) -> None:
     _downgrade(url)
     with pytest.raises(DatabaseError, match="older schema: `python -m agent doctor` with the same --db"):
         query(url, "decisions")
-    assert migrate(url) == "0003"
+    assert migrate(url) == "0004"
     decision = query(url, "decisions").dicts()[0]
     assert (decision["attention"], decision["turns_at_bps"]) == (None, None)
     assert decision["importances"] == {"ret_1": 0.4}
@@ -272,6 +273,13 @@ def test_a_fill_says_what_impact_added(url: str) -> None:
     assert fill["impact_bps"] == pytest.approx(3 / 6_150_000.5 * 1e4)
     assert fill["displacement_bps"] == pytest.approx(3.5 / 6_150_000.5 * 1e4)
     assert sql(url, "SELECT impact_ticks FROM v_fills").rows == [(3,)]
+
+
+def test_a_fill_says_its_fee_in_its_own_currency(url: str) -> None:
+    """A fee charged in the base currency: its value in quote and its amount stand side by side."""
+    fill = query(url, "fills").dicts()[0]
+    assert (fill["fee_currency"], fill["fee_amount"]) == ("BTC", "0.00050000")
+    assert sql(url, "SELECT fee_amount FROM v_fills").rows == [(0.0005,)]
 
 
 def test_what_a_decision_does_not_say_is_null(tmp_path: Path) -> None:
@@ -480,7 +488,7 @@ def test_a_newer_schema(url: str) -> None:
     """A database of a later program is refused and left alone."""
     with sqlite3.connect(url) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0999'")
-    with pytest.raises(DatabaseError, match="has schema 0999, newer than 0003 of this program: update"):
+    with pytest.raises(DatabaseError, match="has schema 0999, newer than 0004 of this program: update"):
         migrate(url)
     assert _rows(url, "SELECT version_num FROM alembic_version") == [("0999",)]
 
