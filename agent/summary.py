@@ -29,16 +29,20 @@ SHORTFALL = ("delay", "trading", "opportunity", "fees", "total")
 class ImpactSeen:
     """What the impact model made of a parent's fills, summed over their lots; exact."""
 
-    added_tl: int = 0  # ticks x lots that it added to the book's prices
+    added: int = 0  # ticks x lots that it added to the book's prices
+    cost_tl: int = 0  # the same in the instrument's money
     displaced: int = 0  # half ticks x lots by which our own flow had moved the mid
     mids: int = 0  # half ticks x lots: what basis points are of
     fills: int = 0
 
-    def add(self, fill: ChildFilled) -> None:
+    def add(self, fill: ChildFilled, instrument: Instrument) -> None:
         """Count a fill; one that no model priced says nothing."""
         if fill.impact_ticks is None or fill.displacement_half_ticks is None:
             return
-        self.added_tl += fill.impact_ticks * fill.qty_lots
+        self.added += fill.impact_ticks * fill.qty_lots
+        book_ticks = fill.price_ticks - fill.side * fill.impact_ticks
+        paid, asked = (instrument.value_tl(p, fill.qty_lots) for p in (fill.price_ticks, book_ticks))
+        self.cost_tl += abs(paid - asked)
         self.displaced += fill.displacement_half_ticks * fill.qty_lots
         self.mids += fill.mid_half_ticks * fill.qty_lots
         self.fills += 1
@@ -48,8 +52,8 @@ class ImpactSeen:
         if not self.mids:
             return None
         return {
-            "cost": f"{instrument.notional(self.added_tl):f}",
-            "cost_bps": 2 * self.added_tl / self.mids * 1e4,
+            "cost": f"{instrument.notional(self.cost_tl):f}",
+            "cost_bps": 2 * self.added / self.mids * 1e4,
             "displacement_bps": self.displaced / self.mids * 1e4,
         }
 
@@ -90,7 +94,7 @@ class Summary:
                 self.records[event.parent_id].children.add(event.child_id)
             elif isinstance(event, ChildFilled):
                 self.records[event.parent_id].fills += 1
-                self.records[event.parent_id].impact.add(event)
+                self.records[event.parent_id].impact.add(event, self.instruments[event.instrument])
             elif isinstance(event, DecisionTaken):
                 self.records[event.parent_id].decisions.append(event)
             elif isinstance(event, SlippageMeasured):

@@ -16,7 +16,7 @@ from agent.core.tape import Kind
 from agent.core.types import Side, TimeInForce
 from agent.venue.impact import Impact, ImpactLaw, mean_root, worse_price
 from agent.venue.paper import PaperVenue
-from tests.contract.test_venue_contract import BTC, MS, Stand
+from tests.venue import BTC, MS, Stand
 
 S = 10**9
 LAW = ImpactLaw(y=1.0, sigma_bps_per_day=400.0, volume_per_day=1000.0, half_life_ns=100 * S)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,10 @@ from agent.app.offline import recorded_config, replay_session
 from agent.cli import app, main
 from agent.config import Config, parse_config
 from agent.core.errors import InputError
+from agent.core.events import ChildFilled
+from agent.core.instrument import Instrument
+from agent.core.types import Side
+from agent.summary import ImpactSeen
 from storage.session import SessionReader
 
 GOLDEN = Path(__file__).parents[1] / "data" / "small-session"
@@ -79,3 +85,46 @@ def test_what_does_not_go_together_is_refused(capsys: pytest.CaptureFixture[str]
         main(["replay", str(GOLDEN), "--compare-impact", "--verify"])
     assert stopped.value.code == 2
     assert "leave --verify, --speed, --db out" in capsys.readouterr().err
+
+
+def test_what_impact_took_is_money_of_either_kind() -> None:
+    """Five ticks on 2,000 lots: exact quote money of a linear instrument, base money of an inverse one."""
+    linear = Instrument(
+        0, "test", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.1"), Decimal("0.001"), 1, Decimal(0)
+    )
+    inverse = replace(
+        linear, symbol="BTC/USD:BTC", settle="BTC", lot=Decimal(1), multiplier=Decimal(100), inverse=True
+    )
+    fill = ChildFilled(
+        at_ns=1,
+        seq=1,
+        fill_id="p/1/1",
+        child_id="p/1",
+        parent_id="p",
+        instrument=0,
+        side=Side.SELL,
+        price_ticks=599_995,
+        qty_lots=2_000,
+        fee_tlp=0,
+        fee_currency="USDT",
+        maker=False,
+        fill_ns=1,
+        mid_half_ticks=1_200_000,
+        book_age_ns=0,
+        near_gap=False,
+        price_model="book_walk+impact",
+        impact_ticks=5,
+        displacement_half_ticks=9,
+    )
+    for instrument, cost in (
+        (linear, 2_000 * 0.001 * 0.5),
+        (inverse, 2_000 * 100 * (1 / 59_999.5 - 1 / 60_000)),
+    ):
+        seen = ImpactSeen()
+        seen.add(fill, instrument)
+        seen.add(replace(fill, impact_ticks=None, displacement_half_ticks=None), instrument)
+        document = seen.to_json(instrument) or {}
+        assert float(document["cost"]) == pytest.approx(cost, rel=1e-6)
+        assert document["cost_bps"] == pytest.approx(5 / 600_000 * 1e4)
+        assert document["displacement_bps"] == pytest.approx(4.5 / 600_000 * 1e4)
+    assert ImpactSeen().to_json(linear) is None
