@@ -7,6 +7,7 @@ money target bounds each child by money, as an exchange's quote-quantity order d
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Protocol
 
 from agent.core.agenda import Rank
@@ -72,6 +73,8 @@ class _Base:
 
     def child_ended(self, child: ChildOrder, now_ns: int) -> None:
         """The next timer carries what was missed; what ended by no fault of its own is sent again at once."""
+        if obstacle := _obstacle(child):
+            self.w.obstacles[obstacle] += 1
         if child.again and self._working and self._due > 0:
             self.cross(now_ns, self._due)
 
@@ -270,6 +273,17 @@ class Peg(_Base):
             self.slice(now_ns)
         else:
             super().child_ended(child, now_ns)
+
+
+def _obstacle(child: ChildOrder) -> str:
+    """What the venue had against a child, without values, so that alike ones are counted together; or ""."""
+    named = re.search(r"\((venue\.[a-z_.]+)", child.reason)
+    if named and child.state in (ChildState.REJECTED, ChildState.EXPIRED):
+        return f"the venue's rule {named[1]}"
+    if child.state is not ChildState.REJECTED or child.tif is TimeInForce.POST_ONLY:
+        return ""  # a post-only order that came too late is sent again
+    words = [word for word in child.reason.split() if not word[:1].isdigit()]
+    return f"rejected by the venue: {' '.join(words)}"
 
 
 _TACTICS: dict[TacticKind, type[TwapMicro] | type[Sweep] | type[Peg]] = {

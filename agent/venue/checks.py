@@ -61,7 +61,9 @@ class Checks:
             yield f"quantity {quantity} is below the minimum {instrument.quantity(instrument.min_lots)}"
         if most is not None and quantity > most and not order.cap_tl:
             yield f"quantity {quantity} is above the maximum {most} (venue.max_quantity)"
-        value = instrument.notional(order.cap_tl or order.lots * order.price_ticks)
+        value = instrument.quote_notional(order.price_ticks, order.lots)
+        if order.cap_tl:
+            value = instrument.notional(order.cap_tl)
         if value < instrument.min_notional:
             yield f"notional {value} is below the minimum {instrument.min_notional}"
 
@@ -87,7 +89,8 @@ class Checks:
         own = self.own_touch(order, others)
         if own is not None and (order.price_ticks - own) * order.side >= 0:
             price = instrument.price(order.price_ticks)
-            yield f"self_trade: post-only at {price} would meet our own order at {instrument.price(own)}"
+            touch = instrument.price(own)
+            yield f"self_trade: post-only at {price} would meet our own order at {touch} (venue.self_trade)"
 
     def _stale(self, order: VenueOrder, now_ns: int) -> Iterator[str]:
         most_ns = self._rules.max_book_age_ns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -178,6 +179,18 @@ def test_a_veto_on_old_books_reaches_the_audit() -> None:
     reasons = [c.reason for c in run.of(ChildChanged) if c.state is ChildState.REJECTED]
     assert reasons
     assert all(r.endswith("(venue.on_stale: reject, venue.max_book_age)") for r in reasons)
+
+
+def test_what_is_left_names_the_venue_s_rule() -> None:
+    """An order that a halt or its money kept from trading expires with that as the reason, counted."""
+    tape = random_tape(4, updates=300)
+    short = buy(shadows=(), min_duration=4 * S, max_duration=6 * S)
+    halt: Any = {"start": "1970-01-01T00:16:42Z", "end": "1970-01-01T01:00:00Z"}  # from the third second on
+    halted = Run(tape, [short], venue=Venue(halts=(halt,))).last("s-P1")
+    assert halted.state is ParentState.EXPIRED
+    assert re.search(r"unfilled: the venue's rule venue.halts \(\d+x\)", halted.reason)
+    poor = Run(tape, [short], venue=Venue(balances={"USDT": Decimal("11.5")})).last("s-P1")
+    assert re.search(r"rejected by the venue: balance USDT does not cover \(\d+x\)", poor.reason)
 
 
 # --- amendments ---------------------------------------------------------------------------------------

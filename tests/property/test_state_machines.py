@@ -81,6 +81,37 @@ def test_a_fill_may_cross_the_acknowledgement_and_the_cancel() -> None:
     assert order.changed(7, 8).state is ChildState.FILLED
 
 
+def test_an_amendment_may_cross_fills_and_a_cancel() -> None:
+    """A fill at the old price, then a cancel overtakes the answer: the new total counts, nothing is lost."""
+    order = child(10)
+    order.apply(ChildEvent.ACKNOWLEDGED)
+    order.apply(ChildEvent.AMEND_SENT)
+    order.apply_fill(3, 1_000)
+    assert order.state is ChildState.PENDING_AMEND
+    order.apply(ChildEvent.CANCEL_SENT)
+    order.amended(1_001, 8)
+    assert (order.state, order.price_ticks, order.remaining_lots) == (ChildState.PENDING_CANCEL, 1_001, 5)
+    order.apply_fill(5, 1_001)
+    assert (order.state, order.filled_lots) == (ChildState.FILLED, 8)
+    order.apply(ChildEvent.CANCEL_REJECTED)
+    assert order.state is ChildState.FILLED
+
+
+def test_a_refused_amendment_leaves_the_order_as_it_was() -> None:
+    """Before and after a fill; and one that would leave nothing is an error of ours."""
+    order = child(10)
+    for filled, after in ((0, ChildState.OPEN), (4, ChildState.PARTIALLY_FILLED)):
+        order.apply(ChildEvent.ACKNOWLEDGED)
+        if filled:
+            order.apply_fill(filled, 1_000)
+        order.apply(ChildEvent.AMEND_SENT)
+        order.apply(ChildEvent.AMEND_REJECTED, "the order was no longer open")
+        assert (order.state, order.qty_lots, order.reason) == (after, 10, "the order was no longer open")
+    order.apply(ChildEvent.AMEND_SENT)
+    with pytest.raises(InternalError, match="amended to 4 lots, of which 4 are filled"):
+        order.amended(1_000, 4)
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     kind=st.sampled_from(TargetKind),

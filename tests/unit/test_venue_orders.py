@@ -179,8 +179,10 @@ def test_a_post_only_order_that_would_meet_our_own_is_refused() -> None:
     stand = resting_ask("cancel_newest", price=10_000)
     stand.send(50, tif=TimeInForce.POST_ONLY, price_ticks=10_000, lots=20)
     stand.until(200)
-    kind, reason = end_of(stand)
-    assert (kind, reason) == (REJECTED, "self_trade: post-only at 100.00 would meet our own order at 100.00")
+    assert end_of(stand) == (
+        REJECTED,
+        "self_trade: post-only at 100.00 would meet our own order at 100.00 (venue.self_trade)",
+    )
 
 
 def test_other_lanes_are_other_accounts() -> None:
