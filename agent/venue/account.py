@@ -23,6 +23,10 @@ class Account:
         self._held[currency] = self._held.get(currency, Decimal(0)) + amount
         return True
 
+    def tie(self, currency: str, amount: Decimal) -> None:
+        """Set ``amount`` aside whatever is there: the collateral of contracts that were filled."""
+        self._held[currency] = self._held.get(currency, Decimal(0)) + amount
+
     def release(self, currency: str, amount: Decimal) -> None:
         self._held[currency] -= amount
 

@@ -68,10 +68,10 @@ class Fees:
         return fee_tlp if fee_tlp <= 0 else -(-fee_tlp * (PPM - self.discount_ppm) // PPM)
 
     def currency_of(self, instrument: Instrument, side: Side) -> str:
-        """What a fee is charged in, where no third currency pays it."""
-        if self.currency == RECEIVED and side is Side.BUY:
+        """What a fee is charged in, where no third currency pays it: of contracts what they settle in."""
+        if self.currency == RECEIVED and side is Side.BUY and not instrument.contract:
             return instrument.base
-        return instrument.quote
+        return instrument.settle
 
     def worst_rate(self) -> Decimal:
         """The largest rate of all tiers, 0 for rebates: what must be set aside with an order."""
@@ -102,27 +102,29 @@ class FeeBook:
     ) -> Charge:
         """Work out the fee of a fill and count the fill. The account is only looked at."""
         fees = self._fees
-        fee_tlp = fees.fee_tlp(price_ticks, lots, maker, self.volume)
-        self.volume += instrument.notional(price_ticks * lots)
+        fee_tlp = instrument.value_tl(price_ticks, lots) * fees.ppm(maker, self.volume)
+        self.volume += instrument.quote_notional(price_ticks, lots)
         notice = ""
         if self._third:
             less_tlp = fees.discounted(fee_tlp)
-            amount = self._in_third(instrument, less_tlp)
+            amount = self._in_third(instrument, less_tlp, price_ticks)
             if amount <= account.available(self._third):
                 return Charge(less_tlp, self._third, amount)
             notice = self._fall_back(account.available(self._third), amount, instrument)
         currency = fees.currency_of(instrument, side)
         money = instrument.notional(fee_tlp) / PPM
-        amount = money if currency == instrument.quote else money / instrument.price(price_ticks)
+        amount = money if currency == instrument.settle else money / instrument.price(price_ticks)
         return Charge(fee_tlp, currency, amount, notice)
 
-    def _in_third(self, instrument: Instrument, fee_tlp: int) -> Decimal:
+    def _in_third(self, instrument: Instrument, fee_tlp: int, price_ticks: int) -> Decimal:
         money = instrument.notional(fee_tlp) / PPM
+        if instrument.inverse:  # the rate is in quote money
+            money *= instrument.price(price_ticks)
         return (money / self._fees.rate).quantize(SMALLEST_THIRD, ROUND_CEILING)
 
     def _fall_back(self, left: Decimal, amount: Decimal, instrument: Instrument) -> str:
         third, self._third = self._third, ""
         return (
             f"{left.normalize():f} {third} do not cover the fee of {amount.normalize():f} {third}:"
-            f" fees are charged in {instrument.quote} from here on"
+            f" fees are charged in {instrument.settle} from here on"
         )

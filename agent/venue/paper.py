@@ -232,7 +232,7 @@ class PaperVenue:
         charge = self._ledger.settle(state, price, lots, bool(maker))
         if state.left == 0:
             self._close(number)
-        quote = self._market.instruments[order.instrument].quote
+        settle = self._market.instruments[order.instrument].settle
         self._report(
             at_ns,
             Report(
@@ -251,7 +251,7 @@ class PaperVenue:
                 price_model=model,
                 impact_ticks=None if priced is None else priced.impact_ticks,
                 displacement_half_ticks=None if priced is None else priced.displacement_half_ticks,
-                fee_amount=None if charge.currency == quote else charge.amount,
+                fee_amount=None if charge.currency == settle else charge.amount,
             ),
         )
 
