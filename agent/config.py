@@ -182,6 +182,14 @@ class Venue(Section):
         return rate
 
 
+class Bars(Section):
+    """How fills are modelled in a session that holds bars and no tape: see ``agent.venue.bars``."""
+
+    half_spread_bps: Annotated[Decimal, Field(ge=0, le=1000)] = Decimal(1)
+    max_participation: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.2")
+    reach_bps: Annotated[float, Field(gt=0, le=5000)] = 1000.0
+
+
 class Risk(Section):
     """Limits of every order; null switches one off."""
 
@@ -248,6 +256,7 @@ class Config(Section):
     seed: int = 1
     order: Order = Order()
     venue: Venue = Venue()
+    bars: Bars = Bars()
     risk: Risk = Risk()
     tactics: Tactics = Tactics()
     engine: EngineSection = EngineSection()

@@ -148,10 +148,15 @@ def watched(policies: PolicyFactory, asked: Callable[[str, OrderView, MarketView
     return lambda spec: WatchedPolicy(policies(spec), asked)
 
 
-def build_engine(config: Config, instruments: Sequence[Instrument], policies: PolicyFactory) -> Engine:
-    """An engine, compiled and warm."""
+def build_engine(
+    config: Config,
+    instruments: Sequence[Instrument],
+    policies: PolicyFactory,
+    settings: EngineSettings | None = None,
+) -> Engine:
+    """An engine, compiled and warm. ``settings``: in place of the configuration's."""
     fallback = registry.create("optimal_stopping")
-    engine = Engine(instruments, engine_settings(config), policies, fallback)
+    engine = Engine(instruments, settings or engine_settings(config), policies, fallback)
     engine.market.warm_up()
     _warm_up_decisions(instruments[0], fallback)
     return engine

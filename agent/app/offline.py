@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from agent.app.bars import BarReplay, is_bars_only
 from agent.app.build import (
     build_engine,
     check_algos,
@@ -43,6 +44,7 @@ class Replayed:
     summary: Summary
     session: str
     stored: Stored | None = None  # where its rows lie, if they were asked for
+    notes: tuple[str, ...] = ()  # what a reader has to know of the result, in words
 
     def to_json(self) -> dict[str, Any]:
         r = self.result
@@ -58,6 +60,7 @@ class Replayed:
             "losses": list(r.losses),
             "parents": self.summary.parents(),
             **({"stored": self.stored.to_json()} if self.stored else {}),
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
 
@@ -85,7 +88,8 @@ def replay_session(
     recorded: list[Command] = [] if override else commands(journal)
     if verify and override:
         raise InputError("--verify is refused with another order: nothing recorded to compare it with")
-    pending = recorded or [_ordered(reader, config)]
+    bars = BarReplay(reader, _instrument(reader, config.symbol), config) if is_bars_only(reader) else None
+    pending = recorded or [bars.start() if bars else _ordered(reader, config)]
     compare = bool(recorded)
     if verify and not compare:
         raise InputError(f"--verify is refused: {path} was recorded without an order to compare with")
@@ -99,24 +103,27 @@ def replay_session(
     if asked is not None:
         policies = watched(policies, asked)
     summary = Summary(reader.instruments)
-    engine = build_engine(config, reader.instruments, policies)
+    engine = bars.engine(policies) if bars else build_engine(config, reader.instruments, policies)
     rows = rows or (BATCH_ROWS if speed is None else PACED_ROWS)
     watchers = [summary.add, *([watch] if watch else [])]
     with StoredReplay(database, path, reader, config, pending) if database else nullcontext() as log:
+        watching = _all_of([*watchers, log.add] if log else watchers)
         result = replay(
-            reader,
+            bars or reader,
             engine,
             pending,
             compare=compare,
             rows=rows,
             pace=_pace(speed),
-            watch=_all_of([*watchers, log.add] if log else watchers),
+            watch=bars.in_wall_time(watching) if bars else watching,
         )
-        stored = log.finish(engine.now_ns, engine.seq) if log else None
+        end_ns = bars.clock.ended(engine.now_ns) if bars else engine.now_ns
+        stored = log.finish(end_ns, engine.seq) if log else None
     if doubts:
         difference = "; ".join(part for part in (doubts[0], result.difference) if part)
         result = replace(result, match=False, difference=difference)
-    return Replayed(result, summary, str(reader.header.get("session", path.name)), stored)
+    name = str(reader.header.get("session", path.name))
+    return Replayed(result, summary, name, stored, bars.notes() if bars else ())
 
 
 def _all_of(watchers: list[Watch]) -> Watch:

@@ -28,7 +28,7 @@ MODE = "replay"
 BATCH_EVENTS = 8192
 """Events of one transaction: long enough that its fixed cost is nothing, short enough for other writers."""
 
-_CONFIG = {"venue", "risk", "tactics", "engine", "model", "seed"}  # what of a configuration a result hangs on
+_CONFIG = {"venue", "bars", "risk", "tactics", "engine", "model", "seed"}  # what a result hangs on
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from agent.core.events import AuditEvent, ParentChanged
-from agent.core.tape import EVENT, EventArray
+from agent.core.tape import EventArray
 from agent.core.types import ParentState
 
 MEASURED = frozenset({"latency_ns"})
@@ -84,12 +84,12 @@ class TapeCheck:
 
     def add(self, events: EventArray) -> list[str]:
         """Take rows in; return the lines they completed."""
-        lines = []
+        lines, size = [], events.dtype.itemsize
         raw = np.ascontiguousarray(events).view(np.uint8)
         start = 0
         while start < len(events):
             stop = min(len(events), start + CHECK_ROWS - self._rows % CHECK_ROWS)
-            self._crc = zlib.crc32(raw.data[start * EVENT.itemsize : stop * EVENT.itemsize], self._crc)
+            self._crc = zlib.crc32(raw.data[start * size : stop * size], self._crc)
             self._rows += stop - start
             start = stop
             if self._rows % CHECK_ROWS == 0:

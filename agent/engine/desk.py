@@ -18,6 +18,8 @@ from agent.core.parent_order import ParentOrder
 from agent.core.risk import MarketFacts, OrderIntent, RiskGate, RiskLimits
 from agent.core.types import NS_PER_S, Side, TimeInForce
 from agent.engine.settings import EngineSettings
+from agent.venue.bar_market import BarMarket
+from agent.venue.bars import BarVenue
 from agent.venue.market import Market
 from agent.venue.paper import PaperVenue, Report, ReportKind, VenueOrder
 
@@ -78,7 +80,11 @@ class Desk:
     ) -> None:
         self.market, self.settings, self.emit, self.seq = market, settings, emit, seq
         self._agenda = agenda
-        self.venue = PaperVenue(market, agenda, settings.venue, self._on_report)
+        self.venue: PaperVenue | BarVenue = (
+            BarVenue(market, agenda, settings.venue, self._on_report)
+            if isinstance(market, BarMarket)
+            else PaperVenue(market, agenda, settings.venue, self._on_report)
+        )
         self._sent: dict[int, _Sent] = {}
         self._numbers: dict[str, int] = {}
         self._heard: dict[int, int] = {}  # the last report about an order, by its sequence

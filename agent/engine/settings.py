@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from agent.core.types import NS_PER_MS, NS_PER_S
+from agent.venue.bar_market import BarRules
 from agent.venue.paper import VenueRules
 
 MARKOUT_S = (1, 10, 60)
@@ -44,3 +45,4 @@ class EngineSettings:
     settle_ns: int = NS_PER_S  # how long late trades are waited for before a measurement
     queue_model: int = 0
     queue_power: float = 3.0
+    bars: BarRules | None = None  # of a session that holds bars and no tape; None: a tape

@@ -1,0 +1,55 @@
+"""Interval bars made of bars: what a market shows that has no trades on its tape.
+
+An interval is the sum of the bars that have ended in it, so counts of trades and takers' volumes are the
+source's own; a bar in which nothing traded adds nothing. The book at its end is not known: the levels that
+stand in for one (``agent.venue.bar_market``) are no observation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from agent.core.instrument import Instrument
+from agent.core.series import BarSeries, BookSample, TradeColumns
+from agent.core.tape import BarArray
+
+
+class SeriesOfBars(BarSeries):
+    """A ``BarSeries`` of the bars that ``completed`` gives: all that have ended so far, oldest first."""
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        delta_ns: int,
+        phase_ns: int,
+        reach: int,
+        completed: Callable[[], BarArray],
+    ) -> None:
+        super().__init__(instrument, delta_ns, phase_ns, reach)
+        self._completed = completed
+        self._next_bar = 0
+
+    def update(self, trades: TradeColumns) -> None:
+        """Take in the bars that have ended since the last look; ``trades`` is empty on such a market."""
+        bars = self._completed()
+        new = bars["open_ns"][self._next_bar :]
+        if not len(new):
+            return
+        if self._first_ns is None:
+            self._first_ns = int(new[0])
+        bucket = (bars["open_ns"] - self._origin_ns) // self.delta_ns
+        self._make_room(int(bucket[-1]))
+        for k in np.unique(bucket[self._next_bar :]):
+            if 0 <= k < len(self._table):
+                self._from_kline_rows(int(k), bars[bucket == k])
+        self._next_bar = len(bars)
+
+    def _from_kline_rows(self, k: int, rows: BarArray) -> None:
+        traded = rows[rows["base_lots"] > 0]
+        if len(traded):
+            super()._from_kline_rows(k, traded)
+
+    def note_book(self, k: int, sample: BookSample) -> None:
+        """A modelled book says nothing of the market."""
