@@ -15,7 +15,7 @@ import yaml
 from agent.app.measured import ONE_WAY, ROUND_TRIP
 from agent.core.errors import InputError, RecordingError, SessionError
 from agent.core.instrument import Instrument
-from agent.core.tape import EventArray, Flag, Kind
+from agent.core.tape import EventArray, Flag, Kind, empty_events
 from agent.core.types import NS_PER_S
 from agent.durations import format_duration
 from agent.journal import round_trips
@@ -44,6 +44,11 @@ class Calibration:
     instruments: Mapping[str, Instrument]
     latencies: Mapping[str, IntArray]  # name -> [row, (at_ns, ns)]
 
+    def require_estimates(self) -> None:
+        """Raise InputError, saying why, when no symbol could be calibrated."""
+        if not self.estimates:
+            raise InputError("; ".join(self.refused.values()) or f"session {self.session} has no instrument")
+
     def to_json(self) -> dict[str, Any]:
         return {
             "session": self.session,
@@ -54,7 +59,7 @@ class Calibration:
 
 
 def calibrate_session(path: Path) -> Calibration:
-    """Estimate everything from ``path``. Raises SessionError, and InputError when no symbol has enough."""
+    """Estimate everything from ``path``. Raises SessionError; symbols with too little are ``refused``."""
     reader = SessionReader(path)
     sampler = _Sampler(reader.instruments)
     for batch in reader.batches():
@@ -65,8 +70,6 @@ def calibrate_session(path: Path) -> Calibration:
             estimates[instrument.symbol] = estimate(sampler.sampled(instrument.number), instrument.symbol)
         except InputError as error:
             refused[instrument.symbol] = str(error)
-    if not estimates:
-        raise InputError("; ".join(refused.values()) or f"{path} holds no instrument")
     trips = np.array(round_trips(reader.journal()), np.int64).reshape(-1, 2)
     return Calibration(
         session=str(reader.header.get("session", path.name)),
@@ -88,6 +91,7 @@ class _Sampler:
         self._spreads: list[list[float]] = [[] for _ in range(count)]
         self._trades: list[EventArray] = []
         self._book: list[EventArray] = []
+        self._keep(empty_events())
 
     def add(self, batch: EventArray) -> None:
         live = batch[batch["flags"] & Flag.HISTORY == 0]

@@ -30,6 +30,8 @@ def calibrate(
     from agent.app.calibrate import calibrate_session, write_calibration, write_latencies
 
     found = calibrate_session(session)
+    if out is not None or latencies is None:
+        found.require_estimates()
     if out is not None:
         write_calibration(found, out)
     files = write_latencies(found, latencies) if latencies is not None else []

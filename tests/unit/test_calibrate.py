@@ -11,11 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from agent import app as builders
-from agent.app.calibrate import calibrate_session
+from agent.app.calibrate import calibrate_session, write_latencies
 from agent.app.measured import read_latencies, resolved
 from agent.cli import app, main
 from agent.config import parse_config
-from agent.core.errors import ConfigError
+from agent.core.errors import ConfigError, InputError, SessionError
 from agent.journal import round_trip_entry, round_trips
 from agent.venue.latency import MeasuredLatency
 from tests.realdata import capture_files
@@ -87,6 +87,14 @@ def test_a_short_session_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
         main(["calibrate", str(GOLDEN)])
     assert stopped.value.code == 2
     assert "at least 300 s and 200 trades are needed" in capsys.readouterr().err
+
+
+def test_a_short_session_still_gives_its_latencies(tmp_path: Path) -> None:
+    """What was measured needs no law: the files are written, and the table says why there is no more."""
+    done = CliRunner().invoke(app, ["calibrate", str(GOLDEN), "--latencies", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "not calibrated: BTC/USDT" in done.stdout
+    assert (tmp_path / "market_data_book.csv").read_text().startswith("at_ns,latency_ns\n")
 
 
 def test_round_trips_of_the_journal() -> None:
@@ -190,5 +198,7 @@ def test_a_session_without_books_is_refused(tmp_path: Path) -> None:
 
     btc = Instrument(0, "test", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.01"), Decimal("0.001"))
     SessionWriter.create(tmp_path / "s", SessionHeader("s", (btc,), 0)).close(1)
-    with pytest.raises(Exception, match="BTC/USDT: the session has no order book"):
-        calibrate_session(tmp_path / "s")
+    with pytest.raises(InputError, match="BTC/USDT: the session has no order book"):
+        calibrate_session(tmp_path / "s").require_estimates()
+    with pytest.raises(SessionError, match="session s holds no measured latency"):
+        write_latencies(calibrate_session(tmp_path / "s"), tmp_path / "l")
