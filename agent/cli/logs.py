@@ -22,7 +22,7 @@ CONTROLS = ("pause", "resume", "cancel", "amend", "kill")
 ANSWER_S = 3.0
 SHOWN = {  # what a terminal has room for; json, csv and parquet carry every column
     "parents": ("parent_id", "symbol", "side", "algo", "target", "filled", "avg_price", "state", "reason"),
-    "children": ("child_id", "side", "time_in_force", "price", "quantity", "filled", "avg_price", "state"),
+    "children": ("child_id", "time_in_force", "price", "quantity", "filled", "avg_price", "state", "reason"),
     "fills": ("fill_id", "side", "price", "quantity", "fee", "maker", "price_model", "impact_bps"),
     "decisions": ("decision_id", "algo", "share", "slice_quantity", "finishing", "overrun", "reason"),
     "slippage": ("parent_id", "algo", "benchmark", "gain_bps", "full_gain_bps", "arrival_slippage_bps"),
