@@ -15,9 +15,13 @@ from agent.core.types import NS_PER_MS, NS_PER_S, Side
 
 @dataclass(frozen=True, slots=True)
 class RiskLimits:
-    """What is allowed. ``max_notional_tl`` is the money of one parent order, in ticks x lots."""
+    """What is allowed. ``max_notional_tl`` is the money of one parent order, in ticks x lots.
+
+    ``max_notional_lots`` is the same for inverse contracts, each of which is a fixed sum.
+    """
 
     max_notional_tl: int | None = None
+    max_notional_lots: int | None = None
     max_participation: float | None = None  # own / market volume since the parent's start
     price_collar_bps: float | None = None  # how far beyond the mid an order may reach
     max_child_lots: int | None = None
@@ -146,6 +150,13 @@ class RiskGate:
                 "max_notional",
                 f"parent {intent.parent_id} would commit {total_tl} ticks x lots:"
                 f" at most {most_tl} are allowed",
+            )
+        most_lots, lots = self.limits.max_notional_lots, intent.committed_lots + intent.qty_lots
+        if most_lots is not None and lots > most_lots:
+            yield Refusal(
+                "max_notional",
+                f"parent {intent.parent_id} would commit {lots} lots of an inverse contract:"
+                f" at most {most_lots} are allowed",
             )
 
     def _participation(self, intent: OrderIntent, market: MarketFacts) -> Iterator[Refusal]:

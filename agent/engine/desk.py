@@ -310,9 +310,11 @@ class Desk:
 def _limits(settings: EngineSettings, instrument: Instrument) -> RiskLimits:
     """The configured limits in this instrument's integers."""
     risk = settings.risk
-    child = risk.max_child_quantity
+    child, most = risk.max_child_quantity, risk.max_notional
+    most_units = None if most is None else int(most / instrument.quote_notional(1, 1))
     return RiskLimits(
-        max_notional_tl=None if risk.max_notional is None else instrument.notional_tl(risk.max_notional),
+        max_notional_tl=None if instrument.inverse else most_units,
+        max_notional_lots=most_units if instrument.inverse else None,
         max_participation=risk.max_participation,
         price_collar_bps=risk.price_collar_bps,
         max_child_lots=None if child is None else int(child / instrument.lot),

@@ -124,3 +124,11 @@ def test_checking_changes_nothing() -> None:
     """A hundred checks without a send leave the order rate untouched."""
     gate = RiskGate(LIMITS)
     assert all(gate.check(BUY, MARKET, NOW_NS) is None for _ in range(100))
+
+
+def test_inverse_contracts_are_bounded_by_their_number() -> None:
+    """Each inverse contract is a fixed sum, so the money of a parent is a number of lots at any price."""
+    limits = RiskLimits(max_notional_lots=100)
+    intent = replace(BUY, committed_lots=60, committed_tl=10**18, qty_lots=40)
+    assert refused(intent, limits=limits) is None
+    assert refused(replace(intent, qty_lots=41), limits=limits) == "max_notional"
