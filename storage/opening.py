@@ -20,7 +20,7 @@ class Opening:
     """Follows a tape; ``rows`` says where it has come to. Memory: the present books, nothing of the past."""
 
     def __init__(self) -> None:
-        self._books: dict[int, _Book] = {}
+        self.books: dict[int, Book] = {}
         self._marks: dict[
             tuple[int, int, int], list[EventArray]
         ] = {}  # (instrument, kind, stream): open ones
@@ -30,7 +30,7 @@ class Opening:
         kind = events["kind"]
         book_rows = events[np.isin(kind, _BOOK_KINDS)]
         for number in np.unique(book_rows["instrument"]).tolist():
-            self._books.setdefault(number, _Book()).add(book_rows[book_rows["instrument"] == number])
+            self.books.setdefault(number, Book()).add(book_rows[book_rows["instrument"] == number])
         for at in np.flatnonzero(kind >= Kind.GAP_BEGIN):
             self._mark(events[at : at + 1])
 
@@ -47,15 +47,15 @@ class Opening:
     def rows(self, number: int, recv_ns: int) -> EventArray:
         """Rows at ``recv_ns`` that bring a reader of instrument ``number`` to where the tape is."""
         parts = [row for key, rows in sorted(self._marks.items()) if key[0] == number for row in rows]
-        if number in self._books:
-            parts.append(self._books[number].rows(number))
+        if number in self.books:
+            parts.append(self.books[number].rows(number))
         found = np.concatenate(parts) if parts else empty_events()
         found["recv_ns"] = recv_ns
         found["flags"] |= np.uint32(Flag.CARRIED)
         return found
 
 
-class _Book:
+class Book:
     """One instrument's levels: the last size said of each price and side."""
 
     def __init__(self) -> None:
@@ -79,6 +79,16 @@ class _Book:
         last_key, from_end = np.unique(key[::-1], return_index=True)
         last_lots = lots[::-1][from_end]
         self._key, self._lots = last_key[last_lots > 0], last_lots[last_lots > 0]
+
+    def touch(self) -> tuple[int, int] | None:
+        """(best bid, best ask) in ticks; None without a whole, two-sided, uncrossed book."""
+        if self._in_snapshot or not len(self._key):
+            return None
+        ask = self._key & 1 == 1
+        if ask.all() or not ask.any():
+            return None
+        bid_ticks, ask_ticks = int(self._key[~ask][-1] >> 1), int(self._key[ask][0] >> 1)
+        return (bid_ticks, ask_ticks) if bid_ticks < ask_ticks else None
 
     def rows(self, number: int) -> EventArray:
         """A snapshot; one whose end has not been seen yet is left open, its own end follows on the tape."""

@@ -94,12 +94,14 @@ def read_parquet(path: Path, dtype: np.dtype[np.void]) -> Iterator[Rows]:
         ) from error
 
 
-def parquet_rows(path: Path) -> int:
-    """Rows of the file by its own account, without reading them. Raises SegmentDamageError."""
+def outline(path: Path) -> tuple[int, int, int]:
+    """(rows, first recv_ns, last recv_ns) by the file's own account. Raises SegmentDamageError."""
     try:
-        return int(pq.read_metadata(path).num_rows)
+        metadata = pq.read_metadata(path)
+        groups = [metadata.row_group(k).column(0).statistics for k in range(metadata.num_row_groups)]
     except UNREADABLE as error:
         raise SegmentDamageError(str(error)) from error
+    return metadata.num_rows, int(groups[0].min) if groups else 0, int(groups[-1].max) if groups else 0
 
 
 def _to_rows(table: Any, dtype: np.dtype[np.void]) -> Rows:

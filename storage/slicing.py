@@ -96,7 +96,7 @@ def slice_session(path: Path, out: Path, cut: Cut) -> Sliced:
             raise SessionError(
                 f"{path} has no events of {_names(chosen)} in the time asked for{lost}: widen it"
             )
-        writer.close(end_ns)
+        writer.close(end_ns - 1)  # its last moment: the end of the session where nothing was cut off there
     return done
 
 
@@ -118,7 +118,8 @@ def span(reader: SessionReader) -> tuple[int, int]:
     if first is None:
         bars = reader.bars()
         if not len(bars):
-            raise SessionError(f"{reader.path} holds no events: there is nothing in it")
+            lost = f" that can be read ({'; '.join(reader.losses)})" if reader.losses else ""
+            raise SessionError(f"{reader.path} holds no events{lost}: there is nothing to look at or to cut")
         return int(bars["recv_ns"].min()), int(bars["recv_ns"].max())
     last = reader.end_ns
     if last is None:
@@ -132,16 +133,21 @@ def _bounds(reader: SessionReader, cut: Cut) -> tuple[int, int]:
     first, last = span(reader)
     start_ns = first if cut.start_ns is None else cut.start_ns
     end_ns = last + 1 if cut.end_ns is None else cut.end_ns
-    if start_ns >= end_ns:
+    if cut.start_ns is not None and cut.end_ns is not None and start_ns >= end_ns:
         raise SessionError(
             f"a slice from {utc(start_ns)} to {utc(end_ns)} is empty: --from comes before --to"
         )
     if end_ns <= first or start_ns > last:
         raise SessionError(
-            f"a slice from {utc(start_ns)} to {utc(end_ns)} lies outside {reader.path}, which holds "
-            f"{utc(first)} to {utc(last)}: give a time in it, or a duration from its start (15m)"
+            f"the slice {_asked(cut)} lies outside {reader.path}, which holds {utc(first)} to {utc(last)}: "
+            "give a time in it, or a duration from its start (15m)"
         )
     return max(start_ns, first), min(end_ns, last + 1)
+
+
+def _asked(cut: Cut) -> str:
+    ends = (("from", cut.start_ns), ("to", cut.end_ns))
+    return " ".join(f"{word} {utc(ns)}" for word, ns in ends if ns is not None)
 
 
 def cut_rows(

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from agent.cli import calibrate, doctor, live, logs, sessions
+from agent.cli import calibrate, doctor, live, logs, session_tools, sessions
 from agent.core.errors import AgentError
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Paper-trades large parent orders live, with a learned execution policy.",
 )
-for module in (live, sessions, calibrate, logs, doctor):
+for module in (live, sessions, session_tools, calibrate, logs, doctor):
     module.register(app)
 
 

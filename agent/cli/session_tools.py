@@ -1,0 +1,333 @@
+"""``agent sessions``: list recorded sessions, look into one, cut, join and shrink them.
+
+What goes wrong with one session of many is named and the others are done; the exit code is 1 then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agent.cli import options as o
+from agent.core.errors import AgentError, InputError
+
+tools = typer.Typer(no_args_is_help=True, help="List, inspect, slice, merge and compact recorded sessions.")
+SessionPath = Annotated[Path, typer.Argument(help="Directory of a recorded session.")]
+Out = Annotated[Path, typer.Option(help="Directory of the session to make.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(tools, name="sessions")
+
+
+@tools.command("list")
+def list_(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder of sessions; default: `out` of the configuration.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Read every row and compare its checksum.")] = False,
+    config: o.ConfigFile = None,
+    as_json: o.AsJson = False,
+) -> int:
+    """Every session: when, how long, how much, how its orders ended, whether it is whole.
+
+    Exit code 1 if one is damaged or cannot be read.
+    """
+    from storage.catalogue import CUT_OFF, WHOLE, list_sessions
+
+    found = list_sessions(folder or o.configuration(config, {}).out, check=check)
+    if as_json:
+        o.emit({"sessions": [s.to_json() for s in found]})
+    else:
+        _show_list(found)
+    return 0 if all(s.state in (WHOLE, CUT_OFF) for s in found) else 1
+
+
+def _show_list(found: Sequence[Any]) -> None:
+    if not found:
+        typer.echo("no sessions here: `run`, `record` and `import` make them")
+        return
+    columns = ["session", "start (UTC)", "length", "symbols", "source", "events", "size", "orders", "state"]
+    o.show_table(columns, [_list_row(s) for s in found])
+    for s in found:
+        for problem in s.problems:
+            typer.echo(f"{s.session}: {problem}")
+
+
+def _list_row(s: Any) -> list[str]:
+    known = s.start_ns is not None
+    orders = ", ".join(f"{order['algo']} {order['side']} {order['state']}" for order in s.orders)
+    return [
+        Path(s.path).name,
+        _utc(s.start_ns)[:19] if known else "",
+        _length((s.end_ns or 0) - s.start_ns) if known else "",
+        " ".join(s.symbols[:3]) + (f" +{len(s.symbols) - 3}" if len(s.symbols) > 3 else ""),
+        s.source,
+        f"{s.events:,}" + (f" + {s.bars:,} bars" if s.bars and not s.events else ""),
+        _bytes(s.bytes) + (" parquet" if s.compacted else ""),
+        orders or "-",
+        s.state,
+    ]
+
+
+@tools.command("inspect")
+def inspect(
+    session: SessionPath,
+    html: Annotated[Path | None, typer.Option(help="Write a page with plots to this file.")] = None,
+    as_json: o.AsJson = False,
+) -> int:
+    """What a session holds: counts, gaps, rates, spreads and mids, orders and decisions.
+
+    Exit code 1 if it is damaged.
+    """
+    from storage.inspection import inspect_session
+
+    if html is not None and not html.absolute().parent.is_dir():
+        raise InputError(f"--html {html}: there is no folder {html.absolute().parent}; make it first")
+    document = inspect_session(session)
+    if html is not None:
+        from agent.app.session_page import session_page
+
+        try:
+            html.write_text(session_page(document), encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot write --html {html}: {error.strerror}; choose another file") from error
+    if as_json:
+        o.emit(document)
+    else:
+        _show_document(document)
+        if html is not None:
+            typer.echo(f"\nplots: {html}")
+    return 1 if document["problems"] else 0
+
+
+def _show_document(d: dict[str, Any]) -> None:
+    typer.echo(
+        f"{d['session']} ({d['source']}, {d['state']}): {_utc(d['start_ns'])} to {_utc(d['end_ns'])}, ",
+        nl=False,
+    )
+    typer.echo(f"{_length(d['end_ns'] - d['start_ns'])}, {d['events']:,} events, {_bytes(d['bytes'])}")
+    for problem in d["problems"]:
+        typer.echo(f"LOST: {problem}")
+    if d["origin"]:
+        typer.echo(f"made of: {_origin(d['origin'])}")
+    typer.echo("")
+    seconds = max(1e-9, (d["end_ns"] - d["start_ns"]) / 1e9)
+    columns = ["symbol", "trades", "levels", "others", "rows/s", "trades/s", "peak", "low", "high"]
+    columns += ["spread bps p5", "median", "p95", "book there"]
+    o.show_table(columns, [_instrument_row(i, seconds) for i in d["instruments"]])
+    typer.echo("")
+    _show_gaps(d["gaps"])
+    words = {"start": "orders started", "control": "commands", "overrun": "late decisions", "end": "end"}
+    inputs = ", ".join(f"{n} {words.get(kind, kind)}" for kind, n in d["journal"].items() if kind != "end")
+    results = ", ".join(f"{n:,} {kind}" for kind, n in d["results"].items())
+    typer.echo(f"inputs: {inputs or 'none but the market'}")
+    typer.echo(f"results: {results or 'none: nothing was traded'}")
+    for order in d["orders"]:
+        typer.echo(f"  {order['id']}: {order['side']} {order['symbol']} by {order['algo']}: {order['state']}")
+
+
+def _instrument_row(i: dict[str, Any], seconds: float) -> list[str]:
+    counts, spread = i["counts"], i["spread_bps"] or {}
+    rows = sum(counts.values())
+    others = ", ".join(f"{n:,} {k}" for k, n in counts.items() if k not in ("trade", "level"))
+    return [
+        i["symbol"],
+        f"{counts.get('trade', 0):,}",
+        f"{counts.get('level', 0):,}",
+        others,
+        f"{rows / seconds:,.0f}",
+        f"{counts.get('trade', 0) / seconds:,.1f}",
+        f"{i['peak_trades_per_s']:,.1f}",
+        i["low"] or "",
+        i["high"] or "",
+        *(f"{spread[q]:.3g}" if q in spread else "" for q in ("p5", "median", "p95")),
+        f"{i['book_share']:.1%}",
+    ]
+
+
+def _show_gaps(gaps: Sequence[dict[str, Any]]) -> None:
+    if not gaps:
+        typer.echo("gaps: none on the tape")
+        return
+    typer.echo(f"gaps: {len(gaps)}")
+    rows = [
+        [
+            g["symbol"],
+            g["stream"],
+            _utc(g["from_ns"]),
+            "never closed" if g["to_ns"] is None else f"{g['seconds']:.3f} s",
+            "" if g["lost"] is None else f"{g['lost']:,} lost",
+        ]
+        for g in gaps
+    ]
+    o.show_table(["symbol", "stream", "from (UTC)", "for", "lost"], rows)
+
+
+def _origin(origin: dict[str, Any]) -> str:
+    if "merged" in origin:
+        return " + ".join(str(part["session"]) for part in origin["merged"])
+    return f"{origin['session']} from {_utc(origin['from_ns'])} to {_utc(origin['to_ns'])}"
+
+
+@tools.command("slice")
+def slice_(
+    session: SessionPath,
+    out: Out,
+    start: Annotated[str | None, typer.Option("--from", help="ISO 8601, or 15m from its start.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="The same; not included.")] = None,
+    symbol: Annotated[list[str] | None, typer.Option(help="Only this symbol; may be repeated.")] = None,
+    history: Annotated[str | None, typer.Option(help="Carry the trades of so long before, as in 2h.")] = None,
+    as_json: o.AsJson = False,
+) -> int:
+    """Cut a stretch out of a session, as a session that replays alone.
+
+    It opens with the order book as it stood at the cut. Orders stay behind: replay it with one of your own.
+    """
+    from agent.durations import parse_duration_ns
+    from storage.session import SessionReader
+    from storage.slicing import Cut, slice_session, span
+
+    first_ns = span(SessionReader(session))[0] if start or end else 0
+    cut = Cut(
+        start_ns=_moment(start, first_ns, "--from"),
+        end_ns=_moment(end, first_ns, "--to"),
+        symbols=tuple(symbol or ()),
+        history_ns=parse_duration_ns(history) if history else 0,
+    )
+    done = slice_session(session, out, cut)
+    _warn(done.losses)
+    if as_json:
+        o.emit(asdict(done))
+        return 0
+    typer.echo(
+        f"{done.session}: {_utc(done.start_ns)} to {_utc(done.end_ns)}, {done.events:,} events "
+        f"of {', '.join(done.symbols)}, and {done.carried:,} rows that say what came before"
+    )
+    _next(done.session)
+    return 0
+
+
+@tools.command("merge")
+def merge(
+    sessions: Annotated[list[Path], typer.Argument(help="Directories of recorded sessions.")],
+    out: Out,
+    as_json: o.AsJson = False,
+) -> int:
+    """Join sessions: one after another, or of different symbols at once."""
+    from storage.merging import merge_sessions
+
+    done = merge_sessions(sessions, out)
+    _warn(done.losses)
+    if as_json:
+        o.emit(asdict(done))
+        return 0
+    typer.echo(f"{done.session}: {done.events:,} events of {', '.join(done.symbols)}")
+    for join in done.joins:
+        typer.echo(f"  {join}")
+    _next(done.session)
+    return 0
+
+
+@tools.command("compact")
+def compact(
+    sessions: Annotated[list[Path], typer.Argument(help="Sessions, or folders of sessions.")],
+    as_json: o.AsJson = False,
+) -> int:
+    """Rewrite closed sessions into Parquet, a tenth of the size, each file verified before the old one goes.
+
+    Exit code 1 if a session of a folder cannot be compacted (open or damaged).
+    """
+    done: list[dict[str, Any]] = []
+    failed = 0
+    for path in _expanded(sessions):
+        try:
+            done.append(_compacted(path, quiet=as_json))
+        except AgentError as error:
+            if len(sessions) == 1 and sessions[0] == path:
+                raise
+            failed += 1
+            typer.echo(f"error: {error}", err=True)
+            done.append({"session": str(path), "error": str(error)})
+    if as_json:
+        o.emit({"sessions": done})
+    return 1 if failed else 0
+
+
+def _expanded(paths: Sequence[Path]) -> list[Path]:
+    """Sessions as given, folders as the sessions in them. Raises InputError for a folder without any."""
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(p.parent for p in path.glob("*/session.json"))
+        if (path / "session.json").exists() or not inside:
+            found.append(path)
+        else:
+            found.extend(inside)
+    return found
+
+
+def _compacted(path: Path, *, quiet: bool) -> dict[str, Any]:
+    from storage.compaction import compact_session
+
+    done = compact_session(path)
+    if not quiet and done.segments:
+        typer.echo(
+            f"{path}: {done.rows:,} rows, {_bytes(done.bytes_before)} -> {_bytes(done.bytes_after)} "
+            f"({done.ratio:.1f} times smaller), read back and equal"
+        )
+    elif not quiet:
+        typer.echo(f"{path}: is compact already")
+    return {"session": str(path), **asdict(done), "ratio": done.ratio}
+
+
+def _moment(text: str | None, first_ns: int, option: str) -> int | None:
+    """ISO 8601 (UTC where no zone is given), or a duration from the session's start. Raises InputError."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        from agent.durations import parse_duration_ns
+
+        try:
+            return first_ns + parse_duration_ns(text)
+        except InputError as error:
+            raise InputError(
+                f"{option} {text!r} is not understood: write 2024-08-09T00:05:00, or 15m from the start"
+            ) from error
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    whole = int(moment.replace(microsecond=0).timestamp())
+    return (whole * 1_000_000 + moment.microsecond) * 1000
+
+
+def _warn(losses: Sequence[str]) -> None:
+    for loss in losses:
+        typer.echo(f"warning: {loss}", err=True)
+
+
+def _next(session: str) -> None:
+    typer.echo(f"replay an order on it:  python -m agent replay {session} --quantity 1")
+
+
+def _utc(ns: int) -> str:
+    return datetime.fromtimestamp(ns // 10**6 / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def _length(ns: int) -> str:
+    seconds = round(ns / 1e9)
+    if seconds < 60:
+        return f"{ns / 1e9:.1f}s"
+    hours, rest = divmod(seconds, 3600)
+    return f"{hours}h{rest // 60:02d}m" if hours else f"{rest // 60}m{rest % 60:02d}s"
+
+
+def _bytes(count: int) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"
