@@ -52,7 +52,7 @@ class ImpactSeen:
         if not self.mids:
             return None
         return {
-            "cost": f"{instrument.notional(self.cost_tl):f}",
+            "cost": f"{instrument.notional(self.cost_tl).normalize():f}",
             "cost_bps": 2 * self.added / self.mids * 1e4,
             "displacement_bps": self.displaced / self.mids * 1e4,
         }

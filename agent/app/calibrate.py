@@ -106,10 +106,10 @@ class _Sampler:
                 self._look()
 
     def _keep(self, live: EventArray) -> None:
-        names = ["recv_ns", "exch_ns", "qty_lots", "instrument", "side"]
+        names = ["recv_ns", "exch_ns", "qty_lots", "instrument", "side", "flags"]
         self._trades.append(live[live["kind"] == Kind.TRADE][names].copy())
         told = (live["kind"] == Kind.LEVEL) & (live["flags"] & Flag.LAST != 0)
-        self._book.append(live[told][["recv_ns", "exch_ns"]].copy())
+        self._book.append(live[told][["recv_ns", "exch_ns", "flags"]].copy())
 
     def _look(self) -> None:
         for number, mids in enumerate(self._mids):
@@ -128,7 +128,8 @@ class _Sampler:
                 f"{symbol}: the session has no order book to calibrate from: record or import one with books"
             )
         rows = np.concatenate(self._trades)
-        seconds = (rows["recv_ns"] - self._first_ns) / NS_PER_S
+        fetched = rows["flags"] & Flag.BACKFILL != 0  # came late: its own time is when it moved the mid
+        seconds = (np.where(fetched, rows["exch_ns"], rows["recv_ns"]) - self._first_ns) / NS_PER_S
         end_s = (len(mids) - 1) * STEP_NS / NS_PER_S
         mine = (rows["instrument"] == number) & (seconds >= 0) & (seconds < end_s) & (rows["side"] != 0)
         signed = rows["qty_lots"][mine] * rows["side"][mine].astype(np.float64)
@@ -143,8 +144,8 @@ class _Sampler:
 
 
 def _late(rows: EventArray) -> IntArray:
-    """[row, (at_ns, ns)]; a row whose own stamp is ours (the feed had no better) says nothing."""
-    known = rows["exch_ns"] != rows["recv_ns"]
+    """[row, (at_ns, ns)]; a row fetched later, or stamped by us for want of a better, says nothing."""
+    known = (rows["exch_ns"] != rows["recv_ns"]) & (rows["flags"] & Flag.BACKFILL == 0)
     at_ns = rows["recv_ns"][known]
     return np.column_stack([at_ns, at_ns - rows["exch_ns"][known]])
 

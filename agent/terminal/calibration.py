@@ -32,7 +32,8 @@ def render_calibration(document: Mapping[str, Any], console: Console) -> None:
     console.print(_latencies(document["latency"]))
     if not document["latency"].get("round_trip", {}).get("count"):
         console.print(Text("no round trips: only a live run measures them", "dim"))
-    console.print(Text(CAVEAT, "dim"))
+    if document["symbols"]:
+        console.print(Text(CAVEAT, "dim"))
     if document["out"] is not None:
         console.print(f"\nuse it:  venue: {{impact: sqrt, calibration: {document['out']}}}", highlight=False)
     for file in document["latency_files"]:
