@@ -10,20 +10,20 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.jit import njit
+from agent.core.jit import njit_flat
 
 IntArray = npt.NDArray[np.int64]
 
 BID, ASK = 0, 1
 
 
-@njit
+@njit_flat
 def side_index(side: int) -> int:
     """Row of a side in the book arrays: 0 for bids (+1), 1 for asks (-1)."""
     return 0 if side > 0 else 1
 
 
-@njit
+@njit_flat
 def find(key: IntArray, count: int, k: int) -> int:
     """Index of the first key >= ``k``: binary search after a look at the levels next to the touch."""
     lo, hi = 0, count
@@ -41,14 +41,14 @@ def find(key: IntArray, count: int, k: int) -> int:
     return lo
 
 
-@njit
+@njit_flat
 def level_qty(key: IntArray, qty: IntArray, count: int, k: int) -> int:
     """Displayed lots at key ``k``, 0 where there is no level."""
     i = find(key, count, k)
     return qty[i] if i < count and key[i] == k else 0
 
 
-@njit
+@njit_flat
 def set_level(key: IntArray, qty: IntArray, count: int, k: int, lots: int) -> tuple[int, int]:
     """Set level ``k`` to ``lots`` (0 deletes). Returns (new count, lots before).
 
@@ -74,7 +74,7 @@ def set_level(key: IntArray, qty: IntArray, count: int, k: int, lots: int) -> tu
     return count + 1, 0
 
 
-@njit
+@njit_flat
 def depth_within(key: IntArray, qty: IntArray, count: int, worst_key: int) -> int:
     """Lots displayed at keys >= ``worst_key``."""
     total = 0

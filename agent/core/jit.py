@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 
@@ -16,7 +16,20 @@ R = TypeVar("R")
 
 def njit(function: Callable[P, R]) -> Callable[P, R]:
     """Compile ``function`` with Numba on first use and cache the machine code."""
-    compiled = numba.njit(function)
+    return _cached(function, numba.njit(function))
+
+
+def njit_flat(function: Callable[P, R]) -> Callable[P, R]:
+    """``njit`` for functions that make no arrays and keep none: nothing in them counts references.
+
+    Numba counts a reference for each array of a tuple at each use of the tuple, atomically. In the venue's
+    loop, whose state is some twenty arrays, that took four fifths of the time. Making an array in such a
+    function is a compile-time error. What it calls must be ``njit_flat`` too.
+    """
+    return _cached(function, numba.njit(_nrt=False)(function))
+
+
+def _cached(function: Callable[P, R], compiled: Any) -> Callable[P, R]:
     with suppress(RuntimeError):  # no directory can be written to: every process compiles for itself
         compiled._cache = KernelCache(function)
     return cast(Callable[P, R], compiled)

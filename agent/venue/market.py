@@ -112,12 +112,13 @@ class Market:
 
     def preview(self, lane: int, intent: Intent, now_ns: int) -> list[tuple[int, int]]:
         """(price ticks, lots) of each fill that ``take`` would give now; nothing is changed."""
-        counts, consumed = self.state.counts.copy(), self.state.consumed.copy()
+        counts, consumed, span = (a.copy() for a in (self.state.counts, self.state.consumed, self.state.span))
         self.take(0, lane, intent, now_ns)
         first, last = int(counts[k.N_FILLS]), int(self.state.counts[k.N_FILLS])
         walk = self.state.fills[first:last, [k.F_PRICE, k.F_LOTS]]
         self.state.counts[:] = counts
         self.state.consumed[: len(consumed)] = consumed
+        self.state.span[:] = span
         return [(int(price), int(lots)) for price, lots in walk]
 
     def rest(self, number: int, lane: int, intent: Intent, lots: int) -> None:

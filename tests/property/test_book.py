@@ -13,6 +13,19 @@ from hypothesis import strategies as st
 
 from agent.core.book import depth_within, level_qty, set_level
 from agent.core.instrument import Instrument
+from agent.core.ladder import (
+    BASE,
+    BEST,
+    NOTHING,
+    WINDOW,
+    Ladders,
+    clear_levels,
+    level_lots,
+    lots_within,
+    new_ladders,
+    next_key,
+    put_level,
+)
 from agent.core.series import BookSample
 from agent.core.tape import EVENT, EventArray, Flag, Kind
 from agent.core.types import Side, TimeInForce
@@ -77,6 +90,44 @@ def test_a_side_is_a_sorted_dictionary(changes: list[tuple[int, int]]) -> None:
         assert depth_within(key, qty, count, at) == sum(q for p, q in model.items() if p >= at)
 
 
+def levels_of(book: Ladders, row: int) -> list[tuple[int, int]]:
+    """(key, lots) of a side, from the best."""
+    found, at = [], int(book.head[row, BEST])
+    while at != NOTHING:
+        found.append((at, level_lots(book, row, at)))
+        at = next_key(book, row, at)
+    return found
+
+
+NEAR, FAR_OFF = st.integers(-70, 70), st.integers(-5 * WINDOW, 5 * WINDOW)
+at_edges = st.builds(lambda edge, off: edge * WINDOW // 8 + off, st.integers(-20, 20), st.integers(-2, 2))
+puts = st.tuples(st.one_of(NEAR, NEAR, FAR_OFF, at_edges), st.integers(-1, 9))
+
+
+@TIMELESS
+@given(changes=st.lists(st.one_of(puts, puts, puts, st.just(None)), max_size=80))
+def test_a_ladder_is_a_sorted_dictionary(changes: list[tuple[int, int] | None]) -> None:
+    """Levels put near, far and at the window's edges, and clears, agree with a dictionary at each step."""
+    book, model = new_ladders(1, 128), dict[int, int]()
+    for change in changes:
+        if change is None:
+            clear_levels(book, 1)
+            model.clear()
+        else:
+            at, lots = change
+            assert put_level(book, 1, at, lots) == model.pop(at, 0)
+            if lots > 0:
+                model[at] = lots
+        ordered = sorted(model.items(), reverse=True)
+        assert levels_of(book, 1) == ordered
+        for i, worst in enumerate(list(model)[:3]):
+            assert lots_within(book, 1, worst - i) == sum(q for p, q in ordered if p >= worst - i)
+        if ordered:  # whatever the order of changes, the touch is in the window: it is what the loop needs
+            assert 0 <= ordered[0][0] - book.head[1, BASE] < WINDOW
+    assert not book.lots[0].any()
+    assert [level_lots(book, 1, at) for at in range(-75, 75)] == [model.get(at, 0) for at in range(-75, 75)]
+
+
 @dataclass
 class NaiveBook:
     """Two dictionaries of price to lots."""
@@ -127,11 +178,9 @@ def test_a_book_may_be_any_size() -> None:
     market = Market([BTC])
     rows: list[Row] = [(Kind.LEVEL, 50_000 - s * d, d, s) for d in range(1, 5001) for s in (1, -1)]
     feed(market, snapshot(rows))
-    state = market.state
-    assert state.depth.tolist() == [[5000, 5000]]
-    assert state.key[0, 0, :5000].tolist() == list(range(45_000, 50_000))
-    assert state.qty[0, 0, :5000].tolist() == list(range(5000, 0, -1))
-    assert state.qty[0, 1, :5000].tolist() == list(range(5000, 0, -1))
+    book = market.state.book
+    assert levels_of(book, 0) == [(50_000 - d, d) for d in range(1, 5001)]
+    assert levels_of(book, 1) == [(-50_000 - d, d) for d in range(1, 5001)]
 
 
 # --- consumption ---------------------------------------------------------------------------------
@@ -298,5 +347,6 @@ def test_batches_cannot_matter(shown: list[list[Row]], cut: int, model: int) -> 
             while at < len(batch):
                 at, why = market.run(batch, at, FOREVER_NS)
                 fills += market.drain_fills() if why == k.FILLED else []
-        results.append((fills, [array.tobytes() for array in market.state]))
+        arrays = [*market.state.book, *market.state[1:]]
+        results.append((fills, [array.tobytes() for array in arrays]))
     assert results[0] == results[1]
