@@ -44,7 +44,7 @@ class _Part:
     """One session on its way in."""
 
     reader: SessionReader
-    spans: dict[Symbol, tuple[int, int]] = field(default_factory=dict)  # first and last recv_ns received
+    spans: dict[Symbol, tuple[int, int]] = field(default_factory=dict)  # first and last recv_ns heard
     numbers: dict[int, int] = field(default_factory=dict)  # its instrument numbers to the new ones
     keeps_opening: dict[int, bool] = field(default_factory=dict)  # by new number, where others know it too
     rows: int = 0
@@ -92,7 +92,7 @@ def _check_distinct(paths: Sequence[Path]) -> None:
 
 
 def _look(path: Path) -> _Part:
-    """Read a session through once: when each of its symbols was heard."""
+    """Read a session through once: when each of its symbols was heard. A slice listened from cut to cut."""
     part = _Part(SessionReader(path))
     by_number = {i.number: (i.exchange, i.symbol) for i in part.reader.instruments}
     for batch in part.reader.batches():
@@ -103,6 +103,9 @@ def _look(path: Path) -> _Part:
             key = by_number[number]
             first, last = part.spans.get(key, (int(at[0]), 0))
             part.spans[key] = (min(first, int(at[0])), max(last, int(at[-1])))
+    origin = part.reader.header.get("origin") or {}
+    if "to_ns" in origin:
+        part.spans = dict.fromkeys(by_number.values(), (int(origin["from_ns"]), int(origin["to_ns"]) - 1))
     return part
 
 
