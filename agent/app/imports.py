@@ -20,6 +20,7 @@ def import_files(
     tick: Decimal | None = None,
     lot: Decimal | None = None,
     contract_size: Decimal | None = None,
+    calendar: str | None = None,
 ) -> dict[str, Any]:
     """Make a session in ``out`` and return what became of every line. Raises InputError, SessionError.
 
@@ -30,6 +31,8 @@ def import_files(
     from connectors.importers.report import ImportReport
 
     load = loader(kind)
+    if calendar and kind != "klines":
+        raise InputError(f"--calendar {calendar} is for bars: give it with --format klines, or leave it out")
     missing = [str(f) for f in files if not f.is_file()]
     if missing:
         raise InputError(f"no such file: {', '.join(missing)}")
@@ -49,7 +52,8 @@ def import_files(
         opened.append((writer, header))
         return writer
 
-    report = load(ImportRequest(files, symbol, tick, lot, contract_size), open_writer, out.parent).to_json()
+    asked = ImportRequest(files, symbol, tick, lot, contract_size, calendar)
+    report = load(asked, open_writer, out.parent).to_json()
     for writer, header in opened:
         writer.restate(replace(header, imported=report))
     return {"session": str(out), **report}

@@ -11,7 +11,7 @@ import warnings
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -125,6 +125,26 @@ def fit(calendar: str, start_ns: IntArray, interval_ns: int) -> Fit:
             f" {known.clock}: give the market's own --calendar, or none if it never closes"
         )
     return best
+
+
+class Hours(NamedTuple):
+    """The hours of the session that each bar belongs to, [T] each in ns UTC, as in ``Sessions``."""
+
+    open_ns: IntArray
+    close_ns: IntArray
+    break_ns: IntArray
+    resume_ns: IntArray
+
+
+def hours(calendar: str, start_ns: IntArray, interval_ns: int) -> Hours:
+    """The hours around bars that lie on ``calendar``: of a day's bar those of its date's session."""
+    first, last = int(start_ns[0]) - MARGIN_NS, int(start_ns[-1]) + MARGIN_NS
+    known = sessions(calendar, first // DAY_NS, last // DAY_NS)
+    if interval_ns == DAY_NS:
+        at = np.searchsorted(known.date_ns, start_ns)
+    else:
+        at = np.searchsorted(known.close_ns, start_ns, side="right")
+    return Hours(known.open_ns[at], known.close_ns[at], known.break_ns[at], known.resume_ns[at])
 
 
 def when(start_ns: int, zone: str = "Z") -> str:

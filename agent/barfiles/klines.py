@@ -19,13 +19,15 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from agent.barfiles.calendars import Grid, fit, when
+from agent.barfiles.calendars import DAY_NS, Grid, fit, when
 from agent.barfiles.quality import Quality, clean, gaps_on, typical_price
 from agent.core.bars import FBarArray, FloatArray, empty_fbars
 from agent.core.errors import InputError
 
 TIMES = ("open_time", "time", "timestamp", "datetime", "date")
 NEEDED = ("open", "high", "low", "close", "volume")
+SESSION_SHARE = 0.02  # of the steps
+WEEK_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,20 @@ def neighbours(series: Series, delta_ns: int) -> npt.NDArray[np.bool_]:
         return steps
     joined: npt.NDArray[np.bool_] = np.diff(series.grid.place(series.bars["start_ns"])) == 1
     return joined
+
+
+def refuse_closing(series: Series, delta_ns: int) -> None:
+    """Refuse many gaps, and some day of the week that never has a bar: a market that closes, uncalled so."""
+    start_ns = series.bars["start_ns"]
+    if series.grid is not None or len(start_ns) < 2 or start_ns[-1] - start_ns[0] < 2 * WEEK_DAYS * DAY_NS:
+        return
+    share = float((~neighbours(series, delta_ns)).mean())
+    closed = WEEK_DAYS - len(np.unique(start_ns // DAY_NS % WEEK_DAYS))
+    if share > SESSION_SHARE and closed:
+        raise InputError(
+            f"{100 * share:.0f} % of {series.name}'s bars are not followed by the next, and {closed} days of"
+            " the week have none: the market closes; name its calendar, as in --calendar XNYS"
+        )
 
 
 def resample(series: Series, delta_ns: int) -> Series:

@@ -122,11 +122,14 @@ def import_(
         typer.Option(help="Unified symbol: BTC/USDT, BTC/USDT:USDT (linear) or BTC/USD:BTC (inverse)."),
     ],
     out: Annotated[Path, typer.Option(help="Directory of the session to make.")],
-    kind: Annotated[str, typer.Option("--format", help="binance-raw or tardis-csv.")] = "binance-raw",
+    kind: Annotated[str, typer.Option("--format", help="binance-raw, tardis-csv or klines.")] = "binance-raw",
     tick_size: Annotated[str | None, typer.Option(help="Tick; inferred when not given.")] = None,
     lot_size: Annotated[str | None, typer.Option(help="Lot; inferred when not given.")] = None,
     contract_size: Annotated[
         str | None, typer.Option(help="What one contract is worth; known for Binance.")
+    ] = None,
+    calendar: Annotated[
+        str | None, typer.Option(help="Of klines whose market closes: its calendar, as in XNYS.")
     ] = None,
     as_json: o.AsJson = False,
     log_json: o.LogJson = False,
@@ -143,6 +146,7 @@ def import_(
         _amount(tick_size, "tick size"),
         _amount(lot_size, "lot size"),
         _amount(contract_size, "contract size"),
+        calendar,
     )
     if as_json:
         o.emit(report)

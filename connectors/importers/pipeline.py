@@ -48,6 +48,7 @@ class ImportRequest:
     tick: Decimal | None = None
     lot: Decimal | None = None
     contract_size: Decimal | None = None
+    calendar: str | None = None  # of bars whose market closes
 
 
 class Source(Protocol):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent.core.errors import InputError
 from connectors.importers.binance_raw import import_binance_raw
+from connectors.importers.klines import import_klines
 from connectors.importers.pipeline import ImportRequest, OpenWriter
 from connectors.importers.report import ImportReport
 from connectors.importers.tardis_csv import import_tardis_csv
@@ -17,6 +18,7 @@ Loader = Callable[[ImportRequest, OpenWriter, Path], ImportReport]
 FORMATS: dict[str, Loader] = {
     "binance-raw": import_binance_raw,
     "tardis-csv": import_tardis_csv,
+    "klines": import_klines,
 }
 
 
