@@ -7,6 +7,9 @@ to arrive in the very nanosecond of a tape row.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
 from agent.core.tape import EventArray, Kind
@@ -15,16 +18,29 @@ from tests.differential.ours import INSTRUMENT
 from tests.differential.records import GTC, IOC, ORDER, POST_ONLY, Records, Rules
 
 _MS = 1_000_000
+Ways = Callable[[int], tuple[int, int, int]]
+"""An order's number -> how long it, its cancel and every answer about it are on their way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What kind of orders. ``odd``: resting sizes; ``group``: takers at once, each twice the last."""
+
+    taking: int = IOC
+    resting: int = POST_ONLY
+    odd: bool = True
+    group: int = 3
+    takers: float = 0.2  # share of takers (and of groups)
+    ways: Ways | None = None  # None: the rules' latencies
 
 
 class _Plan:
-    def __init__(self, tape: EventArray, rules: Rules, seed: int, taking: int, odd: bool) -> None:
-        self._tape, self._rules, self._taking, self._odd = tape, rules, taking, odd
+    def __init__(self, tape: EventArray, rules: Rules, seed: int, style: Style) -> None:
+        self._tape, self._rules, self._style = tape, rules, style
         self._rng = np.random.default_rng(seed)
         self._market, self._at = Market([INSTRUMENT]), 0
         trades = tape["qty_lots"][tape["kind"] == Kind.TRADE]
         self._typical_lots = float(np.mean(trades))
-        self._flight_ns = rules.entry_ns + rules.response_ns
         self.orders: list[tuple[int, ...]] = []
 
     def make(self, orders: int) -> Records:
@@ -34,10 +50,16 @@ class _Plan:
         mean_ns = (end - first) // orders
         now = first
         while now < end and len(self.orders) < orders:
-            send_ns = self._meet(now, self._rules.entry_ns)
+            send_ns = self._meet(now, self._ways()[0])
             done_ns = self._add(send_ns)
             now = done_ns + 1 + int(self._rng.exponential(max(1, mean_ns - 200 * _MS)))
         return np.array(self.orders[:orders], ORDER)
+
+    def _ways(self) -> tuple[int, int, int]:
+        """The latencies of the next order: entry, cancel, answers."""
+        if self._style.ways is None:
+            return self._rules.entry_ns, self._rules.entry_ns, self._rules.response_ns
+        return self._style.ways(len(self.orders) + 1)
 
     def _meet(self, leave_ns: int, way_ns: int) -> int:
         """Return a time of leaving; one in three arrives together with a row of the tape."""
@@ -51,37 +73,43 @@ class _Plan:
         """Add an order (or a group) that leaves at ``send_ns``. Returns when it is surely over."""
         self._at, _ = self._market.run(self._tape, self._at, send_ns)
         book = self._market.book(0)
+        entry_ns, cancel_entry_ns, answer_ns = self._ways()
+        flight_ns = entry_ns + answer_ns
         side = int(self._rng.choice((1, -1)))
         near, far = (book.bid_ticks, book.ask_ticks) if side > 0 else (book.ask_ticks, book.bid_ticks)
-        if self._rng.random() < 0.2:
+        if self._rng.random() < self._style.takers:
             return self._take(send_ns, side, far)
         price = near + side * int(self._rng.choice((0, 0, 0, 1, 1, -1, -3)))
         if (price - far) * side >= 0:
             price = far - side
-        alive_ns = int(self._rng.uniform(self._flight_ns + _MS, 8 * self._flight_ns))
-        cancel_ns = max(self._meet(send_ns + alive_ns, self._rules.entry_ns), send_ns + self._flight_ns + 1)
-        self._put(send_ns, cancel_ns, price, self._lots() | self._odd, side, POST_ONLY)
-        return cancel_ns + self._flight_ns
+        alive_ns = int(self._rng.uniform(flight_ns + _MS, 8 * flight_ns))
+        cancel_ns = max(self._meet(send_ns + alive_ns, cancel_entry_ns), send_ns + flight_ns + 1)
+        self._put(send_ns, cancel_ns, price, self._lots() | self._style.odd, side, self._style.resting)
+        return cancel_ns + cancel_entry_ns + answer_ns
 
     def _take(self, send_ns: int, side: int, far: int) -> int:
         """A group of takers of growing size at one limit: each shows how deep its last lot reached."""
         limit = far + side * int(self._rng.choice((-1, 0, 0, 1, 2, 5, 50)))
-        if self._taking == GTC:
-            self._put(send_ns, send_ns + 2 * self._flight_ns, limit, self._lots(), side, GTC)
-            return send_ns + 3 * self._flight_ns
-        for lots in sorted(self._lots() * 2**i for i in range(3)):
-            self._put(send_ns, 0, limit, lots, side, IOC)
-        return send_ns + self._flight_ns
+        entry_ns, _, answer_ns = self._ways()
+        flight_ns = entry_ns + answer_ns
+        if self._style.taking == GTC:
+            self._put(send_ns, send_ns + 2 * flight_ns, limit, self._lots(), side, GTC)
+            return send_ns + 3 * flight_ns
+        for lots in sorted(self._lots() * 2**i for i in range(self._style.group)):
+            self._put(send_ns, 0, limit, lots, side, self._style.taking)
+        return send_ns + flight_ns
 
     def _put(self, send_ns: int, cancel_ns: int, price: int, lots: int, side: int, tif: int) -> None:
-        self.orders.append((len(self.orders) + 1, send_ns, cancel_ns, price, lots, side, tif))
+        ways = self._ways()
+        self.orders.append((len(self.orders) + 1, send_ns, cancel_ns, price, lots, side, tif, *ways))
 
     def _lots(self) -> int:
         return max(1, round(self._typical_lots * self._rng.lognormal(1.0, 1.2)))
 
 
-def random_plan(
-    tape: EventArray, rules: Rules, orders: int, seed: int, *, taking: int = IOC, odd: bool = True
-) -> Records:
-    """Return up to ``orders`` random orders for ``tape``; takers are ``taking`` (IOC or GTC)."""
-    return _Plan(tape, rules, seed, taking, odd).make(orders)
+ODD_IOC = Style()
+
+
+def random_plan(tape: EventArray, rules: Rules, orders: int, seed: int, style: Style = ODD_IOC) -> Records:
+    """Return up to ``orders`` random orders for ``tape``."""
+    return _Plan(tape, rules, seed, style).make(orders)

@@ -23,6 +23,9 @@ ORDER = np.dtype(
         ("lots", "<i8"),
         ("side", "i1"),
         ("tif", "u1"),
+        ("entry_ns", "<i8"),  # its own latencies: on its way, its cancel's, and every answer's
+        ("cancel_entry_ns", "<i8"),
+        ("response_ns", "<i8"),
     ]
 )
 
@@ -38,10 +41,20 @@ FILL = np.dtype(
     ]
 )
 
-END = np.dtype([("number", "<i8"), ("exch_ns", "<i8"), ("left_lots", "<i8"), ("outcome", "u1")])
+END = np.dtype(
+    [
+        ("number", "<i8"),
+        ("exch_ns", "<i8"),
+        ("left_lots", "<i8"),
+        ("outcome", "u1"),
+        ("fee_tlp", "<i8"),  # ticks x lots x ppm
+    ]
+)
 
 GTC, POST_ONLY, FOK, IOC = 0, 1, 2, 3
 """Times in force, by hftbacktest's numbers."""
+GTD = 4
+"""It has no such order: there, a GTC order cancelled at the time."""
 
 OPEN, FILLED, EXPIRED, CANCELLED, REFUSED, STOPPED = 0, 1, 2, 3, 4, 5
 OUTCOMES = ("open", "filled", "expired", "cancelled", "refused", "stopped")
@@ -52,13 +65,17 @@ RISK_AVERSE, POWER_PROBABILITY = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The latencies, constant, and the queue model of one comparison."""
+    """The latencies, constant where an order has none of its own, the queue model, and fees in ppm."""
 
     entry_ns: int = 20_000_000
     response_ns: int = 30_000_000
     feed_ns: int = 10_000_000
     queue_model: int = RISK_AVERSE
     queue_power: float = 3.0
+    maker_ppm: int = 0
+    taker_ppm: int = 0
+    varying: bool = False  # orders have latencies of their own
+    together: bool = False  # several orders are alive at once
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import pytest
 
 from agent.core.tape import EventArray, Kind
 from tests.differential.compare import counts, differing
-from tests.differential.ours import Run
-from tests.differential.plans import random_plan
+from tests.differential.ours import SHARED_LANE, Run
+from tests.differential.plans import Style, random_plan
 from tests.differential.records import FILLED, GTC, POWER_PROBABILITY, STOPPED, Outcome, Records, Rules
 from tests.differential.reference import run_reference
 from tests.differential.tapes import capture_tape, random_tape
@@ -39,7 +39,7 @@ def test_an_exactly_filled_order_stops_the_reference() -> None:
     stopped: list[int] = []
     for seed in (1, 2, 3):
         tape = random_tape(seed, 20_000, even=False)
-        orders = random_plan(tape, rules, 1000, seed, odd=False)
+        orders = random_plan(tape, rules, 1000, seed, Style(odd=False))
         ours, theirs = Run(rules)(tape, orders), run_reference(tape, orders, rules)
         wrong = differing(ours, theirs)
         for number in wrong:
@@ -53,7 +53,7 @@ def test_the_rest_of_a_taker_is_not_given_to_it() -> None:
     """hftbacktest fills all of a marketable GTC at its limit, however little is shown; here it rests."""
     rules = Rules()
     tape = random_tape(1, 20_000)
-    orders = random_plan(tape, rules, 1000, 1, taking=GTC)
+    orders = random_plan(tape, rules, 1000, 1, Style(taking=GTC))
     ours, theirs = Run(rules)(tape, orders), run_reference(tape, orders, rules)
     wrong = differing(ours, theirs)
     for number in wrong:
@@ -74,7 +74,7 @@ def test_lots_taken_once_are_gone() -> None:
     rules = Rules()
     tape = random_tape(1, 20_000)
     orders = random_plan(tape, rules, 1000, 1)
-    ours, theirs = Run(rules, shared_lane=True)(tape, orders), run_reference(tape, orders, rules)
+    ours, theirs = Run(rules, SHARED_LANE)(tape, orders), run_reference(tape, orders, rules)
     wrong = differing(ours, theirs)
     for number in wrong:
         side = int(orders["side"][number - 1])
