@@ -51,8 +51,10 @@ def render_import(report: Mapping[str, Any], console: Console) -> None:
     for name in ("tick", "lot"):
         how = "inferred from the data" if report[f"{name}_inferred"] else "given"
         console.print(f"  {name:6}{report[name]}  ({how})")
-    if report["contract_size"] != "1":
-        console.print(f"  one contract is worth {report['contract_size']}")
+    if report["contract_size"] != "1" or report["market"] == "inverse":
+        base, _, quote = report["symbol"].partition(":")[0].partition("/")
+        unit = quote if report["market"] == "inverse" else base
+        console.print(f"  a contract is {report['contract_size']} {unit}: give quantities in contracts")
     console.print(
         f"  clock offset {report['clock_offset_ns'] / 1e6:.3f} ms (removed),"
         f" median delay {report['delay_median_ns'] / 1e6:.3f} ms"
@@ -66,7 +68,7 @@ def render_import(report: Mapping[str, Any], console: Console) -> None:
         console.print(f"  {text}", markup=False, highlight=False)
     if len(report["problems"]) > _PROBLEMS_SHOWN:
         console.print("  more in the session's session.json, under import")
-    console.print(f"\ntrade on it:  python -m agent replay {report['session']}", highlight=False)
+    console.print(f"\ntrade on it:  python -m agent replay {report['session']} --quantity Q", highlight=False)
 
 
 def _counts(console: Console, title: str, report: Mapping[str, Any], words: Mapping[str, str]) -> None:

@@ -21,6 +21,9 @@ from connectors.importers.trade_ids import Seen, TradeIds
 
 _HELD_DIFFS = 100_000  # diffs kept while no snapshot has come: nearly three hours at 100 ms
 _FIRST_NS, _LAST_NS = 10**18, 4 * 10**18  # receive stamps from 2001 to 2096
+_MOST_ID = 1 << 62
+_MOST_IDS = 1_000_000  # in one book update: more is a broken number
+_HOUR_NS = 3600 * 10**9
 _LAST = int(Flag.LAST)
 _NAMES = {Market.SPOT: "spot", Market.LINEAR: "USD-M futures", Market.INVERSE: "coin-M futures"}
 _EXAMPLES = {Market.SPOT: "BTC/USDT", Market.LINEAR: "BTC/USDT:USDT", Market.INVERSE: "BTC/USD:BTC"}
@@ -59,6 +62,9 @@ class Messages:
         self._trade_kind = ""
         self._trade_ns = 0
         self._recv_ns = 0
+        self._delay_ns: int | None = None  # received - sent of the last message that told both
+        self._other_delay_ns: int | None = None  # of the one after it, if it was quite another
+        self._sure = False  # a message has shown that the capture is of the symbol's market
         self.delays = Delays()
         self.others: set[str] = set()
 
@@ -103,8 +109,17 @@ class Messages:
             counter = _COUNTED.get(name.partition("@")[0], "other_streams")
             setattr(self._report, counter, getattr(self._report, counter) + 1)
 
-    def _received(self, recv_ns: int) -> int:
-        """Return the stamp, held at the last one if it stepped back."""
+    def _received(self, recv_ns: int, sent_ns: int | None = None) -> int:
+        """Return the stamp, held at the last one if it stepped back.
+
+        One that leaps by an hour is believed if the exchange's stamp leaps with it, or the next does
+        the same: otherwise a broken digit would hold every later line. Raises ValueError.
+        """
+        if sent_ns is not None:
+            self._judge(recv_ns - sent_ns)
+            self.delays.add(recv_ns - sent_ns)
+        elif self._recv_ns and recv_ns - self._recv_ns > _HOUR_NS:
+            raise ValueError(f"received {(recv_ns - self._recv_ns) / 1e9:.0f} s after the line above it")
         if recv_ns < self._recv_ns:
             self._report.recv_steps_back += 1
             self._report.problem(
@@ -116,8 +131,19 @@ class Messages:
         self._recv_ns = recv_ns
         return recv_ns
 
+    def _judge(self, delay_ns: int) -> None:
+        """Raise ValueError when a message's delay is an hour from the last one's, once."""
+        known = [d for d in (self._delay_ns, self._other_delay_ns) if d is not None]
+        if known and all(abs(delay_ns - d) > _HOUR_NS for d in known):
+            self._other_delay_ns = delay_ns
+            raise ValueError(f"received {(delay_ns - known[0]) / 1e9:.0f} s off the exchange's own stamp")
+        self._delay_ns, self._other_delay_ns = delay_ns, None
+
     def _is(self, market: Market) -> None:
-        """Refuse a message of another market than the symbol's."""
+        """Refuse a capture of another market than the symbol's; one broken line of it is only bad."""
+        self._sure = self._sure or market is self._market
+        if market is not self._market and self._sure:
+            raise ValueError(f"keys of a {_NAMES[market]} capture")
         if market is not self._market:
             raise InputError(
                 f"{self._place.name()} is of a {_NAMES[market]} capture and {self._report.symbol} is a "
@@ -135,7 +161,7 @@ class Messages:
         if name != self._trade_kind:
             self._report.trades_other_kind += 1
             return
-        trade_id = int(data["t" if name == "trade" else "a"])
+        trade_id = _id(data["t" if name == "trade" else "a"])
         traded_ns, sent_ns = _stamp_ns(data["T"]), _stamp_ns(data["E"])
         if data.get("X", "MARKET") != "MARKET":
             self._ids.see(trade_id)
@@ -145,8 +171,7 @@ class Messages:
         price, size, side = e8[data["p"]], e8[data["q"]], -1 if data["m"] else 1
         if not price or not size:
             raise ValueError(f"trade {trade_id} at price {data['p']} for {data['q']}: both must be positive")
-        self.delays.add(recv_ns - sent_ns)
-        self._put_trade(self._received(recv_ns), traded_ns, trade_id, price, size, side)
+        self._put_trade(self._received(recv_ns, sent_ns), traded_ns, trade_id, price, size, side)
 
     def _put_trade(
         self, recv_ns: int, traded_ns: int, trade_id: int, price: int, size: int, side: int
@@ -177,7 +202,7 @@ class Messages:
 
     def _ticker(self, recv_ns: int, data: dict[str, Any]) -> None:
         """Of a spot capture it bears no time of the exchange's."""
-        update = int(data["u"])
+        update = _id(data["u"])
         e8 = self._memo
         numbers = (e8[data["b"]], e8[data["B"]], e8[data["a"]], e8[data["A"]])
         if not numbers[0] or not numbers[2]:
@@ -190,12 +215,13 @@ class Messages:
         futures = "pu" in data
         self._is((Market.INVERSE if "ps" in data else Market.LINEAR) if futures else Market.SPOT)
         sent_ns = _stamp_ns(data["E"])
-        before = int(data["pu"]) if futures else int(data["U"]) - 1
+        before, last = _id(data["pu"]) if futures else _id(data["U"]) - 1, _id(data["u"])
+        if not 0 <= last - before <= _MOST_IDS:
+            raise ValueError(f"update ids from {before + 1} to {last}")
         numbers = _numbers(data["b"], data["a"])
         exch_ns = _stamp_ns(data["T"]) if futures else sent_ns
-        diff = _Diff(before, int(data["u"]), exch_ns, len(data["b"]), numbers)
-        self.delays.add(recv_ns - sent_ns)
-        self._apply(self._received(recv_ns), diff)
+        diff = _Diff(before, last, exch_ns, len(data["b"]), numbers)
+        self._apply(self._received(recv_ns, sent_ns), diff)
 
     def _apply(self, recv_ns: int, diff: _Diff) -> None:
         if self._book_id is not None and self._old(diff):
@@ -239,7 +265,7 @@ class Messages:
         self._held.append(diff)
 
     def _snapshot(self, recv_ns: int, message: dict[str, Any]) -> None:
-        update, numbers = int(message["lastUpdateId"]), _numbers(message["bids"], message["asks"])
+        update, numbers = _id(message["lastUpdateId"]), _numbers(message["bids"], message["asks"])
         futures = "T" in message
         self._is((Market.INVERSE if "pair" in message else Market.LINEAR) if futures else Market.SPOT)
         recv_ns = self._received(recv_ns)
@@ -268,6 +294,13 @@ def _numbers(bids: list[list[str]], asks: list[list[str]]) -> IntArray:
     if len(numbers) and not numbers[::2].all():
         raise ValueError("a level at price 0")
     return numbers
+
+
+def _id(value: int) -> int:
+    """An id of the exchange's. Raises ValueError, TypeError."""
+    if not 0 <= value < _MOST_ID:
+        raise ValueError(f"id {value} is out of range")
+    return int(value)
 
 
 def _stamp_ns(stamp: int) -> int:

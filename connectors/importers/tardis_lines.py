@@ -23,7 +23,7 @@ OK, OTHER, BAD = range(3)
 
 _COMMA, _NEWLINE, _RETURN, _DOT, _ZERO = 44, 10, 13, 46, 48
 _FIELDS = 8
-_FIRST_US, _LAST_US = 10**15, 4 * 10**15
+_FIRST_US, _LAST_US, _HOUR_US = 10**15, 4 * 10**15, 3600 * 10**6
 _MOST = 1 << 62
 _FNV_START, _FNV_PRIME = 2166136261, 16777619
 
@@ -83,7 +83,7 @@ def _parse_fields(text: Bytes, commas: IntArray, trades: bool, row: IntArray) ->
         row[EXTRA] = 1 if flag == 116 else 0  # t(rue), f(alse)
         named = (side == 98 or side == 97) and (flag == 116 or flag == 102)  # b(id), a(sk)
         row[SIDE] = 1 if side == 98 else -1
-    in_time = _FIRST_US <= row[SENT_US] < _LAST_US and _FIRST_US <= row[RECV_US] < _LAST_US
+    in_time = _FIRST_US <= row[RECV_US] < _LAST_US and abs(row[RECV_US] - row[SENT_US]) <= _HOUR_US
     whole = row[PRICE] > 0 and row[SIZE] >= 0 and (row[SIZE] > 0 or not trades)
     row[STATUS] = OK if in_time and whole and named else BAD
 

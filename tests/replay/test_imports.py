@@ -38,7 +38,7 @@ def _market() -> list[Event]:
             asks = [(f"{(600_002 + k) / 10}", "0") for k in range(3)] + asks
         events.append(Depth(100 * i, bids, asks, snapshot=i == 0))
         if i % 10 == 5:
-            events.append(Trade(100 * i + 50, i, f"{(base + 2) / 10}", str(40 + i)))
+            events.append(Trade(100 * i + 50, i // 10, f"{(base + 2) / 10}", str(40 + i)))
     return events
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import random
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from agent.core.instrument import Instrument
 from agent.core.tape import EventArray, Flag, Kind
 from agent.terminal.imports import render_import
 from connectors.importers.binance_raw import load
+from connectors.importers.report import ImportReport
 from storage.session import SessionReader
 from tests import captures as c
 from tests.captures import EVENTS, MS, T0_MS, Depth, Trade
@@ -25,7 +28,7 @@ from tests.realdata import capture_files
 
 
 def _import(
-    folder: Path, kind: str, symbol: str, files: dict[str, list[bytes]], **units: Decimal
+    folder: Path, kind: str, symbol: str, files: dict[str, list[bytes]], **units: Any
 ) -> tuple[Instrument, EventArray, dict[str, Any]]:
     paths = [c.write(folder / name, lines) for name, lines in files.items()]
     report = import_files(paths, kind, symbol, folder / "session", **units)
@@ -299,7 +302,7 @@ def test_contract_size_that_nobody_knows(tmp_path: Path) -> None:
         InputError, match=r"BTC/USDT:USDT on okex-swap is worth .* give --contract-size in BTC"
     ):
         _import(tmp_path, "tardis-csv", "BTC/USDT:USDT", {"b.csv": book})
-    units = {"contract_size": Decimal("0.01")}
+    units: dict[str, Any] = {"contract_size": Decimal("0.01")}
     instrument, _, report = _import(tmp_path, "tardis-csv", "BTC/USDT:USDT", {"b.csv": book}, **units)
     assert (instrument.multiplier, instrument.exchange, report["contract_size"]) == (
         Decimal("0.01"),
@@ -404,3 +407,77 @@ def test_an_existing_session_is_not_overwritten(tmp_path: Path) -> None:
     _import(tmp_path, "binance-raw", "BTC/USDT", {"x.gz": c.spot()})
     with pytest.raises(InputError, match="already holds a session: choose another --out"):
         _import(tmp_path, "binance-raw", "BTC/USDT", {"x.gz": c.spot()})
+
+
+# --- broken at random ------------------------------------------------------------------------------
+
+
+def _break(rng: random.Random, lines: list[bytes]) -> list[bytes]:
+    """A few bytes changed, a line cut, one doubled, two swapped, one lost."""
+    lines = list(lines)
+    for _ in range(rng.randrange(1, 6)):
+        at = rng.randrange(len(lines))
+        data = bytearray(lines[at])
+        for _ in range(rng.randrange(1, 4)):
+            data[rng.randrange(len(data))] = rng.choice(b'0123456789-.,"{}[]abeE\n\xff')
+        other = rng.randrange(len(lines))
+        change = rng.randrange(5)
+        if change == 0:
+            lines[at] = lines[at][: rng.randrange(len(lines[at]))] + b"\n"
+        elif change == 1:
+            lines.insert(at, lines[at])
+        elif change == 2:
+            lines[at], lines[other] = lines[other], lines[at]
+        elif change == 3 and len(lines) > 3:
+            del lines[at]
+        else:
+            lines[at] = bytes(data)
+    return lines
+
+
+@pytest.mark.parametrize("kind", ["spot", "futures", "tardis"])
+def test_whatever_is_broken_is_accounted_for(tmp_path: Path, kind: str) -> None:
+    """Files broken at random are imported or refused; each line is counted once, and time runs on."""
+    rng, refused = random.Random(kind), 0
+    for number in range(80):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        book, trades = c.tardis()
+        name, symbol, files = {
+            "spot": ("binance-raw", "BTC/USDT", {"x.gz": c.spot()}),
+            "futures": ("binance-raw", "BTC/USDT:USDT", {"x.gz": c.futures()}),
+            "tardis": ("tardis-csv", "BTC/USDT:USDT", {"b.csv": book, "t.csv.gz": trades}),
+        }[kind]
+        heads = 1 if kind == "tardis" else 0  # a file with another header is another file
+        broken = {file: lines[:heads] + _break(rng, lines[heads:]) for file, lines in files.items()}
+        try:
+            _, events, report = _import(folder, name, symbol, broken)
+        except InputError:
+            refused += 1
+            continue
+        fields = {f.name for f in dataclasses.fields(ImportReport)}
+        assert ImportReport(**{k: v for k, v in report.items() if k in fields}).accounted == report["lines"]
+        assert np.all(np.diff(events["recv_ns"]) >= 0)
+        assert np.all(events["qty_lots"] >= 0)
+        assert np.all(events["price_ticks"][np.isin(events["kind"], (Kind.TRADE, Kind.LEVEL))] > 0)
+        assert len(events) == report["events"]
+    assert refused < 16
+
+
+def test_a_broken_receive_stamp_holds_nothing_up(tmp_path: Path) -> None:
+    """A stamp that leaps by years alone is a bad line; one that leaps with the exchange's is believed."""
+    lines = c.spot()
+    years = lines[2].replace(b"17000", b"19000", 1)
+    _, events, report = _import(
+        tmp_path, "binance-raw", "BTC/USDT", {"x.gz": [*lines[:2], years, *lines[3:]]}
+    )
+    assert (report["bad_lines"], report["recv_steps_back"], report["gaps"]) == (1, 0, 0)
+    assert events["recv_ns"][-1] < (T0_MS + 1000) * MS
+    later = c.spot([Trade(10_000_000, 10, "100.1", "1")])
+    (tmp_path / "later").mkdir()
+    _, events, report = _import(tmp_path / "later", "binance-raw", "BTC/USDT", {"x.gz": [*lines, *later]})
+    assert (report["bad_lines"], report["trades"]) == (0, 4)
+    (tmp_path / "reset").mkdir()
+    wrong = lines[2].replace(b"17000", b"16000", 1)  # the recorder's clock was wrong at first
+    _, _, report = _import(tmp_path / "reset", "binance-raw", "BTC/USDT", {"x.gz": [wrong, *lines[1:]]})
+    assert (report["bad_lines"], report["trades"], report["trade_duplicates"]) == (1, 3, 1)
