@@ -98,14 +98,14 @@ class Work:
 
     def run(self) -> dict[str, Any]:
         """Replay the tape. Returns what ``hbt_venue.once`` does."""
-        tape, at = self._tape, 0
+        tape, recv_ns, at = self._tape, self._tape["recv_ns"], 0
         began, cpu = time.perf_counter(), time.process_time()
         while at < len(tape):
             at, why = self.market.run(tape, at, self.agenda.next_ns)
             if why == kernel.FILLED:
                 self.venue.collect()
             elif why == kernel.DUE:
-                self._handle(int(tape["recv_ns"][at]) - 1)
+                self._handle(recv_ns.item(at) - 1)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
         return {"seconds": seconds, "cpu_s": cpu, "orders": self.orders, "filled_lots": self.filled_lots}
 
@@ -123,8 +123,8 @@ class Work:
         if self._alive:
             self.venue.cancel(self.orders, now_ns)
         self.orders += 1
-        book = self.market.book(0)
-        side, price = (Side.BUY, book.bid_ticks) if self.orders % 2 else (Side.SELL, book.ask_ticks)
+        bid, ask = self.market.touch(0)
+        side, price = (Side.BUY, bid) if self.orders % 2 else (Side.SELL, ask)
         self.venue.send(VenueOrder(self.orders, 0, 0, side, TimeInForce.POST_ONLY, price, self._lots), now_ns)
         self._alive = True
         self._next()

@@ -29,6 +29,22 @@ def njit_flat(function: Callable[P, R]) -> Callable[P, R]:
     return _cached(function, numba.njit(_nrt=False)(function))
 
 
+def direct(function: Callable[P, R]) -> Callable[P, R]:
+    """Call a compiled function at its machine code: half a microsecond, where Numba looks at types for 20.
+
+    It is compiled for the types of the first call. Nothing looks at those of later ones: they must be the
+    same, arrays in dtype, dimensions and contiguity too.
+    """
+    code: list[Callable[P, R]] = []
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not code:
+            code.append(cast(Any, function).compile(tuple(numba.typeof(arg) for arg in args)))
+        return code[0](*args, **kwargs)
+
+    return call
+
+
 def _cached(function: Callable[P, R], compiled: Any) -> Callable[P, R]:
     with suppress(RuntimeError):  # no directory can be written to: every process compiles for itself
         compiled._cache = KernelCache(function)

@@ -41,8 +41,8 @@ class Checks:
         return (order.price_ticks - self.far_touch(order)) * order.side >= 0
 
     def far_touch(self, order: VenueOrder) -> int:
-        book = self._market.book(order.instrument)
-        return book.ask_ticks if order.side is Side.BUY else book.bid_ticks
+        bid, ask = self._market.touch(order.instrument)
+        return ask if order.side is Side.BUY else bid
 
     # --- one rule each: its reason, or nothing ------------------------------------------------------
 
