@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from agent.core.errors import RecordingError, SessionError
-from storage.mapped import pages, to_rows
+from storage.mapped import FEW_ROWS, pages, to_rows
 
 Rows = npt.NDArray[np.void]
 
@@ -154,7 +154,12 @@ def schema_of(dtype: np.dtype[np.void]) -> Any:
 
 def crc_of(rows: Rows) -> int:
     """Return the CRC-32 of the rows' bytes."""
-    return zlib.crc32(np.ascontiguousarray(rows).data)
+    whole = np.ascontiguousarray(rows)
+    if whole.nbytes < FEW_ROWS * whole.dtype.itemsize:
+        return zlib.crc32(whole.data)
+    from agent.core.checksum import crc32  # Numba starts here, where it pays
+
+    return crc32(whole.view(np.uint8))
 
 
 class SegmentDamageError(Exception):

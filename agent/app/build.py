@@ -16,6 +16,7 @@ from agent.app import venue_rules
 from agent.config import Config
 from agent.config import LatencyMs as LatencyConfig
 from agent.config import Venue as VenueConfig
+from agent.core.checksum import SMALL, crc32_blocks
 from agent.core.errors import InternalError
 from agent.core.instrument import Instrument
 from agent.core.ports import Algo, SlicePolicy
@@ -158,6 +159,7 @@ def build_engine(
     fallback = registry.create("optimal_stopping")
     engine = Engine(instruments, settings or engine_settings(config), policies, fallback)
     engine.market.warm_up()
+    crc32_blocks(np.zeros(2 * SMALL, np.uint8), 0, SMALL, SMALL)  # what checks the tape
     _warm_up_decisions(instruments[0], fallback)
     return engine
 

@@ -7,7 +7,6 @@ later than the first sessions is written only where there is something to say, s
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.core.checksum import crc32_blocks
 from agent.core.events import AuditEvent, ParentChanged
 from agent.core.tape import EventArray
 from agent.core.types import ParentState
@@ -84,14 +84,13 @@ class TapeCheck:
 
     def add(self, events: EventArray) -> list[str]:
         """Take rows in; return the lines they completed."""
-        lines, size = [], events.dtype.itemsize
+        lines: list[str] = []
+        row, coming = events.dtype.itemsize, len(events)
+        left = CHECK_ROWS - self._rows % CHECK_ROWS  # rows of the block that is open
         raw = np.ascontiguousarray(events).view(np.uint8)
-        start = 0
-        while start < len(events):
-            stop = min(len(events), start + CHECK_ROWS - self._rows % CHECK_ROWS)
-            self._crc = zlib.crc32(raw.data[start * size : stop * size], self._crc)
-            self._rows += stop - start
-            start = stop
+        for crc in crc32_blocks(raw, self._crc, left * row, CHECK_ROWS * row):
+            taken = min(left, coming)
+            self._crc, self._rows, coming, left = crc, self._rows + taken, coming - taken, CHECK_ROWS
             if self._rows % CHECK_ROWS == 0:
                 lines.append(self._line())
         return lines
