@@ -84,18 +84,18 @@ class Engine:
         if events.dtype == BAR:
             self._complete(events)
             return
-        i = 0
-        while i < len(events):
+        recv_ns, seq = events["recv_ns"], events["seq"]
+        i, n = 0, len(events)
+        while i < n:
             i, why = self.market.run(events, i, self._agenda.next_ns)
             if i:
-                row = events[i - 1]
-                self.now_ns, self.seq = max(self.now_ns, int(row["recv_ns"])), int(row["seq"])
+                self.now_ns, self.seq = max(self.now_ns, recv_ns.item(i - 1)), seq.item(i - 1)
             if why == k.FILLED:
                 self._desk.venue.collect()
             elif why == k.NOTICE:
                 self._notice(events[i - 1])
             elif why == k.DUE:
-                self._run_due(int(events[i]["recv_ns"]) - 1)
+                self._run_due(recv_ns.item(i) - 1)
 
     def advance_time(self, to_ns: int) -> None:
         """Say that every event with ``recv_ns <= to_ns`` has been given: what is due by then happens."""

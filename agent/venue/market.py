@@ -8,11 +8,18 @@ from typing import Protocol
 import numpy as np
 
 from agent.core.bars import DEPTH_BAND_BPS
+from agent.core.errors import InternalError
 from agent.core.instrument import Instrument
+from agent.core.jit import direct
+from agent.core.ladder import BEST
 from agent.core.mids import MidTrack
 from agent.core.series import BookSample, TradeColumns
 from agent.core.tape import EVENT, EventArray, Flag, Kind
 from agent.venue import kernel as k
+
+# The state's types never change, and the other arguments are integers, tape rows and one float.
+_run, _take, _rest = direct(k.run), direct(k.take), direct(k.rest)
+_withdraw, _forget_lane, _book_sample = direct(k.withdraw), direct(k.forget_lane), direct(k.book_sample)
 
 
 class Intent(Protocol):
@@ -43,8 +50,12 @@ class Market:
 
     def run(self, events: EventArray, start: int, due_ns: int) -> tuple[int, int]:
         """Consume rows from ``start`` on; see ``kernel.run``. Grows as needed."""
+        if events.dtype != EVENT:
+            raise InternalError(f"the market was given rows of {events.dtype}, which are no tape rows")
+        if not events.flags.c_contiguous:
+            events = np.ascontiguousarray(events)
         while True:
-            start, why = k.run(self.state, events, start, len(events), due_ns)
+            start, why = _run(self.state, events, start, len(events), due_ns)
             if why != k.GROW:
                 return start, why
             self.state = k.grown(self.state)
@@ -61,14 +72,14 @@ class Market:
 
     def mid_half_ticks(self, number: int) -> int:
         """Bid plus ask in ticks; 0 while there is no two-sided, uncrossed book."""
-        return int(self.state.market[number, k.M_MID])
+        return self.state.market.item(number, k.M_MID)
 
     def last_trade_ticks(self, number: int) -> int:
-        return int(self.state.market[number, k.M_LAST_TRADE_TICKS])
+        return self.state.market.item(number, k.M_LAST_TRADE_TICKS)
 
     def book_ns(self, number: int) -> int:
         """``recv_ns`` of the last book update, 0 before the first."""
-        return int(self.state.market[number, k.M_BOOK_NS])
+        return self.state.market.item(number, k.M_BOOK_NS)
 
     def crossed(self, number: int) -> int:
         return int(self.state.market[number, k.M_CROSSED])
@@ -80,7 +91,14 @@ class Market:
 
     def book(self, number: int) -> BookSample:
         """Touch and depth; all 0 while there is no two-sided, uncrossed book."""
-        return BookSample(*(int(x) for x in k.book_sample(self.state, number, DEPTH_BAND_BPS)))
+        return BookSample(*_book_sample(self.state, number, DEPTH_BAND_BPS))
+
+    def touch(self, number: int) -> tuple[int, int]:
+        """(best bid, best ask) in ticks; 0, 0 while there is no two-sided, uncrossed book."""
+        if self.mid_half_ticks(number) == 0:
+            return 0, 0
+        head = self.state.book.head
+        return head.item(2 * number, BEST), -head.item(2 * number + 1, BEST)
 
     def trades(self, number: int) -> TradeColumns:
         """Views of the trades seen so far, in order of arrival."""
@@ -95,7 +113,7 @@ class Market:
     def take(self, number: int, lane: int, intent: Intent, now_ns: int) -> int:
         """Match a marketable order now; its fills wait in ``drain_fills``. Returns the lots filled."""
         while True:
-            filled = k.take(
+            filled = _take(
                 self.state,
                 number,
                 lane,
@@ -124,21 +142,21 @@ class Market:
     def rest(self, number: int, lane: int, intent: Intent, lots: int) -> None:
         """Put ``lots`` of an order into the queue."""
         args = (number, lane, intent.instrument, int(intent.side), intent.price_ticks, lots)
-        while k.rest(self.state, *args) < 0:
+        while _rest(self.state, *args) < 0:
             self.state = k.grown(self.state, force=True)
 
     def withdraw(self, number: int) -> None:
         """Take an order out of the queue."""
-        k.withdraw(self.state, number)
+        _withdraw(self.state, number)
 
     def drain_fills(self) -> list[tuple[int, ...]]:
         """Fills since the last call: (order, price, lots, maker, ns, mid half-ticks, book ns)."""
-        n = int(self.state.counts[k.N_FILLS])
+        n = self.state.counts.item(k.N_FILLS)
         self.state.counts[k.N_FILLS] = 0
-        return [tuple(int(x) for x in row) for row in self.state.fills[:n]]
+        return [tuple(row) for row in self.state.fills[:n].tolist()]
 
     def forget_lane(self, lane: int) -> None:
-        k.forget_lane(self.state, lane)
+        _forget_lane(self.state, lane)
 
     def warm_up(self) -> None:
         """Compile the kernel before the first connection, on a tape of its own."""
@@ -150,8 +168,8 @@ class Market:
         rows["flags"] = int(Flag.LAST)
         scratch.run(rows, 0, 2**62)
         state = scratch.state
-        k.rest(state, 1, 0, 0, 1, 1, 1)
-        k.take(state, 2, 0, 0, 1, 5, 1, 0, 4)
-        k.withdraw(state, 1)
-        k.forget_lane(state, 0)
+        _rest(state, 1, 0, 0, 1, 1, 1)
+        _take(state, 2, 0, 0, 1, 5, 1, 0, 4)
+        _withdraw(state, 1)
+        _forget_lane(state, 0)
         scratch.book(0)
