@@ -2,7 +2,8 @@
 
 The engine's output is a stream of the events below; storage, the terminal, shadows' scorecards and
 the digest are views that fold it. ``at_ns`` is engine time and ``seq`` the input that caused it.
-Money is in integers: ``*_tl`` ticks x lots, ``fee_tlp`` ticks x lots x parts per million.
+Money is in integers: ``*_tl`` ticks x lots, ``fee_tlp`` ticks x lots x parts per million (what they are
+for inverse contracts says ``agent.core.money``).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The vocabulary of the core: sides, targets, states, and what an algo is shown and answers.
 
 Units are in the names: ``_ns`` nanoseconds UTC, ``_ticks`` price in ticks, ``_lots`` quantity in
-lots, ``_tl`` money in ticks x lots, ``_bps`` basis points. Plain words (``price``, ``volume``) are
-floats in quote and base units, used in features, models and analytics only.
+lots, ``_tl`` money in ticks x lots (of inverse contracts: ``agent.core.money``), ``_bps`` basis points.
+Plain words (``price``, ``volume``) are floats in quote and base units, used in features, models and
+analytics only.
 """
 
 from __future__ import annotations

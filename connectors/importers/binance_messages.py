@@ -19,7 +19,7 @@ from connectors.importers.report import ImportReport
 from connectors.importers.symbols import Market
 from connectors.importers.trade_ids import Seen, TradeIds
 
-_HELD_DIFFS = 100_000  # diffs kept while no snapshot has come: nearly three hours at 100 ms
+_HELD_DIFFS = 20_000  # diffs kept while no snapshot has come: half an hour at 100 ms
 _FIRST_NS, _LAST_NS = 10**18, 4 * 10**18  # receive stamps from 2001 to 2096
 _MOST_ID = 1 << 62
 _MOST_IDS = 1_000_000  # in one book update: more is a broken number

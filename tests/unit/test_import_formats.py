@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import random
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from agent.core.instrument import Instrument
 from agent.core.tape import EventArray, Flag, Kind
 from agent.terminal.imports import render_import
 from connectors.importers.binance_raw import load
+from connectors.importers.pipeline import BLOCK_ROWS, ImportRequest
+from connectors.importers.registry import loader
 from connectors.importers.report import ImportReport
-from storage.session import SessionReader
+from storage.session import SessionHeader, SessionReader, SessionWriter
 from tests import captures as c
 from tests.captures import EVENTS, MS, T0_MS, Depth, Trade
 from tests.realdata import capture_files
@@ -481,3 +484,47 @@ def test_a_broken_receive_stamp_holds_nothing_up(tmp_path: Path) -> None:
     wrong = lines[2].replace(b"17000", b"16000", 1)  # the recorder's clock was wrong at first
     _, _, report = _import(tmp_path / "reset", "binance-raw", "BTC/USDT", {"x.gz": [wrong, *lines[1:]]})
     assert (report["bad_lines"], report["trades"], report["trade_duplicates"]) == (1, 3, 1)
+
+
+# --- much of it ------------------------------------------------------------------------------------
+
+
+def test_days_of_tardis_files_join(tmp_path: Path) -> None:
+    """Files of two days in any order are joined by time, and the second day's snapshot is no gap."""
+    day = 86_400_000
+    events = [replace(e, at_ms=e.at_ms + day) for e in EVENTS]
+    second = [replace(e, number=e.number + 3) if isinstance(e, Trade) else e for e in events]
+    files: dict[str, list[bytes]] = {}
+    for name, part in (("2", second), ("1", EVENTS)):
+        files[f"book{name}.csv"], files[f"trades{name}.csv.gz"] = c.tardis(part)
+    instrument, tape, report = _import(tmp_path, "tardis-csv", "BTC/USDT:USDT", files)
+    once = c.rows()
+    again = [(kind, at + day, sent + day, *rest) for kind, at, sent, *rest in once]
+    assert _rows(instrument, tape) == once + again
+    assert (report["gaps"], report["trades_missing"], report["headers"]) == (0, 0, 4)
+
+
+@pytest.mark.parametrize("kind", ["binance-raw", "tardis-csv"])
+def test_rows_are_written_in_blocks(tmp_path: Path, kind: str) -> None:
+    """However long the files, no more than a block of rows is held, and the tape is the same."""
+    levels = [(f"{60_000 - i}.1", "1") for i in range(400)]
+    changes = [Depth(i, levels[:200], []) for i in range(1, 600)]
+    events = [Depth(0, levels, [("60001.0", "1")], snapshot=True), *changes]
+    lines = c.futures(events) if kind == "binance-raw" else c.tardis(events)[0]
+    sizes: list[int] = []
+
+    def open_writer(instrument: Instrument, report: ImportReport) -> SessionWriter:
+        header = SessionHeader("s", (instrument,), report.first_recv_ns)
+        return Counting.create(tmp_path / "s", header)
+
+    class Counting(SessionWriter):
+        def events(self, rows: EventArray) -> None:
+            sizes.append(len(rows))
+            super().events(rows)
+
+    request = ImportRequest([c.write(tmp_path / "x.gz", lines)], "BTC/USDT:USDT")
+    report = loader(kind)(request, open_writer, tmp_path)
+    assert len(sizes) > 1
+    assert max(sizes) <= BLOCK_ROWS
+    assert sum(sizes) == report.events == 403 + 599 * 200
+    assert [p.name for p in tmp_path.iterdir() if p.name not in ("s", "x.gz")] == []
