@@ -103,7 +103,7 @@ def replay(
             watch(events)
 
     engine.on_bars(reader.bars())
-    last_ns = 0
+    last_ns, commands_left = 0, len(pending)
     for item in inputs(reader, pending, rows):
         if isinstance(item, np.ndarray):
             if pace is not None:
@@ -114,6 +114,9 @@ def replay(
             last_ns = int(item["recv_ns"][-1])
         else:
             engine.command(item)
+            commands_left -= 1
+            if not commands_left:
+                engine.no_more_commands()
         take()
     engine.close(max(_end_ns(reader), last_ns, engine.now_ns))
     take()

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.core.bars import FBarArray, empty_fbars
+from agent.core.errors import InternalError
 from agent.core.instrument import Instrument
 from agent.core.jit import njit
 from agent.core.money import INVERSE_UNITS, inverse_value
@@ -33,11 +34,15 @@ class TradeColumns(NamedTuple):
     price_ticks: IntArray
     qty_lots: IntArray
     side: npt.NDArray[np.int8]
+    first: int = 0  # the number of the first trade here: those before it have been forgotten
 
     def since(self, first: int) -> TradeColumns:
-        """The trades from row ``first`` on."""
+        """The trades from number ``first`` on. Raises InternalError when it has been forgotten."""
+        at = first - self.first
+        if at < 0:
+            raise InternalError(f"trade {first} is asked for, and those before {self.first} are forgotten")
         return TradeColumns(
-            self.exch_ns[first:], self.price_ticks[first:], self.qty_lots[first:], self.side[first:]
+            self.exch_ns[at:], self.price_ticks[at:], self.qty_lots[at:], self.side[at:], first
         )
 
 
@@ -104,14 +109,14 @@ class BarSeries:
         self.reach = reach
         self._origin_ns = phase_ns - reach * delta_ns
         self._table = np.zeros((reach + 64, COLUMNS), np.int64)
-        self._next_trade = 0
+        self.next_trade = 0  # the first that has not been taken in
         self._first_ns: int | None = None
         self._books: dict[int, BookSample] = {}
         self._from_klines = np.zeros(0, np.int64)
 
     def update(self, trades: TradeColumns) -> None:
         """Take in the trades that arrived since the last look."""
-        new = trades.since(self._next_trade)
+        new = trades.since(self.next_trade)
         if not len(new.exch_ns):
             return
         if self._first_ns is None:
@@ -128,7 +133,7 @@ class BarSeries:
             self.delta_ns,
             self.instrument.inverse,
         )
-        self._next_trade += len(new.exch_ns)
+        self.next_trade += len(new.exch_ns)
 
     def use_klines(self, klines: BarArray) -> None:
         """Fill the buckets begun before the first trade from klines, where they fit the grid exactly.

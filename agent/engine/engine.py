@@ -40,6 +40,7 @@ from agent.venue.market import Market
 
 PolicyFactory = Callable[[ParentSpec], SlicePolicy]
 AMENDABLE = frozenset({"limit_price_ticks", "participation_cap", "risk_aversion"})
+_NEVER = 2**62
 MARKOUT_END_NS = 60 * 1_000_000_000
 
 
@@ -69,6 +70,7 @@ class Engine:
         self._klines: dict[int, BarArray] = {}
         self._lanes = 0
         self._unmeasured: dict[str, Worker] = {}
+        self._last_command_seen = False
 
     # --- inputs -----------------------------------------------------------------------------------
 
@@ -104,12 +106,34 @@ class Engine:
 
     def command(self, command: Command) -> None:
         """Take a command, at its place among the events."""
+        if self._last_command_seen:
+            raise InternalError(f"a command at {command.recv_ns} after the engine was told of the last one")
         self._run_due(command.recv_ns - 1)
         self.now_ns, self.seq = max(self.now_ns, command.recv_ns), command.seq
         if isinstance(command, StartParent):
             self._start(command)
         else:
             self._control(command)
+
+    def no_more_commands(self) -> None:
+        """Say that no command follows: trades and mids that no order asks for any more may be forgotten.
+
+        A replay knows it, a live run never does. Nothing but memory changes: series begin with commands
+        only, those that exist take in the trades before they go (sums do not care when they are added up),
+        and every measure of an order looks at mids from its own start on.
+        """
+        self._last_command_seen = True
+        if isinstance(self.market, Market):
+            self.market.needs = self._needs
+
+    def _needs(self, number: int) -> tuple[int, int]:
+        """(first trade, first time of a mid) that orders working or not yet measured may still ask for."""
+        alive = (w for w in self.workers.values() if not w.order.done)
+        mine = [w for w in (*alive, *self._unmeasured.values()) if w.order.spec.instrument == number]
+        for worker in mine:
+            worker.series.update(self.market.trades(number))
+        first_trade = min((w.series.next_trade for w in mine), default=_NEVER)
+        return first_trade, min((w.start_ns for w in mine), default=_NEVER)
 
     def close(self, end_ns: int) -> None:
         """The session ends: measure what has ended and not been measured to the last."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +20,10 @@ from agent.venue import kernel as k
 # The state's types never change, and the other arguments are integers, tape rows and one float.
 _run, _take, _rest = direct(k.run), direct(k.take), direct(k.rest)
 _withdraw, _forget_lane, _book_sample = direct(k.withdraw), direct(k.forget_lane), direct(k.book_sample)
+
+
+Needs = Callable[[int], tuple[int, int]]
+"""For an instrument: the number of the first trade, and the first time of a mid, that may be asked for."""
 
 
 class Intent(Protocol):
@@ -45,6 +49,8 @@ class Market:
     ) -> None:
         self.instruments = list(instruments)
         self.state = k.new_state(len(self.instruments), queue_model, queue_power)
+        self.needs: Needs | None = None
+        self._forgotten = [0] * len(self.instruments)  # trades
         self._gap_open = [0] * len(self.instruments)
         self._gap_ns = [-(2**62)] * len(self.instruments)
 
@@ -58,7 +64,30 @@ class Market:
             start, why = _run(self.state, events, start, len(events), due_ns)
             if why != k.GROW:
                 return start, why
+            if self.needs is not None:
+                for number in range(len(self.instruments)):
+                    self._forget(number, self.needs(number))
             self.state = k.grown(self.state)
+
+    def _forget(self, number: int, needed: tuple[int, int]) -> None:
+        """Where a store of this instrument is full, drop what nobody needs, if that is half of it or more.
+
+        Each row kept is then moved at most once for every row dropped; with less to drop the store grows.
+        """
+        s, (first_trade, first_ns) = self.state, needed
+        n, room = int(s.market[number, k.M_TRADES]), s.trade_ns.shape[1]
+        gone = min(n, first_trade - self._forgotten[number])
+        if n + 2 > room and 2 * gone >= room:
+            for column in (s.trade_ns, s.trade_ticks, s.trade_lots, s.trade_side):
+                column[number, : n - gone] = column[number, gone:n]
+            s.market[number, k.M_TRADES] = n - gone
+            self._forgotten[number] += gone
+        n, room = int(s.market[number, k.M_MIDS]), s.mid_ns.shape[1]
+        gone = int(np.searchsorted(s.mid_ns[number, :n], first_ns, side="right")) - 1  # in force then: stays
+        if n + 2 > room and 2 * gone >= room:
+            for column in (s.mid_ns, s.mid_half_ticks):
+                column[number, : n - gone] = column[number, gone:n]
+            s.market[number, k.M_MIDS] = n - gone
 
     def note(self, row: EventArray) -> None:
         """Remember a gap's edges: fills near one are marked."""
@@ -101,13 +130,14 @@ class Market:
         return head.item(2 * number, BEST), -head.item(2 * number + 1, BEST)
 
     def trades(self, number: int) -> TradeColumns:
-        """Views of the trades seen so far, in order of arrival."""
+        """Views of the trades seen so far and not forgotten, in order of arrival."""
         s, n = self.state, int(self.state.market[number, k.M_TRADES])
         return TradeColumns(
             s.trade_ns[number, :n],
             s.trade_ticks[number, :n],
             s.trade_lots[number, :n],
             s.trade_side[number, :n],
+            self._forgotten[number],
         )
 
     def take(self, number: int, lane: int, intent: Intent, now_ns: int) -> int:
