@@ -113,3 +113,13 @@ ODD_IOC = Style()
 def random_plan(tape: EventArray, rules: Rules, orders: int, seed: int, style: Style = ODD_IOC) -> Records:
     """Return up to ``orders`` random orders for ``tape``."""
     return _Plan(tape, rules, seed, style).make(orders)
+
+
+def random_crowd(tape: EventArray, rules: Rules, orders: int, seed: int, alive: int) -> Records:
+    """Return resting orders of which up to ``alive`` are alive at once, in order of sending."""
+    style = Style(takers=0.0)
+    each = [random_plan(tape, rules, orders // alive, seed + i, style) for i in range(alive)]
+    crowd: Records = np.concatenate(each)
+    crowd = crowd[np.argsort(crowd["send_ns"], kind="stable")]
+    crowd["number"] = np.arange(1, len(crowd) + 1)
+    return crowd
