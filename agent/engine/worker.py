@@ -20,7 +20,7 @@ from agent.core.ports import Algo, SlicePolicy
 from agent.core.projection import project
 from agent.core.series import BarSeries
 from agent.core.tape import BarArray
-from agent.core.types import BenchmarkKind, MarketView, OrderView, ParentState, Slice, TargetKind
+from agent.core.types import BenchmarkKind, ChildState, MarketView, OrderView, ParentState, Slice, TargetKind
 from agent.engine.desk import Desk
 from agent.engine.settings import EngineSettings
 from agent.engine.tactics import Tactic, create_tactic
@@ -302,6 +302,8 @@ class Worker:
 
     def child_ended(self, child: ChildOrder, now_ns: int) -> None:
         self.children.pop(child.child_id, None)
+        if child.state is ChildState.EXPIRED and self.settings.venue.impact is not None:
+            self.obstacles[child.reason] += 1  # a limit that our own flow has used up
         if self._ending is not None:
             self._try_end(now_ns)
         elif not self.order.done:

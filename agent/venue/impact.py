@@ -128,9 +128,11 @@ class Impact:
                 return q * worse_price(side, price, mid, moved)
 
             fits = _largest(lots, cost, cap_tl - spent)
+            if not fits:
+                break
             done += fits
-            spent += cost(fits) if fits else 0
-            if fits < lots:
+            spent += cost(fits)
+            if fits < lots or cap_tl - spent < cost(fits) // fits:  # as the kernel: no lot is passed by
                 break
         return done
 

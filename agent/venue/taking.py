@@ -62,8 +62,6 @@ def take(
         available = level_lots(s.book, row, k) - (s.consumed[c, C_LOTS] if c >= 0 else 0)
         take_lots = min(lots - filled, available)
         if cap_tl > 0:
-            if cap_tl - spent < price:
-                break
             take_lots = min(take_lots, (cap_tl - spent) // price)
         if take_lots > 0:
             if c < 0:
@@ -72,6 +70,8 @@ def take(
             filled += take_lots
             spent += take_lots * price
             emit_fill(s, order, price, take_lots, 0, now_ns, mid, book_ns)
+        if cap_tl > 0 and cap_tl - spent < price:
+            break  # a sale does not pass by lots to find one cheap enough for the money that is left
         k = next_key(s.book, row, k)
     return int(filled)
 

@@ -15,6 +15,7 @@ from agent.app.offline import replay_session
 from agent.config import Config, ImpactParameters, Order, Risk, Venue
 from agent.core.events import ChildChanged, ChildFilled
 from agent.core.tape import EventArray
+from agent.core.types import ParentState
 from agent.venue.impact import Impact, ImpactLaw
 from storage.session import SessionReader
 from tests.fakes import record, start
@@ -106,6 +107,17 @@ def test_lanes_of_a_run_are_apart() -> None:
     own, shadow = ([(f.price_ticks, f.qty_lots) for f in ran.fills(i)] for i in ("s-P1", "s-P1~twap"))
     assert own == shadow
     assert sum(f.impact_ticks or 0 for f in ran.fills("s-P1")) > 0
+
+
+def test_what_our_own_impact_leaves_unfilled_is_named() -> None:
+    """A law so strong that no limit stands it: the order expires, and its reason says why."""
+    order = Order(
+        quantity=Decimal("0.4"), algo="twap", interval=S, min_duration=8 * S, max_duration=8 * S, shadows=()
+    )
+    strong = ImpactParameters(y=50, sigma_bps_per_day=1000, volume_per_day=1)
+    last = work(order, random_tape(11), 64, strong).last("s-P1")
+    assert last.state is ParentState.EXPIRED
+    assert "no more was offered at its limit, our own impact counted in (" in last.reason
 
 
 @given(

@@ -207,6 +207,18 @@ def test_a_bound_on_money_holds_at_displaced_prices() -> None:
     assert 10_001 * 5_000 - 10_100 < spent <= 10_001 * 5_000
 
 
+@pytest.mark.parametrize("law", [None, LAW, replace(LAW, y=1e-9)])
+def test_a_sale_for_money_passes_no_lots_by(law: ImpactLaw | None) -> None:
+    """What is left buys no lot at the touch, and would one at a price below: the walk ends at the touch."""
+    made = stand(law)
+    made.tape(2, (Kind.LEVEL, 9_000, 50, 1))
+    made.send(10, side=Side.SELL, lots=50, price_ticks=9_000, cap_tl=9_999 * 6 + 9_500)
+    made.until(500)
+    (fill,) = made.fills()
+    assert fill[1] == 6
+    assert fill[0] <= 9_999
+
+
 def test_asking_what_would_fill_changes_nothing() -> None:
     """A preview names the walk, and the order that follows gets just that."""
     made = stand(None)
