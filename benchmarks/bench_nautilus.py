@@ -3,10 +3,12 @@
 ``python benchmarks/bench_nautilus.py [SESSION] [--seconds 5700] [--passes 7]``. On SESSION (a directory) if
 given, else on a seeded synthetic BTC/USDT of so many seconds (about 700 rows a second, 4 % of them trades).
 
-Ours is everything that `agent replay SESSION --algo twap --shadow vwap,pov --db NEW.db` does inside a process
-that has started: reading and checking the session, book, venue with three lanes, bars, the features of every
-decision, TCA, the digest, and every row of it in a new SQLite file, its migrations included. Theirs is
-``BacktestEngine.run`` alone, one TWAP order on trade ticks already made (see ``nautilus_twap``).
+Ours is everything that `agent replay SESSION --algo twap --shadow vwap,pov --db FILE` does in a process that
+has started, on a database that is there: reading and checking the session, book, venue with three lanes,
+bars, the features of every decision, TCA, the digest, and every row of it stored in SQLite. Theirs is
+``BacktestEngine.run`` alone, one TWAP order on trade ticks already made (see ``nautilus_twap``). Beside them,
+in no ratio: ``database_s``, what making an empty database takes (its migrations), and ``process_s``, a whole
+process with the tests' small session, from `python -m agent` to its exit, into a database of its own.
 
 Three ratios are given, by the clock and by processor time, because a row and a trade are not one thing:
 
@@ -24,6 +26,7 @@ import json
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -41,6 +44,7 @@ from agent.core.instrument import Instrument
 from agent.core.tape import EventArray, Flag, Kind
 from agent.core.types import NS_PER_S, MarketView, OrderView
 from connectors.embedded.synthetic import synthetic_session
+from storage.database import migrate
 from storage.session import SessionHeader, SessionReader, SessionWriter
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,6 +54,7 @@ WORKED = 0.83  # of the session: the rest is for the last markouts
 QUANTITY = Decimal(2)
 CHUNK_ROWS = 16384
 LONG_NS = 10**15
+SMALL, STARTS = ROOT / "tests" / "data" / "small-session", 3
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,9 @@ class Theirs:
 def ours(case: Case, folder: Path, number: int) -> dict[str, Any]:
     """One whole replay into a new database. Returns seconds, and what it stored."""
     database = folder / f"{case.path.name}-{number}.db"
+    began = time.perf_counter()
+    migrate(str(database))
+    made = time.perf_counter() - began
     config = Config(order=case.order, risk=Risk(stale_book=LONG_NS))  # trades alone leave the book stale
 
     def look(_decision: str, _order: OrderView, market: MarketView) -> None:
@@ -153,13 +161,8 @@ def ours(case: Case, folder: Path, number: int) -> dict[str, Any]:
     (parent,) = done.summary.parents()
     assert done.stored is not None
     found = {name: parent[name] for name in ("state", "filled", "children", "fills", "decisions")}
-    return {
-        "seconds": seconds,
-        "cpu_s": cpu,
-        "in_replay": done.result.seconds,
-        "stored": done.stored.events,
-        **found,
-    }
+    times = {"seconds": seconds, "cpu_s": cpu, "database_s": made, "in_replay_s": done.result.seconds}
+    return {**times, "stored": done.stored.events, **found}
 
 
 def passes(
@@ -171,6 +174,14 @@ def passes(
         found.append(("nautilus", theirs.once(cases["session"].theirs())))
         if i:
             yield from found
+
+
+def process(folder: Path) -> float:
+    """Seconds of a whole process that replays and stores the tests' small session."""
+    argv = ["replay", str(SMALL), "--json", "--db", str(folder / "process.db")]
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "agent", *argv], cwd=ROOT, capture_output=True, check=True)
+    return time.perf_counter() - began
 
 
 def median(rows: list[dict[str, Any]], what: str) -> float:
@@ -240,7 +251,8 @@ def main() -> None:
         for side, row in passes(cases, theirs, folder, given.passes):
             found.setdefault(side, []).append(row)
         theirs.close()
-    print(json.dumps(report(cases, found), indent=1))
+        starts = statistics.median(process(folder) for _ in range(STARTS))
+    print(json.dumps({**report(cases, found), "process_s": round(starts, 2)}, indent=1))
 
 
 if __name__ == "__main__":

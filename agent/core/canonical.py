@@ -107,9 +107,5 @@ class TapeCheck:
 
 
 def digest(rows: Iterable[str]) -> str:
-    """SHA-256 over canonical rows, in order."""
-    h = hashlib.sha256()
-    for row in rows:
-        h.update(row.encode())
-        h.update(b"\n")
-    return h.hexdigest()
+    """SHA-256 over canonical rows, in order, each with a line break."""
+    return hashlib.sha256("".join([f"{row}\n" for row in rows]).encode()).hexdigest()
