@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.durations import format_duration
+from agent.terminal.bar_imports import render_bar_import
 
 _LINES = {
     "trades": "on the tape",
@@ -39,6 +40,7 @@ _FAULTS = {
     "crossed": "book updates that crossed: the newer level wins",
     "levels_uncrossed": "older levels taken off the book for it",
     "sizes_rounded": "book sizes finer than the lot, rounded down",
+    "sizes_clipped": "sizes above forty billion, held there",
     "recv_steps_back": "receive stamps that stepped back, held at the one before",
 }
 _PROBLEMS_SHOWN = 5
@@ -46,6 +48,9 @@ _PROBLEMS_SHOWN = 5
 
 def render_import(report: Mapping[str, Any], console: Console) -> None:
     """Print a report as ``agent import --json`` gives it."""
+    if "bars" in report:
+        render_bar_import(report, console)
+        return
     span = format_duration(max(0, report["last_recv_ns"] - report["first_recv_ns"]) // 10**9 * 10**9)
     console.print(f"[bold]{report['session']}[/]  {report['symbol']} ({report['market']}), {span}")
     for name in ("tick", "lot"):

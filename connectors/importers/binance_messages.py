@@ -58,7 +58,7 @@ class Messages:
         self._lost = 0
         self._held: deque[_Diff] = deque()
         self._ids = TradeIds()
-        self._memo = Memo()
+        self._prices, self._sizes = Memo(), Memo(clip=True)
         self._trade_kind = ""
         self._trade_ns = 0
         self._recv_ns = 0
@@ -167,8 +167,7 @@ class Messages:
             self._ids.see(trade_id)
             self._report.trades_off_market += 1
             return
-        e8 = self._memo
-        price, size, side = e8[data["p"]], e8[data["q"]], -1 if data["m"] else 1
+        price, size, side = self._prices[data["p"]], self._sizes[data["q"]], -1 if data["m"] else 1
         if not price or not size:
             raise ValueError(f"trade {trade_id} at price {data['p']} for {data['q']}: both must be positive")
         self._put_trade(self._received(recv_ns, sent_ns), traded_ns, trade_id, price, size, side)
@@ -203,8 +202,8 @@ class Messages:
     def _ticker(self, recv_ns: int, data: dict[str, Any]) -> None:
         """Of a spot capture it bears no time of the exchange's."""
         update = _id(data["u"])
-        e8 = self._memo
-        numbers = (e8[data["b"]], e8[data["B"]], e8[data["a"]], e8[data["A"]])
+        prices, sizes = self._prices, self._sizes
+        numbers = (prices[data["b"]], sizes[data["B"]], prices[data["a"]], sizes[data["A"]])
         if not numbers[0] or not numbers[2]:
             raise ValueError(f"best prices {data['b']} and {data['a']}: both must be positive")
         exch_ns = _stamp_ns(data["T"]) if "T" in data else UNSTAMPED

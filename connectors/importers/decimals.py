@@ -1,4 +1,8 @@
-"""Decimal strings to integers of 1e-8, exactly: what is negative, finer or too large is refused."""
+"""Decimal strings to integers of 1e-8, exactly: what is negative or finer is refused.
+
+A size too large to hold (coins counted by the hundred billion) is clipped at ``CLIPPED``: no order ever
+takes so much, and a whole snapshot is not lost for it. A price is refused.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,9 @@ from agent.core.jit import njit
 SCALE = 8
 """Decimals held: no exchange here quotes more. All is in units of 1e-8 until tick and lot are known."""
 
+CLIPPED = 4 * 10**18
+"""Forty billion: below 2^62, and a multiple of every lot that is a power of ten up to ten billion."""
+
 _MOST = 1 << 62
 _MANY = 12  # numbers from which the compiled parser pays for its call
 _MEMO = 1 << 16
@@ -21,8 +28,11 @@ _DIGITS = 18  # of which any number is below 2^62
 IntArray = npt.NDArray[np.int64]
 
 
-def e8(text: str) -> int:
-    """Return a decimal string in units of 1e-8. Raises ValueError when it is negative, finer or too large."""
+def e8(text: str, *, clip: bool = False) -> int:
+    """Return a decimal string in units of 1e-8, clipped if it is a size.
+
+    Raises ValueError when it is negative, finer or too large.
+    """
     if text[-9:-8] == ".":
         value = int(text[:-9] + text[-8:])
     else:
@@ -35,16 +45,22 @@ def e8(text: str) -> int:
         value = int(scaled)
         if value != scaled:
             raise ValueError(f"{text} has more than {SCALE} decimals")
+    if clip and value >= CLIPPED:
+        return CLIPPED
     if not 0 <= value < _MOST:
         raise ValueError(f"{text} is out of range: from 0 to below {_MOST // 10**SCALE:,} can be held")
     return value
 
 
 class Memo(dict[str, int]):
-    """``e8`` by text, for prices and sizes that come again and again. Bounded."""
+    """``e8`` by text, for prices or sizes that come again and again. Bounded."""
+
+    def __init__(self, *, clip: bool = False) -> None:
+        super().__init__()
+        self._clip = clip
 
     def __missing__(self, text: str) -> int:
-        value = e8(text)
+        value = e8(text, clip=self._clip)
         if len(self) >= _MEMO:
             self.clear()
         self[text] = value
@@ -52,13 +68,14 @@ class Memo(dict[str, int]):
 
 
 def e8_many(texts: list[str]) -> IntArray:
-    """Return many of them. Raises ValueError as ``e8`` does, TypeError where one is no string."""
+    """Return prices and sizes in turn. Raises ValueError as ``e8`` does, TypeError where one is no string."""
     if len(texts) >= _MANY:
         out = np.empty(len(texts), np.int64)
         joined = np.frombuffer((",".join(texts) + ",").encode(), np.uint8)
         if _parse(joined, out) == len(texts):
+            np.minimum(out[1::2], CLIPPED, out=out[1::2])
             return out
-    return np.array([e8(text) for text in texts], np.int64)
+    return np.array([e8(text, clip=i % 2 == 1) for i, text in enumerate(texts)], np.int64)
 
 
 @njit

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.core.tape import EVENT, EventArray, Flag, Kind
-from connectors.importers.decimals import IntArray
+from connectors.importers.decimals import CLIPPED, IntArray
 from connectors.importers.report import ImportReport
 from connectors.importers.uncross import Uncrosser
 
@@ -148,6 +148,7 @@ class Mender:
             report.problem(f"{place}: the book is crossed after update {int(rows['ext_id'][i])}")
         where = np.insert(where, added_at, where[added_at]) if len(added_at) else where
         report.events += len(mended)
+        report.sizes_clipped += int(np.count_nonzero(mended["qty_lots"] == CLIPPED))
         report.levels += int(np.count_nonzero(mended["kind"] == Kind.LEVEL))
         return RawRows(mended, where)
 

@@ -45,6 +45,7 @@ class ImportReport:
     crossed: int = 0  # book updates after which the best bid was not below the best ask
     levels_uncrossed: int = 0  # older levels taken off the book because a newer one crossed them
     sizes_rounded: int = 0  # book sizes finer than the lot
+    sizes_clipped: int = 0  # sizes above forty billion, held there
     recv_steps_back: int = 0  # receive stamps that stepped back, held at the last one
     clock_offset_ns: int = 0  # the exchange's clock minus the recorder's; removed from exch_ns
     delay_median_ns: int = 0  # received - sent, after the offset is removed

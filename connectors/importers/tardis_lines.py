@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.core.jit import njit
-from connectors.importers.decimals import SCALE, IntArray
+from connectors.importers.decimals import CLIPPED, SCALE, IntArray
 
 BOOK_COLUMNS = "exchange,symbol,timestamp,local_timestamp,is_snapshot,side,price,amount"
 TRADE_COLUMNS = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount"
@@ -71,8 +71,8 @@ def _starts(text: Bytes, start: int, prefix: Bytes) -> bool:
 def _parse_fields(text: Bytes, commas: IntArray, trades: bool, row: IntArray) -> None:
     row[SENT_US] = _whole(text, commas[1] + 1, commas[2])
     row[RECV_US] = _whole(text, commas[2] + 1, commas[3])
-    row[PRICE] = _decimal(text, commas[5] + 1, commas[6])
-    row[SIZE] = _decimal(text, commas[6] + 1, commas[7])
+    row[PRICE] = _decimal(text, commas[5] + 1, commas[6], -1)
+    row[SIZE] = _decimal(text, commas[6] + 1, commas[7], CLIPPED)
     side = text[commas[4] + 1]
     if trades:
         row[EXTRA] = _id(text, commas[3] + 1, commas[4])
@@ -103,8 +103,11 @@ def _whole(text: Bytes, start: int, end: int) -> int:
 
 
 @njit
-def _decimal(text: Bytes, start: int, end: int) -> int:
-    """A decimal number in 1e-8, exponents included; -1 where it is none, negative, finer or too large."""
+def _decimal(text: Bytes, start: int, end: int, too_large: int) -> int:
+    """A decimal number in 1e-8, exponents included; -1 where it is none, negative or finer.
+
+    ``too_large`` is returned for what cannot be held.
+    """
     value, decimals, digits, i = 0, -1, 0, start
     while i < end:
         c = text[i]
@@ -112,7 +115,7 @@ def _decimal(text: Bytes, start: int, end: int) -> int:
             decimals = 0
         elif _ZERO <= c <= _ZERO + 9:
             if value >= _MOST // 10:
-                return -1
+                return too_large
             value = value * 10 + (c - _ZERO)
             digits += 1
             decimals += 1 if decimals >= 0 else 0
@@ -130,12 +133,13 @@ def _decimal(text: Bytes, start: int, end: int) -> int:
         if exponent < 0 or exponent > 18:
             return -1
         shift += sign * exponent
-    return _shifted(value, shift)
+    shifted = _shifted(value, shift, too_large)
+    return min(shifted, too_large) if too_large > 0 else shifted
 
 
 @njit
-def _shifted(value: int, places: int) -> int:
-    """``value`` x 10^places if that is a whole number below 2^62, else -1."""
+def _shifted(value: int, places: int, too_large: int) -> int:
+    """``value`` x 10^places: -1 if that is no whole number, ``too_large`` from 2^62 on."""
     while places < 0:
         if value % 10:
             return -1
@@ -143,7 +147,7 @@ def _shifted(value: int, places: int) -> int:
         places += 1
     while places > 0 and value > 0:
         if value >= _MOST // 10:
-            return -1
+            return too_large
         value *= 10
         places -= 1
     return value

@@ -26,7 +26,7 @@ from connectors.importers.registry import loader
 from connectors.importers.report import ImportReport
 from storage.session import SessionHeader, SessionReader, SessionWriter
 from tests import captures as c
-from tests.captures import EVENTS, MS, T0_MS, Depth, Trade
+from tests.captures import EVENTS, MS, T0_MS, Depth, Event, Trade
 from tests.realdata import capture_files
 
 
@@ -528,3 +528,29 @@ def test_rows_are_written_in_blocks(tmp_path: Path, kind: str) -> None:
     assert max(sizes) <= BLOCK_ROWS
     assert sum(sizes) == report.events == 403 + 599 * 200
     assert [p.name for p in tmp_path.iterdir() if p.name not in ("s", "x.gz")] == []
+
+
+@pytest.mark.parametrize("kind", ["binance-raw", "tardis-csv"])
+def test_sizes_beyond_what_an_integer_holds(tmp_path: Path, kind: str) -> None:
+    """A coin counted by the trillion: sizes are held at forty billion and counted, nothing else is lost."""
+    huge, deep = "3000000000000.00", [(f"0.000009{90 - i}", "7") for i in range(8)]
+    events: list[Event] = [
+        Depth(0, [("0.00001000", huge), *deep], [("0.00001001", "5000000.00")], snapshot=True),
+        Depth(10, [("0.00001000", "1234567.00")], [("0.00001002", huge)]),
+        Trade(20, 1, "0.00001001", "1000.00"),
+    ]
+    book, trades = c.tardis(events, "binance", "PEPEUSDT")
+    files = {"x.gz": c.spot(events, "PEPEUSDT")} if kind == "binance-raw" else {"b": book, "t": trades}
+    instrument, tape, report = _import(tmp_path, kind, "PEPE/USDT", files)
+    assert (instrument.tick, instrument.lot) == (Decimal("0.00000001"), Decimal(1000))
+    assert (report["bad_lines"], report["gaps"], report["sizes_clipped"]) == (0, 0, 2)
+    assert int(tape["qty_lots"].max()) == 40_000_000_000 // 1000
+
+
+def test_prices_beyond_what_an_integer_holds(tmp_path: Path) -> None:
+    """A price that large is a broken line."""
+    lines = c.spot([*EVENTS, Trade(500, 10, "300000000000.0", "1")])
+    _, _, report = _import(tmp_path, "binance-raw", "BTC/USDT", {"x.gz": lines})
+    assert report["problems"] == [
+        "x.gz:9: ValueError: 300000000000.0 is out of range: from 0 to below 46,116,860,184 can be held"
+    ]
