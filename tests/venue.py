@@ -13,7 +13,7 @@ from agent.core.tape import EventArray, Flag, Kind, empty_events
 from agent.core.types import Side, TimeInForce
 from agent.venue import kernel
 from agent.venue.fees import Fees
-from agent.venue.latency import Latencies, Latency
+from agent.venue.latency import Latencies, Latency, LatencyModel
 from agent.venue.market import Market
 from agent.venue.paper import PaperVenue, Report, ReportKind, VenueOrder, VenueRules
 
@@ -33,13 +33,14 @@ class Stand:
     queue: int = kernel.RISK_AVERSE
     rules: Mapping[str, Any] = field(default_factory=dict)  # of VenueRules, by name
     near_gap_ns: int = 0
+    acknowledgement: LatencyModel = Latency(25 * MS)  # noqa: RUF009  # frozen
     balances: Mapping[str, Decimal] = field(default_factory=lambda: BALANCES)
 
     def __post_init__(self) -> None:
         self.market = Market([BTC], self.queue, 3.0)
         self.agenda = Agenda()
         self.reports: list[tuple[int, Report]] = []
-        ways = Latencies(Latency(20 * MS), Latency(30 * MS), Latency(25 * MS), Latency(10 * MS))
+        ways = Latencies(Latency(20 * MS), Latency(30 * MS), self.acknowledgement, Latency(10 * MS))
         rules = VenueRules(ways, self.fees, self.balances, 500.0, self.near_gap_ns, 1, **self.rules)
         self.venue = PaperVenue(self.market, self.agenda, rules, lambda t, r: self.reports.append((t, r)))
         self.seq = self.sent = 0

@@ -127,6 +127,43 @@ def test_a_session_in_trouble_replays_to_its_digest(tmp_path: Path) -> None:
     assert "rehearsed reject" in (path / "outcome.jsonl").read_text()
 
 
+def test_only_what_was_not_heard_of_is_asked_about() -> None:
+    """Orders that rest for longer than the timeout, acknowledged long ago, are left alone."""
+    quiet = Venue(rehearsal=RehearsalSection(timeout_ppm=1, timeout=100 * MS))
+    instrument, tape = synthetic_tape(25.0, 2)
+    order = buy("0.5", tactic="peg", shadows=(), min_duration=12 * S, max_duration=14 * S)
+    run = Run(tape, [order], instrument=instrument, venue=quiet)
+    children = run.of(ChildChanged)
+    rested = [c for c in children if c.state is not ChildState.PENDING_NEW and c.at_ns - c.sent_ns > 300 * MS]
+    assert rested
+    assert not [c for c in children if "the venue was asked" in c.reason]
+
+
+def test_time_that_was_lost_by_waiting_is_made_up_for_at_once() -> None:
+    """An order that was asked about and was not filled whole: the rest is sent the moment that is known."""
+    made_up = 0
+    for seed in range(8):
+        tape = random_tape(seed, updates=700, thin=True)
+        trouble = Venue(rehearsal=RehearsalSection(timeout_ppm=300_000, timeout=300 * MS))
+        run = Run(tape, [buy("0.4", tactic="sweep", shadows=())], venue=trouble)
+        children = run.of(ChildChanged)
+        asked = {c.child_id for c in children if "the venue was asked" in c.reason}
+        short = {c.at_ns for c in children if c.child_id in asked and c.state is ChildState.EXPIRED}
+        made_up += sum(c.state is ChildState.PENDING_NEW and c.sent_ns in short for c in children)
+    assert made_up >= 2
+
+
+def test_nothing_is_sent_again_between_intervals() -> None:
+    """Every order is rejected and sent again, but never before the next decision takes effect."""
+    tape = random_tape(2, updates=400)
+    venue = Venue(rehearsal=RehearsalSection(reject_ppm=1_000_000))
+    run = Run(tape, [buy("0.1", shadows=(), min_duration=6 * S, max_duration=8 * S)], venue=venue)
+    begun_ns = run.last("s-P1").started_ns or 0
+    offsets = [(c.sent_ns - begun_ns) % (2 * S) for c in run.of(ChildChanged)]
+    assert len(offsets) > 50
+    assert min(offsets) >= 100 * MS  # the decision's latency
+
+
 # --- several parents ----------------------------------------------------------------------------------
 
 
@@ -216,17 +253,45 @@ def test_a_pegged_order_follows_by_amendments() -> None:
 def test_a_pegged_order_by_money_never_exceeds_it() -> None:
     """Moved to higher prices, an order with a money target shrinks in lots: the target is kept."""
     order = Order(
-        notional=Decimal(20),
-        algo="twap",
+        notional=Decimal(30_000),
+        algo="immediate",
         tactic="peg",
-        interval=2 * S,
-        min_duration=12 * S,
-        max_duration=14 * S,
+        interval=10 * S,
+        min_duration=10 * S,
+        max_duration=20 * S,
         shadows=(),
     )
-    for seed in range(6):
-        tape = random_tape(seed, updates=700, thin=seed % 2 == 1)
-        run = Run(tape, [order], tactics=Tactics(repeg_by="amend"))
+    amended = 0
+    for seed in (2, 3, 6):
+        instrument, tape = synthetic_tape(25.0, seed)
+        run = Run(tape, [order], instrument=instrument, tactics=Tactics(repeg_by="amend", repeg=100 * MS))
         last = run.last("s-P1")
-        assert last.filled_tl <= last.spec.target
         assert last.state is ParentState.COMPLETED
+        assert last.filled_tl <= last.spec.target
+        amended += sum(c.state is ChildState.PENDING_AMEND for c in run.of(ChildChanged))
+    assert amended >= 5
+
+
+def test_an_amendment_in_flight_counts_as_the_larger_of_both() -> None:
+    """Until the answer is heard a child may fill its old lots and price or its new ones."""
+    instrument, tape = synthetic_tape(5.0)
+    config = Config(order=buy("0.5", tactic="peg", shadows=()))
+    engine = app.build_engine(config, [instrument], app.inline_policies(config))
+    command = start(instrument, tape, config.order)
+    at = int(np.flatnonzero(tape["seq"] == command.seq)[0]) + 1
+    engine.advance(tape[:at])
+    engine.command(command)
+    engine.advance_time(command.recv_ns + 500 * MS)
+    worker = engine.workers["s-P1"]
+    (child,) = worker.children.values()
+    old = (child.remaining_lots, child.remaining_lots * child.price_ticks)
+    assert worker.desk.in_flight(child) == old
+    less, price = child.remaining_lots // 2, child.price_ticks - 5
+    assert worker.desk.amend(worker, child, price, less, engine.now_ns)
+    assert worker.desk.in_flight(child) == old
+    engine.advance_time(engine.now_ns + 200 * MS)
+    assert child.state is ChildState.OPEN
+    assert worker.desk.in_flight(child) == (less, less * price)
+    more, higher = 2 * less, price + 2
+    assert worker.desk.amend(worker, child, higher, more, engine.now_ns)
+    assert worker.desk.in_flight(child) == (more, more * higher)

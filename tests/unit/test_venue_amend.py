@@ -11,6 +11,7 @@ import pytest
 
 from agent.core.tape import Kind
 from agent.core.types import Side, TimeInForce
+from agent.venue.latency import MeasuredLatency
 from agent.venue.paper import ReportKind, VenueOrder
 from tests.venue import BALANCES, MS, Stand
 
@@ -131,6 +132,17 @@ def test_fills_race_an_amendment() -> None:
         stand.until(300)
         assert stand.fills() == [(9_999, 15), (9_999, left)]
     assert stand.reports[-2][1].lots == 18
+
+
+def test_reports_of_an_order_stay_in_order() -> None:
+    """Measured latencies fall from 400 to 30 ms: the later answer waits for the earlier one."""
+    slow_then_fast = MeasuredLatency.of(((0, 400 * MS), (80 * MS, 30 * MS)), nearest=True)
+    stand = Stand(acknowledgement=slow_then_fast)
+    order = bid(stand)
+    stand.tape(200, (Kind.TRADE, 9_998, 1, -1))
+    stand.until(1000)
+    assert [at for at, _ in stand.reports] == [420 * MS] * 2  # heard alone the fill would come at 220 ms
+    assert [r.kind for r in stand.of(order)] == [ACK, FILLED]
 
 
 def test_an_order_that_is_gone_cannot_be_amended() -> None:

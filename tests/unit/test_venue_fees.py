@@ -40,6 +40,13 @@ def test_volume_moves_up_the_tiers() -> None:
     assert [f.fee_tlp for f in fills] == [10_001 * 30 * 1000, 10_002 * 30 * 800]
 
 
+def test_a_tier_begins_at_its_volume() -> None:
+    """At 1,000,000 to the cent the tier of 1,000,000 holds; of two tiers reached, the last."""
+    tiers = (FeeTier(D(10), 90, 900), FeeTier(D(1_000_000), 80, 800))
+    for volume, ppm in ((D("999999.99"), 900), (D(1_000_000), 800), (D(9), 1000)):
+        assert Fees(100, 1000, tiers=tiers, start_volume=volume).ppm(False, volume) == ppm
+
+
 def test_each_lane_has_its_own_volume() -> None:
     """What a shadow trades moves nobody else up."""
     stand = Stand(fees=Fees(100, 1000, tiers=(FeeTier(D(6), 0, 0),)))

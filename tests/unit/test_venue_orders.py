@@ -185,6 +185,18 @@ def test_a_post_only_order_that_would_meet_our_own_is_refused() -> None:
     )
 
 
+def test_the_nearest_of_our_own_orders_counts() -> None:
+    """Asks of ours at 100.02 and 100.03: the walk stops before the better one, whichever came first."""
+    for prices in ((10_002, 10_003), (10_003, 10_002)):
+        stand = Stand()
+        for i, price in enumerate(prices):
+            stand.send(50 * i, side=Side.SELL, tif=TimeInForce.POST_ONLY, price_ticks=price, lots=20)
+        stand.until(100)
+        stand.send(100, lots=60, price_ticks=10_004)
+        stand.until(200)
+        assert stand.fills() == [(10_001, 30)]
+
+
 def test_other_lanes_are_other_accounts() -> None:
     """A shadow's order passes ours: they are different worlds."""
     stand = resting_ask("cancel_newest")
