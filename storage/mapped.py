@@ -59,12 +59,19 @@ def pages(path: Path) -> Iterator[Pages]:
 def to_rows(batch: Any, dtype: np.dtype[np.void]) -> Rows:
     """Copy the columns of a record batch into structured rows: the one copy a read makes."""
     rows = np.empty(batch.num_rows, dtype=dtype)
-    columns = [column.to_numpy(zero_copy_only=True) for column in batch.columns]
+    names = dtype.names or ()
+    columns = [_values(column, dtype[name]) for name, column in zip(names, batch.columns, strict=True)]
     if dtype == EVENT and len(rows) >= FEW_ROWS:
         from storage.interleave import interleave  # Numba starts here, where it pays
 
         interleave(rows, *columns)
         return rows
-    for name, column in zip(dtype.names or (), columns, strict=True):
-        rows[name] = column
+    for name, values in zip(names, columns, strict=True):
+        rows[name] = values
     return rows
+
+
+def _values(column: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """A column without nulls as it lies in memory. Its ``to_numpy`` starts pandas, for a third of a second."""
+    start = column.offset * dtype.itemsize
+    return np.frombuffer(column.buffers()[1], dtype, len(column), start)
