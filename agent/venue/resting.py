@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.venue import kernel as k
+from agent.venue import state as k
 
 
 def shrink(state: k.KernelState, number: int, lots: int) -> None:
