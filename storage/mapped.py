@@ -72,6 +72,6 @@ def to_rows(batch: Any, dtype: np.dtype[np.void]) -> Rows:
 
 
 def _values(column: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """A column without nulls as it lies in memory. Its ``to_numpy`` starts pandas, for a third of a second."""
+    """A column without nulls as it lies in memory. Arrow's own way starts pandas: 0.3 s."""
     start = column.offset * dtype.itemsize
     return np.frombuffer(column.buffers()[1], dtype, len(column), start)
