@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from agent.core.errors import InputError
@@ -24,6 +25,16 @@ def parse_duration_ns(text: str) -> int:
     if nanoseconds <= 0:
         raise InputError(f"duration {text!r} is not understood: write a number and ms, s, m, h or d (90s)")
     return nanoseconds
+
+
+def parse_time_ns(text: str) -> int:
+    """Return a time in ISO 8601 (UTC where no zone is given) in ns since 1970. Raises InputError."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise InputError(f"time {text!r} is not understood: write it as in 2025-03-03T14:30") from error
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
 
 
 def format_duration(ns: int) -> str:

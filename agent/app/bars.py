@@ -2,8 +2,8 @@
 
 Rules kept here:
 
-* an order starts at the end of a bar: after ``engine.lookback`` intervals of history where the session has
-  as many and the order still fits behind them, else as late as it fits;
+* an order starts between two bars: where it is told to, or after ``engine.lookback`` intervals of history
+  where the session has as many and the order still fits behind them, else as late as it fits;
 * its interval is a multiple of the bars', its durations multiples of the interval, all in trading time
   (``agent.core.trading_time``). Whatever leaves here is in wall time again;
 * the reach of a child order is ``bars.reach_bps``: nobody knows, while a bar runs, where its VWAP will be, so
@@ -36,6 +36,7 @@ from agent.engine.settings import EngineSettings
 from agent.orders import build_spec
 from agent.shadow import shadow_specs
 from agent.venue.bar_market import BarRules
+from agent.venue.checks import in_utc
 from agent.venue.rehearsal import Rehearsal
 from agent.venue.rules import Halt
 
@@ -53,14 +54,20 @@ def is_bars_only(reader: SessionReader) -> bool:
 class BarReplay:
     """A bars-only session and one order, as ``replay`` and the engine take them (a ``SessionReader``)."""
 
-    def __init__(self, reader: SessionReader, instrument: Instrument, config: Config) -> None:
-        """Raises SessionError, OrderError and ConfigError: bars, order or account do not fit."""
+    def __init__(
+        self, reader: SessionReader, instrument: Instrument, config: Config, start_ns: int | None = None
+    ) -> None:
+        """``start_ns``: no earlier than then (wall time).
+
+        Raises SessionError, OrderError and ConfigError: bars, order or account do not fit.
+        """
         self._reader, self._config, self.instrument = reader, config, instrument
         bars = _of_one_length(reader.bars(), instrument)
         self.clock = TradingTime.of(bars)
         self._bars = self.clock.laid(bars)
         self._per = self._bars_of_an_interval()
-        self._start_ns = self.clock.origin_ns + self._first_place() * self.clock.delta_ns
+        self._start_ns = self.clock.origin_ns + self._place(start_ns) * self.clock.delta_ns
+        self._end_ns = self._start_ns + config.order.max_duration
         self._translation = Translation(self.clock, NOTE)
         _check_account(config, instrument)
 
@@ -92,10 +99,12 @@ class BarReplay:
         return past[past["open_ns"] >= self._start_ns - reach_ns]
 
     def batches(self, rows: int = 65536) -> Iterator[EventArray]:
-        """The bars from the last one before the start on."""
-        first = int(np.searchsorted(self._bars["recv_ns"], self._start_ns))
-        for k in range(first, len(self._bars), rows):
-            yield self._bars[k : k + rows]
+        """The bars from the last one before the start to one after the order's full window."""
+        known = self._bars["recv_ns"]
+        first = int(np.searchsorted(known, self._start_ns))
+        stop = int(np.searchsorted(known, self._end_ns + self.clock.delta_ns, side="right"))
+        for k in range(first, stop, rows):
+            yield self._bars[k : min(k + rows, stop)]
 
     # --- the order ----------------------------------------------------------------------------------
 
@@ -119,7 +128,7 @@ class BarReplay:
             )
         return interval // delta
 
-    def _first_place(self) -> int:
+    def _place(self, asked_ns: int | None) -> int:
         """How many traded bars come before the order."""
         longest, delta = self._config.order.max_duration, self.clock.delta_ns
         needed, there = longest // delta, len(self.clock.start_ns)
@@ -129,7 +138,16 @@ class BarReplay:
                 f" the session holds {there:,} that may be traded, the first for the arrival price: give at"
                 f" most {format_duration(max(1, there - 1) * delta)}, or import more"
             )
-        return max(1, min(self._config.engine.lookback * self._per, there - needed))
+        if asked_ns is None:
+            return max(1, min(self._config.engine.lookback * self._per, there - needed))
+        place = int(np.searchsorted(self.clock.start_ns, asked_ns))
+        if not 1 <= place <= there - needed:
+            first, last = (in_utc(int(self.clock.start_ns[k])) for k in (1, there - needed))
+            raise OrderError(
+                f"start {in_utc(asked_ns)} leaves no bar before the order or too few for its"
+                f" {format_duration(longest)}: give {first} to {last}"
+            )
+        return place
 
     # --- the engine -----------------------------------------------------------------------------------
 
@@ -144,18 +162,25 @@ class BarReplay:
 
     def notes(self) -> tuple[str, ...]:
         """What a reader has to know of the fills."""
-        rules = self._config.bars
-        fills = (
+        rules, known = self._config.bars, self._bars["recv_ns"]
+        window = self._bars[(known > self._start_ns) & (known <= self._end_ns)]
+        closed, absent = (int(((window["flags"] & flag) > 0).sum()) for flag in BarFlag)
+        notes = [
             f"{NOTE}, {rules.half_spread_bps:f} bps worse, at most {rules.max_participation:.0%} of a bar's"
             " volume (bars: in the configuration)"
-        )
-        closed = int(((self._bars["flags"] & BarFlag.CLOSED) > 0).sum())
-        absent = int(((self._bars["flags"] & BarFlag.ABSENT) > 0).sum())
-        return (
-            fills,
-            *([f"{absent:,} bars are missing in the session: nothing fills in them"] if absent else []),
-            *([f"{closed:,} bars hold an auction or reach out of the session: not traded"] if closed else []),
-        )
+        ]
+        if not self.clock.is_wall:
+            notes.append(
+                f"durations are trading time: the full window is {in_utc(self.clock.began(self._start_ns))}"
+                f" to {in_utc(self.clock.ended(self._end_ns))}, nights and days without a session left out"
+            )
+        if absent:
+            notes.append(f"{absent:,} bars of the window are missing in the files: nothing fills in them")
+        if closed:
+            notes.append(
+                f"{closed:,} bars of the window hold an auction or reach out of the session: not traded"
+            )
+        return tuple(notes)
 
     def settings(self) -> EngineSettings:
         """The configuration's, with what is a book's rule off and the halts in engine time."""

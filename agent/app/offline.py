@@ -75,12 +75,14 @@ def replay_session(
     rows: int | None = None,
     asked: Callable[[str, OrderView, MarketView], None] | None = None,
     database: str | None = None,
+    start_ns: int | None = None,
 ) -> Replayed:
     """Replay ``path``. ``config`` None uses the session's own; ``override`` replaces its orders.
 
     ``speed`` paces the tape (1.0: as it was); None runs as fast as it can. ``rows`` is the batch size,
     which changes nothing but the speed. ``asked`` is told what every algo is shown. ``database`` (a URL) is
-    where all of it is stored, as a live run stores it (``agent.app.stored``).
+    where all of it is stored, as a live run stores it (``agent.app.stored``). ``start_ns`` is when the order
+    starts in a session of bars.
     """
     reader = SessionReader(path)
     config = config or recorded_config(reader)
@@ -88,7 +90,7 @@ def replay_session(
     recorded: list[Command] = [] if override else commands(journal)
     if verify and override:
         raise InputError("--verify is refused with another order: nothing recorded to compare it with")
-    bars = BarReplay(reader, _instrument(reader, config.symbol), config) if is_bars_only(reader) else None
+    bars = _of_bars(reader, config, start_ns)
     pending = recorded or [bars.start() if bars else _ordered(reader, config)]
     compare = bool(recorded)
     if verify and not compare:
@@ -145,6 +147,15 @@ def _ordered(reader: SessionReader, config: Config) -> StartParent:
     instrument = _instrument(reader, config.symbol)
     spec = build_spec(config.order, instrument, f"{reader.header.get('session', 'session')}-P1", None)
     return StartParent(recv_ns, seq, spec, tuple(shadow_specs(spec, config.order.shadows)))
+
+
+def _of_bars(reader: SessionReader, config: Config, start_ns: int | None) -> BarReplay | None:
+    """The session as one of bars; None when it holds a tape."""
+    if is_bars_only(reader):
+        return BarReplay(reader, _instrument(reader, config.symbol), config, start_ns)
+    if start_ns is not None:
+        raise InputError("--start is for sessions of bars: on a tape an order starts with the first book")
+    return None
 
 
 def _instrument(reader: SessionReader, symbol: str) -> Instrument:

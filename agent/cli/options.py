@@ -142,6 +142,8 @@ def show_replay(done: Any) -> None:
 
     console = wide_console(110)
     replay_table(done.result, console)
+    for note in done.notes:
+        console.print(note, style="yellow", markup=False, highlight=False)
     render_summary(done.summary, console)
     if done.stored is not None:
         stored = done.stored

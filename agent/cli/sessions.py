@@ -39,6 +39,9 @@ def replay(
     participation_cap: o.Cap = None,
     risk_aversion: o.RiskAversion = None,
     seed: o.Seed = None,
+    start: Annotated[
+        str | None, typer.Option(help="Start of the order in a session of bars, as in 2025-03-03T14:30.")
+    ] = None,
     db: Annotated[str | None, typer.Option(help="Store everything in this database too.")] = None,
     compare_impact: Annotated[
         bool, typer.Option("--compare-impact", help="Replay with impact off and on, side by side.")
@@ -67,12 +70,13 @@ def replay(
     given = override or config is not None or symbol is not None or seed is not None
     chosen = o.configuration(config, order, symbol=symbol, seed=seed) if given else None
     if compare_impact:
-        if verify or db is not None or speed != "max":
+        if verify or db is not None or speed != "max" or start is not None:
             raise InputError(
-                "--compare-impact goes with order options only: leave --verify, --speed, --db out"
+                "--compare-impact goes with order options only: leave --verify, --speed, --start, --db out"
             )
         return _compare_impact(session, chosen, override, as_json)
     from agent.app.offline import replay_session
+    from agent.durations import parse_time_ns
 
     done = replay_session(
         session,
@@ -81,6 +85,7 @@ def replay(
         verify=verify,
         speed=_speed(speed),
         database=db,
+        start_ns=None if start is None else parse_time_ns(start),
     )
     if as_json:
         o.emit(done.to_json())

@@ -111,7 +111,9 @@ class _Base:
             w.obstacles["no two-sided book"] += 1
             return
         limit = self._reach(far)
-        if (far - limit) * w.order.spec.side > 0:
+        # On bars an order waits for the end of its bar, so a limit not yet reached may still be met.
+        short = self._beyond(far) if w.settings.bars is not None else 0
+        if (far - limit) * w.order.spec.side > short:
             w.obstacles["limit price"] += 1
             return
         units = min(units, self._allowed(limit))
@@ -129,12 +131,14 @@ class _Base:
     def _reach(self, far_ticks: int) -> int:
         """The limit of a marketable child: beyond the far touch, within the parent's own limit."""
         spec = self.w.order.spec
-        beyond = int(far_ticks * self.w.settings.tactics.reach_bps * 1e-4)
-        limit = far_ticks + spec.side * beyond
+        limit = far_ticks + spec.side * self._beyond(far_ticks)
         if spec.limit_price_ticks is None:
             return limit
         own = spec.limit_price_ticks
         return min(limit, own) if spec.side is Side.BUY else max(limit, own)
+
+    def _beyond(self, far_ticks: int) -> int:
+        return int(far_ticks * self.w.settings.tactics.reach_bps * 1e-4)
 
     def _allowed(self, price_ticks: int) -> int:
         """Units the participation caps leave, against what has traded since the start."""
@@ -277,7 +281,7 @@ class Peg(_Base):
 
 def _obstacle(child: ChildOrder) -> str:
     """What the venue had against a child, without values, so that alike ones are counted together; or ""."""
-    named = re.search(r"\((venue\.[a-z_.]+)", child.reason)
+    named = re.search(r"\((venue\.[a-z_.]+|bars\.[^)]+)", child.reason)
     if named and child.state in (ChildState.REJECTED, ChildState.EXPIRED):
         return f"the venue's rule {named[1]}"
     if child.state is not ChildState.REJECTED or child.tif is TimeInForce.POST_ONLY:

@@ -145,7 +145,7 @@ class BarVenue:
         order, why = state.order, "the bar's volume: more is not given to us (bars.max_participation)"
         worst = worse_ticks(order.side, price)
         if order.side * (worst - order.price_ticks) > 0:
-            return 0, "the bar's VWAP, half a spread worse, is beyond the order's limit"
+            return 0, "the bar's VWAP, half a spread worse, is beyond it (bars.reach_bps or the limit price)"
         lots = most
         if self._impact is not None:
             flow = (order.lane, order.instrument, order.side)

@@ -8,8 +8,8 @@ Rules kept here:
   (it holds an auction, or reaches out of the session) is flagged CLOSED: it is seen and never traded. A
   day's bar is its session;
 * a bar is known at its end, a day's bar at the close of its session;
-* tick and lot, where not given, are the largest powers of ten that divide every price and every volume;
-  what a given one does not divide is rounded to the nearest, counted and named.
+* tick and lot, where not given, are the largest powers of ten, up to 1, that divide every price and every
+  volume; what a given one does not divide is rounded to the nearest, counted and named.
 
 What is wrong in the files is refused or mended by the rules of ``agent.barfiles.quality``.
 """

@@ -1,4 +1,7 @@
-"""Ticks and lots of numbers that come as floats: the largest power of ten that divides them all."""
+"""Ticks and lots of numbers that come as floats: the largest power of ten up to 1 that divides them all.
+
+Above 1 round numbers would be taken for a rule: a market in which only hundreds traded may trade ones.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ ROUNDING = 1e-15  # relative: a decimal is stored within half a unit in the last
 
 
 def largest_unit(values: FloatArray, name: str, of: str) -> Decimal:
-    """Return the unit of ``values``, as in 0.01; at least 1e-8. Raises InputError where there is none.
+    """Return the unit of ``values``, as in 0.01, from 1e-8 to 1. Raises InputError where there is none.
 
     ``name`` is what it is called (tick, lot), ``of`` what the values are (prices, volumes).
     """
@@ -27,10 +30,7 @@ def largest_unit(values: FloatArray, name: str, of: str) -> Decimal:
         whole = np.rint(scaled)
         off = np.abs(scaled - whole) > np.abs(scaled) * ROUNDING + 1e-9
         if not off.any():
-            divisor, unit = int(np.gcd.reduce(whole.astype(np.int64))), Decimal(1).scaleb(-decimals)
-            while divisor % 10 == 0:
-                divisor, unit = divisor // 10, unit * 10
-            return unit.normalize() if unit < 1 else unit.quantize(Decimal(1))
+            return Decimal(1).scaleb(-decimals)
     raise InputError(
         f"no {name} can be inferred: {of} have more than {MOST_DECIMALS} decimals, as in"
         f" {values[np.flatnonzero(off)[0]]:.12g}; give --{name}-size, to which they are rounded"

@@ -1,0 +1,61 @@
+"""What an import of bars did: what it made, what was wrong in the files and by which rule it was mended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from agent.durations import format_duration
+
+_FOUND = {
+    "absent": "missing in the files: an empty bar stands for each, nothing fills in them",
+    "closed": "with an auction in them, or reaching out of the session: seen, never traded",
+    "outside": "outside all sessions: dropped",
+    "zero_volume": "without volume: nothing fills in them",
+    "duplicates": "equal copies: dropped",
+    "out_of_order": "sorted",
+    "not_finite": "with a value that is no number: dropped",
+    "range_widened": "open or close outside low .. high: the range is widened",
+    "vwap_moved": "a VWAP outside low .. high: moved to its edge",
+    "typical_price": "no notional in the file: the VWAP is (high + low + close) / 3",
+    "far_prints": "extremes left out of that",
+    "off_tick": "with a price rounded to the tick",
+    "off_lot": "with a volume rounded to the lot",
+}
+
+
+def render_bar_import(report: Mapping[str, Any], console: Console) -> None:
+    """Print a report as ``agent import --format klines --json`` gives it."""
+    length = format_duration(report["interval_ns"])
+    where = f" of {report['calendar']}, times read as {report['clock']}" if report["calendar"] else ""
+    console.print(
+        f"[bold]{report['session']}[/]  {report['symbol']}, {report['bars']:,} bars of {length}{where}"
+    )
+    for name in ("tick", "lot"):
+        how = "inferred from the data" if report[f"{name}_inferred"] else "given"
+        console.print(f"  {name:6}{report[name]}  ({how})")
+    table = Table(title=f"{report['lines']:,} rows", title_justify="left", show_header=False, box=None)
+    for side in ("left", "right", "left"):
+        table.add_column(justify="right" if side == "right" else "left")
+    for name, words in _FOUND.items():
+        if report[name]:
+            table.add_row(name.replace("_", " "), f"{report[name]:,}", words)
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print(f"{report['lines']:,} rows, nothing wrong in them")
+    for text in (*report["problems"], *_outside(report)):
+        console.print(f"  {text}", markup=False, highlight=False)
+    console.print(
+        "bars-only session: fills are modelled at the interval's VWAP\n"
+        f"\ntrade on it:  python -m agent replay {report['session']} --interval {length} ...",
+        highlight=False,
+    )
+
+
+def _outside(report: Mapping[str, Any]) -> list[str]:
+    first = report["first_outside"]
+    return [f"outside all sessions: {', '.join(first)} (as in the file)"] if first else []
