@@ -20,7 +20,7 @@ from agent.core.types import NS_PER_S
 from agent.durations import format_duration
 from agent.journal import round_trips
 from agent.venue import kernel as k
-from agent.venue.estimate import Estimates, Sampled, estimate
+from agent.venue.estimate import SURE, Estimates, Sampled, estimate
 from agent.venue.market import Market
 from storage.session import SessionReader
 
@@ -172,7 +172,7 @@ def law_of(found: Estimates, instrument: Instrument) -> tuple[dict[str, Any], st
         USUAL_HALF_LIFE_NS,
         "assumed: the tape shows no impact that is not noise",
     )
-    sure = [w.y for w in found.windows if w.y.value > 2 * w.y.error]
+    sure = [w.y for w in found.windows if w.y.value > SURE * w.y.error]
     if fading.identified:
         y, half_life_ns, basis = fading.y.value, round(fading.half_life_s * NS_PER_S), "fitted together"
     elif sure:

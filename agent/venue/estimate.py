@@ -36,6 +36,7 @@ HORIZONS_S = (1, 2, 5, 10, 30, 60, 300)
 RESPONSE_S = (1, 5, 10, 30, 60, 300)
 BLOCKS = 20  # of time, left out one after the other
 T_95 = 2.093  # Student's, 19 degrees of freedom
+SURE = 3.0  # standard errors above 0 that a coefficient must be: the best of several is looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ def _fading(tape: Sampled, logs: FloatArray, scale: float) -> Fading:
         low_s,
         high_s,
         y * float(exact.xr.sum()) / float(r @ r),
-        bool(shortest < low_s and high_s < longest and y > 2 * error),
+        bool(shortest < low_s and high_s < longest and y > SURE * error),
     )
 
 
