@@ -59,6 +59,7 @@ class Messages:
         self._held: deque[_Diff] = deque()
         self._ids = TradeIds()
         self._prices, self._sizes = Memo(), Memo(clip=True)
+        self._of_file = self._prefix  # the symbol of the line before: a snapshot names none
         self._trade_kind = ""
         self._trade_ns = 0
         self._recv_ns = 0
@@ -67,6 +68,10 @@ class Messages:
         self._sure = False  # a message has shown that the capture is of the symbol's market
         self.delays = Delays()
         self.others: set[str] = set()
+
+    def begin_file(self, symbol: str) -> None:
+        """A file whose first message that names one is of ``symbol`` ("" where none does)."""
+        self._of_file = symbol or self._prefix
 
     def finish(self) -> None:
         """Count what was still waiting for a snapshot."""
@@ -89,14 +94,18 @@ class Messages:
                 self._snapshot(recv_ns, message)
                 return
             symbol, _, name = stream.partition("@")
+            self._of_file = symbol
             if symbol != self._prefix:
-                self._report.other_symbols += 1
-                self.others.add(symbol.upper())
+                self._other(symbol)
                 return
             self._stream(name, recv_ns, message["data"])
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
             self._report.bad_lines += 1
             self._report.problem(f"{self._place.name()}: {type(error).__name__}: {error}")
+
+    def _other(self, symbol: str) -> None:
+        self._report.other_symbols += 1
+        self.others.add(symbol.upper())
 
     def _stream(self, name: str, recv_ns: int, data: dict[str, Any]) -> None:
         if name == "bookTicker":
@@ -265,7 +274,10 @@ class Messages:
 
     def _snapshot(self, recv_ns: int, message: dict[str, Any]) -> None:
         update, numbers = _id(message["lastUpdateId"]), _numbers(message["bids"], message["asks"])
-        futures = "T" in message
+        futures, symbol = "T" in message, str(message.get("symbol", self._of_file)).lower()
+        if symbol != self._prefix:
+            self._other(symbol)
+            return
         self._is((Market.INVERSE if "pair" in message else Market.LINEAR) if futures else Market.SPOT)
         recv_ns = self._received(recv_ns)
         if self._book_id is not None and update <= self._book_id:

@@ -49,6 +49,7 @@ from connectors.importers.symbols import Market, Symbol, parse_symbol, split_sym
 
 __all__ = ["ImportReport", "import_binance_raw", "load", "split_symbol"]
 
+_HEAD_LINES = 1000
 EXCHANGES = {Market.SPOT: "binance", Market.LINEAR: "binanceusdm", Market.INVERSE: "binancecoinm"}
 
 
@@ -93,8 +94,10 @@ class _Captures:
 
     def blocks(self) -> Iterator[RawRows]:
         report, place, messages, buffer = self.report, self.place, self._messages, self._buffer
-        for path in sorted(self._request.paths, key=_first_stamp):
+        heads = {path: _head(path) for path in self._request.paths}
+        for path in sorted(self._request.paths, key=lambda path: heads[path][0]):
             place.open(path.name)
+            messages.begin_file(heads[path][1])
             try:
                 for line in read_lines(path):
                     place.code += 1
@@ -134,13 +137,21 @@ class _Captures:
         return -self.delays.quantile(OFFSET_QUANTILE)
 
 
-def _first_stamp(path: Path) -> int:
-    """Return the first receive stamp of a file: files are joined in order of time, however given."""
+def _head(path: Path) -> tuple[int, str]:
+    """A file's first receive stamp and the first symbol it names, as its streams write it; 0 and "" without.
+
+    Files are joined in order of time, however given; snapshots are of the symbol that their file names.
+    """
+    first, stream = 0, b'"stream":"'
     try:
-        for line in read_lines(path):
-            stamp = line.partition(b" ")[0]
-            if stamp.isdigit():
-                return int(stamp)
+        for number, line in enumerate(read_lines(path)):
+            stamp, _, text = line.partition(b" ")
+            first = first or (int(stamp) if stamp.isdigit() else 0)
+            if stream in text:
+                name = text.partition(stream)[2].partition(b"@")[0]
+                return first, name.decode(errors="replace")
+            if number == _HEAD_LINES:
+                break
     except TornFileError:
         pass
-    return 0
+    return first, ""

@@ -195,7 +195,7 @@ OTHER_MARKET = [
     (
         "BTC/USD:BTC",
         c.futures(),
-        r"x.gz:1 is of a USD-M futures capture and BTC/USD:BTC is a symbol of coin-M",
+        r"no Binance inverse messages of BTC/USD:BTC .*other symbols: BTCUSDT",
     ),
 ]
 
@@ -554,3 +554,12 @@ def test_prices_beyond_what_an_integer_holds(tmp_path: Path) -> None:
     assert report["problems"] == [
         "x.gz:9: ValueError: 300000000000.0 is out of range: from 0 to below 46,116,860,184 can be held"
     ]
+
+
+def test_files_of_two_symbols(tmp_path: Path) -> None:
+    """A spot snapshot names no symbol: it is of the one that its file names; another's is not mixed in."""
+    other = [Depth(5, [("2000.1", "3")], [("2000.2", "4")], snapshot=True), Depth(50, [("2000.1", "1")], [])]
+    files = {"eth.gz": c.spot(other, "ETHUSDT"), "btc.gz": c.spot()}
+    instrument, tape, report = _import(tmp_path, "binance-raw", "BTC/USDT", files)
+    assert _rows(instrument, tape) == c.rows(shift_ms=c.DELAY_MS, stamped_snapshots=False)
+    assert (report["snapshots"], report["other_symbols"], report["crossed"]) == (1, 2, 0)
