@@ -31,6 +31,7 @@ class Listed:
     path: str
     state: str
     source: str = ""
+    made: str = ""  # "slice" or "merge" where it was made of other sessions
     symbols: list[str] = field(default_factory=list)
     start_ns: int | None = None
     end_ns: int | None = None
@@ -67,6 +68,7 @@ def look_at(path: Path, *, check: bool = False) -> Listed:
         path=str(path),
         state=WHOLE,
         source=str(header.get("source", "live")),
+        made=_made(header.get("origin") or {}),
         symbols=list(dict.fromkeys(i.symbol for i in reader.instruments)),
         bytes=size_of(path),
         compacted=any(p.suffix == parquet.SUFFIX for p in segment_paths(path, "tape")),
@@ -82,6 +84,10 @@ def look_at(path: Path, *, check: bool = False) -> Listed:
     return found
 
 
+def _made(origin: Mapping[str, Any]) -> str:
+    return "merge" if "merged" in origin else "slice" if origin else ""
+
+
 def _outline(found: Listed, reader: SessionReader) -> None:
     """Rows and times from the segments' own accounts."""
     end = next((e for e in reversed(reader.journal()) if e["kind"] == "end"), None)
@@ -90,7 +96,7 @@ def _outline(found: Listed, reader: SessionReader) -> None:
         for segment in segment_paths(reader.path, stem):
             count, first, last, damage = _account(segment)
             rows += count
-            if stem == "tape" and count:
+            if count and (stem == "tape" or not found.events):  # of bars alone, their times
                 found.start_ns = found.start_ns if found.start_ns is not None else first
                 found.end_ns = last
             if damage:

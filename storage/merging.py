@@ -22,7 +22,7 @@ from storage.session import SessionHeader, SessionReader
 from storage.slicing import renumbered, utc
 from storage.staging import staged
 
-SOURCE = "merge"
+SOURCE = "merge"  # of sessions from different sources
 _ROWS = 65536
 Symbol = tuple[str, str]  # exchange and symbol
 
@@ -218,16 +218,18 @@ def _read_beyond(
 
 
 def _bars(parts: Sequence[_Part]) -> BarArray:
-    """All bars in order of ``recv_ns``, each once, numbered after their order."""
+    """All bars in order of ``recv_ns``, each once, numbered anew."""
     found = np.concatenate([renumbered(p.reader.bars(), p.numbers) for p in parts])
     found = found[np.argsort(found["recv_ns"], kind="stable")]
     _, first = np.unique(found[["instrument", "delta_ns", "open_ns"]], return_index=True)
     kept: BarArray = found[np.sort(first)]
+    kept["seq"] = np.arange(1, len(kept) + 1)
     return kept
 
 
 def _header(out: Path, parts: Sequence[_Part], instruments: Sequence[Instrument]) -> SessionHeader:
     headers = [part.reader.header for part in parts]
+    sources = {str(header.get("source", "live")) for header in headers}
     offsets: dict[str, int] = {}
     for header in reversed(headers):
         offsets |= header.get("clock_offsets") or {}
@@ -240,7 +242,7 @@ def _header(out: Path, parts: Sequence[_Part], instruments: Sequence[Instrument]
         config=first.get("config") or {},
         fingerprint=first.get("fingerprint") or {},
         clock_offsets=offsets,
-        source=SOURCE,
+        source=sources.pop() if len(sources) == 1 else SOURCE,
         origin={
             "merged": [
                 {k: h.get(k) for k in ("session", "source", "origin") if h.get(k)} | {"events": part.rows}

@@ -65,7 +65,7 @@ class SessionHeader:
     config: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     clock_offsets: Mapping[str, int] = field(default_factory=dict)
-    source: str = "live"  # or the importer's name, or "slice" or "merge"
+    source: str = "live"  # or the importer's name; "merge" where several were joined
     origin: Mapping[str, Any] = field(default_factory=dict)  # of a slice or merge: what it was made of
     imported: Mapping[str, Any] = field(default_factory=dict)  # what an importer did with its files
 

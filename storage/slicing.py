@@ -15,13 +15,11 @@ import numpy as np
 
 from agent.core.errors import SessionError
 from agent.core.instrument import Instrument
-from agent.core.tape import EventArray, Flag, Kind
+from agent.core.tape import BarArray, EventArray, Flag, Kind
 from storage.opening import Opening
 from storage.segments import Rows
 from storage.session import SessionHeader, SessionReader
 from storage.staging import staged
-
-SOURCE = "slice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,6 @@ def slice_session(path: Path, out: Path, cut: Cut) -> Sliced:
     header = reader.header
     origin = {
         "session": header["session"],
-        "source": header.get("source", "live"),
         "from_ns": start_ns,
         "to_ns": end_ns,
         "symbols": [i.symbol for i in chosen],
@@ -73,15 +70,14 @@ def slice_session(path: Path, out: Path, cut: Cut) -> Sliced:
         config=header.get("config") or {},
         fingerprint=header.get("fingerprint") or {},
         clock_offsets=header.get("clock_offsets") or {},
-        source=SOURCE,
+        source=str(header.get("source", "live")),
         origin=origin,
         imported=header.get("import") or {},
     )
     numbers = {i.number: at for at, i in enumerate(chosen)}
     done = Sliced(str(out), start_ns, end_ns, symbols=[i.symbol for i in chosen])
     with staged(out, new) as writer:
-        bars = renumbered(reader.bars(), numbers)
-        bars = bars[bars["recv_ns"] < end_ns]
+        bars = renumbered(_bars(reader, start_ns - cut.history_ns, end_ns), numbers)
         writer.bars(bars)
         seq = 1
         for rows in cut_rows(reader, [i.number for i in chosen], start_ns, end_ns, cut.history_ns):
@@ -126,6 +122,14 @@ def span(reader: SessionReader) -> tuple[int, int]:
         for batch in reader.batches():
             last = int(batch["recv_ns"][-1])
     return int(first["recv_ns"][0]), int(last or 0)
+
+
+def _bars(reader: SessionReader, since_ns: int, end_ns: int) -> BarArray:
+    """The bars known before ``end_ns``: all that a tape was warmed up with; of bars alone the cut's."""
+    bars = reader.bars()
+    bars = bars[bars["recv_ns"] < end_ns]
+    alone = next(reader.batches(1), None) is None
+    return bars[bars["recv_ns"] >= since_ns] if alone else bars
 
 
 def _bounds(reader: SessionReader, cut: Cut) -> tuple[int, int]:

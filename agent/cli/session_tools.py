@@ -5,7 +5,8 @@ What goes wrong with one session of many is named and the others are done; the e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,7 +53,7 @@ def _show_list(found: Sequence[Any]) -> None:
     if not found:
         typer.echo("no sessions here: `run`, `record` and `import` make them")
         return
-    columns = ["session", "start (UTC)", "length", "symbols", "source", "events", "size", "orders", "state"]
+    columns = ["session", "start (UTC)", "length", "symbols", "source", "holds", "size", "orders", "state"]
     o.show_table(columns, [_list_row(s) for s in found])
     for s in found:
         for problem in s.problems:
@@ -67,8 +68,8 @@ def _list_row(s: Any) -> list[str]:
         _utc(s.start_ns)[:19] if known else "",
         _length((s.end_ns or 0) - s.start_ns) if known else "",
         " ".join(s.symbols[:3]) + (f" +{len(s.symbols) - 3}" if len(s.symbols) > 3 else ""),
-        s.source,
-        f"{s.events:,}" + (f" + {s.bars:,} bars" if s.bars and not s.events else ""),
+        f"{s.source}, {s.made}" if s.made else s.source,
+        _rows(s.events, s.bars),
         _bytes(s.bytes) + (" parquet" if s.compacted else ""),
         orders or "-",
         s.state,
@@ -89,7 +90,8 @@ def inspect(
 
     if html is not None and not html.absolute().parent.is_dir():
         raise InputError(f"--html {html}: there is no folder {html.absolute().parent}; make it first")
-    document = inspect_session(session)
+    with _busy(f"reading {session}"):
+        document = inspect_session(session)
     if html is not None:
         from agent.app.session_page import session_page
 
@@ -111,7 +113,9 @@ def _show_document(d: dict[str, Any]) -> None:
         f"{d['session']} ({d['source']}, {d['state']}): {_utc(d['start_ns'])} to {_utc(d['end_ns'])}, ",
         nl=False,
     )
-    typer.echo(f"{_length(d['end_ns'] - d['start_ns'])}, {d['events']:,} events, {_bytes(d['bytes'])}")
+    typer.echo(
+        f"{_length(d['end_ns'] - d['start_ns'])}, {_rows(d['events'], d['bars'])}, {_bytes(d['bytes'])}"
+    )
     for problem in d["problems"]:
         typer.echo(f"LOST: {problem}")
     if d["origin"]:
@@ -200,13 +204,14 @@ def slice_(
         symbols=tuple(symbol or ()),
         history_ns=parse_duration_ns(history) if history else 0,
     )
-    done = slice_session(session, out, cut)
+    with _busy(f"cutting {session}"):
+        done = slice_session(session, out, cut)
     _warn(done.losses)
     if as_json:
         o.emit(asdict(done))
         return 0
     typer.echo(
-        f"{done.session}: {_utc(done.start_ns)} to {_utc(done.end_ns)}, {done.events:,} events "
+        f"{done.session}: {_utc(done.start_ns)} to {_utc(done.end_ns)}, {_rows(done.events, done.bars)} "
         f"of {', '.join(done.symbols)}, and {done.carried:,} rows that say what came before"
     )
     _next(done.session)
@@ -222,12 +227,13 @@ def merge(
     """Join sessions: one after another, or of different symbols at once."""
     from storage.merging import merge_sessions
 
-    done = merge_sessions(sessions, out)
+    with _busy(f"joining {len(sessions)} sessions"):
+        done = merge_sessions(sessions, out)
     _warn(done.losses)
     if as_json:
         o.emit(asdict(done))
         return 0
-    typer.echo(f"{done.session}: {done.events:,} events of {', '.join(done.symbols)}")
+    typer.echo(f"{done.session}: {_rows(done.events, done.bars)} of {', '.join(done.symbols)}")
     for join in done.joins:
         typer.echo(f"  {join}")
     _next(done.session)
@@ -274,7 +280,8 @@ def _expanded(paths: Sequence[Path]) -> list[Path]:
 def _compacted(path: Path, *, quiet: bool) -> dict[str, Any]:
     from storage.compaction import compact_session
 
-    done = compact_session(path)
+    with _busy(f"compacting {path}") as tell:
+        done = compact_session(path, lambda rows: tell(f"compacting {path}: {rows:,} rows rewritten"))
     if not quiet and done.segments:
         typer.echo(
             f"{path}: {done.rows:,} rows, {_bytes(done.bytes_before)} -> {_bytes(done.bytes_after)} "
@@ -305,6 +312,15 @@ def _moment(text: str | None, first_ns: int, option: str) -> int | None:
     return (whole * 1_000_000 + moment.microsecond) * 1000
 
 
+@contextmanager
+def _busy(what: str) -> Iterator[Callable[[str], None]]:
+    """Say on a terminal what takes so long; the block may say it anew. Nothing anywhere else."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(what) as status:
+        yield status.update
+
+
 def _warn(losses: Sequence[str]) -> None:
     for loss in losses:
         typer.echo(f"warning: {loss}", err=True)
@@ -323,7 +339,14 @@ def _length(ns: int) -> str:
     if seconds < 60:
         return f"{ns / 1e9:.1f}s"
     hours, rest = divmod(seconds, 3600)
+    if hours >= 48:
+        return f"{hours // 24}d{hours % 24:02d}h"
     return f"{hours}h{rest // 60:02d}m" if hours else f"{rest // 60}m{rest % 60:02d}s"
+
+
+def _rows(events: int, bars: int) -> str:
+    both = ((events, "events"), (bars, "bars"))
+    return " + ".join(f"{count:,} {name}" for count, name in both if count) or "nothing"
 
 
 def _bytes(count: int) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from agent.cli import main
-from agent.core.tape import EVENT, Flag, Kind
+from agent.core.tape import BAR, EVENT, Flag, Kind
 from storage.session import SessionHeader, SessionReader, SessionWriter
 from tests.fakes import synthetic_tape
 
@@ -196,7 +196,7 @@ def test_damage_is_said_and_what_is_left_can_be_saved(sessions: Path, tmp_path: 
     assert saved.returncode == 0
     assert "warning: tape-00000.arrows: damaged" in saved.stderr
     (listed,) = document("sessions", "list", tmp_path / "saved", "--check")["sessions"]
-    assert (listed["state"], listed["source"]) == ("whole", "slice")
+    assert (listed["state"], listed["source"], listed["made"]) == ("whole", "test", "slice")
 
 
 def test_bad_input_gets_one_message(sessions: Path, tmp_path: Path) -> None:
@@ -233,3 +233,26 @@ def test_a_full_disk_leaves_nothing_behind(sessions: Path, tmp_path: Path) -> No
         assert (done.returncode, done.stdout) == (3, "")
         assert "free some space" in done.stderr
         assert list((tmp_path / "full").iterdir()) == []
+
+
+def test_sessions_of_bars_can_be_cut_and_joined(tmp_path: Path) -> None:
+    """A session of bars alone: its own times, cuts that are of bars too, both halves make the whole."""
+    instrument, _ = synthetic_tape(1.0)
+    bars = np.zeros(100, BAR)
+    bars["recv_ns"] = bars["open_ns"] = np.arange(1, 101) * 60 * S
+    bars["delta_ns"], bars["seq"], bars["open_ticks"] = 60 * S, np.arange(1, 101), np.arange(1, 101)
+    writer = SessionWriter.create(tmp_path / "bars", SessionHeader("bars", (instrument,), 0, source="klines"))
+    writer.bars(bars)
+    writer.close(100 * 60 * S)
+    (listed,) = document("sessions", "list", tmp_path / "bars")["sessions"]
+    assert (listed["start_ns"], listed["end_ns"], listed["bars"]) == (60 * S, 6000 * S, 100)
+    for name, edges in (("a", ("--to", "30m")), ("b", ("--from", "30m"))):
+        agent("sessions", "slice", tmp_path / "bars", *edges, "--out", tmp_path / name)
+    assert SessionReader(tmp_path / "a").bars()["open_ticks"].tolist() == list(range(1, 31))
+    assert SessionReader(tmp_path / "b").header["source"] == "klines"
+    done = document("sessions", "merge", tmp_path / "b", tmp_path / "a", "--out", tmp_path / "c")
+    assert (done["bars"], done["events"]) == (100, 0)
+    assert np.array_equal(SessionReader(tmp_path / "c").bars(), bars)
+    assert document("sessions", "inspect", tmp_path / "c")["bars"] == 100
+    assert document("sessions", "compact", tmp_path / "c")["sessions"][0]["rows"] == 100
+    assert np.array_equal(SessionReader(tmp_path / "c").bars(), bars)
