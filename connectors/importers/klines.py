@@ -97,8 +97,10 @@ def _of_symbol(path: Path, symbol: Symbol) -> Series:
     names = {symbol.unified, f"{symbol.base}{symbol.quote}", f"{symbol.base}-{symbol.quote}", symbol.base}
     for series in found:
         if len(found) == 1 or series.name.upper() in names:
-            if not len(series.bars):
-                raise InputError(f"{path} holds no bars of {symbol.unified}: give another file")
+            if len(series.bars) < 2:
+                some = "1 bar" if len(series.bars) else "no bars"
+                more = "two or more tell the interval" if len(series.bars) else "give another file"
+                raise InputError(f"{path} holds {some} of {symbol.unified}: {more}")
             return series
     known = ", ".join(s.name for s in found[:12]) or "nothing"
     raise InputError(f"{path} holds no bars of {symbol.unified}: it has {known}")
