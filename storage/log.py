@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from agent.core.errors import DatabaseError
-from agent.core.events import AuditEvent, CommandKind
+from agent.core.events import AuditEvent, ChildChanged, CommandKind, ParentChanged
 from agent.core.instrument import Instrument
 from storage.database import BUSY_MS, database_errors, migrate_async, open_engine
 from storage.rows import RowMaker, Values, text
@@ -132,7 +132,7 @@ class SqlExecutionLog:
     async def write(self, events: Sequence[AuditEvent]) -> None:
         """Store a batch of events in one transaction."""
         if events:
-            await self._store([self._maker.row(event) for event in events])
+            await self._store([self._maker.row(event) for event in _latest(events)])
 
     async def write_balances(
         self, *, seq: int, at_ns: int, account: str, balances: Mapping[str, Any]
@@ -181,6 +181,21 @@ class SqlExecutionLog:
         with database_errors(self.url):
             async with self._engine.begin() as connection:
                 await upsert(connection, rows)
+
+
+def _latest(events: Sequence[AuditEvent]) -> list[AuditEvent]:
+    """The events without states that an order left within them: no row is made to be overwritten."""
+    kept: dict[Any, AuditEvent] = {}
+    for number, event in enumerate(events):
+        if isinstance(event, ParentChanged):
+            kept[ParentChanged, event.spec.parent_id] = (
+                event  # stays where the first was: before its children
+            )
+        elif isinstance(event, ChildChanged):
+            kept[ChildChanged, event.child_id] = event
+        else:
+            kept[number] = event
+    return list(kept.values())
 
 
 def _amount(amount: Any) -> str:
