@@ -197,6 +197,9 @@ class _Session:
             execution_log.pending_commands,
         )
         title = f"{self.config.exchange} {self.config.symbol}"
+        rehearsal = self.config.venue.rehearsal
+        if rehearsal.reject_ppm or rehearsal.timeout_ppm:
+            title += " (rehearsing rejects and timeouts: venue.rehearsal)"
         self.view.open(self.name, self.instruments, title)
         with _stop_on_signal(live.stopping):
             await self._warm_up(live)

@@ -14,7 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from agent.core.events import AuditEvent, DecisionTaken, ParentChanged, RiskRefused
+from agent.core.events import AuditEvent, ChildChanged, DecisionTaken, ParentChanged, RiskRefused
 from agent.core.instrument import Instrument
 from agent.core.types import NS_PER_MS, NS_PER_S
 from agent.summary import ParentRecord, Summary
@@ -35,6 +35,7 @@ class _Folded:
     def __init__(self, now_ns: Clock) -> None:
         self.now_ns = now_ns
         self.summary = Summary(())
+        self._noticed = ""
 
     def open(self, instruments: Sequence[Instrument]) -> None:
         self.summary = Summary(instruments)
@@ -47,10 +48,14 @@ class _Folded:
         return record is not None and record.changed.spec.shadow_of is not None
 
     def notice(self, event: AuditEvent) -> str:
-        """The event in words where it must not be missed; a shadow's refusals are for the log."""
-        if isinstance(event, RiskRefused) and self.is_shadow(event.parent_id):
+        """The event in words where it must not be missed, once; a shadow's refusals are for the log."""
+        if isinstance(event, RiskRefused | ChildChanged) and self.is_shadow(event.parent_id):
             return ""
-        return notice_in_words(event)
+        words = notice_in_words(event)
+        if not words or words == self._noticed:
+            return ""
+        self._noticed = words
+        return words
 
 
 class PlainView:

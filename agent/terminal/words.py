@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
-from agent.core.events import AuditEvent, CommandHandled, DecisionTaken, GapSeen, RiskRefused
+from agent.core.events import AuditEvent, ChildChanged, CommandHandled, DecisionTaken, GapSeen, RiskRefused
 from agent.core.instrument import Instrument
-from agent.core.types import NS_PER_S, ParentSpec, Side, TargetKind
+from agent.core.types import NS_PER_S, ChildState, ParentSpec, Side, TargetKind
 from agent.durations import format_duration
 
 UNKNOWN = "–"
@@ -89,12 +89,23 @@ def notice_in_words(event: AuditEvent) -> str:
     """What someone watching must not miss; "" for the rest."""
     if isinstance(event, RiskRefused):
         return f"{event.parent_id} refused by {event.rule}: {event.reason}"
+    if isinstance(event, ChildChanged) and event.reason:
+        return _child_in_words(event)
     if isinstance(event, GapSeen):
         what, after = ("ended", f", {event.lost} lost") if event.ended else ("began", "")
         name = event.stream if event.stream.endswith("silent") else f"gap of {event.stream}"
         return f"{name} {what}{after}"
     if isinstance(event, CommandHandled):
         return f"{event.kind.value} {event.parent_id or 'all'}: {event.outcome}"
+    return ""
+
+
+def _child_in_words(child: ChildChanged) -> str:
+    """What the venue had against a child, or says of its fees; a post-only order too late is everyday."""
+    refused = child.state is ChildState.REJECTED and not child.reason.startswith("post-only")
+    asked = child.state is ChildState.PENDING_NEW
+    if refused or asked or "fees are charged" in child.reason or child.reason.startswith("self_trade"):
+        return f"{child.child_id}{' rejected by the venue' if refused else ''}: {child.reason}"
     return ""
 
 

@@ -59,10 +59,6 @@ class Fees:
                 rates = (tier.maker_ppm, tier.taker_ppm)
         return rates[0] if maker else rates[1]
 
-    def fee_tlp(self, price_ticks: int, lots: int, maker: bool, volume: Decimal = Decimal(0)) -> int:
-        """Fee in ticks x lots x ppm before any discount: exact, valued in quote at the fill's price."""
-        return price_ticks * lots * self.ppm(maker, volume)
-
     def discounted(self, fee_tlp: int) -> int:
         """The fee when the third currency pays it, rounded up to a whole tick x lot x ppm."""
         return fee_tlp if fee_tlp <= 0 else -(-fee_tlp * (PPM - self.discount_ppm) // PPM)

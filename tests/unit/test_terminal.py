@@ -15,6 +15,7 @@ from agent.app.build import build_engine, inline_policies
 from agent.config import Config, Order
 from agent.core.events import (
     AuditEvent,
+    ChildChanged,
     CommandKind,
     ControlParent,
     DecisionTaken,
@@ -24,7 +25,7 @@ from agent.core.events import (
     StartParent,
 )
 from agent.core.instrument import Instrument
-from agent.core.types import NS_PER_S, Side
+from agent.core.types import NS_PER_S, ChildState, Side
 from agent.orders import build_spec
 from agent.replay import ReplayResult
 from agent.shadow import shadow_specs
@@ -213,6 +214,35 @@ def test_trouble_is_not_missed() -> None:
     assert "S-P1 refused by stale_book: the book is 7 s old" in text
     assert "only a shadow" not in text
     assert "silent 12.0 s in all, SILENT NOW: trades:0" in text
+
+
+def test_what_the_venue_says_is_seen_once() -> None:
+    """Rejects, questions after a timeout, a change of fees; not a shadow's, nor a post-only order too late."""
+    instrument, events = run()
+    so_far = until(events, 3)
+    child = next(e for e in so_far if isinstance(e, ChildChanged) and e.parent_id == "S-P1")
+    rejected = replace(child, state=ChildState.REJECTED, reason="BTC/USDT is halted until 10:05")
+    fees = "0.1 BNB do not cover the fee of 0.2 BNB: fees are charged in USDT from here on"
+    said = [
+        rejected,
+        replace(rejected, parent_id="S-P1~twap", reason="only a shadow"),
+        replace(rejected, reason="post-only order would have traded at once"),
+        replace(child, state=ChildState.PENDING_NEW, reason="no answer within 2 s: the venue was asked"),
+        replace(child, state=ChildState.PARTIALLY_FILLED, reason=fees),
+        replace(child, state=ChildState.FILLED, reason=fees),
+        replace(child, state=ChildState.EXPIRED, reason="no more was offered at its limit"),
+    ]
+    out = io.StringIO()
+    view = PlainView(Console(file=out, width=200), now_ns=lambda: 0)
+    view.open("S", [instrument], "embedded")
+    view.add(so_far)
+    before = len(out.getvalue().splitlines())
+    view.add(said)
+    assert out.getvalue().splitlines()[before:] == [
+        f"{child.child_id} rejected by the venue: BTC/USDT is halted until 10:05",
+        f"{child.child_id}: no answer within 2 s: the venue was asked",
+        f"{child.child_id}: {fees}",
+    ]
 
 
 def test_a_late_decision_is_marked_and_its_features_are_shown() -> None:
