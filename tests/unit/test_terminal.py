@@ -217,7 +217,7 @@ def test_trouble_is_not_missed() -> None:
 
 
 def test_what_the_venue_says_is_seen_once() -> None:
-    """Rejects, questions after a timeout, a change of fees; not a shadow's, nor a post-only order too late."""
+    """Rejects, questions after a timeout, a change of fees; no shadow's, no post-only order too late."""
     instrument, events = run()
     so_far = until(events, 3)
     child = next(e for e in so_far if isinstance(e, ChildChanged) and e.parent_id == "S-P1")
