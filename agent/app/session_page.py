@@ -41,6 +41,7 @@ def _facts(d: Document) -> Markup:
         "from": _utc(d["start_ns"]),
         "to": _utc(d["end_ns"]),
         "events": f"{d['events']:,}",
+        "bars": f"{d['bars']:,}",
         "size": f"{d['bytes'] / 1e6:,.1f} MB" + (", Parquet" if d["compacted"] else ""),
         "results": ", ".join(f"{n:,} {kind}" for kind, n in d["results"].items()) or "nothing was traded",
     }
@@ -80,6 +81,10 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Markup:
 
 def _instrument(d: Document, i: Document) -> Markup:
     counts = ", ".join(f"{n:,} {kind}" for kind, n in i["counts"].items())
+    if not counts:
+        return section(
+            f"instrument-{i['number']}", i["symbol"], tag("p", "No events: there is no tape of it.")
+        )
     plots: tuple[tuple[str, str, Callable[[Axes], None]], ...] = (
         ("mid", f"mid of {i['symbol']} over time", partial(_line, d=d, i=i, of="mid", unit="price")),
         (
@@ -96,7 +101,7 @@ def _instrument(d: Document, i: Document) -> Markup:
 
 def _line(ax: Axes, d: Document, i: Document, of: str, unit: str) -> None:
     course = i["over_time"]
-    at = _minutes(d, course["sample_ns"])
+    at = _since_start(d, course["sample_ns"])
     ax.plot(at, [np.nan if v is None else v for v in course[of]], color=COLOUR["s-lem"], linewidth=1.0)
     _shade(ax, d, i)
     ax.set_title("mid" if of == "mid" else "spread")
@@ -106,15 +111,19 @@ def _line(ax: Axes, d: Document, i: Document, of: str, unit: str) -> None:
 
 def _rates(ax: Axes, d: Document, i: Document) -> None:
     course, seconds = i["over_time"], d["rates"]["bin_ns"] / 1e9
-    at = np.arange(len(course["trades"])) * seconds / 60
+    at = _since_start(d, [d["start_ns"] + k * d["rates"]["bin_ns"] for k in range(len(course["trades"]))])
     for name, colour in (("book_updates", "s-twap"), ("trades", "s-dump")):
         ax.plot(
-            at, np.array(course[name]) / seconds, color=COLOUR[colour], linewidth=1.0, drawstyle="steps-post"
+            at,
+            np.array(course[name]) / seconds,
+            color=COLOUR[colour],
+            label=name.replace("_", " "),
+            linewidth=1.0,
+            drawstyle="steps-post",
         )
-        last = course[name][-1] / seconds
-        ax.annotate(name.replace("_", " "), (at[-1], last), color=COLOUR[colour], ha="right", va="bottom")
     _shade(ax, d, i)
-    ax.set_title("updates a second")
+    ax.legend(loc="upper right", frameon=False)
+    ax.set_title("trades and book updates a second")
     ax.set_ylabel("1/s")
 
 
@@ -122,12 +131,19 @@ def _shade(ax: Axes, d: Document, i: Document) -> None:
     """Mark the symbol's gaps, and what every plot has: its time axis."""
     for gap in (g for g in d["gaps"] if g["symbol"] == i["symbol"]):
         ends = [gap["from_ns"], d["end_ns"] if gap["to_ns"] is None else gap["to_ns"]]
-        ax.axvspan(*_minutes(d, ends), color=COLOUR["s-ac"], alpha=0.3, linewidth=0.8)
-    ax.set_xlabel("minutes from the start")
+        ax.axvspan(*_since_start(d, ends), color=COLOUR["s-ac"], alpha=0.3, linewidth=0.8)
+    ax.set_xlabel(f"{_unit(d)[0]} from the start")
 
 
-def _minutes(d: Document, times: list[int]) -> list[float]:
-    return [(at - d["start_ns"]) / 60e9 for at in times]
+def _since_start(d: Document, times: list[int]) -> list[float]:
+    unit_ns = _unit(d)[1]
+    return [(at - d["start_ns"]) / unit_ns for at in times]
+
+
+def _unit(d: Document) -> tuple[str, float]:
+    """What time is told in: at least two of it in the session."""
+    units = (("hours", 3600e9), ("minutes", 60e9), ("seconds", 1e9))
+    return next((u for u in units if d["end_ns"] - d["start_ns"] >= 2 * u[1]), units[-1])
 
 
 def _utc(ns: int) -> str:
