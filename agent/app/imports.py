@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -21,10 +22,12 @@ def import_files(
     lot: Decimal | None = None,
     contract_size: Decimal | None = None,
     calendar: str | None = None,
+    watch: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Make a session in ``out`` and return what became of every line. Raises InputError, SessionError.
 
-    The same report stands in the session's header under ``import``.
+    ``watch`` is told how many bytes of the files were read. The same report stands in the session's
+    header under ``import``.
     """
     from connectors.importers.pipeline import ImportRequest
     from connectors.importers.registry import loader
@@ -52,7 +55,7 @@ def import_files(
         opened.append((writer, header))
         return writer
 
-    asked = ImportRequest(files, symbol, tick, lot, contract_size, calendar)
+    asked = ImportRequest(files, symbol, tick, lot, contract_size, calendar, watch)
     report = load(asked, open_writer, out.parent).to_json()
     for writer, header in opened:
         writer.restate(replace(header, imported=report))

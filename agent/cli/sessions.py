@@ -77,16 +77,19 @@ def replay(
         return _compare_impact(session, chosen, override, as_json)
     from agent.app.offline import replay_session
     from agent.durations import parse_time_ns
+    from agent.terminal.replaying import replaying
 
-    done = replay_session(
-        session,
-        chosen,
-        override=override,
-        verify=verify,
-        speed=_speed(speed),
-        database=db,
-        start_ns=None if start is None else parse_time_ns(start),
-    )
+    with replaying() as progress:
+        done = replay_session(
+            session,
+            chosen,
+            override=override,
+            verify=verify,
+            speed=_speed(speed),
+            database=db,
+            start_ns=None if start is None else parse_time_ns(start),
+            progress=progress,
+        )
     if as_json:
         o.emit(done.to_json())
     else:
@@ -142,17 +145,15 @@ def import_(
     """Make a session from market data that others recorded."""
     o.set_up_logging(log_json)
     from agent.app.imports import import_files
+    from agent.terminal.imports import reading
 
-    report = import_files(
-        files,
-        kind,
-        symbol,
-        out,
+    units = (
         _amount(tick_size, "tick size"),
         _amount(lot_size, "lot size"),
         _amount(contract_size, "contract size"),
-        calendar,
     )
+    with reading(files) as watch:
+        report = import_files(files, kind, symbol, out, *units, calendar, watch)
     if as_json:
         o.emit(report)
     else:

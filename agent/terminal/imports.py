@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from agent.durations import format_duration
@@ -44,6 +47,16 @@ _FAULTS = {
     "recv_steps_back": "receive stamps that stepped back, held at the one before",
 }
 _PROBLEMS_SHOWN = 5
+
+
+@contextmanager
+def reading(files: Sequence[Path]) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr while files are read, when that is a terminal; told the bytes read."""
+    console = Console(stderr=True)
+    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("reading", total=sum(f.stat().st_size for f in files if f.is_file()))
+        yield lambda done: bar.update(task, completed=done)
 
 
 def render_import(report: Mapping[str, Any], console: Console) -> None:

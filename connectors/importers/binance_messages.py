@@ -74,7 +74,15 @@ class Messages:
         self._of_file = symbol or self._prefix
 
     def finish(self) -> None:
-        """Count what was still waiting for a snapshot."""
+        """Count what was still waiting for a snapshot, and say first if the book ends without one."""
+        if self._lost_from is not None:
+            self._report.problems.insert(
+                0, f"no snapshot follows book update {self._lost_from}: from there on the book is not known"
+            )
+        elif self._book_id is None and self._held:
+            self._report.problems.insert(
+                0, "no snapshot: the session has no book, and no order can trade on it"
+            )
         self._report.depth_unsynced += len(self._held)
         self._report.trades_missing = self._ids.missing
         self._report.last_recv_ns = self._recv_ns

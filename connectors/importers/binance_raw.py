@@ -99,7 +99,7 @@ class _Captures:
             place.open(path.name)
             messages.begin_file(heads[path][1])
             try:
-                for line in read_lines(path):
+                for line in read_lines(path, place.tell):
                     place.code += 1
                     messages.line(line)
                     if buffer.pending >= BLOCK_ROWS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agent.core.errors import InputError
@@ -16,21 +16,29 @@ class TornFileError(Exception):
     """The file breaks off here. The message says how; ``args[1]`` is the unfinished line."""
 
 
-def read_lines(path: Path) -> Iterator[bytes]:
+Tell = Callable[[int], None]
+"""Told how many bytes of a file, as they lie on the disk, were read more."""
+
+
+def _silent(_: int) -> None:
+    pass
+
+
+def read_lines(path: Path, tell: Tell = _silent) -> Iterator[bytes]:
     """Yield the lines of a file without their ends, decompressed.
 
     Raises InputError when it cannot be opened, and TornFileError after the last whole line when it is
     cut off or corrupt.
     """
-    for block in read_blocks(path):
+    for block in read_blocks(path, tell):
         yield from block.removesuffix(b"\n").split(b"\n")
 
 
-def read_blocks(path: Path) -> Iterator[bytes]:
+def read_blocks(path: Path, tell: Tell = _silent) -> Iterator[bytes]:
     """Yield pieces of whole lines, decompressed. Raises as ``read_lines`` does."""
     rest = b""
     try:
-        for data in _decompressed(path):
+        for data in _decompressed(path, tell):
             block, end, rest = (rest + data).rpartition(b"\n")
             if end:
                 yield block + end
@@ -40,7 +48,7 @@ def read_blocks(path: Path) -> Iterator[bytes]:
         yield rest
 
 
-def _decompressed(path: Path) -> Iterator[bytes]:
+def _decompressed(path: Path, tell: Tell) -> Iterator[bytes]:
     try:
         file = path.open("rb")
     except OSError as error:
@@ -49,16 +57,19 @@ def _decompressed(path: Path) -> Iterator[bytes]:
         first = file.read(_CHUNK)
         if not first.startswith(_GZIP_MAGIC):
             while first:
+                tell(len(first))
                 yield first
                 first = file.read(_CHUNK)
             return
+        tell(len(first))
         member = zlib.decompressobj(wbits=31)
         while first:
             yield member.decompress(first)
-            if member.eof:
-                first = member.unused_data or file.read(_CHUNK)
-                member = zlib.decompressobj(wbits=31) if first else member
-            else:
-                first = file.read(_CHUNK)
+            rest = member.unused_data if member.eof else b""
+            first = rest or file.read(_CHUNK)
+            if not rest:
+                tell(len(first))
+            if member.eof and first:
+                member = zlib.decompressobj(wbits=31)
         if not member.eof:
             raise EOFError("the compressed file is cut off")

@@ -49,6 +49,7 @@ class ImportRequest:
     lot: Decimal | None = None
     contract_size: Decimal | None = None
     calendar: str | None = None  # of bars whose market closes
+    watch: Callable[[int], None] | None = None  # told how many bytes of the files were read
 
 
 class Source(Protocol):
@@ -106,6 +107,8 @@ def write_session(source: Source, request: ImportRequest, open_writer: OpenWrite
         for block in source.blocks():
             units.learn(block)
             _put(spool, block.rows, spool_at)
+            if request.watch is not None:
+                request.watch(source.place.bytes_read)
         instrument = _finish(source, units)
         writer = open_writer(instrument, source.report)
         spool.seek(0)

@@ -39,10 +39,15 @@ class Place:
     def __init__(self) -> None:
         self._files: list[str] = []
         self.code = 0
+        self.bytes_read = 0  # of all files, as they lie on the disk
 
     def open(self, file: str) -> None:
         self._files.append(file)
         self.code = (len(self._files) - 1) << _LINE_BITS
+
+    def tell(self, count: int) -> None:
+        """``count`` more bytes were read."""
+        self.bytes_read += count
 
     @property
     def line(self) -> int:

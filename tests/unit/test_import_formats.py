@@ -563,3 +563,25 @@ def test_files_of_two_symbols(tmp_path: Path) -> None:
     instrument, tape, report = _import(tmp_path, "binance-raw", "BTC/USDT", files)
     assert _rows(instrument, tape) == c.rows(shift_ms=c.DELAY_MS, stamped_snapshots=False)
     assert (report["snapshots"], report["other_symbols"], report["crossed"]) == (1, 2, 0)
+
+
+@pytest.mark.parametrize("kind", ["binance-raw", "tardis-csv"])
+def test_progress_is_told(tmp_path: Path, kind: str) -> None:
+    """Whoever watches is told the bytes read, up to all of the files."""
+    book, trades = c.tardis()
+    files = {"x.gz": c.futures()} if kind == "binance-raw" else {"b.csv.gz": book, "t.csv": trades}
+    seen: list[int] = []
+    _import(tmp_path, kind, "BTC/USDT:USDT", files, watch=seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == sum((tmp_path / name).stat().st_size for name in files)
+
+
+def test_a_book_that_is_never_whole_again(tmp_path: Path) -> None:
+    """A gap that no snapshot closes, and a capture without any, are the first thing that is said."""
+    lines = c.spot()
+    del lines[3]
+    _, _, report = _import(tmp_path, "binance-raw", "BTC/USDT", {"x.gz": lines})
+    assert report["problems"][0] == "no snapshot follows book update 105: from there on the book is not known"
+    (tmp_path / "none").mkdir()
+    _, _, report = _import(tmp_path / "none", "binance-raw", "BTC/USDT", {"x.gz": lines[1:]})
+    assert report["problems"][0] == "no snapshot: the session has no book, and no order can trade on it"
