@@ -147,7 +147,7 @@ class Venue(Section):
     fee_currency: Annotated[str, Field(min_length=1)] = "quote"
     fee_rate: Annotated[Decimal | None, Field(gt=0, validate_default=True)] = None
     fee_discount_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    queue: Literal["risk_averse", "power_probability"] = "risk_averse"
+    queue: Literal["risk_averse", "power_probability", "log_probability"] = "risk_averse"
     queue_power: Annotated[float, Field(gt=0)] = 3.0
     impact: Annotated[Literal["off", "sqrt"], BeforeValidator(_off)] = "off"
     impact_laws: dict[str, ImpactParameters] = {}

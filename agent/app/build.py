@@ -89,7 +89,7 @@ def engine_settings(config: Config) -> EngineSettings:
         decision_latency_ns=config.engine.decision_latency,
         history_bars=config.engine.lookback,
         settle_ns=config.engine.settle,
-        queue_model=kernel.RISK_AVERSE if venue.queue == "risk_averse" else kernel.POWER_PROBABILITY,
+        queue_model=kernel.QUEUE_MODELS[venue.queue],
         queue_power=venue.queue_power,
     )
 

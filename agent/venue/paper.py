@@ -29,7 +29,7 @@ from agent.venue.rules import VenueRules
 
 __all__ = ["DecimalOrder", "PaperVenue", "Report", "ReportKind", "VenueOrder", "VenueRules"]
 
-QUEUE_NAMES = {k.RISK_AVERSE: "queue:risk_averse", k.POWER_PROBABILITY: "queue:power_probability"}
+QUEUE_NAMES = {model: f"queue:{name}" for name, model in k.QUEUE_MODELS.items()}
 GONE = "the order was no longer open when the {} arrived"
 
 

@@ -50,6 +50,11 @@ NO_LOW, NO_HIGH = 2**62, -(2**62)
 N_RESTING, N_CONSUMED, N_FILLS, N_EVENTS, N_COUNTS = range(5)
 
 RISK_AVERSE, POWER_PROBABILITY, LOG_PROBABILITY = 0, 1, 2
+QUEUE_MODELS = {
+    "risk_averse": RISK_AVERSE,
+    "power_probability": POWER_PROBABILITY,
+    "log_probability": LOG_PROBABILITY,
+}
 
 
 class KernelState(NamedTuple):

@@ -332,7 +332,7 @@ def test_splitting_an_order_gains_nothing(shown: int, parts: list[int], rows: li
 @given(
     shown=st.lists(st.one_of(updates, trades.map(lambda r: [r])), min_size=1, max_size=40),
     cut=st.sampled_from([1, 7]),
-    model=st.sampled_from([k.RISK_AVERSE, k.POWER_PROBABILITY]),
+    model=st.sampled_from(sorted(k.QUEUE_MODELS.values())),
 )
 def test_batches_cannot_matter(shown: list[list[Row]], cut: int, model: int) -> None:
     """Cut into 1, 7 or not at all, a tape leaves every array of the kernel and every fill the same."""

@@ -1,0 +1,136 @@
+"""Where a resting order stands: queue models against plain Python, and the bounds that all of them keep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.ladder import level_lots
+from agent.core.tape import Kind
+from agent.core.types import Side
+from agent.venue import kernel as k
+from agent.venue.market import Market
+from agent.venue.state import R_LANE, R_LOTS
+from tests.property.test_book import (
+    BTC,
+    PRICE,
+    START,
+    TIMELESS,
+    NaiveBook,
+    Row,
+    far,
+    feed,
+    near,
+    order,
+    trades,
+)
+
+Behind = Callable[[float, float], float]
+"""The probability that a cancelled lot stood behind us, from the lots behind and in front."""
+
+
+def power(p: float) -> Behind:
+    return lambda back, front: back**p / (back**p + front**p)
+
+
+def logarithm(back: float, front: float) -> float:
+    return math.log(1 + back) / (math.log(1 + back) + math.log(1 + front))
+
+
+MODELS = {
+    "power 1": (k.POWER_PROBABILITY, 1.0, power(1.0)),
+    "power 2.5": (k.POWER_PROBABILITY, 2.5, power(2.5)),
+    "power 3": (k.POWER_PROBABILITY, 3.0, power(3.0)),
+    "log": (k.LOG_PROBABILITY, 3.0, logarithm),
+}
+shown_rows = st.lists(st.one_of(trades, near, near, far), max_size=40)
+
+
+@dataclass
+class NaiveQueue:
+    """A resting bid at PRICE: of the lots that left and were not traded, a share stood ahead of us."""
+
+    ahead: float
+    left: int
+    behind: Behind
+    traded: int = 0
+
+    def show(self, row: Row, before: int, book: NaiveBook) -> int:
+        """Lots filled by one row that is an update of its own. ``before``: lots displayed at PRICE before."""
+        kind, price, lots, side = row
+        filled = 0
+        if kind is Kind.TRADE and side < 0 and price < PRICE:
+            filled = self.left
+        elif kind is Kind.TRADE and side < 0 and price == PRICE:
+            filled = min(self.left, math.floor(max(0.0, lots - self.ahead) + 0.5))
+            self.traded += lots
+            self.ahead = max(0.0, self.ahead - lots)
+        elif kind is Kind.LEVEL:
+            if side > 0 and price == PRICE:
+                self._cancelled(before, lots)
+            mid, sample = book.sample()
+            filled = self.left if mid and sample.ask_ticks <= PRICE else 0
+        self.left -= filled
+        return filled
+
+    def _cancelled(self, before: int, after: int) -> None:
+        gone = before - after - self.traded
+        back = max(0.0, before - self.ahead)
+        if gone > 0 and self.ahead > 0:
+            stood_behind = self.behind(back, self.ahead) * gone
+            too_many = max(0.0, stood_behind - back)  # more than stood there: these were ahead
+            self.ahead -= gone - stood_behind + too_many
+        self.traded = 0
+        self.ahead = max(0.0, min(self.ahead, after))
+
+
+@pytest.mark.parametrize("name", MODELS)
+@TIMELESS
+@given(shown=st.integers(0, 30), lots=st.integers(1, 20), rows=shown_rows)
+def test_a_probability_queue_is_the_plain_one(name: str, shown: int, lots: int, rows: list[Row]) -> None:
+    """Row by row the kernel fills what the plain model fills, and stands where it stands."""
+    model, exponent, behind = MODELS[name]
+    market, book = Market([BTC], model, exponent), NaiveBook()
+    for row in (*START, (Kind.LEVEL, PRICE, shown, 1)):
+        feed(market, [row])
+        book.show([row])
+    market.rest(1, 0, order(1, Side.BUY, PRICE, lots), lots)
+    queue = NaiveQueue(shown, lots, behind)
+    for row in rows:
+        before = book.sides[1].get(PRICE, 0)
+        book.show([row])
+        fills = feed(market, [row])
+        assert sum(f[2] for f in fills) == queue.show(row, before, book)
+        if not queue.left:
+            break
+        assert float(market.state.ahead[0]) == pytest.approx(queue.ahead, abs=1e-9)
+
+
+@TIMELESS
+@given(
+    model=st.sampled_from(sorted(k.QUEUE_MODELS.values())),
+    shown=st.integers(0, 30),
+    orders=st.lists(st.tuples(st.integers(0, 1), st.integers(1, 9)), min_size=1, max_size=4),
+    rows=shown_rows,
+)
+def test_no_order_stands_outside_its_queue(
+    model: int, shown: int, orders: list[tuple[int, int]], rows: list[Row]
+) -> None:
+    """Under every model: 0 <= ahead <= displayed lots + the lane's own that came earlier, at every row."""
+    market = Market([BTC], model)
+    for row in (*START, (Kind.LEVEL, PRICE, shown, 1)):
+        feed(market, [row])
+    for number, (lane, lots) in enumerate(orders, start=1):
+        market.rest(number, lane, order(number, Side.BUY, PRICE, lots, lane), lots)
+    for row in rows:
+        feed(market, [row])
+        resting = market.state.resting[: market.state.counts[k.N_RESTING]]
+        displayed = level_lots(market.state.book, 0, PRICE)
+        for i, r in enumerate(resting):
+            own = sum(int(q[R_LOTS]) for q in resting[:i] if q[R_LANE] == r[R_LANE])
+            assert 0 <= market.state.ahead[i] <= displayed + own
