@@ -22,6 +22,7 @@ from tests.differential.records import (
     FILLED,
     GTC,
     GTD,
+    LOG_PROBABILITY,
     OPEN,
     POST_ONLY,
     POWER_PROBABILITY,
@@ -212,6 +213,8 @@ def new_bot(rows, ways, given):
         asset = asset.constant_order_latency(int(given["entry_ns"]), int(given["response_ns"]))
     if int(given["queue_model"]) == POWER_PROBABILITY:
         asset = asset.power_prob_queue_model(float(given["queue_power"]))
+    elif int(given["queue_model"]) == LOG_PROBABILITY:
+        asset = asset.log_prob_queue_model()
     else:
         asset = asset.risk_adverse_queue_model()
     asset = asset.partial_fill_exchange()

@@ -31,7 +31,11 @@ TIFS = {
     r.FOK: TimeInForce.FOK,
     r.GTD: TimeInForce.GTD,
 }
-QUEUES = {r.RISK_AVERSE: kernel.RISK_AVERSE, r.POWER_PROBABILITY: kernel.POWER_PROBABILITY}
+QUEUES = {
+    r.RISK_AVERSE: kernel.RISK_AVERSE,
+    r.POWER_PROBABILITY: kernel.POWER_PROBABILITY,
+    r.LOG_PROBABILITY: kernel.LOG_PROBABILITY,
+}
 ENDS = {
     ReportKind.EXPIRED: r.EXPIRED,
     ReportKind.CANCELLED: r.CANCELLED,
@@ -99,6 +103,10 @@ class Run:
             elif why == kernel.DUE:
                 self._handle(due)
         self._handle(int(tape["recv_ns"][-1]))
+        return self.outcome()
+
+    def outcome(self) -> r.Outcome:
+        """What became of the orders so far."""
         fills = [(n, t, heard, lots, p, q, m) for (n, t), (heard, lots, p, q, m) in self._fills.items()]
         ends = [(n, *end) for n, end in self._ends.items()]
         return r.Outcome(r.records(fills, r.FILL), r.records(ends, r.END))

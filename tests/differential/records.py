@@ -60,7 +60,7 @@ OPEN, FILLED, EXPIRED, CANCELLED, REFUSED, STOPPED = 0, 1, 2, 3, 4, 5
 OUTCOMES = ("open", "filled", "expired", "cancelled", "refused", "stopped")
 """``STOPPED``: the venue failed while it worked the order."""
 
-RISK_AVERSE, POWER_PROBABILITY = 0, 1
+RISK_AVERSE, POWER_PROBABILITY, LOG_PROBABILITY = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,7 @@ class _Market:
         self._send([(Kind.BBO, bid, self.books[1][bid], 1), (Kind.BBO, ask, self.books[-1][ask], -1)])
 
 
+@cache
 def random_tape(seed: int, updates: int, even: bool = True) -> EventArray:
     """Return a random tape of ``updates`` moves, about 4 s a thousand; its sizes are ``even`` or any."""
     tape = _Market(seed).tape(updates)
