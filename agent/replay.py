@@ -86,14 +86,17 @@ def replay(
     rows: int = BATCH_ROWS,
     pace: Callable[[int], None] | None = None,
     watch: Callable[[list[AuditEvent]], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ReplayResult:
     """Run the session through ``engine``. ``compare`` holds the outcome against the recorded one.
 
-    ``pace`` is called with each batch's time before it is consumed; ``watch`` with what happened.
+    ``pace`` is called with each batch's time before it is consumed; ``watch`` with what happened;
+    ``progress`` with the rows consumed and the rows there are (0: the session was cut off, nobody counted).
     """
     check, count = TapeCheck(), 0
     tape_rows: list[str] = []
     result_rows: list[str] = []
+    total = _end(reader, "events")
     started = time.perf_counter()
 
     def take() -> None:
@@ -112,13 +115,15 @@ def replay(
             tape_rows.extend(check.add(item))
             count += len(item)
             last_ns = int(item["recv_ns"][-1])
+            if progress is not None:
+                progress(count, total)
         else:
             engine.command(item)
             commands_left -= 1
             if not commands_left:
                 engine.no_more_commands()
         take()
-    engine.close(max(_end_ns(reader), last_ns, engine.now_ns))
+    engine.close(max(_end(reader, "recv_ns"), last_ns, engine.now_ns))
     take()
     seconds = time.perf_counter() - started
     tape_rows.extend(check.finish())
@@ -136,8 +141,9 @@ def replay(
     )
 
 
-def _end_ns(reader: SessionReader) -> int:
-    return max((int(e["recv_ns"]) for e in reader.journal() if e["kind"] == "end"), default=0)
+def _end(reader: SessionReader, member: str) -> int:
+    """A member of the journal's closing entry; 0 where the session was cut off."""
+    return max((int(e.get(member, 0)) for e in reader.journal() if e["kind"] == "end"), default=0)
 
 
 def sorted_outcome(rows: Sequence[str]) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -20,7 +20,6 @@ from agent.app.build import (
     recorded_policies,
     watched,
 )
-from agent.app.stored import Stored, StoredReplay
 from agent.config import Config, parse_config
 from agent.core.errors import InputError, SessionError
 from agent.core.events import AuditEvent, Command, StartParent
@@ -32,6 +31,9 @@ from agent.replay import BATCH_ROWS, ReplayResult, first_book, replay
 from agent.shadow import shadow_specs
 from agent.summary import Summary
 from storage.session import SessionReader
+
+if TYPE_CHECKING:
+    from agent.app.stored import Stored, StoredReplay
 
 log = structlog.get_logger("offline")
 PACED_ROWS = 64
@@ -76,13 +78,14 @@ def replay_session(
     asked: Callable[[str, OrderView, MarketView], None] | None = None,
     database: str | None = None,
     start_ns: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Replayed:
     """Replay ``path``. ``config`` None uses the session's own; ``override`` replaces its orders.
 
     ``speed`` paces the tape (1.0: as it was); None runs as fast as it can. ``rows`` is the batch size,
     which changes nothing but the speed. ``asked`` is told what every algo is shown. ``database`` (a URL) is
     where all of it is stored, as a live run stores it (``agent.app.stored``). ``start_ns`` is when the order
-    starts in a session of bars.
+    starts in a session of bars. ``progress`` is told the rows done and the rows there are.
     """
     reader = SessionReader(path)
     config = config or recorded_config(reader)
@@ -108,7 +111,7 @@ def replay_session(
     engine = bars.engine(policies) if bars else build_engine(config, reader.instruments, policies)
     rows = rows or (BATCH_ROWS if speed is None else PACED_ROWS)
     watchers = [summary.add, *([watch] if watch else [])]
-    with StoredReplay(database, path, reader, config, pending) if database else nullcontext() as log:
+    with _storing(database, path, reader, config, pending) as log:
         watching = _all_of([*watchers, log.add] if log else watchers)
         result = replay(
             bars or reader,
@@ -118,6 +121,7 @@ def replay_session(
             rows=rows,
             pace=_pace(speed),
             watch=bars.in_wall_time(watching) if bars else watching,
+            progress=progress,
         )
         end_ns = bars.clock.ended(engine.now_ns) if bars else engine.now_ns
         stored = log.finish(end_ns, engine.seq) if log else None
@@ -126,6 +130,16 @@ def replay_session(
         result = replace(result, match=False, difference=difference)
     name = str(reader.header.get("session", path.name))
     return Replayed(result, summary, name, stored, bars.notes() if bars else ())
+
+
+def _storing(
+    database: str | None, path: Path, reader: SessionReader, config: Config, pending: list[Command]
+) -> AbstractContextManager[StoredReplay | None]:
+    if not database:
+        return nullcontext()
+    from agent.app.stored import StoredReplay  # SQLAlchemy and Alembic start here, where they are wanted
+
+    return StoredReplay(database, path, reader, config, pending)
 
 
 def _all_of(watchers: list[Watch]) -> Watch:
