@@ -12,7 +12,16 @@ from agent.core.tape import EventArray, Kind
 from tests.differential.compare import counts, differing
 from tests.differential.ours import SHARED_LANE, Run
 from tests.differential.plans import Style, random_plan
-from tests.differential.records import FILLED, GTC, POWER_PROBABILITY, STOPPED, Outcome, Records, Rules
+from tests.differential.records import (
+    FILLED,
+    GTC,
+    LOG_PROBABILITY,
+    POWER_PROBABILITY,
+    STOPPED,
+    Outcome,
+    Records,
+    Rules,
+)
 from tests.differential.reference import run_reference
 from tests.differential.tapes import capture_tape, random_tape
 
@@ -28,9 +37,9 @@ def end_of(outcome: Outcome, number: int) -> Records:
 
 
 def traded_lots(tape: EventArray, at_ns: int, price_ticks: int) -> int:
-    """Lots of the first trade at ``price_ticks`` at the nanosecond ``at_ns`` of our clock, 0 if none."""
+    """Lots traded at ``price_ticks`` in the nanosecond ``at_ns`` of our clock, 0 if none."""
     same = (tape["kind"] == Kind.TRADE) & (tape["recv_ns"] == at_ns) & (tape["price_ticks"] == price_ticks)
-    return int(tape["qty_lots"][same][0]) if same.any() else 0
+    return int(tape["qty_lots"][same].sum())
 
 
 def test_an_exactly_filled_order_stops_the_reference() -> None:
@@ -100,6 +109,17 @@ def test_the_power_probability_queue_is_the_same_on_random_tapes() -> None:
         assert differing(ours, Run(Rules())(tape, orders)) != []  # the model matters on this tape
 
 
+def assert_filled_too_much(
+    tape: EventArray, rules: Rules, ours: Outcome, theirs: Outcome, number: int
+) -> None:
+    """Both fill the order at one time first; hftbacktest by more than that trade's size, ours by no more."""
+    mine, other = fills_of(ours, number)[0], fills_of(theirs, number)[0]
+    assert mine["exch_ns"] == other["exch_ns"]
+    at_ns = int(other["exch_ns"]) + rules.feed_ns
+    traded = traded_lots(tape, at_ns, int(other["last_price_ticks"]))
+    assert 0 < mine["lots"] <= traded < other["lots"]
+
+
 @pytest.mark.parametrize(("symbol", "numbers"), [("btcusdt", []), ("ethusdt", [1110, 1534])])
 def test_no_trade_fills_more_than_it_traded(symbol: str, numbers: list[int]) -> None:
     """hftbacktest's estimate of lots ahead falls below 0 by cancels; the next trade then fills too much."""
@@ -109,8 +129,28 @@ def test_no_trade_fills_more_than_it_traded(symbol: str, numbers: list[int]) -> 
     ours, theirs = Run(rules)(tape, orders), run_reference(tape, orders, rules)
     assert differing(ours, theirs) == numbers
     for number in numbers:
-        mine, other = fills_of(ours, number)[0], fills_of(theirs, number)[0]
-        assert mine["exch_ns"] == other["exch_ns"]
-        at_ns = int(other["exch_ns"]) + rules.feed_ns
-        traded = traded_lots(tape, at_ns, int(other["last_price_ticks"]))
-        assert 0 < mine["lots"] <= traded < other["lots"]
+        assert_filled_too_much(tape, rules, ours, theirs, number)
+
+
+def test_the_log_probability_queue_differs_where_an_estimate_fell_below_zero() -> None:
+    """On a random tape three orders differ: by the next trade hftbacktest fills more than was traded."""
+    tape, rules = random_tape(4, 20_000), Rules(queue_model=LOG_PROBABILITY)
+    orders = random_plan(tape, rules, 1000, 4)
+    ours, theirs = Run(rules)(tape, orders), run_reference(tape, orders, rules)
+    assert differing(ours, theirs) == [173, 200, 365]
+    for number in (173, 200, 365):
+        assert_filled_too_much(tape, rules, ours, theirs, number)
+    assert differing(ours, Run(Rules())(tape, orders)) != []  # the model matters on this tape
+
+
+@pytest.mark.parametrize(("symbol", "numbers"), [("btcusdt", []), ("ethusdt", [1946])])
+def test_the_logarithm_of_an_estimate_below_zero(symbol: str, numbers: list[int]) -> None:
+    """hftbacktest takes the logarithm of 1 - 14,407 lots ahead: not a number, and the order goes last."""
+    tape, rules = capture_tape(symbol), Rules(queue_model=LOG_PROBABILITY)
+    orders = random_plan(tape, rules, 2000, 1)
+    ours, theirs = Run(rules)(tape, orders), run_reference(tape, orders, rules)
+    assert differing(ours, theirs) == numbers
+    for number in numbers:
+        mine, other = fills_of(ours, number), fills_of(theirs, number)
+        assert mine["exch_ns"][0] < other["exch_ns"][0]  # what we fill first, it counts as ahead
+        assert mine["lots"].sum() == other["lots"].sum()
