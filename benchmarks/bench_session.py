@@ -1,11 +1,14 @@
 """Speed of recorded sessions: appending small batches live, compacting at close, reading back.
 
-Run: ``python benchmarks/bench_session.py [ROWS]``; prints one JSON document.
+Run: ``python benchmarks/bench_session.py [ROWS]``; prints one JSON document. With a session's directory
+instead of ROWS: what compaction makes of a copy of it, and how fast either form is read (medians of five).
 """
 
 from __future__ import annotations
 
 import json
+import shutil
+import statistics
 import sys
 import tempfile
 import time
@@ -14,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.core.tape import EVENT
+from storage.compaction import compact_session
 from storage.session import SessionHeader, SessionReader, SessionWriter
 
 LIVE_BATCH = 4
@@ -55,5 +59,38 @@ def _first(folder: str, start: float) -> float:
     return time.perf_counter() - start
 
 
+def compaction(session: Path) -> dict[str, float]:
+    """Sizes, ratio and speeds in rows per second before and after; ``session`` itself is left alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(shutil.copytree(session, Path(folder) / "s"))
+        before = _read_rows_per_s(path)
+        start = time.perf_counter()
+        done = compact_session(path)
+        seconds = time.perf_counter() - start
+        if done.ratio is None:
+            raise SystemExit(f"{session} is compact already")
+        return {
+            "rows": done.rows,
+            "bytes_before": done.bytes_before,
+            "bytes_after": done.bytes_after,
+            "ratio": round(done.ratio, 2),
+            "compact_rows_per_s": round(done.rows / seconds),
+            "read_arrow_rows_per_s": before,
+            "read_parquet_rows_per_s": _read_rows_per_s(path),
+        }
+
+
+def _read_rows_per_s(path: Path) -> int:
+    speeds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        rows = sum(len(batch) for batch in SessionReader(path).batches())
+        speeds.append(rows / (time.perf_counter() - start))
+    return round(statistics.median(speeds))
+
+
 if __name__ == "__main__":
+    if len(sys.argv) > 1 and Path(sys.argv[1]).is_dir():
+        print(json.dumps(compaction(Path(sys.argv[1])), indent=1))
+        sys.exit()
     print(json.dumps(main(int(sys.argv[1]) if len(sys.argv) > 1 else 5_000_000), indent=1))

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from agent.core.errors import SessionError
+from storage.mapped import to_rows
 from storage.segments import (
     BATCH_ROWS,
     UNREADABLE,
@@ -26,6 +25,7 @@ from storage.segments import (
     crc_of,
     rechunk,
     schema_of,
+    to_batch,
 )
 
 SUFFIX = ".parquet"
@@ -59,8 +59,7 @@ def write_parquet(path: Path, dtype: np.dtype[np.void], batches: Iterable[Rows])
             write_page_checksum=True,
         ) as writer:
             for piece in rechunk(batches, GROUP_ROWS):
-                columns = [pa.array(np.ascontiguousarray(piece[name])) for name in names]
-                writer.write_table(pa.table(columns, schema=schema), row_group_size=GROUP_ROWS)
+                writer.write_batch(to_batch(piece, schema), row_group_size=GROUP_ROWS)
                 crcs.append(f"{crc_of(piece):08x}")
                 rows += len(piece)
             writer.add_key_value_metadata({_CRCS: orjson.dumps(crcs)})
@@ -84,7 +83,8 @@ def read_parquet(path: Path, dtype: np.dtype[np.void]) -> Iterator[Rows]:
                 )
             crcs = orjson.loads((file.metadata.metadata or {}).get(_CRCS, b"[]"))
             for number in range(file.num_row_groups):
-                rows = _to_rows(file.read_row_group(number, use_threads=False), dtype)
+                batches = file.read_row_group(number, use_threads=False).to_batches()
+                rows = np.concatenate([to_rows(batch, dtype) for batch in batches])
                 if number >= len(crcs) or crcs[number] != f"{crc_of(rows):08x}":
                     raise SegmentDamageError("its checksum does not match its rows")
                 yield rows
@@ -102,10 +102,3 @@ def outline(path: Path) -> tuple[int, int, int]:
     except UNREADABLE as error:
         raise SegmentDamageError(str(error)) from error
     return metadata.num_rows, int(groups[0].min) if groups else 0, int(groups[-1].max) if groups else 0
-
-
-def _to_rows(table: Any, dtype: np.dtype[np.void]) -> Rows:
-    rows = np.empty(table.num_rows, dtype=dtype)
-    for name in dtype.names or ():
-        rows[name] = table.column(name).to_numpy()
-    return rows

@@ -107,7 +107,6 @@ class Segment:
 
     def __init__(self, path: Path, dtype: np.dtype[np.void]) -> None:
         self._file = AppendFile(path)
-        self._dtype = dtype
         self._schema = schema_of(dtype)
         self._pending = _Pending()
         self._stream = pa.ipc.new_stream(pa.PythonFile(self._pending, "w"), self._schema)
@@ -121,12 +120,7 @@ class Segment:
 
     def append(self, rows: Rows) -> None:
         """Append ``rows`` as one record batch. Raises RecordingError."""
-        arrays = [
-            pa.Array.from_buffers(kind, len(rows), [None, pa.py_buffer(rows[name].tobytes())])
-            for name, kind in zip(self._dtype.names or (), self._schema.types, strict=True)
-        ]
-        batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
-        self._stream.write_batch(batch, custom_metadata={_CRC: b"%08x" % crc_of(rows)})
+        self._stream.write_batch(to_batch(rows, self._schema), custom_metadata={_CRC: b"%08x" % crc_of(rows)})
         self._file.append(self._pending.take())
         self.rows += len(rows)
         self.batches += 1
@@ -145,6 +139,15 @@ class Segment:
     def abandon(self) -> None:
         """Close the file as it is."""
         self._file.close()
+
+
+def to_batch(rows: Rows, schema: Any) -> Any:
+    """Rows as a record batch of ``schema``. Built of buffers: ``pa.array`` would import pandas first."""
+    arrays = [
+        pa.Array.from_buffers(kind, len(rows), [None, pa.py_buffer(rows[name].tobytes())])
+        for name, kind in zip(schema.names, schema.types, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def schema_of(dtype: np.dtype[np.void]) -> Any:
