@@ -10,7 +10,7 @@ import numpy as np
 
 from agent.barfiles.calendars import IntArray
 from agent.barfiles.klines import Series, neighbours, refuse_closing
-from lem.splits import Split, find_splits
+from agent.barfiles.splits import Split, find_splits
 
 
 def stretches(series: Series, delta_ns: int) -> tuple[IntArray, list[Split]]:

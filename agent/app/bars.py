@@ -92,9 +92,11 @@ class BarReplay:
         return []
 
     def bars(self) -> BarArray:
-        """The history an order starts with."""
+        """The history an order starts with: since the last split."""
         reach_ns = max(PROFILE_NS, self._config.engine.lookback * self._per * self.clock.delta_ns)
         past = self._bars[self._bars["recv_ns"] <= self._start_ns]
+        split = np.flatnonzero(past["flags"] & BarFlag.SPLIT)
+        past = past[split[-1] if len(split) else 0 :]
         past = past[past["open_ns"] < past["recv_ns"]]  # untraded ones take no time
         return past[past["open_ns"] >= self._start_ns - reach_ns]
 
@@ -114,9 +116,24 @@ class BarReplay:
         spec = replace(build_spec(self._config.order, self.instrument, name, None), align=Align.NONE)
         if spec.tactic is TacticKind.PEG:
             raise OrderError("tactic peg rests in a queue, and bars hold none: use twap_micro or sweep")
+        self._refuse_split()
         known = self._bars[self._bars["recv_ns"] <= self._start_ns]
         shadows = tuple(shadow_specs(spec, self._config.order.shadows))
         return StartParent(self._start_ns, int(known["seq"][-1]), spec, shadows)
+
+    def _window(self) -> BarArray:
+        """The bars of the order's full window, untraded ones among them."""
+        known = self._bars["recv_ns"]
+        return self._bars[(known > self._start_ns) & (known <= self._end_ns)]
+
+    def _refuse_split(self) -> None:
+        split = self._window()[(self._window()["flags"] & BarFlag.SPLIT) > 0]
+        if len(split):
+            at_ns = self.clock.began(int(split["open_ns"][0]))
+            raise OrderError(
+                f"the order's window crosses a split before {in_utc(at_ns)}: prices and quantities after it"
+                " are of other shares; give another --start or a shorter --max-duration"
+            )
 
     def _bars_of_an_interval(self) -> int:
         interval, delta = self._config.order.interval, self.clock.delta_ns
@@ -162,9 +179,8 @@ class BarReplay:
 
     def notes(self) -> tuple[str, ...]:
         """What a reader has to know of the fills."""
-        rules, known = self._config.bars, self._bars["recv_ns"]
-        window = self._bars[(known > self._start_ns) & (known <= self._end_ns)]
-        closed, absent = (int(((window["flags"] & flag) > 0).sum()) for flag in BarFlag)
+        rules, flags = self._config.bars, self._window()["flags"]
+        closed, absent = (int(((flags & f) > 0).sum()) for f in (BarFlag.CLOSED, BarFlag.ABSENT))
         notes = [
             f"{NOTE}, {rules.half_spread_bps:f} bps worse, at most {rules.max_participation:.0%} of a bar's"
             " volume (bars: in the configuration)"

@@ -47,15 +47,20 @@ def render_bar_import(report: Mapping[str, Any], console: Console) -> None:
         console.print(table)
     else:
         console.print(f"{report['lines']:,} rows, nothing wrong in them")
-    for text in (*report["problems"], *_outside(report)):
+    for text in (*report["problems"], *_named(report)):
         console.print(f"  {text}", markup=False, highlight=False)
     console.print(
         "bars-only session: fills are modelled at the interval's VWAP\n"
-        f"\ntrade on it:  python -m agent replay {report['session']} --interval {length} ...",
+        f"\ntrade on it:  python -m agent replay {report['session']} --quantity 1 --interval {length}"
+        f" --min-duration {format_duration(4 * report['interval_ns'])}"
+        f" --max-duration {format_duration(12 * report['interval_ns'])}",
         highlight=False,
     )
 
 
-def _outside(report: Mapping[str, Any]) -> list[str]:
-    first = report["first_outside"]
-    return [f"outside all sessions: {', '.join(first)} (as in the file)"] if first else []
+def _named(report: Mapping[str, Any]) -> list[str]:
+    first, splits = report["first_outside"], report["splits"]
+    return [
+        *([f"outside all sessions: {', '.join(first)} (as in the file)"] if first else []),
+        *([f"splits, which no order may cross: {', '.join(splits)}"] if splits else []),
+    ]

@@ -35,6 +35,7 @@ class BarReport(ImportReport):
     vwap_moved: int = 0  # a VWAP outside low .. high, moved to its edge
     typical_price: int = 0  # no notional in the file: the VWAP is (high + low + close) / 3
     far_prints: int = 0  # extremes left out of that
+    splits: list[str] = field(default_factory=list)  # of raw prices: no order may cross one
     off_tick: int = 0  # prices rounded to the tick
     off_lot: int = 0  # volumes rounded to the lot
 

@@ -7,6 +7,7 @@ Rules kept here:
 * with a calendar the bars are those of its sessions, and a bar that is not wholly within the regular hours
   (it holds an auction, or reaches out of the session) is flagged CLOSED: it is seen and never traded. A
   day's bar is its session;
+* the first bar after a split of raw prices is flagged SPLIT and named: no order may cross it;
 * a bar is known at its end, a day's bar at the close of its session;
 * tick and lot, where not given, are the largest powers of ten, up to 1, that divide every price and every
   volume; what a given one does not divide is rounded to the nearest, counted and named.
@@ -25,6 +26,7 @@ import numpy.typing as npt
 from agent.barfiles.calendars import DAY_NS, hours, when
 from agent.barfiles.klines import Series, native_interval_ns, on_calendar, read_bars, refuse_closing
 from agent.barfiles.quality import clean
+from agent.barfiles.splits import find_splits
 from agent.core.bars import FBarArray, empty_fbars
 from agent.core.errors import InputError
 from agent.core.tape import BAR, BarArray
@@ -149,8 +151,12 @@ def _complete(series: Series, report: BarReport) -> tuple[FBarArray, npt.NDArray
     absent[place] = False
     bars["start_ns"] = start_ns
     _stand_in(bars, absent)
+    flags = (closed * int(BarFlag.CLOSED) + absent * int(BarFlag.ABSENT)).astype(np.uint32)
+    splits = find_splits(series)
+    flags[place[[split.row for split in splits]]] |= int(BarFlag.SPLIT)
+    report.splits = [str(split) for split in splits]
     report.note_bars(bars, absent, closed)
-    return bars, (closed * int(BarFlag.CLOSED) + absent * int(BarFlag.ABSENT)).astype(np.uint32)
+    return bars, flags
 
 
 def _stand_in(bars: FBarArray, absent: npt.NDArray[np.bool_]) -> None:

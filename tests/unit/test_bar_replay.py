@@ -281,6 +281,32 @@ def test_algos_see_no_time_of_day_where_the_market_closes(tmp_path: Path) -> Non
     assert all(v.klines is None for v in views)
 
 
+def test_no_order_crosses_a_split(tmp_path: Path) -> None:
+    """2 for 1 after thirty calm days: refused across it; after it, the history begins with it."""
+    start = datetime(2025, 3, 3, tzinfo=UTC)
+    days = [start + timedelta(days=k) for k in range(56) if k % 7 < 5]
+    bars = []
+    for k, day in enumerate(days):
+        p = (100.0 if k < 30 else 50.0) + k % 3 * 0.5
+        bars.append(Bar(day, p, p + 1, p - 1, p, 1e6, p * 1e6))
+    path = session(tmp_path, bars, "IBM/USD", calendar="XNYS")
+    day_ns = 24 * HOUR
+    change = {"interval": day_ns, "min_duration": 4 * day_ns, "max_duration": 4 * day_ns}
+    with pytest.raises(OrderError, match="crosses a split before 2025-04-14"):
+        run(path, config(ORDER.model_copy(update=change)), start=days[27])
+    views: list[MarketView] = []
+    replay_session(
+        path,
+        config(ORDER.model_copy(update=change)),
+        override=True,
+        verify=False,
+        speed=None,
+        asked=lambda _i, _o, market: views.append(market),
+        start_ns=int(days[33].timestamp()) * 10**9,
+    )
+    assert len(views[0].bars) == 3  # three days since the split
+
+
 # --- what bad input gets ----------------------------------------------------------------------------
 
 BAD_ORDERS = [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agent.barfiles.klines import Series, on_calendar, read_bars, resample
-from lem.splits import find_splits
+from agent.barfiles.splits import find_splits
 from lem.windows import order_windows
 from tests.realdata import real_data
 from tests.unit.lem.sessions import DAY_NS, HOUR_NS, bars_at, hours, session_dates
