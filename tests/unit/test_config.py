@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,10 @@ def test_a_configuration_survives_its_own_record() -> None:
     """What session.json keeps loads to the same configuration: a replay runs under the run's settings."""
     shipped = load_config(SHIPPED)
     assert parse_config(shipped.model_dump(mode="json")) == shipped
+    third = {"fee_currency": "BNB", "fee_rate": "612.5", "fee_tiers": [TIER], "max_quantity": "0.1"}
+    venue = {**third, "halts": [HALT], "rehearsal": {"timeout": "1500ms"}, "price_protection_bps": 2.5}
+    given = parse_config({"venue": venue})
+    assert parse_config(json.loads(json.dumps(given.model_dump(mode="json")))) == given
 
 
 @pytest.mark.parametrize("value", [0, 5, -5])
