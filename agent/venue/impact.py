@@ -105,7 +105,12 @@ class Impact:
     def room(
         self, lane: int, instrument: int, side: int, limit_ticks: int, lots: int, mid: int, now_ns: int
     ) -> int:
-        """How many of ``lots`` may be filled before the displaced mid is beyond the limit."""
+        """How many of ``lots`` may be filled before the displaced mid is beyond the limit.
+
+        Without a mid (0: the book is not two-sided) the law says nothing, and the kernel fills nothing.
+        """
+        if mid == 0:
+            return lots
         most = side * (2 * limit_ticks - mid)  # half ticks of displacement that the limit stands
         flow = side * self.flow_lots(lane, instrument, now_ns)
         scale = self._scale(instrument, mid)

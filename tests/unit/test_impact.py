@@ -123,6 +123,14 @@ def test_room_is_the_last_lot_within_the_limit() -> None:
             assert moved(room + 1) > most
 
 
+def test_without_a_mid_the_law_says_nothing() -> None:
+    """No two-sided book: no displacement of it, and a fill keeps its price."""
+    model = impact()
+    assert model.room(0, 0, 1, 10_000, 500, 0, 0) == 500
+    priced = model.fill(0, 0, 1, (10_000, 500), 0, True, 0)
+    assert (priced.price_ticks, priced.displacement_half_ticks) == (10_000, 0)
+
+
 def test_money_pays_for_what_it_pays_for() -> None:
     """The lots of a walk that a bound on money covers at displaced prices: one more would break it."""
     model, walk = impact(), [(10_001, 3_000), (10_002, 4_000), (10_003, 9_000)]
