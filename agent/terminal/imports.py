@@ -42,6 +42,7 @@ _FAULTS = {
     "trades_late": "kept, flagged LATE: they revise their bars",
     "crossed": "book updates that crossed: the newer level wins",
     "levels_uncrossed": "older levels taken off the book for it",
+    "prices_rounded": "prices off the tick, moved to the nearest",
     "sizes_rounded": "book sizes finer than the lot, rounded down",
     "sizes_clipped": "sizes above forty billion, held there",
     "recv_steps_back": "receive stamps that stepped back, held at the one before",

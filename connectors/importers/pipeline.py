@@ -5,8 +5,7 @@ disk (56 bytes a row) and are turned into ticks and lots block by block from the
 
 Rules kept here:
 
-* tick and lot, where not given, are the largest powers of ten that divide every price and every trade;
-* a given tick or lot that does not divide them is refused, with the first lines where it does not;
+* tick and lot are inferred or given as ``connectors.importers.tick_and_lot`` says;
 * old orders can rest in sizes finer than today's lot (10 of 572,863 levels in the reference captures):
   such book sizes are rounded down, to one lot at least, and counted. Trades are always exact.
 """
@@ -17,7 +16,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from math import gcd
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -32,6 +30,7 @@ from connectors.importers.decimals import SCALE
 from connectors.importers.raw import UNSTAMPED, Delays, Place, RawRows
 from connectors.importers.report import ImportReport
 from connectors.importers.symbols import Symbol
+from connectors.importers.tick_and_lot import UnitFinder
 
 BLOCK_ROWS = 65536
 OFFSET_QUANTILE = 0.001
@@ -146,7 +145,7 @@ def _finish(source: Source, units: _Units) -> Instrument:
     if len(source.delays):
         report.clock_offset_ns = source.offset_ns()
         report.delay_median_ns = source.delays.quantile(0.5) + report.clock_offset_ns
-    tick, lot, size = units.tick(), units.lot(), source.contract_size()
+    tick, lot, size = units.tick(report), units.lot(), source.contract_size()
     report.tick, report.lot, report.contract_size = (format(u, "f") for u in (tick, lot, size))
     report.tick_inferred, report.lot_inferred = units.request.tick is None, units.request.lot is None
     return source.symbol.instrument(source.exchange(), tick, lot, size)
@@ -156,7 +155,10 @@ def _to_tape(rows: EventArray, instrument: Instrument, report: ImportReport, seq
     """Turn raw rows into ticks, lots and one clock, in place, numbered from ``seq``."""
     stamped = rows["exch_ns"] != UNSTAMPED
     rows["exch_ns"] = np.where(stamped, rows["exch_ns"] - report.clock_offset_ns, rows["recv_ns"])
-    rows["price_ticks"] //= int(instrument.tick.scaleb(SCALE))
+    step = int(instrument.tick.scaleb(SCALE))
+    ticks, off = np.divmod(rows["price_ticks"], step)
+    report.prices_rounded += int(np.count_nonzero(off))
+    rows["price_ticks"] = np.where(off > 0, np.maximum(1, ticks + (2 * off >= step)), ticks)
     sized = _sized(rows)
     sizes = rows["qty_lots"][sized]
     lots, rest = np.divmod(sizes, int(instrument.lot.scaleb(SCALE)))
@@ -171,78 +173,32 @@ def _sized(rows: EventArray) -> npt.NDArray[np.bool_]:
 
 
 class _Units:
-    """Learns tick and lot from the rows, and checks the given ones."""
+    """Learns tick and lot from the rows; the lot from trades where there are any."""
 
     def __init__(self, place: Place, request: ImportRequest) -> None:
         self.request = request
-        self._place = place
-        self._price_gcd = self._size_gcd = self._trade_gcd = 0
-        self._off: dict[str, list[str]] = {"tick": [], "lot": []}
-        self._off_count = {"tick": 0, "lot": 0}
-        self._given = {"tick": _step("tick", request.tick), "lot": _step("lot", request.lot)}
+        self._prices = UnitFinder("tick", "prices", request.tick, place, tolerant=True)
+        self._trades = UnitFinder("lot", "trades", request.lot, place, tolerant=False)
+        self._sizes = UnitFinder("lot", "trades", None, place, tolerant=False)
 
     def learn(self, block: RawRows) -> None:
-        rows = block.rows
+        rows, where = block.rows, block.where
         sized, trades = _sized(rows), rows["kind"] == Kind.TRADE
-        prices, sizes = rows["price_ticks"], rows["qty_lots"]
-        self._price_gcd = gcd(self._price_gcd, int(np.gcd.reduce(prices[sized], initial=0)))
-        self._size_gcd = gcd(self._size_gcd, int(np.gcd.reduce(sizes[sized], initial=0)))
-        self._trade_gcd = gcd(self._trade_gcd, int(np.gcd.reduce(sizes[trades], initial=0)))
-        self._check("tick", prices, sized, block)
-        self._check("lot", sizes, trades, block)
+        priced, sizes = sized & (rows["price_ticks"] > 0), sized & (rows["qty_lots"] > 0)
+        self._prices.learn(rows["price_ticks"][priced], where[priced])
+        self._trades.learn(rows["qty_lots"][trades], where[trades])
+        if not self._trades.found:
+            self._sizes.learn(rows["qty_lots"][sizes], where[sizes])
 
-    def _check(
-        self,
-        name: str,
-        values: npt.NDArray[np.int64],
-        among: npt.NDArray[np.bool_],
-        block: RawRows,
-    ) -> None:
-        step = self._given[name]
-        if not step:
-            return
-        off = np.flatnonzero(among & (values % step != 0))
-        self._off_count[name] += len(off)
-        for i in off[: 3 - len(self._off[name])]:
-            value = Decimal(int(values[i])).scaleb(-SCALE).normalize()
-            self._off[name].append(f"{value:f} in {self._place.name(int(block.where[i]))}")
-
-    def tick(self) -> Decimal:
-        return self._unit("tick", "prices", self.request.tick, self._price_gcd)
+    def tick(self, report: ImportReport) -> Decimal:
+        """The tick; the report is told of prices off it. Raises InputError."""
+        tick = self._prices.unit()
+        for name in self._prices.named():
+            report.problem(f"price {name} is off the tick {tick:f}: moved to the nearest")
+        return tick
 
     def lot(self) -> Decimal:
-        return self._unit("lot", "trades", self.request.lot, self._trade_gcd or self._size_gcd)
-
-    def _unit(self, name: str, of: str, given: Decimal | None, found: int) -> Decimal:
-        """Return the given unit if it fits what was found, or the largest power of ten that does."""
-        if given is None:
-            if not found:
-                raise InputError(
-                    f"no {name} can be inferred: the files hold no {of} of this symbol; give --{name}-size"
-                )
-            return _largest(found)
-        if self._off_count[name]:
-            fits = f"{_largest(found):f}"
-            raise InputError(
-                f"{name} {given} does not divide the {of} of the capture, which are multiples of {fits} "
-                f"({self._off_count[name]:,} rows; {', '.join(self._off[name])}): give {fits}, "
-                "or leave it out"
-            )
-        return given
-
-
-def _step(name: str, given: Decimal | None) -> int:
-    """A given unit in 1e-8; 0 for none. Raises InputError."""
-    if given is None:
-        return 0
-    if not given.is_finite() or given <= 0 or given.scaleb(SCALE) % 1:
-        raise InputError(f"{name} {given} is not allowed: give a positive multiple of 0.00000001, as in 0.01")
-    return int(given.scaleb(SCALE))
-
-
-def _largest(found: int) -> Decimal:
-    """The largest power of ten that divides ``found`` (in 1e-8)."""
-    unit = Decimal(1).scaleb(-SCALE)
-    while found % int(unit.scaleb(SCALE + 1)) == 0:
-        unit *= 10
-    return unit.normalize()
+        """Raises InputError."""
+        if self._trades.found or self.request.lot is not None:
+            return self._trades.unit()
+        return self._sizes.unit()

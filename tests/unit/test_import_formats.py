@@ -585,3 +585,26 @@ def test_a_book_that_is_never_whole_again(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     _, _, report = _import(tmp_path / "none", "binance-raw", "BTC/USDT", {"x.gz": lines[1:]})
     assert report["problems"][0] == "no snapshot: the session has no book, and no order can trade on it"
+
+
+def test_few_prices_off_the_tick_are_moved_to_it(tmp_path: Path) -> None:
+    """One price in ten thousand may be off: it is rounded and named; with more of them the tick is finer."""
+    whole = [(f"{50_000 + i}.1", "1") for i in range(30_000)]
+    odd = ("40000.137", "1")
+    for number, (levels, expected) in enumerate(
+        (([odd, *whole], "0.1"), ([odd, odd, *whole[:9_000]], "0.001"))
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        lines = c.spot([Depth(0, levels, [("90000.5", "1")], snapshot=True), Trade(10, 1, "90000.5", "1")])
+        instrument, tape, report = _import(folder, "binance-raw", "BTC/USDT", {"x": lines})
+        assert instrument.tick == Decimal(expected)
+        assert report["prices_rounded"] == (1 if expected == "0.1" else 0)
+        assert instrument.price(int(tape["price_ticks"][1])) == Decimal(
+            "40000.1" if expected == "0.1" else "40000.137"
+        )
+    given = tmp_path / "given"
+    given.mkdir()
+    lines = c.spot([Depth(0, [odd, *whole], [("90000.5", "1")], snapshot=True), Trade(10, 1, "90000.5", "1")])
+    _, _, report = _import(given, "binance-raw", "BTC/USDT", {"x": lines}, tick=Decimal("0.1"))
+    assert report["problems"] == ["price 40000.137 in x:1 is off the tick 0.1: moved to the nearest"]

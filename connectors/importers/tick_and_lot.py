@@ -1,0 +1,111 @@
+"""Tick and lot of a whole source: inferred from its prices and trades, or given and checked.
+
+Rules kept here:
+
+* inferred, a unit is the largest power of ten that divides every value;
+* but of prices one in ten thousand may be off it (a broken digit, an order older than the tick): they are
+  moved to the nearest tick, counted and named. More of them make the tick finer;
+* a given unit is kept to the same measure, and refused beyond it with the first lines that are off.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.core.errors import InputError
+from connectors.importers.decimals import SCALE, IntArray
+from connectors.importers.raw import Place
+
+_TOLERANCE = 10_000  # one off in so many
+_NAMED = 3
+_POWERS = 19
+
+
+class UnitFinder:
+    """Learns the unit of one kind of values, in 1e-8."""
+
+    def __init__(self, name: str, of: str, given: Decimal | None, place: Place, *, tolerant: bool) -> None:
+        """``name``: tick or lot; ``of``: what it divides. Raises InputError on a unit that is none."""
+        self._name, self._of, self._given, self._place = name, of, given, place
+        self._step = _step(name, given)
+        self._tolerant = tolerant
+        self._counts = np.zeros(_POWERS, np.int64)  # values by the largest power of ten that divides them
+        self._first: list[list[str]] = [[] for _ in range(_POWERS)]
+        self._off = 0  # values that the given unit does not divide
+        self._first_off: list[str] = []
+
+    def learn(self, values: IntArray, where: IntArray) -> None:
+        """Take in values above 0 and the places where they stand."""
+        powers = _powers_of_ten(values)
+        counts = np.bincount(powers, minlength=_POWERS)
+        for k in np.flatnonzero(counts):
+            if len(self._first[k]) < _NAMED:
+                self._name_some(self._first[k], np.flatnonzero(powers == k), values, where)
+        self._counts += counts
+        if self._step:
+            off = np.flatnonzero(values % self._step)
+            self._off += len(off)
+            self._name_some(self._first_off, off, values, where)
+
+    def _name_some(self, names: list[str], rows: IntArray, values: IntArray, where: IntArray) -> None:
+        for i in rows[: _NAMED - len(names)]:
+            value = Decimal(int(values[i])).scaleb(-SCALE).normalize()
+            names.append(f"{value:f} in {self._place.name(int(where[i]))}")
+
+    @property
+    def found(self) -> bool:
+        return bool(self._counts.any())
+
+    def unit(self) -> Decimal:
+        """The unit. Raises InputError where there is none, or the given one does not fit."""
+        if not self.found and self._given is None:
+            raise InputError(
+                f"no {self._name} can be inferred: the files hold no {self._of} of this symbol; "
+                f"give --{self._name}-size"
+            )
+        if self._given is None:
+            return Decimal(10) ** (self._power() - SCALE)
+        if self._off > self._allowed():
+            fits = f"{Decimal(10) ** (self._power() - SCALE):f}"
+            raise InputError(
+                f"{self._name} {self._given} does not divide the {self._of} of the capture, which are "
+                f"multiples of {fits} ({self._off:,} rows; {', '.join(self._first_off)}): give {fits}, "
+                "or leave it out"
+            )
+        return self._given
+
+    def named(self) -> list[str]:
+        """The first values that are off the unit, with their places."""
+        if self._given is not None:
+            return self._first_off
+        return [name for names in self._first[: self._power()] for name in names][:_NAMED]
+
+    def _allowed(self) -> int:
+        return int(self._counts.sum()) // _TOLERANCE if self._tolerant else 0
+
+    def _power(self) -> int:
+        """The largest power of ten off which no more values are than allowed."""
+        off = np.cumsum(self._counts)
+        return int(np.searchsorted(off, self._allowed(), side="right"))
+
+
+def _powers_of_ten(values: IntArray) -> npt.NDArray[np.int64]:
+    powers = np.zeros(len(values), np.int64)
+    for k in range(1, _POWERS):
+        divides = values % 10**k == 0
+        if not divides.any():
+            break
+        powers += divides
+    return powers
+
+
+def _step(name: str, given: Decimal | None) -> int:
+    """A given unit in 1e-8; 0 for none. Raises InputError."""
+    if given is None:
+        return 0
+    if not given.is_finite() or given <= 0 or given.scaleb(SCALE) % 1:
+        raise InputError(f"{name} {given} is not allowed: give a positive multiple of 0.00000001, as in 0.01")
+    return int(given.scaleb(SCALE))
