@@ -1,7 +1,7 @@
 """A whole replay against NautilusTrader's TWAP backtest on the same trades: one machine, one run, in turns.
 
-``python benchmarks/bench_nautilus.py [SESSION] [--seconds 5700] [--passes 7]``. On SESSION (a directory) if
-given, else on a seeded synthetic BTC/USDT of so many seconds (about 700 rows a second, 4 % of them trades).
+``python benchmarks/bench_nautilus.py [SESSION] [--seconds 5700] [--trades-per-s 29] [--passes 7]``: on
+SESSION (a directory) if given, else on a seeded synthetic BTC/USDT (about 700 rows a second, 4 % of them trades).
 
 Ours is everything that `agent replay SESSION --algo twap --shadow vwap,pov --db FILE` does in a process that
 has started, on a database that is there: reading and checking the session, book, venue with three lanes,
@@ -226,6 +226,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("session", nargs="?", type=Path)
     parser.add_argument("--seconds", type=float, default=5700.0)
+    parser.add_argument("--trades-per-s", type=float, default=None, help="of the synthetic market")
     parser.add_argument("--passes", type=int, default=7)
     given = parser.parse_args()
     python = interpreter()
@@ -238,7 +239,7 @@ def main() -> None:
             path = given.session
             instrument, events = SessionReader(path).instruments[0], SessionReader(path).events()
         else:
-            instruments, events = synthetic_session(1, given.seconds)
+            instruments, events = synthetic_session(1, given.seconds, trades_per_s=given.trades_per_s)
             instrument, path = (
                 instruments[0],
                 write_session(folder / "synthetic", instruments[0], events.copy()),
