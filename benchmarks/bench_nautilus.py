@@ -1,7 +1,7 @@
 """A whole replay against NautilusTrader's TWAP backtest on the same trades: one machine, one run, in turns.
 
 ``python benchmarks/bench_nautilus.py [SESSION] [--seconds 5700] [--trades-per-s 29] [--passes 7]``: on
-SESSION (a directory) if given, else on a seeded synthetic BTC/USDT (about 700 rows a second, 4 % of them trades).
+SESSION (a directory) if given, else on a seeded synthetic BTC/USDT (700 rows a second, 4 % of them trades).
 
 Ours is everything that `agent replay SESSION --algo twap --shadow vwap,pov --db FILE` does in a process that
 has started, on a database that is there: reading and checking the session, book, venue with three lanes,

@@ -74,26 +74,25 @@ def _accumulate(
     """
     for i in range(len(exch_ns)):
         ns = exch_ns[i]
-        bucket = (ns - origin_ns) // delta
-        if ns < origin_ns or bucket >= len(table):
+        k = (ns - origin_ns) // delta
+        if ns < origin_ns or k >= len(table):
             continue
-        row = table[bucket]
-        price, qty = ticks[i], lots[i]
-        if row[TRADES] == 0:
-            row[OPEN_NS], row[CLOSE_NS] = ns, ns
-            row[OPEN], row[HIGH], row[LOW], row[CLOSE] = price, price, price, price
+        price, qty = ticks[i], lots[i]  # by place below: a view of the row would cost more than the rest
+        if table[k, TRADES] == 0:
+            table[k, OPEN_NS], table[k, CLOSE_NS] = ns, ns
+            table[k, OPEN], table[k, HIGH], table[k, LOW], table[k, CLOSE] = price, price, price, price
         else:
-            row[HIGH] = max(row[HIGH], price)
-            row[LOW] = min(row[LOW], price)
-            if ns < row[OPEN_NS]:
-                row[OPEN_NS], row[OPEN] = ns, price
-            if ns >= row[CLOSE_NS]:
-                row[CLOSE_NS], row[CLOSE] = ns, price
-        row[BASE] += qty
-        row[QUOTE] += inverse_value(price, qty) if inverse else qty * price
-        row[TRADES] += 1
+            table[k, HIGH] = max(table[k, HIGH], price)
+            table[k, LOW] = min(table[k, LOW], price)
+            if ns < table[k, OPEN_NS]:
+                table[k, OPEN_NS], table[k, OPEN] = ns, price
+            if ns >= table[k, CLOSE_NS]:
+                table[k, CLOSE_NS], table[k, CLOSE] = ns, price
+        table[k, BASE] += qty
+        table[k, QUOTE] += inverse_value(price, qty) if inverse else qty * price
+        table[k, TRADES] += 1
         if side[i] > 0:
-            row[TAKER_BASE] += qty
+            table[k, TAKER_BASE] += qty
 
 
 class BarSeries:
