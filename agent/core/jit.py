@@ -29,6 +29,13 @@ def njit_flat(function: Callable[P, R]) -> Callable[P, R]:
     return _cached(function, numba.njit(_nrt=False)(function))
 
 
+def njit_inner(function: Callable[P, R]) -> Callable[P, R]:
+    """``njit_flat`` for what only compiled code calls: nothing is built to call it from Python, which takes
+    a third of the compilation. Called from Python it fails.
+    """
+    return _cached(function, numba.njit(_nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
+
+
 def direct(function: Callable[P, R]) -> Callable[P, R]:
     """Call a compiled function at its machine code: half a microsecond, where Numba looks at types for 20.
 

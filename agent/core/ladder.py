@@ -16,7 +16,7 @@ import numpy.typing as npt
 from numba.cpython.unsafe.numbers import leading_zeros, trailing_zeros
 
 from agent.core.book import find, set_level
-from agent.core.jit import njit_flat
+from agent.core.jit import njit_flat, njit_inner
 
 IntArray = npt.NDArray[np.int64]
 BitArray = npt.NDArray[np.uint64]
@@ -60,12 +60,12 @@ def new_ladders(instruments: int, room: int) -> Ladders:
     )
 
 
-@njit_flat
+@njit_inner
 def _highest(word: np.uint64) -> np.int64:
     return np.int64(63) - np.int64(leading_zeros(word))
 
 
-@njit_flat
+@njit_inner
 def _lowest(word: np.uint64) -> np.int64:
     return np.int64(trailing_zeros(word))
 
@@ -108,7 +108,7 @@ def put_level(b: Ladders, row: int, k: int, lots: int) -> int:
     return int(before)
 
 
-@njit_flat
+@njit_inner
 def quick_put(
     head: IntArray, lots: IntArray, words: BitArray, groups: BitArray, row: int, k: int, to_lots: int
 ) -> int:
@@ -139,7 +139,7 @@ def quick_put(
     return int(before)
 
 
-@njit_flat
+@njit_inner
 def _turn(b: Ladders, row: int, i: int) -> None:
     """Turn the bit of tick ``i``."""
     w = i >> 6
@@ -149,7 +149,7 @@ def _turn(b: Ladders, row: int, i: int) -> None:
     b.groups[row, w >> 6] = (b.groups[row, w >> 6] & ~bit) | (bit if word != NONE_SET else NONE_SET)
 
 
-@njit_flat
+@njit_inner
 def _below(words: BitArray, groups: BitArray, row: int, i: int) -> int:
     """The highest tick below ``i`` of the window that has lots, -1 where there is none."""
     w = i >> 6
@@ -210,7 +210,7 @@ def clear_levels(b: Ladders, row: int) -> None:
 # --- where the window lies -----------------------------------------------------------------------
 
 
-@njit_flat
+@njit_inner
 def _put_far(b: Ladders, row: int, k: int, lots: int) -> int:
     """``put_level`` for a key below the window."""
     n, before = set_level(b.far_key[row], b.far_lots[row], b.head[row, FAR], k, lots)
@@ -219,7 +219,7 @@ def _put_far(b: Ladders, row: int, k: int, lots: int) -> int:
     return int(before)
 
 
-@njit_flat
+@njit_inner
 def _lay(b: Ladders, row: int, best: int) -> None:
     """Lay the window around ``best``; levels go to the far ones or come from them."""
     was, base = b.head[row, BASE], best - BEHIND
@@ -238,7 +238,7 @@ def _lay(b: Ladders, row: int, best: int) -> None:
         b.head[row, FAR] = far
 
 
-@njit_flat
+@njit_inner
 def _move_word(b: Ladders, row: int, w: int, was: int) -> None:
     """Move the levels of one word from a window that began at ``was`` to where they belong now."""
     word, base = b.words[row, w], b.head[row, BASE]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.jit import njit_flat
+from agent.core.jit import njit_flat, njit_inner
 from agent.core.ladder import (
     BEST,
     LEVELS,
@@ -120,7 +120,7 @@ def run(s: KernelState, events: EventArray, start: int, end: int, due_ns: int) -
     return i, why
 
 
-@njit_flat
+@njit_inner
 def _plain_rows(s: KernelState, events: EventArray, i: int, end: int, due_ns: int) -> tuple[int, int]:
     """Consume rows that concern no order of ours, need no room and do nothing rare. Returns (index, stop).
 
@@ -185,20 +185,20 @@ def _plain_rows(s: KernelState, events: EventArray, i: int, end: int, due_ns: in
     return i, ROW
 
 
-@njit_flat
+@njit_inner
 def _reaches_ours(span: IntArray, inst: int, taker_side: int, price: int) -> bool:
     """Whether a trade is at or through the best price of ours that rests on the other side."""
     bids, asks = span[2 * inst, S_REST_HIGH], span[2 * inst + 1, S_REST_HIGH]
     return bool((taker_side <= 0 and bids >= price) or (taker_side >= 0 and asks >= -price))
 
 
-@njit_flat
+@njit_inner
 def _crosses_ours(span: IntArray, inst: int, bid: int, asked: int) -> bool:
     """Whether the touch, given by its keys, has reached an order of ours on the other side."""
     return bool(span[2 * inst, S_REST_HIGH] >= -asked or span[2 * inst + 1, S_REST_HIGH] >= -bid)
 
 
-@njit_flat
+@njit_inner
 def _row(s: KernelState, events: EventArray, i: int) -> int:
     """Consume any row, but for the end of its update. Returns why ``run`` should return, or BATCH_END."""
     e = events[i]
@@ -229,7 +229,7 @@ def _row(s: KernelState, events: EventArray, i: int) -> int:
     return BATCH_END if has_room(s) else GROW
 
 
-@njit_flat
+@njit_inner
 def _add_trade(s: KernelState, inst: int, exch_ns: int, ticks: int, lots: int, side: int) -> None:
     n = s.market[inst, M_TRADES]
     s.trade_ns[inst, n] = exch_ns
@@ -240,7 +240,7 @@ def _add_trade(s: KernelState, inst: int, exch_ns: int, ticks: int, lots: int, s
     s.market[inst, M_LAST_TRADE_TICKS] = ticks
 
 
-@njit_flat
+@njit_inner
 def _end_of_update(s: KernelState, inst: int, recv_ns: int, why: int) -> int:
     """The book is whole: match what it crossed, take the new mid, report fills. ``why`` as in ``_row``."""
     market = s.market
@@ -256,7 +256,7 @@ def _end_of_update(s: KernelState, inst: int, recv_ns: int, why: int) -> int:
     return BATCH_END if has_room(s) else GROW
 
 
-@njit_flat
+@njit_inner
 def _match_and_mid(s: KernelState, inst: int, recv_ns: int) -> None:
     bid, asked = s.book.head[2 * inst, BEST], s.book.head[2 * inst + 1, BEST]
     mid = 0

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 
-from agent.core.jit import njit_flat
+from agent.core.jit import njit_flat, njit_inner
 from agent.core.ladder import BEST, NOTHING, level_lots, next_key
 from agent.venue.state import (
     C_LOTS,
+    FIRST,
     LOG_PROBABILITY,
     M_BOOK_NS,
     M_MID,
+    MAKER,
     N_RESTING,
     NO_HIGH,
     NO_LOW,
@@ -34,7 +36,7 @@ from agent.venue.state import (
 from agent.venue.taking import find_consumed
 
 
-@njit_flat
+@njit_inner
 def side_row(inst: int, side: int) -> int:
     """The row of the book's side where orders of ``side`` (+1 bids, -1 asks) rest."""
     return 2 * inst + (0 if side > 0 else 1)
@@ -72,7 +74,7 @@ def withdraw(s: KernelState, order: int) -> int:
     return 0
 
 
-@njit_flat
+@njit_inner
 def _remove_resting(s: KernelState, i: int) -> None:
     """Remove row ``i``, keeping the others in order: fills are reported in order of arrival."""
     row = side_row(s.resting[i, R_INSTRUMENT], s.resting[i, R_SIDE])
@@ -86,7 +88,7 @@ def _remove_resting(s: KernelState, i: int) -> None:
     _span_resting(s, row)
 
 
-@njit_flat
+@njit_inner
 def _span_resting(s: KernelState, row: int) -> None:
     low, high = NO_LOW, NO_HIGH
     for i in range(s.counts[N_RESTING]):
@@ -97,11 +99,11 @@ def _span_resting(s: KernelState, row: int) -> None:
     s.span[row, S_REST_LOW], s.span[row, S_REST_HIGH] = low, high
 
 
-@njit_flat
+@njit_inner
 def _fill_resting(s: KernelState, i: int, lots: int, ns: int, mid: int) -> bool:
     """Fill row ``i`` by ``lots`` at its own price; True when that removed it."""
     r = s.resting[i]
-    emit_fill(s, r[R_ORDER], r[R_PRICE], lots, 1, ns, mid, s.market[r[R_INSTRUMENT], M_BOOK_NS])
+    emit_fill(s, r[R_ORDER], r[R_PRICE], lots, MAKER, ns, mid, s.market[r[R_INSTRUMENT], M_BOOK_NS])
     r[R_LOTS] -= lots
     if r[R_LOTS] == 0:
         _remove_resting(s, i)
@@ -109,11 +111,11 @@ def _fill_resting(s: KernelState, i: int, lots: int, ns: int, mid: int) -> bool:
     return False
 
 
-@njit_flat
+@njit_inner
 def queue_on_trade(s: KernelState, inst: int, taker_side: int, price: int, lots: int, ns: int) -> None:
     """A trade at our price eats the queue ahead of us, then us; one through our price fills us."""
     mid = s.market[inst, M_MID]
-    i = 0
+    i = FIRST
     while i < s.counts[N_RESTING]:
         r = s.resting[i]
         if r[R_INSTRUMENT] != inst or r[R_SIDE] == taker_side:
@@ -134,7 +136,7 @@ def queue_on_trade(s: KernelState, inst: int, taker_side: int, price: int, lots:
         i += 1
 
 
-@njit_flat
+@njit_inner
 def queue_on_level(s: KernelState, inst: int, row: int, k: int, before: int, after: int) -> None:
     """A displayed size changed at our price: move up by the cancels that were ahead of us.
 
@@ -156,7 +158,7 @@ def queue_on_level(s: KernelState, inst: int, row: int, k: int, before: int, aft
         s.ahead[i] = max(0.0, min(front, float(after + _own_ahead(s, i))))
 
 
-@njit_flat
+@njit_inner
 def _behind(s: KernelState, back: float, front: float) -> float:
     """The probability that a cancelled lot stood behind us: f(back) / (f(back) + f(front)).
 
@@ -170,7 +172,7 @@ def _behind(s: KernelState, back: float, front: float) -> float:
     return b / (b + f)
 
 
-@njit_flat
+@njit_inner
 def _own_ahead(s: KernelState, i: int) -> int:
     """Lots of the same lane at the same price that joined the queue before row ``i``."""
     r = s.resting[i]
@@ -187,10 +189,10 @@ def _own_ahead(s: KernelState, i: int) -> int:
     return lots
 
 
-@njit_flat
+@njit_inner
 def match_crossed(s: KernelState, inst: int, bid: int, ask: int, ns: int, mid: int) -> None:
     """The far touch has reached a resting order: it would have traded, at its own price."""
-    i = 0
+    i = FIRST
     while i < s.counts[N_RESTING]:
         r = s.resting[i]
         crossed = r[R_PRICE] >= ask if r[R_SIDE] > 0 else r[R_PRICE] <= bid
@@ -201,7 +203,7 @@ def match_crossed(s: KernelState, inst: int, bid: int, ask: int, ns: int, mid: i
         i += 1
 
 
-@njit_flat
+@njit_inner
 def _crossing_lots(s: KernelState, i: int) -> int:
     """Lots of row ``i`` that the levels beyond its price fill: all, if its lane left one untouched.
 

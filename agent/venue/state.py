@@ -7,12 +7,12 @@ Sides of books are addressed by row and key, as in ``agent.core.ladder``.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.jit import njit_flat
+from agent.core.jit import njit_inner
 from agent.core.ladder import LEVELS, Ladders, new_ladders
 
 IntArray = npt.NDArray[np.int64]
@@ -55,6 +55,10 @@ QUEUE_MODELS = {
     "power_probability": POWER_PROBABILITY,
     "log_probability": LOG_PROBABILITY,
 }
+
+
+# As numpy's integers: for each literal that a function is given, and for the rest, Numba compiles it anew.
+FIRST, TAKER, MAKER = (cast(int, np.int64(value)) for value in (0, 0, 1))
 
 
 class KernelState(NamedTuple):
@@ -106,7 +110,7 @@ def new_state(instruments: int, queue_model: int = RISK_AVERSE, queue_power: flo
     )
 
 
-@njit_flat
+@njit_inner
 def has_room(s: KernelState) -> bool:
     """Whether any one row of the tape, and what it does to our orders, fits into every array."""
     for inst in range(len(s.market)):
@@ -153,7 +157,7 @@ def _wider(array: npt.NDArray[T], axis: int) -> npt.NDArray[T]:
     return np.concatenate([array, np.zeros_like(array)], axis=axis)
 
 
-@njit_flat
+@njit_inner
 def emit_fill(
     s: KernelState, order: int, price: int, lots: int, maker: int, ns: int, mid: int, book_ns: int
 ) -> None:

@@ -7,7 +7,7 @@ disappears is forgotten. So the same displayed lots never fill one lane twice, r
 
 from __future__ import annotations
 
-from agent.core.jit import njit_flat
+from agent.core.jit import njit_flat, njit_inner
 from agent.core.ladder import BEST, NOTHING, level_lots, next_key
 from agent.venue.state import (
     C_COLUMNS,
@@ -15,6 +15,7 @@ from agent.venue.state import (
     C_LANE,
     C_LOTS,
     C_ROW,
+    FIRST,
     M_BOOK_NS,
     M_MID,
     N_CONSUMED,
@@ -23,6 +24,7 @@ from agent.venue.state import (
     NO_LOW,
     S_TAKEN_HIGH,
     S_TAKEN_LOW,
+    TAKER,
     KernelState,
     emit_fill,
 )
@@ -69,14 +71,14 @@ def take(
             s.consumed[c, C_LOTS] += take_lots
             filled += take_lots
             spent += take_lots * price
-            emit_fill(s, order, price, take_lots, 0, now_ns, mid, book_ns)
+            emit_fill(s, order, price, take_lots, TAKER, now_ns, mid, book_ns)
         if cap_tl > 0 and cap_tl - spent < price:
             break  # a sale does not pass by lots to find one cheap enough for the money that is left
         k = next_key(s.book, row, k)
     return int(filled)
 
 
-@njit_flat
+@njit_inner
 def _levels_within(s: KernelState, row: int, worst: int) -> int:
     n = 0
     k = s.book.head[row, BEST]
@@ -86,7 +88,7 @@ def _levels_within(s: KernelState, row: int, worst: int) -> int:
     return n
 
 
-@njit_flat
+@njit_inner
 def find_consumed(s: KernelState, lane: int, row: int, k: int) -> int:
     """The entry of what ``lane`` took at key ``k``, -1 if it never did."""
     if s.span[row, S_TAKEN_LOW] <= k <= s.span[row, S_TAKEN_HIGH]:
@@ -97,7 +99,7 @@ def find_consumed(s: KernelState, lane: int, row: int, k: int) -> int:
     return -1
 
 
-@njit_flat
+@njit_inner
 def _new_consumed(s: KernelState, lane: int, row: int, k: int) -> int:
     n = s.counts[N_CONSUMED]
     s.consumed[n, C_LANE] = lane
@@ -110,10 +112,10 @@ def _new_consumed(s: KernelState, lane: int, row: int, k: int) -> int:
     return int(n)
 
 
-@njit_flat
+@njit_inner
 def refresh_consumed(s: KernelState, row: int, k: int, before: int, after: int, in_snapshot: int) -> None:
     """A displayed size went from ``before`` to ``after``: what lanes took of it shrinks with it."""
-    i = 0
+    i = FIRST
     while i < s.counts[N_CONSUMED]:
         c = s.consumed[i]
         if c[C_ROW] == row and c[C_KEY] == k:
@@ -127,10 +129,10 @@ def refresh_consumed(s: KernelState, row: int, k: int, before: int, after: int, 
         i += 1
 
 
-@njit_flat
+@njit_inner
 def drop_vanished(s: KernelState, inst: int) -> None:
     """After a snapshot, forget what was consumed at levels that are no longer there."""
-    i = 0
+    i = FIRST
     while i < s.counts[N_CONSUMED]:
         c = s.consumed[i]
         if c[C_ROW] >> 1 == inst and level_lots(s.book, c[C_ROW], c[C_KEY]) == 0:
@@ -142,7 +144,7 @@ def drop_vanished(s: KernelState, inst: int) -> None:
 @njit_flat
 def forget_lane(s: KernelState, lane: int) -> None:
     """Drop what ``lane`` had consumed (its orders are done for good)."""
-    i = 0
+    i = FIRST
     while i < s.counts[N_CONSUMED]:
         if s.consumed[i, C_LANE] == lane:
             _remove_consumed(s, i)
@@ -150,7 +152,7 @@ def forget_lane(s: KernelState, lane: int) -> None:
             i += 1
 
 
-@njit_flat
+@njit_inner
 def _remove_consumed(s: KernelState, i: int) -> None:
     """Remove entry ``i`` by moving the last one into its place."""
     row, k = s.consumed[i, C_ROW], s.consumed[i, C_KEY]
@@ -162,7 +164,7 @@ def _remove_consumed(s: KernelState, i: int) -> None:
         _span_consumed(s, row)
 
 
-@njit_flat
+@njit_inner
 def _span_consumed(s: KernelState, row: int) -> None:
     low, high = NO_LOW, NO_HIGH
     for i in range(s.counts[N_CONSUMED]):
