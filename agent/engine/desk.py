@@ -12,11 +12,10 @@ from typing import Protocol
 
 from agent.core.agenda import Agenda, Rank
 from agent.core.child_order import ChildEvent, ChildOrder
-from agent.core.events import AuditEvent, ChildFilled, RiskRefused
-from agent.core.instrument import Instrument
+from agent.core.events import AuditEvent, ChildFilled
 from agent.core.parent_order import ParentOrder
-from agent.core.risk import MarketFacts, OrderIntent, RiskGate, RiskLimits
-from agent.core.types import NS_PER_S, Side, TimeInForce
+from agent.core.types import NS_PER_S, Side
+from agent.engine.gates import Gates, Ticket
 from agent.engine.settings import EngineSettings
 from agent.venue.bar_market import BarMarket
 from agent.venue.bars import BarVenue
@@ -54,19 +53,6 @@ class _Sent:
     wanted: tuple[int, int] | None = None  # an amendment on its way: price ticks, total lots
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """A child order as a tactic wants it. ``cap_tl`` bounds its money (0: only ``lots`` bound it)."""
-
-    interval: int
-    tif: TimeInForce
-    price_ticks: int
-    lots: int
-    cap_tl: int = 0
-    market_lots: int | None = None  # what participation is measured against
-    expire_ns: int = 0  # of a GTD order
-
-
 class Desk:
     """Sends, cancels and books. ``emit`` takes the engine's output, ``seq`` names the cause."""
 
@@ -88,44 +74,17 @@ class Desk:
         self._sent: dict[int, _Sent] = {}
         self._numbers: dict[str, int] = {}
         self._heard: dict[int, int] = {}  # the last report about an order, by its sequence
-        self._gates: dict[tuple[int, int], RiskGate] = {}
-        self._killed = False
+        self._gates = Gates(market, settings, emit, seq)
 
     def kill(self) -> None:
         """No order goes out any more."""
-        self._killed = True
-        for gate in self._gates.values():
-            gate.killed = True
+        self._gates.kill()
 
     def send(self, owner: Owner, ticket: Ticket, now_ns: int) -> ChildOrder | None:
         """Pass a ticket through risk and send it. None when it was refused; the refusal is recorded."""
-        return self._send(owner, ticket, now_ns) if self._passes(owner, ticket, now_ns) else None
-
-    def _passes(
-        self, owner: Owner, ticket: Ticket, now_ns: int, instead_of: ChildOrder | None = None
-    ) -> bool:
-        """Ask risk. ``instead_of`` is the child that the ticket replaces."""
-        spec = owner.order.spec
-        gate = self._gate(owner.lane, spec.instrument)
-        intent = self._intent(owner, ticket, instead_of)
-        refusal = gate.check(intent, self._facts(spec.instrument, ticket), now_ns)
-        if refusal is not None:
-            self.emit(
-                RiskRefused(
-                    now_ns,
-                    self.seq(),
-                    spec.parent_id,
-                    ticket.interval,
-                    spec.side,
-                    ticket.lots,
-                    ticket.price_ticks,
-                    refusal.rule,
-                    refusal.reason,
-                )
-            )
-            return False
-        gate.sent(now_ns)
-        return True
+        if not self._gates.passes(owner.order, owner.lane, ticket, self._flying(owner), now_ns):
+            return None
+        return self._send(owner, ticket, now_ns)
 
     def _send(self, owner: Owner, ticket: Ticket, now_ns: int) -> ChildOrder:
         spec = owner.order.spec
@@ -185,7 +144,8 @@ class Desk:
         A fill at the old price may still come first, and the venue may refuse: the order then stands.
         """
         ticket = Ticket(child.interval, child.tif, price_ticks, lots - child.filled_lots)
-        if not self._passes(owner, ticket, now_ns, instead_of=child):
+        flying = self._flying(owner, but=child)
+        if not self._gates.passes(owner.order, owner.lane, ticket, flying, now_ns):
             return False
         number = self._numbers[child.child_id]
         self._sent[number].wanted = (price_ticks, lots)
@@ -213,40 +173,11 @@ class Desk:
             lots, value = max(lots, wanted), max(value, wanted * sent.wanted[0])
         return lots, value
 
-    # --- risk -------------------------------------------------------------------------------------
-
-    def _gate(self, lane: int, instrument: int) -> RiskGate:
-        key = (lane, instrument)
-        if key not in self._gates:
-            limits = _limits(self.settings, self.market.instruments[instrument])
-            self._gates[key] = RiskGate(limits, killed=self._killed)
-        return self._gates[key]
-
-    def _intent(self, owner: Owner, ticket: Ticket, instead_of: ChildOrder | None) -> OrderIntent:
-        order = owner.order
-        lots = ticket.cap_tl // ticket.price_ticks if ticket.cap_tl else ticket.lots
-        open_lots = open_tl = 0
-        for sent in self._sent.values():
-            if sent.owner is owner and sent.child is not instead_of:
-                flying_lots, flying_tl = self.in_flight(sent.child)
-                open_lots, open_tl = open_lots + flying_lots, open_tl + flying_tl
-        return OrderIntent(
-            parent_id=order.spec.parent_id,
-            side=order.spec.side,
-            qty_lots=max(1, lots),
-            price_ticks=ticket.price_ticks,
-            committed_lots=order.filled_lots + open_lots,
-            committed_tl=order.filled_tl + open_tl,
-            limit_price_ticks=order.spec.limit_price_ticks,
-            participation_cap=order.spec.participation_cap,
-        )
-
-    def _facts(self, instrument: int, ticket: Ticket) -> MarketFacts:
-        return MarketFacts(
-            mid_half_ticks=self.market.mid_half_ticks(instrument) or None,
-            book_ns=self.market.book_ns(instrument) or None,
-            market_lots=ticket.market_lots,
-        )
+    def _flying(self, owner: Owner, but: ChildOrder | None = None) -> tuple[int, int]:
+        """(lots, ticks x lots) that all of an owner's children, ``but`` one, may still fill."""
+        mine = [s.child for s in self._sent.values() if s.owner is owner and s.child is not but]
+        flying = [self.in_flight(child) for child in mine]
+        return sum(lots for lots, _ in flying), sum(value for _, value in flying)
 
     # --- reports ----------------------------------------------------------------------------------
 
@@ -305,19 +236,3 @@ class Desk:
         self.emit(fill)
         self.emit(child.changed(now_ns, self.seq()))
         owner.filled(child, fill, now_ns)
-
-
-def _limits(settings: EngineSettings, instrument: Instrument) -> RiskLimits:
-    """The configured limits in this instrument's integers."""
-    risk = settings.risk
-    child, most = risk.max_child_quantity, risk.max_notional
-    most_units = None if most is None else int(most / instrument.quote_notional(1, 1))
-    return RiskLimits(
-        max_notional_tl=None if instrument.inverse else most_units,
-        max_notional_lots=most_units if instrument.inverse else None,
-        max_participation=risk.max_participation,
-        price_collar_bps=risk.price_collar_bps,
-        max_child_lots=None if child is None else int(child / instrument.lot),
-        max_orders_per_s=risk.max_orders_per_s,
-        stale_book_ns=risk.stale_book_ns,
-    )
