@@ -163,7 +163,12 @@ class Venue(Section):
     on_stale: Literal["mark", "reject"] = "mark"
     max_book_age: Duration = 5 * 10**9
     rehearsal: RehearsalSection = RehearsalSection()
-    balances: dict[str, Decimal] = {"BTC": Decimal(100), "ETH": Decimal(1000), "USDT": Decimal(10_000_000)}
+    balances: dict[str, Decimal] = {
+        "BTC": Decimal(100),
+        "ETH": Decimal(1000),
+        "USDT": Decimal(10_000_000),
+        "USD": Decimal(10_000_000),
+    }
 
     @field_validator("fee_tiers")
     @classmethod

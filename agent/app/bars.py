@@ -233,7 +233,8 @@ def _of_one_length(bars: BarArray, instrument: Instrument) -> BarArray:
 
 def _check_account(config: Config, instrument: Instrument) -> None:
     """An account without the currency would refuse every child order; say it before anything starts."""
-    currency = instrument.quote if config.order.side == "buy" else instrument.base
+    spot = instrument.quote if config.order.side == "buy" else instrument.base
+    currency = instrument.settle if instrument.contract else spot
     if config.venue.balances.get(currency, 0) <= 0:
         raise ConfigError(
             f"the paper account holds no {currency} to {config.order.side} {instrument.symbol} with: name it"
