@@ -11,6 +11,11 @@ from typing import Any
 
 import orjson
 
+from agent.app.imports import import_files
+from agent.core.instrument import Instrument
+from agent.core.tape import EventArray, Flag, Kind
+from storage.session import SessionReader
+
 MS = 1_000_000
 T0_MS = 1_700_000_000_000
 DELAY_MS = 2
@@ -172,3 +177,34 @@ def write(path: Path, lines: Sequence[bytes]) -> Path:
 
 def _sides(event: Depth, bids: str = "b", asks: str = "a") -> dict[str, list[list[str]]]:
     return {bids: [list(pair) for pair in event.bids], asks: [list(pair) for pair in event.asks]}
+
+
+def import_lines(
+    folder: Path, kind: str, symbol: str, files: dict[str, list[bytes]], **units: Any
+) -> tuple[Instrument, EventArray, dict[str, Any]]:
+    """Write files of these lines, import them into a new session, and read it."""
+    paths = [write(folder / name, lines) for name, lines in files.items()]
+    report = import_files(paths, kind, symbol, folder / "session", **units)
+    reader = SessionReader(folder / "session")
+    return reader.instruments[0], reader.events(), report
+
+
+def tape_rows(instrument: Instrument, events: EventArray) -> list[tuple[Any, ...]]:
+    """The tape as ``rows`` tells it."""
+    return [
+        (
+            Kind(int(e["kind"])).name,
+            int(e["recv_ns"]) / MS - T0_MS,
+            int(e["exch_ns"]) / MS - T0_MS,
+            int(e["side"]),
+            instrument.price(int(e["price_ticks"])),
+            instrument.quantity(int(e["qty_lots"])),
+            bool(e["flags"] & Flag.LAST),
+        )
+        for e in events
+    ]
+
+
+def kinds(events: EventArray) -> list[str]:
+    """The names of the rows' kinds."""
+    return [Kind(int(k)).name for k in events["kind"]]

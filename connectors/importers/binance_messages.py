@@ -6,14 +6,14 @@ The rules of continuity are in ``connectors.importers.binance_raw``.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from agent.core.errors import InputError
 from agent.core.tape import Flag, Kind
-from connectors.importers.decimals import IntArray, Memo, e8_many
+from connectors.importers.binance_fields import Diff, id_of, levels_of, stamp_ns
+from connectors.importers.decimals import Memo
 from connectors.importers.raw import UNSTAMPED, Delays, Place, RawBuffer
 from connectors.importers.report import ImportReport
 from connectors.importers.symbols import Market
@@ -21,24 +21,12 @@ from connectors.importers.trade_ids import Seen, TradeIds
 
 _HELD_DIFFS = 20_000  # diffs kept while no snapshot has come: half an hour at 100 ms
 _FIRST_NS, _LAST_NS = 10**18, 4 * 10**18  # receive stamps from 2001 to 2096
-_MOST_ID = 1 << 62
 _MOST_IDS = 1_000_000  # in one book update: more is a broken number
 _HOUR_NS = 3600 * 10**9
 _LAST = int(Flag.LAST)
 _NAMES = {Market.SPOT: "spot", Market.LINEAR: "USD-M futures", Market.INVERSE: "coin-M futures"}
 _EXAMPLES = {Market.SPOT: "BTC/USDT", Market.LINEAR: "BTC/USDT:USDT", Market.INVERSE: "BTC/USD:BTC"}
 _COUNTED = {"markPrice": "mark_prices", "forceOrder": "force_orders"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Diff:
-    """``before``: the last update id before it, as its market tells; prices and sizes bids first."""
-
-    before: int
-    last: int
-    exch_ns: int
-    bids: int
-    numbers: IntArray
 
 
 class Messages:
@@ -56,7 +44,7 @@ class Messages:
         self._fresh = False  # the book is a snapshot to which no diff has been applied
         self._lost_from: int | None = None  # last update before the gap the book is in
         self._lost = 0
-        self._held: deque[_Diff] = deque()
+        self._held: deque[Diff] = deque()
         self._ids = TradeIds()
         self._prices, self._sizes = Memo(), Memo(clip=True)
         self._of_file = self._prefix  # the symbol of the line before: a snapshot names none
@@ -178,8 +166,8 @@ class Messages:
         if name != self._trade_kind:
             self._report.trades_other_kind += 1
             return
-        trade_id = _id(data["t" if name == "trade" else "a"])
-        traded_ns, sent_ns = _stamp_ns(data["T"]), _stamp_ns(data["E"])
+        trade_id = id_of(data["t" if name == "trade" else "a"])
+        traded_ns, sent_ns = stamp_ns(data["T"]), stamp_ns(data["E"])
         if data.get("X", "MARKET") != "MARKET":
             self._ids.see(trade_id)
             self._report.trades_off_market += 1
@@ -218,28 +206,28 @@ class Messages:
 
     def _ticker(self, recv_ns: int, data: dict[str, Any]) -> None:
         """Of a spot capture it bears no time of the exchange's."""
-        update = _id(data["u"])
+        update = id_of(data["u"])
         prices, sizes = self._prices, self._sizes
         numbers = (prices[data["b"]], sizes[data["B"]], prices[data["a"]], sizes[data["A"]])
         if not numbers[0] or not numbers[2]:
             raise ValueError(f"best prices {data['b']} and {data['a']}: both must be positive")
-        exch_ns = _stamp_ns(data["T"]) if "T" in data else UNSTAMPED
+        exch_ns = stamp_ns(data["T"]) if "T" in data else UNSTAMPED
         self._report.book_tickers += 1
         self._buffer.bbo(self._received(recv_ns), exch_ns, update, numbers)
 
     def _depth(self, recv_ns: int, data: dict[str, Any]) -> None:
         futures = "pu" in data
         self._is((Market.INVERSE if "ps" in data else Market.LINEAR) if futures else Market.SPOT)
-        sent_ns = _stamp_ns(data["E"])
-        before, last = _id(data["pu"]) if futures else _id(data["U"]) - 1, _id(data["u"])
+        sent_ns = stamp_ns(data["E"])
+        before, last = id_of(data["pu"]) if futures else id_of(data["U"]) - 1, id_of(data["u"])
         if not 0 <= last - before <= _MOST_IDS:
             raise ValueError(f"update ids from {before + 1} to {last}")
-        numbers = _numbers(data["b"], data["a"])
-        exch_ns = _stamp_ns(data["T"]) if futures else sent_ns
-        diff = _Diff(before, last, exch_ns, len(data["b"]), numbers)
+        numbers = levels_of(data["b"], data["a"])
+        exch_ns = stamp_ns(data["T"]) if futures else sent_ns
+        diff = Diff(before, last, exch_ns, len(data["b"]), numbers)
         self._apply(self._received(recv_ns, sent_ns), diff)
 
-    def _apply(self, recv_ns: int, diff: _Diff) -> None:
+    def _apply(self, recv_ns: int, diff: Diff) -> None:
         if self._book_id is not None and self._old(diff):
             self._report.depth_before_snapshot += 1
         elif self._book_id is not None and self._follows(diff):
@@ -250,13 +238,13 @@ class Messages:
             self._lose_book(recv_ns, diff.before)
             self._hold(diff)
 
-    def _old(self, diff: _Diff) -> bool:
+    def _old(self, diff: Diff) -> bool:
         assert self._book_id is not None
         if self._market is not Market.SPOT and self._fresh:
             return diff.last < self._book_id  # futures: the one that ends at the snapshot leads on
         return diff.last <= self._book_id
 
-    def _follows(self, diff: _Diff) -> bool:
+    def _follows(self, diff: Diff) -> bool:
         assert self._book_id is not None
         if self._market is Market.SPOT or self._fresh:
             return diff.before <= self._book_id
@@ -274,14 +262,14 @@ class Messages:
         self._buffer.mark(recv_ns, Kind.GAP_BEGIN, self._book_id, Flag.BOOK | _LAST)
         self._lost_from, self._book_id = self._book_id, None
 
-    def _hold(self, diff: _Diff) -> None:
+    def _hold(self, diff: Diff) -> None:
         if len(self._held) == _HELD_DIFFS:
             self._held.popleft()
             self._report.depth_unsynced += 1
         self._held.append(diff)
 
     def _snapshot(self, recv_ns: int, message: dict[str, Any]) -> None:
-        update, numbers = _id(message["lastUpdateId"]), _numbers(message["bids"], message["asks"])
+        update, numbers = id_of(message["lastUpdateId"]), levels_of(message["bids"], message["asks"])
         futures, symbol = "T" in message, str(message.get("symbol", self._of_file)).lower()
         if symbol != self._prefix:
             self._other(symbol)
@@ -302,28 +290,3 @@ class Messages:
         held, self._held = self._held, deque()
         for diff in held:
             self._apply(recv_ns, diff)
-
-
-def _numbers(bids: list[list[str]], asks: list[list[str]]) -> IntArray:
-    """Prices and sizes in 1e-8, bids first. Raises ValueError when a level is not a price and a size."""
-    texts = [text for side in (bids, asks) for level in side for text in level]
-    if len(texts) != 2 * (len(bids) + len(asks)):
-        raise ValueError("a level is not a price and a size")
-    numbers = e8_many(texts)
-    if len(numbers) and not numbers[::2].all():
-        raise ValueError("a level at price 0")
-    return numbers
-
-
-def _id(value: int) -> int:
-    """An id of the exchange's. Raises ValueError, TypeError."""
-    if not 0 <= value < _MOST_ID:
-        raise ValueError(f"id {value} is out of range")
-    return int(value)
-
-
-def _stamp_ns(stamp: int) -> int:
-    """Return the exchange's milliseconds (or microseconds, which it sends on request) as nanoseconds."""
-    if not 10**12 <= stamp < 4 * 10**15:
-        raise ValueError(f"the exchange's stamp {stamp} is not in milliseconds since 1970")
-    return stamp * 1_000_000 if stamp < 100_000_000_000_000 else stamp * 1000

@@ -32,7 +32,7 @@ from connectors.importers.report import ImportReport
 from connectors.importers.symbols import Symbol
 from connectors.importers.tick_and_lot import UnitFinder
 
-BLOCK_ROWS = 65536
+BLOCK_ROWS = 16384
 OFFSET_QUANTILE = 0.001
 
 OpenWriter = Callable[[Instrument, ImportReport], SessionWriter]

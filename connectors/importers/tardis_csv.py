@@ -29,8 +29,9 @@ from connectors.importers.pipeline import OFFSET_QUANTILE, ImportRequest, OpenWr
 from connectors.importers.raw import Delays, Mender, Place, RawRows
 from connectors.importers.report import ImportReport
 from connectors.importers.symbols import Market, Symbol, parse_symbol
-from connectors.importers.tardis_files import BookFile, CsvFile, TradeFile, merged
+from connectors.importers.tardis_files import BookFile, CsvFile, TradeFile
 from connectors.importers.tardis_lines import BOOK_COLUMNS, TRADE_COLUMNS
+from connectors.importers.tardis_merge import merged
 
 _MARKETS = {
     "binance": Market.SPOT,
