@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ import numpy.typing as npt
 from agent.core.errors import SessionError
 from agent.core.instrument import Instrument
 from agent.core.tape import EventArray, Flag, Kind
+from agent.core.types import NS_PER_S
 from storage.catalogue import look_at, size_of
 from storage.opening import Opening
 from storage.session import SessionReader
 from storage.slicing import span
 
-BINS = 120
+BINS = 120  # at most, and none shorter than a second
 SAMPLES = 600
 _DIGITS = 10  # after the point: more is the noise of ticks as floats
 _KINDS = [kind.name.lower() for kind in Kind]
@@ -51,7 +53,7 @@ def inspect_session(path: Path) -> dict[str, Any]:
     """The whole account as a JSON document. Raises SessionError for what is no session, or an empty one."""
     reader = SessionReader(path)
     first, last = span(reader)
-    step = max(1, -(-(last - first + 1) // BINS))
+    step = max(NS_PER_S, -(-(last - first + 1) // BINS))
     look = _Look(reader.instruments[-1].number + 1 if reader.instruments else 0, first, last, step)
     for batch in reader.batches():
         look.add(batch)
@@ -80,8 +82,10 @@ class _Look:
     """One pass over the tape."""
 
     def __init__(self, instruments: int, first: int, last: int, step: int) -> None:
+        self._bins = (last - first) // step + 1
         self.symbols = [
-            _Symbol(np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)) for _ in range(instruments)
+            _Symbol(np.zeros(self._bins, np.int64), np.zeros(self._bins, np.int64))
+            for _ in range(instruments)
         ]
         self.gaps: list[dict[str, Any]] = []
         self.grid = np.linspace(first, last, SAMPLES).astype(np.int64)
@@ -114,7 +118,7 @@ class _Look:
 
     def _count(self, batch: EventArray) -> None:
         kind = batch["kind"]
-        when = np.clip((batch["recv_ns"] - self._first) // self._step, 0, BINS - 1)
+        when = np.clip((batch["recv_ns"] - self._first) // self._step, 0, self._bins - 1)
         for number in np.unique(batch["instrument"]).tolist():
             if not 0 <= number < len(self.symbols):
                 raise SessionError(f"the tape speaks of instrument {number}, which the session does not know")
@@ -126,8 +130,8 @@ class _Look:
             symbol.counts["history"] += int(np.count_nonzero(mine & past))
             trade = live & (kind == Kind.TRADE)
             update = live & (kind != Kind.TRADE) & (batch["flags"] & Flag.LAST != 0)
-            symbol.trades += np.bincount(when[trade], minlength=BINS)
-            symbol.book += np.bincount(when[update], minlength=BINS)
+            symbol.trades += np.bincount(when[trade], minlength=self._bins)
+            symbol.book += np.bincount(when[update], minlength=self._bins)
             if trade.any():
                 self._prices(symbol, batch[trade])
         for row in batch[kind >= Kind.GAP_BEGIN].tolist():
@@ -182,7 +186,7 @@ def _instrument(instrument: Instrument, look: _Look) -> dict[str, Any]:
         "exchange": instrument.exchange,
         "counts": {kind: n for kind, n in symbol.counts.items() if n},
         "volume": str(instrument.quantity(symbol.lots)),
-        "turnover": str(instrument.notional(symbol.tick_lots)),
+        "turnover": str(_turnover(instrument, symbol)),  # in the quote currency
         "low": str(instrument.price(symbol.low)) if symbol.lots else None,
         "high": str(instrument.price(symbol.high)) if symbol.lots else None,
         "mid": _summary(mid * tick),
@@ -197,6 +201,12 @@ def _instrument(instrument: Instrument, look: _Look) -> dict[str, Any]:
             "book_updates": symbol.book.tolist(),
         },
     }
+
+
+def _turnover(instrument: Instrument, symbol: _Symbol) -> Decimal:
+    if instrument.inverse:  # a contract is a sum of the quote currency
+        return instrument.quote_notional(1, symbol.lots)
+    return instrument.notional(symbol.tick_lots)
 
 
 def _summary(values: npt.NDArray[np.float64]) -> dict[str, float] | None:

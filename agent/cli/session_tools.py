@@ -19,6 +19,16 @@ from agent.core.errors import AgentError, InputError
 
 tools = typer.Typer(no_args_is_help=True, help="List, inspect, slice, merge and compact recorded sessions.")
 SessionPath = Annotated[Path, typer.Argument(help="Directory of a recorded session.")]
+INPUTS = {"start": "orders", "control": "commands", "overrun": "late decisions", "round_trip": "round trips"}
+RESULTS = {
+    "ParentChanged": "order states",
+    "DecisionTaken": "decisions",
+    "ChildChanged": "child states",
+    "ChildFilled": "fills",
+    "SlippageMeasured": "cost measures",
+    "GapSeen": "gap edges",
+    "CommandHandled": "commands",
+}
 Out = Annotated[Path, typer.Option(help="Directory of the session to make.")]
 
 
@@ -41,7 +51,8 @@ def list_(
     """
     from storage.catalogue import CUT_OFF, WHOLE, list_sessions
 
-    found = list_sessions(folder or o.configuration(config, {}).out, check=check)
+    where = folder or o.configuration(config, {}).out
+    found = list_sessions(where, check=check) if folder or where.exists() else []  # nothing was run yet
     if as_json:
         o.emit({"sessions": [s.to_json() for s in found]})
     else:
@@ -127,18 +138,21 @@ def _show_document(d: dict[str, Any]) -> None:
     o.show_table(columns, [_instrument_row(i, seconds) for i in d["instruments"]])
     typer.echo("")
     _show_gaps(d["gaps"])
-    words = {"start": "orders started", "control": "commands", "overrun": "late decisions", "end": "end"}
-    inputs = ", ".join(f"{n} {words.get(kind, kind)}" for kind, n in d["journal"].items() if kind != "end")
-    results = ", ".join(f"{n:,} {kind}" for kind, n in d["results"].items())
+    inputs = _counted(d["journal"], INPUTS)
     typer.echo(f"inputs: {inputs or 'none but the market'}")
-    typer.echo(f"results: {results or 'none: nothing was traded'}")
+    results = _counted(d["results"], RESULTS)
+    typer.echo(f"results, shadows included: {results}" if results else "results: none, nothing was traded")
     for order in d["orders"]:
         typer.echo(f"  {order['id']}: {order['side']} {order['symbol']} by {order['algo']}: {order['state']}")
 
 
+def _counted(counts: dict[str, int], words: dict[str, str]) -> str:
+    return ", ".join(f"{words.get(kind, kind)} {n:,}" for kind, n in counts.items() if kind != "end")
+
+
 def _instrument_row(i: dict[str, Any], seconds: float) -> list[str]:
     counts, spread = i["counts"], i["spread_bps"] or {}
-    rows = sum(counts.values())
+    rows = sum(n for kind, n in counts.items() if kind != "history")
     others = ", ".join(f"{n:,} {k}" for k, n in counts.items() if k not in ("trade", "level"))
     return [
         i["symbol"],
