@@ -30,6 +30,7 @@ from agent.venue.rules import VenueRules
 __all__ = ["DecimalOrder", "PaperVenue", "Report", "ReportKind", "VenueOrder", "VenueRules"]
 
 QUEUE_NAMES = {model: f"queue:{name}" for name, model in k.QUEUE_MODELS.items()}
+ALL_LOTS = 2**62
 GONE = "the order was no longer open when the {} arrived"
 
 
@@ -129,14 +130,17 @@ class PaperVenue:
     def _enter(self, state: OpenOrder, now_ns: int) -> None:
         """Match what is left of an order, then let the rest stand or expire."""
         order, walk, reach = state.order, Walk(state.order.price_ticks), self._reach
+        stopped = False  # by our own impact
         if order.tif is not TimeInForce.POST_ONLY:
             walk = reach.walk(order, self._others(order))
             bounded = replace(order, price_ticks=walk.limit_ticks, lots=state.left)
             if order.tif is TimeInForce.FOK and (short := reach.too_little(state, bounded, walk, now_ns)):
                 self._expire(state, short, now_ns)
                 return
-            self._market.take(order.number, order.lane, reach.within_impact(bounded, now_ns), now_ns)
+            within = reach.within_impact(bounded, now_ns)
+            self._market.take(order.number, order.lane, within, now_ns)
             self.collect()
+            stopped = within.lots < bounded.lots
         if order.number not in self._open:
             return
         lots = reach.affordable(state, walk.limit_ticks)
@@ -145,7 +149,17 @@ class PaperVenue:
             return
         if walk.limit_ticks != order.price_ticks:
             state.order = replace(order, price_ticks=walk.limit_ticks)
+        if stopped:
+            self._put_out_of_reach(state.order, now_ns)
         self._market.rest(order.number, order.lane, state.order, lots)
+
+    def _put_out_of_reach(self, order: VenueOrder, now_ns: int) -> None:
+        """Lots that our own impact has moved beyond the limit are gone for the lane, as if it had taken them.
+
+        Else the next update of the book would give them, as resting fills, to the rest of the order.
+        """
+        self._market.take(0, order.lane, replace(order, lots=ALL_LOTS, cap_tl=0), now_ns)
+        self._market.drain_fills()
 
     # --- amendments -------------------------------------------------------------------------------
 
@@ -255,6 +269,8 @@ class PaperVenue:
                 fee_amount=None if charge.currency == settle else charge.amount,
             ),
         )
+        if maker and order.cap_tl and state.left and not self._reach.affordable(state, order.price_ticks):
+            self._expire(state, "its money is spent", at_ns)
 
     def _report(self, matched_ns: int, report: Report) -> None:
         """Send a report on its way, after whatever was said about the order before."""

@@ -1,0 +1,42 @@
+"""What is left of an order: what fills it later, and when it is over."""
+
+from __future__ import annotations
+
+from agent.core.tape import Kind
+from agent.core.types import Side, TimeInForce
+from agent.venue.impact import ImpactLaw
+from agent.venue.paper import ReportKind
+from tests.venue import Stand
+
+LAW = ImpactLaw(y=1.0, sigma_bps_per_day=300.0, volume_per_day=1000.0, half_life_ns=10**12)
+
+
+def test_what_our_impact_put_out_of_reach_does_not_fill_the_rest() -> None:
+    """A walk stopped by the law: the next update of the book gives the rest only what a level gains."""
+    stand = Stand(rules={"impact": {"BTC/USDT": LAW}})
+    order = stand.send(1, tif=TimeInForce.GTC, price_ticks=10_002, lots=90)
+    stand.tape(60, (Kind.LEVEL, 9_990, 5, 1))
+    stand.until(500)
+    taken = sum(lots for _, lots in stand.fills())
+    assert 30 <= taken < 90
+    stand.tape(501, (Kind.LEVEL, 10_002, 77, -1))
+    stand.until(1000)
+    last = stand.of(order)[-1]
+    assert (last.maker, last.lots) == (True, 7)
+
+
+def test_a_resting_order_ends_with_its_money() -> None:
+    """A bound on money that rests: filled as far as it goes, the order is over and its rest is free."""
+    stand = Stand()
+    order = stand.send(1, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=10, cap_tl=6 * 9_999 + 1)
+    stand.until(100)
+    stand.tape(101, (Kind.TRADE, 9_998, 10, -1))
+    stand.until(500)
+    assert [said.kind for said in stand.of(order)][1:] == [ReportKind.FILLED, ReportKind.EXPIRED]
+    assert stand.fills() == [(9_999, 6)]
+    assert stand.of(order)[-1].reason == "its money is spent"
+    account = stand.venue.account(0)
+    assert account.available("USDT") == account.balances()["USDT"]
+    sale = stand.send(600, side=Side.SELL, tif=TimeInForce.POST_ONLY, price_ticks=10_000, lots=6)
+    stand.until(1000)
+    assert stand.of(sale)[-1].kind is ReportKind.ACKNOWLEDGED
