@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from agent import app
+from agent.config import Config, Order
+from agent.core.events import ChildFilled, StartParent
+from agent.core.instrument import Instrument
 from agent.core.tape import EVENT, EventArray, Flag, Kind
+from agent.orders import build_spec
 from connectors.embedded.synthetic import synthetic_session
 from storage.merging import in_order, merge_sessions
 from storage.opening import Opening
@@ -63,7 +69,7 @@ def unnumbered(events: EventArray) -> EventArray:
     return events
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(1, 5), cut=st.floats(0.02, 0.98), second=st.floats(0.01, 0.99))
 def test_a_slice_ends_with_the_same_book(seed: int, cut: float, second: float) -> None:
     """Cut anywhere, the slice's own rows give the book that the whole session has at the slice's end."""
@@ -85,7 +91,7 @@ def test_a_slice_ends_with_the_same_book(seed: int, cut: float, second: float) -
         assert (Kind.GAP_BEGIN in opening["kind"]) == (gap and not closed)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(1, 5), cuts=st.lists(st.floats(0.7, 0.95), min_size=1, max_size=3))
 @example(seed=2, cuts=[0.75390625, 0.7544916877287876])  # a part in which one of the symbols is silent
 def test_slices_merge_to_the_original(seed: int, cuts: list[float]) -> None:
@@ -153,3 +159,39 @@ def test_an_unfinished_snapshot_is_left_open() -> None:
     assert said["kind"].tolist() == [Kind.SNAPSHOT_BEGIN, Kind.LEVEL, Kind.LEVEL]
     assert said["recv_ns"].tolist() == [99] * 3
     assert not (said["flags"] & Flag.LAST).any()
+
+
+def fills(instruments: list[Instrument], events: EventArray, at: int, order: Order) -> list[tuple[int, ...]]:
+    """(time, price, lots, maker) of every fill of an order that starts right before row ``at``."""
+    config = Config(order=order)
+    engine = app.build_engine(config, instruments, app.inline_policies(config))
+    spec = build_spec(order, instruments[0], "P1", None)
+    engine.advance(events[:at])
+    engine.command(StartParent(int(events["recv_ns"][at]), int(events["seq"][at]) - 1, spec, ()))
+    engine.advance(events[at:])
+    engine.close(int(events["recv_ns"][-1]))
+    found = [e for e in engine.drain() if isinstance(e, ChildFilled)]
+    return [(e.fill_ns, e.price_ticks, e.qty_lots, int(e.maker)) for e in found]
+
+
+@pytest.mark.parametrize("tactic", ["sweep", "peg"])
+def test_an_order_fills_the_same_on_a_slice(tactic: str, tmp_path: Path) -> None:
+    """An order begun at the cut gets the fills that it gets there on the whole session, resting or not."""
+    whole = written(tmp_path / "whole", 3, 12.0)
+    at = int(np.searchsorted(whole["recv_ns"], whole["recv_ns"][len(whole) // 2]))
+    slice_session(tmp_path / "whole", tmp_path / "cut", Cut(start_ns=int(whole["recv_ns"][at])))
+    cut = SessionReader(tmp_path / "cut")
+    first = int(np.flatnonzero(cut.events()["flags"] & Flag.CARRIED == 0)[0])
+    order = Order(
+        quantity=Decimal(1),
+        algo="twap",
+        tactic=tactic,
+        interval=10**9,
+        min_duration=2 * 10**9,
+        max_duration=4 * 10**9,
+        shadows=(),
+    )
+    instruments = list(cut.instruments)
+    expected = fills(instruments, whole, at, order)
+    assert len(expected) > 3
+    assert fills(instruments, cut.events(), first, order) == expected
