@@ -17,8 +17,10 @@ import pyarrow as pa
 from agent.core.errors import SessionError
 from agent.core.tape import BAR, EVENT
 from storage import parquet
+from storage.header import HEADER
+from storage.numbered import PARQUET, segment_paths
 from storage.segments import UNREADABLE, SegmentDamageError
-from storage.session import HEADER, SessionReader, segment_paths
+from storage.session import SessionReader
 
 WHOLE, CUT_OFF, DAMAGED, UNREADABLE_STATE = "whole", "cut off", "damaged", "unreadable"
 
@@ -71,7 +73,7 @@ def look_at(path: Path, *, check: bool = False) -> Listed:
         made=_made(header.get("origin") or {}),
         symbols=list(dict.fromkeys(i.symbol for i in reader.instruments)),
         bytes=size_of(path),
-        compacted=any(p.suffix == parquet.SUFFIX for p in segment_paths(path, "tape")),
+        compacted=any(p.suffix == PARQUET for p in segment_paths(path, "tape")),
         orders=orders_of(reader.outcome()),
     )
     _outline(found, reader)
@@ -113,7 +115,7 @@ def _outline(found: Listed, reader: SessionReader) -> None:
 def _account(segment: Path) -> tuple[int, int, int, str]:
     """(rows, first recv_ns, last recv_ns, what is wrong or "") of a segment, its rows not read."""
     try:
-        if segment.suffix == parquet.SUFFIX:
+        if segment.suffix == PARQUET:
             return *parquet.outline(segment), ""
     except SegmentDamageError as damage:
         return 0, 0, 0, str(damage)

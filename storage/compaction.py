@@ -18,8 +18,9 @@ import numpy as np
 from agent.core.errors import InternalError, SessionError
 from agent.core.tape import BAR, EVENT
 from storage import parquet
+from storage.numbered import PARQUET, segment_paths, segment_rows
 from storage.segments import Rows, rechunk, sync_path
-from storage.session import SessionReader, segment_paths, segment_rows
+from storage.session import SessionReader
 
 _TEMPORARY = ".compacting"
 
@@ -50,14 +51,14 @@ def compact_session(path: Path, progress: Callable[[int], None] | None = None) -
     for stem, dtype in (("tape", EVENT), ("bars", BAR)):
         for segment in segment_paths(path, stem):
             old = segment.with_suffix(".arrows")
-            if segment.suffix == parquet.SUFFIX:
+            if segment.suffix == PARQUET:
                 already += 1
                 old.unlink(missing_ok=True)  # a compaction was killed between its last two steps
                 continue
             size = segment.stat().st_size
             rows += _rewrite(segment, dtype)
             segments, before = segments + 1, before + size
-            after += segment.with_suffix(parquet.SUFFIX).stat().st_size
+            after += segment.with_suffix(PARQUET).stat().st_size
             tell(rows)
     return Compaction(segments, rows, before, after, already)
 
@@ -83,7 +84,7 @@ def _check(path: Path) -> None:
 def _rewrite(segment: Path, dtype: np.dtype[np.void]) -> int:
     """Put a verified Parquet file in the segment's place. Returns its rows."""
     temporary = segment.with_suffix(_TEMPORARY)
-    target = segment.with_suffix(parquet.SUFFIX)
+    target = segment.with_suffix(PARQUET)
     try:
         temporary.unlink(missing_ok=True)
         rows = parquet.write_parquet(temporary, dtype, segment_rows(segment, dtype))

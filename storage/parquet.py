@@ -28,7 +28,6 @@ from storage.segments import (
     to_batch,
 )
 
-SUFFIX = ".parquet"
 GROUP_ROWS = (
     BATCH_ROWS  # eight times as many read half as fast and save 1 %: rows are copied out of the cache
 )

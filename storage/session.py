@@ -17,12 +17,8 @@ nothing that had an effect; a reader uses the whole prefix and names what lies b
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -32,57 +28,23 @@ import orjson
 from agent.core.errors import InternalError, RecordingError, SessionError
 from agent.core.instrument import Instrument
 from agent.core.tape import BAR, EVENT, BarArray, EventArray
-from storage import parquet
+from storage.header import HEADER, SessionHeader, plain, read_header, write_header
+from storage.numbered import Series, segment_paths, segment_rows
 from storage.segments import (
     BATCH_ROWS,
     SEGMENT_BYTES,
     AppendFile,
     Rows,
-    Segment,
     SegmentDamageError,
-    compact,
-    read_segment,
     rechunk,
-    sync_path,
 )
 
-FORMAT = 1
-HEADER = "session.json"
+__all__ = ["SessionHeader", "SessionReader", "SessionWriter"]
+
 JOURNAL = "journal.jsonl"
 OUTCOME = "outcome.jsonl"
 END_KIND = "end"
 _CRC_MARK = b',"crc":"'
-
-
-@dataclass(frozen=True, slots=True)
-class SessionHeader:
-    """What is known of a session before its first event. Clock offsets: nanoseconds by exchange id."""
-
-    session: str
-    instruments: tuple[Instrument, ...]
-    created_ns: int
-    seed: int = 0
-    config: Mapping[str, Any] = field(default_factory=dict)
-    fingerprint: Mapping[str, Any] = field(default_factory=dict)
-    clock_offsets: Mapping[str, int] = field(default_factory=dict)
-    source: str = "live"  # or the importer's name; "merge" where several were joined
-    origin: Mapping[str, Any] = field(default_factory=dict)  # of a slice or merge: what it was made of
-    imported: Mapping[str, Any] = field(default_factory=dict)  # what an importer did with its files
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "format": FORMAT,
-            "session": self.session,
-            "created_ns": self.created_ns,
-            "seed": self.seed,
-            "source": self.source,
-            "instruments": [i.to_json() for i in self.instruments],
-            "clock_offsets": dict(self.clock_offsets),
-            "fingerprint": dict(self.fingerprint),
-            "config": dict(self.config),
-            **({"origin": dict(self.origin)} if self.origin else {}),
-            **({"import": dict(self.imported)} if self.imported else {}),
-        }
 
 
 class SessionWriter:
@@ -91,8 +53,8 @@ class SessionWriter:
     def __init__(self, path: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         """Open the directory ``path`` for appending; use ``create`` or ``resume``."""
         self.path = path
-        self._tape = _Series(path, "tape", EVENT, segment_bytes)
-        self._bars = _Series(path, "bars", BAR, segment_bytes)
+        self._tape = Series(path, "tape", EVENT, segment_bytes)
+        self._bars = Series(path, "bars", BAR, segment_bytes)
         self._journal = AppendFile(path / JOURNAL)
         self._outcome = AppendFile(path / OUTCOME)
         self._seq = 0
@@ -113,7 +75,7 @@ class SessionWriter:
             raise RecordingError(
                 f"cannot make the session directory {path}: {error.strerror}; choose another --out"
             ) from error
-        _write_header(path, header)
+        write_header(path, header)
         return cls(path, segment_bytes=segment_bytes)
 
     @classmethod
@@ -130,7 +92,7 @@ class SessionWriter:
 
     def restate(self, header: SessionHeader) -> None:
         """Write the header anew, atomically: an importer knows what it did only at the end."""
-        _write_header(self.path, header)
+        write_header(self.path, header)
 
     def events(self, rows: EventArray) -> None:
         """Append tape rows, in order, as one record batch."""
@@ -183,73 +145,6 @@ class SessionWriter:
         self._outcome.close()
 
 
-class _Series:
-    """The numbered segments of one kind of row, made when first needed, rotated by size."""
-
-    def __init__(self, folder: Path, stem: str, dtype: np.dtype[np.void], segment_bytes: int) -> None:
-        self._folder, self._stem, self._dtype = folder, stem, dtype
-        self._segment_bytes = segment_bytes
-        self._segment: Segment | None = None
-        self._number = 0
-        self._scattered: list[Path] = []  # finished segments whose batches are small
-        self.rows = 0
-
-    def append(self, rows: Rows) -> None:
-        if self._segment is None:
-            path = self._folder / f"{self._stem}-{self._number:05d}.arrows"
-            self._segment = Segment(path, self._dtype)
-            sync_path(self._folder)
-            self._number += 1
-        self._segment.append(rows)
-        self.rows += len(rows)
-        if self._segment.size >= self._segment_bytes:
-            self._finish(self._segment)
-
-    def _finish(self, segment: Segment) -> None:
-        segment.close()
-        self._note(segment.path, segment.rows, segment.batches)
-        self._segment = None
-
-    def _note(self, path: Path, rows: int, batches: int) -> None:
-        if batches > 1 and rows < batches * BATCH_ROWS // 2:
-            self._scattered.append(path)
-
-    def resume(self) -> None:
-        """Count what is there and cut the last segment's torn end; the original stays as ``.damaged``."""
-        paths = segment_paths(self._folder, self._stem)
-        for path in paths:
-            sizes: list[int] = []
-            try:
-                sizes.extend(len(rows) for rows in segment_rows(path, self._dtype))
-                self._note(path, sum(sizes), len(sizes))
-            except SegmentDamageError as damage:
-                if path is not paths[-1] or path.suffix == parquet.SUFFIX:
-                    raise SessionError(
-                        f"{path} is damaged ({damage}) and no crash did that: it can be replayed, not resumed"
-                    ) from damage
-                shutil.copyfile(path, path.with_suffix(".damaged"))
-                compact(path, self._dtype)
-            self.rows += sum(sizes)
-        self._number = len(paths)
-
-    def sync(self) -> None:
-        if self._segment is not None:
-            self._segment.sync()
-
-    def close(self) -> None:
-        """Finish the open segment and compact those that were written in small batches."""
-        if self._segment is not None:
-            self._finish(self._segment)
-        with contextlib.suppress(RecordingError):  # a full disk: the small batches are as true
-            while self._scattered:
-                compact(self._scattered.pop(), self._dtype)
-
-    def abandon(self) -> None:
-        if self._segment is not None:
-            self._segment.abandon()
-            self._segment = None
-
-
 class SessionReader:
     """Reads a session (the port ``agent.core.ports.SessionReader``) up to its first damage.
 
@@ -259,7 +154,7 @@ class SessionReader:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self._losses: dict[str, None] = {}
-        self._header = _read_header(self.path)
+        self._header = read_header(self.path)
         self._instruments = tuple(Instrument.from_json(i) for i in self._header["instruments"])
         self._entries: list[Mapping[str, Any]] | None = None
 
@@ -371,60 +266,8 @@ class SessionReader:
         self._losses[what] = None
 
 
-def segment_paths(folder: Path, stem: str) -> list[Path]:
-    """Return the segments of one kind in the order they were written.
-
-    Of a segment that is there twice the Parquet file counts: it was verified before it got its name, and
-    whoever compacted it did not come to remove the other.
-    """
-    found = {p.stem: p for p in folder.glob(f"{stem}-*.arrows")}
-    found |= {p.stem: p for p in folder.glob(f"{stem}-*{parquet.SUFFIX}")}
-    return [found[name] for name in sorted(found)]
-
-
-def segment_rows(path: Path, dtype: np.dtype[np.void]) -> Iterator[Rows]:
-    """Yield a segment's rows in order, whichever kind of file it is. Raises SegmentDamageError."""
-    if not path.exists() and path.with_suffix(parquet.SUFFIX).exists():
-        path = path.with_suffix(parquet.SUFFIX)  # compacted since the folder was looked at
-    return (parquet.read_parquet if path.suffix == parquet.SUFFIX else read_segment)(path, dtype)
-
-
-def _read_header(path: Path) -> dict[str, Any]:
-    file = path / HEADER
-    try:
-        header = orjson.loads(file.read_bytes())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise SessionError(
-            f"{path} is not a recorded session ({HEADER} is missing): give the directory that `run`, "
-            "`record` or `import` wrote"
-        ) from error
-    except OSError as error:
-        raise SessionError(f"cannot read {file}: {error.strerror}; check its rights") from error
-    except orjson.JSONDecodeError as error:
-        raise SessionError(f"{file} is corrupt ({error}): restore it, or record the session again") from error
-    return _checked_header(file, header)
-
-
-def _checked_header(file: Path, header: Any) -> dict[str, Any]:
-    version = header.get("format") if isinstance(header, dict) else None
-    if version != FORMAT:
-        raise SessionError(
-            f"{file} has session format {version!r} and this program reads {FORMAT}: use the version of the "
-            "program that recorded it"
-        )
-    try:
-        for record in header["instruments"]:
-            Instrument.from_json(record)
-        str(header["session"]), int(header["created_ns"])
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        raise SessionError(
-            f"{file} is corrupt ({error!r}): restore it, or record the session again"
-        ) from error
-    return dict(header)
-
-
 def _journal_line(entry: Mapping[str, Any]) -> bytes:
-    body = orjson.dumps(dict(entry), default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
+    body = orjson.dumps(dict(entry), default=plain, option=orjson.OPT_SERIALIZE_NUMPY)
     return b'%s,"crc":"%08x"}\n' % (body[:-1], zlib.crc32(body))
 
 
@@ -434,38 +277,6 @@ def _journal_entry(line: bytes) -> dict[str, Any] | None:
         return None
     entry: dict[str, Any] = orjson.loads(body + b"}")
     return entry
-
-
-def _plain(value: Any) -> Any:
-    """What JSON lacks: exact decimals as strings, any mapping as an object."""
-    if isinstance(value, Decimal | Path):
-        return str(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} cannot be recorded")
-
-
-def _write_header(path: Path, header: SessionHeader) -> None:
-    _write_atomically(
-        path / HEADER, orjson.dumps(header.to_json(), option=orjson.OPT_INDENT_2, default=_plain)
-    )
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    temporary = path.with_suffix(".tmp")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
-    file = AppendFile(temporary)
-    try:
-        file.append(data)
-        file.sync()
-    finally:
-        file.close()
-    try:
-        temporary.replace(path)
-    except OSError as error:
-        raise RecordingError(f"cannot write {path}: {error.strerror}; choose another --out") from error
-    sync_path(path.parent)
 
 
 def _cut_torn_line(path: Path) -> None:
