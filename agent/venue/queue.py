@@ -1,7 +1,8 @@
 """Resting orders: a place in the queue, moved by trades at the price and by cancels ahead.
 
 Lanes are separate hypotheses: one trade may fill orders of several. Within a lane nothing is filled
-twice, because an order's queue counts the lane's own earlier orders at its price.
+twice, because an order's queue counts the lane's own earlier orders at its price, and a trade there has
+met the lane's orders at better prices first.
 """
 
 from __future__ import annotations
@@ -69,6 +70,9 @@ def withdraw(s: KernelState, order: int) -> int:
     for i in range(s.counts[N_RESTING]):
         if s.resting[i, R_ORDER] == order:
             lots = int(s.resting[i, R_LOTS])
+            for j in range(i + 1, s.counts[N_RESTING]):  # our own behind it move up
+                if _same_queue(s, i, j):
+                    s.ahead[j] = max(0.0, s.ahead[j] - lots)
             _remove_resting(s, i)
             return lots
     return 0
@@ -115,24 +119,21 @@ def _fill_resting(s: KernelState, i: int, lots: int, ns: int, mid: int) -> bool:
 def queue_on_trade(s: KernelState, inst: int, taker_side: int, price: int, lots: int, ns: int) -> None:
     """A trade at our price eats the queue ahead of us, then us; one through our price fills us."""
     mid = s.market[inst, M_MID]
+    for i in range(s.counts[N_RESTING]):
+        r = s.resting[i]
+        if r[R_INSTRUMENT] == inst and r[R_SIDE] != taker_side and r[R_PRICE] == price:
+            s.traded[i] += lots
+            s.ahead[i] -= max(0, lots - _own_better(s, i))
     i = FIRST
     while i < s.counts[N_RESTING]:
         r = s.resting[i]
-        if r[R_INSTRUMENT] != inst or r[R_SIDE] == taker_side:
-            i += 1
-            continue
-        through = (r[R_PRICE] - price) * r[R_SIDE]
-        if through > 0:
-            if _fill_resting(s, i, r[R_LOTS], ns, mid):
-                continue
-        elif through == 0:
-            s.traded[i] += lots
-            s.ahead[i] -= lots
+        if r[R_INSTRUMENT] == inst and r[R_SIDE] != taker_side:
+            filled = int(r[R_LOTS]) if (r[R_PRICE] - price) * r[R_SIDE] > 0 else 0
             if s.ahead[i] < 0:
                 filled = min(int(0.5 - s.ahead[i]), r[R_LOTS])  # to the nearest lot: ahead may be a fraction
                 s.ahead[i] = 0.0
-                if filled > 0 and _fill_resting(s, i, filled, ns, mid):
-                    continue
+            if filled > 0 and _fill_resting(s, i, filled, ns, mid):
+                continue
         i += 1
 
 
@@ -173,19 +174,36 @@ def _behind(s: KernelState, back: float, front: float) -> float:
 
 
 @njit_inner
-def _own_ahead(s: KernelState, i: int) -> int:
-    """Lots of the same lane at the same price that joined the queue before row ``i``."""
+def _same_queue(s: KernelState, i: int, j: int) -> bool:
+    """Whether rows ``i`` and ``j`` are one lane's orders at one price."""
+    r, q = s.resting[i], s.resting[j]
+    return bool(
+        q[R_LANE] == r[R_LANE]
+        and q[R_PRICE] == r[R_PRICE]
+        and q[R_SIDE] == r[R_SIDE]
+        and q[R_INSTRUMENT] == r[R_INSTRUMENT]
+    )
+
+
+@njit_inner
+def _own_better(s: KernelState, i: int) -> int:
+    """Lots of the lane of row ``i`` that rest at better prices: a trade at its price met them before."""
     r = s.resting[i]
     lots = 0
-    for j in range(i):
+    for j in range(s.counts[N_RESTING]):
         q = s.resting[j]
-        if (
-            q[R_LANE] == r[R_LANE]
-            and q[R_PRICE] == r[R_PRICE]
-            and q[R_SIDE] == r[R_SIDE]
-            and q[R_INSTRUMENT] == r[R_INSTRUMENT]
-        ):
-            lots += q[R_LOTS]
+        if q[R_LANE] == r[R_LANE] and q[R_SIDE] == r[R_SIDE] and q[R_INSTRUMENT] == r[R_INSTRUMENT]:
+            lots += q[R_LOTS] if (q[R_PRICE] - r[R_PRICE]) * r[R_SIDE] > 0 else 0
+    return lots
+
+
+@njit_inner
+def _own_ahead(s: KernelState, i: int) -> int:
+    """Lots of the same lane at the same price that joined the queue before row ``i``."""
+    lots = 0
+    for j in range(i):
+        if _same_queue(s, i, j):
+            lots += s.resting[j, R_LOTS]
     return lots
 
 

@@ -6,7 +6,7 @@ from agent.core.tape import Kind
 from agent.core.types import Side, TimeInForce
 from agent.venue.impact import ImpactLaw
 from agent.venue.paper import ReportKind
-from tests.venue import Stand
+from tests.venue import MS, Stand
 
 LAW = ImpactLaw(y=1.0, sigma_bps_per_day=300.0, volume_per_day=1000.0, half_life_ns=10**12)
 
@@ -40,3 +40,29 @@ def test_a_resting_order_ends_with_its_money() -> None:
     sale = stand.send(600, side=Side.SELL, tif=TimeInForce.POST_ONLY, price_ticks=10_000, lots=6)
     stand.until(1000)
     assert stand.of(sale)[-1].kind is ReportKind.ACKNOWLEDGED
+
+
+def test_a_trade_through_one_of_our_orders_does_not_fill_the_next_with_the_same_lots() -> None:
+    """What traded at the worse of two prices of ours met the ten lots at the better price first."""
+    for traded, second_gets in ((10, []), (15, [5])):
+        stand = Stand()
+        stand.send(1, tif=TimeInForce.POST_ONLY, price_ticks=10_000, lots=10)
+        second = stand.send(1, tif=TimeInForce.POST_ONLY, price_ticks=9_997, lots=10)
+        stand.until(100)
+        stand.tape(101, (Kind.TRADE, 9_997, traded, -1))
+        stand.until(500)
+        assert stand.fills()[0] == (10_000, 10)
+        assert [said.lots for said in stand.of(second)[1:]] == second_gets
+
+
+def test_an_order_moves_up_when_our_own_ahead_of_it_is_cancelled() -> None:
+    """Fifty shown, ten of ours, then ten more: without the first ten the next are filled from the 51st on."""
+    stand = Stand()
+    first = stand.send(1, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=10)
+    second = stand.send(2, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=10)
+    stand.until(100)
+    stand.venue.cancel(first.number, 100 * MS)
+    stand.until(200)
+    stand.tape(201, (Kind.TRADE, 9_999, 53, -1))
+    stand.until(500)
+    assert [said.lots for said in stand.of(second)[1:]] == [3]
