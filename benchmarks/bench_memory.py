@@ -25,6 +25,7 @@ import numpy as np
 from agent.core.instrument import Instrument
 from agent.core.tape import EventArray
 from connectors.embedded.synthetic import START_NS, SyntheticMarket
+from storage.compaction import compact_session
 from storage.session import SessionHeader, SessionWriter
 
 S = 10**9
@@ -120,7 +121,7 @@ def main() -> None:
     parser.add_argument("session", nargs="?", type=Path)
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--symbols", type=int, default=10, help="an even number")
-    parser.add_argument("--compact", action="store_true")
+    parser.add_argument("--compact", action="store_true", help="what was made here, into Parquet")
     parser.add_argument("--here", action="store_true", help="replay in this process")
     given = parser.parse_args()
     if given.here:
@@ -131,6 +132,8 @@ def main() -> None:
         started = time.perf_counter()
         if given.session is None:
             make(path, given.symbols, given.seconds)
+            if given.compact:
+                compact_session(path)
         figures = {"made_s": round(time.perf_counter() - started, 1), "size_mb": size_mb(path)}
         print(json.dumps({**figures, **in_a_process(path)}, indent=1))
 
