@@ -216,7 +216,7 @@ class Tactics(Section):
 
 class EngineSection(Section):
     decision_latency: Duration = 100 * 10**6
-    lookback: Annotated[int, Field(ge=1, le=5000)] = 248
+    lookback: Annotated[int, Field(ge=1, le=5000)] = 312
     settle: Duration = 10**9
 
 

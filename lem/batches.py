@@ -19,10 +19,12 @@ from lem.realbars import BarSource
 from lem.simulate import MARKETS, MARTINGALES, simulate_with_drift
 
 MIXTURE = {
-    "gaussian": 0.2,
-    "gaussian-bars": 0.2,
+    "gaussian": 0.16,
+    "gaussian-bars": 0.16,
     "gaussian-volume": 0.1,
     "gaussian-bars-volume": 0.1,
+    "momentum": 0.1,  # both have to be told from a martingale first
+    "mean-reversion": 0.1,
 }  # the rest shares what is left
 TINY = 1e-9  # volatility an interval
 REALISED = 0.1  # weight of a forecast's error where the target is a realised move
@@ -215,6 +217,6 @@ def random_terms(rng: np.random.Generator, count: int, n_max: int, n_min: int) -
         "max_rate": max_rate,
         "lot_share": np.where(rng.random(count) < 0.5, 1e-4, 0.02 * rng.random(count)),
         "participation": np.where(rng.random(count) < 0.35, 0.0, 0.2 * rng.random(count)),
-        "risk_aversion": 10.0 ** rng.uniform(-2.0, 1.0, count),
+        "risk_aversion": 10.0 ** rng.uniform(-2.0, 1.2, count),
         "arrival_weight": arrival,
     }

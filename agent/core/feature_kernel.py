@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from agent.core.bars import FBAR
 from agent.core.jit import njit
-from agent.core.signal_kernel import SIGNALS, SPAN, double, record, worth
+from agent.core.signal_kernel import DISTANCE, SIGNALS, double, record, worth
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -207,7 +207,7 @@ def _signals(series: Series) -> tuple[Float64, Float64]:
     """The signals of ``agent.core.signal_kernel`` [SIGNALS, T], and their record [3 * SIGNALS, T]."""
     close, count = series.logs[CLOSE], len(series.bars)
     means = series.long[PRICE : PRICES + 1].copy()
-    double(means, LONG_SPAN, SPAN)
+    double(means, LONG_SPAN, DISTANCE)
     signals, moves = np.empty((len(SIGNALS), count)), np.empty(count)
     for i in range(count):
         volume, taker, touch = series.amounts[VOLUME, i], series.amounts[TAKER, i], series.bars[i, TOUCH]

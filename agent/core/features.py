@@ -27,7 +27,7 @@ from agent.core.types import NS_PER_S
 BoolArray = npt.NDArray[np.bool_]
 Float32Array = npt.NDArray[np.float32]
 
-FEATURE_VERSION = 3
+FEATURE_VERSION = 4
 FEATURE_SPAN = MEMORY  # bars of memory
 LONG_SPAN, SHORT_SPAN = kernel.LONG_SPAN, kernel.SHORT_SPAN
 MIN_RETURNS = kernel.MIN_RETURNS

@@ -20,11 +20,12 @@ Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
 SIGNALS = ("momentum", "reversion", "taker", "book")
-SPAN = 64
+SPAN = 128  # moves on record: from 64 a lag-one correlation of 0.3 is 2.5 of its errors, from 128 it is 3.5
+DISTANCE = 64  # bars that the mean price is taken over
 AT_LEAST = 8  # moves on record
 SCALE = 5.0
 TINY = 1e-12
-MEMORY = 2 * SPAN  # bars: of a distance from its mean at the start of the record
+MEMORY = SPAN + DISTANCE  # bars: of a distance from its mean at the start of the record
 
 
 @njit

@@ -41,7 +41,7 @@ class EngineSettings:
     risk: RiskSettings
     tactics: TacticSettings
     decision_latency_ns: int = 50 * NS_PER_MS
-    history_bars: int = 248  # bars shown to an algo before an order's first interval
+    history_bars: int = 312  # bars shown to an algo before an order's first interval
     settle_ns: int = NS_PER_S  # how long late trades are waited for before a measurement
     queue_model: int = 0
     queue_power: float = 3.0

@@ -129,7 +129,7 @@ def _book_columns(bars: FBarArray, sigma: Known) -> dict[str, Known]:
 def _signal_columns(
     bars: FBarArray, close: Known, vwap: Known, returns: Known, sigma: Known
 ) -> dict[str, Known]:
-    """Moves regressed on the signal before them over 64 bars: what it is worth, and what it calls for now."""
+    """Moves regressed on the signal before them over 128 bars: its worth, and what it calls for."""
     volume, taker = _amounts(bars["volume"]), _amounts(bars["taker_volume"])
     traded = volume[1] & taker[1] & (volume[0] > 0)
     touch = np.isfinite(bars["touch_imbalance"])
@@ -143,10 +143,10 @@ def _signal_columns(
     for name, signal in signals.items():
         before = _delay(signal, 1)
         both = before[1] & returns[1]
-        count = _sums(both.astype(np.float64), 64)
+        count = _sums(both.astype(np.float64), 128)
         of = np.maximum(count, 1.0)
-        mean = _sums(np.where(both, before[0] * returns[0], 0.0), 64) / of
-        power = _sums(np.where(both, before[0] * before[0], 0.0), 64) / of
+        mean = _sums(np.where(both, before[0] * returns[0], 0.0), 128) / of
+        power = _sums(np.where(both, before[0] * before[0], 0.0), 128) / of
         enough = (count >= 8) & sigma[1] & (power > TINY * TINY)
         beta = 5.0 * (mean / np.where(enough, power, 1.0) / np.where(sigma[1], sigma[0], 1.0))
         known = enough & np.isfinite(beta)

@@ -79,9 +79,9 @@ def test_values_are_finite_and_bounded_on_garbage(garbage: float) -> None:
 
 def test_a_live_window_gives_the_rows_of_the_long_series() -> None:
     """FEATURE_SPAN bars before a row are all its memory, bit for bit."""
-    bars = random_bars(300)
+    bars = random_bars(400)
     values, mask = features(bars, DELTA_NS)
-    for end in (200, 261, 300):
+    for end in (300, 361, 400):
         window, window_mask = features(bars[end - 40 - FEATURE_SPAN : end], DELTA_NS)
         assert np.array_equal(window[-40:], values[end - 40 : end])
         assert np.array_equal(window_mask[-40:], mask[end - 40 : end])
@@ -182,13 +182,13 @@ def test_a_signal_with_a_record_calls_the_next_move(market: str, name: str) -> N
 
 def test_a_call_by_hand() -> None:
     """Moves that follow the touch imbalance twofold: the record says so, and calls for it again."""
-    bars = random_bars(80)
-    touch = np.random.default_rng(3).uniform(-1, 1, 80)
+    bars = random_bars(200)
+    touch = np.random.default_rng(3).uniform(-1, 1, 200)
     moves = np.concatenate([[0.0], 2e-4 * touch[:-1]])
     bars["touch_imbalance"], bars["close"] = touch, 100.0 * np.exp(np.cumsum(moves))
     sigma = np.sqrt(np.mean(moves[-LONG_SPAN:] ** 2))
     assert column(bars, "book_call")[0][-1] == pytest.approx(5 * 2e-4 * touch[-1] / sigma, rel=1e-5)
-    rms = np.sqrt(np.mean(touch[-65:-1] ** 2))
+    rms = np.sqrt(np.mean(touch[-129:-1] ** 2))
     assert column(bars, "book_edge")[0][-1] == pytest.approx(5 * 2e-4 * rms / sigma, rel=1e-5)
 
 
