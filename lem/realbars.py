@@ -66,7 +66,11 @@ def training_bars(
     embargo_ns = window * max(intervals_ns)
     if validation_share:
         validation = BarSource([split(one, cut, last, embargo_ns) for one in series], intervals_ns)
-        validation.check(window)
+        validation.check(
+            window,
+            f"; this is the validation part, the last {validation_share:g} of the time less an embargo of"
+            f" {window} bars: a larger --validation-share makes it longer, 0 does without",
+        )
     record = {
         "series": [one.name for one in series],
         "intervals_ns": list(intervals_ns),
@@ -117,11 +121,11 @@ class BarSource:
         self._intervals = tuple(intervals_ns)
         self._cache: dict[tuple[int, int], tuple[npt.NDArray[np.int64], list[npt.NDArray[np.int64]]]] = {}
 
-    def check(self, length: int) -> None:
-        """Raise InputError unless every interval has a stretch of ``length`` bars."""
+    def check(self, length: int, advice: str = "") -> None:
+        """Raise InputError, ending with ``advice``, where an interval has no stretch of ``length`` bars."""
         for delta_ns in self._intervals:
             if not self._offered(delta_ns, length)[0][-1]:
-                raise InputError(_too_short(length, delta_ns))
+                raise InputError(_too_short(length, delta_ns) + advice)
 
     def draw(self, rng: np.random.Generator, count: int, length: int) -> tuple[FBarArray, int]:
         """Return bars [count, length] of one interval, drawn with ``rng``, and that interval.

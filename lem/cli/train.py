@@ -48,7 +48,7 @@ def train(
     ] = None,
     validation_share: Annotated[
         float, typer.Option(help="of the bars' time, the last part: watched, not learned from")
-    ] = 0.15,
+    ] = 0.25,
     init: Annotated[Path | None, typer.Option(help="checkpoint to start from, not a fresh model")] = None,
     run: Annotated[
         Path | None, typer.Option(help="directory for states and TensorBoard logs; needed to resume")
