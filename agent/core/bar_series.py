@@ -34,16 +34,19 @@ class SeriesOfBars(BarSeries):
     def update(self, trades: TradeColumns) -> None:
         """Take in the bars that have ended since the last look; ``trades`` is empty on such a market."""
         bars = self._completed()
-        new = bars["open_ns"][self._next_bar :]
-        if not len(new):
+        if len(bars) == self._next_bar:
             return
+        first_ns = int(bars["open_ns"][self._next_bar])
         if self._first_ns is None:
-            self._first_ns = int(new[0])
-        bucket = (bars["open_ns"] - self._origin_ns) // self.delta_ns
+            self._first_ns = first_ns
+        # An interval is made anew from all of its bars: those just before the new ones are among them.
+        per = self.delta_ns // max(1, int(bars["delta_ns"][0]))
+        rows = bars[max(0, self._next_bar - per) :]
+        bucket = (rows["open_ns"] - self._origin_ns) // self.delta_ns
         self._make_room(int(bucket[-1]))
-        for k in np.unique(bucket[self._next_bar :]):
+        for k in np.unique(bucket[bucket >= (first_ns - self._origin_ns) // self.delta_ns]):
             if 0 <= k < len(self._table):
-                self._from_kline_rows(int(k), bars[bucket == k])
+                self._from_kline_rows(int(k), rows[bucket == k])
         self._next_bar = len(bars)
 
     def _from_kline_rows(self, k: int, rows: BarArray) -> None:
