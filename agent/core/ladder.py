@@ -16,7 +16,7 @@ import numpy.typing as npt
 from numba.cpython.unsafe.numbers import leading_zeros, trailing_zeros
 
 from agent.core.book import find, set_level
-from agent.core.jit import njit_flat, njit_inner
+from agent.core.jit import njit_flat, njit_inline, njit_inner
 
 IntArray = npt.NDArray[np.int64]
 BitArray = npt.NDArray[np.uint64]
@@ -108,7 +108,7 @@ def put_level(b: Ladders, row: int, k: int, lots: int) -> int:
     return int(before)
 
 
-@njit_inner
+@njit_inline
 def quick_put(
     head: IntArray, lots: IntArray, words: BitArray, groups: BitArray, row: int, k: int, to_lots: int
 ) -> int:

@@ -92,6 +92,8 @@ LAST, HISTORY = 1, 2
 # Why ``run`` came back.
 BATCH_END, DUE, FILLED, NOTICE, GROW = 0, 1, 2, 3, 4
 
+AHEAD = 32  # rows: some cache lines, well within the nearest cache
+
 # Where ``_plain_rows`` stopped: before a row, or before the end of the update that it ends.
 ROW, UPDATE_END = 0, 1
 
@@ -133,10 +135,15 @@ def _plain_rows(s: KernelState, events: EventArray, i: int, end: int, due_ns: in
     level_room = s.book.far_key.shape[1] - 2
     trade_room = s.trade_ns.shape[1] - 2
     mid_room = s.mid_ns.shape[1] - 2
+    ready = i  # rows before it are due by now
     while i < end:
+        if i == ready:  # a pass ahead, which waits for memory once where the other would for every row
+            ahead = min(end, i + AHEAD)
+            while ready < ahead and events[ready].recv_ns <= due_ns:
+                ready += 1
+            if i == ready:
+                return i, ROW
         e = events[i]
-        if e.recv_ns > due_ns:
-            return i, ROW
         inst = int(e.instrument)
         if e.kind == LEVEL:
             row = side_row(inst, e.side)
