@@ -99,7 +99,9 @@ def _tca(own: SlippageMeasured, p: dict[str, Any], instrument: Instrument) -> Ta
     table.add_column("bps", justify="right", no_wrap=True)
     table.add_column("+ is", style="dim", no_wrap=True)
     table.add_column("", style="dim")  # the one column that may wrap: numbers are never cut
-    table.add_row("arrival price", price(own.arrival_price, instrument), "", "", "mid of the first book")
+    bars = str(own.measures.get("flags") or "").startswith("bars-only")
+    first = "the last close" if bars else "mid of the first book"
+    table.add_row("arrival price", price(own.arrival_price, instrument), "", "", first)
     average = price(own.avg_price, instrument)
     table.add_row("average price", average, bps(own.arrival_slippage_bps), "cost", "arrival slippage")
     for window, value, gain in (

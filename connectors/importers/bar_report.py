@@ -85,4 +85,4 @@ class BarReport(ImportReport):
         if len(rows):
             first = ", ".join(when(start_ns[k]) for k in rows[:NAMED])
             more = ", ..." if len(rows) > NAMED else ""
-            self.problem(f"{len(rows):,} bars {what}: {first}{more}")
+            self.problem(f"{len(rows):,} bar{'s' if len(rows) > 1 else ''} {what}: {first}{more}")

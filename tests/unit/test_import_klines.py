@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,10 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
 
 from agent.app.imports import import_files
+from agent.cli import app
 from agent.core.errors import InputError
 from agent.core.trading_time import BarFlag
+from agent.terminal.imports import render_import
 from storage.session import SessionReader
 from tests.bars import HOUR, MIDNIGHT, Bar, hourly, write_csv
 
@@ -74,7 +79,7 @@ def test_a_given_tick_rounds_and_says_where(tmp_path: Path) -> None:
     report = _import(tmp_path, bars, tick=Decimal(1), lot=Decimal(1))
     assert list(_bars(tmp_path)["close_ticks"]) == [100, 100, 101]
     assert report["off_tick"] == 1
-    assert "1 bars off the tick 1, rounded: 2025-03-03T01:00:00Z" in report["problems"]
+    assert "1 bar off the tick 1, rounded: 2025-03-03T01:00:00Z" in report["problems"]
     assert not report["tick_inferred"]
 
 
@@ -159,6 +164,26 @@ def test_an_empty_file_and_a_strange_symbol_are_named(tmp_path: Path) -> None:
     file.write_text("\n".join(",".join(row) for row in named) + "\n")
     with pytest.raises(InputError, match="holds no bars of BTC/USDT: it has AAA, BBB"):
         import_files([file], "klines", "BTC/USDT", tmp_path / "b")
+
+
+def test_the_terminal_says_what_was_found_and_how_fills_are_made(tmp_path: Path) -> None:
+    """Every count with its rule, the first times, what fills are, and a replay that works as printed."""
+    bars = hourly([100.0 + k for k in range(20)])
+    bars[3] = replace(bars[3], volume=0.0, money=0.0)
+    del bars[5]
+    report = _import(tmp_path, bars)
+    console = Console(width=300, file=io.StringIO(), record=True)
+    render_import(report, console)
+    text = console.export_text()
+    assert "BTC/USDT, 20 bars of 1h" in text
+    assert "1 bar missing, an empty bar stands for each: 2025-03-03T05:00:00Z" in text
+    assert "1 bar without volume: 2025-03-03T03:00:00Z" in text
+    assert "bars-only session: fills are modelled at the interval's VWAP" in text
+    command = text.split("python -m agent ")[1].split()
+    done = CliRunner().invoke(app, [*command, "--algo", "twap", "--shadow", "vwap"])
+    assert done.exit_code == 0, done.output
+    assert "bars-only session" in done.stdout
+    assert "the last close" in done.stdout
 
 
 def test_a_market_that_closes_needs_its_calendar(tmp_path: Path) -> None:
