@@ -111,8 +111,8 @@ def never_sooner(ours: Outcome, theirs: Outcome, number: int) -> bool:
 def lots_filled_twice(tape: EventArray, orders: Records, outcome: Outcome) -> int:
     """Lots of resting fills at the price of a lone trade beyond what it had left for that price.
 
-    Our orders at better prices meet the trade first. Where a level crosses the price in the same
-    nanosecond, or there are more trades, there is no telling: not counted.
+    Our orders at better prices meet the trade first. Where a level crosses any of the prices in
+    the same nanosecond, or there are more trades, there is no telling: not counted.
     """
     fills: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for fill in outcome.fills[outcome.fills["maker"] == 1]:
@@ -126,7 +126,8 @@ def lots_filled_twice(tape: EventArray, orders: Records, outcome: Outcome) -> in
             continue
         price, traded = int(trades["price_ticks"][0]), int(trades["qty_lots"][0])
         far = rows[(rows["kind"] == Kind.LEVEL) & (rows["side"] == -side)]
-        if ((price - far["price_ticks"]) * side < 0).all():
+        nearest = max((at for at, _ in filled), key=lambda at: at * side)
+        if ((nearest - far["price_ticks"]) * side < 0).all():
             better = sum(lots for at, lots in filled if (at - price) * side > 0)
             here = sum(lots for at, lots in filled if at == price)
             twice += max(0, here - max(0, traded - better))
