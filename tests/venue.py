@@ -33,6 +33,7 @@ class Stand:
     queue: int = kernel.RISK_AVERSE
     rules: Mapping[str, Any] = field(default_factory=dict)  # of VenueRules, by name
     near_gap_ns: int = 0
+    cancel: LatencyModel = Latency(30 * MS)  # noqa: RUF009  # frozen
     acknowledgement: LatencyModel = Latency(25 * MS)  # noqa: RUF009  # frozen
     balances: Mapping[str, Decimal] = field(default_factory=lambda: BALANCES)
 
@@ -40,7 +41,7 @@ class Stand:
         self.market = Market([BTC], self.queue, 3.0)
         self.agenda = Agenda()
         self.reports: list[tuple[int, Report]] = []
-        ways = Latencies(Latency(20 * MS), Latency(30 * MS), self.acknowledgement, Latency(10 * MS))
+        ways = Latencies(Latency(20 * MS), self.cancel, self.acknowledgement, Latency(10 * MS))
         rules = VenueRules(ways, self.fees, self.balances, 500.0, self.near_gap_ns, 1, **self.rules)
         self.venue = PaperVenue(self.market, self.agenda, rules, lambda t, r: self.reports.append((t, r)))
         self.seq = self.sent = 0

@@ -54,6 +54,7 @@ class PaperVenue:
         self._ledger = Ledger(market.instruments, rules.fees, rules.balances)
         self._open: dict[int, OpenOrder] = {}
         self._lines: dict[int, _Line] = {}
+        self._flying: dict[int, int] = {}  # orders on their way: when they arrive
         self._wire = Wire(rules.rehearsal, rules.seed)
         self._impact = None if rules.impact is None else Impact(rules.impact, market.instruments)
         self._reach = Reach(market, rules, self._checks, self._impact)
@@ -72,6 +73,7 @@ class PaperVenue:
             refused = Report(order.number, ReportKind.REJECTED, REJECTED, again=True)
             self._agenda.add(at_ns, Rank.VENUE, lambda t: self._report(t, refused))
         elif trouble is not Trouble.LOST:
+            self._flying[order.number] = at_ns
             self._agenda.add(at_ns, Rank.VENUE, lambda t: self._arrive(order, t))
 
     def submit(self, order: DecimalOrder, now_ns: int) -> None:
@@ -85,8 +87,9 @@ class PaperVenue:
         self._agenda.add(at_ns, Rank.VENUE, lambda t: self._report(t, rejected))
 
     def cancel(self, number: int, now_ns: int) -> None:
-        """A cancel leaves at ``now_ns``."""
+        """A cancel leaves at ``now_ns``; on one connection it does not overtake its order."""
         at_ns = self._rules.latencies.arrival_ns(self._rules.seed, number, now_ns, cancel=True)
+        at_ns = max(at_ns, self._flying.get(number, at_ns))
         self._agenda.add(at_ns, Rank.VENUE, lambda t: self._cancel_arrives(number, t))
 
     def amend(self, number: int, price_ticks: int, lots: int, now_ns: int) -> None:
@@ -107,6 +110,7 @@ class PaperVenue:
     # --- arrivals ---------------------------------------------------------------------------------
 
     def _arrive(self, order: VenueOrder, now_ns: int) -> None:
+        self._flying.pop(order.number, None)
         opened = self._checks.refusal(order, self._others(order), now_ns) or self._ledger.open(order)
         if isinstance(opened, str):
             self._report(now_ns, Report(order.number, ReportKind.REJECTED, opened))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agent.core.tape import Kind
 from agent.core.types import Side, TimeInForce
 from agent.venue.impact import ImpactLaw
+from agent.venue.latency import Latency
 from agent.venue.paper import ReportKind
 from tests.venue import MS, Stand
 
@@ -66,3 +67,12 @@ def test_an_order_moves_up_when_our_own_ahead_of_it_is_cancelled() -> None:
     stand.tape(201, (Kind.TRADE, 9_999, 53, -1))
     stand.until(500)
     assert [said.lots for said in stand.of(second)[1:]] == [3]
+
+
+def test_a_cancel_does_not_overtake_its_order() -> None:
+    """A cancel that is drawn faster arrives with its order: else the order would rest, called off in vain."""
+    stand = Stand(cancel=Latency(5 * MS))
+    order = stand.send(1, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=10)
+    stand.venue.cancel(order.number, 2 * MS)
+    stand.until(500)
+    assert [said.kind for said in stand.of(order)] == [ReportKind.ACKNOWLEDGED, ReportKind.CANCELLED]
