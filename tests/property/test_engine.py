@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent import app
-from agent.config import Config, Order, Risk
+from agent.config import Config, Order, Risk, Tactics, Venue
 from agent.core.canonical import canonical_row
 from agent.core.events import AuditEvent, ChildFilled, ParentChanged
 from agent.core.instrument import Instrument
@@ -81,9 +81,16 @@ class Ran:
         return [e for e in self.events if isinstance(e, ParentChanged) and e.spec.parent_id == parent_id][-1]
 
 
-def work(order: Order, tape: EventArray, batch: int) -> Ran:
-    """Run one order on a tape cut into batches, to the end of its full window."""
-    config = Config(order=order, risk=Risk(max_orders_per_s=None))
+def work(
+    order: Order, tape: EventArray, batch: int, venue: Venue | None = None, tactics: Tactics | None = None
+) -> Ran:
+    """Run one order on a tape cut into batches, to the end of its full window and five seconds on."""
+    config = Config(
+        order=order,
+        risk=Risk(max_orders_per_s=None),
+        venue=venue or Venue(),
+        tactics=tactics or Tactics(),
+    )
     engine = app.build_engine(config, [BTC], app.inline_policies(config))
     command = start(BTC, tape, order)
     position = int(np.flatnonzero(tape["seq"] == command.seq)[0]) + 1

@@ -6,13 +6,11 @@ from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
 
-import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent import app
 from agent.app.offline import replay_session
-from agent.config import Config, ImpactParameters, Order, Risk, Venue
+from agent.config import ImpactParameters, Order, Venue
 from agent.core.events import ChildChanged, ChildFilled
 from agent.core.tape import EventArray
 from agent.core.types import ParentState
@@ -20,6 +18,7 @@ from agent.venue.impact import Impact, ImpactLaw
 from storage.session import SessionReader
 from tests.fakes import record, start
 from tests.property.test_engine import BTC, Ran, S, orders, random_tape
+from tests.property.test_engine import work as run_order
 
 QUICK = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FELT = ImpactParameters(sigma_bps_per_day=300, volume_per_day=500, decay=20 * S)
@@ -31,17 +30,7 @@ def venue(law: ImpactParameters | None) -> Venue:
 
 
 def work(order: Order, tape: EventArray, batch: int, law: ImpactParameters | None) -> Ran:
-    """Run one order on a tape cut into batches."""
-    config = Config(order=order, risk=Risk(max_orders_per_s=None), venue=venue(law))
-    engine = app.build_engine(config, [BTC], app.inline_policies(config))
-    command = start(BTC, tape, order)
-    position = int(np.flatnonzero(tape["seq"] == command.seq)[0]) + 1
-    engine.advance(tape[:position])
-    engine.command(command)
-    for i in range(position, len(tape), batch):
-        engine.advance(tape[i : i + batch])
-    engine.close(int(tape["recv_ns"][-1]) + 5 * S)
-    return Ran(engine, engine.drain())
+    return run_order(order, tape, batch, venue(law))
 
 
 def all_fills(ran: Ran) -> list[ChildFilled]:

@@ -4,32 +4,15 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent import app
-from agent.config import Config, LatencyMs, Order, Risk, Venue
+from agent.config import LatencyMs, Order, Venue
 from agent.core.events import ChildChanged, ChildFilled
-from agent.core.tape import EventArray
-from tests.fakes import start
-from tests.property.test_engine import BTC, Ran, S, orders, random_tape
+from tests.property.test_engine import S, orders, random_tape, work
 
 MS = 10**6
 QUICK = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-def work(order: Order, tape: EventArray, batch: int, venue: Venue) -> Ran:
-    config = Config(order=order, risk=Risk(max_orders_per_s=None), venue=venue)
-    engine = app.build_engine(config, [BTC], app.inline_policies(config))
-    command = start(BTC, tape, order)
-    position = int(np.flatnonzero(tape["seq"] == command.seq)[0]) + 1
-    engine.advance(tape[:position])
-    engine.command(command)
-    for i in range(position, len(tape), batch):
-        engine.advance(tape[i : i + batch])
-    engine.close(int(tape["recv_ns"][-1]) + 5 * S)
-    return Ran(engine, engine.drain())
 
 
 measured = st.lists(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent import app
-from agent.config import Config, Order, RehearsalSection, Risk, Tactics, Venue
+from agent.config import Order, RehearsalSection, Tactics, Venue
 from agent.core.events import ChildFilled
 from agent.core.types import ParentState, TargetKind
 from agent.orders import build_spec
-from tests.fakes import start
-from tests.property.test_engine import BTC, Ran, S, orders, random_tape
+from tests.property.test_engine import BTC, Ran, orders, random_tape
+from tests.property.test_engine import work as run_order
 
 MS = 10**6
 troubles = st.builds(
@@ -33,21 +31,7 @@ venues = st.builds(
 def work(order: Order, seed: int, venue: Venue, batch: int) -> Ran:
     """One order, pegged by amendments, to the end of its window and five seconds on."""
     tape = random_tape(seed, updates=400, thin=seed % 2 == 0)
-    config = Config(
-        order=order,
-        risk=Risk(max_orders_per_s=None),
-        venue=venue,
-        tactics=Tactics(repeg_by="amend", repeg=100 * MS),
-    )
-    engine = app.build_engine(config, [BTC], app.inline_policies(config))
-    command = start(BTC, tape, order)
-    at = int(np.flatnonzero(tape["seq"] == command.seq)[0]) + 1
-    engine.advance(tape[:at])
-    engine.command(command)
-    for i in range(at, len(tape), batch):
-        engine.advance(tape[i : i + batch])
-    engine.close(int(tape["recv_ns"][-1]) + 5 * S)
-    return Ran(engine, engine.drain())
+    return run_order(order, tape, batch, venue, Tactics(repeg_by="amend", repeg=100 * MS))
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
