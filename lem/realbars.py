@@ -65,12 +65,14 @@ def training_bars(
     train.check(window)
     embargo_ns = window * max(intervals_ns)
     if validation_share:
-        validation = BarSource([split(one, cut, last, embargo_ns) for one in series], intervals_ns)
-        validation.check(
-            window,
+        advice = (
             f"; this is the validation part, the last {validation_share:g} of the time less an embargo of"
-            f" {window} bars: a larger --validation-share makes it longer, 0 does without",
+            f" {window} bars: a larger --validation-share makes it longer, 0 does without"
         )
+        if cut + embargo_ns >= last:
+            raise InputError(_too_short(window, max(intervals_ns)) + advice)
+        validation = BarSource([split(one, cut, last, embargo_ns) for one in series], intervals_ns)
+        validation.check(window, advice)
     record = {
         "series": [one.name for one in series],
         "intervals_ns": list(intervals_ns),

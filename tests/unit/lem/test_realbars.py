@@ -70,10 +70,11 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         split(walk(100, 50), 0, MINUTE_NS, MINUTE_NS)
 
 
-def test_a_validation_part_too_short_is_named() -> None:
-    """Enough to train on, too little to watch: the message says which part and what to change."""
-    with pytest.raises(InputError, match=r"no stretch of 40 bars .*last 0\.05 .*--validation-share"):
-        training_bars([walk(4_000, 500)], [5 * MINUTE_NS], 40, 0.05)
+@pytest.mark.parametrize("share", [0.04, 0.09])
+def test_a_validation_part_too_short_is_named(share: float) -> None:
+    """Enough to train on, nothing or too little to watch: the message says which part and what to change."""
+    with pytest.raises(InputError, match=rf"no stretch of 40 bars .*last {share} .*--validation-share"):
+        training_bars([walk(4_000, 500)], [5 * MINUTE_NS], 40, share)
 
 
 def test_validation_bars_come_after_an_embargo() -> None:
