@@ -26,8 +26,8 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup
-	for b in benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+bench: setup .venv-differential/.installed .venv-nautilus/.installed
+	for b in benchmarks/bench_*.py; do echo "== $$b"; PYTHONPATH=. $(BIN)/python $$b || exit 1; done
 
 # The paper venue against hftbacktest, which pins another numpy and so has an environment of its own.
 differential: setup .venv-differential/.installed
