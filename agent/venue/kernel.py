@@ -106,7 +106,9 @@ def run(s: KernelState, events: EventArray, start: int, end: int, due_ns: int) -
     """
     i, why = start, BATCH_END if has_room(s) else GROW
     while i < end and why == BATCH_END:
-        i, stop = _plain_rows(s, events, i, end, due_ns)
+        stop = ROW
+        if s.counts[N_FILLS] == 0:  # else the batch was cut, or had to grow, within the update that filled us
+            i, stop = _plain_rows(s, events, i, end, due_ns)
         while i < end and why == BATCH_END:  # until the end of an update that filled us
             if events[i].recv_ns > due_ns:
                 why = DUE

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from agent.core.tape import Kind
+from agent.core.tape import EventArray, Kind, empty_events
 from agent.core.types import Side, TimeInForce
+from agent.venue import kernel
 from agent.venue.impact import ImpactLaw
 from agent.venue.latency import Latency
 from agent.venue.paper import ReportKind
-from tests.venue import MS, Stand
+from tests.venue import LAST, MS, Stand
 
 LAW = ImpactLaw(y=1.0, sigma_bps_per_day=300.0, volume_per_day=1000.0, half_life_ns=10**12)
 
@@ -76,3 +77,20 @@ def test_a_cancel_does_not_overtake_its_order() -> None:
     stand.venue.cancel(order.number, 2 * MS)
     stand.until(500)
     assert [said.kind for said in stand.of(order)] == [ReportKind.ACKNOWLEDGED, ReportKind.CANCELLED]
+
+
+def test_a_batch_may_end_within_the_update_that_filled_us() -> None:
+    """Two trades of one update, cut between them: the fill is handed over at the update's end, not later."""
+    rows: EventArray = empty_events(3)
+    rows["recv_ns"] = rows["exch_ns"] = [101 * MS, 101 * MS, 5000 * MS]
+    rows["kind"], rows["side"], rows["qty_lots"] = Kind.TRADE, -1, 10
+    rows["price_ticks"], rows["flags"] = [9_999, 10_005, 10_006], [0, LAST, LAST]
+    for cut in (0, 1, 2):
+        stand = Stand()
+        stand.send(1, tif=TimeInForce.POST_ONLY, price_ticks=10_000, lots=10)
+        stand.until(100)
+        if cut:
+            stand.market.run(rows[:cut], 0, 2**62)
+        if cut < 2:
+            assert stand.market.run(rows[cut:], 0, 2**62) == (2 - cut, kernel.FILLED)
+        assert [row[:3] for row in stand.market.drain_fills()] == [(1, 10_000, 10)]
