@@ -78,7 +78,8 @@ class BarVenue:
     # --- arrivals ---------------------------------------------------------------------------------
 
     def _arrive(self, order: VenueOrder, now_ns: int) -> None:
-        others = [s.order for n, s in self._open.items() if n != order.number and s.order.lane == order.lane]
+        where = (order.lane, order.instrument)
+        others = [s.order for s in self._open.values() if (s.order.lane, s.order.instrument) == where]
         refusal = self._checks.refusal(order, others, now_ns)
         if order.tif is TimeInForce.POST_ONLY:
             refusal = "post-only: a bars-only market has no queue to rest in"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -37,9 +37,11 @@ class Stand:
     half_spread_bps: Fraction = Fraction(10)
     max_participation: Fraction = Fraction(1, 5)
     rules: Mapping[str, Any] = field(default_factory=dict)
+    symbols: int = 1
 
     def __post_init__(self) -> None:
-        self.market = BarMarket([BTC], BarRules(self.half_spread_bps, self.max_participation))
+        known = [BTC, replace(BTC, number=1, symbol="ETH/USDT", base="ETH")][: self.symbols]
+        self.market = BarMarket(known, BarRules(self.half_spread_bps, self.max_participation))
         self.agenda, self.reports = Agenda(), list[tuple[int, Report]]()
         ways = Latencies(Latency(0), Latency(0), Latency(0), Latency(0))
         balances = {"BTC": Decimal(10), "USDT": Decimal(10_000)}
@@ -57,7 +59,8 @@ class Stand:
             row[name] = vwap
         row["recv_ns"], row["open_ns"], row["delta_ns"] = self.now_ns, self.now_ns - S, S
         row["base_lots"], row["quote_tl"], row["flags"] = lots, lots * vwap, flags
-        self.market.complete(row[0])
+        for row["instrument"] in range(self.symbols):
+            self.market.complete(row[0])
         self.venue.collect()
         self.until(self.now_ns)
 
@@ -68,8 +71,9 @@ class Stand:
 
     def send(self, side: Side, lots: int, **how: Any) -> int:
         self.sent += 1
-        how = {"lane": 0, "tif": TimeInForce.IOC, "price_ticks": 11_000 if side > 0 else 9_000, **how}
-        self.venue.send(VenueOrder(number=self.sent, instrument=0, side=side, lots=lots, **how), self.now_ns)
+        price = 11_000 if side > 0 else 9_000
+        how = {"lane": 0, "instrument": 0, "tif": TimeInForce.IOC, "price_ticks": price, **how}
+        self.venue.send(VenueOrder(number=self.sent, side=side, lots=lots, **how), self.now_ns)
         self.until(self.now_ns)
         return self.sent
 
@@ -181,6 +185,16 @@ def test_what_bars_cannot_show_is_refused() -> None:
     stand.venue.cancel(resting, stand.now_ns)
     stand.until(stand.now_ns)
     assert stand.last(resting).kind is ReportKind.CANCEL_REJECTED
+
+
+def test_open_orders_are_counted_by_symbol() -> None:
+    """As on a tape: an order that waits in one symbol is none of another's."""
+    stand = Stand(rules={"max_open_orders": 1}, symbols=2)
+    stand.send(Side.BUY, 10, tif=TimeInForce.GTC)
+    other = stand.send(Side.BUY, 10, tif=TimeInForce.GTC, instrument=1)
+    assert stand.last(other).kind is ReportKind.ACKNOWLEDGED
+    again = stand.send(Side.BUY, 10, tif=TimeInForce.GTC, instrument=1)
+    assert "1 orders of ours are open on ETH/USDT" in stand.last(again).reason
 
 
 def test_money_moves_with_the_fills() -> None:
