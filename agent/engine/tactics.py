@@ -73,9 +73,10 @@ class _Base:
 
     def child_ended(self, child: ChildOrder, now_ns: int) -> None:
         """The next timer carries what was missed; what ended by no fault of its own is sent again at once."""
-        if obstacle := _obstacle(child):
-            self.w.obstacles[obstacle] += 1
-        if child.again and self._working and self._due > 0:
+        if cause := obstacle(child):
+            self.w.obstacles[cause] += 1
+        in_time = now_ns > child.sent_ns  # where no message takes any, it would be sent again for ever
+        if child.again and in_time and self._working and self._due > 0:
             self.cross(now_ns, self._due)
 
     def at(self, at_ns: int, action: str, *args: int) -> None:
@@ -279,7 +280,7 @@ class Peg(_Base):
             super().child_ended(child, now_ns)
 
 
-def _obstacle(child: ChildOrder) -> str:
+def obstacle(child: ChildOrder) -> str:
     """What the venue had against a child, without values, so that alike ones are counted together; or ""."""
     named = re.search(r"\((venue\.[a-z_.]+|bars\.[^)]+)", child.reason)
     if named and child.state in (ChildState.REJECTED, ChildState.EXPIRED):

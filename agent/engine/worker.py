@@ -23,7 +23,7 @@ from agent.core.tape import BarArray
 from agent.core.types import BenchmarkKind, ChildState, MarketView, OrderView, ParentState, Slice, TargetKind
 from agent.engine.desk import Desk
 from agent.engine.settings import EngineSettings
-from agent.engine.tactics import Tactic, create_tactic
+from agent.engine.tactics import Tactic, create_tactic, obstacle
 
 
 class Worker:
@@ -302,8 +302,9 @@ class Worker:
 
     def child_ended(self, child: ChildOrder, now_ns: int) -> None:
         self.children.pop(child.child_id, None)
-        if child.state is ChildState.EXPIRED and self.settings.venue.impact is not None:
-            self.obstacles[child.reason] += 1  # a limit that our own flow has used up
+        used_up = child.state is ChildState.EXPIRED and self.settings.venue.impact is not None
+        if used_up and not obstacle(child):  # by our own flow; a rule of the venue is counted by its name
+            self.obstacles[child.reason] += 1
         if self._ending is not None:
             self._try_end(now_ns)
         elif not self.order.done:

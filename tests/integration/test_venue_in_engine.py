@@ -13,7 +13,7 @@ import pytest
 
 from agent import app
 from agent.app.offline import replay_session
-from agent.config import Config, Order, RehearsalSection, Risk, Tactics, Venue
+from agent.config import Config, ImpactParameters, LatencyMs, Order, RehearsalSection, Risk, Tactics, Venue
 from agent.core.canonical import canonical_row
 from agent.core.events import AuditEvent, ChildChanged, ChildFilled, Command, ParentChanged
 from agent.core.instrument import Instrument
@@ -295,3 +295,33 @@ def test_an_amendment_in_flight_counts_as_the_larger_of_both() -> None:
     more, higher = 2 * less, price + 2
     assert worker.desk.amend(worker, child, higher, more, engine.now_ns)
     assert worker.desk.in_flight(child) == (more, more * higher)
+
+
+def test_rejects_without_any_latency_do_not_hold_up_the_run() -> None:
+    """Every order rejected the moment it is sent: the next goes out with the next slice."""
+    none = LatencyMs(median_ms=0)
+    venue = Venue(
+        entry=none,
+        cancel=none,
+        acknowledgement=none,
+        market_data=none,
+        rehearsal=RehearsalSection(reject_ppm=1_000_000),
+    )
+    order = Order(
+        quantity=Decimal("0.05"), min_duration=S, max_duration=4 * S, interval=S, algo="twap", shadows=()
+    )
+    run = Run(random_tape(1, 300), [order], venue=venue)
+    assert run.last("s-P1").state is ParentState.EXPIRED
+    assert 4 <= len({child.child_id for child in run.of(ChildChanged)}) < 40
+
+
+def test_an_obstacle_is_counted_once_with_impact_on() -> None:
+    """An order that price protection stops is counted under the rule's name alone."""
+    law = ImpactParameters(sigma_bps_per_day=300, volume_per_day=20)
+    venue = Venue(impact="sqrt", impact_laws={"BTC/USDT": law}, price_protection_bps=3)
+    order = Order(
+        quantity=Decimal("0.3"), min_duration=S, max_duration=4 * S, interval=S, algo="twap", shadows=()
+    )
+    run = Run(random_tape(1, 300), [order], venue=venue)
+    assert "the venue's rule venue.price_protection_bps (" in run.last("s-P1").reason
+    assert "from the far touch" not in run.last("s-P1").reason
