@@ -4,7 +4,8 @@ The rates are those of the tier that the volume before a fill has reached: the v
 and the session's own notional in quote since. (Exchanges count 30 days and look once a day.) Every fee
 is valued in quote at its fill's price, in integers, and charged in quote, in what the fill brings in,
 or in a third currency at a given rate and discount: for as long as there is enough of it, and in quote
-from the first fill on that it does not cover.
+from the first fill on that it does not cover. A third currency that is the quote currency by another
+name is no third one: neither rate nor discount is of any use then.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class FeeBook:
         fee_tlp = instrument.value_tl(price_ticks, lots) * fees.ppm(maker, self.volume)
         self.volume += instrument.quote_notional(price_ticks, lots)
         notice = ""
-        if self._third:
+        if self._third not in ("", instrument.settle):
             less_tlp = fees.discounted(fee_tlp)
             amount = self._in_third(instrument, less_tlp, price_ticks)
             if amount <= account.available(self._third):

@@ -111,6 +111,15 @@ def test_without_any_of_it_fees_are_in_quote_from_the_start() -> None:
     assert fill.reason.startswith("0 BNB do not cover")
 
 
+def test_the_quote_currency_by_its_name_is_no_third_currency() -> None:
+    """Charged as "quote" is: what the account pays is what the fill says, whatever the rate."""
+    stand = Stand(fees=Fees(1000, 1000, "USDT", rate=D(600), discount_ppm=250_000))
+    (fill,) = bought(stand, 10)
+    assert (fill.fee_currency, fill.fee_amount) == ("USDT", None)
+    paid = 10_000 - stand.venue.account(0).balances()["USDT"] - D("1.0001")
+    assert paid == D("0.0010001") == fill.fee_tlp * UNIT / 10**6
+
+
 def test_what_is_received_says_its_amount() -> None:
     """A buyer charged in the base currency: the report has the amount in it."""
     (fill,) = bought(Stand(fees=Fees(100, 1000, "received")), 20)
