@@ -27,7 +27,7 @@ from agent.core.types import TimeInForce
 from agent.venue.account import Account
 from agent.venue.bar_market import BPS, BarMarket
 from agent.venue.checks import Checks
-from agent.venue.impact import Impact
+from agent.venue.impact import Impact, largest
 from agent.venue.ledger import Ledger, OpenOrder
 from agent.venue.orders import Deliver, Report, ReportKind, VenueOrder
 from agent.venue.rules import VenueRules
@@ -154,13 +154,21 @@ class BarVenue:
             why = "its limit, our own impact counted in" if lots < most else why
         if order.cap_tl:
             left = order.cap_tl - state.spent_tl
-            # No more than the limit is ever paid; without impact the model's price is known.
-            dearest = order.price_ticks if self._impact is not None and order.side > 0 else price
-            paid = int(left / dearest)
-            while paid and cost_tl(order.side, Fraction(dearest), paid) > left:
-                paid -= 1
+
+            def cost(q: int) -> int:
+                return cost_tl(order.side, self._displaced(order, price, q, now_ns), q)
+
+            paid = largest(lots, cost, left)
             why, lots = ("its money is spent", paid) if paid < lots else (why, lots)
         return lots, why
+
+    def _displaced(self, order: VenueOrder, price: Fraction, lots: int, now_ns: int) -> Fraction:
+        """The price that a fill of ``lots`` would have."""
+        if self._impact is None:
+            return price
+        flow = (order.lane, order.instrument, order.side)
+        moved = self._impact.displacement(*flow, lots, round(2 * price), now_ns)
+        return price + order.side * Fraction(max(0, moved), 2)
 
     def _displace(self, order: VenueOrder, price: Fraction, lots: int, now_ns: int) -> int | None:
         """Half ticks that the law displaces the fill by, our flow counted in; None without a law."""

@@ -102,6 +102,10 @@ class Impact:
         worse = price if maker else worse_price(side, price, mid, displacement)
         return Priced(worse, side * (worse - price), displacement)
 
+    def displacement(self, lane: int, instrument: int, side: int, lots: int, mid: int, now_ns: int) -> int:
+        """Half ticks, against us, that a fill of ``lots`` would be displaced by now."""
+        return self._displacement(instrument, side * self.flow_lots(lane, instrument, now_ns), lots, mid)
+
     def room(
         self, lane: int, instrument: int, side: int, limit_ticks: int, lots: int, mid: int, now_ns: int
     ) -> int:
@@ -132,7 +136,7 @@ class Impact:
                 moved = self._displacement(instrument, before, q, mid)
                 return q * worse_price(side, price, mid, moved)
 
-            fits = _largest(lots, cost, cap_tl - spent)
+            fits = largest(lots, cost, cap_tl - spent)
             if not fits:
                 break
             done += fits
@@ -188,7 +192,7 @@ def _root(x: float) -> float:
     return math.copysign(math.sqrt(abs(x)), x)
 
 
-def _largest(most: int, cost: Callable[[int], int], bound: int) -> int:
+def largest(most: int, cost: Callable[[int], int], bound: int) -> int:
     """The largest q in 0..most with ``cost(q) <= bound``; ``cost`` rises with q."""
     low, high = 0, most
     while low < high:

@@ -222,6 +222,17 @@ def test_impact_is_added_to_the_model_price() -> None:
     assert paid == cost_tl(1, Fraction(10_010) + Fraction(report.displacement_half_ticks, 2), 100)
 
 
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_money_is_spent_to_the_last_lot_with_impact_on(side: Side) -> None:
+    """A bound on money holds at the price really paid: less than a lot of it is left."""
+    law = ImpactLaw(y=1.0, sigma_bps_per_day=300.0, volume_per_day=10.0, half_life_ns=S)
+    stand = Stand(rules={"impact": {"BTC/USDT": law}})
+    number = stand.send(side, 200, cap_tl=100 * 10_000)
+    stand.bar(10_000, 1000)
+    money = sum(price * lots for price, lots in stand.fills(number))
+    assert 0 <= 100 * 10_000 - money < 11_000
+
+
 @given(
     side=st.sampled_from([1, -1]),
     price=st.fractions(min_value=1, max_value=10**6, max_denominator=10**6),
