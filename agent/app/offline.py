@@ -93,11 +93,11 @@ def replay_session(
     recorded: list[Command] = [] if override else commands(journal)
     if verify and override:
         raise InputError("--verify is refused with another order: nothing recorded to compare it with")
+    if verify and not recorded:
+        raise InputError(f"--verify is refused: {path} was recorded without an order to compare with")
     bars = _of_bars(reader, config, start_ns)
     pending = recorded or [bars.start() if bars else _ordered(reader, config)]
     compare = bool(recorded)
-    if verify and not compare:
-        raise InputError(f"--verify is refused: {path} was recorded without an order to compare with")
     names = {spec.algo for c in pending if isinstance(c, StartParent) for spec in (c.spec, *c.shadows)}
     check_algos(sorted(names), config)
     doubts: list[str] = []

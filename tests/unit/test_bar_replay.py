@@ -346,6 +346,13 @@ def test_start_is_for_bars(tmp_path: Path) -> None:
         replay_session(golden, Config(), override=True, verify=False, speed=None, start_ns=1)
 
 
+def test_nothing_recorded_is_nothing_to_verify(tmp_path: Path) -> None:
+    """It is said before anything is said of the configuration's order, which may not fit the session."""
+    path = session(tmp_path, hourly(PRICES))
+    with pytest.raises(InputError, match="recorded without an order to compare with"):
+        replay_session(path, Config(), override=False, verify=True, speed=None)
+
+
 def test_a_session_without_the_bars_is_refused(tmp_path: Path) -> None:
     """Its segments were lost: there is nothing to trade on."""
     path = session(tmp_path, hourly(PRICES))
