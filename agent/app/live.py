@@ -180,12 +180,12 @@ class _Session:
 
     async def run(self, seconds: float | None, market_ended: Ended) -> LiveResult:
         self._first_spec_check()
-        writer = SessionWriter.create(self.path, self._header())
-        execution_log = await self._open_log()
         executor = ThreadPoolExecutor(1, thread_name_prefix="policy")
-        engine = await asyncio.to_thread(
+        engine = await asyncio.to_thread(  # before anything is written: it refuses rules that do not fit
             build_engine, self.config, self.instruments, lambda spec: self._policy(spec, executor)
         )
+        writer = SessionWriter.create(self.path, self._header())
+        execution_log = await self._open_log()
         live = LiveRun(
             self.feed,
             engine,

@@ -93,6 +93,18 @@ def test_money_below_the_minimum_is_refused(tmp_path: Path, capsys: pytest.Captu
     assert "minimum" in message
 
 
+def test_a_venue_rule_that_does_not_fit_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Impact without parameters for the symbol: exit 2, and no session is begun."""
+    config = tmp_path / "c.yaml"
+    config.write_text("venue: {impact: sqrt}\n")
+    code, message = fails(run_argv(tmp_path, "--config", str(config)), capsys)
+    assert code == 2
+    assert "no parameters for BTC/USDT" in message
+    assert not (tmp_path / "sessions").exists()
+
+
 def test_run_needs_a_mode(capsys: pytest.CaptureFixture[str]) -> None:
     """`run` alone trades nothing: it exits 2 and says what to give."""
     code, message = fails(["run"], capsys)
