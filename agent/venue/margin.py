@@ -8,8 +8,10 @@ The rules:
 * a closed lot pays its profit or loss, against the average value at which the position was entered, into
   the balance: of a linear contract what the price gained, of an inverse one what its value in the base
   currency lost (for who had bought);
-* there is no liquidation, no funding and no marking to market: a loss is felt when it is realised, and a
-  balance that it brings below zero takes no new order.
+* where another order, that had set money aside, closes first what one has promised to close, the latter opens
+  with nothing set aside: what is available may be below zero until one of them is closed;
+* there is no liquidation, no funding and no marking to market: a loss is felt when it is realised. A balance
+  below zero takes no new order that opens.
 """
 
 from __future__ import annotations
