@@ -29,11 +29,10 @@ from agent.venue.bar_market import BPS, BarMarket
 from agent.venue.checks import Checks
 from agent.venue.impact import Impact, largest
 from agent.venue.ledger import Ledger, OpenOrder
-from agent.venue.orders import Deliver, Report, ReportKind, VenueOrder
+from agent.venue.orders import GONE, Deliver, Report, ReportKind, VenueOrder
 from agent.venue.rules import VenueRules
 
 MODEL = "bars:vwap"
-GONE = "the order was no longer open when the {} arrived"
 
 
 class BarVenue:

@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from agent.core.types import Side, TimeInForce
 
+GONE = "the order was no longer open when the {} arrived"
+
 
 @dataclass(frozen=True, slots=True)
 class VenueOrder:

@@ -21,7 +21,7 @@ from agent.venue.checks import Checks, in_units, in_utc
 from agent.venue.impact import Impact
 from agent.venue.ledger import Ledger, OpenOrder
 from agent.venue.market import Market
-from agent.venue.orders import DecimalOrder, Deliver, Report, ReportKind, VenueOrder
+from agent.venue.orders import GONE, DecimalOrder, Deliver, Report, ReportKind, VenueOrder
 from agent.venue.reach import Reach, Walk
 from agent.venue.rehearsal import LOST, REJECTED, Trouble, Wire
 from agent.venue.resting import shrink
@@ -31,7 +31,6 @@ __all__ = ["DecimalOrder", "PaperVenue", "Report", "ReportKind", "VenueOrder", "
 
 QUEUE_NAMES = {model: f"queue:{name}" for name, model in k.QUEUE_MODELS.items()}
 ALL_LOTS = 2**62
-GONE = "the order was no longer open when the {} arrived"
 
 
 @dataclass(slots=True)
