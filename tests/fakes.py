@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 from agent import app
 from agent.config import Config, Order, Tactics, Venue
 from agent.core.canonical import TapeCheck, canonical_row
+from agent.core.errors import SessionError
 from agent.core.events import Command, StartParent
 from agent.core.instrument import Instrument
 from agent.core.mids import MidTrack
@@ -139,3 +140,23 @@ __all__ = [
     "start",
     "synthetic_tape",
 ]
+
+
+def flipped_reads(path: Path, tape: EventArray, places: Iterable[int]) -> int:
+    """Read the session of a tape's file with each of its bytes at ``places`` flipped, one at a time.
+
+    Every read must give a true prefix of ``tape``, and name its loss where that is short. Returns how many
+    were refused: their flip hit a column's name.
+    """
+    whole, refused = path.read_bytes(), 0
+    for at in places:
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x41]) + whole[at + 1 :])
+        reader = SessionReader(path.parent)
+        try:
+            rows = reader.events()
+        except SessionError:
+            refused += 1
+            continue
+        assert np.array_equal(rows, tape[: len(rows)])
+        assert len(rows) == len(tape) or reader.losses
+    return refused
