@@ -1,11 +1,11 @@
 """Replay through the paper venue against hftbacktest: one tape, one machine, one run, in turns.
 
-``python benchmarks/bench_venue.py [SESSION] [--events 4000000] [--passes 7]``. The tape mixes book levels and
-trades: of SESSION (a directory) if given, else of the seeded synthetic market. On both sides a strategy
-cancels its order and rests another at the touch every 10 s of tape time, buying and selling in turn, under
-the risk-averse queue and the same constant latencies; what each order had filled when it was replaced is
-summed beside the speeds: it must be the same. Compilation and reading are not timed. hftbacktest has an
-environment of its own: ``make differential`` makes it.
+``PYTHONPATH=. python benchmarks/bench_venue.py [SESSION] [--events 4000000] [--passes 7]``. The tape mixes
+book levels and trades: of SESSION (a directory) if given, else of the seeded synthetic market. On both
+sides a strategy cancels its order and rests another at the touch every 10 s of tape time, buying and
+selling in turn, under the risk-averse queue and the same constant latencies; what each order had filled
+when it was replaced is summed beside the speeds: it must be the same. Compilation and reading are not
+timed. hftbacktest has an environment of its own: ``make differential`` makes it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 import json
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,23 +24,22 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # the reference's side is shared with the differential tests
+from agent.app.build import engine_settings
+from agent.config import Config
+from agent.core.agenda import Agenda, Rank
+from agent.core.instrument import Instrument
+from agent.core.tape import EventArray, Kind
+from agent.core.types import NS_PER_MS, NS_PER_S, Side, TimeInForce
+from agent.venue import kernel
+from agent.venue.fees import Fees
+from agent.venue.latency import Latencies, Latency
+from agent.venue.market import Market
+from agent.venue.paper import PaperVenue, Report, ReportKind, VenueOrder
+from connectors.embedded.synthetic import SyntheticMarket
+from storage.session import SessionReader
+from tests.differential.reference import interpreter
 
-from agent.app.build import engine_settings  # noqa: E402
-from agent.config import Config  # noqa: E402
-from agent.core.agenda import Agenda, Rank  # noqa: E402
-from agent.core.instrument import Instrument  # noqa: E402
-from agent.core.tape import EventArray, Kind  # noqa: E402
-from agent.core.types import NS_PER_MS, NS_PER_S, Side, TimeInForce  # noqa: E402
-from agent.venue import kernel  # noqa: E402
-from agent.venue.fees import Fees  # noqa: E402
-from agent.venue.latency import Latencies, Latency  # noqa: E402
-from agent.venue.market import Market  # noqa: E402
-from agent.venue.paper import PaperVenue, Report, ReportKind, VenueOrder  # noqa: E402
-from connectors.embedded.synthetic import SyntheticMarket  # noqa: E402
-from storage.session import SessionReader  # noqa: E402
-from tests.differential.reference import interpreter  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 STEP_NS = 10 * NS_PER_S
 FIRST_NS = 1_234_567  # off the tape's grid of 100 ms: no book update at the very time of an order
