@@ -126,7 +126,8 @@ def evaluate_windows(
     begun = conditions(paths.bars, paths.start)
     sigma = float(np.nanmean(begun.sigma))
     yard = Yardsticks(bounds("", replace(question, sigma=sigma)), bound_is(""), sigma)
-    block = together * max(1, round((len(paths.bars) / together) ** 0.5 / 2))
+    apart = len(paths.bars) / (together * question.overlap)  # orders of a series that share no bar
+    block = together * round(question.overlap * max(1, round(apart**0.5 / 2)))
     source = source | {
         "sigma": sigma,
         "sigma_inside": float(begun.inside.mean()),

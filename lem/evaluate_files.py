@@ -1,4 +1,4 @@
-"""Evaluation on bar files: orders of every series one after another, in order of time."""
+"""Evaluation on bar files: orders of every series in order of time, one after another unless asked."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def evaluate_files(
     progress: Progress,
     calendar: str | None = None,
 ) -> dict[str, Any]:
-    """Evaluate on bar files, orders one after another (none overlap). Raises InputError.
+    """Evaluate on bar files, an order every ``question.every`` bars. Raises InputError.
 
     ``calendar``: of a market that closes; its nights and holidays are then no gaps.
     """
@@ -36,7 +36,7 @@ def evaluate_files(
     series = [resample(one, delta_ns) for one in series]
     question = replace(question, delta_ns=delta_ns).checked()
     past = checkpoint.model.config.bars_needed
-    parts = [order_windows(one, delta_ns, past, question.n) for one in series]
+    parts = [order_windows(one, delta_ns, past, question.n, question.every) for one in series]
     paths = _together([part.paths for part in parts], [part.curves.expected for part in parts])
     if not len(paths.bars):
         hint = "" if calendar else " (of a market that closes: name its --calendar)"
@@ -51,6 +51,7 @@ def evaluate_files(
         "bars": [one.name for one in series],
         "interval_ns": delta_ns,
         "data": _span(series),
+        "every": question.every or question.n,
         "windows": sum(len(part.starts_ns) for part in parts),
         "data_digest": bars_digest([(one.name, one.bars) for one in series], delta_ns),
     }

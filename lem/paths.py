@@ -31,7 +31,9 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of every path. ``history``: bars a simulated order has seen before it starts."""
+    """What is asked of every path. ``history``: bars a simulated order has seen before it starts;
+    ``every``: on real bars an order starts every so many bars, 0 for every ``n``: then none overlaps.
+    """
 
     n: int = 12
     min_periods: tuple[int, ...] = (0, 4, 8, 12)
@@ -46,6 +48,12 @@ class Question:
     min_rate: float = 0.0
     max_rate: float = 1.0
     lot_share: float = 1e-6
+    every: int = 0
+
+    @property
+    def overlap(self) -> float:
+        """Orders that run at one time on one series of real bars, at least 1."""
+        return max(1.0, self.n / (self.every or self.n))
 
     def checked(self) -> Question:
         """Return itself. Raises InputError on values that make no sense."""
@@ -59,6 +67,8 @@ class Question:
             )
         if not 0.0 < self.sigma <= 0.1:
             raise InputError(f"sigma is {self.sigma:g} an interval: give a fraction above 0, up to 0.1")
+        if self.every < 0:
+            raise InputError(f"an order every {self.every} bars: give 1 or more, or 0 for every n = {self.n}")
         if not 0.0 <= self.participation <= 1.0 or self.risk_aversion < 0.0 or self.history < 0:
             raise InputError(
                 f"participation {self.participation:g}, risk aversion {self.risk_aversion:g},"

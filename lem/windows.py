@@ -29,8 +29,9 @@ class Windows:
     quality: Quality  # the series', with its splits
 
 
-def order_windows(series: Series, delta_ns: int, past: int, n: int) -> Windows:
-    """Orders every ``n`` bars, each with up to ``past`` bars before it; none crosses a gap or a split.
+def order_windows(series: Series, delta_ns: int, past: int, n: int, every: int = 0) -> Windows:
+    """Orders every ``every`` bars (0: every ``n``, so that none overlaps), each with up to ``past`` bars
+    before it; none crosses a gap or a split.
 
     With the static volume curve of each order and the splits that were found.
     Raises InputError on a series without a calendar whose market closes.
@@ -40,7 +41,7 @@ def order_windows(series: Series, delta_ns: int, past: int, n: int) -> Windows:
     bars = series.bars
     first, splits = stretches(series, delta_ns)
     first_of = first[np.searchsorted(first, np.arange(len(bars)), side="right") - 1]
-    start = np.arange(1, len(bars) - n + 1, n)
+    start = np.arange(1, len(bars) - n + 1, every or n)
     last = start + n - 1
     split_at = np.array([split.row for split in splits], np.int64)
     across = (start[:, None] <= split_at) & (split_at <= last[:, None])

@@ -47,6 +47,10 @@ def evaluate(
     min_rate: Annotated[float, typer.Option(help="least of the order an interval")] = 0.0,
     max_rate: Annotated[float, typer.Option(help="most of the order an interval")] = 1.0,
     orders: Annotated[int, typer.Option(help="paths, or orders on real bars at most")] = 20_000,
+    every: Annotated[
+        int,
+        typer.Option(help="on real bars an order starts every so many; 0: every n, so that none overlaps"),
+    ] = 0,
     seed: Annotated[int, typer.Option(help="of paths and of intervals by bootstrap")] = 1,
     risk_aversion: Annotated[float, typer.Option(help="of the model and of Almgren-Chriss")] = 1.0,
     participation: Annotated[float, typer.Option(help="order / market volume in n intervals")] = 0.0,
@@ -72,7 +76,11 @@ def evaluate(
 ) -> None:
     """Judge a model on the same paths as optimal stopping, TWAP, a volume curve and Almgren-Chriss."""
     files = [*(bars or []), *(more_bars or [])]
-    _check_choice(market, files, {"--calendar": calendar, "--from": from_, "--to": to})
+    _check_choice(
+        market,
+        files,
+        {"--calendar": calendar, "--from": from_, "--to": to, "--every": str(every) if every else None},
+    )
     check_writable(csv, "--csv")
     check_writable(html, "--html")
     import torch
@@ -93,6 +101,7 @@ def evaluate(
         arrival_weight=arrival_weight,
         min_rate=min_rate,
         max_rate=max_rate,
+        every=every,
     ).checked()
     checkpoint = load_checkpoint(model)
     if history is None and arrival_weight == 1.0:

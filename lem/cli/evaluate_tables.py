@@ -85,7 +85,10 @@ def _title(document: Row) -> str:
     orders = str(document["rows"][0]["orders"])
     if document.get("windows", 0) > int(orders):
         orders += f" of {document['windows']}"
-    return f"{where}; sigma {1e4 * document['sigma']:.3g} bps, n = {document['n']}, {orders} orders"
+    orders += " orders"
+    if document.get("every", document["n"]) < document["n"]:
+        orders += f", one every {document['every']} bars: they overlap"
+    return f"{where}; sigma {1e4 * document['sigma']:.3g} bps, n = {document['n']}, {orders}"
 
 
 def _some(names: list[str]) -> str:

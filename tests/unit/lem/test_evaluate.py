@@ -173,6 +173,28 @@ def test_bars_from_files(tmp_path: Path) -> None:
     assert document["sigma"] == pytest.approx(1e-3, rel=0.1)
 
 
+def test_orders_may_overlap(tmp_path: Path) -> None:
+    """An order every three bars: four times as many, and a bootstrap block spans as much time as without."""
+    pyarrow.parquet.write_table(klines(900), tmp_path / "one.parquet")
+    apart, often = (
+        evaluate_files(
+            load_checkpoint(),
+            [tmp_path / "one.parquet"],
+            None,
+            (None, None),
+            Question(min_periods=(0,), every=every),
+            quiet,
+        )
+        for every in (0, 3)
+    )
+    assert (apart["every"], often["every"]) == (12, 3)
+    assert often["windows"] == (899 - 12) // 3 + 1
+    assert often["bootstrap_block_orders"] == 4 * apart["bootstrap_block_orders"]
+    assert often["rows"][0]["gain_bps"]["mean"] != apart["rows"][0]["gain_bps"]["mean"]
+    with pytest.raises(InputError, match="an order every -1 bars"):
+        Question(every=-1).checked()
+
+
 def test_windows_do_not_cross_gaps() -> None:
     """An order is whole or left out, and history before a gap is void."""
     bars = empty_fbars(100)
