@@ -1,10 +1,13 @@
 """What the model is held against on the same paths: rules and exact optima as schedules of shares.
 
 ``vwap_curve`` and ``almgren_chriss`` never stop early; ``optimal_stopping`` and ``dump`` stop when the
-bound's policy does, having traded evenly or as late as the rates allow.
+bound's policy does, having traded evenly or as late as the rates allow. ``optimal_impact`` nets the most on
+average that anybody can; ``optimal_risk`` is the optimum of what an order of this risk aversion minimises.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +20,13 @@ from lem.config import SCENARIOS
 from lem.objective import Orders, Rollout, scenario_columns
 from lem.paths import Outcome, Question, realise
 from lem.programme import Terms
-from lem.programme_impact import solve_impact
+from lem.programme_impact import ImpactProgramme, solve_impact
+from lem.programme_risk import MAX_AVERSION, RiskProgramme, solve_risk
 from lem.schedules import almgren_chriss, along_curve, even, even_until_stopped, late
 
 IntArray = npt.NDArray[np.int64]
-OPTIMAL_IMPACT = "optimal_impact"
+Solver = Callable[[Terms, Question], ImpactProgramme | RiskProgramme]
+OPTIMAL_IMPACT, OPTIMAL_RISK = "optimal_impact", "optimal_risk"
 TWAP, CURVE = "twap", "vwap_curve"
 
 
@@ -35,7 +40,7 @@ def baselines(
 ) -> dict[str, Outcome]:
     """Every rule's outcomes [8, N * M].
 
-    ``sigma``: the market's own where it is known (then the programme with impact runs too, where orders
+    ``sigma``: the market's own where it is known (then the programmes with impact run too, where orders
     take part in the market), None where it is estimated from the bars. ``curve`` [N, n]: the volume that
     each path's orders expect; without one the volume curve is flat, which is TWAP's schedule.
     """
@@ -54,9 +59,21 @@ def baselines(
         out[CURVE] = outcome_of(orders, _for_all(along_curve(orders, expected)), last, participation)
     steady = torch.allclose(orders.volume, torch.ones_like(orders.volume))  # what the programme assumes
     if sigma is not None and question.participation > 0 and steady:
-        shares, ends = _programme(orders, question, price_model, sigma)
-        out[OPTIMAL_IMPACT] = outcome_of(orders, shares, ends, participation)
+        for name, solve in _PROGRAMMES.items():
+            shares, ends = _programme(orders, question, price_model, sigma, solve)
+            out[name] = outcome_of(orders, shares, ends, participation)
     return out
+
+
+def _neutral(terms: Terms, question: Question) -> ImpactProgramme:
+    return solve_impact(terms, question.participation)
+
+
+def _averse(terms: Terms, question: Question) -> RiskProgramme:
+    return solve_risk(terms, question.participation, min(question.risk_aversion, MAX_AVERSION))
+
+
+_PROGRAMMES: dict[str, Solver] = {OPTIMAL_IMPACT: _neutral, OPTIMAL_RISK: _averse}
 
 
 def _for_all(share: torch.Tensor) -> torch.Tensor:
@@ -97,9 +114,9 @@ def stops(orders: Orders, question: Question, model: str, sigma: float | None) -
 
 
 def _programme(
-    orders: Orders, question: Question, price_model: str, sigma: float
+    orders: Orders, question: Question, price_model: str, sigma: float, solve: Solver
 ) -> tuple[torch.Tensor, IntArray]:
-    """(shares [8, N, L] while unfinished, finish [8, N]) of the optimum with impact."""
+    """(shares [8, N, L] while unfinished, finish [8, N]) of an optimum with impact."""
     price, last = orders.price.numpy(), orders.last.numpy()
     periods = len(question.min_periods)
     by_side: dict[int, tuple[FloatArray, IntArray]] = {}
@@ -107,9 +124,7 @@ def _programme(
         shares, finish = np.zeros(price.shape), np.zeros(len(price), np.int64)
         for i, m in enumerate(question.min_periods):
             terms = Terms(question.n, m, question.min_rate, question.max_rate, price_model)
-            schedule = solve_impact(terms, question.participation).run(
-                price[i::periods], last[i::periods], side, sigma
-            )
+            schedule = solve(terms, question).run(price[i::periods], last[i::periods], side, sigma)
             shares[i::periods], finish[i::periods] = schedule.shares, schedule.finish
         by_side[side] = shares, finish
     picked = [by_side[int(side)] for side, _, _ in SCENARIOS]

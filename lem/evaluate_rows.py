@@ -9,7 +9,7 @@ import numpy as np
 
 from agent.core.bars import FloatArray
 from agent.core.types import BenchmarkKind, TargetKind
-from lem.baselines import CURVE, OPTIMAL_IMPACT, TWAP
+from lem.baselines import CURVE, OPTIMAL_IMPACT, OPTIMAL_RISK, TWAP
 from lem.config import SCENARIOS
 from lem.paths import BPS, Outcome, Question
 from lem.statistics import Estimate, Mean, controlled_mean, summary
@@ -102,16 +102,23 @@ def _regret(lost_bps: FloatArray, bound: float) -> dict[str, Any]:
 def _against_programme(
     own: dict[str, Any], others: dict[str, dict[str, Any]], least_bps: float
 ) -> dict[str, Any]:
-    """Gain after impact: the part of what the exact optimum adds to TWAP, and the better simple rule.
+    """Gain after impact: the part of what an exact optimum adds to TWAP, and the better simple rule.
 
+    Two optima: of the same risk aversion (the programme), and of the mean alone, which nobody can exceed.
     No part where the optimum adds less than ``least_bps``: TWAP is then as good as optimal.
     """
     name = "gain_after_impact_bps_mean"
-    even, best = others[TWAP][name], others[OPTIMAL_IMPACT][name]
+    even, averse, neutral = (others[k][name] for k in (TWAP, OPTIMAL_RISK, OPTIMAL_IMPACT))
     rule = max(others[RULE][name], others["dump"][name])
+
+    def part(best: float) -> float | None:
+        return (own[name] - even) / (best - even) if best - even > least_bps else None
+
     return {
-        "fraction_of_programme": (own[name] - even) / (best - even) if best - even > least_bps else None,
-        "programme_bps": best,
+        "fraction_of_programme": part(averse),
+        "programme_bps": averse,
+        "fraction_of_neutral": part(neutral),
+        "neutral_bps": neutral,
         "better_rule_bps": rule,
         "above_better_rule_bps": own[name] - rule,
     }

@@ -165,6 +165,7 @@ def _net_columns(document: Row, d: int) -> Columns:
         "A-C": net("almgren_chriss"),
         "net less rule": lambda r: _with_half(r["versus"]["optimal_stopping"], "gain_after_impact_bps", d),
         "of prog.": lambda r: _maybe(r["impact"]["fraction_of_programme"]) if "impact" in r else "",
+        "of neutral": lambda r: _maybe(r["impact"]["fraction_of_neutral"]) if "impact" in r else "",
         "arrival": lambda r: f"{r['arrival_gain_bps_mean']:.{d}f}" if asked else "",
         "± 95 %": lambda r: _half(r["arrival_gain_bps_mean"], r["arrival_gain_bps_ci95"], d) if asked else "",
         "of best": lambda r: _maybe(r["arrival_fraction"]),

@@ -23,7 +23,10 @@ def legend(document: dict[str, Any], fraction: str) -> list[str]:
     if any("regret" in row for row in rows):
         said.append("regret: part of the bound kept, from what each stop gives up: no noise of prices in it")
     if any("impact" in row for row in rows):
-        said.append("of prog.: the part of what the exact optimum with impact adds to twap")
+        said.append(
+            "of prog.: the part of what the exact optimum at this risk aversion adds to twap, net;"
+            " of neutral: of what the optimum of the mean alone adds"
+        )
     if document["arrival_weight"] or real:
         said.append(
             "arrival: gain against the price before the order: 0 on average for anyone on a martingale"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Scenario = tuple[str, str, str]
 FIXED = ("twap", "vwap_curve", "almgren_chriss")
-NAMES = ("lem", "optimal_impact", "optimal_stopping", "dump", "twap", "vwap_curve", "almgren_chriss")
+NAMES = ("lem", "optimal_impact", "optimal_risk", "optimal_stopping", "dump", *FIXED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ GAIN = Measure(
     "gain_bps_mean",
     lambda r: r["gain_bps"].get("ci95"),
     "bound_gain_bps",
-    ("optimal_impact",),
+    ("optimal_impact", "optimal_risk"),
 )
 DEVIATION = Measure(
     "deviation", "standard deviation of the gain, bps", lambda r: r["gain_bps"].get("std"), "gain_bps_std"

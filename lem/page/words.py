@@ -25,6 +25,7 @@ LOOKS = {
     "bound": Look("the bound", "s-bound", "--", ""),
     "programme": Look("the exact optimum", "s-bound", "--", "D"),
     "optimal_impact": Look("optimum with impact", "s-impact", "-", "P"),
+    "optimal_risk": Look("optimum of this risk aversion", "s-bound", "--", "D"),
     "optimal_stopping": Look("even until the optimal stop", "s-stop", "-", "s"),
     "dump": Look("all at the optimal stop", "s-dump", "-", "v"),
     "twap": Look("TWAP", "s-twap", ":", "D"),

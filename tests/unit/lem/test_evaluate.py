@@ -248,13 +248,25 @@ def test_regret_is_what_the_rule_gives_up() -> None:
     assert 0.02 * bound < early < 0.9 * bound
 
 
-def test_the_programme_with_impact_is_not_beaten() -> None:
-    """At 5 % participation nothing nets more than the exact optimum, and the model nets most of it."""
-    question = Question(n=12, min_periods=(0, 6), orders=1_500, participation=0.05, seed=3)
+@pytest.mark.parametrize("risk_aversion", [1.0, 10.0])
+def test_the_programme_with_impact_is_not_beaten(risk_aversion: float) -> None:
+    """At 5 % participation nothing nets more than the optimum of the mean alone, and the model nets most of
+    what the optimum of its own risk aversion does: at 10 that is clearly less."""
+    question = Question(
+        n=12,
+        min_periods=(0, 6),
+        orders=1_500,
+        participation=0.05,
+        risk_aversion=risk_aversion,
+        seed=3,
+    )
     document = evaluate_market(load_checkpoint(), "gaussian-bars", question, quiet)
     for row in document["rows"]:
         if row["target_kind"] == "quantity" and row["benchmark"] == "twap":
-            assert 0.9 < row["impact"]["fraction_of_programme"] < 1.03
+            impact = row["impact"]
+            assert 0.9 < impact["fraction_of_programme"] < 1.06
+            assert risk_aversion < 10.0 or impact["programme_bps"] < impact["neutral_bps"] - 0.002
+            assert 0.85 < impact["fraction_of_neutral"] < 1.02
             assert row["impact"]["above_better_rule_bps"] > 0
 
 
