@@ -17,6 +17,7 @@ from lem.model import FORECASTS, LEM
 from lem.objective import Orders, loss, roll
 from lem.realbars import BarSource
 from lem.simulate import MARKETS, MARTINGALES, simulate_with_drift
+from lem.statistics import BoolArray
 
 MIXTURE = {
     "gaussian": 0.16,
@@ -27,6 +28,10 @@ MIXTURE = {
     "mean-reversion": 0.1,
 }  # the rest shares what is left
 TINY = 1e-9  # volatility an interval
+ON_ARRIVAL = {True: 0.75, False: 0.12}
+"""Part of the orders judged on arrival, by whether the market can be predicted. Where it cannot, nobody gains
+or loses against arrival whatever he does; and orders judged on a benchmark, which lose by following signals
+that are none, should not believe too easily that there are some."""
 REALISED = 0.1  # weight of a forecast's error where the target is a realised move
 INTERVALS_S = (1, 5, 15, 45, 60, 300, 900, 3_600, 14_400, 86_400)
 
@@ -99,14 +104,24 @@ def forecast_targets(inputs: Encodable, drift: FloatArray, scale: FloatArray) ->
     return torch.from_numpy(out)
 
 
+def draw_length(rng: np.random.Generator, train: TrainConfig) -> int:
+    """Intervals of the longest order in a batch."""
+    return min(train.n_max, int(rng.choice([8, 12, 16, 24, 32], p=[0.15, 0.3, 0.25, 0.15, 0.15])))
+
+
 def draw_batch(
-    rng: np.random.Generator, model: ModelConfig, train: TrainConfig, real: BarSource | None = None
+    rng: np.random.Generator,
+    model: ModelConfig,
+    train: TrainConfig,
+    real: BarSource | None = None,
+    length: int | None = None,
 ) -> Batch:
     """Draw one interval, series with random volatility and history, orders with random terms.
 
     A share of ``train.bars_share`` of the series comes from ``real``, the rest from the simulators.
+    ``length``: intervals of the longest order; None draws it too.
     """
-    length = min(train.n_max, int(rng.choice([8, 12, 16, 24, 32], p=[0.15, 0.3, 0.25, 0.15, 0.15])))
+    length = draw_length(rng, train) if length is None else length
     past = model.bars_needed
     bars, drift, delta_ns = _draw_bars(rng, train, real, past + length)
     first = _cuts(rng, train.series, past)
@@ -120,7 +135,8 @@ def draw_batch(
     scale = np.sqrt(np.mean(np.diff(np.log(bars["close"]), axis=1) ** 2, axis=1))
     scale = np.maximum(scale, TINY)  # prices that stand still
     columns["drift"] = drift[series[:, None], start[:, None] + np.arange(length)]
-    terms = random_terms(rng, len(series), length, train.n_min) | {"scale": scale[series]}
+    predictable = np.nan_to_num(np.abs(drift)).max(axis=1) > 0.0  # real bars count as not: nobody knows
+    terms = random_terms(rng, predictable[series], length, train.n_min) | {"scale": scale[series]}
     tensors = {k: torch.from_numpy(np.asarray(v, np.float64)).float() for k, v in (columns | terms).items()}
     sure = np.where(np.isfinite(drift[:, :1, None]), 1.0, REALISED)
     ahead = forecast_targets(inputs, drift[:, FEATURE_SPAN:], scale)
@@ -197,8 +213,14 @@ def _drop_sources(rng: np.random.Generator, inputs: Encodable) -> None:
     values[~mask] = 0.0
 
 
-def random_terms(rng: np.random.Generator, count: int, n_max: int, n_min: int) -> dict[str, FloatArray]:
-    """Terms of ``count`` orders as [N] columns: durations, rates, lot, participation, risk aversion."""
+def random_terms(
+    rng: np.random.Generator, predictable: BoolArray, n_max: int, n_min: int
+) -> dict[str, FloatArray]:
+    """Terms of orders as [N] columns: durations, rates, lot, participation, risk aversion, arrival weight.
+
+    ``predictable`` [N]: whether each order's market is.
+    """
+    count = len(predictable)
     n = rng.integers(min(n_min, n_max), n_max + 1, count)
     n = np.where(rng.random(count) < 0.25, n_max, n)
     m = np.floor(rng.random(count) * (n + 1))
@@ -209,7 +231,8 @@ def random_terms(rng: np.random.Generator, count: int, n_max: int, n_min: int) -
     max_rate = np.where(limited, slowest + (1.0 - slowest) * rng.random(count) ** 2, 1.0)
     min_rate = np.where(rng.random(count) < 0.2, rng.random(count) * 0.8 / n, 0.0)
     kind = rng.random(count)
-    arrival = np.where(kind < 0.6, 0.0, np.where(kind < 0.88, 1.0, rng.random(count)))
+    part = np.where(predictable, ON_ARRIVAL[True], ON_ARRIVAL[False])
+    arrival = np.where(kind >= part, 0.0, np.where(kind < 0.7 * part, 1.0, rng.random(count)))
     return {
         "n": n.astype(np.float64),
         "m": m.astype(np.float64),

@@ -197,7 +197,9 @@ def impact_cost(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
 
 
 def loss(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
-    """Mean over scenarios and orders of E[c + lambda (c+)^2], c = cost / (sigma sqrt n).
+    """Mean over scenarios and orders of E[c + lambda (c+)^2], c = cost / (sigma sqrt n), weighed by
+    1 / (1 + lambda): no order's optimum depends on its weight, and else the few most averse to risk, whose
+    costs are tens of the others', would be all that is learned.
 
     The linear part teaches when to finish with the finishing interval's price at its expectation, and the
     shares with nothing but the drift (``drift_cost``). Both are unbiased (up to sigma^2 for a fixed
@@ -223,7 +225,8 @@ def loss(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
     chance = finish_probability(rollout.hazard)
     cost = (chance * ((linear + impact) / unit + risk)).sum(-1)
     spread = (chance.detach() * (1.0 - weight) * (slippage / unit).square()).sum(-1)
-    return (cost + TIE_BREAK * (spread - spread.detach())).mean()
+    counts = 1.0 / (1.0 + orders.risk_aversion)
+    return ((cost + TIE_BREAK * (spread - spread.detach())) * (counts / counts.mean())).mean()
 
 
 def drift_cost(rollout: Rollout, orders: Orders) -> Tensor:

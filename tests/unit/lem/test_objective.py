@@ -58,7 +58,7 @@ def cost_by_hand(rollout: Rollout, orders: Orders, s: int, i: int, finish: int) 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_loss_is_the_enumerated_expectation(seed: int) -> None:
-    """Over all 2^n sequences of coin throws "finish now?", weighted by their probability."""
+    """Over all 2^n sequences of coin throws "finish now?", weighted by their probability, and over orders."""
     _, orders, rollout = small_world(seed)
     total = 0.0
     count = orders.price.shape[0]
@@ -70,8 +70,9 @@ def test_the_loss_is_the_enumerated_expectation(seed: int) -> None:
             for coins in product((False, True), repeat=n - 1):
                 weight = np.prod([h if c else 1.0 - h for h, c in zip(hazard, coins, strict=False)])
                 finish = coins.index(True) if True in coins else n - 1
-                total += weight * costs[finish]
-    expected = total / (len(SCENARIOS) * count)
+                total += weight * costs[finish] / (1.0 + float(orders.risk_aversion[i]))
+    counts = (1.0 / (1.0 + orders.risk_aversion.double())).sum()
+    expected = total / (len(SCENARIOS) * float(counts))
     orders = replace(orders, drift=torch.full_like(orders.price, np.nan))  # as realised, not as expected
     assert float(loss(rollout, orders, IMPACT)) == pytest.approx(expected, rel=1e-4, abs=1e-6)
 

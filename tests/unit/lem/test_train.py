@@ -17,7 +17,7 @@ import torch
 
 from agent.barfiles.klines import Series
 from agent.core.errors import InputError, InternalError
-from lem.batches import draw_batch
+from lem.batches import ON_ARRIVAL, draw_batch
 from lem.checkpoint import load_checkpoint
 from lem.cli import main
 from lem.config import PRESETS, ModelConfig
@@ -243,3 +243,13 @@ def test_real_bars_have_no_known_drift() -> None:
     value = batch.loss(model, config)
     value.backward()  # type: ignore[no-untyped-call]
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+def test_orders_on_predictable_markets_are_mostly_judged_on_arrival() -> None:
+    """Where a drift is told most orders have an arrival weight, elsewhere and on real bars few."""
+    config = replace(TINY, series=200, starts=5, n_max=8)
+    orders = draw_batch(np.random.default_rng(3), SMALL, config).orders
+    told = (orders.drift.abs() > 0).any(1)
+    on_arrival = (orders.arrival_weight > 0).double()
+    assert on_arrival[told].mean() == pytest.approx(ON_ARRIVAL[True], abs=0.08)
+    assert on_arrival[~told].mean() == pytest.approx(ON_ARRIVAL[False], abs=0.08)
