@@ -15,7 +15,17 @@ from lem.checkpoint import fresh_model
 from lem.config import SCENARIOS, ModelConfig, TrainConfig
 from lem.dataset import context_rows
 from lem.model import LEM
-from lem.objective import TIE_BREAK, Orders, Rollout, _hazard, drift_cost, finish_probability, loss, roll
+from lem.objective import (
+    ON_ARRIVAL,
+    TIE_BREAK,
+    Orders,
+    Rollout,
+    _hazard,
+    drift_cost,
+    finish_probability,
+    loss,
+    roll,
+)
 from lem.paths import Paths, Question, evaluation_inputs, make_orders
 from lem.simulate import simulate_with_drift
 
@@ -62,6 +72,7 @@ def test_the_loss_is_the_enumerated_expectation(seed: int) -> None:
     _, orders, rollout = small_world(seed)
     total = 0.0
     count = orders.price.shape[0]
+    counts = np.where(orders.arrival_weight > 0, ON_ARRIVAL, 1.0) / (1.0 + orders.risk_aversion.numpy())
     for s in range(len(SCENARIOS)):
         for i in range(count):
             n = int(orders.n[i])
@@ -70,9 +81,8 @@ def test_the_loss_is_the_enumerated_expectation(seed: int) -> None:
             for coins in product((False, True), repeat=n - 1):
                 weight = np.prod([h if c else 1.0 - h for h, c in zip(hazard, coins, strict=False)])
                 finish = coins.index(True) if True in coins else n - 1
-                total += weight * costs[finish] / (1.0 + float(orders.risk_aversion[i]))
-    counts = (1.0 / (1.0 + orders.risk_aversion.double())).sum()
-    expected = total / (len(SCENARIOS) * float(counts))
+                total += weight * costs[finish] * counts[i]
+    expected = total / (len(SCENARIOS) * counts.sum())
     orders = replace(orders, drift=torch.full_like(orders.price, np.nan))  # as realised, not as expected
     assert float(loss(rollout, orders, IMPACT)) == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
