@@ -64,9 +64,16 @@ def exams(orders: int, seed: int) -> tuple[Exam, ...]:
 
 
 def ablate(
-    config: TrainConfig, orders: int, seeds: tuple[int, ...], progress: Progress | None = None
+    config: TrainConfig,
+    orders: int,
+    seeds: tuple[int, ...],
+    progress: Progress | None = None,
+    workers: int | None = 1,
 ) -> dict[str, Any]:
-    """Train every variant for every seed and return the document of differences to the full model."""
+    """Train every variant for every seed and return the document of differences to the full model.
+
+    ``workers``: processes that train, which changes no result (``lem.parts``).
+    """
     scores: dict[str, dict[str, list[FloatArray]]] = {name: {} for name in VARIANTS}
     losses: dict[str, list[float]] = {name: [] for name in VARIANTS}
     for seed in seeds:
@@ -76,7 +83,7 @@ def ablate(
                 if progress is not None:
                     progress(name, done, total)
 
-            result = train(ModelConfig(**change), replace(config, seed=seed), report)
+            result = train(ModelConfig(**change), replace(config, seed=seed), report, workers)
             losses[name].append(result.loss)
             for exam in exams(orders, seed=10_000 + seed):
                 scores[name].setdefault(exam.name, []).append(score(result.model, exam))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from agent.core.errors import InputError
 from agent.core.features import FEATURE_NAMES, FEATURE_SPAN
 from agent.core.types import BenchmarkKind, Side, TargetKind
 
@@ -51,12 +52,16 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """One training run. ``series`` simulated series an iteration, ``starts`` orders in each."""
+    """One training run. ``series`` simulated series an iteration, ``starts`` orders in each.
+
+    An iteration is computed in ``parts``, each of its own draw; the weights depend on how many.
+    """
 
     seed: int = 1
     iterations: int = 1_500
     series: int = 32
     starts: int = 30
+    parts: int = 2
     learning_rate: float = 8e-3
     weight_decay: float = 1e-4
     clip: float = 1.0
@@ -71,6 +76,14 @@ class TrainConfig:
     validate_every: int = 50
     patience: int = 8  # validations without a better one before it stops
     time_limit_s: float = 1_700.0  # stops early, with the schedule finished, on a slow machine
+
+    def of_part(self) -> TrainConfig:
+        """The same with the series of one part. Raises InputError where parts would not be equal."""
+        if self.parts < 1 or self.series % self.parts:
+            raise InputError(
+                f"{self.series} series make no {self.parts} equal parts: use a multiple of the parts"
+            )
+        return replace(self, series=self.series // self.parts)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

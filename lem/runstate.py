@@ -1,14 +1,14 @@
 """A training run on disk: what a killed run needs to go on as if nothing had happened. No pickle.
 
 A run directory holds the two newest states (``state-000500.safetensors``: weights and the optimiser's
-moments; its header: iteration, generator, settings), TensorBoard events, and, should a step meet a number
+moments; its header: iteration, settings), TensorBoard events, and, should a step meet a number
 that is not finite, that step's batch. Every write is atomic.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,6 @@ def save_state(
     directory: Path,
     model: LEM,
     optimiser: torch.optim.Optimizer,
-    rng: np.random.Generator,
     progress: Progress,
     best: dict[str, torch.Tensor] | None = None,
 ) -> Path:
@@ -55,16 +54,7 @@ def save_state(
         for moment in MOMENTS:
             tensors[f"{moment}.{name}"] = optimiser.state[parameter][moment].contiguous()
     tensors |= {f"best.{k}": v.contiguous() for k, v in (best or {}).items()}
-    metadata = {
-        "done": progress.done,
-        "smoothed": progress.smoothed,
-        "elapsed_s": progress.elapsed_s,
-        "settings": progress.settings,
-        "best": progress.best,
-        "waited": progress.waited,
-        "total": progress.total,
-        "generator": rng.bit_generator.state,
-    }
+    metadata = asdict(progress)
     path = directory / f"state-{progress.done:06d}.safetensors"
     partial = path.with_suffix(".part")
     try:
@@ -79,11 +69,11 @@ def save_state(
 
 
 def load_state(
-    directory: Path, model: LEM, optimiser: torch.optim.Optimizer, rng: np.random.Generator
+    directory: Path, model: LEM, optimiser: torch.optim.Optimizer
 ) -> tuple[Progress, dict[str, torch.Tensor] | None]:
     """Restore the newest state that reads whole, in place; return where it stands and the best weights.
 
-    Raises InputError where there is none.
+    Raises InputError where there is none, or where another version wrote it.
     """
     for path in reversed(_states(directory)):
         try:
@@ -92,6 +82,11 @@ def load_state(
                 state = json.loads(file.metadata()["state"])
         except (SafetensorError, OSError, ValueError, KeyError, TypeError):
             continue  # half written or damaged: the one before it is kept for this
+        if set(state) != {field.name for field in fields(Progress)}:
+            raise InputError(
+                f"{path} was written by another version of this program, whose runs cannot be resumed: train"
+                " anew with another --run"
+            )
         try:
             model.load_state_dict(_part(tensors, "model."))
         except RuntimeError as error:
@@ -99,7 +94,6 @@ def load_state(
         for name, parameter in model.named_parameters():
             moments = {m: tensors[f"{m}.{name}"].to(parameter.device) for m in MOMENTS}
             optimiser.state[parameter] = {"step": torch.tensor(float(state["done"])), **moments}
-        rng.bit_generator.state = state.pop("generator")
         best = _part(tensors, "best.")
         return Progress(**state), best or None
     raise InputError(f"no training state in {directory}: start without --resume, or give the run's directory")

@@ -1,4 +1,8 @@
-"""Training: exact expected cost, AdamW, one-cycle learning rate, seeded, and able to go on after a kill."""
+"""Training: exact expected cost, AdamW, one-cycle learning rate, seeded, and able to go on after a kill.
+
+A step depends on the weights, the seed and its number only: neither on the processes that compute its parts
+(``lem.parts``) nor on what was drawn before.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,12 @@ import numpy as np
 import torch
 
 from agent.core.errors import InputError, InternalError
-from lem.batches import Batch, draw_batch
+from lem.batches import draw_batch
 from lem.checkpoint import Checkpoint, fresh_model
 from lem.config import ModelConfig, TrainConfig
 from lem.model import LEM
-from lem.realbars import BarSource, TrainingBars
+from lem.parts import Crew, Part, Work, crew_size, mean_gradient, unflatten
+from lem.realbars import TrainingBars
 from lem.runstate import Progress as Standing
 from lem.runstate import has_state, load_state, save_bad_step, save_state
 
@@ -58,12 +63,16 @@ class TrainResult:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Where a run takes place: its directory, real bars, the model it starts from, and the device."""
+    """Where a run takes place: its directory, real bars, the model it starts from, device, processes.
+
+    ``workers``: how many processes compute; it changes no weight. None: as many as cores and parts allow.
+    """
 
     run: Path | None = None
     bars: TrainingBars | None = None
     init: Checkpoint | None = None
     device: str = "cpu"
+    workers: int | None = 1
 
     def record(self, model: ModelConfig, config: TrainConfig) -> dict[str, Any]:
         """What a resumed run must share."""
@@ -76,7 +85,7 @@ class Setting:
 
 
 class Trainer:
-    """One run: model, optimiser, generator, and where it stands.
+    """One run: model, optimiser, and where it stands.
 
     The same seed on the same machine gives the same weights, interrupted or not. On a machine so slow that
     the time limit would be passed, the learning-rate schedule is shortened to end within it: the checkpoint
@@ -88,7 +97,9 @@ class Trainer:
     ) -> None:
         setting = Setting() if setting is None else setting
         self.config, self.run, self.setting = config, setting.run, setting
-        self.rng = np.random.default_rng(config.seed)
+        self._size = crew_size(setting.workers, config, setting.device)
+        bars = setting.bars
+        self.work = Work(model_config, config, None if bars is None else bars.train, setting.device)
         self.model = fresh_model(model_config, config.seed)
         if setting.init is not None:
             self.model.load_state_dict(setting.init.model.state_dict())
@@ -103,10 +114,9 @@ class Trainer:
         self.best: dict[str, torch.Tensor] | None = None
         self.resumed_from = 0
         self._log = _tensorboard(self.run)
-        later = None if setting.bars is None else setting.bars.validation
-        self._exam = [
-            self._draw(np.random.default_rng(VALIDATION_SEED + k), later) for k in range(config.validation)
-        ]
+        later = None if bars is None else bars.validation
+        exam = (np.random.default_rng(VALIDATION_SEED + k) for k in range(config.validation))
+        self._exam = [draw_batch(rng, model_config, config, later).to(setting.device) for rng in exam]
         self._whole = True  # no step is half done
 
     def resume(self) -> None:
@@ -114,7 +124,7 @@ class Trainer:
         if self.run is None:
             raise InputError("resuming needs the run's directory: give --run DIR")
         started = self.at.settings
-        self.at, self.best = load_state(self.run, self.model, self.optimiser, self.rng)
+        self.at, self.best = load_state(self.run, self.model, self.optimiser)
         self.resumed_from = self.at.done
         if self.at.settings != started:
             raise InputError(
@@ -125,13 +135,12 @@ class Trainer:
     def train(self, progress: Progress | None = None) -> TrainResult:
         """Run to the end. Ctrl-C is heard between steps, and writes the state where there is a directory."""
         began = time.monotonic() - self.at.elapsed_s
-        total, orders, first = self.at.total or self.config.iterations, 0, time.monotonic()
+        total, first = self.at.total or self.config.iterations, time.monotonic()
         try:
-            with interrupts_wait() as stop_if_asked:
+            with interrupts_wait() as stop_if_asked, Crew(self.work, self._size) as crew:
                 while self.at.done < total and not self._exhausted():
                     self._whole = False
-                    value, count = self._iterate(total)
-                    orders += count
+                    value = self._iterate(crew, total)
                     smoothed = value if not self.at.done else 0.97 * self.at.smoothed + 0.03 * value
                     elapsed = time.monotonic() - began
                     self.at = replace(self.at, done=self.at.done + 1, smoothed=smoothed, elapsed_s=elapsed)
@@ -143,12 +152,13 @@ class Trainer:
                         progress(self.at.done, total, smoothed)
                     stop_if_asked()
         except KeyboardInterrupt:
-            if self._whole:  # else the state before stands: the generator and weights have moved on
+            if self._whole:  # else the state before stands: the weights may have moved on
                 self._save()
             raise
         if self.best is not None:
             self.model.load_state_dict(self.best)
         self.model.eval()
+        orders = (self.at.done - self.resumed_from) * self.config.series * self.config.starts
         return TrainResult(
             self.model.cpu(),
             self.at.smoothed,
@@ -161,29 +171,34 @@ class Trainer:
             None if self.setting.init is None else self.setting.init.digest,
         )
 
-    def _draw(self, rng: np.random.Generator, real: BarSource | None) -> Batch:
-        return draw_batch(rng, self.model.config, self.config, real).to(self.setting.device)
-
-    def _iterate(self, total: int) -> tuple[float, int]:
-        """One step: (loss, orders in it). Raises InternalError where a number is not finite."""
-        part = self.at.done / total
+    def _iterate(self, crew: Crew, total: int) -> float:
+        """One step: its loss. Raises InternalError where a number is not finite."""
+        done = self.at.done / total
         for group in self.optimiser.param_groups:
-            group["lr"] = self.config.learning_rate * _schedule(part)
-        batch = self._draw(self.rng, None if self.setting.bars is None else self.setting.bars.train)
-        value = batch.loss(self.model, self.config)
-        self.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(value)
-        if part < self.config.shared:
+            group["lr"] = self.config.learning_rate * _schedule(done)
+        parts = crew.compute(self.model, self.at.done)
+        value = sum(part.loss for part in parts) / len(parts)
+        for parameter, gradient in unflatten(mean_gradient(parts), self.model):
+            parameter.grad = gradient
+        if done < self.config.shared:
             self.model.policy.share_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
-        if not (math.isfinite(float(value.detach())) and math.isfinite(float(norm))):
-            path, name = save_bad_step(self.run or Path(), self.model, batch, self.at.done)
-            raise InternalError(
-                f"iteration {self.at.done}: a number is not finite (first: {name}); no weight was changed;"
-                f" the batch and the weights are in {path}"
-            )
+        if not (math.isfinite(value) and math.isfinite(float(norm))):
+            raise self._bad_step(parts)
         self.optimiser.step()
-        return float(value.detach()), len(batch.orders.n)
+        return value
+
+    def _bad_step(self, parts: list[Part]) -> InternalError:
+        """Save the part that is to blame, drawn again, with the weights; return what to say."""
+        step, part = self.at.done, next((k for k, part in enumerate(parts) if not part.finite), 0)
+        for parameter, gradient in unflatten(parts[part].gradient, self.model):
+            parameter.grad = gradient
+        batch = self.work.draw(step, part)
+        path, name = save_bad_step(self.run or Path(), self.model, batch, step)
+        return InternalError(
+            f"iteration {step}, part {part}: a number is not finite (first: {name}); no weight was changed;"
+            f" the batch and the weights are in {path}"
+        )
 
     def _watch(self, value: float, total: int) -> None:
         """Log, validate and keep the state, each at its own pace."""
@@ -212,12 +227,17 @@ class Trainer:
 
     def _save(self) -> None:
         if self.run is not None and self.at.done:
-            save_state(self.run, self.model, self.optimiser, self.rng, self.at, self.best)
+            save_state(self.run, self.model, self.optimiser, self.at, self.best)
 
 
-def train(model_config: ModelConfig, config: TrainConfig, progress: Progress | None = None) -> TrainResult:
+def train(
+    model_config: ModelConfig,
+    config: TrainConfig,
+    progress: Progress | None = None,
+    workers: int | None = 1,
+) -> TrainResult:
     """Train a fresh model, keeping nothing on disk."""
-    return Trainer(model_config, config).train(progress)
+    return Trainer(model_config, config, Setting(workers=workers)).train(progress)
 
 
 def train_run(

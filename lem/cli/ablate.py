@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lem.cli.options import Json, Threads, preset_config, progress
+from lem.cli.options import Json, Threads, Workers, preset_config, progress
 
 
 def ablate(
@@ -16,6 +16,7 @@ def ablate(
     iterations: Annotated[int | None, typer.Option(help="instead of the preset's", min=1)] = None,
     seeds: Annotated[int, typer.Option(help="training runs a variant", min=1)] = 1,
     orders: Annotated[int, typer.Option(help="paths of each exam", min=2)] = 8_000,
+    workers: Workers = None,
     threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
@@ -36,7 +37,7 @@ def ablate(
             bar(finished + done, total, name)
             finished += of if done == of else 0
 
-        document = run(config, orders, tuple(range(1, seeds + 1)), report)
+        document = run(config, orders, tuple(range(1, seeds + 1)), report, workers)
     typer.echo(json.dumps(document)) if as_json else _print(document)
 
 

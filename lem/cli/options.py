@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
 Threads = Annotated[int, typer.Option(help="CPU threads; one is as fast as two at these sizes", min=1)]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="processes, up to a step's parts; default: the cores; changes no weight", min=1),
+]
 
 
 def time_ns(text: str | None) -> int | None:

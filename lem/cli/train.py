@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.core.errors import InputError
-from lem.cli.options import Json, Threads, check_writable, preset_config, progress, time_ns
+from lem.cli.options import Json, Threads, Workers, check_writable, preset_config, progress, time_ns
 
 if TYPE_CHECKING:
     from agent.barfiles.klines import Series
@@ -26,7 +26,7 @@ def train(
     preset: Annotated[
         str, typer.Option(help="tiny | quick | martingale | default | long | finetune")
     ] = "quick",
-    seed: Annotated[int, typer.Option()] = 1,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
     out: Annotated[Path, typer.Option(help="file to write")] = Path("lem-model.safetensors"),
     iterations: Annotated[int | None, typer.Option(help="instead of the preset's", min=1)] = None,
     bars: Annotated[
@@ -55,6 +55,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --run")] = False,
     device: Annotated[str, typer.Option(help="cpu | cuda")] = "cpu",
+    workers: Workers = None,
     threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
@@ -77,7 +78,7 @@ def train(
     window = bars_needed(shape, config)
     source = read_series(files, (time_ns(from_), time_ns(to)), calendar)
     real = _bars(source, interval, window, validation_share) if source else None
-    setting = Setting(run, real, start, _device(device))
+    setting = Setting(run, real, start, _device(device), workers)
     result = _train(shape, config, setting, resume)
     digest = save_checkpoint(result.model, out, result.summary(config, preset))
     record = {

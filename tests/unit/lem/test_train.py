@@ -17,10 +17,11 @@ import torch
 
 from agent.barfiles.klines import Series
 from agent.core.errors import InputError, InternalError
-from lem.batches import ON_ARRIVAL, draw_batch
+from lem.batches import ON_ARRIVAL, Batch, draw_batch
 from lem.checkpoint import load_checkpoint
 from lem.cli import main
 from lem.config import PRESETS, ModelConfig
+from lem.parts import Work
 from lem.realbars import BarSource
 from lem.simulate import simulate
 from lem.train import Setting, Trainer, train, train_run
@@ -51,19 +52,19 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     assert same(result.model, whole)
 
 
-def test_ctrl_c_inside_a_step_waits_for_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A real SIGINT while the fourth batch is drawn: the step ends first, the resumed run ends the same."""
-    trainer = Trainer(SMALL, TINY, Setting(tmp_path))
-    draw, drawn = trainer._draw, []
+class Interrupted(Work):
+    """Ctrl-C while the fourth step is drawn."""
 
-    def interrupted(rng: np.random.Generator, real: None) -> object:
-        batch = draw(rng, real)
-        drawn.append(batch)
-        if len(drawn) == 4:
+    def draw(self, step: int, part: int) -> Batch:
+        if (step, part) == (3, 0):
             os.kill(os.getpid(), signal.SIGINT)
-        return batch
+        return super().draw(step, part)
 
-    monkeypatch.setattr(trainer, "_draw", interrupted)
+
+def test_ctrl_c_inside_a_step_waits_for_its_end(tmp_path: Path) -> None:
+    """A real SIGINT while the fourth step is drawn: the step ends first, the resumed run ends the same."""
+    trainer = Trainer(SMALL, TINY, Setting(tmp_path))
+    trainer.work = Interrupted(SMALL, TINY)
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
     result = train_run(SMALL, TINY, Setting(tmp_path), resume=True)
@@ -139,21 +140,23 @@ def test_runs_are_not_mixed_up(tmp_path: Path) -> None:
         train_run(SMALL, TINY, Setting(tmp_path / "empty"), resume=True)
 
 
-def test_a_number_that_is_not_finite_stops_with_its_batch_saved(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A NaN price in a real batch: no weight changes, the batch is on disk, the message names it."""
-    trainer = Trainer(SMALL, TINY, Setting(tmp_path))
-    before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
-    draw = trainer._draw
+class Poisoned(Work):
+    """A price of the second part is NaN."""
 
-    def poisoned(rng: np.random.Generator, real: None) -> object:
-        batch = draw(rng, real)
-        batch.orders.price[0, 1] = float("nan")
+    def draw(self, step: int, part: int) -> Batch:
+        batch = super().draw(step, part)
+        if part == 1:
+            batch.orders.price[0, 1] = float("nan")
         return batch
 
-    monkeypatch.setattr(trainer, "_draw", poisoned)
-    with pytest.raises(InternalError, match=r"first: orders\.price.*bad-batch-000000\.npz"):
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_number_that_is_not_finite_stops_with_its_batch_saved(tmp_path: Path, workers: int) -> None:
+    """A NaN price, wherever it is met: no weight changes, that part is on disk, the message names it."""
+    trainer = Trainer(SMALL, TINY, Setting(tmp_path, workers=workers))
+    before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
+    trainer.work = Poisoned(SMALL, TINY)
+    with pytest.raises(InternalError, match=r"0, part 1: .*first: orders\.price.*bad-batch-000000\.npz"):
         trainer.train()
     kept = np.load(tmp_path / "bad-batch-000000.npz")
     assert np.isnan(kept["orders.price"]).sum() == 1
