@@ -1,9 +1,11 @@
 """Training throughput: parent orders a second, each counted once whatever the number of scenarios.
 
-The step is the one `lem train` makes with its default preset: draw a batch, exact expected cost of all eight
-scenarios, gradients, clipping, AdamW. Lookback 120, orders in series of 12 intervals (n = 12), one process.
+The steps are those of `lem train` with its default preset, made by its own Trainer, with one process and
+with two in one run: draw, exact expected cost of all eight scenarios, gradients, clipping, AdamW. Lookback
+120, orders in series of 12 intervals (n = 12). Where the time goes is measured on single parts, in one
+process: the rest of a step is the update, and with several processes waiting for the slowest.
 
-    python benchmarks/bench_train.py [--steps 20] [--series 32] [--starts 30] [--threads 1] [--json]
+    python benchmarks/bench_train.py [--steps 24] [--workers 1 2] [--series 32] [--starts 30] [--json]
 """
 
 from __future__ import annotations
@@ -13,83 +15,86 @@ import json
 import time
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 
-from lem.batches import Batch, draw_batch
 from lem.checkpoint import fresh_model
 from lem.config import PRESETS, SCENARIOS, ModelConfig, TrainConfig
 from lem.model import LEM
+from lem.parts import Work
+from lem.train import Setting, Trainer
 
 INTERVALS = 12
-WARM_UP = 2
-PARTS = ("draw", "forward", "backward", "update")
+WARM_UP = 3  # steps: processes start, kernels load
+STAGES = ("draw", "forward", "backward")
 
 
-def draw(rng: np.random.Generator, shape: ModelConfig, config: TrainConfig) -> Batch:
-    """A batch of exactly ``INTERVALS`` intervals: shorter draws are left out, they would flatter the rate."""
-    while True:
-        batch = draw_batch(rng, shape, config)
-        if batch.orders.price.shape[1] == INTERVALS:
-            return batch
+def step_s(workers: int, config: TrainConfig) -> list[float]:
+    """Seconds of each step of ``INTERVALS`` intervals: shorter ones would flatter the rate."""
+    marks: list[float] = []
+    trainer = Trainer(ModelConfig(), config, Setting(workers=workers))
+    trainer.train(lambda *_: marks.append(time.perf_counter()))
+    steps = enumerate(pairwise(marks), start=1)
+    return [b - a for k, (a, b) in steps if k >= WARM_UP and trainer.work.length(k) == INTERVALS]
 
 
-def step(
-    model: LEM, optimiser: torch.optim.Optimizer, rng: np.random.Generator, config: TrainConfig
-) -> tuple[int, list[float]]:
-    """One training step: orders in it and the seconds of each of ``PARTS``."""
+def part_s(work: Work, model: LEM, step: int, part: int) -> list[float]:
+    """Seconds of each of ``STAGES`` of one part."""
     marks = [time.perf_counter()]
-    batch = draw(rng, model.config, config)
+    batch = work.draw(step, part)
     marks.append(time.perf_counter())
-    value = batch.loss(model, config)
+    value = batch.loss(model, work.config)
     marks.append(time.perf_counter())
-    optimiser.zero_grad(set_to_none=True)
-    value.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.grad(value, list(model.parameters()), allow_unused=True)
     marks.append(time.perf_counter())
-    torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-    optimiser.step()
-    marks.append(time.perf_counter())
-    return len(batch.orders.n), [b - a for a, b in pairwise(marks)]
+    return [b - a for a, b in pairwise(marks)]
 
 
-def measure(steps: int, config: TrainConfig) -> dict[str, float | int | dict[str, float]]:
-    """Run ``steps`` timed steps after a warm-up: the rate, and where the time of a step goes."""
-    shape = ModelConfig()
-    model, rng = fresh_model(shape, config.seed), np.random.default_rng(config.seed)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98))
-    for _ in range(WARM_UP):
-        step(model, optimiser, rng, config)
-    began, orders, spent = time.perf_counter(), 0, np.zeros(len(PARTS))
-    for _ in range(steps):
-        count, parts = step(model, optimiser, rng, config)
-        orders, spent = orders + count, spent + parts
-    seconds = time.perf_counter() - began
+def stages_ms(config: TrainConfig) -> dict[str, float]:
+    """Mean milliseconds of each of ``STAGES`` of a part, in this process alone."""
+    work = Work(ModelConfig(), config)
+    model = fresh_model(work.shape, config.seed)
+    steps = [k for k in range(config.iterations) if work.length(k) == INTERVALS]
+    spent = [part_s(work, model, step, part) for step in steps for part in range(config.parts)]
+    means = [round(1e3 * float(s), 1) for s in np.mean(spent[config.parts :], axis=0)]
+    return dict(zip(STAGES, means, strict=True))
+
+
+def measure(config: TrainConfig, workers: list[int]) -> dict[str, Any]:
+    """The rate with each number of processes, and where the time of a part goes."""
+    seconds = {str(count): step_s(count, config) for count in workers}
+    orders = config.series * config.starts
     return {
-        "orders_per_s": round(orders / seconds),
-        "orders": orders,
-        "seconds": round(seconds, 2),
+        "orders_per_s": {k: round(orders * len(s) / sum(s)) for k, s in seconds.items()},
+        "step_ms": {k: round(1e3 * float(np.mean(s)), 1) for k, s in seconds.items()},
+        "fastest_step_ms": {k: round(1e3 * min(s), 1) for k, s in seconds.items()},
+        "part_ms": stages_ms(config),
+        "parts": config.parts,
+        "orders_a_step": orders,
+        "steps": {k: len(s) for k, s in seconds.items()},
         "scenarios": len(SCENARIOS),
-        "lookback": shape.lookback,
+        "lookback": ModelConfig().lookback,
         "n": INTERVALS,
         "threads": torch.get_num_threads(),
-        "step_ms": {name: round(1e3 * float(s) / steps, 1) for name, s in zip(PARTS, spent, strict=True)},
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     default = PRESETS["default"]
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--series", type=int, default=default.series)
     parser.add_argument("--starts", type=int, default=default.starts)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    settings = replace(default, series=asked.series, starts=asked.starts, n_min=INTERVALS, n_max=INTERVALS)
-    record = measure(asked.steps, settings)
-    print(json.dumps(record) if asked.json else "\n".join(f"{k:14} {v}" for k, v in record.items()))
+    config = replace(default, iterations=asked.steps, series=asked.series, starts=asked.starts)
+    record = measure(replace(config, n_min=INTERVALS, n_max=INTERVALS), asked.workers)
+    print(json.dumps(record) if asked.json else "\n".join(f"{k:16} {v}" for k, v in record.items()))
 
 
 if __name__ == "__main__":

@@ -59,16 +59,17 @@ class Work:
     def __post_init__(self) -> None:
         self.config.of_part()
 
-    def draw(self, step: int, part: int) -> Batch:
-        """The part's batch, the same whenever it is drawn. All parts of a step have one length.
+    def length(self, step: int) -> int:
+        """Intervals of all parts of a step: a longer one would keep the others waiting."""
+        return draw_length(np.random.default_rng([self.config.seed, step]), self.config)
 
-        Else the longer one would keep the others waiting. Generators of parts are numbered from 1: numpy
-        takes (seed, step) and (seed, step, 0) for the same.
+    def draw(self, step: int, part: int) -> Batch:
+        """The part's batch, the same whenever it is drawn.
+
+        Parts' generators are numbered from 1: numpy takes (seed, step) and (seed, step, 0) for the same.
         """
-        seed = self.config.seed
-        length = draw_length(np.random.default_rng([seed, step]), self.config)
-        rng = np.random.default_rng([seed, step, 1 + part])
-        return draw_batch(rng, self.shape, self.config.of_part(), self.real, length).to(self.device)
+        rng, part_config = np.random.default_rng([self.config.seed, step, 1 + part]), self.config.of_part()
+        return draw_batch(rng, self.shape, part_config, self.real, self.length(step)).to(self.device)
 
     def compute(self, model: LEM, step: int, part: int) -> Part:
         value = self.draw(step, part).loss(model, self.config)

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from agent.barfiles.klines import Series
 from agent.core.errors import InputError, InternalError
@@ -98,23 +100,56 @@ def test_a_shortened_run_that_ended_stays_ended(tmp_path: Path) -> None:
     assert same(first.model, again.model)
 
 
+def start(command: list[str], run: Path) -> subprocess.Popen[str]:
+    """Start a command in a process group of its own, as a shell does, and wait for the run's first state."""
+    started = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(run.glob("state-*.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return started
+
+
+def group_is_gone(group: int, patience_s: float = 20.0) -> bool:
+    """Whether no process of the group is left, waited for."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
 @pytest.mark.slow
 def test_a_killed_run_goes_on_without_loss(tmp_path: Path) -> None:
-    """kill -9 in the middle of `lem train`, then --resume: the file equals an uninterrupted run's."""
+    """kill -9 in the middle of `lem train` on two processes, then --resume on one: the file equals an
+    uninterrupted run's, and the second process has not outlived the first."""
     command = [sys.executable, "-m", "lem", "train", "--preset", "tiny", "--iterations", "160"]
     whole, killed = tmp_path / "whole.safetensors", tmp_path / "killed.safetensors"
-    subprocess.run([*command, "--out", str(whole)], check=True, capture_output=True)
+    subprocess.run([*command, "--workers", "2", "--out", str(whole)], check=True, capture_output=True)
     run = tmp_path / "run"
-    started = subprocess.Popen([*command, "--out", str(killed), "--run", str(run)])
-    deadline = time.monotonic() + 120
-    while not list(run.glob("state-000[01]*.safetensors")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    resumed = [*command, "--out", str(killed), "--run", str(run)]
+    started = start([*resumed, "--workers", "2"], run)
     os.kill(started.pid, signal.SIGKILL)
-    started.wait()
+    started.communicate()
+    assert group_is_gone(started.pid)
     assert not killed.exists()
-    resumed = [*command, "--out", str(killed), "--run", str(run), "--resume"]
-    subprocess.run(resumed, check=True, capture_output=True)
+    subprocess.run([*resumed, "--workers", "1", "--resume"], check=True, capture_output=True)
     assert killed.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_a_terminal_leaves_one_message(tmp_path: Path) -> None:
+    """SIGINT to all processes of `lem train` at once, as a terminal sends it: how to go on, no traceback."""
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "lem", "train", "--preset", "tiny", "--iterations", "5000"]
+    started = start([*command, "--workers", "2", "--out", str(tmp_path / "m"), "--run", str(run)], run)
+    os.killpg(started.pid, signal.SIGINT)
+    _, said = started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert said == f"stopped; go on with: --resume --run {run} and the same options\n"
+    assert group_is_gone(started.pid)
 
 
 def test_a_damaged_state_falls_back_to_the_one_before(tmp_path: Path) -> None:
@@ -127,6 +162,18 @@ def test_a_damaged_state_falls_back_to_the_one_before(tmp_path: Path) -> None:
     result = train_run(SMALL, TINY, Setting(tmp_path), resume=True)
     assert result.resumed_from == 4
     assert same(result.model, train(SMALL, TINY).model)
+
+
+def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
+    """States once held a generator: what they began cannot be ended as it would have been."""
+    train_run(SMALL, TINY, Setting(tmp_path), resume=False)
+    (path,) = tmp_path.glob("state-*")
+    with safe_open(path, framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        state = json.loads(file.metadata()["state"])
+    save_file(tensors, path, metadata={"state": json.dumps(state | {"generator": {}})})
+    with pytest.raises(InputError, match=r"another version of this program.*train anew with another --run"):
+        train_run(SMALL, TINY, Setting(tmp_path), resume=True)
 
 
 def test_runs_are_not_mixed_up(tmp_path: Path) -> None:
