@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from agent.barfiles.klines import Series
 from agent.core.errors import InputError, OutsideError
@@ -17,7 +18,7 @@ from lem.batches import Batch
 from lem.checkpoint import load_checkpoint, save_checkpoint
 from lem.cli import main
 from lem.config import PRESETS, ModelConfig
-from lem.parts import Crew, Work
+from lem.parts import Crew, Work, crew_size
 from lem.realbars import TrainingBars, training_bars
 from lem.simulate import simulate
 from lem.train import Setting, Trainer, train_run
@@ -125,6 +126,23 @@ def test_bad_options_get_one_message(
         main(["train", "--preset", "tiny", "--out", str(tmp_path / "m.safetensors"), *arguments])
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_processes_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One a core that is ours as far as parts go, fewer where each has several threads, one with CUDA."""
+    config = replace(TINY, parts=4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 2, 5})
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        assert [crew_size(None, c, "cpu") for c in (TINY, config)] == [2, 3]
+        torch.set_num_threads(2)
+        assert crew_size(None, config, "cpu") == 1
+    finally:
+        torch.set_num_threads(threads)
+    assert crew_size(None, config, "cuda") == crew_size(1, config, "cuda") == 1
+    with pytest.raises(InputError, match="2 workers with device cuda: one process .* leave --workers out"):
+        crew_size(2, config, "cuda")
 
 
 def test_parts_that_cannot_be_equal_are_refused() -> None:
