@@ -72,6 +72,7 @@ class Work:
         return draw_batch(rng, self.shape, part_config, self.real, self.length(step)).to(self.device)
 
     def compute(self, model: LEM, step: int, part: int) -> Part:
+        """Draw the part and differentiate its loss; the model stays as it is."""
         value = self.draw(step, part).loss(model, self.config)
         slopes = torch.autograd.grad(
             value, list(model.parameters()), allow_unused=True, materialize_grads=True
