@@ -20,10 +20,12 @@ from lem.simulate import MARKETS, MARTINGALES, simulate_with_drift
 from lem.statistics import BoolArray
 
 MIXTURE = {
-    "gaussian": 0.16,
-    "gaussian-bars": 0.16,
-    "gaussian-volume": 0.1,
-    "gaussian-bars-volume": 0.1,
+    "gaussian": 0.12,
+    "gaussian-bars": 0.13,
+    "gaussian-volume": 0.07,
+    "gaussian-bars-volume": 0.08,
+    "stochastic-vol": 0.12,  # as real bars are
+    "seasonal": 0.1,
     "momentum": 0.1,  # both have to be told from a martingale first
     "mean-reversion": 0.1,
 }  # the rest shares what is left

@@ -93,7 +93,7 @@ PRESETS = {
     "tiny": TrainConfig(iterations=4, series=4, starts=2),
     "quick": TrainConfig(iterations=400, time_limit_s=285.0),
     "martingale": TrainConfig(iterations=600, martingales_only=True),
-    "default": TrainConfig(),
+    "default": TrainConfig(series=48),
     "long": TrainConfig(iterations=8_000, series=64, validation=8, time_limit_s=8 * 3_600.0),
     "finetune": TrainConfig(
         iterations=600, learning_rate=2e-3, shared=0.0, bars_share=0.7, validation=8, time_limit_s=3_600.0
