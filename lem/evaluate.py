@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.core.bars import FloatArray
+from agent.core.errors import InputError
 from lem.baselines import CURVE, TWAP, baselines
 from lem.checkpoint import Checkpoint
 from lem.digest import market_digest
@@ -111,11 +112,13 @@ def evaluate_windows(
     source: dict[str, Any],
     progress: Progress,
     series: npt.NDArray[np.int64] | None = None,
+    overlap: float = 1.0,
 ) -> dict[str, Any]:
     """Evaluate on windows of real bars in order of time; the bound is at their mean trailing volatility.
 
-    ``series`` [N]: which series each window is of, numbered from 0. A bootstrap block holds whole stretches
-    of time of all of them, because what they do at one time is not independent.
+    ``series`` [N]: which series each window is of, numbered from 0; ``overlap``: how many of one series run
+    at a time. A bootstrap block holds whole stretches of time of all series, because what they do at one time
+    is not independent. Raises InputError where no window has a past to tell its volatility from.
     """
     question = question.checked()
     series = np.zeros(len(paths.bars), np.int64) if series is None else series
@@ -124,10 +127,16 @@ def evaluate_windows(
     if paths.curve is None:
         outcomes[CURVE] = outcomes[TWAP]
     begun = conditions(paths.bars, paths.start)
+    if not np.isfinite(begun.sigma).any():
+        raise InputError(
+            f"none of {len(paths.bars)} orders has enough bars before it to tell its volatility: give more"
+            " bars, or have more orders judged"
+        )
     sigma = float(np.nanmean(begun.sigma))
     yard = Yardsticks(bounds("", replace(question, sigma=sigma)), bound_is(""), sigma)
-    apart = len(paths.bars) / (together * question.overlap)  # orders of a series that share no bar
-    block = together * round(question.overlap * max(1, round(apart**0.5 / 2)))
+    apart = len(paths.bars) / (together * overlap)  # orders of a series that share no bar
+    block = together * round(overlap * max(1, round(apart**0.5 / 2)))
+    block = min(block, max(1, len(paths.bars) // 2))  # one block of all orders would have no spread
     source = source | {
         "sigma": sigma,
         "sigma_inside": float(begun.inside.mean()),

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from agent.barfiles.klines import Series, native_interval_ns, read_series, resample
-from agent.core.bars import FloatArray
 from agent.core.errors import InputError
 from lem.checkpoint import Checkpoint
 from lem.digest import bars_digest
@@ -37,33 +36,39 @@ def evaluate_files(
     question = replace(question, delta_ns=delta_ns).checked()
     past = checkpoint.model.config.bars_needed
     parts = [order_windows(one, delta_ns, past, question.n, question.every) for one in series]
-    paths = _together([part.paths for part in parts], [part.curves.expected for part in parts])
-    if not len(paths.bars):
+    counts = np.array([len(part.start) for part in parts])
+    windows, every = int(counts.sum()), question.every or question.n
+    if not windows:
         hint = "" if calendar else " (of a market that closes: name its --calendar)"
         raise InputError(
             f"no stretch of {question.n + 1} bars without a gap in {', '.join(map(str, files))}{hint}"
         )
-    keep = np.linspace(0, len(paths.bars) - 1, min(question.orders, len(paths.bars))).astype(np.int64)
-    keep = keep[np.argsort(paths.bars["start_ns"][keep, past], kind="stable")]
-    paths = paths.part(keep)
-    of = np.repeat(np.arange(len(parts)), [len(part.starts_ns) for part in parts])[keep]
+    keep = np.linspace(0, windows - 1, min(question.orders, windows)).astype(np.int64)
+    of = np.repeat(np.arange(len(parts)), counts)[keep]
+    row = keep - (counts.cumsum() - counts)[of]
+    in_time = np.argsort(np.concatenate([part.starts_ns for part in parts])[keep], kind="stable")
+    paths = _together([part.paths(row[of == k]) for k, part in enumerate(parts)]).part(in_time)
+    overlap = max(1.0, question.n / every * len(keep) / windows)
     source: dict[str, Any] = {
         "bars": [one.name for one in series],
         "interval_ns": delta_ns,
         "data": _span(series),
-        "every": question.every or question.n,
-        "windows": sum(len(part.starts_ns) for part in parts),
+        "every": every,
+        "windows": windows,
+        "overlap": overlap,
         "data_digest": bars_digest([(one.name, one.bars) for one in series], delta_ns),
     }
     if calendar is not None:
         source["calendar"] = calendar
     source["quality"] = {one.name: found.quality.record() for one, found in zip(series, parts, strict=True)}
-    return evaluate_windows(checkpoint, paths, question, source, progress, of)
+    return evaluate_windows(checkpoint, paths, question, source, progress, of[in_time], overlap)
 
 
-def _together(parts: list[Paths], curves: list[FloatArray]) -> Paths:
-    bars, cut = (np.concatenate([getattr(part, name) for part in parts]) for name in ("bars", "cut"))
-    return Paths(bars, cut, parts[0].start, np.concatenate(curves))
+def _together(parts: list[Paths]) -> Paths:
+    bars, cut, curve = (
+        np.concatenate([getattr(p, name) for p in parts]) for name in ("bars", "cut", "curve")
+    )
+    return Paths(bars, cut, parts[0].start, curve)
 
 
 def _span(series: list[Series]) -> dict[str, int]:

@@ -50,11 +50,6 @@ class Question:
     lot_share: float = 1e-6
     every: int = 0
 
-    @property
-    def overlap(self) -> float:
-        """Orders that run at one time on one series of real bars, at least 1."""
-        return max(1.0, self.n / (self.every or self.n))
-
     def checked(self) -> Question:
         """Return itself. Raises InputError on values that make no sense."""
         if not 1 <= self.n <= 200:
@@ -69,10 +64,11 @@ class Question:
             raise InputError(f"sigma is {self.sigma:g} an interval: give a fraction above 0, up to 0.1")
         if self.every < 0:
             raise InputError(f"an order every {self.every} bars: give 1 or more, or 0 for every n = {self.n}")
-        if not 0.0 <= self.participation <= 1.0 or self.risk_aversion < 0.0 or self.history < 0:
+        averse = math.isfinite(self.risk_aversion) and self.risk_aversion >= 0.0
+        if not 0.0 <= self.participation <= 1.0 or not averse or self.history < 0:
             raise InputError(
                 f"participation {self.participation:g}, risk aversion {self.risk_aversion:g},"
-                f" history {self.history}: participation is in [0, 1], the others are not negative"
+                f" history {self.history}: participation is in [0, 1], the others are finite, not negative"
             )
         for m in self.min_periods:
             check_rates(self.n, m, self.min_rate, self.max_rate)

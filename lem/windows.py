@@ -18,15 +18,35 @@ from lem.curves import VolumeCurves, volume_curves
 from lem.paths import Paths
 from lem.stretches import stretches
 
+ALL = slice(None)
+
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Orders of one series; the volume each may expect is known before it starts (``lem.curves``)."""
+    """Where the orders of one series start; the volume each may expect is known before (``lem.curves``)."""
 
-    paths: Paths
+    bars: FBarArray  # [T]
+    start: IntArray  # [N] rows of bars
+    known_from: IntArray  # [N] idem: the first of each order's stretch
+    past: int
     curves: VolumeCurves  # [N, n]
-    starts_ns: IntArray  # [N]
     quality: Quality  # the series', with its splits
+
+    @property
+    def starts_ns(self) -> IntArray:
+        starts: IntArray = self.bars["start_ns"][self.start]
+        return starts
+
+    def paths(self, chosen: slice | IntArray = ALL) -> Paths:
+        """The bars of the ``chosen`` orders: hundreds each, so that not all are held where few are judged."""
+        start, first = self.start[chosen], self.known_from[chosen]
+        curve = self.curves.expected[chosen]
+        rows = start[:, None] + np.arange(-self.past, curve.shape[1])
+        out = empty_fbars(rows.size).reshape(rows.shape)
+        known = rows >= first[:, None]
+        out[known] = self.bars[rows[known]]
+        cut = self.past - np.minimum(self.past, start - first)
+        return Paths(out, cut.astype(np.int64), self.past, curve)
 
 
 def order_windows(series: Series, delta_ns: int, past: int, n: int, every: int = 0) -> Windows:
@@ -46,22 +66,13 @@ def order_windows(series: Series, delta_ns: int, past: int, n: int, every: int =
     split_at = np.array([split.row for split in splits], np.int64)
     across = (start[:, None] <= split_at) & (split_at <= last[:, None])
     start = start[(first_of[last] == first_of[start]) & (first_of[start] < start)]
-    rows = start[:, None] + np.arange(-past, n)
-    out = empty_fbars(rows.size).reshape(rows.shape)
-    known = rows >= first_of[start][:, None]
-    out[known] = bars[np.maximum(rows, 0)][known]
-    cut = past - np.minimum(past, start - first_of[start])
     quality = replace(
         series.quality,
         splits=tuple(str(split) for split in splits),
         windows_across_splits=int(across.any(1).sum()),
     )
-    return Windows(
-        Paths(out, cut.astype(np.int64), past),
-        volume_curves(_on_wall_clock(series), start, delta_ns, n),
-        bars["start_ns"][start],
-        quality,
-    )
+    curves = volume_curves(_on_wall_clock(series), start, delta_ns, n)
+    return Windows(bars, start, first_of[start], past, curves, quality)
 
 
 def _on_wall_clock(series: Series) -> FBarArray:

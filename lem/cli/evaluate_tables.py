@@ -86,8 +86,8 @@ def _title(document: Row) -> str:
     if document.get("windows", 0) > int(orders):
         orders += f" of {document['windows']}"
     orders += " orders"
-    if document.get("every", document["n"]) < document["n"]:
-        orders += f", one every {document['every']} bars: they overlap"
+    if document.get("overlap", 1.0) > 1.0:
+        orders += f" that overlap, {document['overlap']:.3g} of a series at a time"
     return f"{where}; sigma {1e4 * document['sigma']:.3g} bps, n = {document['n']}, {orders}"
 
 

@@ -199,11 +199,11 @@ def test_coarser_bars_start_with_each_session() -> None:
 def test_orders_go_through_the_night() -> None:
     """Twelve hourly bars span two sessions; history reaches back over them, a missing hour cuts it."""
     whole = order_windows(on_calendar(series_at(hours()), "XNYS"), HOUR_NS, past=20, n=12)
-    assert len(whole.paths.bars) == 185 // 12
-    assert whole.paths.cut[-1] == 0
+    assert len(whole.paths().bars) == 185 // 12
+    assert whole.paths().cut[-1] == 0
     cut = order_windows(on_calendar(series_at(np.delete(hours(), 100)), "XNYS"), HOUR_NS, past=20, n=12)
-    assert len(cut.paths.bars) == 184 // 12 - 1
-    assert np.isfinite(cut.paths.bars["close"][:, 20:]).all()
+    assert len(cut.paths().bars) == 184 // 12 - 1
+    assert np.isfinite(cut.paths().bars["close"][:, 20:]).all()
 
 
 def test_a_volume_curve_follows_the_wall_clock() -> None:
@@ -212,7 +212,7 @@ def test_a_volume_curve_follows_the_wall_clock() -> None:
     bars["volume"] = 1e3 + hours(None) % DAY_NS // HOUR_NS
     orders = order_windows(on_calendar(Series("x", bars), "XNYS"), HOUR_NS, past=5, n=5)
     known = ~orders.curves.flat
-    np.testing.assert_allclose(orders.curves.expected[known], orders.paths.bars["volume"][:, 5:][known])
+    np.testing.assert_allclose(orders.curves.expected[known], orders.paths().bars["volume"][:, 5:][known])
     assert (orders.starts_ns[known] > at("2012-11-05")).sum() > 20
 
 
@@ -221,7 +221,7 @@ def test_a_market_that_closes_needs_its_calendar() -> None:
     with pytest.raises(InputError, match=r"2 days of the week have none: .* --calendar XNYS"):
         order_windows(series_at(hours()), HOUR_NS, past=20, n=5)
     always = np.delete(HOUR_NS * np.arange(1_000), np.arange(9, 1_000, 10))
-    assert len(order_windows(series_at(always), HOUR_NS, past=20, n=5).paths.bars) > 20
+    assert len(order_windows(series_at(always), HOUR_NS, past=20, n=5).paths().bars) > 20
 
 
 def test_hours_of_four_shares_since_1998() -> None:

@@ -62,4 +62,4 @@ def test_windows_carry_their_curves() -> None:
     known = ~orders.curves.flat
     assert known.sum() > 60
     np.testing.assert_allclose(orders.curves.expected[known], 1.0 + hour[known])
-    np.testing.assert_array_equal(orders.paths.bars["start_ns"][:, 20], orders.starts_ns)
+    np.testing.assert_array_equal(orders.paths().bars["start_ns"][:, 20], orders.starts_ns)

@@ -190,9 +190,42 @@ def test_orders_may_overlap(tmp_path: Path) -> None:
     assert (apart["every"], often["every"]) == (12, 3)
     assert often["windows"] == (899 - 12) // 3 + 1
     assert often["bootstrap_block_orders"] == 4 * apart["bootstrap_block_orders"]
+    assert (apart["overlap"], often["overlap"]) == (1.0, 4.0)
     assert often["rows"][0]["gain_bps"]["mean"] != apart["rows"][0]["gain_bps"]["mean"]
     with pytest.raises(InputError, match="an order every -1 bars"):
         Question(every=-1).checked()
+
+
+def test_few_of_many_overlapping_orders_do_not_overlap(tmp_path: Path) -> None:
+    """Thirty of the orders at every bar of two pairs: blocks are those of thirty that lie apart."""
+    files = [tmp_path / "one.parquet", tmp_path / "two.parquet"]
+    for file in files:
+        pyarrow.parquet.write_table(klines(900), file)
+    question = Question(min_periods=(0,), every=1, orders=30)
+    document = evaluate_files(load_checkpoint(), files, None, (None, None), question, quiet)
+    assert document["overlap"] == 1.0
+    assert document["bootstrap_block_orders"] == 4  # of two pairs at two times
+    low, high = document["rows"][0]["gain_bps"]["ci95"]
+    assert low < high
+
+
+def test_orders_without_a_past_are_refused(tmp_path: Path) -> None:
+    """One order at the second bar of a file: there is nothing to tell a volatility from."""
+    pyarrow.parquet.write_table(klines(900), tmp_path / "one.parquet")
+    question = Question(min_periods=(0,), every=10_000)
+    with pytest.raises(InputError, match="none of 1 orders has enough bars before it"):
+        evaluate_files(load_checkpoint(), [tmp_path / "one.parquet"], None, (None, None), question, quiet)
+
+
+def test_chosen_windows_are_those_of_all(tmp_path: Path) -> None:
+    """Bars, cuts and curves of some orders are the same whether the others are made or not."""
+    pyarrow.parquet.write_table(klines(900), tmp_path / "one.parquet")
+    (series,) = read_bars(tmp_path / "one.parquet")
+    windows = order_windows(series, MINUTE_NS, past=30, n=8, every=2)
+    chosen = np.array([0, 3, 200])
+    few, all_of_them = windows.paths(chosen), windows.paths().part(chosen)
+    for name in ("bars", "cut", "curve"):
+        assert getattr(few, name).tobytes() == getattr(all_of_them, name).tobytes()
 
 
 def test_windows_do_not_cross_gaps() -> None:
@@ -200,7 +233,7 @@ def test_windows_do_not_cross_gaps() -> None:
     bars = empty_fbars(100)
     bars["start_ns"] = MINUTE_NS * (np.arange(100) + 7 * (np.arange(100) >= 50))
     bars["close"] = bars["vwap"] = np.arange(1.0, 101.0)
-    paths = order_windows(Series("x", bars), MINUTE_NS, past=30, n=8).paths
+    paths = order_windows(Series("x", bars), MINUTE_NS, past=30, n=8).paths()
     starts = paths.bars["close"][:, 30] - 1
     assert 49 not in starts
     assert not ((starts < 50) & (starts + 8 > 50)).any()
