@@ -268,7 +268,7 @@ def impact_unit(participation: float, n: int) -> float:
     return sqrt(participation * n)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=64)
 def solve_impact(terms: Terms, participation: float) -> ImpactProgramme:
     """Solve for an order with impact. Cached. Raises InputError on terms that make no sense."""
     terms.checked()

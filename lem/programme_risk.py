@@ -171,7 +171,7 @@ class RiskProgramme:
         return Schedule(shares, finish)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)  # an evaluation asks for each of its min periods again and again
 def solve_risk(terms: Terms, participation: float, risk_aversion: float) -> RiskProgramme:
     """Solve for an order with impact and risk aversion. Cached. Raises InputError on impossible terms."""
     terms.checked()
