@@ -49,10 +49,12 @@ def evaluate(
     orders: Annotated[int, typer.Option(help="paths, or orders on real bars at most")] = 20_000,
     every: Annotated[
         int,
-        typer.Option(help="on real bars an order starts every so many; 0: every n, so that none overlaps"),
+        typer.Option(help="on real bars an order starts every so many bars; 0: every n: none overlaps"),
     ] = 0,
-    seed: Annotated[int, typer.Option(help="of paths and of intervals by bootstrap")] = 1,
-    risk_aversion: Annotated[float, typer.Option(help="of the model and of Almgren-Chriss")] = 1.0,
+    seed: Annotated[int, typer.Option(help="of paths and of intervals by bootstrap", min=0)] = 1,
+    risk_aversion: Annotated[
+        float, typer.Option(help="of the model, of the optimum with impact and of Almgren-Chriss")
+    ] = 1.0,
     participation: Annotated[float, typer.Option(help="order / market volume in n intervals")] = 0.0,
     arrival_weight: Annotated[
         float, typer.Option(help="0: beat the benchmark; 1: beat the arrival price", min=0.0, max=1.0)

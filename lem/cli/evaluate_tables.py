@@ -161,7 +161,7 @@ def _net_columns(document: Row, d: int) -> Columns:
         "rule": net("optimal_stopping"),
         "dump": net("dump"),
         "twap": net("twap"),
-        "curve": net("vwap_curve"),
+        "curve": net("vwap_curve") if "market" not in document else lambda _: "",  # simulated: as twap
         "A-C": net("almgren_chriss"),
         "net less rule": lambda r: _with_half(r["versus"]["optimal_stopping"], "gain_after_impact_bps", d),
         "of prog.": lambda r: _maybe(r["impact"]["fraction_of_programme"]) if "impact" in r else "",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lem.programme_risk import MAX_AVERSION
+
 
 def legend(document: dict[str, Any], fraction: str) -> list[str]:
     """Lines for people who see the tables for the first time."""
@@ -23,9 +25,11 @@ def legend(document: dict[str, Any], fraction: str) -> list[str]:
     if any("regret" in row for row in rows):
         said.append("regret: part of the bound kept, from what each stop gives up: no noise of prices in it")
     if any("impact" in row for row in rows):
+        averse = min(document["risk_aversion"], MAX_AVERSION)
+        alone = ", of an order judged on its benchmark alone" if document["arrival_weight"] else ""
         said.append(
-            "of prog.: the part of what the exact optimum at this risk aversion adds to twap, net;"
-            " of neutral: of what the optimum of the mean alone adds"
+            f"of prog.: the part of what the exact optimum at risk aversion {averse:g} adds to twap,"
+            f" net{alone}; of neutral: of what the optimum of the mean alone adds"
         )
     if document["arrival_weight"] or real:
         said.append(

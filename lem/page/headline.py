@@ -80,6 +80,8 @@ def _data(source: Source) -> Markup:
     first, last = source.real("data/from_ns"), source.real("data/to_ns")
     if first is not None and last is not None:
         parts.append(f"; {day(first)} to {day(last)}")
+    if (overlap := source.real("overlap") or 1.0) > 1.0:
+        parts.append(f"; orders overlap, {overlap:.3g} of a series at a time")
     names = source.find("bars") or []
     if len(names) > 3:
         parts.append(f" ({', '.join(map(str, names))})")
@@ -121,6 +123,9 @@ def tiles(source: Source, decimals: int) -> Markup:
         _tile(rows, "gain_bps/std", "standard deviation from order to order", decimals),
         _tile(rows, "gain_after_impact_bps_mean", "mean gain after impact", decimals),
         _tile(rows, "impact/above_better_rule_bps", "after impact, above the better rule", decimals),
+        _tile(
+            rows, "impact/fraction_of_programme", "of what the optimum adds to TWAP, after impact", 1, PERCENT
+        ),
         *_overall(source),
     ]
     note = tag("p", f"Fixed quantity against TWAP, m = {least}, where nothing else is said.", class_="soft")

@@ -24,8 +24,8 @@ LOOKS = {
     "lem": Look("the model", "s-lem", "-", "o"),
     "bound": Look("the bound", "s-bound", "--", ""),
     "programme": Look("the exact optimum", "s-bound", "--", "D"),
-    "optimal_impact": Look("optimum with impact", "s-impact", "-", "P"),
-    "optimal_risk": Look("optimum of this risk aversion", "s-bound", "--", "D"),
+    "optimal_impact": Look("optimum of the mean, with impact", "s-impact", "-", "P"),
+    "optimal_risk": Look("optimum at this risk aversion", "s-bound", "--", "D"),
     "optimal_stopping": Look("even until the optimal stop", "s-stop", "-", "s"),
     "dump": Look("all at the optimal stop", "s-dump", "-", "v"),
     "twap": Look("TWAP", "s-twap", ":", "D"),
@@ -69,7 +69,10 @@ GLOSSARY = {
     "TWAP": "Trades 1/n an interval to the end.",
     "VWAP curve": "Trades along the usual volume of the time of day to the end.",
     "Almgren-Chriss": "The classical schedule that weighs impact against the risk of waiting.",
-    "optimum with impact": "The exact best policy where impact is counted, by dynamic programming.",
+    "optimum of the mean, with impact": "The policy with the most gain after impact on average, whatever the"
+    " risk, by dynamic programming.",
+    "optimum at this risk aversion": "The exact optimum of the orders' own risk aversion (100 at most):"
+    " with less risk than the optimum of the mean, and so less gain.",
     "risk aversion": "The order's own weight (lambda) on losses: it minimises the mean of cost + lambda times"
     " the square of the cost where that is a loss, cost in units of sigma times the root of n.",
 }

@@ -83,6 +83,9 @@ def test_ranges_of_min_periods() -> None:
         (["--max-rate", "0.05"], "give at least 0.0833"),
         (["--from", "2025-01-01"], "--bars FILE"),
         (["--calendar", "XNYS"], "--bars FILE"),
+        (["--every", "3"], "--bars FILE"),
+        (["--risk-aversion", "nan"], "risk aversion nan"),
+        (["--seed", "-1"], "'--seed': Input should be greater than or equal to 0"),
         (["--interval", "fast"], "duration 'fast'"),
         (["--csv", "/nowhere/at/all.csv"], "--csv /nowhere/at/all.csv lies in no directory"),
     ],
@@ -123,6 +126,20 @@ def test_a_predictable_market_has_a_martingale_bound(capsys: pytest.CaptureFixtu
     assert "not this market's own" in document["bound_is"]
     _, out, _ = call(capsys, *arguments, "--json", "--history", "9")
     assert json.loads(out)["history"] == 9
+
+
+def test_tables_after_impact_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    """All the columns at once: two optima, arrival; the legend says whose optima they are."""
+    asked = {"--orders": "20", "--min-period": "0", "--participation": "0.2", "--arrival-weight": "0.5"}
+    arguments = ["evaluate", *(word for pair in asked.items() for word in pair), "--risk-aversion", "200"]
+    for sigma in ("1e-4", "0.00314", "0.05"):
+        code, out, _ = call(capsys, *arguments, "--sigma", sigma)
+        assert code == 0
+        tables = out.split("again:")[0]
+        assert max(map(len, tables.splitlines())) <= 160
+        assert "…" not in tables
+    told = " ".join(out.split())
+    assert "the exact optimum at risk aversion 100 adds to twap, net, of an order judged on its bench" in told
 
 
 def test_tables_of_real_bars_fit_and_explain_themselves(
