@@ -91,6 +91,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
+    if asked.steps < 10:
+        parser.error(f"--steps {asked.steps}: give 10 or more, the first {WARM_UP} are not counted")
     torch.set_num_threads(asked.threads)
     config = replace(default, iterations=asked.steps, series=asked.series, starts=asked.starts)
     record = measure(replace(config, n_min=INTERVALS, n_max=INTERVALS), asked.workers)
