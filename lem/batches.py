@@ -30,7 +30,7 @@ MIXTURE = {
     "mean-reversion": 0.1,
 }  # the rest shares what is left
 TINY = 1e-9  # volatility an interval
-ON_ARRIVAL = {True: 0.75, False: 0.12}
+ARRIVAL_SHARE = {True: 0.75, False: 0.12}
 """Part of the orders judged on arrival, by whether the market can be predicted. Where it cannot, nobody gains
 or loses against arrival whatever he does; and orders judged on a benchmark, which lose by following signals
 that are none, should not believe too easily that there are some."""
@@ -233,7 +233,7 @@ def random_terms(
     max_rate = np.where(limited, slowest + (1.0 - slowest) * rng.random(count) ** 2, 1.0)
     min_rate = np.where(rng.random(count) < 0.2, rng.random(count) * 0.8 / n, 0.0)
     kind = rng.random(count)
-    part = np.where(predictable, ON_ARRIVAL[True], ON_ARRIVAL[False])
+    part = np.where(predictable, ARRIVAL_SHARE[True], ARRIVAL_SHARE[False])
     arrival = np.where(kind >= part, 0.0, np.where(kind < 0.7 * part, 1.0, rng.random(count)))
     return {
         "n": n.astype(np.float64),

@@ -23,7 +23,7 @@ from lem.model import LEM, OrderProgress, OrderTerms
 
 THIN = 0.01
 TIE_BREAK = 0.25
-ON_ARRIVAL = 3.0  # times that an order judged on arrival counts: what signals are worth is small
+ARRIVAL_COUNTS = 3.0  # times that an order judged on arrival counts: what signals are worth is small
 REACH = 1.0  # rates beyond the limit from which finishing is still felt to be near
 
 
@@ -199,7 +199,7 @@ def impact_cost(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
 
 def loss(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
     """Mean over scenarios and orders of E[c + lambda (c+)^2], c = cost / (sigma sqrt n), weighed by
-    1 / (1 + lambda), and ON_ARRIVAL more where there is an arrival weight. No order's optimum depends on
+    1 / (1 + lambda), and ARRIVAL_COUNTS more where there is an arrival weight. No order's optimum depends on
     its weight, but else the most averse to risk, whose costs are tens of the others', would teach most.
 
     The linear part teaches when to finish with the finishing interval's price at its expectation, and the
@@ -226,7 +226,7 @@ def loss(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
     chance = finish_probability(rollout.hazard)
     cost = (chance * ((linear + impact) / unit + risk)).sum(-1)
     spread = (chance.detach() * (1.0 - weight) * (slippage / unit).square()).sum(-1)
-    counts = torch.where(orders.arrival_weight > 0.0, ON_ARRIVAL, 1.0) / (1.0 + orders.risk_aversion)
+    counts = torch.where(orders.arrival_weight > 0.0, ARRIVAL_COUNTS, 1.0) / (1.0 + orders.risk_aversion)
     return ((cost + TIE_BREAK * (spread - spread.detach())) * (counts / counts.mean())).mean()
 
 

@@ -186,7 +186,8 @@ class _Helper:
         self._process.join(5.0)
         return OutsideError(
             f"a training process ended before its work (exit code {self._process.exitcode}; -9: killed, most"
-            " often for want of memory): go on with --resume if the run has a --run, or use --workers 1"
+            " often for want of memory; 1: its own error is above): go on with --resume if the run has a"
+            " --run, or use --workers 1"
         )
 
 

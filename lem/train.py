@@ -236,7 +236,11 @@ def train(
     progress: Progress | None = None,
     workers: int | None = 1,
 ) -> TrainResult:
-    """Train a fresh model, keeping nothing on disk."""
+    """Train a fresh model, keeping nothing on disk.
+
+    With ``workers`` above 1 a script must guard its own start (``if __name__ == "__main__":``): the others
+    import it.
+    """
     return Trainer(model_config, config, Setting(workers=workers)).train(progress)
 
 

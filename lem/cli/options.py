@@ -19,7 +19,7 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON document on s
 Threads = Annotated[int, typer.Option(help="CPU threads; one is as fast as two at these sizes", min=1)]
 Workers = Annotated[
     int | None,
-    typer.Option(help="processes, up to a step's parts; default: the cores; changes no weight", min=1),
+    typer.Option(help="processes; default: one a core, up to a step's 2 parts; changes no weight", min=1),
 ]
 
 

@@ -16,7 +16,7 @@ from lem.config import SCENARIOS, ModelConfig, TrainConfig
 from lem.dataset import context_rows
 from lem.model import LEM
 from lem.objective import (
-    ON_ARRIVAL,
+    ARRIVAL_COUNTS,
     TIE_BREAK,
     Orders,
     Rollout,
@@ -72,7 +72,7 @@ def test_the_loss_is_the_enumerated_expectation(seed: int) -> None:
     _, orders, rollout = small_world(seed)
     total = 0.0
     count = orders.price.shape[0]
-    counts = np.where(orders.arrival_weight > 0, ON_ARRIVAL, 1.0) / (1.0 + orders.risk_aversion.numpy())
+    counts = np.where(orders.arrival_weight > 0, ARRIVAL_COUNTS, 1.0) / (1.0 + orders.risk_aversion.numpy())
     for s in range(len(SCENARIOS)):
         for i in range(count):
             n = int(orders.n[i])

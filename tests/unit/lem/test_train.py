@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from agent.barfiles.klines import Series
 from agent.core.errors import InputError, InternalError
-from lem.batches import ON_ARRIVAL, Batch, draw_batch
+from lem.batches import ARRIVAL_SHARE, Batch, draw_batch
 from lem.checkpoint import load_checkpoint
 from lem.cli import main
 from lem.config import PRESETS, ModelConfig
@@ -301,5 +301,5 @@ def test_orders_on_predictable_markets_are_mostly_judged_on_arrival() -> None:
     orders = draw_batch(np.random.default_rng(3), SMALL, config).orders
     told = (orders.drift.abs() > 0).any(1)
     on_arrival = (orders.arrival_weight > 0).double()
-    assert on_arrival[told].mean() == pytest.approx(ON_ARRIVAL[True], abs=0.08)
-    assert on_arrival[~told].mean() == pytest.approx(ON_ARRIVAL[False], abs=0.08)
+    assert on_arrival[told].mean() == pytest.approx(ARRIVAL_SHARE[True], abs=0.08)
+    assert on_arrival[~told].mean() == pytest.approx(ARRIVAL_SHARE[False], abs=0.08)
