@@ -7,7 +7,7 @@ average that anybody can; ``optimal_risk`` is the optimum of what an order of th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -37,10 +37,11 @@ def baselines(
     sigma: float | None,
     participation: float,
     curve: FloatArray | None = None,
+    programmes: Sequence[str] = (OPTIMAL_IMPACT, OPTIMAL_RISK),
 ) -> dict[str, Outcome]:
     """Every rule's outcomes [8, N * M].
 
-    ``sigma``: the market's own where it is known (then the programmes with impact run too, where orders
+    ``sigma``: the market's own where it is known (then the ``programmes`` with impact run too, where orders
     take part in the market), None where it is estimated from the bars. ``curve`` [N, n]: the volume that
     each path's orders expect; without one the volume curve is flat, which is TWAP's schedule.
     """
@@ -59,8 +60,8 @@ def baselines(
         out[CURVE] = outcome_of(orders, _for_all(along_curve(orders, expected)), last, participation)
     steady = torch.allclose(orders.volume, torch.ones_like(orders.volume))  # what the programme assumes
     if sigma is not None and question.participation > 0 and steady:
-        for name, solve in _PROGRAMMES.items():
-            shares, ends = _programme(orders, question, price_model, sigma, solve)
+        for name in programmes:
+            shares, ends = _programme(orders, question, price_model, sigma, _PROGRAMMES[name])
             out[name] = outcome_of(orders, shares, ends, participation)
     return out
 

@@ -158,7 +158,8 @@ def _outcomes(market: str, parts: list[Known], question: Question) -> dict[str, 
     found: dict[str, list[Outcome]] = {}
     for some in parts:
         orders = make_orders(some.paths, question)
-        rules = baselines(orders, question, PRICE_MODEL[market], question.sigma, question.participation)
+        price, share = PRICE_MODEL[market], question.participation
+        rules = baselines(orders, question, price, question.sigma, share, programmes=(OPTIMAL_IMPACT,))
         for name in RULES:
             if name in rules:
                 found.setdefault(name, []).append(rules[name])

@@ -78,7 +78,8 @@ def load_state(
     for path in reversed(_states(directory)):
         try:
             with safe_open(path, framework="pt") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                names = file.keys()  # no mapping: it cannot be iterated itself
+                tensors = {key: file.get_tensor(key) for key in names}
                 state = json.loads(file.metadata()["state"])
         except (SafetensorError, OSError, ValueError, KeyError, TypeError):
             continue  # half written or damaged: the one before it is kept for this

@@ -22,6 +22,7 @@ LAST = int(Flag.LAST)
 BTC = Instrument(
     0, "test", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.01"), Decimal("0.001"), 2, Decimal("0.5")
 )
+CANCEL, ACKNOWLEDGEMENT = Latency(30 * MS), Latency(25 * MS)
 BALANCES = {"BTC": Decimal(10), "USDT": Decimal(10_000)}
 
 
@@ -33,8 +34,8 @@ class Stand:
     queue: int = kernel.RISK_AVERSE
     rules: Mapping[str, Any] = field(default_factory=dict)  # of VenueRules, by name
     near_gap_ns: int = 0
-    cancel: LatencyModel = Latency(30 * MS)  # noqa: RUF009  # frozen
-    acknowledgement: LatencyModel = Latency(25 * MS)  # noqa: RUF009  # frozen
+    cancel: LatencyModel = CANCEL
+    acknowledgement: LatencyModel = ACKNOWLEDGEMENT
     balances: Mapping[str, Decimal] = field(default_factory=lambda: BALANCES)
 
     def __post_init__(self) -> None:
