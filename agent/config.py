@@ -188,7 +188,7 @@ class Venue(Section):
 
 
 class Bars(Section):
-    """How fills are modelled in a session that holds bars and no tape: see ``agent.venue.bars``."""
+    """How fills are modelled in a session that holds bars and no tape: see ``agent.venue.bars.bar_venue``."""
 
     half_spread_bps: Annotated[Decimal, Field(ge=0, le=1000)] = Decimal(1)
     max_participation: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.2")

@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from agent.config import Order
 from agent.core.errors import OrderError
 from agent.core.instrument import Instrument
-from agent.core.projection import check_rates
+from agent.core.orders.projection import check_rates
 from agent.core.types import Align, BenchmarkKind, ParentSpec, Side, TacticKind, TargetKind
 from agent.durations import format_duration
 

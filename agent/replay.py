@@ -15,8 +15,8 @@ import numpy as np
 from agent.core.canonical import TapeCheck, canonical_row, digest
 from agent.core.errors import SessionError
 from agent.core.events import AuditEvent, Command
+from agent.core.market.tape import EventArray, Kind
 from agent.core.ports import SessionReader
-from agent.core.tape import EventArray, Kind
 from agent.engine.engine import Engine
 
 BATCH_ROWS = 16384

@@ -22,8 +22,8 @@ from agent.core.canonical import TapeCheck, canonical_row
 from agent.core.clock import Clock
 from agent.core.errors import RecordingError
 from agent.core.events import AuditEvent, CommandKind, ControlParent, StartParent
+from agent.core.market.tape import BarArray, EventArray, Flag, Kind
 from agent.core.ports import Algo, ExecutionLog, Feed, SessionWriter
-from agent.core.tape import BarArray, EventArray, Flag, Kind
 from agent.core.types import MarketView, OrderView, ParentSpec, Slice
 from agent.engine.engine import Engine
 from agent.journal import control_entry, round_trip_entry, start_entry

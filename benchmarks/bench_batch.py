@@ -21,10 +21,10 @@ import numpy as np
 from agent.app.build import build_engine, inline_policies
 from agent.config import Config, Order, Risk, Venue
 from agent.core.events import StartParent
-from agent.core.tape import Kind
+from agent.core.market.tape import Kind
 from agent.core.types import NS_PER_S
 from agent.orders import build_spec
-from agent.venue.kernel import N_RESTING
+from agent.venue.kernel.loop import N_RESTING
 from connectors.embedded.synthetic import synthetic_session
 
 ROWS = 10

@@ -28,7 +28,7 @@ from decimal import Decimal
 from agent.app.build import build_engine, inline_policies
 from agent.config import Config
 from agent.core.instrument import Instrument
-from agent.venue.market import Market
+from agent.venue.kernel.market import Market
 imported = now()
 btc = Instrument(0, "bench", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.01"), Decimal("0.00001"))
 Market([btc]).warm_up()

@@ -36,12 +36,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from agent.core.bars import FBarArray
-from agent.core.features import features
+from agent.core.market.bars import FBarArray
+from agent.core.market.features import features
 from agent.core.types import NS_PER_S, MarketView, OrderView
-from lem.config import SCENARIOS
-from lem.predictor import Predictor
-from lem.simulate import simulate
+from lem.bars.simulate import simulate
+from lem.network.model_config import SCENARIOS
+from lem.serving.predictor import Predictor
 
 DELTA_NS = 45 * NS_PER_S
 SYMBOLS = 20
@@ -50,7 +50,8 @@ INTERVALS = 24
 ROUNDS = 20
 WARM_UP = 3
 START = (
-    "import time; from lem.predictor import Predictor; wall, cpu = time.perf_counter(), time.process_time();"
+    "import time; from lem.serving.predictor import Predictor;"
+    " wall, cpu = time.perf_counter(), time.process_time();"
     " Predictor.load(); print(1e3 * (time.perf_counter() - wall), 1e3 * (time.process_time() - cpu))"
 )
 Samples = dict[str, list[tuple[float, float]]]  # (wall, processor) in ms

@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from agent.core.instrument import Instrument
-from agent.core.tape import EventArray
+from agent.core.market.tape import EventArray
 from connectors.embedded.synthetic import START_NS, SyntheticMarket
-from storage.compaction import compact_session
-from storage.session import SessionHeader, SessionWriter
+from storage.recordings.compaction import compact_session
+from storage.recordings.session import SessionHeader, SessionWriter
 
 S = 10**9
 PAIR = ("BTC/USDT", "ETH/USDT")
@@ -68,9 +68,9 @@ def make(path: Path, symbols: int, seconds: float) -> None:
 
 def replay(path: Path) -> dict[str, float]:
     """Replay ``path`` with an order that works for most of its length; what it took."""
-    from agent.app.offline import replay_session
+    from agent.app.replay_session import replay_session
     from agent.config import Config, Order
-    from storage.session import SessionReader
+    from storage.recordings.session import SessionReader
 
     reader = SessionReader(path)
     first = next(reader.batches(1))

@@ -37,15 +37,15 @@ from typing import Any
 
 import numpy as np
 
-from agent.app.offline import replay_session
+from agent.app.replay_session import replay_session
 from agent.config import Config, Order, Risk
-from agent.core.features import features
 from agent.core.instrument import Instrument
-from agent.core.tape import EventArray, Flag, Kind
+from agent.core.market.features import features
+from agent.core.market.tape import EventArray, Flag, Kind
 from agent.core.types import NS_PER_S, MarketView, OrderView
 from connectors.embedded.synthetic import synthetic_session
-from storage.database import migrate
-from storage.session import SessionHeader, SessionReader, SessionWriter
+from storage.log.database import migrate
+from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = ROOT / ".venv-nautilus"

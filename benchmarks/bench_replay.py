@@ -12,7 +12,7 @@ import sys
 from decimal import Decimal
 from pathlib import Path
 
-from agent.app.offline import replay_session
+from agent.app.replay_session import replay_session
 from agent.config import Config, Order
 
 PASSES = 20

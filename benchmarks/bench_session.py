@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.core.tape import EVENT
-from storage.compaction import compact_session
-from storage.session import SessionHeader, SessionReader, SessionWriter
+from agent.core.market.tape import EVENT
+from storage.recordings.compaction import compact_session
+from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
 
 LIVE_BATCH = 4
 LIVE_CALLS = 20_000

@@ -23,14 +23,14 @@ from typing import Any
 from agent import app
 from agent.config import Config
 from agent.core.events import AuditEvent
-from agent.core.tape import Flag, Kind
+from agent.core.market.tape import Flag, Kind
 from agent.runtime import LiveRun, MonotonicClock
 from connectors.ccxt_books import BookSource
 from connectors.ccxt_feed import embedded_feed
 from connectors.ccxt_trades import TradeSource
 from connectors.embedded.server import EmbeddedExchange, PlayFrom
 from connectors.embedded.synthetic import SyntheticMarket
-from storage.session import SessionHeader, SessionReader, SessionWriter
+from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
 
 SYMBOL = "BTC/USDT"
 QUIET_NS = 3 * 10**9

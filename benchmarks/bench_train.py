@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from lem.checkpoint import fresh_model
-from lem.config import PRESETS, SCENARIOS, ModelConfig, TrainConfig
-from lem.model import LEM
-from lem.parts import Work
-from lem.train import Setting, Trainer
+from lem.network.checkpoint import fresh_model
+from lem.network.model import LEM
+from lem.network.model_config import PRESETS, SCENARIOS, ModelConfig, TrainConfig
+from lem.training.train import Setting, Trainer
+from lem.training.workers import Work
 
 INTERVALS = 12
 WARM_UP = 3  # steps: processes start, kernels load

@@ -28,15 +28,15 @@ from agent.app.build import engine_settings
 from agent.config import Config
 from agent.core.agenda import Agenda, Rank
 from agent.core.instrument import Instrument
-from agent.core.tape import EventArray, Kind
+from agent.core.market.tape import EventArray, Kind
 from agent.core.types import NS_PER_MS, NS_PER_S, Side, TimeInForce
-from agent.venue import kernel
 from agent.venue.fees import Fees
+from agent.venue.kernel import loop as kernel
+from agent.venue.kernel.market import Market
 from agent.venue.latency import Latencies, Latency
-from agent.venue.market import Market
 from agent.venue.paper import PaperVenue, Report, ReportKind, VenueOrder
 from connectors.embedded.synthetic import SyntheticMarket
-from storage.session import SessionReader
+from storage.recordings.session import SessionReader
 from tests.differential.reference import interpreter
 
 ROOT = Path(__file__).resolve().parents[1]

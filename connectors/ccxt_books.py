@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.core.clock import Clock
-from agent.core.tape import Flag, Kind
+from agent.core.market.tape import Flag, Kind
 from connectors.ccxt_link import CcxtLink
 from connectors.normalise import BookDiffer, Scale, bbo_rows, mark_late, mark_row
 from connectors.supervisor import Outbox

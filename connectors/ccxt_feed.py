@@ -17,14 +17,14 @@ import numpy as np
 from agent.core.clock import Clock
 from agent.core.errors import ExchangeError, InternalError
 from agent.core.instrument import Instrument
-from agent.core.tape import BarArray, EventArray
+from agent.core.market.tape import BarArray, EventArray
 from agent.core.types import NS_PER_MS
 from connectors.backfill import BackfillLimits
 from connectors.ccxt_books import BboSource, BookSource
 from connectors.ccxt_history import HistoryLimits, recent_bars, recent_trades
 from connectors.ccxt_link import CcxtLink, ExchangeConfig, SessionFactory, load_ccxt
+from connectors.ccxt_markets import SIGNIFICANT_DIGITS, instrument_of, unknown_symbol
 from connectors.ccxt_trades import TradeSource
-from connectors.markets import SIGNIFICANT_DIGITS, instrument_of, unknown_symbol
 from connectors.normalise import Scale, trade_ids, usable
 from connectors.supervisor import Outbox, Patience, Supervisor
 

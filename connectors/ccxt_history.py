@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from agent.core.tape import BAR, BarArray
+from agent.core.market.tape import BAR, BarArray
 from agent.core.types import NS_PER_MS, NS_PER_S
 from connectors.ccxt_link import CcxtLink
-from connectors.klines import bar_rows, binance_bar_rows
+from connectors.kline_rows import bar_rows, binance_bar_rows
 from connectors.normalise import Scale, trade_ids, usable
 
 MINUTE_NS = 60 * NS_PER_S

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.core.instrument import Instrument
-from agent.core.tape import EVENT, EventArray, Flag, Kind, empty_events
+from agent.core.market.tape import EVENT, EventArray, Flag, Kind, empty_events
 from agent.core.types import NS_PER_MS
 
 IntArray = npt.NDArray[np.int64]

@@ -20,7 +20,7 @@ import numpy as np
 
 from agent.core.clock import Clock
 from agent.core.errors import InternalError
-from agent.core.tape import EventArray, Flag, Kind
+from agent.core.market.tape import EventArray, Flag, Kind
 from connectors.normalise import mark_row
 
 

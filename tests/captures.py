@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
-from agent.app.imports import import_files
+from agent.app.importing import import_files
 from agent.core.instrument import Instrument
-from agent.core.tape import EventArray, Flag, Kind
-from storage.session import SessionReader
+from agent.core.market.tape import EventArray, Flag, Kind
+from storage.recordings.session import SessionReader
 
 MS = 1_000_000
 T0_MS = 1_700_000_000_000

@@ -15,14 +15,14 @@ from agent.core.canonical import TapeCheck, canonical_row
 from agent.core.errors import SessionError
 from agent.core.events import Command, StartParent
 from agent.core.instrument import Instrument
-from agent.core.mids import MidTrack
-from agent.core.tape import EventArray, Kind
+from agent.core.market.mids import MidTrack
+from agent.core.market.tape import EventArray, Kind
 from agent.journal import control_entry, start_entry
 from agent.orders import build_spec
 from agent.replay import inputs
 from agent.shadow import shadow_specs
 from connectors.embedded.synthetic import synthetic_session
-from storage.session import SessionHeader, SessionReader, SessionWriter
+from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
 
 S = 10**9
 SMALL = Order(

@@ -9,12 +9,12 @@ from typing import Any
 
 from agent.core.agenda import Agenda
 from agent.core.instrument import Instrument
-from agent.core.tape import EventArray, Flag, Kind, empty_events
+from agent.core.market.tape import EventArray, Flag, Kind, empty_events
 from agent.core.types import Side, TimeInForce
-from agent.venue import kernel
 from agent.venue.fees import Fees
+from agent.venue.kernel import loop as kernel
+from agent.venue.kernel.market import Market
 from agent.venue.latency import Latencies, Latency, LatencyModel
-from agent.venue.market import Market
 from agent.venue.paper import PaperVenue, Report, ReportKind, VenueOrder, VenueRules
 
 MS = 1_000_000

@@ -6,7 +6,7 @@ from math import isfinite
 
 import numpy as np
 
-from agent.core.bars import FBarArray, FloatArray
+from agent.core.market.bars import FBarArray, FloatArray
 from agent.core.types import OrderView, Slice
 
 VOLATILITY_BARS = 60

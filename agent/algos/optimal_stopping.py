@@ -23,10 +23,10 @@ from math import isfinite, sqrt
 import numpy as np
 
 from agent.algos.common import closing, interval_volatility, percent
-from agent.core.bars import FloatArray
+from agent.core.compile.jit import njit
 from agent.core.errors import InputError
-from agent.core.jit import njit
-from agent.core.projection import fewest_intervals
+from agent.core.market.bars import FloatArray
+from agent.core.orders.projection import fewest_intervals
 from agent.core.types import MarketView, OrderView, Slice
 
 POINTS = 4_001  # grid of D over +- REACH sqrt(n)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.core.bars import FloatArray
-from agent.core.tape import BarArray
+from agent.core.market.bars import FloatArray
+from agent.core.market.tape import BarArray
 from agent.core.types import NS_PER_S, MarketView, OrderView
 
 DAY_NS = 86_400 * NS_PER_S

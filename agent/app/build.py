@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from agent.algos import registry
-from agent.app import venue_rules
+from agent.app import venue_settings as venue_rules
 from agent.config import Config
 from agent.config import LatencyMs as LatencyConfig
 from agent.config import Venue as VenueConfig
-from agent.core.checksum import SMALL, crc32_blocks
+from agent.core.compile.checksum import SMALL, crc32_blocks
 from agent.core.errors import InternalError
 from agent.core.instrument import Instrument
+from agent.core.market.series import BarSeries, TradeColumns
 from agent.core.ports import Algo, SlicePolicy
-from agent.core.series import BarSeries, TradeColumns
 from agent.core.types import (
     NS_PER_MS,
     BenchmarkKind,
@@ -34,8 +34,8 @@ from agent.core.types import (
 from agent.engine.engine import Engine
 from agent.engine.policy import InlinePolicy, RecordedPolicy, WatchedPolicy
 from agent.engine.settings import EngineSettings, RiskSettings, TacticSettings
-from agent.venue import kernel
 from agent.venue.impact import ImpactLaw
+from agent.venue.kernel import loop as kernel
 from agent.venue.latency import Latencies, Latency, LatencyModel, MeasuredLatency
 from agent.venue.paper import VenueRules
 
@@ -98,7 +98,7 @@ def _latency(given: LatencyConfig) -> LatencyModel:
     if isinstance(given.measured, tuple):
         return MeasuredLatency.of(given.measured, nearest=given.draw == "nearest")
     if given.median_ms is None:
-        raise InternalError(f"latency file {given.measured} was not read: see agent.app.measured")
+        raise InternalError(f"latency file {given.measured} was not read: see measured_files")
     return Latency(round(given.median_ms * NS_PER_MS), given.sigma)
 
 
@@ -114,7 +114,7 @@ def _impact_laws(venue: VenueConfig) -> dict[str, ImpactLaw] | None:
 @lru_cache(maxsize=4)
 def lem_algo(checkpoint: Path | None) -> Algo:
     """The model, loaded once. Raises CheckpointError."""
-    from lem.predictor import LemAlgo
+    from lem.serving.predictor import LemAlgo
 
     return LemAlgo.load(checkpoint)
 

@@ -14,7 +14,7 @@ from agent.app.live import open_feed as live_feed
 from agent.config import Config
 from agent.core.errors import AgentError, RecordingError
 from agent.runtime import MonotonicClock
-from storage.database import migrate
+from storage.log.database import migrate
 
 FREE_BYTES = 500 * 2**20
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import structlog
 
 from agent.app.build import algo, build_engine, check_algos, fingerprint
-from agent.app.markets import embedded_exchange
+from agent.app.embedded_market import embedded_exchange
 from agent.config import Config, Order
 from agent.core.agenda import FAR_FUTURE_NS
 from agent.core.errors import AgentError
@@ -24,15 +24,15 @@ from agent.core.instrument import Instrument
 from agent.core.ports import ExecutionLog, Feed, SlicePolicy
 from agent.core.types import NS_PER_S, ParentSpec
 from agent.engine.policy import InlinePolicy
+from agent.jobs import Jobs, check_schedules
 from agent.orders import build_spec
 from agent.runtime import LiveRun, MonotonicClock, ThreadedPolicy
-from agent.schedule import Jobs, check_schedules
 from agent.shadow import shadow_specs
 from agent.summary import Summary
 from connectors.ccxt_feed import CcxtFeed, FeedOptions, embedded_feed
 from connectors.supervisor import Patience
-from storage.log import SqlExecutionLog
-from storage.session import SessionHeader, SessionWriter
+from storage.log.execution_log import SqlExecutionLog
+from storage.recordings.session import SessionHeader, SessionWriter
 
 log = structlog.get_logger("live")
 EMBEDDED = "embedded"

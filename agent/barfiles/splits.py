@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.barfiles.calendars import when
-from agent.barfiles.klines import Series
+from agent.barfiles.read_bars import Series
 
 RATIOS = {
     "5 for 4": 4 / 5,

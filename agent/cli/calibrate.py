@@ -27,9 +27,10 @@ def calibrate(
 ) -> int:
     """Estimate impact, volatility, volume, spread and latencies from a session."""
     o.set_up_logging(log_json)
-    from agent.app.calibrate import calibrate_session, write_calibration, write_latencies
+    from agent.calibration.session_calibration import calibrate_session, write_calibration, write_latencies
+    from storage.recordings.session import SessionReader
 
-    found = calibrate_session(session)
+    found = calibrate_session(SessionReader(session))
     if out is not None or latencies is None:
         found.require_estimates()
     if out is not None:
@@ -39,7 +40,7 @@ def calibrate(
     if as_json:
         o.emit(document)
         return 0
-    from agent.terminal.calibration import render_calibration
+    from agent.terminal.calibration_tables import render_calibration
 
     render_calibration(document, o.wide_console(110))
     return 0

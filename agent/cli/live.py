@@ -147,7 +147,7 @@ def serve_exchange(
     """The embedded exchange by itself, for any ccxt client on this machine."""
     o.set_up_logging(log_json)
     settings = _settings(config, {}, None, None, market, seed, None, None)
-    from agent.app.markets import embedded_exchange
+    from agent.app.embedded_market import embedded_exchange
 
     async def serve() -> None:
         async with embedded_exchange(settings, host=host, port=port) as (_, endpoint):

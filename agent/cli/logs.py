@@ -53,7 +53,7 @@ def log(
     as_json: o.AsJson = False,
 ) -> int:
     """Query the execution log."""
-    from storage import queries
+    from storage.log import queries
 
     url = db or o.configuration(config, {}).database
     if what == "sql":
@@ -77,7 +77,7 @@ def log(
 
 
 def _print(result: Any, form: str, out: Path | None, shown: Sequence[str] | None) -> None:
-    from storage import queries
+    from storage.log import queries
 
     if form == "json":
         typer.echo(queries.to_json(result))
@@ -128,7 +128,7 @@ def _time_ns(text: str | None) -> int | None:
 
 def status(db: o.Database = None, config: o.ConfigFile = None, as_json: o.AsJson = False) -> int:
     """What is working now."""
-    from storage import queries
+    from storage.log import queries
 
     result = queries.status(db or o.configuration(config, {}).database)
     if as_json:
@@ -195,7 +195,7 @@ async def _command(
     import asyncio
 
     from agent.core.events import CommandKind
-    from storage.log import command_outcome, insert_command
+    from storage.log.execution_log import command_outcome, insert_command
 
     session = await insert_command(
         url, command_id, CommandKind(action), created_ns=time.time_ns(), parent_id=parent, amend=amend

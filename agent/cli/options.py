@@ -67,7 +67,7 @@ def _float(text: str, name: str) -> float:
 
 def configuration(path: Path | None, order: dict[str, Any], **top: Any) -> Any:
     """The configuration file (or config.yaml here, or the defaults) with the command line's values on top."""
-    from agent.app.measured import resolved
+    from agent.calibration.measured_files import resolved
     from agent.config import load_config, parse_config
 
     if path is None and Path("config.yaml").is_file():
@@ -131,7 +131,7 @@ def show_facts(title: str, facts: dict[str, Any]) -> None:
 
 def show_import(report: dict[str, Any]) -> None:
     """What an import made, what became of every line, and what was wrong."""
-    from agent.terminal.imports import render_import
+    from agent.terminal.import_tables import render_import
 
     render_import(report, wide_console(110))
 

@@ -40,7 +40,7 @@ def list_(
 
     Exit code 1 if one is damaged or cannot be read.
     """
-    from storage.catalogue import CUT_OFF, WHOLE, list_sessions
+    from storage.recordings.catalogue import CUT_OFF, WHOLE, list_sessions
 
     where = folder or o.configuration(config, {}).out
     found = list_sessions(where, check=check) if folder or where.exists() else []  # nothing was run yet
@@ -61,14 +61,14 @@ def inspect(
 
     Exit code 1 if it is damaged.
     """
-    from storage.inspection import inspect_session
+    from storage.recordings.inspection import inspect_session
 
     if html is not None and not html.absolute().parent.is_dir():
         raise InputError(f"--html {html}: there is no folder {html.absolute().parent}; make it first")
     with _busy(f"reading {session}"):
         document = inspect_session(session)
     if html is not None:
-        from agent.app.session_page import session_page
+        from agent.report.session_page import session_page
 
         try:
             html.write_text(session_page(document), encoding="utf-8")
@@ -98,8 +98,8 @@ def slice_(
     It opens with the order book as it stood at the cut. Orders stay behind: replay it with one of your own.
     """
     from agent.durations import parse_duration_ns
-    from storage.session import SessionReader
-    from storage.slicing import Cut, slice_session, span
+    from storage.recordings.session import SessionReader
+    from storage.recordings.slicing import Cut, slice_session, span
 
     first_ns = span(SessionReader(session))[0] if start or end else 0
     cut = Cut(
@@ -129,7 +129,7 @@ def merge(
     as_json: o.AsJson = False,
 ) -> int:
     """Join sessions: one after another, or of different symbols at once."""
-    from storage.merging import merge_sessions
+    from storage.recordings.merging import merge_sessions
 
     with _busy(f"joining {len(sessions)} sessions"):
         done = merge_sessions(sessions, out)
@@ -182,7 +182,7 @@ def _expanded(paths: Sequence[Path]) -> list[Path]:
 
 
 def _compacted(path: Path, *, quiet: bool) -> dict[str, Any]:
-    from storage.compaction import compact_session
+    from storage.recordings.compaction import compact_session
 
     with _busy(f"compacting {path}") as tell:
         done = compact_session(path, lambda rows: tell(f"compacting {path}: {rows:,} rows rewritten"))

@@ -24,7 +24,7 @@ RESULTS = {
 
 
 def show_list(found: Sequence[Any]) -> None:
-    """A table of ``storage.catalogue.Listed``, then what is wrong with any."""
+    """A table of ``storage.recordings.catalogue.Listed``, then what is wrong with any."""
     if not found:
         typer.echo("no sessions here: `run`, `record` and `import` make them")
         return
@@ -52,7 +52,7 @@ def _list_row(s: Any) -> list[str]:
 
 
 def show_document(d: dict[str, Any]) -> None:
-    """An inspection's document (``storage.inspection``) in words and tables."""
+    """An inspection's document (``storage.recordings.inspection``) in words and tables."""
     typer.echo(
         f"{d['session']} ({d['source']}, {d['state']}): {utc(d['start_ns'])} to {utc(d['end_ns'])}, ",
         nl=False,

@@ -75,9 +75,9 @@ def replay(
                 "--compare-impact goes with order options only: leave --verify, --speed, --start, --db out"
             )
         return _compare_impact(session, chosen, override, as_json)
-    from agent.app.offline import replay_session
+    from agent.app.replay_session import replay_session
     from agent.durations import parse_time_ns
-    from agent.terminal.replaying import replaying
+    from agent.terminal.replay_progress import replaying
 
     with replaying() as progress:
         done = replay_session(
@@ -99,13 +99,13 @@ def replay(
 
 def _compare_impact(session: Path, config: Any, override: bool, as_json: bool) -> int:
     """Both replays' JSON, or a table of them."""
-    from agent.app.impact_report import compare_impact
+    from agent.app.impact_comparison import compare_impact
 
     document = compare_impact(session, config, override=override).to_json()
     if as_json:
         o.emit(document)
         return 0
-    from agent.terminal.impact import render_impact
+    from agent.terminal.impact_tables import render_impact
 
     render_impact(document, o.wide_console(140))
     return 0
@@ -144,8 +144,8 @@ def import_(
 ) -> int:
     """Make a session from market data that others recorded."""
     o.set_up_logging(log_json)
-    from agent.app.imports import import_files
-    from agent.terminal.imports import reading
+    from agent.app.importing import import_files
+    from agent.terminal.import_tables import reading
 
     units = (
         _amount(tick_size, "tick size"),

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from agent.core.checksum import crc32_blocks
+from agent.core.compile.checksum import crc32_blocks
 from agent.core.events import AuditEvent, ParentChanged
-from agent.core.tape import EventArray
+from agent.core.market.tape import EventArray
 from agent.core.types import ParentState
 
 MEASURED = frozenset({"latency_ns"})

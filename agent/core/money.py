@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from agent.core.jit import njit
+from agent.core.compile.jit import njit
 
 INVERSE_UNITS = 10**15
 """BTC/USD:BTC (100 USD, tick 0.1) counts in 1e-12 BTC; int64 holds 9,000 lots for each tick of the price."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from agent.core.events import AuditEvent, Command
 from agent.core.instrument import Instrument
-from agent.core.tape import BarArray, EventArray
+from agent.core.market.tape import BarArray, EventArray
 from agent.core.types import MarketView, OrderView, Slice
 
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
-from agent.core.bars import FBarArray
-from agent.core.tape import BarArray
+from agent.core.market.bars import FBarArray
+from agent.core.market.tape import BarArray
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.core.agenda import Agenda, Rank
-from agent.core.child_order import ChildEvent, ChildOrder
 from agent.core.events import AuditEvent, ChildFilled
-from agent.core.parent_order import ParentOrder
+from agent.core.orders.child_order import ChildEvent, ChildOrder
+from agent.core.orders.parent_order import ParentOrder
 from agent.core.types import NS_PER_S, Side
-from agent.engine.gates import Gates, Ticket
+from agent.engine.pretrade import Gates, Ticket
 from agent.engine.settings import EngineSettings
-from agent.venue.bar_market import BarMarket
-from agent.venue.bars import BarVenue
-from agent.venue.market import Market
+from agent.venue.bars.bar_market import BarMarket
+from agent.venue.bars.bar_venue import BarVenue
+from agent.venue.kernel.market import Market
 from agent.venue.paper import PaperVenue, Report, ReportKind, VenueOrder
 
 _EVENT_OF = {

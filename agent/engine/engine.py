@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from agent.core.agenda import Agenda, Rank
-from agent.core.bar_series import SeriesOfBars
 from agent.core.errors import InternalError
 from agent.core.events import (
     AuditEvent,
@@ -25,18 +24,19 @@ from agent.core.events import (
     StartParent,
 )
 from agent.core.instrument import Instrument
-from agent.core.parent_order import ParentEvent, ParentOrder, allowed
+from agent.core.market.series import BarSeries
+from agent.core.market.tape import BAR, BarArray, EventArray, Flag, Kind
+from agent.core.market.whole_bars import SeriesOfBars
+from agent.core.orders.parent_order import ParentEvent, ParentOrder, allowed
 from agent.core.ports import Algo, SlicePolicy
-from agent.core.series import BarSeries
-from agent.core.tape import BAR, BarArray, EventArray, Flag, Kind
 from agent.core.types import Align, ParentSpec, ParentState
 from agent.engine.desk import Desk
-from agent.engine.scorecard import measure
+from agent.engine.measuring import measure
 from agent.engine.settings import EngineSettings
 from agent.engine.worker import Worker
-from agent.venue import kernel as k
-from agent.venue.bar_market import BarMarket
-from agent.venue.market import Market
+from agent.venue.bars.bar_market import BarMarket
+from agent.venue.kernel import loop as k
+from agent.venue.kernel.market import Market
 
 PolicyFactory = Callable[[ParentSpec], SlicePolicy]
 AMENDABLE = frozenset({"limit_price_ticks", "participation_cap", "risk_aversion"})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from agent.core.types import NS_PER_MS, NS_PER_S
-from agent.venue.bar_market import BarRules
+from agent.venue.bars.bar_market import BarRules
 from agent.venue.paper import VenueRules
 
 MARKOUT_S = (1, 10, 60)

@@ -11,9 +11,9 @@ import re
 from typing import TYPE_CHECKING, Protocol
 
 from agent.core.agenda import Rank
-from agent.core.child_order import ChildOrder
+from agent.core.orders.child_order import ChildOrder
 from agent.core.types import ChildState, Side, TacticKind, TimeInForce
-from agent.engine.gates import Ticket
+from agent.engine.pretrade import Ticket
 
 if TYPE_CHECKING:
     from agent.engine.worker import Worker

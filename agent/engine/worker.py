@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agent.core.agenda import Agenda, Rank
-from agent.core.child_order import ChildOrder
 from agent.core.events import ChildFilled, DecisionTaken
-from agent.core.parent_order import ParentEvent, ParentOrder
+from agent.core.market.series import BarSeries
+from agent.core.market.tape import BarArray
+from agent.core.orders.child_order import ChildOrder
+from agent.core.orders.parent_order import ParentEvent, ParentOrder
+from agent.core.orders.projection import project
 from agent.core.ports import Algo, SlicePolicy
-from agent.core.projection import project
-from agent.core.series import BarSeries
-from agent.core.tape import BarArray
 from agent.core.types import BenchmarkKind, ChildState, MarketView, OrderView, ParentState, Slice, TargetKind
 from agent.engine.desk import Desk
 from agent.engine.settings import EngineSettings

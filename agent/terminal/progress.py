@@ -12,7 +12,17 @@ from agent.core.events import DecisionTaken, ParentChanged
 from agent.core.instrument import Instrument
 from agent.core.types import BenchmarkKind, ParentState, TargetKind
 from agent.summary import ParentRecord, Summary
-from agent.terminal.words import UNKNOWN, bps, known, main_features, order_in_words, price, seconds, turn, why
+from agent.terminal.order_words import (
+    UNKNOWN,
+    bps,
+    known,
+    main_features,
+    order_in_words,
+    price,
+    seconds,
+    turn,
+    why,
+)
 
 BAR_CELLS = 40
 DECISIONS = 5

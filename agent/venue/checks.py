@@ -8,8 +8,8 @@ from decimal import Decimal
 
 from agent.core.instrument import Instrument
 from agent.core.types import NS_PER_S, Side, TimeInForce
-from agent.venue.market import Market
-from agent.venue.orders import DecimalOrder, VenueOrder
+from agent.venue.kernel.market import Market
+from agent.venue.messages import DecimalOrder, VenueOrder
 from agent.venue.rules import VenueRules
 
 Orders = list[VenueOrder]

@@ -16,7 +16,7 @@ from agent.core.types import Side
 from agent.venue.account import Account
 from agent.venue.fees import PPM, Charge, FeeBook, Fees
 from agent.venue.margin import Margin, Position
-from agent.venue.orders import VenueOrder
+from agent.venue.messages import VenueOrder
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from decimal import Decimal
 from agent.core.instrument import Instrument
 from agent.core.types import Side
 from agent.venue.account import Account
-from agent.venue.orders import VenueOrder
+from agent.venue.messages import VenueOrder
 
 
 @dataclass(slots=True)

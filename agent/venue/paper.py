@@ -15,16 +15,16 @@ from dataclasses import dataclass, replace
 
 from agent.core.agenda import Agenda, Rank
 from agent.core.types import TimeInForce
-from agent.venue import kernel as k
 from agent.venue.account import Account
 from agent.venue.checks import Checks, in_units, in_utc
 from agent.venue.impact import Impact
+from agent.venue.kernel import loop as k
+from agent.venue.kernel.market import Market
+from agent.venue.kernel.resting import shrink
 from agent.venue.ledger import Ledger, OpenOrder
-from agent.venue.market import Market
-from agent.venue.orders import GONE, DecimalOrder, Deliver, Report, ReportKind, VenueOrder
+from agent.venue.messages import GONE, DecimalOrder, Deliver, Report, ReportKind, VenueOrder
 from agent.venue.reach import Reach, Walk
 from agent.venue.rehearsal import LOST, REJECTED, Trouble, Wire
-from agent.venue.resting import shrink
 from agent.venue.rules import VenueRules
 
 __all__ = ["DecimalOrder", "PaperVenue", "Report", "ReportKind", "VenueOrder", "VenueRules"]

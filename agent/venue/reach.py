@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from agent.venue.checks import Checks
 from agent.venue.impact import Impact
+from agent.venue.kernel.market import Market
 from agent.venue.ledger import OpenOrder
-from agent.venue.market import Market
-from agent.venue.orders import VenueOrder
+from agent.venue.messages import VenueOrder
 from agent.venue.rules import VenueRules
 
 

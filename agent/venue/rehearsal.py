@@ -13,7 +13,7 @@ from enum import Enum
 
 import numpy as np
 
-from agent.venue.orders import Report
+from agent.venue.messages import Report
 
 PPM = 1_000_000
 STREAM = 32  # of the draws; latencies use small numbers

@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.core.instrument import Instrument
 from connectors.embedded.hub import Hub
-from connectors.embedded.trades import TradeStore
+from connectors.embedded.printed_trades import TradeStore
 
 _SCALE = 100_000_000
 _SLOW_MS = 1000  # the plain ``@depth`` stream

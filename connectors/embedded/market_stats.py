@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.tape import EventArray, Flag, Kind
+from agent.core.market.tape import EventArray, Flag, Kind
 from agent.core.types import NS_PER_S
 
 IntArray = npt.NDArray[np.int64]

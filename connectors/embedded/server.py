@@ -26,9 +26,9 @@ from agent.core.types import NS_PER_MS
 from connectors.embedded.faults import Faults, RestFault
 from connectors.embedded.hub import Hub
 from connectors.embedded.lane import Lane
-from connectors.embedded.market import MarketSource
+from connectors.embedded.market_source import MarketSource
 from connectors.embedded.player import Player, wall_clock
-from connectors.embedded.rest import Rest
+from connectors.embedded.rest_api import Rest
 from connectors.embedded.tls import make_certificates
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -2,7 +2,7 @@
 
 The constants were fitted to the raw capture of Binance spot of 2024-08-08 23:54 to 2024-08-09 00:05 UTC
 (99,574 lines of BTCUSDT, 79,744 of ETHUSDT), imported to tape rows and measured with ``market_stats``;
-the measured values stand beside them. ``tests/unit/test_synthetic.py`` measures both again.
+the measured values stand beside them. ``tests/unit/connectors/test_synthetic.py`` measures both again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from agent.core.errors import OrderError
 from agent.core.instrument import Instrument
-from agent.core.tape import EventArray, Flag, Kind, empty_events
+from agent.core.market.tape import EventArray, Flag, Kind, empty_events
 from agent.core.types import NS_PER_MS, NS_PER_S
 from connectors.embedded import synthetic_kernel as k
 

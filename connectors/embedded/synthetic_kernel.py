@@ -19,8 +19,8 @@ from math import exp, floor, log, sqrt
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.book import set_level
-from agent.core.jit import njit
+from agent.core.compile.jit import njit
+from agent.core.market.book import set_level
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -106,7 +106,7 @@ ROOM = 4096  # levels a side
 # Columns of the output.
 T_NS, ID, TICKS, LOTS, KIND, SIDE_COL, FLAGS = range(7)
 COLUMNS = 7
-TRADE, LEVEL, BBO, LAST = 1, 2, 5, 1  # as agent.core.tape has them
+TRADE, LEVEL, BBO, LAST = 1, 2, 5, 1  # as agent.core.market.tape has them
 
 
 @njit

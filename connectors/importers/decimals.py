@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.jit import njit
+from agent.core.compile.jit import njit
 
 SCALE = 8
 """Decimals held: no exchange here quotes more. All is in units of 1e-8 until tick and lot are known."""

@@ -24,11 +24,11 @@ import numpy.typing as npt
 
 from agent.core.errors import InputError, RecordingError
 from agent.core.instrument import Instrument
+from agent.core.market.tape import EVENT, EventArray, Kind, empty_events
 from agent.core.ports import SessionWriter
-from agent.core.tape import EVENT, EventArray, Kind, empty_events
 from connectors.importers.decimals import SCALE
-from connectors.importers.raw import UNSTAMPED, Delays, Place, RawRows
-from connectors.importers.report import ImportReport
+from connectors.importers.import_report import ImportReport
+from connectors.importers.raw_rows import UNSTAMPED, Delays, Place, RawRows
 from connectors.importers.symbols import Symbol
 from connectors.importers.tick_and_lot import UnitFinder
 

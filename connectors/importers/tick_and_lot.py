@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from agent.core.errors import InputError
 from connectors.importers.decimals import SCALE, IntArray
-from connectors.importers.raw import Place
+from connectors.importers.raw_rows import Place
 
 _TOLERANCE = 10_000  # one off in so many
 _NAMED = 3

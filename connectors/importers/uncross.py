@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.book import set_level
-from agent.core.jit import njit
-from agent.core.tape import EventArray, Flag, Kind
+from agent.core.compile.jit import njit
+from agent.core.market.book import set_level
+from agent.core.market.tape import EventArray, Flag, Kind
 
 IntArray = npt.NDArray[np.int64]
 _LAST = int(Flag.LAST)

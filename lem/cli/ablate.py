@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lem.cli.options import Json, Threads, Workers, preset_config, progress
+from lem.cli.common_options import Json, Threads, Workers, preset_config, progress
 
 
 def ablate(
@@ -23,8 +23,8 @@ def ablate(
     """Train the model without each of its parts and measure what is lost, paired on the same paths."""
     import torch
 
-    from lem.ablate import VARIANTS
-    from lem.ablate import ablate as run
+    from lem.training.ablate import VARIANTS
+    from lem.training.ablate import ablate as run
 
     config = preset_config(preset, iterations)
     torch.set_num_threads(threads)

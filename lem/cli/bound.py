@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.core.errors import InputError
-from lem.cli.options import Json
+from lem.cli.common_options import Json
 
 if TYPE_CHECKING:
-    from lem.programme_cases import Answer, Case
+    from lem.optima.optimum_cases import Answer, Case
 
 SIDES = {"buy": 1, "sell": -1}
 
@@ -45,7 +45,7 @@ def bound(
         return _arrival(market, n, history, simulate, seed, as_json)
     if market is not None or history is not None:
         raise InputError(f"benchmark {benchmark}: --market and --history belong to --benchmark arrival")
-    from lem.programme_cases import Case, answers
+    from lem.optima.optimum_cases import Case, answers
 
     case = Case(
         n,
@@ -112,7 +112,7 @@ def _described(case: Case, side: str) -> str:
 def _arrival(
     market: str | None, n: int, history: int | None, simulate: int | None, seed: int, as_json: bool
 ) -> None:
-    from lem.programme_arrival import ARRIVAL_MARKETS, solve_arrival, study_arrival
+    from lem.optima.arrival_optimum import ARRIVAL_MARKETS, solve_arrival, study_arrival
 
     if market is None:
         raise InputError(f"--benchmark arrival needs --market: one of {', '.join(ARRIVAL_MARKETS)}")

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.core.errors import InputError
+from lem.cli.common_options import Json, Threads, check_writable, progress, time_ns
 from lem.cli.evaluate_csv import write_csv
 from lem.cli.evaluate_options import command_line, min_periods
-from lem.cli.html import Html, write_page
-from lem.cli.options import Json, Threads, check_writable, progress, time_ns
+from lem.cli.html_files import Html, write_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lem.checkpoint import Checkpoint
-    from lem.paths import Question
+    from lem.evaluation.paths import Question
+    from lem.network.checkpoint import Checkpoint
 
 HISTORY = 32
 Documents = list[dict[str, Any]]
@@ -87,8 +87,8 @@ def evaluate(
     check_writable(html, "--html")
     import torch
 
-    from lem.checkpoint import load_checkpoint
-    from lem.paths import Question, default_min_periods
+    from lem.evaluation.paths import Question, default_min_periods
+    from lem.network.checkpoint import load_checkpoint
 
     torch.set_num_threads(threads)
     question = Question(
@@ -120,7 +120,7 @@ def evaluate(
     if csv is not None:
         write_csv(csv, document)
     if html is not None:
-        from lem.page.evaluation import evaluation_page
+        from lem.page.evaluation_page import evaluation_page
 
         write_page(html, evaluation_page(document))
     if as_json:
@@ -156,7 +156,7 @@ def _on_files(
     question: Question,
     calendar: str | None,
 ) -> Documents:
-    from lem.evaluate_files import evaluate_files
+    from lem.evaluation.evaluate_files import evaluate_files
 
     def one(interval: int | None, report: Callable[[int, int], None]) -> dict[str, Any]:
         return evaluate_files(checkpoint, files, interval, span, question, report, calendar)
@@ -167,7 +167,7 @@ def _on_files(
 def _on_market(
     checkpoint: Checkpoint, market: str, intervals: list[int | None], question: Question
 ) -> Documents:
-    from lem.evaluate import evaluate_market
+    from lem.evaluation.evaluate import evaluate_market
 
     def one(interval: int | None, report: Callable[[int, int], None]) -> dict[str, Any]:
         asked = replace(question, delta_ns=interval or question.delta_ns)
@@ -206,7 +206,7 @@ def _together(documents: Documents, command: str) -> dict[str, Any]:
 
 
 def _frontier(checkpoint: Any, question: Question) -> dict[str, Any]:
-    from lem.frontier import frontier
+    from lem.evaluation.frontier import frontier
 
     with progress("frontier", 1) as bar:
         return frontier(checkpoint, question, bar)

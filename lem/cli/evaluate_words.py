@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lem.programme_risk import MAX_AVERSION
+from lem.optima.risk_optimum import MAX_AVERSION
 
 
 def legend(document: dict[str, Any], fraction: str) -> list[str]:

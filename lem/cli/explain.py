@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.core.errors import InputError
-from lem.cli.html import Html, write_page
-from lem.cli.options import Json, check_writable
+from lem.cli.common_options import Json, check_writable
+from lem.cli.html_files import Html, write_page
 
 if TYPE_CHECKING:
     from agent.core.types import MarketView, OrderView
@@ -34,8 +34,8 @@ def explain(
 
     The session is replayed, so the model sees again what it saw. Without --decision, the last one.
     """
-    from lem.checkpoint import load_checkpoint
-    from lem.explain import explain as run
+    from lem.network.checkpoint import load_checkpoint
+    from lem.serving.explain import explain as run
 
     check_writable(html, "--html")
     asked = _asked(session)
@@ -53,7 +53,7 @@ def explain(
     document["reproduce"] = shlex.join(["python", "-m", "lem", "explain", str(session), "--decision", name])
     document |= explanation.to_json()
     if html is not None:
-        from lem.page.explanation import explanation_page
+        from lem.page.explanation_page import explanation_page
 
         write_page(html, explanation_page(json.loads(json.dumps(document))))
     typer.echo(json.dumps(document)) if as_json else _print(document)
@@ -61,7 +61,7 @@ def explain(
 
 def _asked(session: Path) -> Asked:
     """What the model was shown at each of its decisions in a replay of ``session``."""
-    from agent.app.offline import replay_session
+    from agent.app.replay_session import replay_session
 
     asked: Asked = {}
 
@@ -85,7 +85,7 @@ def _print(document: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from lem.page.explanation import distance
+    from lem.page.explanation_page import distance
 
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     may = "" if document["may_finish"] else " (not allowed to finish in this interval)"

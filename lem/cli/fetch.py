@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.core.errors import ExchangeError, InputError
-from lem.cli.options import Json, Report, progress, time_ns
+from lem.cli.common_options import Json, Report, progress, time_ns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -91,7 +91,7 @@ async def _opened(name: str) -> AsyncIterator[Any]:
 
 async def _served(closing: AsyncExitStack) -> Any:
     """A session with the embedded exchange, which is served until ``closing``."""
-    from agent.app.markets import embedded_exchange
+    from agent.app.embedded_market import embedded_exchange
     from agent.config import Config
     from connectors.embedded.loopback import loopback_session
 

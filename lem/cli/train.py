@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.core.errors import InputError
-from lem.cli.options import Json, Threads, Workers, check_writable, preset_config, progress, time_ns
+from lem.cli.common_options import Json, Threads, Workers, check_writable, preset_config, progress, time_ns
 
 if TYPE_CHECKING:
-    from agent.barfiles.klines import Series
-    from lem.config import TrainConfig
-    from lem.realbars import TrainingBars
-    from lem.train import Setting, TrainResult
+    from agent.barfiles.read_bars import Series
+    from lem.bars.real_bars import TrainingBars
+    from lem.network.model_config import TrainConfig
+    from lem.training.train import Setting, TrainResult
 
 BARS_SHARE = 0.7
 MULTIPLES = (1, 6, 16)  # of the files' own interval: 15 min, 90 min, 4 h
@@ -62,11 +62,11 @@ def train(
     """Train on simulated markets, and on bars where given, and write a checkpoint. quick: under 5 minutes."""
     import torch
 
-    from agent.barfiles.klines import read_series
-    from lem.batches import bars_needed
-    from lem.checkpoint import load_checkpoint, save_checkpoint
-    from lem.config import ModelConfig
-    from lem.train import Setting
+    from agent.barfiles.read_bars import read_series
+    from lem.network.checkpoint import load_checkpoint, save_checkpoint
+    from lem.network.model_config import ModelConfig
+    from lem.training.batches import bars_needed
+    from lem.training.train import Setting
 
     check_writable(out, "--out", makes_directory=True)
     base = preset_config(preset, iterations)
@@ -121,9 +121,9 @@ def _config(config: TrainConfig, bars_share: float | None, has_bars: bool) -> Tr
 def _bars(
     series: list[Series], intervals: list[str] | None, window: int, validation_share: float
 ) -> TrainingBars:
-    from agent.barfiles.klines import native_interval_ns
+    from agent.barfiles.read_bars import native_interval_ns
     from agent.durations import parse_duration_ns
-    from lem.realbars import training_bars
+    from lem.bars.real_bars import training_bars
 
     native = native_interval_ns(series[0])
     steps = [parse_duration_ns(text) for text in intervals or ()] or [native * k for k in MULTIPLES]
@@ -144,7 +144,7 @@ def _device(name: str) -> str:
 
 def _train(shape: Any, config: TrainConfig, setting: Setting, resume: bool) -> TrainResult:
     """Train under a progress bar; Ctrl-C says how to go on."""
-    from lem.train import train_run
+    from lem.training.train import train_run
 
     each = config.series * config.starts
     with progress("training", config.iterations) as bar:

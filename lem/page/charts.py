@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lem.page.markup import Markup, join, tag
-from lem.page.plot import COLOUR, WIDE, figure, swatch
+from agent.pages.markup import Markup, join, tag
+from agent.pages.plot import COLOUR, WIDE, figure, swatch
+from lem.page.glossary import TARGETS, legend, look
 from lem.page.source import Source
-from lem.page.words import TARGETS, legend, look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lem.page.markup import Markup, join, tag
+from agent.pages.markup import Markup, join, tag
 from lem.page.source import PERCENT, Source, decimals_for
 
 MARKETS = {

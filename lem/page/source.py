@@ -12,7 +12,7 @@ from math import floor, isfinite, log10
 from typing import Any
 
 from agent.durations import format_duration
-from lem.page.markup import Markup, join, tag
+from agent.pages.markup import Markup, join, tag
 
 PERCENT = 100.0
 

@@ -12,8 +12,8 @@ import pytest
 
 from agent.core.errors import InternalError
 from agent.core.instrument import Instrument
+from agent.core.market.tape import BAR, EVENT, BarArray, EventArray, Flag, Kind
 from agent.core.ports import Feed
-from agent.core.tape import BAR, EVENT, BarArray, EventArray, Flag, Kind
 from connectors.ccxt_feed import CcxtFeed, FeedOptions
 from connectors.supervisor import Patience
 from tests.integration.faulty_binance import FaultyBinance

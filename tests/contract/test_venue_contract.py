@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.core.tape import Kind
+from agent.core.market.tape import Kind
 from agent.core.types import Side, TimeInForce
-from agent.venue import kernel
 from agent.venue.fees import Fees
+from agent.venue.kernel import loop as kernel
 from agent.venue.latency import Latency
 from agent.venue.paper import ReportKind
 from tests.venue import BALANCES, MS, Stand

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agent.core.series import BookSample
-from agent.core.tape import EventArray
-from agent.venue.market import Market
+from agent.core.market.series import BookSample
+from agent.core.market.tape import EventArray
+from agent.venue.kernel.market import Market
 from tests.differential.ours import INSTRUMENT
 from tests.differential.records import Records, Rules
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.core.tape import EventArray, Kind
+from agent.core.market.tape import EventArray, Kind
 from tests.differential.records import OUTCOMES, Outcome, Records
 
 _ROWS_SHOWN = 12

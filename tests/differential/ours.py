@@ -12,12 +12,12 @@ from typing import Any
 
 from agent.core.agenda import FAR_FUTURE_NS, Agenda, Rank
 from agent.core.instrument import Instrument
-from agent.core.tape import EventArray
+from agent.core.market.tape import EventArray
 from agent.core.types import Side, TimeInForce
-from agent.venue import kernel
 from agent.venue.fees import Fees
+from agent.venue.kernel import loop as kernel
+from agent.venue.kernel.market import Intent, Market
 from agent.venue.latency import Latencies, Latency
-from agent.venue.market import Intent, Market
 from agent.venue.paper import PaperVenue, Report, ReportKind, VenueOrder, VenueRules
 from tests.differential import records as r
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.core.tape import EventArray, Kind
-from agent.venue.market import Market
+from agent.core.market.tape import EventArray, Kind
+from agent.venue.kernel.market import Market
 from tests.differential.ours import INSTRUMENT
 from tests.differential.records import GTC, IOC, ORDER, POST_ONLY, Records, Rules
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.core.tape import EventArray
+from agent.core.market.tape import EventArray
 from tests.differential.records import END, FILL, Outcome, Records, Rules, records
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,8 +12,8 @@ from functools import cache
 
 import numpy as np
 
-from agent.core.tape import EventArray, Flag, Kind, event_rows
-from connectors.importers.binance_raw import load
+from agent.core.market.tape import EventArray, Flag, Kind, event_rows
+from connectors.importers.binance.binance_raw import load
 from tests.realdata import capture_files
 
 START_NS = 1_000_000_000_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.core.tape import EventArray, Kind
+from agent.core.market.tape import EventArray, Kind
 from tests.differential.compare import counts, differing
 from tests.differential.ours import SHARED_LANE, Run
 from tests.differential.plans import Style, random_plan

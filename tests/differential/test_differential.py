@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.core.tape import EventArray
+from agent.core.market.tape import EventArray
 from tests.differential.compare import Counts, counts, differing, explain
 from tests.differential.ours import Run
 from tests.differential.plans import random_plan

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.core.tape import EventArray, Kind
+from agent.core.market.tape import EventArray, Kind
 from tests.differential.compare import differing
 from tests.differential.ours import Run, Setting
 from tests.differential.plans import random_crowd

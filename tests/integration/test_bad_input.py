@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
-from storage.session import SessionReader
+from storage.recordings.session import SessionReader
 from tests.fakes import small_session
 
 ORDER = ["--quantity", "0.5", "--algo", "twap", "--shadow", ""]

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from agent.app.imports import import_files
+from agent.app.importing import import_files
 from agent.config import Order
 from agent.core.events import ChildFilled, DecisionTaken, SlippageMeasured
-from tests.bars import HOUR, config, of, run
+from tests.bar_sessions import HOUR, config, of, run
 from tests.realdata import real_data
 
 DAY = 24 * HOUR

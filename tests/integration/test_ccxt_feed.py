@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from agent.core.errors import ExchangeError, InputError, OrderError
-from agent.core.tape import EventArray, Flag, Kind, empty_events
+from agent.core.market.tape import EventArray, Flag, Kind, empty_events
 from connectors.backfill import BackfillLimits
 from connectors.ccxt_feed import CcxtFeed, FeedOptions
 from connectors.supervisor import Patience

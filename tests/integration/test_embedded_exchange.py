@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 
 from agent.core.errors import ExchangeError, OrderError
-from agent.core.tape import EventArray, Kind
+from agent.core.market.tape import EventArray, Kind
 from connectors.embedded.faults import RestFault
 from connectors.embedded.loopback import LoopbackResolver, loopback_session
-from connectors.embedded.market import MarketSource, RecordedMarket
+from connectors.embedded.market_source import MarketSource, RecordedMarket
 from connectors.embedded.server import EmbeddedExchange, Endpoint, PlayFrom, serve
 from connectors.embedded.synthetic import SyntheticMarket, synthetic_session
-from connectors.importers.binance_raw import load
+from connectors.importers.binance.binance_raw import load
 from tests.realdata import capture_files
 
 SYMBOL = "BTC/USDT"

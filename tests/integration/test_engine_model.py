@@ -1,7 +1,7 @@
 """The model inside the engine decides as it does on bars anybody can make from the same trades.
 
-With ``tests/unit/lem/test_predictor.py`` (predictor equals ``lem evaluate`` to 1e-6) this closes the chain:
-the same bars through the evaluation and through the engine give the same decisions.
+With ``tests/unit/lem/serving/test_predictor.py`` (predictor equals ``lem evaluate`` to 1e-6) this closes the
+chain: the same bars through the evaluation and through the engine give the same decisions.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import pytest
 
 from agent import app
 from agent.config import Config
-from agent.core.bars import FBarArray, empty_fbars
 from agent.core.events import DecisionTaken
 from agent.core.instrument import Instrument
-from agent.core.tape import EventArray, Kind
+from agent.core.market.bars import FBarArray, empty_fbars
+from agent.core.market.tape import EventArray, Kind
 from agent.core.types import MarketView, OrderView, Slice
 from agent.engine.policy import InlinePolicy
-from lem.predictor import LemAlgo
+from lem.serving.predictor import LemAlgo
 from tests.fakes import order_of_the_model
 
 BOOK = ("spread_bps", "touch_imbalance", "microprice_bps", "bid_depth", "ask_depth")

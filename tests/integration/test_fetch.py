@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from agent.barfiles.klines import read_bars
+from agent.barfiles.read_bars import read_bars
 from lem.cli import main
 
 NOW = datetime.now(UTC)

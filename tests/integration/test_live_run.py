@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from agent import app
-from agent.app.calibrate import Calibration, write_latencies
-from agent.app.measured import resolved
-from agent.app.offline import replay_session
+from agent.app.replay_session import replay_session
+from agent.calibration.measured_files import resolved
+from agent.calibration.session_calibration import Calibration, write_latencies
 from agent.config import Config, LatencyMs, Order, Venue
 from agent.core.events import AuditEvent, CommandKind
 from agent.core.types import MarketView, OrderView, Slice
@@ -23,9 +23,9 @@ from agent.runtime import LiveRun, MonotonicClock, ThreadedPolicy
 from agent.shadow import shadow_specs
 from agent.summary import Summary
 from connectors.ccxt_feed import CcxtFeed
-from storage import queries
-from storage.log import SqlExecutionLog, insert_command
-from storage.session import SessionHeader, SessionReader, SessionWriter
+from storage.log import queries
+from storage.log.execution_log import SqlExecutionLog, insert_command
+from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
 from tests.integration.faulty_binance import FaultyBinance
 
 S = 10**9

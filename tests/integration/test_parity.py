@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from agent.app.live import LiveResult, run_paper
-from agent.app.offline import Replayed, replay_session
+from agent.app.replay_session import Replayed, replay_session
 from agent.config import Config, Embedded, Order
 from agent.core.canonical import canonical_row
 from agent.core.events import AuditEvent, ChildChanged, ChildFilled, DecisionTaken
 from agent.core.instrument import Instrument
 from agent.core.types import ChildState, TimeInForce
-from storage import queries
-from storage.session import SessionReader
+from storage.log import queries
+from storage.recordings.session import SessionReader
 
 S = 10**9
 LIMIT_S = 90  # kernels may have to be compiled first

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from agent.cli import main
-from agent.core.tape import BAR, EVENT, Flag, Kind
-from storage.session import SessionHeader, SessionReader, SessionWriter
+from agent.core.market.tape import BAR, EVENT, Flag, Kind
+from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
 from tests.fakes import synthetic_tape
 
 GOLDEN = Path(__file__).parents[1] / "data" / "small-session"

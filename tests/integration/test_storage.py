@@ -43,11 +43,11 @@ from agent.core.types import (
     TargetKind,
     TimeInForce,
 )
-from storage.database import migrate, migrate_async, newest_revision, open_engine
-from storage.log import SqlExecutionLog, command_outcome, insert_command
-from storage.queries import EXPORTS, SUBJECTS, query, sql, status, to_parquet, to_table
-from storage.tables import Base
-from storage.upgrade import alembic_config
+from storage.log.database import migrate, migrate_async, newest_revision, open_engine
+from storage.log.execution_log import SqlExecutionLog, command_outcome, insert_command
+from storage.log.queries import EXPORTS, SUBJECTS, query, sql, status, to_parquet, to_table
+from storage.log.tables import Base
+from storage.log.upgrade import alembic_config
 
 BTC = Instrument(0, "binance", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.01"), Decimal("0.00001"))
 T = 1_700_000_000_000_000_000
@@ -308,7 +308,7 @@ def test_the_newest_revision_is_alembics_head(tmp_path: Path) -> None:
     """Told from the files' names, so that a database that is up to date needs no Alembic."""
     assert newest_revision() == ScriptDirectory.from_config(alembic_config()).get_current_head()
     assert migrate(str(tmp_path / "agent.db")) == newest_revision()
-    script = "import sys, storage.database as d; d.migrate(sys.argv[1]); print('alembic' in sys.modules)"
+    script = "import sys, storage.log.database as d; d.migrate(sys.argv[1]); print('alembic' in sys.modules)"
     argv = [sys.executable, "-c", script, str(tmp_path / "agent.db")]
     assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip() == "False"
 

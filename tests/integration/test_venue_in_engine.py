@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from agent import app
-from agent.app.offline import replay_session
+from agent.app.replay_session import replay_session
 from agent.config import Config, ImpactParameters, LatencyMs, Order, RehearsalSection, Risk, Tactics, Venue
 from agent.core.canonical import canonical_row
 from agent.core.events import AuditEvent, ChildChanged, ChildFilled, Command, ParentChanged
 from agent.core.instrument import Instrument
-from agent.core.tape import EventArray, Kind
+from agent.core.market.tape import EventArray, Kind
 from agent.core.types import ChildState, ParentState
 from agent.engine.engine import Engine
 from tests.fakes import record, start, synthetic_tape

@@ -11,9 +11,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.book import depth_within, level_qty, set_level
 from agent.core.instrument import Instrument
-from agent.core.ladder import (
+from agent.core.market.book import depth_within, level_qty, set_level
+from agent.core.market.ladder import (
     BASE,
     BEST,
     NOTHING,
@@ -26,11 +26,11 @@ from agent.core.ladder import (
     next_key,
     put_level,
 )
-from agent.core.series import BookSample
-from agent.core.tape import EVENT, EventArray, Flag, Kind
+from agent.core.market.series import BookSample
+from agent.core.market.tape import EVENT, EventArray, Flag, Kind
 from agent.core.types import Side, TimeInForce
-from agent.venue import kernel as k
-from agent.venue.market import Market
+from agent.venue.kernel import loop as k
+from agent.venue.kernel.market import Market
 from agent.venue.paper import VenueOrder
 
 BTC = Instrument(0, "test", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.01"), Decimal("0.001"))

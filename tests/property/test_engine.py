@@ -16,7 +16,7 @@ from agent.config import Config, Order, Risk, Tactics, Venue
 from agent.core.canonical import canonical_row
 from agent.core.events import AuditEvent, ChildFilled, ParentChanged
 from agent.core.instrument import Instrument
-from agent.core.tape import EventArray, Flag, Kind, empty_events
+from agent.core.market.tape import EventArray, Flag, Kind, empty_events
 from agent.core.types import ParentState, Side, TargetKind
 from agent.engine.engine import Engine
 from agent.orders import build_spec

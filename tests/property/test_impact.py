@@ -9,13 +9,13 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.app.offline import replay_session
+from agent.app.replay_session import replay_session
 from agent.config import ImpactParameters, Order, Venue
 from agent.core.events import ChildChanged, ChildFilled
-from agent.core.tape import EventArray
+from agent.core.market.tape import EventArray
 from agent.core.types import ParentState
 from agent.venue.impact import Impact, ImpactLaw
-from storage.session import SessionReader
+from storage.recordings.session import SessionReader
 from tests.fakes import record, start
 from tests.property.test_engine import BTC, Ran, S, orders, random_tape
 from tests.property.test_engine import work as run_order

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.ladder import level_lots
-from agent.core.tape import Kind
+from agent.core.market.ladder import level_lots
+from agent.core.market.tape import Kind
 from agent.core.types import Side
-from agent.venue import kernel as k
-from agent.venue.market import Market
-from agent.venue.state import R_LANE, R_LOTS
+from agent.venue.kernel import loop as k
+from agent.venue.kernel.market import Market
+from agent.venue.kernel.state import R_LANE, R_LOTS
 from tests.property.test_book import (
     BTC,
     PRICE,

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.algos.registry import ALGOS, create
-from agent.core.bars import FBarArray, empty_fbars
-from agent.core.tape import BAR
+from agent.core.market.bars import FBarArray, empty_fbars
+from agent.core.market.tape import BAR
 from agent.core.types import NS_PER_S, BenchmarkKind, MarketView, OrderView, Side, Slice, TargetKind
 
 BASELINES = [n for n in ALGOS if n != "optimal_stopping"]

@@ -15,13 +15,13 @@ from agent import app
 from agent.config import Config, Order
 from agent.core.events import ChildFilled, StartParent
 from agent.core.instrument import Instrument
-from agent.core.tape import EVENT, EventArray, Flag, Kind
+from agent.core.market.tape import EVENT, EventArray, Flag, Kind
 from agent.orders import build_spec
 from connectors.embedded.synthetic import synthetic_session
-from storage.merging import in_order, merge_sessions
-from storage.opening import Opening
-from storage.session import SessionHeader, SessionReader, SessionWriter
-from storage.slicing import Cut, slice_session
+from storage.recordings.merging import in_order, merge_sessions
+from storage.recordings.opening_rows import Opening
+from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
+from storage.recordings.slicing import Cut, slice_session
 
 Book = dict[tuple[int, int, int], int]
 

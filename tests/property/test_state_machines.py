@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core import child_order, parent_order
-from agent.core.child_order import ChildEvent
 from agent.core.errors import InternalError, TransitionError
-from agent.core.parent_order import ParentEvent
+from agent.core.orders import child_order, parent_order
+from agent.core.orders.child_order import ChildEvent
+from agent.core.orders.parent_order import ParentEvent
 from agent.core.types import ChildState, ParentState, TargetKind
-from tests.property.orders import child, parent
+from tests.property.drawn_orders import child, parent
 
 FILLS = {ChildEvent.PARTIAL_FILL, ChildEvent.FULL_FILL}
 steps = st.lists(

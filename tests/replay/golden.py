@@ -1,9 +1,9 @@
 """Sessions whose outcome is known to the last bit: every algo and tactic, books, bars, symbols, cuts.
 
 ``python -m tests.replay.golden`` makes ``tests/data/golden.json`` anew: only where behaviour was meant to
-change, and then the change log says so. A digest is of the canonical rows, floats by their bits. What numpy and the
-compiler make of a float may depend on the processor, so beside it stands a digest of the same rows with nine
-significant digits, which holds on any.
+change, and then the change log says so. A digest is of the canonical rows, floats by their bits. What numpy
+and the compiler make of a float may depend on the processor, so beside it stands a digest of the same rows
+with nine significant digits, which holds on any.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.app.offline import replay_session
+from agent.app.replay_session import replay_session
 from agent.config import ImpactParameters, LatencyMs, Order, RehearsalSection, Tactics, Venue
 from agent.core.canonical import canonical_row
 from agent.core.events import AuditEvent, Command, CommandKind, ControlParent, StartParent
-from agent.core.tape import EventArray
-from storage.session import SessionWriter
-from tests import bars
+from agent.core.market.tape import EventArray
+from storage.recordings.session import SessionWriter
+from tests import bar_sessions as bars
 from tests.fakes import S, record, start, synthetic_tape
 from tests.replay.test_batches import PEGGED, SOLD, begin, place, tape
 

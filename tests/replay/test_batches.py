@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.app.offline import replay_session
+from agent.app.replay_session import replay_session
 from agent.config import Order, Tactics
 from agent.core.canonical import canonical_row
 from agent.core.events import (
@@ -28,12 +28,12 @@ from agent.core.events import (
     StartParent,
 )
 from agent.core.instrument import Instrument
-from agent.core.tape import EVENT, EventArray, Flag, Kind
+from agent.core.market.tape import EVENT, EventArray, Flag, Kind
 from agent.journal import commands
 from agent.orders import build_spec
 from agent.shadow import shadow_specs
 from connectors.embedded.synthetic import synthetic_session
-from storage.session import SessionReader
+from storage.recordings.session import SessionReader
 from tests.fakes import S, record
 
 PEGGED = Order(

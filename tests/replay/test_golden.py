@@ -1,4 +1,4 @@
-"""What sessions come to is what it was before: ``tests/data/golden.json``, made by ``tests.replay.golden``."""
+"""What sessions come to is what they came to before: see ``tests.replay.golden``."""
 
 from __future__ import annotations
 

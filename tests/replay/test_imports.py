@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from agent.app.imports import import_files
-from agent.app.offline import Replayed, replay_session
+from agent.app.importing import import_files
+from agent.app.replay_session import Replayed, replay_session
 from agent.config import Config, Order, Risk, Venue
 from agent.core.errors import OrderError
 from agent.core.events import AuditEvent, ChildFilled

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.app.offline import Replayed, replay_session
+from agent.app.replay_session import Replayed, replay_session
 from agent.config import Config, Order
 from agent.core.canonical import canonical_row
 from agent.core.events import AuditEvent, CommandKind, ControlParent, DecisionTaken
 from agent.journal import recorded_decisions
-from storage.session import SessionReader, SessionWriter
+from storage.recordings.session import SessionReader, SessionWriter
 from tests.fakes import (
     SMALL,
     S,
@@ -205,7 +205,7 @@ def test_a_fresh_session_equals_its_replay(tmp_path: Path) -> None:
 
 def test_the_real_capture(tmp_path: Path) -> None:
     """2 BTC in 3 to 9 minutes on the capture by the LEM: batches agree, and the TCA sums exactly."""
-    from agent.app.imports import import_files
+    from agent.app.importing import import_files
 
     files = capture_files("btcusdt")
     report = import_files(list(files), "binance-raw", "BTC/USDT", tmp_path / "s", None, None)

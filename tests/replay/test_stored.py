@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from agent.app import stored
-from agent.app.offline import Replayed, replay_session
+from agent.app import stored_replay as stored
+from agent.app.replay_session import Replayed, replay_session
 from agent.cli import main
 from agent.config import Config, Order
 from agent.core.errors import DatabaseError
 from agent.core.events import CommandKind
-from storage import queries
-from storage.log import SqlExecutionLog, insert_command
-from storage.session import SessionReader
+from storage.log import queries
+from storage.log.execution_log import SqlExecutionLog, insert_command
+from storage.recordings.session import SessionReader
 from tests.fakes import S
 
 GOLDEN = Path(__file__).parents[1] / "data" / "small-session"

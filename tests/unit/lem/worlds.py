@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.core.bars import FBarArray
+from agent.core.market.bars import FBarArray
 from agent.core.types import BenchmarkKind, MarketView, OrderView, Side, Slice, TargetKind
-from lem.paths import Question
-from lem.predictor import Predictor
+from lem.evaluation.paths import Question
+from lem.serving.predictor import Predictor
 
 Scenario = tuple[Side, TargetKind, BenchmarkKind]
 

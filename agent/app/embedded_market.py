@@ -1,0 +1,45 @@
+"""The embedded exchange with the configured market: synthetic by seed, or a recorded session."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from agent.config import Config
+from agent.core.errors import InputError
+from connectors.embedded.market_source import MarketSource, RecordedMarket
+from connectors.embedded.server import EmbeddedExchange, Endpoint, PlayFrom
+from connectors.embedded.synthetic import SyntheticMarket
+from storage.recordings.session import SessionReader
+
+SYNTHETIC = "synthetic"
+
+
+@contextlib.asynccontextmanager
+async def embedded_exchange(
+    config: Config, *, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[tuple[EmbeddedExchange, Endpoint]]:
+    """Serve the configured market while the context lasts."""
+    exchange = EmbeddedExchange(
+        _market(config),
+        host=host,
+        port=port,
+        speed=config.embedded.speed,
+        play_from=PlayFrom.START if config.embedded.market == SYNTHETIC else PlayFrom.SUBSCRIBED,
+    )
+    endpoint = await exchange.start()
+    try:
+        yield exchange, endpoint
+    finally:
+        await exchange.stop()
+
+
+def _market(config: Config) -> MarketSource:
+    if config.embedded.market == SYNTHETIC:
+        return SyntheticMarket(seed=config.embedded.seed)
+    path = Path(config.embedded.market)
+    if not path.is_dir():
+        raise InputError(f"market {path} is neither a session's directory nor {SYNTHETIC!r}")
+    reader = SessionReader(path)
+    return RecordedMarket(reader.instruments, reader.batches)

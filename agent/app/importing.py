@@ -1,0 +1,62 @@
+"""Imports: a session made of market data that others recorded, which says what was done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from agent.core.errors import InputError
+from agent.core.instrument import Instrument
+from storage.recordings.session import SessionHeader, SessionWriter
+
+
+def import_files(
+    files: list[Path],
+    kind: str,
+    symbol: str,
+    out: Path,
+    tick: Decimal | None = None,
+    lot: Decimal | None = None,
+    contract_size: Decimal | None = None,
+    calendar: str | None = None,
+    watch: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Make a session in ``out`` and return what became of every line. Raises InputError, SessionError.
+
+    ``watch`` is told how many bytes of the files were read. The same report stands in the session's
+    header under ``import``.
+    """
+    from connectors.importers.formats import loader
+    from connectors.importers.import_report import ImportReport
+    from connectors.importers.pipeline import ImportRequest
+
+    load = loader(kind)
+    if calendar and kind != "klines":
+        raise InputError(f"--calendar {calendar} is for bars: give it with --format klines, or leave it out")
+    missing = [str(f) for f in files if not f.is_file()]
+    if missing:
+        raise InputError(f"no such file: {', '.join(missing)}")
+    if (out / "session.json").exists():  # before hours of reading
+        raise InputError(f"{out} already holds a session: choose another --out, or replay it")
+    opened: list[tuple[SessionWriter, SessionHeader]] = []
+
+    def open_writer(instrument: Instrument, report: ImportReport) -> SessionWriter:
+        header = SessionHeader(
+            session=out.name,
+            instruments=(instrument,),
+            created_ns=report.first_recv_ns,
+            clock_offsets={instrument.exchange: report.clock_offset_ns},
+            source=kind,
+        )
+        writer = SessionWriter.create(out, header)
+        opened.append((writer, header))
+        return writer
+
+    asked = ImportRequest(files, symbol, tick, lot, contract_size, calendar, watch)
+    report = load(asked, open_writer, out.parent).to_json()
+    for writer, header in opened:
+        writer.restate(replace(header, imported=report))
+    return {"session": str(out), **report}

@@ -1,0 +1,211 @@
+"""Replays and imports: everything that needs no network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from agent.app.bar_replay import BarReplay, is_bars_only
+from agent.app.build import (
+    build_engine,
+    check_algos,
+    fingerprint,
+    inline_policies,
+    recorded_policies,
+    watched,
+)
+from agent.config import Config, parse_config
+from agent.core.errors import InputError, SessionError
+from agent.core.events import AuditEvent, Command, StartParent
+from agent.core.instrument import Instrument
+from agent.core.types import MarketView, OrderView
+from agent.journal import commands, overruns, recorded_decisions
+from agent.orders import build_spec
+from agent.replay import BATCH_ROWS, ReplayResult, first_book, replay
+from agent.shadow import shadow_specs
+from agent.summary import Summary
+from storage.recordings.session import SessionReader
+
+if TYPE_CHECKING:
+    from agent.app.stored_replay import Stored, StoredReplay
+
+log = structlog.get_logger("offline")
+PACED_ROWS = 64
+Watch = Callable[[list[AuditEvent]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    result: ReplayResult
+    summary: Summary
+    session: str
+    stored: Stored | None = None  # where its rows lie, if they were asked for
+    notes: tuple[str, ...] = ()  # what a reader has to know of the result, in words
+
+    def to_json(self) -> dict[str, Any]:
+        r = self.result
+        return {
+            "session": self.session,
+            "events": r.events,
+            "seconds": r.seconds,
+            "events_per_s": r.events_per_s,
+            "digest": r.digest,
+            "recorded_digest": r.recorded_digest,
+            "match": r.match,
+            "first_difference": r.difference,
+            "losses": list(r.losses),
+            "parents": self.summary.parents(),
+            **({"stored": self.stored.to_json()} if self.stored else {}),
+            **({"notes": list(self.notes)} if self.notes else {}),
+        }
+
+
+def replay_session(
+    path: Path,
+    config: Config | None,
+    *,
+    override: bool,
+    verify: bool,
+    speed: float | None,
+    watch: Callable[[list[AuditEvent]], None] | None = None,
+    rows: int | None = None,
+    asked: Callable[[str, OrderView, MarketView], None] | None = None,
+    database: str | None = None,
+    start_ns: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Replayed:
+    """Replay ``path``. ``config`` None uses the session's own; ``override`` replaces its orders.
+
+    ``speed`` paces the tape (1.0: as it was); None runs as fast as it can. ``rows`` is the batch size,
+    which changes nothing but the speed. ``asked`` is told what every algo is shown. ``database`` (a URL) is
+    where all of it is stored, as a live run stores it (``agent.app.stored_replay``). ``start_ns`` is when
+    the order starts in a session of bars. ``progress`` is told the rows done and the rows there are.
+    """
+    reader = SessionReader(path)
+    config = config or recorded_config(reader)
+    journal = reader.journal()
+    recorded: list[Command] = [] if override else commands(journal)
+    if verify and override:
+        raise InputError("--verify is refused with another order: nothing recorded to compare it with")
+    if verify and not recorded:
+        raise InputError(f"--verify is refused: {path} was recorded without an order to compare with")
+    bars = _of_bars(reader, config, start_ns)
+    pending = recorded or [bars.start() if bars else _ordered(reader, config)]
+    compare = bool(recorded)
+    names = {spec.algo for c in pending if isinstance(c, StartParent) for spec in (c.spec, *c.shadows)}
+    check_algos(sorted(names), config)
+    doubts: list[str] = []
+    policies = inline_policies(config, overruns(journal))
+    if compare and _other_fingerprint(reader, config, names):
+        answers = recorded_decisions(reader.outcome())
+        policies = recorded_policies(config, answers, overruns(journal), doubts)
+    if asked is not None:
+        policies = watched(policies, asked)
+    summary = Summary(reader.instruments)
+    engine = bars.engine(policies) if bars else build_engine(config, reader.instruments, policies)
+    rows = rows or (BATCH_ROWS if speed is None else PACED_ROWS)
+    watchers = [summary.add, *([watch] if watch else [])]
+    with _storing(database, path, reader, config, pending) as log:
+        watching = _all_of([*watchers, log.add] if log else watchers)
+        result = replay(
+            bars or reader,
+            engine,
+            pending,
+            compare=compare,
+            rows=rows,
+            pace=_pace(speed),
+            watch=bars.in_wall_time(watching) if bars else watching,
+            progress=progress,
+        )
+        end_ns = bars.clock.ended(engine.now_ns) if bars else engine.now_ns
+        stored = log.finish(end_ns, engine.seq) if log else None
+    if doubts:
+        difference = "; ".join(part for part in (doubts[0], result.difference) if part)
+        result = replace(result, match=False, difference=difference)
+    name = str(reader.header.get("session", path.name))
+    return Replayed(result, summary, name, stored, bars.notes() if bars else ())
+
+
+def _storing(
+    database: str | None, path: Path, reader: SessionReader, config: Config, pending: list[Command]
+) -> AbstractContextManager[StoredReplay | None]:
+    if not database:
+        return nullcontext()
+    from agent.app.stored_replay import (
+        StoredReplay,  # SQLAlchemy and Alembic start here, where they are wanted
+    )
+
+    return StoredReplay(database, path, reader, config, pending)
+
+
+def _all_of(watchers: list[Watch]) -> Watch:
+    def watch(events: list[AuditEvent]) -> None:
+        for each in watchers:
+            each(events)
+
+    return watch
+
+
+def recorded_config(reader: SessionReader) -> Config:
+    """What the session ran with; the defaults for an imported one."""
+    return parse_config(dict(reader.header.get("config") or {}), "the session's configuration")
+
+
+def _ordered(reader: SessionReader, config: Config) -> StartParent:
+    """The configured order, started at the session's first whole book."""
+    recv_ns, seq = first_book(reader)
+    instrument = _instrument(reader, config.symbol)
+    spec = build_spec(config.order, instrument, f"{reader.header.get('session', 'session')}-P1", None)
+    return StartParent(recv_ns, seq, spec, tuple(shadow_specs(spec, config.order.shadows)))
+
+
+def _of_bars(reader: SessionReader, config: Config, start_ns: int | None) -> BarReplay | None:
+    """The session as one of bars; None when it holds a tape."""
+    if is_bars_only(reader):
+        return BarReplay(reader, _instrument(reader, config.symbol), config, start_ns)
+    if start_ns is not None:
+        raise InputError("--start is for sessions of bars: on a tape an order starts with the first book")
+    return None
+
+
+def _instrument(reader: SessionReader, symbol: str) -> Instrument:
+    """The symbol's instrument; of a session with one symbol, that one."""
+    for instrument in reader.instruments:
+        if instrument.symbol == symbol or len(reader.instruments) == 1:
+            return instrument
+    known = ", ".join(i.symbol for i in reader.instruments)
+    raise SessionError(f"the session has no {symbol}: it holds {known}")
+
+
+def _other_fingerprint(reader: SessionReader, config: Config, algos: Iterable[str]) -> bool:
+    """Whether the session was recorded by another machine, model or version; says so if it was.
+
+    Then the recorded decisions are applied, all else must be identical, and what recomputing them here
+    gives must agree to ``TOLERANCE``.
+    """
+    was, now = dict(reader.header.get("fingerprint") or {}), fingerprint(config, algos)
+    other = {k: f"{was.get(k)} then, {v} now" for k, v in now.items() if was.get(k) != v}
+    if other:
+        log.warning("fingerprint_differs", **other)
+    return bool(other)
+
+
+def _pace(speed: float | None) -> Callable[[int], None] | None:
+    if speed is None:
+        return None
+    started = time.monotonic()
+    first_ns: list[int] = []
+
+    def wait(recv_ns: int) -> None:
+        first_ns[:] = first_ns or [recv_ns]
+        ahead = (recv_ns - first_ns[0]) / 1e9 / speed - (time.monotonic() - started)
+        if ahead > 0:
+            time.sleep(ahead)
+
+    return wait

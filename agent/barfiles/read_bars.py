@@ -1,0 +1,253 @@
+"""Bars from files: parquet or CSV with the klines' columns, or daily / hourly equities.
+
+Columns needed: a time (``open_time`` in ms UTC, or ``time``, ``date``, ``timestamp``), ``open``, ``high``,
+``low``, ``close``, ``volume``; ``quote_volume``, ``n_trades``, ``taker_buy_base`` where there are. Without
+``quote_volume`` an interval's price is (high + low + close) / 3. For bad rows see
+``agent.barfiles.bar_quality``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+from agent.barfiles.bar_quality import Quality, clean, gaps_on, typical_price
+from agent.barfiles.calendars import DAY_NS, Grid, fit, when
+from agent.core.errors import InputError
+from agent.core.market.bars import FBarArray, FloatArray, empty_fbars
+
+TIMES = ("open_time", "time", "timestamp", "datetime", "date")
+NEEDED = ("open", "high", "low", "close", "volume")
+SESSION_SHARE = 0.02  # of the steps
+WEEK_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Bars of one symbol, oldest first; ``start_ns`` may jump where some are missing.
+
+    With a ``grid`` every bar stands on it, and neighbours are neighbours there; without, the market never
+    closes, and neighbours are one interval apart.
+    """
+
+    name: str
+    bars: FBarArray
+    quality: Quality = field(default_factory=Quality)
+    grid: Grid | None = None
+
+
+def read_bars(path: Path, from_ns: int | None = None, to_ns: int | None = None) -> list[Series]:
+    """Read one file; one series per symbol. Raises InputError naming the file and what is wrong."""
+    table = _read(path)
+    time = next((name for name in TIMES if name in table.column_names), None)
+    missing = [name for name in NEEDED if name not in table.column_names]
+    if time is None or missing:
+        lacks = ", ".join(missing) if time else "a time column, one of " + ", ".join(TIMES)
+        raise InputError(f"{path} lacks {lacks}: it has {', '.join(table.column_names)}")
+    symbol = next((name for name in ("symbol", "ticker") if name in table.column_names), None)
+    if symbol is None:
+        return [_series(path.stem, table, time, from_ns, to_ns)]
+    symbols = table[symbol].cast(pa.string()).fill_null("")
+    nameless = pc.index(symbols, "").as_py()
+    if nameless >= 0:
+        raise InputError(f"{path}: row {nameless + 1} has no {symbol}: name it or remove the row")
+    names = sorted(pc.unique(symbols).to_pylist())
+    return [_series(name, table.filter(pc.equal(symbols, name)), time, from_ns, to_ns) for name in names]
+
+
+def read_series(
+    files: Sequence[Path], bounds_ns: tuple[int | None, int | None], calendar: str | None
+) -> list[Series]:
+    """Read several files, the bars from the first bound up to the second, on ``calendar`` where one is named.
+
+    Raises InputError as ``read_bars`` and ``on_calendar`` do.
+    """
+    series = [one for path in files for one in read_bars(path, *bounds_ns)]
+    return series if calendar is None else [on_calendar(one, calendar) for one in series]
+
+
+def _read(path: Path) -> Any:
+    if not path.exists():
+        raise InputError(f"no file {path}: give a parquet or CSV file of bars")
+    try:
+        if path.suffix == ".csv":
+            return pyarrow.csv.read_csv(path)
+        return pyarrow.parquet.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(
+            f"{path} is not a readable parquet or CSV file: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _series(name: str, table: Any, time: str, from_ns: int | None, to_ns: int | None) -> Series:
+    start_ns = _times_ns(name, table[time])
+    bars = empty_fbars(len(start_ns))
+    bars["start_ns"] = start_ns
+    for column in NEEDED:
+        bars[column] = _column(name, table, column)
+    for column, source in (("trades", "n_trades"), ("taker_volume", "taker_buy_base")):
+        if source in table.column_names:
+            bars[column] = _column(name, table, source)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite, and counted so
+        typical = (bars["high"] + bars["low"] + bars["close"]) / 3.0
+        bars["vwap"], bars["quote_volume"] = typical, typical * bars["volume"]
+        if "quote_volume" in table.column_names:
+            bars["quote_volume"] = _column(name, table, "quote_volume")
+            bars["vwap"] = _vwap(bars)
+    keep = np.ones(len(bars), np.bool_)
+    if from_ns is not None:
+        keep &= bars["start_ns"] >= from_ns
+    if to_ns is not None:
+        keep &= bars["start_ns"] < to_ns
+    found = clean(name, bars[keep])
+    return Series(name, *(found if "quote_volume" in table.column_names else typical_price(*found)))
+
+
+def _vwap(bars: FBarArray) -> FloatArray:
+    traded = bars["volume"] > 0
+    price: FloatArray = bars["quote_volume"] / np.where(traded, bars["volume"], 1.0)
+    return np.where(traded, price, bars["close"])
+
+
+def _column(name: str, table: Any, column: str) -> FloatArray:
+    try:
+        values: FloatArray = table[column].cast(pa.float64()).to_numpy().astype(np.float64)
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{name}: column {column} is {table[column].type}: give numbers ({str(error).splitlines()[0]})"
+        ) from error
+    return values
+
+
+def _times_ns(name: str, column: Any) -> npt.NDArray[np.int64]:
+    """Start times; integers are milliseconds. Raises InputError on what is no time between 1970 and 2262."""
+    try:
+        if pa.types.is_integer(column.type):
+            column = column.cast(pa.timestamp("ms"))
+        times = column.cast(pa.timestamp("ns")).cast(pa.int64())
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{name}: times are {column.type}: give ms since 1970 or ISO 8601 ({str(error).splitlines()[0]})"
+        ) from error
+    out: npt.NDArray[np.int64] = times.fill_null(-1).to_numpy().astype(np.int64)
+    if (out < 0).any():
+        row = int(np.flatnonzero(out < 0)[0]) + 1
+        raise InputError(f"{name}: row {row} has no time from 1970 on: correct the row or remove it")
+    return out
+
+
+def native_interval_ns(series: Series) -> int:
+    """The most frequent distance between bars. Raises InputError with fewer than two."""
+    if len(series.bars) < 2:
+        raise InputError(
+            f"{series.name} has {len(series.bars)} bars in the range asked for: widen --from, --to"
+        )
+    steps, counts = np.unique(np.diff(series.bars["start_ns"]), return_counts=True)
+    return int(steps[np.argmax(counts)])
+
+
+def on_calendar(series: Series, calendar: str) -> Series:
+    """The bars that lie in sessions of ``calendar``, at their UTC starts; the others are dropped and named.
+
+    Gaps and missing bars are counted anew, against the calendar. Raises InputError as ``calendars.fit``
+    does, and when two bars lie in one place.
+    """
+    start_ns = series.bars["start_ns"]
+    found = fit(calendar, start_ns, native_interval_ns(series))
+    inside = found.place >= 0
+    place, bars = found.place[inside], series.bars[inside]
+    twice = np.flatnonzero(np.diff(place) <= 0)
+    if len(twice):
+        one, two = (when(bars["start_ns"][twice[0] + k]) for k in (0, 1))
+        raise InputError(f"{series.name}: the bars of {one} and {two} fall on one session: remove one")
+    bars["start_ns"] = found.grid.start_ns[place]
+    quality = replace(
+        gaps_on(series.quality, found.grid, place),
+        clock=found.clock,
+        outside=int((~inside).sum()),
+        first_outside=tuple(when(at, "") for at in start_ns[~inside][:3]),
+    )
+    return Series(series.name, bars, quality, found.grid)
+
+
+def neighbours(series: Series, delta_ns: int) -> npt.NDArray[np.bool_]:
+    """Whether each of the series' ``delta_ns`` bars is followed by the one expected next, [T - 1]."""
+    if series.grid is None:
+        steps: npt.NDArray[np.bool_] = np.diff(series.bars["start_ns"]) == delta_ns
+        return steps
+    joined: npt.NDArray[np.bool_] = np.diff(series.grid.place(series.bars["start_ns"])) == 1
+    return joined
+
+
+def refuse_closing(series: Series, delta_ns: int) -> None:
+    """Refuse many gaps, and some day of the week that never has a bar: a market that closes, uncalled so."""
+    start_ns = series.bars["start_ns"]
+    if series.grid is not None or len(start_ns) < 2 or start_ns[-1] - start_ns[0] < 2 * WEEK_DAYS * DAY_NS:
+        return
+    share = float((~neighbours(series, delta_ns)).mean())
+    closed = WEEK_DAYS - len(np.unique(start_ns // DAY_NS % WEEK_DAYS))
+    if share > SESSION_SHARE and closed:
+        raise InputError(
+            f"{100 * share:.0f} % of {series.name}'s bars are not followed by the next, and {closed} days of"
+            " the week have none: the market closes; name its calendar, as in --calendar XNYS"
+        )
+
+
+def resample(series: Series, delta_ns: int) -> Series:
+    """Bars of ``delta_ns`` from finer ones, on the UTC grid or counted from each session's start.
+
+    Incomplete buckets are left out. Raises InputError when ``delta_ns`` is not a multiple of the native
+    interval.
+    """
+    native = native_interval_ns(series) if series.grid is None else series.grid.interval_ns
+    if delta_ns == native:
+        return series
+    if series.grid is not None:
+        return _resample_sessions(series, series.grid, delta_ns)
+    if delta_ns % native:
+        raise InputError(
+            f"interval {delta_ns / 1e9:g} s is not a multiple of the {native / 1e9:g} s bars of {series.name}"
+        )
+    rows, per = series.bars, delta_ns // native
+    bucket = rows["start_ns"] // delta_ns
+    first = np.flatnonzero(np.diff(bucket, prepend=bucket[0] - 1))
+    whole = np.diff(np.append(first, len(rows))) == per
+    rows = rows[np.repeat(whole, np.diff(np.append(first, len(rows))))].reshape(-1, per)
+    return replace(series, bars=add_up(rows))
+
+
+def _resample_sessions(series: Series, grid: Grid, delta_ns: int) -> Series:
+    coarse, bucket_of = grid.coarser(delta_ns)
+    bucket = bucket_of[grid.place(series.bars["start_ns"])]
+    have = np.bincount(bucket, minlength=len(coarse.start_ns))
+    expected = np.bincount(bucket_of)
+    parts = []
+    for size in np.unique(expected):  # buckets at a session's end are smaller
+        whole = (have == expected) & (expected == size)
+        rows = series.bars[whole[bucket]].reshape(-1, size)
+        part = add_up(rows)
+        part["start_ns"] = coarse.start_ns[whole]
+        parts.append(part)
+    bars = np.concatenate(parts)
+    return replace(series, bars=bars[np.argsort(bars["start_ns"])], grid=coarse)
+
+
+def add_up(rows: FBarArray) -> FBarArray:
+    """One bar [N] of each row of neighbours [N, k]."""
+    bars = empty_fbars(len(rows))
+    bars["start_ns"], bars["open"] = rows["start_ns"][:, 0], rows["open"][:, 0]
+    bars["high"], bars["low"] = rows["high"].max(1), rows["low"].min(1)
+    bars["close"] = rows["close"][:, -1]
+    for name in ("volume", "quote_volume", "trades", "taker_volume"):
+        bars[name] = rows[name].sum(1)
+    bars["vwap"] = np.clip(_vwap(bars), bars["low"], bars["high"])  # of rounding only
+    return bars

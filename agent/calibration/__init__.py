@@ -1,0 +1,1 @@
+"""What a tape tells about impact, volatility, spread and latencies."""

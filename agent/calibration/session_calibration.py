@@ -1,0 +1,243 @@
+"""Calibrates the paper venue from a recorded session: impact by symbol, and what latencies were measured."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from agent.calibration.estimate import SURE, Estimates, Sampled, estimate
+from agent.calibration.measured_files import ONE_WAY, ROUND_TRIP
+from agent.core.errors import InputError, RecordingError, SessionError
+from agent.core.instrument import Instrument
+from agent.core.market.tape import EventArray, Flag, Kind, empty_events
+from agent.core.ports import SessionReader
+from agent.core.types import NS_PER_S
+from agent.durations import format_duration
+from agent.journal import round_trips
+from agent.venue.kernel import loop as k
+from agent.venue.kernel.market import Market
+
+STEP_NS = NS_PER_S
+USUAL_HALF_LIFE_NS = 300 * NS_PER_S
+USUAL_Y = 1.0
+QUANTILES = (50, 90, 99)
+MOST_LATENCIES = 10_000
+"""Rows of a latency file: more are thinned evenly, since sessions hold them in their headers."""
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a session says. ``refused`` names the symbols it says too little about, and why."""
+
+    session: str
+    estimates: Mapping[str, Estimates]
+    refused: Mapping[str, str]
+    instruments: Mapping[str, Instrument]
+    latencies: Mapping[str, IntArray]  # name -> [row, (at_ns, ns)]
+
+    def require_estimates(self) -> None:
+        """Raise InputError, saying why, when no symbol could be calibrated."""
+        if not self.estimates:
+            raise InputError("; ".join(self.refused.values()) or f"session {self.session} has no instrument")
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "session": self.session,
+            "symbols": {s: symbol_document(e, self.instruments[s]) for s, e in self.estimates.items()},
+            "refused": dict(self.refused),
+            "latency": {name: _quantiles(rows) for name, rows in self.latencies.items()},
+        }
+
+
+def calibrate_session(reader: SessionReader) -> Calibration:
+    """Estimate everything from a session. Raises SessionError; symbols with too little are ``refused``."""
+    sampler = _Sampler(reader.instruments)
+    for batch in reader.batches():
+        sampler.add(batch)
+    estimates, refused = {}, {}
+    for instrument in reader.instruments:
+        try:
+            estimates[instrument.symbol] = estimate(sampler.sampled(instrument.number), instrument.symbol)
+        except InputError as error:
+            refused[instrument.symbol] = str(error)
+    trips = np.array(round_trips(reader.journal()), np.int64).reshape(-1, 2)
+    return Calibration(
+        session=str(reader.header["session"]),
+        estimates=estimates,
+        refused=refused,
+        instruments={i.symbol: i for i in reader.instruments},
+        latencies={**sampler.latencies(), "round_trip": trips},
+    )
+
+
+class _Sampler:
+    """Runs the kernel over the tape and looks at every book each ``STEP_NS``."""
+
+    def __init__(self, instruments: Sequence[Instrument]) -> None:
+        self._market = Market(instruments)
+        self._first_ns = self._next_ns = 0
+        count = len(instruments)
+        self._mids: list[list[float]] = [[] for _ in range(count)]
+        self._spreads: list[list[float]] = [[] for _ in range(count)]
+        self._trades: list[EventArray] = []
+        self._book: list[EventArray] = []
+        self._keep(empty_events())
+
+    def add(self, batch: EventArray) -> None:
+        live = batch[batch["flags"] & Flag.HISTORY == 0]
+        if not self._first_ns and len(live):
+            self._first_ns = self._next_ns = int(live["recv_ns"][0])
+        self._keep(live)
+        at = 0
+        while at < len(batch):
+            due_ns = self._next_ns or int(batch["recv_ns"][-1])
+            at, why = self._market.run(batch, at, due_ns)
+            if why == k.DUE:
+                self._look()
+
+    def _keep(self, live: EventArray) -> None:
+        names = ["recv_ns", "exch_ns", "qty_lots", "instrument", "side", "flags"]
+        self._trades.append(live[live["kind"] == Kind.TRADE][names].copy())
+        told = (live["kind"] == Kind.LEVEL) & (live["flags"] & Flag.LAST != 0)
+        self._book.append(live[told][["recv_ns", "exch_ns", "flags"]].copy())
+
+    def _look(self) -> None:
+        for number, mids in enumerate(self._mids):
+            book = self._market.book(number)
+            mid = (book.bid_ticks + book.ask_ticks) / 2
+            mids.append(mid or np.nan)
+            self._spreads[number].append((book.ask_ticks - book.bid_ticks) / 2 / mid * 1e4 if mid else np.nan)
+        self._next_ns += STEP_NS
+
+    def sampled(self, number: int) -> Sampled:
+        """One instrument on the grid. Raises InputError where the tape has no time or no book."""
+        mids = np.array(self._mids[number])
+        if len(mids) < 2 or not np.isfinite(mids).any():
+            symbol = self._market.instruments[number].symbol
+            raise InputError(
+                f"{symbol}: the session has no order book to calibrate from: record or import one with books"
+            )
+        rows = np.concatenate(self._trades)
+        fetched = rows["flags"] & Flag.BACKFILL != 0  # came late: its own time is when it moved the mid
+        seconds = (np.where(fetched, rows["exch_ns"], rows["recv_ns"]) - self._first_ns) / NS_PER_S
+        end_s = (len(mids) - 1) * STEP_NS / NS_PER_S
+        mine = (rows["instrument"] == number) & (seconds >= 0) & (seconds < end_s) & (rows["side"] != 0)
+        signed = rows["qty_lots"][mine] * rows["side"][mine].astype(np.float64)
+        return Sampled(STEP_NS / NS_PER_S, mids, np.array(self._spreads[number]), seconds[mine], signed)
+
+    def latencies(self) -> dict[str, IntArray]:
+        """Market data's, as seen here: our stamp less the exchange's, the clocks' offset removed."""
+        return {
+            "market_data_trades": _late(np.concatenate(self._trades)),
+            "market_data_book": _late(np.concatenate(self._book)),
+        }
+
+
+def _late(rows: EventArray) -> IntArray:
+    """[row, (at_ns, ns)]; a row fetched later, or stamped by us for want of a better, says nothing."""
+    known = (rows["exch_ns"] != rows["recv_ns"]) & (rows["flags"] & Flag.BACKFILL == 0)
+    at_ns = rows["recv_ns"][known]
+    return np.column_stack([at_ns, at_ns - rows["exch_ns"][known]])
+
+
+def _quantiles(rows: IntArray) -> dict[str, Any]:
+    if not len(rows):
+        return {"count": 0}
+    found = np.percentile(rows[:, 1], QUANTILES)
+    return {"count": len(rows)} | {f"p{q}_ns": round(v) for q, v in zip(QUANTILES, found, strict=True)}
+
+
+# --- the law ---------------------------------------------------------------------------------------
+
+
+def law_of(found: Estimates, instrument: Instrument) -> tuple[dict[str, Any], str]:
+    """(the law as the configuration holds it, where its coefficient and half-life come from).
+
+    Fitted together where the tape tells; else the coefficient of the window that has it best, with the
+    usual half-life; else both usual.
+    """
+    fading = found.fading
+    y, half_life_ns, basis = (
+        USUAL_Y,
+        USUAL_HALF_LIFE_NS,
+        "assumed: the tape shows no impact that is not noise",
+    )
+    sure = [w.y for w in found.windows if w.y.value > SURE * w.y.error]
+    if fading.identified:
+        y, half_life_ns, basis = fading.y.value, round(fading.half_life_s * NS_PER_S), "fitted together"
+    elif sure:
+        y = min(sure, key=lambda e: e.error / e.value).value
+        basis = "y from windows; the tape is too short to tell a half-life, the usual one is assumed"
+    law = {
+        "y": float(f"{y:.4g}"),
+        "sigma_bps_per_day": float(f"{found.sigma_bps.value:.4g}"),
+        "volume_per_day": float(f"{found.volume_lots.value * float(instrument.lot):.4g}"),
+        "decay": format_duration(max(half_life_ns // 10**6, 1) * 10**6),
+    }
+    return law, basis
+
+
+def symbol_document(found: Estimates, instrument: Instrument) -> dict[str, Any]:
+    """One symbol's law and everything behind it."""
+    law, basis = law_of(found, instrument)
+    return {"impact": law, "basis": basis, "estimates": asdict(found)}
+
+
+# --- files -----------------------------------------------------------------------------------------
+
+
+def write_calibration(found: Calibration, path: Path) -> None:
+    """Write the YAML file that ``venue.calibration`` names. Raises RecordingError."""
+    head = (
+        "# Made by `python -m agent calibrate` from the session below; name this file in venue.calibration\n"
+        "# and set venue.impact to sqrt. Only `impact` is read back; the rest says where it comes from.\n"
+    )
+    body = yaml.safe_dump(_plain(found.to_json()), sort_keys=False, default_flow_style=None, width=110)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(head + body)
+    except OSError as error:
+        raise RecordingError(f"cannot write {path}: {error.strerror}; choose another --out") from error
+
+
+def _plain(value: Any) -> Any:
+    """What YAML knows: lists for tuples."""
+    if isinstance(value, Mapping):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def write_latencies(found: Calibration, folder: Path) -> list[Path]:
+    """Write one CSV file a kind of latency that was measured, as ``venue.*.measured`` takes it.
+
+    Raises SessionError when none was, RecordingError.
+    """
+    written = []
+    for name, rows in found.latencies.items():
+        rows = rows[rows[:, 1] >= 0] if len(rows) else rows  # a stamp ahead of ours is the offset's error
+        if not len(rows):
+            continue
+        column = ROUND_TRIP if name == "round_trip" else ONE_WAY
+        thinned = rows[:: -(-len(rows) // MOST_LATENCIES)]
+        path = folder / f"{name}.csv"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with path.open("w", newline="") as file:
+                csv.writer(file).writerows([("at_ns", column), *thinned.tolist()])
+        except OSError as error:
+            raise RecordingError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+        written.append(path)
+    if not written:
+        raise SessionError(f"session {found.session} holds no measured latency: calibrate a live run's")
+    return written

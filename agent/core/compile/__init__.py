@@ -1,0 +1,1 @@
+"""How kernels are compiled and cached, and the checksums that are compiled alike. No domain words."""

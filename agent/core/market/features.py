@@ -1,0 +1,157 @@
+"""Market features per interval: one definition for training, evaluation and live, versioned.
+
+Rules kept here:
+
+* causal: row i depends on bars <= i only;
+* finite memory: row i depends on bars >= i - FEATURE_SPAN only, so that a live window of
+  ``lookback + FEATURE_SPAN`` bars and a long training series give the same rows, bit for bit (sums are
+  taken by doubling, elementwise, never by running totals: ``agent.core.market.feature_kernel``);
+* scale-free: returns and ranges in units of recent volatility, volumes against their recent mean;
+* a source that is missing, or an input that is not finite, makes its features *absent* (mask False,
+  value 0), never NaN.
+
+Volume is compared with its mean over LONG_SPAN bars, not with its time-of-day mean: a live window
+holds hours, not days, and the sine and cosine of the time of day let a model learn the rest.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.core.market import feature_kernel as kernel
+from agent.core.market.bars import FBAR, FBarArray, FloatArray
+from agent.core.market.signal_kernel import MEMORY, SIGNALS
+from agent.core.types import NS_PER_S
+
+BoolArray = npt.NDArray[np.bool_]
+Float32Array = npt.NDArray[np.float32]
+
+FEATURE_VERSION = 4
+FEATURE_SPAN = MEMORY  # bars of memory
+LONG_SPAN, SHORT_SPAN = kernel.LONG_SPAN, kernel.SHORT_SPAN
+MIN_RETURNS = kernel.MIN_RETURNS
+LIMIT = kernel.LIMIT
+WORDS = len(FBAR.names or ())  # of 8 bytes in a bar
+SMALLEST = 5e-324  # the least number above 0
+DAY_NS = 86_400 * NS_PER_S
+
+FEATURE_NAMES = (
+    "return_vwap",  # log return of the interval's price / sigma
+    "return_close",  # log return of the close / sigma
+    "close_to_vwap",  # where the interval closed against its own average / sigma
+    "range",  # high - low / sigma
+    "close_location",  # close within [low, high], -1 .. 1
+    "volatility_short",  # log of realised volatility over 8 against 32 bars
+    "volatility_long",  # log10 sigma, centred on 10 bps an interval
+    "momentum_2",
+    "momentum_8",
+    "momentum_32",  # log return over k bars / (sigma sqrt k)
+    "distance_8",
+    "distance_32",  # log close - mean log vwap over k bars / (sigma sqrt k)
+    "autocorrelation",  # of returns at lag one over 32 bars
+    "variance_ratio",  # log of the variance of 8-bar returns against 8 times that of one-bar returns
+    "volume",  # log of volume against its mean over 32 bars
+    "trades",  # idem, trade count
+    "taker",  # taker imbalance, -1 .. 1
+    "taker_8",  # idem over 8 bars
+    "spread",  # log of spread against sigma
+    "touch_imbalance",
+    "microprice",  # microprice - mid / sigma
+    "depth",  # log of depth within the band against mean volume
+    "depth_imbalance",
+    "day_sin",
+    "day_cos",
+    "week_sin",
+    "week_cos",
+    "log_delta",  # log10 of the interval's seconds, centred on 100 s
+    *(f"{signal}_{said}" for signal in SIGNALS for said in ("edge", "call")),  # of signal_kernel
+)
+
+FEATURE_GROUPS = {
+    "volume": ("volume", "trades"),
+    "taker": ("taker", "taker_8", "taker_edge", "taker_call"),
+    "book": (
+        *("spread", "touch_imbalance", "microprice", "depth", "depth_imbalance"),
+        *("book_edge", "book_call"),
+    ),
+}
+"""Sources that may be missing together; training drops them at random."""
+
+_PLACE = {name: f for f, name in enumerate(FEATURE_NAMES)}
+_LOGS = [
+    _PLACE[name] for name in ("volatility_short", "variance_ratio", "volume", "trades", "spread", "depth")
+]
+_SINES, _COSINES = ([_PLACE[f"{cycle}_{wave}"] for cycle in ("day", "week")] for wave in ("sin", "cos"))
+_LOG10, _DELTA = _PLACE["volatility_long"], _PLACE["log_delta"]
+
+
+def features(bars: FBarArray, delta_ns: int, newest: int | None = None) -> tuple[Float32Array, BoolArray]:
+    """Return feature values float32 [..., T, F] and where they are known, bool [..., T, F].
+
+    ``bars``: FBAR rows [..., T] of ``delta_ns`` each, oldest first along the last axis. ``newest``: only that
+    many of the last rows are asked for. Absent values are 0. Never raises on the content of the bars.
+    """
+    length = bars.shape[-1]
+    rows = length if newest is None else min(newest, length)
+    words = _words(bars)
+    columns = np.empty((len(FEATURE_NAMES), len(words) * rows))
+    with np.errstate(all="ignore"):
+        logs = _logs(words, kernel.LOGGED)
+        kernel.arguments(words, logs, _known(words, kernel.AMOUNTS, 0.0), columns)
+        _take_logs(columns)
+        _tell_time(columns, bars["start_ns"][..., length - rows :].reshape(-1), delta_ns)
+    shape = (*bars.shape[:-1], rows, len(FEATURE_NAMES))
+    values, mask = np.empty(shape, np.float32), np.empty(shape, np.bool_)
+    flat = (columns.shape[1], columns.shape[0])
+    kernel.settle(columns, values.reshape(flat), mask.reshape(flat))
+    return values, mask
+
+
+def _take_logs(columns: FloatArray) -> None:
+    """The logarithm of each column [F, N] that has one, in place."""
+    for f in _LOGS:
+        np.log(columns[f], out=columns[f])
+    columns[_LOG10] = (np.log10(columns[_LOG10]) + 3.0) / 1.5
+
+
+def _tell_time(columns: FloatArray, start_ns: npt.NDArray[np.int64], delta_ns: int) -> None:
+    """Columns [F, N] of the clock and of the interval's length; NaN where the time is not known."""
+    end = start_ns + delta_ns  # a decision is taken at the end of the bar
+    for cycle, length_ns in enumerate((DAY_NS, 7 * DAY_NS)):
+        angle = 2.0 * np.pi * ((end % length_ns) / length_ns)
+        angle[start_ns <= 0] = np.nan
+        columns[_SINES[cycle]], columns[_COSINES[cycle]] = np.sin(angle), np.cos(angle)
+    columns[_DELTA] = (np.log10(delta_ns / NS_PER_S) - 2.0) / 2.0
+
+
+def recent_sigma(bars: FBarArray) -> FloatArray:
+    """Return the volatility of close-to-close log returns an interval, [..., T]; NaN where unknown.
+
+    Root mean square of the last LONG_SPAN returns (mean taken as 0), of at least MIN_RETURNS.
+    """
+    words = _words(bars)
+    out = np.empty(words.shape[:2])
+    with np.errstate(all="ignore"):
+        kernel.sigmas(_logs(words, kernel.LOGGED[:1]), out)
+    return out.reshape(bars.shape)
+
+
+def _words(bars: FBarArray) -> FloatArray:
+    """The bars as floats [S, T, WORDS], ``start_ns`` among them as it is stored."""
+    flat = np.ascontiguousarray(bars, FBAR)
+    count = flat.size // max(1, flat.shape[-1])
+    return flat.view(np.float64).reshape(count, flat.shape[-1], WORDS)
+
+
+def _known(words: FloatArray, columns: npt.NDArray[np.int64], least: float) -> FloatArray:
+    """Some columns, [S, len(columns), T]; NaN where not finite or below ``least``."""
+    out = np.empty((len(words), len(columns), words.shape[1]))
+    kernel.known(words, columns, least, out)
+    return out
+
+
+def _logs(words: FloatArray, columns: npt.NDArray[np.int64]) -> FloatArray:
+    """Logarithms of some columns, [S, len(columns), T]; NaN where not finite or not above 0."""
+    out = _known(words, columns, SMALLEST)
+    return np.log(out, out=out)

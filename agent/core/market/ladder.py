@@ -1,0 +1,262 @@
+"""Order books with cheap changes: a window of ticks, addressed directly, around the touch of either side.
+
+A side of a book is addressed by its *row*, 2 x instrument + (0 bids, 1 asks), and its levels by their
+*key*: the price for bids, minus the price for asks, so that "best" is the largest key on both sides.
+Levels within the window lie at ``lots[row, key - base]``; two layers of bits say where they are. The rest,
+all worse than the window, are kept sorted (``agent.core.market.book``), as many as there are. The window
+follows the touch, so it may hold every level or few: that is a matter of speed, never of what the book says.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba.cpython.unsafe.numbers import leading_zeros, trailing_zeros
+
+from agent.core.compile.jit import njit_flat, njit_inline, njit_inner
+from agent.core.market.book import find, set_level
+
+IntArray = npt.NDArray[np.int64]
+BitArray = npt.NDArray[np.uint64]
+
+WINDOW = 65536
+"""Ticks of a window. Of a real BTC/USDT book nine changes in ten are within 15,000 ticks of the touch."""
+BEHIND = WINDOW // 4 * 3  # ticks of it that lie behind the best level when it is laid
+LOW = WINDOW // 2  # with fewer left it is laid anew
+NOTHING = -(2**62)
+"""The key that says that there is no level."""
+
+# Columns of ``head``.
+BASE, BEST, LEVELS, FAR, HEAD_COLUMNS = range(5)
+
+ONE, NONE_SET = np.uint64(1), np.uint64(0)
+
+
+class Ladders(NamedTuple):
+    """Both sides of the books of several instruments."""
+
+    head: IntArray  # [row, HEAD_COLUMNS]: lowest key of the window; best key; levels, far ones among them
+    lots: IntArray  # [row, WINDOW]
+    words: BitArray  # [row, WINDOW / 64] a bit for each tick that has lots
+    groups: BitArray  # [row, WINDOW / 4096] a bit for each word that is not 0
+    far_key: IntArray  # [row, room] ascending, all below the window
+    far_lots: IntArray  # [row, room]
+
+
+def new_ladders(instruments: int, room: int) -> Ladders:
+    """Empty books, with room for ``room`` levels a side."""
+    rows = 2 * instruments
+    head = np.zeros((rows, HEAD_COLUMNS), np.int64)
+    head[:, BEST] = NOTHING
+    return Ladders(
+        head=head,
+        lots=np.zeros((rows, WINDOW), np.int64),
+        words=np.zeros((rows, WINDOW // 64), np.uint64),
+        groups=np.zeros((rows, WINDOW // 4096), np.uint64),
+        far_key=np.zeros((rows, room), np.int64),
+        far_lots=np.zeros((rows, room), np.int64),
+    )
+
+
+@njit_inner
+def _highest(word: np.uint64) -> np.int64:
+    return np.int64(63) - np.int64(leading_zeros(word))
+
+
+@njit_inner
+def _lowest(word: np.uint64) -> np.int64:
+    return np.int64(trailing_zeros(word))
+
+
+@njit_flat
+def level_lots(b: Ladders, row: int, k: int) -> int:
+    """Displayed lots at key ``k``, 0 where there is no level."""
+    i = k - b.head[row, BASE]
+    if i >= 0:
+        return b.lots[row, i] if i < WINDOW else 0
+    n = b.head[row, FAR]
+    j = find(b.far_key[row], n, k)
+    return b.far_lots[row, j] if j < n and b.far_key[row, j] == k else 0
+
+
+@njit_flat
+def put_level(b: Ladders, row: int, k: int, lots: int) -> int:
+    """Set level ``k`` to ``lots`` (0 deletes). Returns the lots before.
+
+    The caller guarantees room for one more level.
+    """
+    before = quick_put(b.head, b.lots, b.words, b.groups, row, k, lots)
+    if before >= 0:
+        return int(before)
+    if k < b.head[row, BASE] and b.head[row, LEVELS] > 0:
+        return _put_far(b, row, k, lots)
+    if k != b.head[row, BEST]:  # a new best, or the first of its side, outside the window
+        if lots <= 0:
+            return 0
+        _lay(b, row, k)
+        return int(quick_put(b.head, b.lots, b.words, b.groups, row, k, lots))
+    best = next_key(b, row, k)  # the best goes, and the next is low in the window or below it
+    before = level_lots(b, row, k)
+    _turn(b, row, k - b.head[row, BASE])
+    b.lots[row, k - b.head[row, BASE]] = 0
+    b.head[row, LEVELS] -= 1
+    b.head[row, BEST] = best
+    if best != NOTHING:
+        _lay(b, row, best)
+    return int(before)
+
+
+@njit_inline
+def quick_put(
+    head: IntArray, lots: IntArray, words: BitArray, groups: BitArray, row: int, k: int, to_lots: int
+) -> int:
+    """``put_level`` in the window, where that leaves the window where it is; else -1, and nothing is done.
+
+    The arrays are those of ``Ladders``: a loop that has them at hand runs twice as fast.
+    """
+    i = k - head[row, BASE]
+    if i < 0 or i >= WINDOW:
+        return -1
+    before = lots[row, i]
+    if k >= head[row, BEST]:
+        if to_lots > 0:
+            head[row, BEST] = k
+        elif before > 0:
+            below = _below(words, groups, row, i)
+            if below < 0 or (below < LOW and head[row, FAR] > 0):
+                return -1
+            head[row, BEST] = head[row, BASE] + below
+    lots[row, i] = max(0, to_lots)
+    # No branches from here: whether a level comes or goes is as good as random.
+    head[row, LEVELS] += int(to_lots > 0) - int(before > 0)
+    w, bit = i >> 6, np.uint64(i & 63)
+    word = (words[row, w] & ~(ONE << bit)) | (np.uint64(to_lots > 0) << bit)
+    words[row, w] = word
+    bit = np.uint64(w & 63)
+    groups[row, w >> 6] = (groups[row, w >> 6] & ~(ONE << bit)) | (np.uint64(word != NONE_SET) << bit)
+    return int(before)
+
+
+@njit_inner
+def _turn(b: Ladders, row: int, i: int) -> None:
+    """Turn the bit of tick ``i``."""
+    w = i >> 6
+    word = b.words[row, w] ^ (ONE << np.uint64(i & 63))
+    b.words[row, w] = word
+    bit = ONE << np.uint64(w & 63)
+    b.groups[row, w >> 6] = (b.groups[row, w >> 6] & ~bit) | (bit if word != NONE_SET else NONE_SET)
+
+
+@njit_inner
+def _below(words: BitArray, groups: BitArray, row: int, i: int) -> int:
+    """The highest tick below ``i`` of the window that has lots, -1 where there is none."""
+    w = i >> 6
+    left = words[row, w] & ((ONE << np.uint64(i & 63)) - ONE)
+    if left == NONE_SET:
+        g = w >> 6
+        marked = groups[row, g] & ((ONE << np.uint64(w & 63)) - ONE)
+        while marked == NONE_SET:
+            g -= 1
+            if g < 0:
+                return -1
+            marked = groups[row, g]
+        w = int((g << 6) + _highest(marked))
+        left = words[row, w]
+    return int((w << 6) + _highest(left))
+
+
+@njit_flat
+def next_key(b: Ladders, row: int, k: int) -> int:
+    """The best key that is worse than ``k``, which is in the book; NOTHING after the last."""
+    base, n = b.head[row, BASE], b.head[row, FAR]
+    if k >= base:
+        i = _below(b.words, b.groups, row, k - base)
+        if i >= 0:
+            return int(base + i)
+        return b.far_key[row, n - 1] if n > 0 else NOTHING
+    j = find(b.far_key[row], n, k)
+    return b.far_key[row, j - 1] if j > 0 else NOTHING
+
+
+@njit_flat
+def lots_within(b: Ladders, row: int, worst: int) -> int:
+    """Lots displayed at keys >= ``worst``."""
+    total = 0
+    k = b.head[row, BEST]
+    while k >= worst and k != NOTHING:
+        total += level_lots(b, row, k)
+        k = next_key(b, row, k)
+    return total
+
+
+@njit_flat
+def clear_levels(b: Ladders, row: int) -> None:
+    """Take every level away."""
+    for w in range(WINDOW // 64):
+        word = b.words[row, w]
+        b.words[row, w] = NONE_SET
+        while word != NONE_SET:
+            b.lots[row, (w << 6) + _lowest(word)] = 0
+            word &= word - ONE
+    for g in range(WINDOW // 4096):
+        b.groups[row, g] = NONE_SET
+    b.head[row, BEST] = NOTHING
+    b.head[row, LEVELS] = 0
+    b.head[row, FAR] = 0
+
+
+# --- where the window lies -----------------------------------------------------------------------
+
+
+@njit_inner
+def _put_far(b: Ladders, row: int, k: int, lots: int) -> int:
+    """``put_level`` for a key below the window."""
+    n, before = set_level(b.far_key[row], b.far_lots[row], b.head[row, FAR], k, lots)
+    b.head[row, LEVELS] += n - b.head[row, FAR]
+    b.head[row, FAR] = n
+    return int(before)
+
+
+@njit_inner
+def _lay(b: Ladders, row: int, best: int) -> None:
+    """Lay the window around ``best``; levels go to the far ones or come from them."""
+    was, base = b.head[row, BASE], best - BEHIND
+    b.head[row, BASE] = base
+    if base > was:
+        for w in range(WINDOW // 64):  # upwards: a level moves to a tick that has been left
+            _move_word(b, row, w, was)
+    else:
+        for w in range(WINDOW // 64 - 1, -1, -1):
+            _move_word(b, row, w, was)
+        far = b.head[row, FAR]
+        while far > 0 and b.far_key[row, far - 1] >= base:
+            far -= 1
+            b.lots[row, b.far_key[row, far] - base] = b.far_lots[row, far]
+            _turn(b, row, b.far_key[row, far] - base)
+        b.head[row, FAR] = far
+
+
+@njit_inner
+def _move_word(b: Ladders, row: int, w: int, was: int) -> None:
+    """Move the levels of one word from a window that began at ``was`` to where they belong now."""
+    word, base = b.words[row, w], b.head[row, BASE]
+    if word == NONE_SET:
+        return
+    b.words[row, w] = NONE_SET
+    b.groups[row, w >> 6] &= ~(ONE << np.uint64(w & 63))
+    while word != NONE_SET:
+        bit = _lowest(word) if base > was else _highest(word)
+        word ^= ONE << np.uint64(bit)
+        i = (w << 6) + bit
+        lots, k = b.lots[row, i], was + i
+        b.lots[row, i] = 0
+        if k >= base:
+            b.lots[row, k - base] = lots
+            _turn(b, row, k - base)
+        else:  # ascending, and worse levels are further down: it is the best of the far ones
+            far = b.head[row, FAR]
+            b.far_key[row, far] = k
+            b.far_lots[row, far] = lots
+            b.head[row, FAR] = far + 1

@@ -1,0 +1,273 @@
+"""Bars of one instrument at one interval and phase, accumulated from the trades the tape has shown.
+
+A series is brought up to date when somebody looks, from where it stopped: a late trade lands in its
+own bucket and so revises it for every later look, and for none before.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.core.compile.jit import njit
+from agent.core.errors import InternalError
+from agent.core.instrument import Instrument
+from agent.core.market.bars import FBarArray, empty_fbars
+from agent.core.market.tape import BarArray
+from agent.core.money import INVERSE_UNITS, inverse_value
+
+IntArray = npt.NDArray[np.int64]
+
+OPEN_NS, CLOSE_NS, OPEN, HIGH, LOW, CLOSE, BASE, QUOTE, TRADES, TAKER_BASE, COLUMNS = range(11)
+
+
+MOST_BUCKETS = 1 << 21
+"""A trade further ahead than this carries a wrong stamp; it is on the tape, and in no bar."""
+
+
+class TradeColumns(NamedTuple):
+    """Trades in order of arrival, as columns of equal length."""
+
+    exch_ns: IntArray
+    price_ticks: IntArray
+    qty_lots: IntArray
+    side: npt.NDArray[np.int8]
+    first: int = 0  # the number of the first trade here: those before it have been forgotten
+
+    def since(self, first: int) -> TradeColumns:
+        """The trades from number ``first`` on. Raises InternalError when it has been forgotten."""
+        at = first - self.first
+        if at < 0:
+            raise InternalError(f"trade {first} is asked for, and those before {self.first} are forgotten")
+        return TradeColumns(
+            self.exch_ns[at:], self.price_ticks[at:], self.qty_lots[at:], self.side[at:], first
+        )
+
+
+class BookSample(NamedTuple):
+    """The book at one moment, in ticks and lots; depths are within ``DEPTH_BAND_BPS``."""
+
+    bid_ticks: int
+    bid_lots: int
+    ask_ticks: int
+    ask_lots: int
+    bid_depth_lots: int
+    ask_depth_lots: int
+
+
+@njit
+def _accumulate(
+    table: IntArray,
+    exch_ns: IntArray,
+    ticks: IntArray,
+    lots: IntArray,
+    side: npt.NDArray[np.int8],
+    origin_ns: int,
+    delta: int,
+    inverse: bool,
+) -> None:
+    """Add trades to ``table`` [bucket, COLUMNS]; bucket 0 starts at ``origin_ns``.
+
+    QUOTE is their value as ``agent.core.money`` counts it.
+    """
+    for i in range(len(exch_ns)):
+        ns = exch_ns[i]
+        k = (ns - origin_ns) // delta
+        if ns < origin_ns or k >= len(table):
+            continue
+        price, qty = ticks[i], lots[i]  # by place below: a view of the row would cost more than the rest
+        if table[k, TRADES] == 0:
+            table[k, OPEN_NS], table[k, CLOSE_NS] = ns, ns
+            table[k, OPEN], table[k, HIGH], table[k, LOW], table[k, CLOSE] = price, price, price, price
+        else:
+            table[k, HIGH] = max(table[k, HIGH], price)
+            table[k, LOW] = min(table[k, LOW], price)
+            if ns < table[k, OPEN_NS]:
+                table[k, OPEN_NS], table[k, OPEN] = ns, price
+            if ns >= table[k, CLOSE_NS]:
+                table[k, CLOSE_NS], table[k, CLOSE] = ns, price
+        table[k, BASE] += qty
+        table[k, QUOTE] += inverse_value(price, qty) if inverse else qty * price
+        table[k, TRADES] += 1
+        if side[i] > 0:
+            table[k, TAKER_BASE] += qty
+
+
+class BarSeries:
+    """Interval bars around ``phase_ns``; bucket k covers [phase + k delta, phase + (k+1) delta).
+
+    ``reach`` is how many buckets before the phase are kept, for the features' history.
+    """
+
+    def __init__(self, instrument: Instrument, delta_ns: int, phase_ns: int, reach: int) -> None:
+        self.instrument = instrument
+        self.delta_ns = delta_ns
+        self.phase_ns = phase_ns
+        self.reach = reach
+        self._origin_ns = phase_ns - reach * delta_ns
+        self._table = np.zeros((reach + 64, COLUMNS), np.int64)
+        self.next_trade = 0  # the first that has not been taken in
+        self._first_ns: int | None = None
+        self._books: dict[int, BookSample] = {}
+        self._from_klines = np.zeros(0, np.int64)
+
+    def update(self, trades: TradeColumns) -> None:
+        """Take in the trades that arrived since the last look."""
+        new = trades.since(self.next_trade)
+        if not len(new.exch_ns):
+            return
+        if self._first_ns is None:
+            self._first_ns = int(new.exch_ns[0])
+        self._first_ns = min(self._first_ns, int(new.exch_ns.min()))
+        self._make_room(int((new.exch_ns.max() - self._origin_ns) // self.delta_ns))
+        _accumulate(
+            self._table,
+            new.exch_ns,
+            new.price_ticks,
+            new.qty_lots,
+            new.side,
+            self._origin_ns,
+            self.delta_ns,
+            self.instrument.inverse,
+        )
+        self.next_trade += len(new.exch_ns)
+
+    def use_klines(self, klines: BarArray) -> None:
+        """Fill the buckets begun before the first trade from klines, where they fit the grid exactly.
+
+        That is the first trade's own bucket too: its beginning nobody saw, and the closed klines that
+        cover it hold those trades. Left out, it would part the trades from all history before them.
+        """
+        if not len(klines):
+            return
+        delta = int(klines["delta_ns"][0])
+        if self.delta_ns % delta or (self._origin_ns - int(klines["open_ns"][0])) % delta:
+            return
+        per_bucket = self.delta_ns // delta
+        limit_ns = self._first_ns if self._first_ns is not None else self.phase_ns
+        bucket = (klines["open_ns"] - self._origin_ns) // self.delta_ns
+        inside = (bucket >= 0) & (bucket * self.delta_ns + self._origin_ns < limit_ns)
+        whole = np.bincount(bucket[inside], minlength=self.reach) == per_bucket
+        filled = np.flatnonzero(whole)
+        for k in filled:
+            self._from_kline_rows(int(k), klines[inside & (bucket == k)])
+        self._from_klines = filled
+
+    def _from_kline_rows(self, k: int, rows: BarArray) -> None:
+        self._table[k] = (
+            rows["open_ns"][0],
+            rows["open_ns"][-1],
+            rows["open_ticks"][0],
+            rows["high_ticks"].max(),
+            rows["low_ticks"].min(),
+            rows["close_ticks"][-1],
+            rows["base_lots"].sum(),
+            self._kline_value(rows),
+            rows["trades"].sum(),
+            -1 if (rows["taker_base_lots"] < 0).any() else rows["taker_base_lots"].sum(),
+        )
+
+    def _kline_value(self, rows: BarArray) -> int:
+        """Klines tell ticks x lots, from which the value of an inverse bar is taken at its mean price."""
+        money, lots = int(rows["quote_tl"].sum()), int(rows["base_lots"].sum())
+        if not self.instrument.inverse or not money:
+            return money
+        return lots * lots * INVERSE_UNITS // money
+
+    def _make_room(self, last: int) -> None:
+        while last >= len(self._table) and len(self._table) < MOST_BUCKETS:
+            self._table = np.concatenate([self._table, np.zeros_like(self._table)])
+
+    def note_book(self, k: int, sample: BookSample) -> None:
+        """Keep the book at the end of bucket ``k`` (the first sample wins)."""
+        if sample.bid_ticks and k not in self._books:
+            self._books[k] = sample
+
+    def totals(self, first: int, end: int) -> tuple[int, int]:
+        """(lots, value) traded in buckets ``first`` to ``end`` (exclusive)."""
+        rows = self._table[self.reach + first : self.reach + end]
+        return int(rows[:, BASE].sum()), int(rows[:, QUOTE].sum())
+
+    def prices(self, first: int, end: int) -> tuple[list[tuple[int, int]], int]:
+        """Per bucket (lots, value), and the last price in ticks before ``first``."""
+        self._make_room(self.reach + end)
+        rows = self._table[self.reach + first : self.reach + end]
+        before = self._table[: self.reach + first]
+        traded = np.flatnonzero(before[:, BASE])
+        last = int(before[traded[-1], CLOSE]) if len(traded) else 0
+        return [(int(r[BASE]), int(r[QUOTE])) for r in rows], last
+
+    def closes(self, first: int, end: int) -> list[int]:
+        """Close of each bucket in ticks, 0 where nothing traded."""
+        return [int(x) for x in self._table[self.reach + first : self.reach + end, CLOSE]]
+
+    def view(self, end: int) -> FBarArray:
+        """Bars up to bucket ``end`` (exclusive), oldest first, from the first whole bucket known."""
+        self._make_room(self.reach + end)
+        stop = self.reach + end
+        start = self._first_known(stop)
+        return self._to_floats(start, stop)
+
+    def _first_known(self, stop: int) -> int:
+        """First bucket that is whole and after which there is no unknown one."""
+        if self._first_ns is None:
+            first = stop
+        else:
+            first = max(0, -((self._origin_ns - self._first_ns) // self.delta_ns))
+            if self._first_ns <= self._origin_ns:
+                first = 0
+        for k in self._from_klines[::-1]:
+            if k != first - 1:
+                break
+            first = int(k)
+        return min(first, stop)
+
+    def _to_floats(self, start: int, stop: int) -> FBarArray:
+        rows = self._table[start:stop]
+        bars = empty_fbars(len(rows))
+        bars["start_ns"] = self._origin_ns + self.delta_ns * np.arange(start, stop)
+        tick, lot = float(self.instrument.tick), float(self.instrument.lot)
+        traded = rows[:, BASE] > 0  # some klines give a volume and no count of trades
+        for name, column in (("open", OPEN), ("high", HIGH), ("low", LOW), ("close", CLOSE)):
+            bars[name] = np.where(traded, rows[:, column] * tick, np.nan)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            vwap = rows[:, QUOTE] / rows[:, BASE]
+            if self.instrument.inverse:
+                vwap = INVERSE_UNITS / vwap
+            bars["vwap"] = np.where(traded, vwap * tick, np.nan)
+        bars["volume"] = rows[:, BASE] * lot
+        bars["quote_volume"] = rows[:, QUOTE] * (tick * lot)
+        if self.instrument.inverse:  # on the same scale: features see price x volume for either kind
+            bars["quote_volume"] = np.where(traded, bars["vwap"] * bars["volume"], 0.0)
+        bars["trades"] = np.where(traded & (rows[:, TRADES] == 0), np.nan, rows[:, TRADES])
+        bars["taker_volume"] = np.where(rows[:, TAKER_BASE] >= 0, rows[:, TAKER_BASE] * lot, np.nan)
+        self._carry_price(bars, start)
+        self._add_books(bars, start, tick, lot)
+        return bars
+
+    def _carry_price(self, bars: FBarArray, start: int) -> None:
+        """An interval without trades has the last known price, and volume 0."""
+        last = np.nan
+        before = np.flatnonzero(self._table[:start, BASE])
+        if len(before):
+            last = self._table[before[-1], CLOSE] * float(self.instrument.tick)
+        for i in np.flatnonzero(bars["volume"] == 0):
+            price = bars["close"][i - 1] if i else last
+            for name in ("open", "high", "low", "close", "vwap"):
+                bars[name][i] = price
+
+    def _add_books(self, bars: FBarArray, start: int, tick: float, lot: float) -> None:
+        for k, b in self._books.items():
+            i = k + self.reach - start
+            if not 0 <= i < len(bars):
+                continue
+            mid = (b.bid_ticks + b.ask_ticks) / 2
+            size = b.bid_lots + b.ask_lots
+            micro = (b.bid_ticks * b.ask_lots + b.ask_ticks * b.bid_lots) / size
+            bars["spread_bps"][i] = (b.ask_ticks - b.bid_ticks) / mid * 1e4
+            bars["touch_imbalance"][i] = (b.bid_lots - b.ask_lots) / size
+            bars["microprice_bps"][i] = (micro - mid) / mid * 1e4
+            bars["bid_depth"][i] = b.bid_depth_lots * lot
+            bars["ask_depth"][i] = b.ask_depth_lots * lot

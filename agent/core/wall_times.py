@@ -1,0 +1,70 @@
+"""From engine time back to the wall clock: what a bars-only run says, as everybody else reads it.
+
+Fills and ends stand at the end of their bar, starts and decisions at the beginning of the next, which is
+another day where the market closed in between. Measures that look seconds ahead of a fill, or at a book,
+are left out: bars show neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from agent.core.events import (
+    AuditEvent,
+    ChildChanged,
+    ChildFilled,
+    DecisionTaken,
+    ParentChanged,
+    SlippageMeasured,
+)
+from agent.core.market.trading_time import TradingTime
+
+UNSEEN = ("markout_1s_bps", "markout_10s_bps", "markout_60s_bps", "reversion_bps")
+OF_A_BOOK = ("effective_spread_bps", "price_improvement_bps")
+
+
+class Translation:
+    """Of one session. ``note`` stands with every measurement."""
+
+    def __init__(self, clock: TradingTime, note: str) -> None:
+        self._clock, self._note = clock, note
+
+    def all(self, events: Sequence[AuditEvent]) -> list[AuditEvent]:
+        return [self.one(event) for event in events]
+
+    def one(self, event: AuditEvent) -> AuditEvent:
+        """The same event in wall time."""
+        began, ended = self._clock.began, self._clock.ended
+        if isinstance(event, ParentChanged):
+            return self._parent(event)
+        if isinstance(event, DecisionTaken):
+            view = replace(event.view, start_ns=began(event.view.start_ns))
+            return replace(event, at_ns=began(event.at_ns), asked_ns=began(event.asked_ns), view=view)
+        if isinstance(event, ChildChanged):
+            return replace(event, at_ns=ended(event.at_ns), sent_ns=began(event.sent_ns))
+        if isinstance(event, ChildFilled):
+            return replace(event, at_ns=ended(event.at_ns), fill_ns=ended(event.fill_ns))
+        if isinstance(event, SlippageMeasured):
+            return self._measured(event)
+        return replace(event, at_ns=began(event.at_ns))
+
+    def _parent(self, event: ParentChanged) -> ParentChanged:
+        began, ended = self._clock.began, self._clock.ended
+        starts = event.started_ns in (None, event.at_ns)
+        return replace(
+            event,
+            at_ns=began(event.at_ns) if starts else ended(event.at_ns),
+            submitted_ns=began(event.submitted_ns),
+            started_ns=None if event.started_ns is None else began(event.started_ns),
+            ended_ns=None if event.ended_ns is None else ended(event.ended_ns),
+        )
+
+    def _measured(self, event: SlippageMeasured) -> SlippageMeasured:
+        flags = [self._note, event.measures.get("flags")]
+        measures = {
+            **event.measures,
+            **{name: None for name in (*UNSEEN, *OF_A_BOOK) if name in event.measures},
+            "flags": ", ".join(str(f) for f in flags if f),
+        }
+        return replace(event, at_ns=self._clock.ended(event.at_ns), measures=measures)

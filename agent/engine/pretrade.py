@@ -1,0 +1,122 @@
+"""The gate every child order passes on its way out: risk, asked with what the parent has in flight.
+
+One gate for each lane and instrument, so that shadows have limits of their own. A refusal is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.core.events import AuditEvent, RiskRefused
+from agent.core.instrument import Instrument
+from agent.core.orders.parent_order import ParentOrder
+from agent.core.orders.risk import MarketFacts, OrderIntent, Refusal, RiskGate, RiskLimits
+from agent.core.types import TimeInForce
+from agent.engine.settings import EngineSettings
+from agent.venue.kernel.market import Market
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A child order as a tactic wants it. ``cap_tl`` bounds its money (0: only ``lots`` bound it)."""
+
+    interval: int
+    tif: TimeInForce
+    price_ticks: int
+    lots: int
+    cap_tl: int = 0
+    market_lots: int | None = None  # what participation is measured against
+    expire_ns: int = 0  # of a GTD order
+
+
+class Gates:
+    """Risk for every lane and instrument. ``emit`` and ``seq`` are the desk's."""
+
+    def __init__(
+        self,
+        market: Market,
+        settings: EngineSettings,
+        emit: Callable[[AuditEvent], None],
+        seq: Callable[[], int],
+    ) -> None:
+        self._market, self._settings, self._emit, self._seq = market, settings, emit, seq
+        self._gates: dict[tuple[int, int], RiskGate] = {}
+        self._killed = False
+
+    def kill(self) -> None:
+        """Nothing passes any more."""
+        self._killed = True
+        for gate in self._gates.values():
+            gate.killed = True
+
+    def passes(
+        self, order: ParentOrder, lane: int, ticket: Ticket, in_flight: tuple[int, int], now_ns: int
+    ) -> bool:
+        """Whether a ticket may go out; ``in_flight``: (lots, ticks x lots) open besides."""
+        gate = self._gate(lane, order.spec.instrument)
+        refusal = gate.check(
+            _intent(order, ticket, in_flight), self._facts(order.spec.instrument, ticket), now_ns
+        )
+        if refusal is None:
+            gate.sent(now_ns)
+        else:
+            self._emit(self._refused(order, ticket, refusal, now_ns))
+        return refusal is None
+
+    def _refused(self, order: ParentOrder, ticket: Ticket, refusal: Refusal, now_ns: int) -> RiskRefused:
+        return RiskRefused(
+            now_ns,
+            self._seq(),
+            order.spec.parent_id,
+            ticket.interval,
+            order.spec.side,
+            ticket.lots,
+            ticket.price_ticks,
+            refusal.rule,
+            refusal.reason,
+        )
+
+    def _gate(self, lane: int, instrument: int) -> RiskGate:
+        key = (lane, instrument)
+        if key not in self._gates:
+            limits = _limits(self._settings, self._market.instruments[instrument])
+            self._gates[key] = RiskGate(limits, killed=self._killed)
+        return self._gates[key]
+
+    def _facts(self, instrument: int, ticket: Ticket) -> MarketFacts:
+        return MarketFacts(
+            mid_half_ticks=self._market.mid_half_ticks(instrument) or None,
+            book_ns=self._market.book_ns(instrument) or None,
+            market_lots=ticket.market_lots,
+        )
+
+
+def _intent(order: ParentOrder, ticket: Ticket, in_flight: tuple[int, int]) -> OrderIntent:
+    lots = ticket.cap_tl // ticket.price_ticks if ticket.cap_tl else ticket.lots
+    return OrderIntent(
+        parent_id=order.spec.parent_id,
+        side=order.spec.side,
+        qty_lots=max(1, lots),
+        price_ticks=ticket.price_ticks,
+        committed_lots=order.filled_lots + in_flight[0],
+        committed_tl=order.filled_tl + in_flight[1],
+        limit_price_ticks=order.spec.limit_price_ticks,
+        participation_cap=order.spec.participation_cap,
+    )
+
+
+def _limits(settings: EngineSettings, instrument: Instrument) -> RiskLimits:
+    """The configured limits in this instrument's integers."""
+    risk = settings.risk
+    child, most = risk.max_child_quantity, risk.max_notional
+    most_units = None if most is None else int(most / instrument.quote_notional(1, 1))
+    return RiskLimits(
+        max_notional_tl=None if instrument.inverse else most_units,
+        max_notional_lots=most_units if instrument.inverse else None,
+        max_participation=risk.max_participation,
+        price_collar_bps=risk.price_collar_bps,
+        max_child_lots=None if child is None else int(child / instrument.lot),
+        max_orders_per_s=risk.max_orders_per_s,
+        stale_book_ns=risk.stale_book_ns,
+    )

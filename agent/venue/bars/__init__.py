@@ -1,0 +1,1 @@
+"""The venue of a market of which only bars are known."""

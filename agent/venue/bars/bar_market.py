@@ -1,0 +1,74 @@
+"""The market where only bars are known: each is shown whole, at its end, with a modelled book around it.
+
+The book is one level a side, half a spread from the last close. It gives orders a mid to be measured
+against and a far touch to aim at; no order is matched with it (``agent.venue.bars.bar_venue``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from agent.core.instrument import Instrument
+from agent.core.market.tape import BAR, BarArray, EventArray, Flag, Kind, empty_events
+from agent.core.market.trading_time import BarFlag
+from agent.venue.kernel.market import Market
+
+BPS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class BarRules:
+    """How fills are modelled. ``max_participation`` is of one bar's volume, by all orders of a lane."""
+
+    half_spread_bps: Fraction
+    max_participation: Fraction
+
+
+class BarMarket(Market):
+    """Bars of each instrument, advanced by whole bars. Times are engine time."""
+
+    def __init__(self, instruments: Sequence[Instrument], rules: BarRules) -> None:
+        super().__init__(instruments)
+        self.rules = rules
+        self.last: list[BarArray | None] = [None] * len(self.instruments)  # for the venue: not yet matched
+        self._bars = [np.zeros(64, BAR) for _ in self.instruments]
+        self._count = [0] * len(self.instruments)
+
+    def complete(self, bar: BarArray) -> None:
+        """Take in one bar (a row of BAR) at its end."""
+        number = int(bar["instrument"])
+        book = self._book(number, bar)
+        self.run(book, 0, int(bar["recv_ns"]))
+        if bar["flags"] & BarFlag.CLOSED:
+            return
+        if self._count[number] == len(self._bars[number]):
+            self._bars[number] = np.concatenate([self._bars[number], np.zeros_like(self._bars[number])])
+        self._bars[number][self._count[number]] = bar
+        self._count[number] += 1
+        self.last[number] = bar
+
+    def completed(self, number: int) -> BarArray:
+        """The bars of an instrument that have ended, oldest first."""
+        return self._bars[number][: self._count[number]]
+
+    def _book(self, number: int, bar: BarArray) -> EventArray:
+        """The tape rows of the book at the bar's end."""
+        close, size = int(bar["close_ticks"]), max(1, int(bar["base_lots"]))
+        half = half_spread_ticks(close, self.rules.half_spread_bps)
+        rows = empty_events(4)
+        rows["recv_ns"] = rows["exch_ns"] = bar["recv_ns"]
+        rows["seq"], rows["instrument"] = bar["seq"], number
+        rows["kind"] = [Kind.SNAPSHOT_BEGIN, Kind.LEVEL, Kind.LEVEL, Kind.SNAPSHOT_END]
+        rows["side"], rows["price_ticks"] = [0, 1, -1, 0], [0, close - half, close + half, 0]
+        rows["qty_lots"] = [0, size, size, 0]
+        rows["flags"][-1] = int(Flag.LAST)
+        return rows
+
+
+def half_spread_ticks(price_ticks: int, half_spread_bps: Fraction) -> int:
+    """Half the spread around a price in whole ticks: rounded up, at least one."""
+    return max(1, -int(-(price_ticks * half_spread_bps / BPS) // 1))

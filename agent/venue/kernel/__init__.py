@@ -1,0 +1,1 @@
+"""The compiled book and queue: its state, the loop over the tape, and the market that calls it."""

@@ -1,0 +1,307 @@
+"""The book-and-venue kernel: one compiled loop over the tape for every instrument and every lane.
+
+``run`` consumes tape rows until the batch ends, something is due, one of our resting orders was
+filled, or a row needs the engine's attention. Rows are consumed one at a time and every hand-over
+happens at the end of an exchange update (flag LAST), so how a tape is cut into batches cannot matter.
+
+What it knows is described in ``state``, marketable orders in ``taking``, resting ones in ``queue``. The
+loop looks at our orders only where a row says something about a price that they reach.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.core.compile.jit import njit_flat, njit_inner
+from agent.core.market.ladder import (
+    BEST,
+    LEVELS,
+    NOTHING,
+    clear_levels,
+    level_lots,
+    lots_within,
+    put_level,
+    quick_put,
+)
+from agent.core.market.tape import EventArray
+from agent.venue.kernel.queue import match_crossed, queue_on_level, queue_on_trade, rest, side_row, withdraw
+from agent.venue.kernel.state import (
+    F_LOTS,
+    F_PRICE,
+    LOG_PROBABILITY,
+    M_BOOK_NS,
+    M_COLUMNS,
+    M_CROSSED,
+    M_IN_SNAPSHOT,
+    M_LAST_TRADE_TICKS,
+    M_MID,
+    M_MIDS,
+    M_TOUCHED,
+    M_TRADES,
+    N_CONSUMED,
+    N_EVENTS,
+    N_FILLS,
+    N_RESTING,
+    POWER_PROBABILITY,
+    QUEUE_MODELS,
+    RISK_AVERSE,
+    S_REST_HIGH,
+    S_REST_LOW,
+    S_TAKEN_HIGH,
+    S_TAKEN_LOW,
+    IntArray,
+    KernelState,
+    grown,
+    has_room,
+    new_state,
+)
+from agent.venue.kernel.taking import drop_vanished, forget_lane, refresh_consumed, take
+
+__all__ = [
+    "F_LOTS",
+    "F_PRICE",
+    "LOG_PROBABILITY",
+    "M_BOOK_NS",
+    "M_COLUMNS",
+    "M_CROSSED",
+    "M_LAST_TRADE_TICKS",
+    "M_MID",
+    "M_MIDS",
+    "M_TRADES",
+    "N_CONSUMED",
+    "N_FILLS",
+    "N_RESTING",
+    "POWER_PROBABILITY",
+    "QUEUE_MODELS",
+    "RISK_AVERSE",
+    "KernelState",
+    "book_sample",
+    "forget_lane",
+    "grown",
+    "new_state",
+    "rest",
+    "run",
+    "take",
+    "withdraw",
+]
+
+# Kind and Flag as plain constants: Numba freezes them into the loop.
+TRADE, LEVEL, SNAPSHOT_BEGIN, SNAPSHOT_END, BBO = 1, 2, 3, 4, 5
+LAST, HISTORY = 1, 2
+
+# Why ``run`` came back.
+BATCH_END, DUE, FILLED, NOTICE, GROW = 0, 1, 2, 3, 4
+
+AHEAD = 32  # rows: some cache lines, well within the nearest cache
+
+# Where ``_plain_rows`` stopped: before a row, or before the end of the update that it ends.
+ROW, UPDATE_END = 0, 1
+
+
+@njit_flat
+def run(s: KernelState, events: EventArray, start: int, end: int, due_ns: int) -> tuple[int, int]:
+    """Consume ``events[start:end]`` with ``recv_ns <= due_ns``. Returns (next index, why).
+
+    On NOTICE the row before the returned index is the one to look at; on GROW grow and call again.
+    """
+    i, why = start, BATCH_END if has_room(s) else GROW
+    while i < end and why == BATCH_END:
+        stop = ROW
+        if s.counts[N_FILLS] == 0:  # else the batch was cut, or had to grow, within the update that filled us
+            i, stop = _plain_rows(s, events, i, end, due_ns)
+        while i < end and why == BATCH_END:  # until the end of an update that filled us
+            if events[i].recv_ns > due_ns:
+                why = DUE
+                break
+            if stop != UPDATE_END:
+                why = _row(s, events, i)
+            if events[i].flags & LAST:
+                why = _end_of_update(s, int(events[i].instrument), events[i].recv_ns, why)
+            i, stop = i + 1, ROW
+            if s.counts[N_FILLS] == 0:
+                break
+    s.counts[N_EVENTS] += i - start
+    return i, why
+
+
+@njit_inner
+def _plain_rows(s: KernelState, events: EventArray, i: int, end: int, due_ns: int) -> tuple[int, int]:
+    """Consume rows that concern no order of ours, need no room and do nothing rare. Returns (index, stop).
+
+    With stop UPDATE_END the row at the index has been consumed but for the end of its update; otherwise
+    nothing of it has. Nearly every row of a tape is plain. All that this loop calls is small and inlined:
+    one call of a large function, however rare, costs every row the half of its speed.
+    """
+    head, lots, words, groups = s.book.head, s.book.lots, s.book.words, s.book.groups
+    market, span = s.market, s.span
+    level_room = s.book.far_key.shape[1] - 2
+    trade_room = s.trade_ns.shape[1] - 2
+    mid_room = s.mid_ns.shape[1] - 2
+    ready = i  # rows before it are due by now
+    while i < end:
+        if i == ready:  # a pass ahead, which waits for memory once where the other would for every row
+            ahead = min(end, i + AHEAD)
+            while ready < ahead and events[ready].recv_ns <= due_ns:
+                ready += 1
+            if i == ready:
+                return i, ROW
+        e = events[i]
+        inst = int(e.instrument)
+        if e.kind == LEVEL:
+            row = side_row(inst, e.side)
+            k = e.price_ticks if e.side > 0 else -e.price_ticks
+            if (
+                head[row, LEVELS] >= level_room
+                or span[row, S_TAKEN_LOW] <= k <= span[row, S_TAKEN_HIGH]
+                or span[row, S_REST_LOW] <= k <= span[row, S_REST_HIGH]
+                or quick_put(head, lots, words, groups, row, k, e.qty_lots) < 0
+            ):
+                return i, ROW
+            market[inst, M_TOUCHED] = 1
+        elif e.kind == TRADE:
+            n = market[inst, M_TRADES]
+            if n >= trade_room or _reaches_ours(span, inst, e.side, e.price_ticks):
+                return i, ROW
+            s.trade_ns[inst, n] = e.exch_ns
+            s.trade_ticks[inst, n] = e.price_ticks
+            s.trade_lots[inst, n] = e.qty_lots
+            s.trade_side[inst, n] = e.side
+            market[inst, M_TRADES] = n + 1
+            market[inst, M_LAST_TRADE_TICKS] = e.price_ticks
+        elif e.kind != BBO:
+            return i, ROW
+        if e.flags & LAST and market[inst, M_TOUCHED]:
+            bid, asked = head[2 * inst, BEST], head[2 * inst + 1, BEST]
+            mid = bid - asked
+            if (
+                market[inst, M_IN_SNAPSHOT]
+                or bid == NOTHING
+                or asked == NOTHING
+                or bid + asked >= 0
+                or market[inst, M_MIDS] >= mid_room
+                or _crosses_ours(span, inst, bid, asked)
+            ):
+                return i, UPDATE_END
+            market[inst, M_TOUCHED] = 0
+            market[inst, M_BOOK_NS] = e.recv_ns
+            if mid != market[inst, M_MID]:
+                n = market[inst, M_MIDS]
+                s.mid_ns[inst, n] = e.recv_ns
+                s.mid_half_ticks[inst, n] = mid
+                market[inst, M_MIDS] = n + 1
+                market[inst, M_MID] = mid
+        i += 1
+    return i, ROW
+
+
+@njit_inner
+def _reaches_ours(span: IntArray, inst: int, taker_side: int, price: int) -> bool:
+    """Whether a trade is at or through the best price of ours that rests on the other side."""
+    bids, asks = span[2 * inst, S_REST_HIGH], span[2 * inst + 1, S_REST_HIGH]
+    return bool((taker_side <= 0 and bids >= price) or (taker_side >= 0 and asks >= -price))
+
+
+@njit_inner
+def _crosses_ours(span: IntArray, inst: int, bid: int, asked: int) -> bool:
+    """Whether the touch, given by its keys, has reached an order of ours on the other side."""
+    return bool(span[2 * inst, S_REST_HIGH] >= -asked or span[2 * inst + 1, S_REST_HIGH] >= -bid)
+
+
+@njit_inner
+def _row(s: KernelState, events: EventArray, i: int) -> int:
+    """Consume any row, but for the end of its update. Returns why ``run`` should return, or BATCH_END."""
+    e = events[i]
+    inst = int(e.instrument)
+    if e.kind == LEVEL:
+        row = side_row(inst, e.side)
+        k = e.price_ticks if e.side > 0 else -e.price_ticks
+        before = put_level(s.book, row, k, e.qty_lots)
+        s.market[inst, M_TOUCHED] = 1
+        if s.span[row, S_TAKEN_LOW] <= k <= s.span[row, S_TAKEN_HIGH]:
+            refresh_consumed(s, row, k, before, e.qty_lots, s.market[inst, M_IN_SNAPSHOT])
+        if s.span[row, S_REST_LOW] <= k <= s.span[row, S_REST_HIGH]:
+            queue_on_level(s, inst, row, k, before, e.qty_lots)
+    elif e.kind == TRADE:
+        _add_trade(s, inst, e.exch_ns, e.price_ticks, e.qty_lots, e.side)
+        if _reaches_ours(s.span, inst, e.side, e.price_ticks) and not e.flags & HISTORY:
+            queue_on_trade(s, inst, e.side, e.price_ticks, e.qty_lots, e.recv_ns)
+    elif e.kind == SNAPSHOT_BEGIN:
+        clear_levels(s.book, 2 * inst)
+        clear_levels(s.book, 2 * inst + 1)
+        s.market[inst, M_IN_SNAPSHOT] = 1
+    elif e.kind == SNAPSHOT_END:
+        s.market[inst, M_IN_SNAPSHOT] = 0
+        s.market[inst, M_TOUCHED] = 1
+        drop_vanished(s, inst)
+    elif e.kind != BBO:
+        return NOTICE
+    return BATCH_END if has_room(s) else GROW
+
+
+@njit_inner
+def _add_trade(s: KernelState, inst: int, exch_ns: int, ticks: int, lots: int, side: int) -> None:
+    n = s.market[inst, M_TRADES]
+    s.trade_ns[inst, n] = exch_ns
+    s.trade_ticks[inst, n] = ticks
+    s.trade_lots[inst, n] = lots
+    s.trade_side[inst, n] = side
+    s.market[inst, M_TRADES] = n + 1
+    s.market[inst, M_LAST_TRADE_TICKS] = ticks
+
+
+@njit_inner
+def _end_of_update(s: KernelState, inst: int, recv_ns: int, why: int) -> int:
+    """The book is whole: match what it crossed, take the new mid, report fills. ``why`` as in ``_row``."""
+    market = s.market
+    if market[inst, M_TOUCHED]:
+        market[inst, M_TOUCHED] = 0
+        if not market[inst, M_IN_SNAPSHOT]:
+            market[inst, M_BOOK_NS] = recv_ns
+            _match_and_mid(s, inst, recv_ns)
+    if why == NOTICE:
+        return NOTICE
+    if s.counts[N_FILLS] > 0:
+        return FILLED
+    return BATCH_END if has_room(s) else GROW
+
+
+@njit_inner
+def _match_and_mid(s: KernelState, inst: int, recv_ns: int) -> None:
+    bid, asked = s.book.head[2 * inst, BEST], s.book.head[2 * inst + 1, BEST]
+    mid = 0
+    if bid != NOTHING and asked != NOTHING:
+        if bid + asked >= 0:
+            s.market[inst, M_CROSSED] += 1
+        else:
+            mid = bid - asked
+            if _crosses_ours(s.span, inst, bid, asked):
+                match_crossed(s, inst, bid, -asked, recv_ns, mid)
+    if mid != s.market[inst, M_MID]:
+        n = s.market[inst, M_MIDS]
+        s.mid_ns[inst, n] = recv_ns
+        s.mid_half_ticks[inst, n] = mid
+        s.market[inst, M_MIDS] = n + 1
+        s.market[inst, M_MID] = mid
+
+
+@njit_flat
+def book_sample(s: KernelState, inst: int, band_bps: float) -> tuple[int, int, int, int, int, int]:
+    """(bid ticks, bid lots, ask ticks, ask lots, bid lots within the band, ask lots within it).
+
+    All 0 while there is no two-sided, uncrossed book.
+    """
+    if s.market[inst, M_MID] == 0:
+        return 0, 0, 0, 0, 0, 0
+    bids, asks = 2 * inst, 2 * inst + 1
+    bid, ask = s.book.head[bids, BEST], -s.book.head[asks, BEST]
+    half_band = (bid + ask) * 0.5 * band_bps * 1e-4
+    mid = (bid + ask) * 0.5
+    low, high = int(np.ceil(mid - half_band)), int(np.floor(mid + half_band))
+    return (
+        bid,
+        level_lots(s.book, bids, bid),
+        ask,
+        level_lots(s.book, asks, -ask),
+        lots_within(s.book, bids, low),
+        lots_within(s.book, asks, -high),
+    )

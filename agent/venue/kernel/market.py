@@ -1,0 +1,205 @@
+"""The kernel in Python's hands: the market every lane shares, and room for it to grow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from agent.core.compile.jit import direct
+from agent.core.errors import InternalError
+from agent.core.instrument import Instrument
+from agent.core.market.bars import DEPTH_BAND_BPS
+from agent.core.market.ladder import BEST
+from agent.core.market.mids import MidTrack
+from agent.core.market.series import BookSample, TradeColumns
+from agent.core.market.tape import EVENT, EventArray, Flag, Kind
+from agent.venue.kernel import loop as k
+
+# The state's types never change, and the other arguments are integers, tape rows and one float.
+_run, _take, _rest = direct(k.run), direct(k.take), direct(k.rest)
+_withdraw, _forget_lane, _book_sample = direct(k.withdraw), direct(k.forget_lane), direct(k.book_sample)
+
+
+Needs = Callable[[int], tuple[int, int]]
+"""For an instrument: the number of the first trade, and the first time of a mid, that may be asked for."""
+
+
+class Intent(Protocol):
+    """What the book needs to know of an order."""
+
+    @property
+    def instrument(self) -> int: ...
+    @property
+    def side(self) -> int: ...
+    @property
+    def price_ticks(self) -> int: ...
+    @property
+    def lots(self) -> int: ...
+    @property
+    def cap_tl(self) -> int: ...
+
+
+class Market:
+    """Book, trades and mid of each instrument, advanced by tape rows."""
+
+    def __init__(
+        self, instruments: Sequence[Instrument], queue_model: int = k.RISK_AVERSE, queue_power: float = 3.0
+    ) -> None:
+        self.instruments = list(instruments)
+        self.state = k.new_state(len(self.instruments), queue_model, queue_power)
+        self.needs: Needs | None = None
+        self._forgotten = [0] * len(self.instruments)  # trades
+        self._gap_open = [0] * len(self.instruments)
+        self._gap_ns = [-(2**62)] * len(self.instruments)
+
+    def run(self, events: EventArray, start: int, due_ns: int) -> tuple[int, int]:
+        """Consume rows from ``start`` on; see ``kernel.run``. Grows as needed."""
+        if events.dtype != EVENT:
+            raise InternalError(f"the market was given rows of {events.dtype}, which are no tape rows")
+        if not events.flags.c_contiguous:
+            events = np.ascontiguousarray(events)
+        while True:
+            start, why = _run(self.state, events, start, len(events), due_ns)
+            if why != k.GROW:
+                return start, why
+            if self.needs is not None:
+                for number in range(len(self.instruments)):
+                    self._forget(number, self.needs(number))
+            self.state = k.grown(self.state)
+
+    def _forget(self, number: int, needed: tuple[int, int]) -> None:
+        """Where a store of this instrument is full, drop what nobody needs, if that is half of it or more.
+
+        Each row kept is then moved at most once for every row dropped; with less to drop the store grows.
+        """
+        s, (first_trade, first_ns) = self.state, needed
+        n, room = int(s.market[number, k.M_TRADES]), s.trade_ns.shape[1]
+        gone = min(n, first_trade - self._forgotten[number])
+        if n + 2 > room and 2 * gone >= room:
+            for column in (s.trade_ns, s.trade_ticks, s.trade_lots, s.trade_side):
+                column[number, : n - gone] = column[number, gone:n]
+            s.market[number, k.M_TRADES] = n - gone
+            self._forgotten[number] += gone
+        n, room = int(s.market[number, k.M_MIDS]), s.mid_ns.shape[1]
+        gone = int(np.searchsorted(s.mid_ns[number, :n], first_ns, side="right")) - 1  # in force then: stays
+        if n + 2 > room and 2 * gone >= room:
+            for column in (s.mid_ns, s.mid_half_ticks):
+                column[number, : n - gone] = column[number, gone:n]
+            s.market[number, k.M_MIDS] = n - gone
+
+    def note(self, row: EventArray) -> None:
+        """Remember a gap's edges: fills near one are marked."""
+        number, kind = int(row["instrument"]), int(row["kind"])
+        if kind in (Kind.GAP_BEGIN, Kind.GAP_END):
+            self._gap_open[number] += 1 if kind == Kind.GAP_BEGIN else -1
+            self._gap_ns[number] = int(row["recv_ns"])
+
+    def near_gap(self, number: int, now_ns: int, within_ns: int) -> bool:
+        return self._gap_open[number] > 0 or now_ns - self._gap_ns[number] <= within_ns
+
+    def mid_half_ticks(self, number: int) -> int:
+        """Bid plus ask in ticks; 0 while there is no two-sided, uncrossed book."""
+        return self.state.market.item(number, k.M_MID)
+
+    def last_trade_ticks(self, number: int) -> int:
+        return self.state.market.item(number, k.M_LAST_TRADE_TICKS)
+
+    def book_ns(self, number: int) -> int:
+        """``recv_ns`` of the last book update, 0 before the first."""
+        return self.state.market.item(number, k.M_BOOK_NS)
+
+    def crossed(self, number: int) -> int:
+        return int(self.state.market[number, k.M_CROSSED])
+
+    def mids(self, number: int, known_ns: int) -> MidTrack:
+        """The path of the mid up to ``known_ns`` (now)."""
+        n = int(self.state.market[number, k.M_MIDS])
+        return MidTrack(self.state.mid_ns[number, :n], self.state.mid_half_ticks[number, :n], known_ns)
+
+    def book(self, number: int) -> BookSample:
+        """Touch and depth; all 0 while there is no two-sided, uncrossed book."""
+        return BookSample(*_book_sample(self.state, number, DEPTH_BAND_BPS))
+
+    def touch(self, number: int) -> tuple[int, int]:
+        """(best bid, best ask) in ticks; 0, 0 while there is no two-sided, uncrossed book."""
+        if self.mid_half_ticks(number) == 0:
+            return 0, 0
+        head = self.state.book.head
+        return head.item(2 * number, BEST), -head.item(2 * number + 1, BEST)
+
+    def trades(self, number: int) -> TradeColumns:
+        """Views of the trades seen so far and not forgotten, in order of arrival."""
+        s, n = self.state, int(self.state.market[number, k.M_TRADES])
+        return TradeColumns(
+            s.trade_ns[number, :n],
+            s.trade_ticks[number, :n],
+            s.trade_lots[number, :n],
+            s.trade_side[number, :n],
+            self._forgotten[number],
+        )
+
+    def take(self, number: int, lane: int, intent: Intent, now_ns: int) -> int:
+        """Match a marketable order now; its fills wait in ``drain_fills``. Returns the lots filled."""
+        while True:
+            filled = _take(
+                self.state,
+                number,
+                lane,
+                intent.instrument,
+                int(intent.side),
+                intent.price_ticks,
+                intent.lots,
+                intent.cap_tl,
+                now_ns,
+            )
+            if filled >= 0:
+                return filled
+            self.state = k.grown(self.state, force=True)
+
+    def preview(self, lane: int, intent: Intent, now_ns: int) -> list[tuple[int, int]]:
+        """(price ticks, lots) of each fill that ``take`` would give now; nothing is changed."""
+        counts, consumed, span = (a.copy() for a in (self.state.counts, self.state.consumed, self.state.span))
+        self.take(0, lane, intent, now_ns)
+        first, last = int(counts[k.N_FILLS]), int(self.state.counts[k.N_FILLS])
+        walk = self.state.fills[first:last, [k.F_PRICE, k.F_LOTS]]
+        self.state.counts[:] = counts
+        self.state.consumed[: len(consumed)] = consumed
+        self.state.span[:] = span
+        return [(int(price), int(lots)) for price, lots in walk]
+
+    def rest(self, number: int, lane: int, intent: Intent, lots: int) -> None:
+        """Put ``lots`` of an order into the queue."""
+        args = (number, lane, intent.instrument, int(intent.side), intent.price_ticks, lots)
+        while _rest(self.state, *args) < 0:
+            self.state = k.grown(self.state, force=True)
+
+    def withdraw(self, number: int) -> None:
+        """Take an order out of the queue."""
+        _withdraw(self.state, number)
+
+    def drain_fills(self) -> list[tuple[int, ...]]:
+        """Fills since the last call: (order, price, lots, maker, ns, mid half-ticks, book ns)."""
+        n = self.state.counts.item(k.N_FILLS)
+        self.state.counts[k.N_FILLS] = 0
+        return [tuple(row) for row in self.state.fills[:n].tolist()]
+
+    def forget_lane(self, lane: int) -> None:
+        _forget_lane(self.state, lane)
+
+    def warm_up(self) -> None:
+        """Compile the kernel before the first connection, on a tape of its own."""
+        scratch = Market(self.instruments)
+        rows = np.zeros(4, EVENT)
+        rows["recv_ns"] = rows["exch_ns"] = np.arange(4)
+        rows["kind"] = [Kind.LEVEL, Kind.LEVEL, Kind.TRADE, Kind.TRADE]
+        rows["side"], rows["price_ticks"], rows["qty_lots"] = [1, -1, 1, -1], [1, 3, 3, 1], 1
+        rows["flags"] = int(Flag.LAST)
+        scratch.run(rows, 0, 2**62)
+        state = scratch.state
+        _rest(state, 1, 0, 0, 1, 1, 1)
+        _take(state, 2, 0, 0, 1, 5, 1, 0, 4)
+        _withdraw(state, 1)
+        _forget_lane(state, 0)
+        scratch.book(0)

@@ -1,0 +1,246 @@
+"""Resting orders: a place in the queue, moved by trades at the price and by cancels ahead.
+
+Lanes are separate hypotheses: one trade may fill orders of several. Within a lane nothing is filled
+twice, because an order's queue counts the lane's own earlier orders at its price, and a trade there has
+met the lane's orders at better prices first.
+"""
+
+from __future__ import annotations
+
+import math
+
+from agent.core.compile.jit import njit_flat, njit_inner
+from agent.core.market.ladder import BEST, NOTHING, level_lots, next_key
+from agent.venue.kernel.state import (
+    C_LOTS,
+    FIRST,
+    LOG_PROBABILITY,
+    M_BOOK_NS,
+    M_MID,
+    MAKER,
+    N_RESTING,
+    NO_HIGH,
+    NO_LOW,
+    R_COLUMNS,
+    R_INSTRUMENT,
+    R_LANE,
+    R_LOTS,
+    R_ORDER,
+    R_PRICE,
+    R_SIDE,
+    RISK_AVERSE,
+    S_REST_HIGH,
+    S_REST_LOW,
+    KernelState,
+    emit_fill,
+)
+from agent.venue.kernel.taking import find_consumed
+
+
+@njit_inner
+def side_row(inst: int, side: int) -> int:
+    """The row of the book's side where orders of ``side`` (+1 bids, -1 asks) rest."""
+    return 2 * inst + (0 if side > 0 else 1)
+
+
+@njit_flat
+def rest(s: KernelState, order: int, lane: int, inst: int, side: int, price_ticks: int, lots: int) -> int:
+    """Join the queue at ``price_ticks`` behind what is displayed. Returns its row, -1: grow first."""
+    n = s.counts[N_RESTING]
+    if n + 1 >= len(s.resting):
+        return -1
+    r = s.resting[n]
+    r[R_ORDER] = order
+    r[R_LANE] = lane
+    r[R_INSTRUMENT] = inst
+    r[R_SIDE] = side
+    r[R_PRICE] = price_ticks
+    r[R_LOTS] = lots
+    row = side_row(inst, side)
+    s.ahead[n] = level_lots(s.book, row, price_ticks * side) + _own_ahead(s, n)
+    s.traded[n] = 0.0
+    s.counts[N_RESTING] = n + 1
+    _span_resting(s, row)
+    return int(n)
+
+
+@njit_flat
+def withdraw(s: KernelState, order: int) -> int:
+    """Take ``order`` out of the queue. Returns the lots that were still open, 0 if it is not there."""
+    for i in range(s.counts[N_RESTING]):
+        if s.resting[i, R_ORDER] == order:
+            lots = int(s.resting[i, R_LOTS])
+            for j in range(i + 1, s.counts[N_RESTING]):  # our own behind it move up
+                if _same_queue(s, i, j):
+                    s.ahead[j] = max(0.0, s.ahead[j] - lots)
+            _remove_resting(s, i)
+            return lots
+    return 0
+
+
+@njit_inner
+def _remove_resting(s: KernelState, i: int) -> None:
+    """Remove row ``i``, keeping the others in order: fills are reported in order of arrival."""
+    row = side_row(s.resting[i, R_INSTRUMENT], s.resting[i, R_SIDE])
+    last = s.counts[N_RESTING] - 1
+    for j in range(i, last):
+        for c in range(R_COLUMNS):
+            s.resting[j, c] = s.resting[j + 1, c]
+        s.ahead[j] = s.ahead[j + 1]
+        s.traded[j] = s.traded[j + 1]
+    s.counts[N_RESTING] = last
+    _span_resting(s, row)
+
+
+@njit_inner
+def _span_resting(s: KernelState, row: int) -> None:
+    low, high = NO_LOW, NO_HIGH
+    for i in range(s.counts[N_RESTING]):
+        r = s.resting[i]
+        if side_row(r[R_INSTRUMENT], r[R_SIDE]) == row:
+            k = r[R_PRICE] * r[R_SIDE]
+            low, high = min(low, k), max(high, k)
+    s.span[row, S_REST_LOW], s.span[row, S_REST_HIGH] = low, high
+
+
+@njit_inner
+def _fill_resting(s: KernelState, i: int, lots: int, ns: int, mid: int) -> bool:
+    """Fill row ``i`` by ``lots`` at its own price; True when that removed it."""
+    r = s.resting[i]
+    emit_fill(s, r[R_ORDER], r[R_PRICE], lots, MAKER, ns, mid, s.market[r[R_INSTRUMENT], M_BOOK_NS])
+    r[R_LOTS] -= lots
+    if r[R_LOTS] == 0:
+        _remove_resting(s, i)
+        return True
+    return False
+
+
+@njit_inner
+def queue_on_trade(s: KernelState, inst: int, taker_side: int, price: int, lots: int, ns: int) -> None:
+    """A trade at our price eats the queue ahead of us, then us; one through our price fills us."""
+    mid = s.market[inst, M_MID]
+    for i in range(s.counts[N_RESTING]):
+        r = s.resting[i]
+        if r[R_INSTRUMENT] == inst and r[R_SIDE] != taker_side and r[R_PRICE] == price:
+            s.traded[i] += lots
+            s.ahead[i] -= max(0, lots - _own_better(s, i))
+    i = FIRST
+    while i < s.counts[N_RESTING]:
+        r = s.resting[i]
+        if r[R_INSTRUMENT] == inst and r[R_SIDE] != taker_side:
+            filled = int(r[R_LOTS]) if (r[R_PRICE] - price) * r[R_SIDE] > 0 else 0
+            if s.ahead[i] < 0:
+                filled = min(int(0.5 - s.ahead[i]), r[R_LOTS])  # to the nearest lot: ahead may be a fraction
+                s.ahead[i] = 0.0
+            if filled > 0 and _fill_resting(s, i, filled, ns, mid):
+                continue
+        i += 1
+
+
+@njit_inner
+def queue_on_level(s: KernelState, inst: int, row: int, k: int, before: int, after: int) -> None:
+    """A displayed size changed at our price: move up by the cancels that were ahead of us.
+
+    Risk-averse: only when fewer lots are left than stood ahead. Probability models: of a cancel of
+    ``d`` lots, trades taken out first, the share ``_behind`` was behind us.
+    """
+    for i in range(s.counts[N_RESTING]):
+        r = s.resting[i]
+        if r[R_INSTRUMENT] != inst or r[R_PRICE] * r[R_SIDE] != k or side_row(inst, r[R_SIDE]) != row:
+            continue
+        front = s.ahead[i]
+        if s.queue_model[0] != RISK_AVERSE:
+            cancelled = before - after - s.traded[i]
+            back = max(0.0, before - front)
+            if cancelled > 0 and front > 0:
+                behind = _behind(s, back, front)
+                front = front - (1.0 - behind) * cancelled + min(back - behind * cancelled, 0.0)
+        s.traded[i] = 0.0
+        s.ahead[i] = max(0.0, min(front, float(after + _own_ahead(s, i))))
+
+
+@njit_inner
+def _behind(s: KernelState, back: float, front: float) -> float:
+    """The probability that a cancelled lot stood behind us: f(back) / (f(back) + f(front)).
+
+    f(x) = x^p, or log(1 + x). Source: E. Rigtorp, "Estimating order queue position" (2013), as put in
+    hftbacktest's documentation, "Order Fill": https://hftbacktest.readthedocs.io. ``front`` > 0.
+    """
+    if s.queue_model[0] == LOG_PROBABILITY:
+        b, f = math.log(1.0 + back), math.log(1.0 + front)
+    else:
+        b, f = back ** s.queue_power[0], front ** s.queue_power[0]
+    return b / (b + f)
+
+
+@njit_inner
+def _same_queue(s: KernelState, i: int, j: int) -> bool:
+    """Whether rows ``i`` and ``j`` are one lane's orders at one price."""
+    r, q = s.resting[i], s.resting[j]
+    return bool(
+        q[R_LANE] == r[R_LANE]
+        and q[R_PRICE] == r[R_PRICE]
+        and q[R_SIDE] == r[R_SIDE]
+        and q[R_INSTRUMENT] == r[R_INSTRUMENT]
+    )
+
+
+@njit_inner
+def _own_better(s: KernelState, i: int) -> int:
+    """Lots of the lane of row ``i`` that rest at better prices: a trade at its price met them before."""
+    r = s.resting[i]
+    lots = 0
+    for j in range(s.counts[N_RESTING]):
+        q = s.resting[j]
+        if q[R_LANE] == r[R_LANE] and q[R_SIDE] == r[R_SIDE] and q[R_INSTRUMENT] == r[R_INSTRUMENT]:
+            lots += q[R_LOTS] if (q[R_PRICE] - r[R_PRICE]) * r[R_SIDE] > 0 else 0
+    return lots
+
+
+@njit_inner
+def _own_ahead(s: KernelState, i: int) -> int:
+    """Lots of the same lane at the same price that joined the queue before row ``i``."""
+    lots = 0
+    for j in range(i):
+        if _same_queue(s, i, j):
+            lots += s.resting[j, R_LOTS]
+    return lots
+
+
+@njit_inner
+def match_crossed(s: KernelState, inst: int, bid: int, ask: int, ns: int, mid: int) -> None:
+    """The far touch has reached a resting order: it would have traded, at its own price."""
+    i = FIRST
+    while i < s.counts[N_RESTING]:
+        r = s.resting[i]
+        crossed = r[R_PRICE] >= ask if r[R_SIDE] > 0 else r[R_PRICE] <= bid
+        if r[R_INSTRUMENT] == inst and crossed:
+            lots = _crossing_lots(s, i)
+            if lots > 0 and _fill_resting(s, i, lots, ns, mid):
+                continue
+        i += 1
+
+
+@njit_inner
+def _crossing_lots(s: KernelState, i: int) -> int:
+    """Lots of row ``i`` that the levels beyond its price fill: all, if its lane left one untouched.
+
+    The rest of an order that walked the book stands beyond levels which the tape still shows and the
+    lane has consumed: these fill it by what they have left, and no lot twice.
+    """
+    r = s.resting[i]
+    lane, left = r[R_LANE], r[R_LOTS]
+    row, worst = side_row(r[R_INSTRUMENT], -r[R_SIDE]), -r[R_PRICE] * r[R_SIDE]
+    filled = 0
+    for take_them in range(2):  # look first: nothing is consumed where an untouched level fills it all
+        k = s.book.head[row, BEST]
+        while k != NOTHING and k >= worst:
+            c = find_consumed(s, lane, row, k)
+            if c < 0:
+                return int(left)
+            if take_them:
+                lots = min(left - filled, max(0, level_lots(s.book, row, k) - s.consumed[c, C_LOTS]))
+                s.consumed[c, C_LOTS] += lots
+                filled += lots
+            k = next_key(s.book, row, k)
+    return int(filled)

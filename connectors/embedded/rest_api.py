@@ -1,0 +1,298 @@
+"""The public REST endpoints of Binance spot, as far as ccxt and this project use them.
+
+Parameters are checked as the exchange does: errors are status 400 with its own codes. One-key limits
+(``limit``) are cut to the exchange's maximum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from connectors.embedded.faults import Faults
+from connectors.embedded.lane import Lane
+from connectors.embedded.printed_trades import Rows
+
+INTERVALS_MS = {
+    "1s": 1_000,
+    "1m": 60_000,
+    "3m": 180_000,
+    "5m": 300_000,
+    "15m": 900_000,
+    "30m": 1_800_000,
+    "1h": 3_600_000,
+    "2h": 7_200_000,
+    "4h": 14_400_000,
+    "6h": 21_600_000,
+    "8h": 28_800_000,
+    "12h": 43_200_000,
+    "1d": 86_400_000,
+}
+_DAY_MS = 86_400_000
+
+
+class BadRequestError(Exception):
+    """An error as the exchange words it: ``code`` and ``msg``."""
+
+    def __init__(self, code: int, msg: str) -> None:
+        super().__init__(msg)
+        self.code, self.msg = code, msg
+
+
+class Rest:
+    """Answers requests from the lanes' present state. ``now_ms`` is the exchange's clock."""
+
+    def __init__(self, lanes: Sequence[Lane], now_ms: Callable[[], int], faults: Faults) -> None:
+        self._lanes = {lane.name: lane for lane in lanes}
+        self._now_ms = now_ms
+        self._faults = faults
+        self.requests = 0
+
+    def routes(self) -> list[web.RouteDef]:
+        paths: Mapping[str, Callable[[Mapping[str, str]], Any]] = {
+            "ping": lambda _: {},
+            "time": lambda _: {"serverTime": self._now_ms()},
+            "exchangeInfo": self.exchange_info,
+            "depth": self.depth,
+            "aggTrades": self.agg_trades,
+            "trades": self.latest_trades,
+            "historicalTrades": self.historical_trades,
+            "klines": self.klines,
+            "ticker/24hr": self.ticker_day,
+            "ticker/bookTicker": self.ticker_book,
+        }
+        return [web.get(f"/api/v3/{path}", self._handler(answer)) for path, answer in paths.items()]
+
+    def _handler(self, answer: Callable[[Mapping[str, str]], Any]) -> Any:
+        async def handle(request: web.Request) -> web.Response:
+            self.requests += 1
+            fault = self._faults.rest_answer(request.path)
+            if fault is not None:
+                return web.Response(
+                    status=fault.status,
+                    text=fault.body,
+                    content_type=fault.content_type,
+                    headers=fault.headers,
+                )
+            try:
+                return _json(answer(request.query))
+            except BadRequestError as error:
+                return _json({"code": error.code, "msg": error.msg}, status=400)
+
+        return handle
+
+    # --- endpoints --------------------------------------------------------------------------------
+
+    def exchange_info(self, query: Mapping[str, str]) -> dict[str, Any]:
+        lanes = [self._lane(query)] if "symbol" in query else list(self._lanes.values())
+        return {
+            "timezone": "UTC",
+            "serverTime": self._now_ms(),
+            "rateLimits": [],
+            "exchangeFilters": [],
+            "symbols": [_symbol(lane) for lane in lanes],
+        }
+
+    def depth(self, query: Mapping[str, str]) -> dict[str, Any]:
+        lane = self._lane(query)
+        sides = lane.top(_limit(query, 100, 5000))
+        bids, asks = ([[lane.price(t), lane.quantity(q)] for t, q in side] for side in sides)
+        return {"lastUpdateId": lane.update_id, "bids": bids, "asks": asks}
+
+    def agg_trades(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        lane, limit = self._lane(query), _limit(query, 500, 1000)
+        from_id, start, end = (_integer(query, name) for name in ("fromId", "startTime", "endTime"))
+        if from_id is not None and (start is not None or end is not None):
+            raise BadRequestError(-1128, "Combination of optional parameters invalid.")
+        if from_id is not None:
+            rows = lane.trades.since_id("agg", from_id, limit)
+        elif start is not None or end is not None:
+            rows = lane.trades.aggregates_between(start, end, limit)
+        else:
+            rows = lane.trades.latest("agg", limit)
+        return [
+            {
+                "a": a,
+                "p": lane.price(ticks),
+                "q": lane.quantity(lots),
+                "f": first,
+                "l": last,
+                "T": ms,
+                "m": side < 0,
+                "M": True,
+            }
+            for a, first, last, ms, ticks, lots, side in rows.tolist()
+        ]
+
+    def latest_trades(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        lane = self._lane(query)
+        return _raw_trades(lane, lane.trades.latest("raw", _limit(query, 500, 1000)))
+
+    def historical_trades(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        lane, limit, from_id = self._lane(query), _limit(query, 500, 1000), _integer(query, "fromId")
+        rows = lane.trades.latest("raw", limit)
+        return _raw_trades(lane, rows if from_id is None else lane.trades.since_id("raw", from_id, limit))
+
+    def klines(self, query: Mapping[str, str]) -> list[list[Any]]:
+        lane, limit = self._lane(query), _limit(query, 500, 1000)
+        interval = INTERVALS_MS.get(query.get("interval", ""))
+        if interval is None:
+            raise BadRequestError(-1120, "Invalid interval.")
+        end, now = _integer(query, "endTime"), self._now_ms()
+        end = now if end is None else min(end, now)
+        rows = lane.trades.klines(interval, _integer(query, "startTime"), end, limit)
+        return [kline(lane, row, interval) for row in rows.tolist()]
+
+    def ticker_day(self, query: Mapping[str, str]) -> Any:
+        if "symbol" not in query:
+            return [self._day(lane) for lane in self._lanes.values()]
+        return self._day(self._lane(query))
+
+    def ticker_book(self, query: Mapping[str, str]) -> Any:
+        if "symbol" not in query:
+            return [_book_ticker(lane) for lane in self._lanes.values()]
+        return _book_ticker(self._lane(query))
+
+    def _day(self, lane: Lane) -> dict[str, Any]:
+        now = self._now_ms()
+        bars = lane.trades.klines(60_000, now - _DAY_MS, now, 1441)
+        low, high = (int(bars["low"].min()), int(bars["high"].max())) if len(bars) else (0, 0)
+        first, last = (int(bars["open"][0]), int(bars["close"][-1])) if len(bars) else (0, 0)
+        return {
+            **_book_ticker(lane),
+            "openPrice": lane.price(first),
+            "lastPrice": lane.price(last),
+            "priceChange": str(Decimal(lane.price(last)) - Decimal(lane.price(first))),
+            "highPrice": lane.price(high),
+            "lowPrice": lane.price(low),
+            "volume": lane.quantity(int(bars["lots"].sum())),
+            "quoteVolume": _money(lane, int(bars["tl"].sum())),
+            "openTime": now - _DAY_MS,
+            "closeTime": now,
+            "count": int(bars["trades"].sum()),
+        }
+
+    def _lane(self, query: Mapping[str, str]) -> Lane:
+        if "symbol" not in query:
+            raise BadRequestError(
+                -1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed."
+            )
+        lane = self._lanes.get(query["symbol"])
+        if lane is None:
+            raise BadRequestError(-1121, "Invalid symbol.")
+        return lane
+
+
+def kline(lane: Lane, row: tuple[int, ...], interval_ms: int) -> list[Any]:
+    """One bar (``KLINE``) in the exchange's twelve columns."""
+    start, opened, high, low, close, lots, tl, trades, taker_lots, taker_tl = row
+    return [
+        start,
+        *(lane.price(ticks) for ticks in (opened, high, low, close)),
+        lane.quantity(lots),
+        start + interval_ms - 1,
+        _money(lane, tl),
+        trades,
+        lane.quantity(taker_lots),
+        _money(lane, taker_tl),
+        "0",
+    ]
+
+
+def _json(answer: Any, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(answer), status=status, content_type="application/json")
+
+
+def _integer(query: Mapping[str, str], name: str) -> int | None:
+    text = query.get(name)
+    if text is None:
+        return None
+    if not text.isdecimal():
+        raise BadRequestError(-1100, f"Illegal characters found in parameter '{name}'.")
+    return int(text)
+
+
+def _limit(query: Mapping[str, str], default: int, most: int) -> int:
+    limit = _integer(query, "limit")
+    return default if limit is None else max(1, min(limit, most))
+
+
+def _money(lane: Lane, ticks_x_lots: int) -> str:
+    return f"{lane.instrument.notional(ticks_x_lots):.8f}"
+
+
+def _raw_trades(lane: Lane, rows: Rows) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": trade_id,
+            "price": lane.price(ticks),
+            "qty": lane.quantity(lots),
+            "quoteQty": _money(lane, ticks * lots),
+            "time": ms,
+            "isBuyerMaker": side < 0,
+            "isBestMatch": True,
+        }
+        for trade_id, ms, ticks, lots, side in rows.tolist()
+    ]
+
+
+def _book_ticker(lane: Lane) -> dict[str, Any]:
+    bids, asks = lane.top(1)
+    (bid, bid_lots), (ask, ask_lots) = (bids or [(0, 0)])[0], (asks or [(0, 0)])[0]
+    return {
+        "symbol": lane.name,
+        "bidPrice": lane.price(bid),
+        "bidQty": lane.quantity(bid_lots),
+        "askPrice": lane.price(ask),
+        "askQty": lane.quantity(ask_lots),
+    }
+
+
+def _symbol(lane: Lane) -> dict[str, Any]:
+    instrument = lane.instrument
+    lot, least = lane.quantity(1), lane.quantity(instrument.min_lots)
+    return {
+        "symbol": lane.name,
+        "status": "TRADING",
+        "baseAsset": instrument.base,
+        "baseAssetPrecision": 8,
+        "quoteAsset": instrument.quote,
+        "quotePrecision": 8,
+        "quoteAssetPrecision": 8,
+        "baseCommissionPrecision": 8,
+        "quoteCommissionPrecision": 8,
+        "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"],
+        "icebergAllowed": False,
+        "ocoAllowed": False,
+        "otoAllowed": False,
+        "quoteOrderQtyMarketAllowed": True,
+        "allowTrailingStop": False,
+        "cancelReplaceAllowed": False,
+        "isSpotTradingAllowed": True,
+        "isMarginTradingAllowed": False,
+        "filters": [
+            {
+                "filterType": "PRICE_FILTER",
+                "minPrice": lane.price(1),
+                "maxPrice": "10000000.00000000",
+                "tickSize": lane.price(1),
+            },
+            {"filterType": "LOT_SIZE", "minQty": least, "maxQty": "9000.00000000", "stepSize": lot},
+            {
+                "filterType": "NOTIONAL",
+                "minNotional": f"{instrument.min_notional:.8f}",
+                "applyMinToMarket": True,
+                "maxNotional": "9000000.00000000",
+                "applyMaxToMarket": False,
+                "avgPriceMins": 5,
+            },
+        ],
+        "permissions": [],
+        "permissionSets": [["SPOT"]],
+        "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
+        "allowedSelfTradePreventionModes": ["EXPIRE_MAKER"],
+    }

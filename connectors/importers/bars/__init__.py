@@ -1,0 +1,1 @@
+"""Files of bars: klines and shares."""

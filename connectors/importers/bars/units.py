@@ -1,0 +1,44 @@
+"""Ticks and lots of numbers that come as floats: the largest power of ten up to 1 that divides them all.
+
+Above 1 round numbers would be taken for a rule: a market in which only hundreds traded may trade ones.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.core.errors import InputError
+from agent.core.market.bars import FloatArray
+
+MOST_DECIMALS = 8
+ROUNDING = 1e-15  # relative: a decimal is stored within half a unit in the last place
+
+
+def largest_unit(values: FloatArray, name: str, of: str) -> Decimal:
+    """Return the unit of ``values``, as in 0.01, from 1e-8 to 1. Raises InputError where there is none.
+
+    ``name`` is what it is called (tick, lot), ``of`` what the values are (prices, volumes).
+    """
+    values = values[values != 0]
+    if not len(values):
+        raise InputError(f"no {name} can be inferred: all {of} are 0; give --{name}-size")
+    for decimals in range(MOST_DECIMALS + 1):
+        scaled = values * 10.0**decimals
+        whole = np.rint(scaled)
+        off = np.abs(scaled - whole) > np.abs(scaled) * ROUNDING + 1e-9
+        if not off.any():
+            return Decimal(1).scaleb(-decimals)
+    raise InputError(
+        f"no {name} can be inferred: {of} have more than {MOST_DECIMALS} decimals, as in"
+        f" {values[np.flatnonzero(off)[0]]:.12g}; give --{name}-size, to which they are rounded"
+    )
+
+
+def in_units(values: FloatArray, unit: Decimal) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """(whole units, nearest; bool: which values are no multiple)."""
+    scaled = values / float(unit)
+    whole = np.rint(scaled)
+    return whole, np.abs(scaled - whole) > np.abs(scaled) * 1e-12 + 1e-6

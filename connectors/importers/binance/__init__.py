@@ -1,0 +1,1 @@
+"""Raw captures of Binance, spot and futures."""

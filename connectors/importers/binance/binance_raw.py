@@ -1,0 +1,157 @@
+"""Raw Binance captures (spot, USD-M and coin-M futures), as the hftbacktest collector writes them.
+
+A line is ``<local receive time, ns> <JSON as the exchange sent it>``: ``depth`` diffs, ``trade`` or
+``aggTrade`` and ``bookTicker`` messages of the combined stream, and REST depth snapshots (the lines
+without ``stream``). ``markPrice`` and ``forceOrder`` are counted and left out.
+
+Rules kept here:
+
+* every line falls in exactly one category of the ``ImportReport``; one of another market than the symbol's
+  (spot has no ``pu``, coin-M messages name their pair in ``ps``) is refused, because ids, sizes and
+  sequence rules differ;
+* book continuity is the exchange's own rule. Spot: after a snapshot of id L a diff (U, u) with u <= L is
+  old, one with U <= L + 1 applies. Futures: after a snapshot u < L is old and pu <= L applies, from then
+  on ``pu`` must be the ``u`` before it. Anything else is a gap, on the tape until the next snapshot. Diffs
+  are kept until a snapshot arrives, so that one received *before* its snapshot and newer than it is
+  applied after it;
+* trades are told twice, one by one and aggregated by taker order and price: the kind that comes first in a
+  capture counts, the other is left out. Those of a futures capture that were not made in the book
+  (``X`` is not MARKET: insurance fund) are left out;
+* the exchange's clock is brought onto the recorder's by one constant offset: the 0.1 % quantile of
+  (received - sent), so that a thousandth of the messages at most seems to arrive before it was sent.
+  The true offset is smaller by the unknown shortest delay of the line;
+* what a futures message says happened when the engine matched it (``T``); spot diffs tell only when they
+  were sent (``E``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+from agent.core.errors import InputError
+from agent.core.instrument import Instrument
+from agent.core.market.tape import EventArray
+from connectors.importers.binance.binance_messages import Messages
+from connectors.importers.import_report import ImportReport
+from connectors.importers.lines import TornFileError, read_lines
+from connectors.importers.pipeline import (
+    BLOCK_ROWS,
+    OFFSET_QUANTILE,
+    ImportRequest,
+    OpenWriter,
+    read_all,
+    write_session,
+)
+from connectors.importers.raw_rows import Place, RawBuffer, RawRows
+from connectors.importers.symbols import Market, Symbol, parse_symbol, split_symbol
+
+__all__ = ["ImportReport", "import_binance_raw", "load", "split_symbol"]
+
+_HEAD_LINES = 1000
+EXCHANGES = {Market.SPOT: "binance", Market.LINEAR: "binanceusdm", Market.INVERSE: "binancecoinm"}
+
+
+def load(
+    paths: list[Path], symbol: str, *, tick: Decimal | None = None, lot: Decimal | None = None
+) -> tuple[Instrument, EventArray, ImportReport]:
+    """Read captures of ``symbol`` ("BTC/USDT", "BTC/USDT:USDT", ...) into memory. Raises InputError."""
+    request = ImportRequest(paths, symbol, tick, lot)
+    source = _Captures(request)
+    instrument, events = read_all(source, request)
+    return instrument, events, source.report
+
+
+def import_binance_raw(request: ImportRequest, open_writer: OpenWriter, spool_at: Path) -> ImportReport:
+    """Write captures to the session that ``open_writer`` opens. Raises as ``write_session`` does."""
+    source = _Captures(request)
+    write_session(source, request, open_writer, spool_at)
+    return source.report
+
+
+def raw_symbol(symbol: Symbol) -> str:
+    """Binance's own name: BTCUSDT, of coin-M BTCUSD_PERP, with an expiry BTCUSDT_241227."""
+    end = symbol.expiry or ("PERP" if symbol.market is Market.INVERSE else "")
+    return f"{symbol.base}{symbol.quote}" + (f"_{end}" if end else "")
+
+
+class _Captures:
+    """Capture files in order of time (``connectors.importers.pipeline.Source``)."""
+
+    def __init__(self, request: ImportRequest) -> None:
+        self.symbol = parse_symbol(request.symbol)
+        self.report = ImportReport(
+            self.symbol.unified, [path.name for path in request.paths], self.symbol.market.value
+        )
+        self.place = Place()
+        self._request = request
+        self._buffer = RawBuffer(self.place, self.report)
+        self._messages = Messages(
+            raw_symbol(self.symbol), self.symbol.market, self.report, self.place, self._buffer
+        )
+        self.delays = self._messages.delays
+
+    def blocks(self) -> Iterator[RawRows]:
+        report, place, messages, buffer = self.report, self.place, self._messages, self._buffer
+        heads = {path: _head(path) for path in self._request.paths}
+        for path in sorted(self._request.paths, key=lambda path: heads[path][0]):
+            place.open(path.name)
+            messages.begin_file(heads[path][1])
+            try:
+                for line in read_lines(path, place.tell):
+                    place.code += 1
+                    messages.line(line)
+                    if buffer.pending >= BLOCK_ROWS:
+                        yield buffer.take()
+            except TornFileError as torn:
+                place.code += 1
+                report.bad_lines += 1
+                report.problem(f"{place.name()}: {torn.args[0]}")
+            report.lines += place.line
+        messages.finish()
+        if buffer.pending:
+            yield buffer.take()
+
+    def nothing(self) -> InputError:
+        report, others = self.report, self._messages.others
+        seen = f"; other symbols: {', '.join(sorted(others))}" if others else ""
+        why = f"; first problem: {report.problems[0]}" if report.problems else ""
+        return InputError(
+            f"no Binance {report.market} messages of {report.symbol} in {', '.join(report.files)} "
+            f"({report.lines:,} lines{seen}{why}): give another --symbol or another file"
+        )
+
+    def exchange(self) -> str:
+        return EXCHANGES[self.symbol.market]
+
+    def contract_size(self) -> Decimal:
+        """A coin-M contract is 100 USD of bitcoin, 10 USD of anything else; all other sizes are in base."""
+        if self._request.contract_size is not None:
+            return self._request.contract_size
+        if self.symbol.market is not Market.INVERSE:
+            return Decimal(1)
+        return Decimal(100 if self.symbol.base == "BTC" else 10)
+
+    def offset_ns(self) -> int:
+        return -self.delays.quantile(OFFSET_QUANTILE)
+
+
+def _head(path: Path) -> tuple[int, str]:
+    """A file's first receive stamp and the first symbol it names, as its streams write it; 0 and "" without.
+
+    Files are joined in order of time, however given; snapshots are of the symbol that their file names.
+    """
+    first, stream = 0, b'"stream":"'
+    try:
+        for number, line in enumerate(read_lines(path)):
+            stamp, _, text = line.partition(b" ")
+            first = first or (int(stamp) if stamp.isdigit() else 0)
+            if stream in text:
+                name = text.partition(stream)[2].partition(b"@")[0]
+                return first, name.decode(errors="replace")
+            if number == _HEAD_LINES:
+                break
+    except TornFileError:
+        pass
+    return first, ""

@@ -1,0 +1,61 @@
+"""Klines, as ccxt unifies them or as Binance sends them, to BAR rows.
+
+A bar's start keeps to the grid of its length, so a clock offset moves it by whole bars only (an
+embedded exchange may live in another year), and by none when the offset is a few milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from agent.core.market.tape import BAR, BarArray, Flag
+from agent.core.types import NS_PER_MS
+from connectors.normalise import Scale
+
+
+def on_grid_ns(open_ms: int, delta_ns: int, offset_ns: int) -> int:
+    """Return a bar's start on our clock, moved by whole bars."""
+    return open_ms * NS_PER_MS - round(offset_ns / delta_ns) * delta_ns
+
+
+def bar_rows(candles: Sequence[Sequence[Any]], scale: Scale, delta_ns: int, offset_ns: int) -> BarArray:
+    """ccxt candles ``[ms, open, high, low, close, base volume]`` to BAR rows flagged HISTORY.
+
+    ccxt leaves out the quote volume: it is taken as volume x (high + low + close) / 3. Taker volume
+    is -1 (unknown) and the trade count 0.
+    """
+    rows = _bars(candles, scale, delta_ns, offset_ns)
+    typical = (rows["high_ticks"] + rows["low_ticks"] + rows["close_ticks"]) / 3.0
+    rows["quote_tl"] = np.rint(rows["base_lots"] * typical).astype(np.int64)
+    rows["taker_base_lots"] = rows["taker_quote_tl"] = -1
+    return rows
+
+
+def binance_bar_rows(
+    klines: Sequence[Sequence[Any]], scale: Scale, delta_ns: int, offset_ns: int
+) -> BarArray:
+    """Binance's own klines to BAR rows: also quote volume, trade count and taker volumes, as sent.
+
+    Columns: open time, open, high, low, close, volume, close time, quote volume, trades, taker base,
+    taker quote.
+    """
+    rows = _bars(klines, scale, delta_ns, offset_ns)
+    money = float(scale.tick.size * scale.lot.size)
+    rows["quote_tl"] = np.rint([float(k[7]) / money for k in klines])
+    rows["trades"] = [int(k[8]) for k in klines]
+    rows["taker_base_lots"], _ = scale.lot.counts([float(k[9]) for k in klines])
+    rows["taker_quote_tl"] = np.rint([float(k[10]) / money for k in klines])
+    return rows
+
+
+def _bars(candles: Sequence[Sequence[Any]], scale: Scale, delta_ns: int, offset_ns: int) -> BarArray:
+    rows = np.zeros(len(candles), dtype=BAR)
+    rows["open_ns"] = [on_grid_ns(int(c[0]), delta_ns, offset_ns) for c in candles]
+    rows["delta_ns"], rows["instrument"], rows["flags"] = delta_ns, scale.number, Flag.HISTORY
+    for column, name in enumerate(("open_ticks", "high_ticks", "low_ticks", "close_ticks"), start=1):
+        rows[name], _ = scale.tick.counts([float(c[column]) for c in candles])
+    rows["base_lots"], _ = scale.lot.counts([float(c[5]) for c in candles])
+    return rows

@@ -1,0 +1,25 @@
+"""Stretches: bars that follow each other with no gap and no split between them.
+
+What follows what is said by the series' calendar; without one the market never closes. Bars of a market
+that closes need their calendar, because nobody could tell its nights from gaps.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.barfiles.calendars import IntArray
+from agent.barfiles.read_bars import Series, neighbours, refuse_closing
+from agent.barfiles.splits import Split, find_splits
+
+
+def stretches(series: Series, delta_ns: int) -> tuple[IntArray, list[Split]]:
+    """The first row of each stretch of ``delta_ns`` bars, from 0 on, and the splits some of them begin with.
+
+    Raises InputError on a series without a calendar whose market closes.
+    """
+    refuse_closing(series, delta_ns)
+    splits = find_splits(series)
+    gaps = np.flatnonzero(~neighbours(series, delta_ns)) + 1
+    rows = np.array([0, *(split.row for split in splits)], np.int64)
+    return np.union1d(gaps, rows[: len(series.bars)]), splits

@@ -1,0 +1,102 @@
+"""What the commands share: options, times, files that can be written, and a progress bar."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import typer
+
+from agent.core.errors import InputError
+
+if TYPE_CHECKING:
+    from lem.network.model_config import TrainConfig
+
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
+Threads = Annotated[int, typer.Option(help="CPU threads; one is as fast as two at these sizes", min=1)]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="processes; default: one a core, up to a step's 2 parts; changes no weight", min=1),
+]
+
+
+def time_ns(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(
+            f"time {text!r} is not ISO 8601: write it as in 2025-01-31 or 2025-01-31T12:00"
+        ) from error
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return int(when.timestamp()) * 1_000_000_000
+
+
+def preset_config(name: str, iterations: int | None) -> TrainConfig:
+    """The training of that name, of ``iterations`` where given. Raises InputError on an unknown name."""
+    from lem.network.model_config import PRESETS
+
+    if name not in PRESETS:
+        raise InputError(f"unknown preset {name!r}: use one of {', '.join(PRESETS)}")
+    config = PRESETS[name]
+    return config if iterations is None else replace(config, iterations=iterations)
+
+
+def check_writable(path: Path | None, option: str, *, makes_directory: bool = False) -> None:
+    """Raises InputError where ``path`` cannot become a file: found before the work, not after it.
+
+    None is no path. ``makes_directory``: who writes makes missing directories, and replaces the file whole.
+    """
+    if path is None:
+        return
+    folder = path.absolute().parent
+    if makes_directory:
+        folder = next(place for place in (folder, *folder.parents) if place.exists())
+    if path.is_dir():
+        what = "is a directory"
+    elif not folder.is_dir():
+        what = "lies in no directory that exists"
+    elif not os.access(path if path.exists() and not makes_directory else folder, os.W_OK):
+        what = "may not be written"
+    else:
+        return
+    raise InputError(f"{option} {path} {what}: give the name of a file in a directory that exists")
+
+
+class Report(Protocol):
+    """What a progress bar hands out; a caller with nothing to say but how far it is leaves the note."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None: ...
+
+
+class progress:  # noqa: N801
+    """A progress bar on stderr when that is a terminal, else silence."""
+
+    def __init__(self, what: str, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[note]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(what, total=total, note="")
+
+    def __enter__(self) -> Report:
+        self._bar.start()
+        return self._show
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def _show(self, done: int, total: int, note: str = "") -> None:
+        self._bar.update(self._task, completed=done, total=total, note=note)

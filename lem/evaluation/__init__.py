@@ -1,0 +1,1 @@
+"""Judging on the same paths: orders, baselines, statistics, tables."""

@@ -1,0 +1,124 @@
+"""Model files: safetensors with the configuration, feature version and training digest inside. No pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from agent.core.errors import CheckpointError
+from agent.core.market.features import FEATURE_NAMES, FEATURE_VERSION
+from lem.network.model import LEM
+from lem.network.model_config import ModelConfig
+
+FORMAT = "lem-checkpoint-1"
+DEFAULT_PATH = Path(__file__).parents[1] / "checkpoints" / "default.safetensors"
+ADVICE = "give another file with --model, or train one with `python -m lem train --preset quick`"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A loaded model, ready for inference. ``digest`` identifies the file's bytes."""
+
+    model: LEM
+    digest: str
+    path: Path
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+def training_digest(model: LEM, training: dict[str, Any]) -> str:
+    """Digest of what was trained and how: configuration, settings and weights."""
+    sha = hashlib.sha256(json.dumps([model.config.to_json(), training], sort_keys=True).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        sha.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return sha.hexdigest()[:16]
+
+
+def save_checkpoint(model: LEM, path: Path, training: dict[str, Any]) -> str:
+    """Write ``model`` and return the file's digest. The write is atomic. Raises CheckpointError."""
+    metadata = {
+        "format": FORMAT,
+        "config": json.dumps(model.config.to_json(), sort_keys=True),
+        "feature_version": str(FEATURE_VERSION),
+        "feature_names": json.dumps(FEATURE_NAMES),
+        "training": json.dumps(training, sort_keys=True),
+        "training_digest": training_digest(model, training),
+    }
+    data = _canonical(save({k: v.contiguous() for k, v in model.state_dict().items()}, metadata=metadata))
+    partial = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        raise CheckpointError(f"cannot write the model file {path}: {error.strerror or error}") from error
+    return _digest(data)
+
+
+def load_checkpoint(path: Path | None = None) -> Checkpoint:
+    """Read a model (the one shipped by default). Raises CheckpointError with one clear message."""
+    path = DEFAULT_PATH if path is None else path
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"cannot read the model file {path}: {error.strerror}; {ADVICE}") from error
+    metadata = _metadata(path, data)
+    version = metadata.get("feature_version")
+    if version != str(FEATURE_VERSION) or metadata.get("feature_names") != json.dumps(FEATURE_NAMES):
+        raise CheckpointError(
+            f"the model file {path} was trained on feature version {version},"
+            f" this program computes version {FEATURE_VERSION}; {ADVICE}"
+        )
+    try:
+        model = LEM(ModelConfig.from_json(json.loads(metadata["config"])))
+        model.load_state_dict(load(data))
+        training = json.loads(metadata["training"])
+    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(_broken(path, str(error).splitlines()[0])) from error
+    if training_digest(model, training) != metadata.get("training_digest"):
+        raise CheckpointError(_broken(path, "its weights do not match its training digest"))
+    model.eval()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return Checkpoint(model, _digest(data), path, training)
+
+
+def _metadata(path: Path, data: bytes) -> dict[str, str]:
+    """The header's metadata: 8 bytes of length, then JSON (the safetensors format)."""
+    size = int.from_bytes(data[:8], "little")
+    try:
+        header = json.loads(data[8 : 8 + size])
+        metadata = header["__metadata__"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(_broken(path, "it is not a safetensors file")) from error
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise CheckpointError(_broken(path, f"it is not a {FORMAT} file"))
+    return metadata
+
+
+def _canonical(data: bytes) -> bytes:
+    """The same file with its header's keys in order: the library writes metadata in random order."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + size :]
+
+
+def _broken(path: Path, why: str) -> str:
+    return f"the model file {path} cannot be used: {why}; {ADVICE}"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def fresh_model(config: ModelConfig, seed: int) -> LEM:
+    """A model with seeded initial weights."""
+    torch.manual_seed(seed)
+    return LEM(config)

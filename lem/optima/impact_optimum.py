@@ -1,0 +1,284 @@
+"""The optimum after impact, risk neutral: how much to trade in every interval, and when to stop.
+
+Interval t costs K(a) = Y sqrt(participation n) a^1.5 for a share a (``lem.network.objective.impact_cost`` at
+the usual volume). Any schedule has the same expected price, so with the order marked to the last close the
+value V_t(D, R) = sup E[B_T - S_t - impact still to come] needs two states, D and the remaining share R:
+
+    finish in t (t+1 >= m, R <= max rate):   -D t/(t+1) - K(R)
+    go on with the best share a:              G_t(D, R) = max_a  -K(a) + W_t(D, R - a)
+    W_t(D, r) = E V_{t+1}(D t/(t+1) + u, r),  V = max(finish, G)
+
+G is smooth in D (cubics), its kinks against finishing are not smoothed: both are compared at the point.
+In R, W is straight between nodes, where the best a of a cell solves K'(a) = -dW/dR exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import sqrt
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.core.compile.jit import njit
+from agent.core.errors import InputError
+from agent.core.market.bars import FloatArray
+from lem.optima.programme import (
+    Schedule,
+    Tape,
+    Terms,
+    can_finish,
+    cell,
+    cubic,
+    distance_reach,
+    needs,
+    noise,
+    normal_steps,
+    share_bounds,
+    share_cell,
+    share_nodes,
+    tape,
+)
+
+DISTANCES = 121
+SHARES = 240
+QUADRATURE = 81
+LEAST = 1e-7
+"""Impact of an order without impact: which of its many best schedules is chosen, not what it is worth."""
+
+
+@njit
+def _best_share(
+    row: FloatArray, nodes: FloatArray, remaining: float, lo: float, hi: float, unit: float
+) -> tuple[float, float]:
+    """(value, share) of max over a in [lo, hi] of -unit a^1.5 + row(remaining - a)."""
+    best, share = -np.inf, lo
+    first, _ = cell(nodes, remaining - hi)
+    for j in range(first, len(nodes) - 1):
+        low = max(lo, remaining - nodes[j + 1])
+        high = min(hi, remaining - nodes[j])
+        if high < lo - 1e-15:
+            break
+        slope = (row[j + 1] - row[j]) / (nodes[j + 1] - nodes[j])
+        a = 0.0 if slope >= 0.0 else (slope / (1.5 * unit)) ** 2
+        a = min(max(a, low), max(high, low))
+        value = -unit * a * np.sqrt(a) + row[j] + slope * (remaining - a - nodes[j])
+        if value > best:
+            best, share = value, a
+    return best, share
+
+
+@njit
+def _waited(
+    t: int, distance: float, j: int, go: FloatArray, step: float, stop: float, may_stop: bool, last: bool
+) -> float:
+    """V_t at (distance, node j): the better of finishing and going on (``go`` [D, R] of interval t)."""
+    finish = -distance * t / (t + 1.0) - stop
+    if last:
+        return finish
+    half = 0.5 * (len(go) - 1)
+    i, a, b, c, d = cubic(distance / step + half, len(go))
+    on = a * go[i, j] + b * go[i + 1, j] + c * go[i + 2, j] + d * go[i + 3, j]
+    return max(finish, float(on)) if may_stop else float(on)
+
+
+@njit
+def _expected(
+    t: int,
+    m: int,
+    max_rate: float,
+    bars: bool,
+    unit: float,
+    nodes: FloatArray,
+    grid: FloatArray,
+    go: FloatArray,
+    step: float,
+    last: bool,
+    z: FloatArray,
+    w: FloatArray,
+) -> FloatArray:
+    """W_t [D, R] from interval t+1's ``go`` on its own grid of that ``step``."""
+    spread, _, _ = noise(1.0 / (t + 1.0), bars)
+    out = np.zeros((len(grid), len(nodes)))
+    for j in range(len(nodes)):
+        stop = unit * nodes[j] ** 1.5
+        may_stop = can_finish(t + 1, m, nodes[j], max_rate)
+        for i in range(len(grid)):
+            centre = grid[i] * t / (t + 1.0)
+            total = 0.0
+            for q in range(len(z)):
+                total += w[q] * _waited(t + 1, centre + spread * z[q], j, go, step, stop, may_stop, last)
+            out[i, j] = total
+    return out
+
+
+@njit
+def _programme(
+    n: int,
+    m: int,
+    min_rate: float,
+    max_rate: float,
+    bars: bool,
+    unit: float,
+    nodes: FloatArray,
+    steps: FloatArray,
+    count: int,
+    z: FloatArray,
+    w: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Return (going on [n, D, R], best shares [n, D, R]); interval n-1 finishes whatever it is worth."""
+    go = np.zeros((n, count, len(nodes)))
+    share = np.zeros((n, count, len(nodes)))
+    half = 0.5 * (count - 1)
+    for t in range(n - 2, -1, -1):
+        grid = steps[t] * (np.arange(count) - half)
+        ahead = _expected(
+            t, m, max_rate, bars, unit, nodes, grid, go[t + 1], steps[t + 1], t + 1 == n - 1, z, w
+        )
+        for i in range(count):
+            for r in range(len(nodes)):
+                lo, hi = share_bounds(nodes[r], n - 1 - t, min_rate, max_rate)
+                go[t, i, r], share[t, i, r] = _best_share(ahead[i], nodes, nodes[r], lo, hi, unit)
+    return go, share
+
+
+@njit
+def _at(table: FloatArray, d: float, r: float, nodes: FloatArray, max_rate: float) -> float:
+    """table [D, R] at ``d`` (in steps from its first row), cubic, and share ``r``, straight."""
+    j, x = share_cell(nodes, r, max_rate)
+    i, a, b, c, e = cubic(d, len(table))
+    low = a * table[i, j] + b * table[i + 1, j] + c * table[i + 2, j] + e * table[i + 3, j]
+    high = a * table[i, j + 1] + b * table[i + 1, j + 1] + c * table[i + 2, j + 1] + e * table[i + 3, j + 1]
+    return float(low + x * (high - low))
+
+
+@njit
+def _line(table: FloatArray, d: float, r: float, nodes: FloatArray, max_rate: float) -> float:
+    """table [D, R] at ``d`` and share ``r``, straight both ways and level beyond: for shares to trade."""
+    j, x = share_cell(nodes, r, max_rate)
+    at = min(max(d, 0.0), len(table) - 1.0)
+    i = min(int(at), len(table) - 2)
+    y = at - i
+    low = (1.0 - x) * table[i, j] + x * table[i, j + 1]
+    high = (1.0 - x) * table[i + 1, j] + x * table[i + 1, j + 1]
+    if needs(r - low, max_rate) != needs(r - high, max_rate):  # a share between them would be the worst
+        y = round(y)
+    return float((1.0 - y) * low + y * high)
+
+
+@njit
+def _run(
+    price: FloatArray,
+    last: FloatArray,
+    sigma: FloatArray,
+    side: float,
+    m: int,
+    min_rate: float,
+    max_rate: float,
+    unit: float,
+    nodes: FloatArray,
+    steps: FloatArray,
+    go: FloatArray,
+    share: FloatArray,
+    shares: FloatArray,
+    finish: npt.NDArray[np.int64],
+) -> None:
+    """Fill ``shares`` [N, n] and ``finish`` [N] with what the policy does."""
+    n = shares.shape[1]
+    half = 0.5 * (go.shape[1] - 1)
+    for p in range(len(price)):
+        left, total = 1.0, 0.0
+        for t in range(n):
+            mean = total / t if t > 0 else 0.0
+            d = side * (last[p, t] - mean) / ((1.0 + mean) * sigma[p, t]) if t and sigma[p, t] > 0.0 else 0.0
+            known = sigma[p, t] > 0.0 and np.isfinite(d)
+            d = d if known else 0.0
+            stop = t == n - 1
+            if not stop and can_finish(t, m, left, max_rate) and known:
+                now = -d * t / (t + 1.0) - unit * left**1.5
+                stop = now >= _at(go[t], d / steps[t] + half, left, nodes, max_rate)
+            if stop:
+                shares[p, t] = left
+                finish[p] = t
+                break
+            lo, hi = share_bounds(left, n - 1 - t, min_rate, max_rate)
+            wanted = _line(share[t], d / steps[t] + half, left, nodes, max_rate) if known else left / (n - t)
+            shares[p, t] = min(max(wanted, lo), hi)
+            left -= shares[p, t]
+            total += price[p, t]
+
+
+@dataclass(frozen=True, slots=True)
+class ImpactProgramme:
+    """The solution. ``gain_sigma``: expected gain less impact, in units of sigma.
+
+    ``go`` and ``share`` [n, D, R]: value of going on and the best share, D on even grids of ``steps`` [n]
+    around 0, R on ``nodes``. ``unit``: impact of trading everything in one interval.
+    """
+
+    terms: Terms
+    participation: float
+    gain_sigma: float
+    unit: float
+    nodes: FloatArray
+    steps: FloatArray
+    go: FloatArray
+    share: FloatArray
+
+    def run(
+        self,
+        price: FloatArray,
+        last: FloatArray,
+        side: int,
+        sigma: FloatArray | float,
+        volume: FloatArray | None = None,
+    ) -> Schedule:
+        """Run the policy on N paths: see ``lem.optima.programme.Tape``; ``volume`` is not looked at."""
+        given: Tape = tape(price, last, sigma, volume, self.terms.n)
+        shares = np.zeros(given.price.shape)
+        finish = np.zeros(len(shares), np.int64)
+        terms = self.terms
+        _run(
+            given.price,
+            given.last,
+            given.sigma,
+            float(side),
+            terms.m,
+            terms.min_rate,
+            terms.max_rate,
+            self.unit,
+            self.nodes,
+            self.steps,
+            self.go,
+            self.share,
+            shares,
+            finish,
+        )
+        return Schedule(shares, finish)
+
+
+def impact_unit(participation: float, n: int) -> float:
+    """Impact, in units of sigma, of a whole order in one interval of usual volume, Y = 1.
+
+    ``participation``: the order as a share of the usual volume of n intervals. Raises InputError.
+    """
+    if not 0.0 <= participation <= 1.0:
+        raise InputError(f"participation is {participation:g}: give a share of the market's volume in [0, 1]")
+    return sqrt(participation * n)
+
+
+@lru_cache(maxsize=64)
+def solve_impact(terms: Terms, participation: float) -> ImpactProgramme:
+    """Solve for an order with impact. Cached. Raises InputError on terms that make no sense."""
+    terms.checked()
+    unit = max(impact_unit(participation, terms.n), LEAST)
+    nodes = share_nodes(terms, SHARES)
+    steps = distance_reach(terms) / (0.5 * (DISTANCES - 1))
+    rule = normal_steps(QUADRATURE)
+    go, share = _programme(
+        terms.n, terms.m, terms.min_rate, terms.max_rate, terms.bars, unit, nodes, steps, DISTANCES, *rule
+    )
+    stop = -unit if terms.n == 1 or can_finish(0, terms.m, 1.0, terms.max_rate) else -np.inf
+    value = stop if terms.n == 1 else max(stop, float(go[0, DISTANCES // 2, -1]))
+    return ImpactProgramme(terms, participation, value, unit, nodes, steps, go, share)

@@ -1,0 +1,1 @@
+"""What runs inside an order: weights, compiled kernels, decisions and their reasons."""

@@ -1,0 +1,109 @@
+"""What decisions need of the views, as plain numbers: an order is a row of ``ORDER``, a market a ``Look``.
+
+A market's history is what follows its last gap: where a bar does not begin where the one before it ended,
+what is before belongs to another stretch and is not used, as in training and evaluation
+(``lem.bars.contiguous``). Bars without a time (``start_ns`` 0) are taken at their place in the row. What is
+not finite is 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agent.core.market.bars import FBarArray, FloatArray
+from agent.core.market.features import LONG_SPAN, recent_sigma
+from agent.core.types import MarketView, OrderView
+from lem.network.model import OrderProgress, OrderTerms
+from lem.network.model_config import SCENARIOS
+from lem.serving.policy_kernel import FACTS, ORDER, elapsed_volume, fill_orders
+
+_facts = attrgetter(*FACTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What decisions need of one market view, worked out once."""
+
+    bars: FBarArray  # since the last gap
+    gap: bool  # whether there is one
+    sigma: float  # NaN: not known
+    last: float  # close
+    volume: FloatArray
+    volumes: FloatArray  # running sum of ``volume``, 0 first
+
+
+def look_at(market: MarketView) -> Look:
+    first = since_gap(market.bars, market.delta_ns)
+    bars = market.bars[first:]
+    volume = np.nan_to_num(bars["volume"], posinf=0.0, neginf=0.0)
+    sigma = float(recent_sigma(bars[-(LONG_SPAN + 1) :])[-1]) if len(bars) else math.nan
+    last = float(bars["close"][-1]) if len(bars) else math.nan
+    return Look(bars, first > 0, sigma, last, volume, np.concatenate([[0.0], volume.cumsum()]))
+
+
+def since_gap(bars: FBarArray, delta_ns: int) -> int:
+    """The first row of what follows the last gap; 0 without one.
+
+    A gap is between two dated bars whose starts are not as far apart as their rows: a hole, but also
+    bars that overlap, repeat or go back in time.
+    """
+    start = bars["start_ns"]
+    if len(start) < 2 or (start[0] > 0 and bool((np.diff(start) == delta_ns).all())):
+        return 0
+    dated = np.flatnonzero(start > 0)
+    phase = start[dated] - dated * delta_ns
+    gaps = np.flatnonzero(np.diff(phase))
+    return int(dated[gaps[-1] + 1]) if len(gaps) else 0
+
+
+def facts_of(orders: Sequence[OrderView]) -> FloatArray:
+    """What the orders say, [N, len(FACTS)]."""
+    flat = chain.from_iterable(map(_facts, orders))
+    return np.fromiter(flat, np.float64, len(orders) * len(FACTS)).reshape(len(orders), len(FACTS))
+
+
+def market_row(order: OrderView, look: Look) -> tuple[float, float, float]:
+    """(sigma, last close, elapsed volume), as the kernels take them."""
+    return look.sigma, look.last, elapsed_volume(look.volume, look.volumes, order.t)
+
+
+def _order_row(order: OrderView, market: MarketView) -> dict[str, float]:
+    look, out = np.array([market_row(order, look_at(market))]), np.empty((1, len(ORDER)))
+    fill_orders(facts_of([order]), np.zeros(1, np.int64), look, out)
+    return dict(zip(ORDER, out[0].tolist(), strict=True))
+
+
+def normalised_prices(order: OrderView, market: MarketView) -> tuple[float, float, bool]:
+    """(last price, achieved price) against the running benchmark, times the side, in recent sigmas.
+
+    0 where unknown; the flag says whether volatility is known.
+    """
+    numbers = _order_row(order, market)
+    return numbers["last_z"], numbers["achieved_z"], numbers["sigma_known"] > 0
+
+
+def order_terms(order: OrderView, market: MarketView, last_z: float, known: bool) -> OrderTerms:
+    """What the decision is given, as tensors that broadcast to [8, 1]."""
+    numbers = _order_row(order, market)
+    tensors = {name: _number(numbers[name]) for name in OrderTerms.__slots__}
+    tensors["last_z"] = _number(last_z).expand(len(SCENARIOS), 1)
+    tensors["sigma_known"] = torch.tensor([known])
+    return OrderTerms(**tensors)
+
+
+def order_progress(order: OrderView, achieved_z: float) -> OrderProgress:
+    """What the order has done, [8, N] each."""
+    columns = (order.remaining, achieved_z, order.own_volume_share)
+    return OrderProgress(*(_number(x).expand(len(SCENARIOS), 1) for x in columns))
+
+
+def _number(x: float) -> Tensor:
+    return torch.tensor([x if math.isfinite(x) else 0.0], dtype=torch.float64)

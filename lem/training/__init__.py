@@ -1,0 +1,1 @@
+"""Training runs: batches, workers, state on disk, ablations."""

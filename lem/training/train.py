@@ -1,0 +1,308 @@
+"""Training: exact expected cost, AdamW, one-cycle learning rate, seeded, and able to go on after a kill.
+
+A step depends on the weights, the seed and its number only: neither on the processes that compute its parts
+(``lem.training.workers``) nor on what was drawn before.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from agent.core.errors import InputError, InternalError
+from lem.bars.real_bars import TrainingBars
+from lem.network.checkpoint import Checkpoint, fresh_model
+from lem.network.model import LEM
+from lem.network.model_config import ModelConfig, TrainConfig
+from lem.training.batches import draw_batch
+from lem.training.run_state import Progress as Standing
+from lem.training.run_state import has_state, load_state, save_bad_step, save_state
+from lem.training.workers import Crew, Part, Work, crew_size, mean_gradient, unflatten
+
+Progress = Callable[[int, int, float], None]
+"""Called after each iteration with (done, total, smoothed loss)."""
+
+WARM_UP = 0.04
+STATE_EVERY = 50
+VALIDATION_SEED = 1_000_003
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    model: LEM
+    loss: float  # smoothed, at the end
+    iterations: int
+    seconds: float
+    orders_per_s: float  # an order counts once, whatever its scenarios
+    validation: float | None = None  # best, where it was watched
+    resumed_from: int = 0
+
+    data: dict[str, Any] | None = None  # the real bars in it
+    init: str | None = None  # digest of the checkpoint it started from
+
+    def summary(self, config: TrainConfig, preset: str) -> dict[str, Any]:
+        """What is kept in the checkpoint: no times, so that the same run gives the same file."""
+        return {
+            "preset": preset,
+            "settings": config.to_json(),
+            "iterations": self.iterations,
+            "loss": round(self.loss, 6),
+            "data": "simulated markets" if self.data is None else {"bars": self.data},
+        } | ({} if self.init is None else {"init": self.init})
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where a run takes place: its directory, real bars, the model it starts from, device, processes.
+
+    ``workers``: how many processes compute; it changes no weight. None: as many as cores and parts allow.
+    """
+
+    run: Path | None = None
+    bars: TrainingBars | None = None
+    init: Checkpoint | None = None
+    device: str = "cpu"
+    workers: int | None = 1
+
+    def record(self, model: ModelConfig, config: TrainConfig) -> dict[str, Any]:
+        """What a resumed run must share."""
+        return {
+            "model": model.to_json(),
+            "training": config.to_json(),
+            "bars": None if self.bars is None else self.bars.record,
+            "init": None if self.init is None else self.init.digest,
+        }
+
+
+class Trainer:
+    """One run: model, optimiser, and where it stands.
+
+    The same seed on the same machine gives the same weights, interrupted or not. On a machine so slow that
+    the time limit would be passed, the learning-rate schedule is shortened to end within it: the checkpoint
+    then says fewer iterations, and a rerun need not give the same bits.
+    """
+
+    def __init__(
+        self, model_config: ModelConfig, config: TrainConfig, setting: Setting | None = None
+    ) -> None:
+        setting = Setting() if setting is None else setting
+        self.config, self.run, self.setting = config, setting.run, setting
+        self._size = crew_size(setting.workers, config, setting.device)
+        bars = setting.bars
+        self.work = Work(model_config, config, None if bars is None else bars.train, setting.device)
+        self.model = fresh_model(model_config, config.seed)
+        if setting.init is not None:
+            self.model.load_state_dict(setting.init.model.state_dict())
+        self.model.to(setting.device)
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            betas=(0.9, 0.98),
+        )
+        self.at = Standing(0, 0.0, 0.0, setting.record(model_config, config))
+        self.best: dict[str, torch.Tensor] | None = None
+        self.resumed_from = 0
+        self._log = _tensorboard(self.run)
+        later = None if bars is None else bars.validation
+        exam = (np.random.default_rng(VALIDATION_SEED + k) for k in range(config.validation))
+        self._exam = [draw_batch(rng, model_config, config, later).to(setting.device) for rng in exam]
+        self._whole = True  # no step is half done
+
+    def resume(self) -> None:
+        """Take up the newest state of the run directory. Raises InputError if it was another run."""
+        if self.run is None:
+            raise InputError("resuming needs the run's directory: give --run DIR")
+        started = self.at.settings
+        self.at, self.best = load_state(self.run, self.model, self.optimiser)
+        self.resumed_from = self.at.done
+        if self.at.settings != started:
+            raise InputError(
+                f"{self.run} was started with other settings: resume it with the same --preset, --seed,"
+                " --iterations and bars, or give another --run"
+            )
+
+    def train(self, progress: Progress | None = None) -> TrainResult:
+        """Run to the end. Ctrl-C is heard between steps, and writes the state where there is a directory."""
+        began = time.monotonic() - self.at.elapsed_s
+        total, first = self.at.total or self.config.iterations, time.monotonic()
+        try:
+            with interrupts_wait() as stop_if_asked, Crew(self.work, self._size) as crew:
+                while self.at.done < total and not self._exhausted():
+                    self._whole = False
+                    value = self._iterate(crew, total)
+                    smoothed = value if not self.at.done else 0.97 * self.at.smoothed + 0.03 * value
+                    elapsed = time.monotonic() - began
+                    self.at = replace(self.at, done=self.at.done + 1, smoothed=smoothed, elapsed_s=elapsed)
+                    self._whole = True
+                    total = _fit_to_limit(self.at.done, elapsed, self.config)
+                    self.at = replace(self.at, total=total)
+                    self._watch(value, total)
+                    if progress is not None:
+                        progress(self.at.done, total, smoothed)
+                    stop_if_asked()
+        except KeyboardInterrupt:
+            if self._whole:  # else the state before stands: the weights may have moved on
+                self._save()
+            raise
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+        self.model.eval()
+        orders = (self.at.done - self.resumed_from) * self.config.series * self.config.starts
+        return TrainResult(
+            self.model.cpu(),
+            self.at.smoothed,
+            self.at.done,
+            self.at.elapsed_s,
+            orders / max(1e-9, time.monotonic() - first),
+            self.at.best,
+            self.resumed_from,
+            None if self.setting.bars is None else self.setting.bars.record,
+            None if self.setting.init is None else self.setting.init.digest,
+        )
+
+    def _iterate(self, crew: Crew, total: int) -> float:
+        """One step: its loss. Raises InternalError where a number is not finite."""
+        done = self.at.done / total
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.learning_rate * _schedule(done)
+        parts = crew.compute(self.model, self.at.done)
+        value = sum(part.loss for part in parts) / len(parts)
+        for parameter, gradient in unflatten(mean_gradient(parts), self.model):
+            parameter.grad = gradient
+        if done < self.config.shared:
+            self.model.policy.share_gradients()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        if not (math.isfinite(value) and math.isfinite(float(norm))):
+            raise self._bad_step(parts)
+        self.optimiser.step()
+        return value
+
+    def _bad_step(self, parts: list[Part]) -> InternalError:
+        """Save the part that is to blame, drawn again, with the weights; return what to say."""
+        step, part = self.at.done, next((k for k, part in enumerate(parts) if not part.finite), 0)
+        for parameter, gradient in unflatten(parts[part].gradient, self.model):
+            parameter.grad = gradient
+        batch = self.work.draw(step, part)
+        path, name = save_bad_step(self.run or Path(), self.model, batch, step)
+        return InternalError(
+            f"iteration {step}, part {part}: a number is not finite (first: {name}); no weight was changed;"
+            f" the batch and the weights are in {path}"
+        )
+
+    def _watch(self, value: float, total: int) -> None:
+        """Log, validate and keep the state, each at its own pace."""
+        done = self.at.done
+        if self._log is not None and done % 10 == 0:
+            self._log.add_scalar("loss", value, done)
+            self._log.add_scalar("learning_rate", self.optimiser.param_groups[0]["lr"], done)
+        if self._exam and (done % self.config.validate_every == 0 or done == total):
+            self._validate(done)
+        if done % STATE_EVERY == 0 or done == total:
+            self._save()
+
+    @torch.no_grad()
+    def _validate(self, done: int) -> None:
+        score = sum(float(batch.cost(self.model, self.config)) for batch in self._exam) / len(self._exam)
+        if self._log is not None:
+            self._log.add_scalar("validation", score, done)
+        if self.at.best is not None and not score < self.at.best:
+            self.at = replace(self.at, waited=self.at.waited + 1)
+        else:
+            self.at = replace(self.at, best=score, waited=0)
+            self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+
+    def _exhausted(self) -> bool:
+        return bool(self._exam) and self.at.waited > self.config.patience
+
+    def _save(self) -> None:
+        if self.run is not None and self.at.done:
+            save_state(self.run, self.model, self.optimiser, self.at, self.best)
+
+
+def train(
+    model_config: ModelConfig,
+    config: TrainConfig,
+    progress: Progress | None = None,
+    workers: int | None = 1,
+) -> TrainResult:
+    """Train a fresh model, keeping nothing on disk.
+
+    With ``workers`` above 1 a script must guard its own start (``if __name__ == "__main__":``): the others
+    import it.
+    """
+    return Trainer(model_config, config, Setting(workers=workers)).train(progress)
+
+
+def train_run(
+    model_config: ModelConfig,
+    config: TrainConfig,
+    setting: Setting,
+    *,
+    resume: bool,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Train in a setting. Raises InputError where its run directory is used and no resuming is asked for."""
+    run = setting.run
+    if run is not None and not resume and has_state(run):
+        raise InputError(f"{run} holds an unfinished or finished run: give --resume, or another --run")
+    if config.bars_share and setting.bars is None:
+        raise InputError(f"a bars share of {config.bars_share:g} needs real bars: give --bars FILE")
+    trainer = Trainer(model_config, config, setting)
+    if resume:
+        trainer.resume()
+    return trainer.train(progress)
+
+
+@contextmanager
+def interrupts_wait() -> Iterator[Callable[[], None]]:
+    """Hold Ctrl-C back until the function given is called: a step is whole or not begun.
+
+    Off the main thread, where no handler can be set, interrupts are left as they are.
+    """
+    asked: list[int] = []
+
+    def stop_if_asked() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop_if_asked
+        return
+    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    try:
+        yield stop_if_asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _tensorboard(run: Path | None) -> Any:
+    if run is None:
+        return None
+    from tensorboardX import SummaryWriter
+
+    return SummaryWriter(str(run))
+
+
+def _schedule(part: float) -> float:
+    """Linear warm-up, then cosine to 1 % of the peak."""
+    if part < WARM_UP:
+        return part / WARM_UP + 0.02
+    return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * (part - WARM_UP) / (1.0 - WARM_UP)))
+
+
+def _fit_to_limit(done: int, elapsed_s: float, config: TrainConfig) -> int:
+    """Shorten the schedule where its pace, known after 100 iterations, would pass the time limit."""
+    if done < 100 or elapsed_s / done * config.iterations <= config.time_limit_s:
+        return config.iterations
+    return max(done, int(config.time_limit_s * done / elapsed_s))

@@ -1,0 +1,1 @@
+"""The execution log: tables, their migrations, writing rows and asking for them."""

@@ -1,0 +1,284 @@
+"""The execution log of one run: intents before they are sent, results as they come.
+
+Rules kept here: one transaction a batch; writing the same event again gives the same row, so a resumed
+run may rewrite what it replays; within a batch the last state of an order wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Table, delete, inspect, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from agent.core.errors import DatabaseError
+from agent.core.events import AuditEvent, ChildChanged, CommandKind, ParentChanged
+from agent.core.instrument import Instrument
+from storage.log.database import BUSY_MS, database_errors, migrate_async, open_engine
+from storage.log.log_rows import RowMaker, Values, text
+from storage.log.tables import (
+    AccountRow,
+    BalanceRow,
+    Base,
+    ChildOrder,
+    CommandRow,
+    DecisionRow,
+    FillRow,
+    GapRow,
+    InstrumentRow,
+    ParentOrder,
+    RiskRefusal,
+    SessionRow,
+    SlippageRow,
+)
+
+_ORDER: tuple[type[Base], ...] = (  # parents before what refers to them
+    SessionRow,
+    InstrumentRow,
+    AccountRow,
+    BalanceRow,
+    CommandRow,
+    ParentOrder,
+    DecisionRow,
+    ChildOrder,
+    FillRow,
+    SlippageRow,
+    RiskRefusal,
+    GapRow,
+)
+_KEPT = {"commands": {"created_ns", "amend", "kind", "parent_id"}}  # as the user gave them
+OPEN, CLOSED, INTERRUPTED, REPLAYING = "open", "closed", "interrupted", "replaying"
+
+
+class SqlExecutionLog:
+    """The port ``agent.core.ports.ExecutionLog`` over SQLAlchemy. Every method may raise DatabaseError."""
+
+    def __init__(
+        self, url: str, session: str, instruments: Sequence[Instrument], *, busy_ms: int = BUSY_MS
+    ) -> None:
+        self.url = url
+        self.session = session
+        self._instruments = tuple(instruments)
+        self._maker = RowMaker(session, {i.number: i for i in instruments})
+        self._busy_ms = busy_ms
+        self._engine: AsyncEngine = open_engine(url, busy_ms=busy_ms)
+
+    async def open_session(
+        self,
+        *,
+        opened_ns: int,
+        path: str = "",
+        mode: str = "paper",
+        exchange: str = "",
+        seed: int = 0,
+        config: Mapping[str, Any] | None = None,
+        fingerprint: Mapping[str, Any] | None = None,
+        balances: Mapping[str, Any] | None = None,
+        state: str = OPEN,
+        replace: bool = False,
+    ) -> bool:
+        """Migrate the database and store the session, its instruments and its opening balances.
+
+        ``replace`` deletes what an earlier session of this name and mode left; returns whether one did.
+        """
+        await migrate_async(self.url, busy_ms=self._busy_ms)
+        replaced = await self._discard(mode) if replace else False
+        head: Values = {
+            "session": self.session,
+            "seq": 0,
+            "path": path,
+            "mode": mode,
+            "exchange": exchange,
+            "state": state,
+            "opened_ns": opened_ns,
+            "closed_ns": None,
+            "seed": seed,
+            "config": dict(config or {}),
+            "fingerprint": dict(fingerprint or {}),
+        }
+        rows: list[tuple[type[Base], Values]] = [(SessionRow, head)]
+        rows += [
+            (InstrumentRow, {"session": self.session, "seq": 0, **i.to_json()}) for i in self._instruments
+        ]
+        if balances is not None:
+            rows += self._account(mode, opened_ns)
+            rows += self._balances(0, opened_ns, mode, balances)
+        await self._store(rows)
+        return replaced
+
+    async def _discard(self, mode: str) -> bool:
+        """Delete every row of this session if it is there; say whether it was. Of ``mode`` only."""
+        found = select(SessionRow.mode).where(SessionRow.session == self.session)
+        with database_errors(self.url):
+            async with self._engine.begin() as connection:
+                was: str | None = await connection.scalar(found)
+                if was == mode:
+                    for table in reversed(_ORDER):
+                        mine = inspect(table).columns.session == self.session
+                        await connection.execute(delete(table).where(mine))
+        if was not in (None, mode):
+            raise DatabaseError(f"session {self.session} is in the log as {was!r}: give another --db")
+        return was is not None
+
+    async def close_session(self, *, closed_ns: int, seq: int, state: str = CLOSED) -> None:
+        """Mark the session as over."""
+        statement = update(SessionRow).where(SessionRow.session == self.session)
+        with database_errors(self.url):
+            async with self._engine.begin() as connection:
+                await connection.execute(statement.values(closed_ns=closed_ns, seq=seq, state=state))
+
+    async def write(self, events: Sequence[AuditEvent]) -> None:
+        """Store a batch of events in one transaction."""
+        if events:
+            await self._store([self._maker.row(event) for event in _latest(events)])
+
+    async def write_balances(
+        self, *, seq: int, at_ns: int, account: str, balances: Mapping[str, Any]
+    ) -> None:
+        """Store what an account holds from ``at_ns`` on: currency -> amount."""
+        await self._store(self._balances(seq, at_ns, account, balances))
+
+    async def pending_commands(self) -> Sequence[Mapping[str, Any]]:
+        """Return the session's commands nobody has handled, oldest first."""
+        waiting = (
+            select(CommandRow.__table__)
+            .where(CommandRow.session == self.session, CommandRow.handled_ns.is_(None))
+            .order_by(CommandRow.created_ns, CommandRow.command_id)
+        )
+        with database_errors(self.url):
+            async with self._engine.connect() as connection:
+                return [dict(row) for row in (await connection.execute(waiting)).mappings()]
+
+    async def command_done(self, command_id: str, outcome: str, *, at_ns: int, seq: int) -> None:
+        """Store what became of a command."""
+        done = update(CommandRow).where(
+            CommandRow.session == self.session, CommandRow.command_id == command_id
+        )
+        with database_errors(self.url):
+            async with self._engine.begin() as connection:
+                await connection.execute(done.values(outcome=outcome, handled_ns=at_ns, seq=seq))
+
+    async def close(self) -> None:
+        """Let go of the database's connections."""
+        await self._engine.dispose()
+
+    def _account(self, account: str, opened_ns: int) -> list[tuple[type[Base], Values]]:
+        row = {"session": self.session, "seq": 0, "account": account, "venue": account}
+        return [(AccountRow, {**row, "opened_ns": opened_ns})]
+
+    def _balances(
+        self, seq: int, at_ns: int, account: str, balances: Mapping[str, Any]
+    ) -> list[tuple[type[Base], Values]]:
+        row = {"session": self.session, "seq": seq, "account": account, "at_ns": at_ns}
+        return [
+            (BalanceRow, {**row, "currency": currency, "amount": _amount(amount)})
+            for currency, amount in sorted(balances.items())
+        ]
+
+    async def _store(self, rows: Sequence[tuple[type[Base], Values]]) -> None:
+        with database_errors(self.url):
+            async with self._engine.begin() as connection:
+                await upsert(connection, rows)
+
+
+def _latest(events: Sequence[AuditEvent]) -> list[AuditEvent]:
+    """The events without states that an order left within them: no row is made to be overwritten."""
+    kept: dict[Any, AuditEvent] = {}
+    for number, event in enumerate(events):
+        if isinstance(event, ParentChanged):
+            kept[ParentChanged, event.spec.parent_id] = (
+                event  # stays where the first was: before its children
+            )
+        elif isinstance(event, ChildChanged):
+            kept[ChildChanged, event.child_id] = event
+        else:
+            kept[number] = event
+    return list(kept.values())
+
+
+def _amount(amount: Any) -> str:
+    return amount if isinstance(amount, str) else text(amount)
+
+
+async def upsert(connection: AsyncConnection, rows: Sequence[tuple[type[Base], Values]]) -> None:
+    """Insert rows, or update those whose primary key is there; of equal keys the last row wins."""
+    for table in _ORDER:
+        keys = [column.name for column in inspect(table).primary_key]
+        latest = {tuple(values[k] for k in keys): values for of, values in rows if of is table}
+        if latest:
+            await connection.execute(_upsert_statement(connection, table, keys), list(latest.values()))
+
+
+def _upsert_statement(connection: AsyncConnection, table: type[Base], keys: list[str]) -> Any:
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    target = table.__table__
+    assert isinstance(target, Table)
+    statement = dialect.insert(target)
+    kept = {*keys, *_KEPT.get(target.name, ())}
+    changed = {c.name: statement.excluded[c.name] for c in target.columns if c.name not in kept}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+async def insert_command(
+    url: str,
+    command_id: str,
+    kind: CommandKind,
+    *,
+    created_ns: int,
+    parent_id: str | None = None,
+    amend: Mapping[str, Any] | None = None,
+    session: str | None = None,
+) -> str:
+    """Leave a command for a running session (the latest open one unless named); return the session's id.
+
+    Raises DatabaseError when no session is open.
+    """
+    engine = open_engine(url)
+    try:
+        with database_errors(url):
+            async with engine.begin() as connection:
+                target = session or await _latest_open(connection, parent_id)
+                if target is None:
+                    raise DatabaseError("no session is open to take the command: start one with `run`")
+                row: Values = {
+                    "session": target,
+                    "seq": 0,
+                    "command_id": command_id,
+                    "kind": kind.value,
+                    "parent_id": parent_id,
+                    "amend": dict(amend or {}),
+                    "created_ns": created_ns,
+                    "handled_ns": None,
+                    "outcome": None,
+                }
+                await upsert(connection, [(CommandRow, row)])
+                return target
+    finally:
+        await engine.dispose()
+
+
+async def _latest_open(connection: AsyncConnection, parent_id: str | None) -> str | None:
+    """Return the open session that holds the parent, or the latest open one."""
+    found = select(SessionRow.session).where(SessionRow.state == OPEN)
+    if parent_id is not None:
+        found = found.join(ParentOrder, ParentOrder.session == SessionRow.session)
+        found = found.where(ParentOrder.parent_id == parent_id)
+    session: str | None = await connection.scalar(found.order_by(SessionRow.opened_ns.desc()).limit(1))
+    return session
+
+
+async def command_outcome(url: str, session: str, command_id: str) -> str | None:
+    """Return what became of a command; None while it waits."""
+    asked = select(CommandRow.outcome).where(
+        CommandRow.session == session, CommandRow.command_id == command_id
+    )
+    engine = open_engine(url)
+    try:
+        with database_errors(url):
+            async with engine.connect() as connection:
+                outcome: str | None = await connection.scalar(asked)
+                return outcome
+    finally:
+        await engine.dispose()

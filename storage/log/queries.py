@@ -1,0 +1,265 @@
+"""Questions to the execution log: fixed ones with filters, and anybody's own SQL, read-only.
+
+Exact numbers come as decimal strings, times as integer nanoseconds. Shadows are left out unless their
+own parent is asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import Column, ColumnElement, Select, Table, and_, or_, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent.core.errors import DatabaseError, InputError
+from storage.log.database import database_errors, open_engine, parse_url, probe, sqlite_path
+from storage.log.tables import (
+    Base,
+    ChildOrder,
+    DecisionRow,
+    FillRow,
+    GapRow,
+    InstrumentRow,
+    ParentOrder,
+    SessionRow,
+    SlippageRow,
+)
+
+
+class Result(NamedTuple):
+    """Column names, and rows in their order."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+    def dicts(self) -> list[dict[str, Any]]:
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+class _Subject(NamedTuple):
+    table: type[Base]
+    when: str  # the column that --since and --until look at
+    of_parent: bool  # rows belong to a parent order, which has the symbol
+
+
+_SUBJECTS = {
+    "parents": _Subject(ParentOrder, "submitted_ns", True),
+    "children": _Subject(ChildOrder, "sent_ns", True),
+    "fills": _Subject(FillRow, "fill_ns", True),
+    "decisions": _Subject(DecisionRow, "asked_ns", True),
+    "slippage": _Subject(SlippageRow, "at_ns", True),
+    "sessions": _Subject(SessionRow, "opened_ns", False),
+    "gaps": _Subject(GapRow, "at_ns", False),
+}
+SUBJECTS = tuple(_SUBJECTS)
+FINISHED = ("completed", "expired", "cancelled", "failed")
+_READS = ("select", "with", "values", "explain")
+
+
+def query(
+    url: str,
+    what: str,
+    *,
+    since: int | None = None,
+    until: int | None = None,
+    symbol: str | None = None,
+    algo: str | None = None,
+    parent: str | None = None,
+    session: str | None = None,
+    limit: int | None = None,
+) -> Result:
+    """Return rows of ``what`` (one of SUBJECTS) in order of time; ``limit`` keeps the latest.
+
+    ``since`` and ``until`` (excluded) are nanoseconds UTC. Raises InputError for an unknown subject or a
+    filter it lacks, DatabaseError otherwise.
+    """
+    if what not in _SUBJECTS:
+        raise InputError(f"no table {what!r} in the log: choose one of {', '.join(SUBJECTS)}")
+    subject = _SUBJECTS[what]
+    filters = _filters(what, subject, {"symbol": symbol, "algo": algo, "parent": parent, "session": session})
+    when = _table(subject.table).c[subject.when]
+    filters += [when >= since] if since is not None else []
+    filters += [when < until] if until is not None else []
+    if limit is not None and limit < 1:
+        raise InputError(f"limit {limit}: give 1 or more, or leave it out")
+    rows = _selection(subject).where(*filters).order_by(when.desc(), _table(subject.table).c.seq.desc())
+    found = _run(_read(url, rows if limit is None else rows.limit(limit)))
+    return Result(found.columns, found.rows[::-1])
+
+
+def sql(url: str, statement: str) -> Result:
+    """Return what one reading SQL statement gives. Raises InputError if it would write or is wrong."""
+    word = statement.split(maxsplit=1)[0].lower() if statement.strip() else ""
+    if word not in _READS:
+        raise InputError(
+            f"SQL {statement.strip()[:60]!r} refused: the log is read-only here; start with SELECT"
+        )
+    try:
+        return _run(_read(url, statement))
+    except DatabaseError as error:
+        cause = error.__cause__
+        if isinstance(cause, DBAPIError) and _is_users_fault(str(cause.orig)):
+            raise InputError(
+                f"SQL {statement.strip()[:60]!r} refused: {str(cause.orig).splitlines()[0]}"
+            ) from cause
+        raise
+
+
+def status(url: str) -> Result:
+    """Return the parents, and shadows, of open sessions that are not finished."""
+    parents = _table(ParentOrder)
+    working = (
+        select(parents)
+        .join(SessionRow, SessionRow.session == parents.c.session)
+        .where(SessionRow.state == "open", parents.c.state.not_in(FINISHED), parents.c.shadow_of.is_(None))
+        .order_by(parents.c.submitted_ns)
+    )
+    return _run(_read(url, working))
+
+
+def instruments(url: str, session: str) -> Result:
+    """Return the instruments of a session."""
+    table = _table(InstrumentRow)
+    return _run(_read(url, select(table).where(table.c.session == session).order_by(table.c.number)))
+
+
+def _table(of: type[Base]) -> Table:
+    table = of.__table__
+    assert isinstance(table, Table)
+    return table
+
+
+def _selection(subject: _Subject) -> Select[Any]:
+    table, parents = _table(subject.table), _table(ParentOrder)
+    if not subject.of_parent or table is parents:
+        return select(table)
+    extra: list[Column[Any]] = [parents.c[n] for n in ("symbol", "algo") if n not in table.c]
+    on = and_(parents.c.session == table.c.session, parents.c.parent_id == table.c.parent_id)
+    return select(table, *extra).join(parents, on)
+
+
+def _filters(what: str, subject: _Subject, given: dict[str, str | None]) -> list[ColumnElement[bool]]:
+    table, parents = _table(subject.table), _table(ParentOrder)
+    filters: list[ColumnElement[bool]] = []
+    for name, value in given.items():
+        if value is None or name == "parent":
+            continue
+        on = table if name in table.c else parents if subject.of_parent else None
+        if on is None:
+            raise InputError(f"{what} have no {name}: leave --{name} out")
+        filters.append(on.c[name] == value)
+    parent = given["parent"]
+    if not subject.of_parent:
+        if parent is not None:
+            raise InputError(f"{what} belong to no parent: leave --parent out")
+    elif parent is None:
+        filters.append(parents.c.shadow_of.is_(None))
+    else:
+        with_shadows = "shadow_of" in table.c
+        filters.append(
+            or_(table.c.parent_id == parent, table.c.shadow_of == parent)
+            if with_shadows
+            else table.c.parent_id == parent
+        )
+    return filters
+
+
+async def _read(url: str, statement: Any) -> Result:
+    path = sqlite_path(parse_url(url))
+    if path is not None and not path.is_file():
+        raise DatabaseError(f"no execution log at {path}: run the agent once, or give another --db")
+    with database_errors(url):
+        probe(url)
+    engine = open_engine(url, read_only=True)
+    try:
+        with database_errors(url):
+            async with engine.connect() as connection:
+                return await _fetch(connection, statement)
+    finally:
+        await engine.dispose()
+
+
+async def _fetch(connection: AsyncConnection, statement: Any) -> Result:
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text("SET TRANSACTION READ ONLY"))
+    users = isinstance(statement, str)
+    found = await (connection.exec_driver_sql if users else connection.execute)(statement)
+    return Result(list(found.keys()), [tuple(_exact(v) for v in row) for row in found])
+
+
+def _exact(value: Any) -> Any:
+    return format(value, "f") if isinstance(value, Decimal) else value
+
+
+def _is_users_fault(said: str) -> bool:
+    faults = (
+        "syntax",
+        "no such",
+        "does not exist",
+        "readonly",
+        "read-only",
+        "one statement",
+        "multiple commands",
+    )
+    words = ("ambiguous", "misuse", "incomplete", "wrong number", "unrecognized")
+    return any(word in said.lower() for word in faults + words)
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Questions come from a command line, where no event loop runs."""
+    return asyncio.run(work)
+
+
+# --- exports ------------------------------------------------------------------------------------
+
+
+def to_json(result: Result) -> str:
+    """Return the rows as one JSON array of objects."""
+    return orjson.dumps(result.dicts(), option=orjson.OPT_INDENT_2).decode()
+
+
+def to_csv(result: Result) -> str:
+    """Return the rows as CSV with a header; nested values as JSON."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(result.columns)
+    writer.writerows([_flat(value) for value in row] for row in result.rows)
+    return out.getvalue()
+
+
+def to_parquet(result: Result, path: Path) -> None:
+    """Write the rows to a parquet file; nested values as JSON. Raises InputError if it cannot."""
+    columns = list(zip(*result.rows, strict=True)) or [()] * len(result.columns)
+    arrays = [pa.array([_flat(value) for value in column]) for column in columns]
+    try:
+        pq.write_table(pa.Table.from_arrays(arrays, names=result.columns), path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}; choose another file") from error
+
+
+def to_table(result: Result) -> list[list[str]]:
+    """Return the rows as cells for a terminal; the first row is the header."""
+    return [result.columns, *([_cell(value) for value in row] for row in result.rows)]
+
+
+def _flat(value: Any) -> Any:
+    return orjson.dumps(value).decode() if isinstance(value, dict | list) else value
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(_flat(value))
+
+
+EXPORTS: dict[str, Callable[[Result], str]] = {"json": to_json, "csv": to_csv}

@@ -1,0 +1,1 @@
+"""Recorded sessions: writing, reading, checking, cutting, joining and shrinking them."""

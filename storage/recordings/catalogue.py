@@ -1,0 +1,165 @@
+"""What lies in a folder of sessions, told from their ends and outlines: nothing is read through for a list.
+
+A session is *whole* when it was closed and holds as many rows as it says, *cut off* when it was never closed
+(a run may be writing it), *damaged* when something is missing. A flipped byte shows only when every row is
+read and its checksum compared: ``check`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from agent.core.errors import SessionError
+from agent.core.market.tape import BAR, EVENT
+from storage.recordings import parquet
+from storage.recordings.header import HEADER
+from storage.recordings.numbered_segments import PARQUET, segment_paths
+from storage.recordings.segments import UNREADABLE, SegmentDamageError
+from storage.recordings.session import SessionReader
+
+WHOLE, CUT_OFF, DAMAGED, UNREADABLE_STATE = "whole", "cut off", "damaged", "unreadable"
+
+
+@dataclass(slots=True)
+class Listed:
+    """One session of a list. ``orders`` are its parents with how they ended; ``problems`` in words."""
+
+    session: str
+    path: str
+    state: str
+    source: str = ""
+    made: str = ""  # "slice" or "merge" where it was made of other sessions
+    symbols: list[str] = field(default_factory=list)
+    start_ns: int | None = None
+    end_ns: int | None = None
+    events: int = 0
+    bars: int = 0
+    bytes: int = 0
+    compacted: bool = False
+    orders: list[dict[str, str]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def list_sessions(folder: Path, *, check: bool = False) -> list[Listed]:
+    """The sessions in ``folder``, oldest first. Raises SessionError when there is no such folder."""
+    if not folder.is_dir():
+        raise SessionError(f"no such folder: {folder}; give the one that --out of `run` named")
+    if (folder / HEADER).is_file():
+        return [look_at(folder, check=check)]
+    found = [look_at(path, check=check) for path in sorted(folder.iterdir()) if (path / HEADER).is_file()]
+    return sorted(found, key=lambda s: (s.start_ns or 0, s.session))
+
+
+def look_at(path: Path, *, check: bool = False) -> Listed:
+    """One session's entry. Never raises for a bad session: it is listed with what is wrong."""
+    try:
+        reader = SessionReader(path)
+    except SessionError as error:
+        return Listed(path.name, str(path), UNREADABLE_STATE, problems=[str(error)])
+    header = reader.header
+    found = Listed(
+        session=str(header["session"]),
+        path=str(path),
+        state=WHOLE,
+        source=str(header.get("source", "live")),
+        made=_made(header.get("origin") or {}),
+        symbols=list(dict.fromkeys(i.symbol for i in reader.instruments)),
+        bytes=size_of(path),
+        compacted=any(p.suffix == PARQUET for p in segment_paths(path, "tape")),
+        orders=orders_of(reader.outcome()),
+    )
+    _outline(found, reader)
+    if check:
+        for _ in reader.batches():
+            pass
+        reader.bars()
+    found.problems += [loss for loss in reader.losses if loss not in found.problems]
+    found.state = DAMAGED if found.problems else WHOLE if reader.end_ns is not None else CUT_OFF
+    return found
+
+
+def _made(origin: Mapping[str, Any]) -> str:
+    return "merge" if "merged" in origin else "slice" if origin else ""
+
+
+def _outline(found: Listed, reader: SessionReader) -> None:
+    """Rows and times from the segments' own accounts."""
+    end = next((e for e in reversed(reader.journal()) if e["kind"] == "end"), None)
+    for stem, dtype in (("tape", EVENT), ("bars", BAR)):
+        rows = 0
+        for segment in segment_paths(reader.path, stem):
+            count, first, last, damage = _account(segment)
+            rows += count
+            if count and (stem == "tape" or not found.events):  # of bars alone, their times
+                found.start_ns = found.start_ns if found.start_ns is not None else first
+                found.end_ns = last
+            if damage:
+                found.problems.append(f"{segment.name}: damaged after {stem} row {rows:,} ({damage})")
+        recorded = (end or {}).get("events" if dtype is EVENT else "bars", rows)
+        if recorded != rows and not found.problems:
+            found.problems.append(f"{stem}: {recorded:,} rows were recorded and {rows:,} are there")
+        if stem == "tape":
+            found.events = rows
+        else:
+            found.bars = rows
+
+
+def _account(segment: Path) -> tuple[int, int, int, str]:
+    """(rows, first recv_ns, last recv_ns, what is wrong or "") of a segment, its rows not read."""
+    try:
+        if segment.suffix == PARQUET:
+            return *parquet.outline(segment), ""
+    except SegmentDamageError as damage:
+        return 0, 0, 0, str(damage)
+    rows, first, last = 0, 0, 0
+    try:
+        with pa.memory_map(str(segment), "rb") as source:
+            for batch in pa.ipc.open_stream(source):
+                if batch.num_rows:
+                    times = batch.column(0)
+                    first = first or times[0].as_py()
+                    last = times[-1].as_py()
+                    rows += batch.num_rows
+    except UNREADABLE as error:
+        return rows, first, last, str(error).splitlines()[0] if str(error) else type(error).__name__
+    return rows, first, last, ""
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a session's files."""
+    return sum(f.stat().st_size for f in path.iterdir() if f.is_file())
+
+
+def orders_of(outcome: Sequence[str]) -> list[dict[str, str]]:
+    """The parents of a run with their last state, shadows left out, read from its canonical rows."""
+    found: dict[str, dict[str, str]] = {}
+    for row in outcome:
+        if not row.startswith("ParentChanged|"):
+            continue
+        members = _members(row)
+        if "parent_id" in members:
+            if members.get("shadow_of", "-") == "-":
+                found[members["parent_id"]] = {
+                    "id": members["parent_id"],
+                    "symbol": members["symbol"],
+                    "side": {"1": "buy", "-1": "sell"}.get(members["side"], members["side"]),
+                    "algo": members["algo"],
+                    "state": members["state"],
+                }
+        elif members["spec"] in found:
+            found[members["spec"]]["state"] = members["state"]
+    return list(found.values())
+
+
+def _members(row: str) -> Mapping[str, str]:
+    """Names and values of a row; those of the order, in brackets, beside the others."""
+    parts = (part.lstrip("(").removeprefix("spec=(").rstrip(")") for part in row.split("|")[1:])
+    return dict(part.split("=", 1) for part in parts if "=" in part)

@@ -1,0 +1,224 @@
+"""What a session holds: counts, gaps, rates over time, spreads and mids, its inputs and results.
+
+The tape is read once, in the memory of its present books. Spreads and mids are samples on an even grid of
+moments, so that a busy second counts no more than a quiet one; rows that are history are counted and left out
+of rates and prices.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.core.errors import SessionError
+from agent.core.instrument import Instrument
+from agent.core.market.tape import EventArray, Flag, Kind
+from agent.core.types import NS_PER_S
+from storage.recordings.catalogue import look_at, size_of
+from storage.recordings.opening_rows import Opening
+from storage.recordings.session import SessionReader
+from storage.recordings.slicing import span
+
+BINS = 120  # at most, and none shorter than a second
+SAMPLES = 600
+_DIGITS = 10  # after the point: more is the noise of ticks as floats
+_KINDS = [kind.name.lower() for kind in Kind]
+_PAST = int(Flag.HISTORY | Flag.CARRIED)
+_BEGINS = {Kind.GAP_BEGIN: "", Kind.STALE: " silent"}
+_ENDS = {Kind.GAP_END: Kind.GAP_BEGIN, Kind.ALIVE: Kind.STALE}
+
+
+@dataclass(slots=True)
+class _Symbol:
+    """What is gathered of one instrument."""
+
+    trades: npt.NDArray[np.int64]  # [bin]
+    book: npt.NDArray[np.int64]  # [bin] updates: rows that end one
+    counts: Counter[str] = field(default_factory=Counter)
+    lots: int = 0
+    tick_lots: int = 0
+    low: int = 0
+    high: int = 0
+    bid: list[int | None] = field(default_factory=list)  # [sample] ticks
+    ask: list[int | None] = field(default_factory=list)
+
+
+def inspect_session(path: Path) -> dict[str, Any]:
+    """The whole account as a JSON document. Raises SessionError for what is no session, or an empty one."""
+    reader = SessionReader(path)
+    first, last = span(reader)
+    step = max(NS_PER_S, -(-(last - first + 1) // BINS))
+    look = _Look(reader.instruments[-1].number + 1 if reader.instruments else 0, first, last, step)
+    for batch in reader.batches():
+        look.add(batch)
+    look.finish()
+    listed = look_at(path)
+    outcome = reader.outcome()
+    document: dict[str, Any] = {
+        **listed.to_json(),
+        "state": "damaged" if reader.losses else listed.state,
+        "problems": list(reader.losses) or listed.problems,
+        "bytes": size_of(path),
+        "start_ns": first,
+        "end_ns": last,
+        "origin": dict(reader.header.get("origin") or {}),
+        "clock_offsets": dict(reader.header.get("clock_offsets") or {}),
+        "instruments": [_instrument(i, look) for i in reader.instruments],
+        "gaps": _gaps(look.gaps, reader.instruments),
+        "rates": {"start_ns": first, "bin_ns": step},
+        "journal": dict(Counter(str(e["kind"]) for e in reader.journal())),
+        "results": dict(Counter(r.partition("|")[0] for r in outcome if not r.startswith("tape|"))),
+    }
+    return document
+
+
+class _Look:
+    """One pass over the tape."""
+
+    def __init__(self, instruments: int, first: int, last: int, step: int) -> None:
+        self._bins = (last - first) // step + 1
+        self.symbols = [
+            _Symbol(np.zeros(self._bins, np.int64), np.zeros(self._bins, np.int64))
+            for _ in range(instruments)
+        ]
+        self.gaps: list[dict[str, Any]] = []
+        self.grid = np.linspace(first, last, SAMPLES).astype(np.int64)
+        self._first, self._step = first, step
+        self._opening = Opening()
+        self._next = 0  # sample to take
+
+    def add(self, batch: EventArray) -> None:
+        self._count(batch)
+        cuts = np.searchsorted(batch["recv_ns"], self.grid[self._next :], side="right")
+        start = 0
+        for cut in cuts[cuts < len(batch)].tolist():
+            self._opening.add(batch[start:cut])
+            self._sample()
+            start = cut
+        self._opening.add(batch[start:])
+
+    def finish(self) -> None:
+        """Take the samples after the last row."""
+        while self._next < len(self.grid):
+            self._sample()
+
+    def _sample(self) -> None:
+        for number, symbol in enumerate(self.symbols):
+            book = self._opening.books.get(number)
+            bid, ask = (book.touch() if book else None) or (None, None)
+            symbol.bid.append(bid)
+            symbol.ask.append(ask)
+        self._next += 1
+
+    def _count(self, batch: EventArray) -> None:
+        kind = batch["kind"]
+        when = np.clip((batch["recv_ns"] - self._first) // self._step, 0, self._bins - 1)
+        for number in np.unique(batch["instrument"]).tolist():
+            if not 0 <= number < len(self.symbols):
+                raise SessionError(f"the tape speaks of instrument {number}, which the session does not know")
+            mine, symbol = batch["instrument"] == number, self.symbols[number]
+            past = batch["flags"] & _PAST != 0
+            live = mine & ~past
+            counts = np.bincount(kind[live], minlength=len(_KINDS) + 1)
+            symbol.counts.update({k: int(n) for k, n in zip(_KINDS, counts[1:], strict=False) if n})
+            symbol.counts["history"] += int(np.count_nonzero(mine & past))
+            trade = live & (kind == Kind.TRADE)
+            update = live & (kind != Kind.TRADE) & (batch["flags"] & Flag.LAST != 0)
+            symbol.trades += np.bincount(when[trade], minlength=self._bins)
+            symbol.book += np.bincount(when[update], minlength=self._bins)
+            if trade.any():
+                self._prices(symbol, batch[trade])
+        for row in batch[kind >= Kind.GAP_BEGIN].tolist():
+            self._mark(row)
+
+    def _prices(self, symbol: _Symbol, trades: EventArray) -> None:
+        price, lots = trades["price_ticks"], trades["qty_lots"]
+        symbol.lots += int(lots.sum())
+        symbol.tick_lots += int((price * lots).sum())
+        symbol.low = min(symbol.low or int(price[0]), int(price.min()))
+        symbol.high = max(symbol.high, int(price.max()))
+
+    def _mark(self, row: tuple[Any, ...]) -> None:
+        """A gap's edge: what ends closes the last open one of its kind."""
+        recv_ns, lost, number, kind, flags = row[0], row[5], row[6], row[7], row[9]
+        stream = "trades" if flags & Flag.TRADES else "book" if flags & Flag.BOOK else "feed"
+        if kind in _BEGINS:
+            stream += _BEGINS[kind]
+            self.gaps.append(
+                {"number": number, "stream": stream, "from_ns": recv_ns, "to_ns": None, "lost": None}
+            )
+            return
+        name = stream + _BEGINS[_ENDS[kind]]
+        for gap in reversed(self.gaps):
+            if gap["to_ns"] is None and (gap["number"], gap["stream"]) == (number, name):
+                gap["to_ns"], gap["lost"] = recv_ns, lost
+                return
+
+
+def _gaps(gaps: list[dict[str, Any]], instruments: Any) -> list[dict[str, Any]]:
+    names = {i.number: i.symbol for i in instruments}
+    return [
+        {
+            "symbol": names.get(gap.pop("number"), "?"),
+            **gap,
+            "seconds": None if gap["to_ns"] is None else (gap["to_ns"] - gap["from_ns"]) / 1e9,
+        }
+        for gap in gaps
+    ]
+
+
+def _instrument(instrument: Instrument, look: _Look) -> dict[str, Any]:
+    """One instrument's counts, volumes, prices, spreads, and their course over time."""
+    symbol = look.symbols[instrument.number]
+    bid, ask = (np.array([np.nan if x is None else x for x in side]) for side in (symbol.bid, symbol.ask))
+    mid = (bid + ask) / 2
+    spread_bps = (ask - bid) / mid * 1e4
+    tick = float(instrument.tick)
+    return {
+        "number": instrument.number,
+        "symbol": instrument.symbol,
+        "exchange": instrument.exchange,
+        "counts": {kind: n for kind, n in symbol.counts.items() if n},
+        "volume": str(instrument.quantity(symbol.lots)),
+        "turnover": str(_turnover(instrument, symbol)),  # in the quote currency
+        "low": str(instrument.price(symbol.low)) if symbol.lots else None,
+        "high": str(instrument.price(symbol.high)) if symbol.lots else None,
+        "mid": _summary(mid * tick),
+        "spread_bps": _summary(spread_bps),
+        "book_share": float(np.isfinite(mid).mean()),
+        "peak_trades_per_s": float(symbol.trades.max() / look._step * 1e9),
+        "over_time": {
+            "sample_ns": look.grid.tolist(),
+            "mid": _nulls(mid * tick),
+            "spread_bps": _nulls(spread_bps),
+            "trades": symbol.trades.tolist(),
+            "book_updates": symbol.book.tolist(),
+        },
+    }
+
+
+def _turnover(instrument: Instrument, symbol: _Symbol) -> Decimal:
+    if instrument.inverse:  # a contract is a sum of the quote currency
+        return instrument.quote_notional(1, symbol.lots)
+    return instrument.notional(symbol.tick_lots)
+
+
+def _summary(values: npt.NDArray[np.float64]) -> dict[str, float] | None:
+    """First, last and quantiles of the samples that there are."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return None
+    names = ("low", "p5", "median", "p95", "high")
+    quantiles = dict(zip(names, np.quantile(known, [0, 0.05, 0.5, 0.95, 1]).tolist(), strict=True))
+    found = {"first": float(known[0]), "last": float(known[-1]), **quantiles, "mean": float(known.mean())}
+    return {name: round(value, _DIGITS) for name, value in found.items()}
+
+
+def _nulls(values: npt.NDArray[np.float64]) -> list[float | None]:
+    return [None if np.isnan(v) else round(float(v), _DIGITS) for v in values]

@@ -1,0 +1,216 @@
+"""TCA against examples worked by hand, buy and sell, quantity and notional."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from math import isnan
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.instrument import Instrument
+from agent.core.measures import tca
+from agent.core.measures.tca import Fill, IntervalTrades
+from agent.core.measures.tca_report import TcaFacts, measure, money_measures, slippage_rows
+from agent.core.types import NS_PER_S, BenchmarkKind, ParentState, Side, TargetKind
+from tests.fakes import mid_track
+from tests.property.drawn_orders import parent
+
+BTC = Instrument(0, "binance", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.01"), Decimal("0.001"))
+MINUTE_NS = 60 * NS_PER_S
+# Three intervals at 1000, 1010 and (no trades) the last price 1020.
+TRADES = (
+    IntervalTrades(100_000, 100, 1_000),
+    IntervalTrades(303_000, 300, 1_020),
+    IntervalTrades(0, 0, 1_020),
+)
+
+
+def facts(side: Side, fill_prices: tuple[int, int], decision: int, end: int) -> TcaFacts:
+    """80 of 100 lots filled (50, then 30) in two of three intervals; arrival mid 1000 ticks."""
+    spec = parent(TargetKind.QUANTITY, 100, side, n=3, m=0).spec
+    first, second = fill_prices
+    return TcaFacts(
+        spec=spec,
+        state=ParentState.EXPIRED,
+        start_ns=0,
+        end_ns=2 * MINUTE_NS,
+        filled_lots=80,
+        filled_tl=50 * first + 30 * second,
+        fee_tlp=40_000_000,
+        sent_lots=100,
+        decision_mid_half_ticks=decision,
+        arrival_mid_half_ticks=2_000,
+        end_mid_half_ticks=end,
+        used_intervals=2,
+        trades=TRADES,
+        fills=(
+            Fill(first, 50, True, 10 * NS_PER_S, 2_000, first + side),
+            Fill(second, 30, False, 70 * NS_PER_S, 2_004, second),
+        ),
+        mids=mid_track([(0, 2_000), (MINUTE_NS, 2_004), (2 * MINUTE_NS, 2_020)], known_ns=3 * MINUTE_NS),
+    )
+
+
+BUY = facts(Side.BUY, (1_002, 1_006), decision=1_996, end=2_020)
+SELL = facts(Side.SELL, (998, 994), decision=2_004, end=1_980)
+
+
+@pytest.mark.parametrize("order", [BUY, SELL])
+def test_shortfall_by_hand(order: TcaFacts) -> None:
+    """Delay 100 x 2, trading 80 x 3.5, opportunity 20 x 10, fees 40 ticks x lots: 720 in all."""
+    parts = measure(order).shortfall
+    halves = (parts.delay, parts.trading, parts.opportunity, parts.fees)
+    assert halves == (400, 560, 400, 80)
+    assert parts.total == 1_440
+    rows = money_measures(measure(order), BTC)
+    assert [rows[f"shortfall_{k}"] for k in ("delay", "trading", "opportunity", "fees", "total")] == [
+        "0.002",
+        "0.0028",
+        "0.002",
+        "0.0004",
+        "0.0072",
+    ]
+    paper = 100 * (998 if order is BUY else 1_002)
+    assert rows["shortfall_total_bps"] == pytest.approx(720 / paper * 1e4)
+
+
+def test_gains_by_hand() -> None:
+    """A buyer at 1003.5 beats a VWAP of 1007.5 and a TWAP of 1005; the seller at 996.5 loses to both."""
+    buy = {b.name: b for b in measure(BUY).benchmarks}
+    assert buy["vwap"].used_ticks == Fraction(403_000, 400)
+    assert buy["vwap"].gain_bps == pytest.approx(-(1003.5 / 1007.5 - 1) * 1e4)
+    assert buy["twap"].used_ticks == 1_005
+    assert buy["twap"].gain_bps == pytest.approx(-(1003.5 / 1005 - 1) * 1e4)
+    assert buy["twap"].full_ticks == 1_010
+    assert buy["twap_mid"].used_ticks == 1_001
+    assert buy["twap_mid"].full_ticks == Fraction(2_000 + 2_004 + 2_020, 6)
+    sell = {b.name: b for b in measure(SELL).benchmarks}
+    assert sell["vwap"].gain_bps == pytest.approx((996.5 / 1007.5 - 1) * 1e4)
+    assert measure(BUY).arrival_slippage_bps == pytest.approx(35.0)
+    assert measure(SELL).arrival_slippage_bps == pytest.approx(35.0)
+    assert measure(BUY).participation_rate == pytest.approx(80 / 400)
+
+
+def test_full_window_waits_for_the_tape() -> None:
+    """Until the tape has shown all n intervals the full benchmarks are None, the used ones known."""
+    early = replace(BUY, trades=TRADES[:2], mids=mid_track([(0, 2_000)], known_ns=2 * MINUTE_NS))
+    for gain in measure(early).benchmarks:
+        assert gain.full_ticks is None
+        assert gain.full_gain_bps is None
+        assert gain.used_ticks > 0
+
+
+def test_fill_quality_by_hand() -> None:
+    """Spread, improvement, markouts, reversion, fill rate and maker share of the two fills."""
+    got = measure(BUY).measures
+    spread = (50 * 2 * (1_002 - 1_000) / 1_000 + 30 * 2 * (1_006 - 1_002) / 1_002) / 80 * 1e4
+    assert got["effective_spread_bps"] == pytest.approx(spread)
+    assert got["price_improvement_bps"] == pytest.approx(50 * (1 / 1_003) / 80 * 1e4)
+    one_s = (50 * (1_000 - 1_002) / 1_002 + 30 * (1_002 - 1_006) / 1_006) / 80 * 1e4
+    assert got["markout_1s_bps"] == pytest.approx(one_s)
+    minute = (50 * (1_002 - 1_002) / 1_002 + 30 * (1_010 - 1_006) / 1_006) / 80 * 1e4
+    assert got["markout_60s_bps"] == pytest.approx(minute)
+    assert got["reversion_bps"] == pytest.approx(0.0)
+    assert got["fill_rate"] == pytest.approx(0.8)
+    assert got["maker_share"] == pytest.approx(50 / 80)
+    blind = replace(BUY, mids=mid_track([(0, 2_000)], known_ns=30 * NS_PER_S))
+    assert measure(blind).measures["markout_10s_bps"] is None
+
+
+def test_reversion_sign() -> None:
+    """A price that falls back after a buy is positive reversion; after a sell, negative."""
+    assert tca.reversion_bps(Side.BUY, 2_000, 1_998) == pytest.approx(10.0)
+    assert tca.reversion_bps(Side.SELL, 2_000, 1_998) == pytest.approx(-10.0)
+    assert tca.reversion_bps(Side.BUY, 2_000, None) is None
+
+
+def test_participation_weighted_price_by_hand() -> None:
+    """20 lots at 10 %: the first 200 lots traded, 100 at 1000 and 100 at 1010."""
+    assert tca.pwp(TRADES, 20, Fraction(1, 10)) == 1_005
+    assert tca.pwp(TRADES, 41, Fraction(1, 10)) is None
+    assert tca.pwp(TRADES, 0, Fraction(1, 10)) is None
+
+
+def test_rows_carry_every_term_and_name_the_own_benchmark() -> None:
+    """Three rows, one the order's own; money in quote currency, prices in the instrument's unit."""
+    rows = slippage_rows(BUY, BTC, at_ns=5, seq=6)
+    assert [r.benchmark for r in rows] == ["vwap", "twap", "twap_mid"]
+    assert [r.own_benchmark for r in rows] == [True, False, False]
+    assert rows[0].avg_price == pytest.approx(10.035)
+    assert rows[0].arrival_price == pytest.approx(10.0)
+    assert rows[0].measures["shortfall_total"] == "0.0072"
+    assert rows[0].measures["flags"] is None
+    own_twap = replace(BUY, spec=replace(BUY.spec, benchmark=BenchmarkKind.TWAP))
+    assert [r.own_benchmark for r in slippage_rows(own_twap, BTC, 5, 6)] == [False, True, False]
+
+
+def test_nothing_filled_is_all_opportunity() -> None:
+    """An order that never filled has no gain (NaN), and its whole shortfall is delay and opportunity."""
+    none = replace(BUY, filled_lots=0, filled_tl=0, fee_tlp=0, fills=(), sent_lots=0)
+    result = measure(none)
+    assert (result.shortfall.trading, result.shortfall.opportunity) == (0, 2_000)
+    assert isnan(slippage_rows(none, BTC, 0, 0)[0].gain_bps)
+    assert result.measures["fill_rate"] is None
+    assert result.measures["flags"] == "nothing filled"
+
+
+def test_missing_mids_are_flagged() -> None:
+    """Without a mid at submission delay is 0, and the row says so; so does a market without trades."""
+    bare = replace(
+        BUY, decision_mid_half_ticks=None, end_mid_half_ticks=None, trades=(IntervalTrades(0, 0, 1_000),) * 3
+    )
+    result = measure(bare)
+    assert result.shortfall.delay == 0
+    assert result.shortfall.opportunity == 0
+    flags = str(result.measures["flags"])
+    assert "delay counted as 0" in flags
+    assert "arrival" in flags
+    assert "no market trades" in flags
+    assert result.benchmarks[0].used_ticks == 1_000
+
+
+def test_notional_order_by_hand() -> None:
+    """100,000 ticks x lots, 80,280 filled in 80 lots at arrival 1000: S = 80 + 19.72 lots."""
+    order = replace(BUY, spec=replace(BUY.spec, target_kind=TargetKind.NOTIONAL, target=100_000))
+    result = measure(order)
+    assert result.size_lots == Fraction(9_972, 100)
+    assert result.avg_ticks == Fraction(80_280, 80)
+    assert result.shortfall.opportunity == Fraction(1_972, 100) * 20
+
+
+@given(
+    side=st.sampled_from(Side),
+    kind=st.sampled_from(TargetKind),
+    fills=st.lists(st.tuples(st.integers(1, 1_000), st.integers(1, 10**7)), max_size=8),
+    unfilled=st.integers(0, 10**9),
+    fee_tlp=st.integers(-(10**12), 10**15),
+    mids=st.tuples(*[st.integers(1, 2 * 10**7)] * 3),
+)
+def test_parts_sum_exactly_to_perold(
+    side: Side,
+    kind: TargetKind,
+    fills: list[tuple[int, int]],
+    unfilled: int,
+    fee_tlp: int,
+    mids: tuple[int, int, int],
+) -> None:
+    """For any fills and mids the four parts equal Perold's one formula, and the strings add up too."""
+    decision, arrival, end = mids
+    lots, tl = sum(q for q, _ in fills), sum(q * p for q, p in fills)
+    target = (lots if kind is TargetKind.QUANTITY else tl) + unfilled
+    size = tca.parent_lots(kind, target, lots, tl, arrival)
+    parts = tca.shortfall(side, size, lots, tl, fee_tlp, decision=decision, arrival=arrival, end=end)
+    assert parts.total == tca.perold(side, size, lots, tl, fee_tlp, decision=decision, end=end)
+    spec = replace(BUY.spec, side=side, target_kind=kind, target=max(target, 1))
+    whole = replace(BUY, spec=spec, filled_lots=lots, filled_tl=tl, fee_tlp=fee_tlp, fills=())
+    rows = money_measures(measure(whole), BTC)
+    named = [
+        Fraction(Decimal(str(rows[f"shortfall_{k}"]))) for k in ("delay", "trading", "opportunity", "fees")
+    ]
+    assert sum(named) == Fraction(Decimal(str(rows["shortfall_total"])))
+    exact = measure(whole).shortfall.total / 2 * Fraction(BTC.notional(1))
+    assert abs(Fraction(Decimal(str(rows["shortfall_total"]))) - exact) <= Fraction(2, 10**12)

@@ -1,0 +1,162 @@
+"""One list of market events, written in every format, gives the same tape."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.core.instrument import Instrument
+from agent.core.market.tape import EventArray, Kind
+from connectors.importers.binance.binance_raw import load
+from tests import captures as c
+from tests.captures import EVENTS, MS, T0_MS, Depth, Trade, import_lines, tape_rows
+from tests.realdata import capture_files
+
+BINANCE = [
+    ("BTC/USDT", c.spot(), "binance", "1", False),
+    ("BTC/USDT:USDT", c.futures(), "binanceusdm", "1", False),
+    ("BTC/USDT:USDT", c.futures(trades="aggTrade"), "binanceusdm", "1", False),
+    ("BTC/USD:BTC", c.futures(symbol="BTCUSD_PERP", pair="BTCUSD"), "binancecoinm", "100", True),
+    ("ETH/USD:ETH", c.futures(symbol="ETHUSD_PERP", pair="ETHUSD"), "binancecoinm", "10", True),
+    ("BTC/USDT:USDT-241227", c.futures(symbol="BTCUSDT_241227"), "binanceusdm", "1", False),
+]
+
+
+@pytest.mark.parametrize(("symbol", "lines", "exchange", "size", "inverse"), BINANCE)
+def test_binance_capture_row_by_row(
+    tmp_path: Path, symbol: str, lines: list[bytes], exchange: str, size: str, inverse: bool
+) -> None:
+    """Spot, USD-M and coin-M captures of the same events give the same tape, and their instrument."""
+    instrument, events, report = import_lines(tmp_path, "binance-raw", symbol, {"x.gz": lines})
+    assert report["clock_offset_ns"] == -c.DELAY_MS * MS
+    assert tape_rows(instrument, events) == c.rows(shift_ms=c.DELAY_MS, stamped_snapshots=False)
+    assert (instrument.exchange, instrument.symbol) == (exchange, symbol)
+    assert (instrument.multiplier, instrument.inverse) == (Decimal(size), inverse)
+    assert (instrument.tick, instrument.lot) == (Decimal("0.1"), Decimal(1))
+    assert (report["lines"], report["gaps"], report["crossed"], report["bad_lines"]) == (len(lines), 0, 0, 0)
+
+
+TARDIS = [
+    ("BTC/USDT", "binance", "BTCUSDT", "1"),
+    ("BTC/USDT:USDT", "binance-futures", "BTCUSDT", "1"),
+    ("BTC/USD:BTC", "binance-delivery", "BTCUSD_PERP", "100"),
+    ("BTC/USD:BTC", "bitmex", "XBTUSD", "1"),
+    ("BTC/USD:BTC", "deribit", "BTC-PERPETUAL", "1"),
+]
+
+
+@pytest.mark.parametrize(("symbol", "exchange", "name", "size"), TARDIS)
+def test_tardis_row_by_row(tmp_path: Path, symbol: str, exchange: str, name: str, size: str) -> None:
+    """incremental_book_L2 (gz) and trades (plain) joined by local_timestamp give the same tape."""
+    book, trades = c.tardis(exchange=exchange, symbol=name)
+    files = {"trades.csv": trades, "book.csv.gz": book}
+    instrument, events, report = import_lines(tmp_path, "tardis-csv", symbol, files)
+    assert tape_rows(instrument, events) == c.rows()
+    assert report["clock_offset_ns"] == 0
+    assert (instrument.multiplier, instrument.inverse) == (Decimal(size), symbol.endswith("BTC"))
+    assert report["lines"] == len(book) + len(trades) == report["headers"] + report["book_rows"] + 3
+    assert events[events["kind"] == Kind.TRADE]["ext_id"].tolist() == [7, 8, 9]
+
+
+def test_real_capture_as_tardis_files(tmp_path: Path) -> None:
+    """The real BTCUSDT capture written as Tardis files gives the rows that the capture itself gives."""
+    instrument, events, _ = load(capture_files("btcusdt")[:1], "BTC/USDT")
+    events = events[events["kind"] != Kind.BBO]
+    files = _tardis_of(instrument, events[:60_000])
+    _, made, report = import_lines(tmp_path, "tardis-csv", "BTC/USDT", files)
+    assert (report["gaps"], report["crossed"], report["bad_lines"]) == (0, 0, 0)
+    assert np.array_equal(made["recv_ns"], events["recv_ns"][: len(made)] // 1000 * 1000)
+    for name in ("kind", "side", "price_ticks", "qty_lots", "flags"):
+        assert np.array_equal(made[name], events[name][: len(made)])
+
+
+def _tardis_of(instrument: Instrument, events: EventArray) -> dict[str, list[bytes]]:
+    """Only whole updates: the first rows up to a trade."""
+    last = int(np.flatnonzero(events["kind"] == Kind.TRADE)[-1])
+    book, trades = c.tardis([], "binance", "BTCUSDT")
+    in_snapshot = False
+    for e in events[: last + 1]:
+        kind = Kind(int(e["kind"]))
+        in_snapshot = kind is Kind.SNAPSHOT_BEGIN or (in_snapshot and kind is not Kind.SNAPSHOT_END)
+        price, size = instrument.price(int(e["price_ticks"])), instrument.quantity(int(e["qty_lots"]))
+        start = f"binance,BTCUSDT,{e['exch_ns'] // 1000},{e['recv_ns'] // 1000}"
+        if kind is Kind.TRADE:
+            side = "buy" if e["side"] > 0 else "sell"
+            trades.append(f"{start},{e['ext_id']},{side},{price},{size}\n".encode())
+        elif kind is Kind.LEVEL:
+            flag, side = str(in_snapshot).lower(), "bid" if e["side"] > 0 else "ask"
+            book.append(f"{start},{flag},{side},{price},{size}\n".encode())
+    return {"book.csv": book, "trades.csv": trades}
+
+
+def test_futures_id_that_only_touches_is_no_hole(tmp_path: Path) -> None:
+    """Futures ids jump between diffs without anything missing: only ``pu`` counts."""
+    _, _, report = import_lines(tmp_path, "binance-raw", "BTC/USDT:USDT", {"x.gz": c.futures()})
+    assert (report["gaps"], report["depth_updates"]) == (0, 4)
+
+
+def test_mark_prices_liquidations_and_trades_off_the_book(tmp_path: Path) -> None:
+    """They are counted apart and leave no row, and an id spent on the insurance fund is no gap."""
+    lines = c.futures()
+    mark = {"e": "markPriceUpdate", "E": T0_MS, "s": "BTCUSDT", "p": "1", "r": "0", "T": T0_MS}
+    force = {"e": "forceOrder", "E": T0_MS, "o": {"s": "BTCUSDT", "S": "SELL", "q": "1", "p": "1"}}
+    lines += [c.line(500, c.stream("BTCUSDT", "markPrice@1s", mark))]
+    lines += [c.line(501, c.stream("BTCUSDT", "forceOrder", force))]
+    fund = c.futures([Trade(502, 10, "150.0", "1")])[0].replace(b"MARKET", b"INSURANCE_FUND")
+    lines += [
+        fund,
+        *c.futures([Trade(503, 11, "100.1", "1")]),
+        *c.futures([Trade(504, 5, "1", "1")], trades="aggTrade"),
+    ]
+    _, events, report = import_lines(tmp_path, "binance-raw", "BTC/USDT:USDT", {"x.gz": lines})
+    counted = ("mark_prices", "force_orders", "trades_off_market", "trades_other_kind", "gaps", "bad_lines")
+    assert [report[name] for name in counted] == [1, 1, 1, 1, 0, 0]
+    assert events[events["kind"] == Kind.TRADE]["ext_id"].tolist() == [7, 8, 9, 11]
+
+
+def test_book_tickers_of_futures_are_stamped(tmp_path: Path) -> None:
+    """A futures bookTicker bears the exchange's time, and it is used."""
+    data = {"e": "bookTicker", "u": 1, "s": "BTCUSDT", "b": "100.1", "B": "3", "a": "100.2", "A": "4"}
+    ticker = c.line(50, c.stream("BTCUSDT", "bookTicker", data | {"E": T0_MS + 50, "T": T0_MS + 49}))
+    _, events, _ = import_lines(tmp_path, "binance-raw", "BTC/USDT:USDT", {"x.gz": [*c.futures(), ticker]})
+    best = events[events["kind"] == Kind.BBO]
+    assert best["exch_ns"].tolist() == [(T0_MS + 49 + c.DELAY_MS) * MS] * 2
+    assert best["qty_lots"].tolist() == [3, 4]
+
+
+def test_ids_that_are_no_numbers(tmp_path: Path) -> None:
+    """Ids of other exchanges are hashed, each to its own number, and never judged for holes."""
+    trades = c.tardis([Trade(i, i, "100.1", "1") for i in range(4)], "bitmex", "XBTUSD")[1]
+    ids = (b"00000000-006d-1000-0000-000c3ff9a1bb", b"00000000-006d-1000-0000-000c3ff9a1bc", b"", b"9")
+    named = [trades[0]]
+    named += [line.replace(b",%d,buy" % i, b",%s,buy" % ids[i]) for i, line in enumerate(trades[1:])]
+    _, events, report = import_lines(tmp_path, "tardis-csv", "BTC/USD:BTC", {"t.csv.gz": named})
+    assert (report["trades"], report["gaps"], len(set(events["ext_id"].tolist()))) == (4, 0, 4)
+
+
+def test_days_of_tardis_files_join(tmp_path: Path) -> None:
+    """Files of two days in any order are joined by time, and the second day's snapshot is no gap."""
+    day = 86_400_000
+    events = [replace(e, at_ms=e.at_ms + day) for e in EVENTS]
+    second = [replace(e, number=e.number + 3) if isinstance(e, Trade) else e for e in events]
+    files: dict[str, list[bytes]] = {}
+    for name, part in (("2", second), ("1", EVENTS)):
+        files[f"book{name}.csv"], files[f"trades{name}.csv.gz"] = c.tardis(part)
+    instrument, tape, report = import_lines(tmp_path, "tardis-csv", "BTC/USDT:USDT", files)
+    once = c.rows()
+    again = [(kind, at + day, sent + day, *rest) for kind, at, sent, *rest in once]
+    assert tape_rows(instrument, tape) == once + again
+    assert (report["gaps"], report["trades_missing"], report["headers"]) == (0, 0, 4)
+
+
+def test_files_of_two_symbols(tmp_path: Path) -> None:
+    """A spot snapshot names no symbol: it is of the one that its file names; another's is not mixed in."""
+    other = [Depth(5, [("2000.1", "3")], [("2000.2", "4")], snapshot=True), Depth(50, [("2000.1", "1")], [])]
+    files = {"eth.gz": c.spot(other, "ETHUSDT"), "btc.gz": c.spot()}
+    instrument, tape, report = import_lines(tmp_path, "binance-raw", "BTC/USDT", files)
+    assert tape_rows(instrument, tape) == c.rows(shift_ms=c.DELAY_MS, stamped_snapshots=False)
+    assert (report["snapshots"], report["other_symbols"], report["crossed"]) == (1, 2, 0)
