@@ -55,10 +55,10 @@ for factors in (word.split(",") for word in sys.argv[2:]):
 def tree(tmp_path: Path) -> Path:
     """A package like the project's with two small kernels, and the project's own way to compile them."""
     core = tmp_path / "tree" / "agent" / "core"
-    core.mkdir(parents=True)
+    (core / "compile").mkdir(parents=True)
     for name in ("jit.py", "kernel_cache.py"):
-        shutil.copy(ROOT / "agent" / "core" / name, core)
-    for package in (core, core.parent):
+        shutil.copy(ROOT / "agent" / "core" / "compile" / name, core / "compile")
+    for package in (core / "compile", core, core.parent):
         (package / "__init__.py").touch()
     (core / "caller.py").write_text(CALLER)
     (tmp_path / "tree" / "template").write_text(CALLEE)
