@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from decimal import Decimal
 from typing import Any
 
 from agent.core.errors import SessionError
-from agent.core.events import Command, CommandKind, ControlParent, StartParent
+from agent.core.events import Command, CommandKind, ControlParent, StartParent, VenueReported
+from agent.core.orders.venue_messages import Report, ReportKind
 from agent.core.types import Align, BenchmarkKind, ParentSpec, Side, Slice, TacticKind, TargetKind
 from agent.shadow import shadow_specs
 
 ROUND_TRIP = "round_trip"
+REPORT = "venue_report"
 SHELL_KINDS = frozenset({"overrun", "end", "resumed", "rotated", ROUND_TRIP})
 """Entries that are no command: the shell's own marks."""
 
 
-def start_entry(command: StartParent) -> dict[str, Any]:
+def _start_entry(command: StartParent) -> dict[str, Any]:
     """A start as the journal holds it."""
     shadows = [spec.algo for spec in command.shadows]
     return {
@@ -28,8 +31,24 @@ def start_entry(command: StartParent) -> dict[str, Any]:
     }
 
 
-def control_entry(command: ControlParent) -> dict[str, Any]:
+def _control_entry(command: ControlParent) -> dict[str, Any]:
     return {**asdict(command), "kind": "control", "command": command.kind.value}
+
+
+def _report_entry(command: VenueReported) -> dict[str, Any]:
+    """A report of a venue outside as the journal holds it; money as text, exact."""
+    report = {**asdict(command.report), "kind": command.report.kind.value}
+    amount = command.report.fee_amount
+    report["fee_amount"] = None if amount is None else str(amount)
+    del report["recv_ns"]  # the input's own
+    return {"kind": REPORT, "recv_ns": command.recv_ns, "seq": command.seq, "report": report}
+
+
+def command_entry(command: Command) -> dict[str, Any]:
+    """Any command as the journal holds it."""
+    if isinstance(command, StartParent):
+        return _start_entry(command)
+    return _control_entry(command) if isinstance(command, ControlParent) else _report_entry(command)
 
 
 def overruns(journal: Sequence[Mapping[str, Any]]) -> frozenset[str]:
@@ -67,9 +86,17 @@ def commands(journal: Sequence[Mapping[str, Any]]) -> list[Command]:
                     entry["amend"],
                 )
             )
+        elif kind == REPORT:
+            found.append(VenueReported(int(entry["recv_ns"]), int(entry["seq"]), _report(entry["report"])))
         elif kind not in SHELL_KINDS:
             raise SessionError(f"journal entry of kind {kind!r} is not known to this version: update it")
     return sorted(found, key=lambda c: (c.recv_ns, c.seq))
+
+
+def _report(raw: Mapping[str, Any]) -> Report:
+    amount = raw["fee_amount"]
+    typed = {"kind": ReportKind(raw["kind"]), "fee_amount": None if amount is None else Decimal(amount)}
+    return Report(**{**raw, **typed})
 
 
 def _spec(raw: Mapping[str, Any]) -> ParentSpec:

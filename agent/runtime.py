@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import structlog
@@ -21,12 +22,13 @@ import structlog
 from agent.core.canonical import TapeCheck, canonical_row
 from agent.core.clock import Clock
 from agent.core.errors import RecordingError
-from agent.core.events import AuditEvent, CommandKind, ControlParent, StartParent
+from agent.core.events import AuditEvent, Command, CommandKind, ControlParent, StartParent, VenueReported
 from agent.core.market.tape import BarArray, EventArray, Flag, Kind
-from agent.core.ports import Algo, ExecutionLog, Feed, SessionWriter
+from agent.core.orders.venue_messages import Report
+from agent.core.ports import Algo, ExecutionLog, Feed, OutsideLink, SessionWriter
 from agent.core.types import MarketView, OrderView, ParentSpec, Slice
 from agent.engine.engine import Engine
-from agent.journal import control_entry, round_trip_entry, start_entry
+from agent.journal import command_entry, round_trip_entry
 
 log = structlog.get_logger("runtime")
 
@@ -93,6 +95,7 @@ class LiveRun:
         late: list[str],
         watch: Watch,
         poll_commands: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]] | None = None,
+        outside: OutsideLink | None = None,
     ) -> None:
         self.feed, self.engine, self.writer, self.clock = feed, engine, writer, clock
         self.stopping = asyncio.Event()
@@ -100,13 +103,13 @@ class LiveRun:
         self.rotating = False
         self.events = self.trades = self.gaps = 0
         self._log, self._late, self._watch = execution_log, late, watch
-        self._poll_commands = poll_commands
+        self._poll_commands, self._outside = poll_commands, outside
         self._seq = 0
         self._last_ns = 0
-        self._heard_ns = clock.now_ns()
+        self._last_rows_ns = clock.now_ns()
         self._check = TapeCheck()
         self._to_log: asyncio.Queue[Sequence[AuditEvent] | None] = asyncio.Queue(LOG_QUEUE)
-        self._batches: asyncio.Queue[EventArray] = asyncio.Queue()
+        self._inbox: asyncio.Queue[EventArray | Report] = asyncio.Queue()
         self._book_seen = asyncio.Event()
         self._next_poll_ns = 0
         self._stepped_s = 0.0
@@ -114,7 +117,7 @@ class LiveRun:
 
     def quiet(self, for_ns: int) -> bool:
         """Whether nothing has come for so long."""
-        return self._batches.empty() and self.clock.now_ns() - self._heard_ns >= for_ns
+        return self._inbox.empty() and self.clock.now_ns() - self._last_rows_ns >= for_ns
 
     def rotate(self) -> bool:
         """End this session for a new one, unless a parent works: then say False, and try again later."""
@@ -134,7 +137,7 @@ class LiveRun:
         rows["recv_ns"] = self._stamp_ns()
         rows["seq"] = np.arange(self._seq + 1, self._seq + 1 + len(rows))
         self._seq += len(rows)
-        self._heard_ns = self._last_ns
+        self._last_rows_ns = self._last_ns
         self.writer.events(rows)
         self.engine.advance(rows)
         self.events += len(rows)
@@ -161,18 +164,21 @@ class LiveRun:
     def start(self, spec: ParentSpec, shadows: Sequence[ParentSpec]) -> None:
         """Start a parent order now."""
         self._seq += 1
-        command = StartParent(self._stamp_ns(), self._seq, spec, tuple(shadows))
-        self.writer.journal(start_entry(command))
-        self.engine.command(command)
-        self._publish()
+        self._command(StartParent(self._stamp_ns(), self._seq, spec, tuple(shadows)))
 
     def control(
         self, kind: CommandKind, parent_id: str | None, command_id: str, amend: Mapping[str, Any]
     ) -> None:
         """Carry out a user's command now."""
         self._seq += 1
-        command = ControlParent(self._stamp_ns(), self._seq, kind, parent_id, command_id, amend)
-        self.writer.journal(control_entry(command))
+        self._command(ControlParent(self._stamp_ns(), self._seq, kind, parent_id, command_id, amend))
+
+    def deliver(self, report: Report) -> None:
+        """A venue outside reports: taken in at its place among what else has come, and journalled first."""
+        self._inbox.put_nowait(report)
+
+    def _command(self, command: Command) -> None:
+        self.writer.journal(command_entry(command))
         self.engine.command(command)
         self._publish()
 
@@ -194,6 +200,9 @@ class LiveRun:
         if events:
             self._watch(events)
             self._to_log.put_nowait(events)
+        if self._outside is not None and self._outside.waiting:
+            self.writer.sync()  # an order that has left without its cause on the disk would be nobody's
+            self._outside.release()
 
     # --- the loop ---------------------------------------------------------------------------------
 
@@ -236,28 +245,39 @@ class LiveRun:
                 self.interrupted = True
                 if not self.engine.working:
                     return
-            elif (started and until()) or (pump.done() and self._batches.empty()):
+            elif (started and until()) or (pump.done() and self._inbox.empty()):
                 return
 
     async def _step(self) -> None:
         """Take what has come, or wait until something is due."""
         wait_s = min(IDLE_S, max(0.0, (self.engine.next_timer_ns - self.clock.now_ns()) / 1e9))
         try:
-            first = await asyncio.wait_for(self._batches.get(), timeout=max(wait_s, 0.0005))
+            first = await asyncio.wait_for(self._inbox.get(), timeout=max(wait_s, 0.0005))
         except TimeoutError:
             first = None
         if first is not None:
             await self._gather()
             waiting = [first]
-            while not self._batches.empty():
-                waiting.append(self._batches.get_nowait())
-            self.ingest(np.concatenate(waiting) if len(waiting) > 1 else first)
+            while not self._inbox.empty():
+                waiting.append(self._inbox.get_nowait())
+            self._take_in(waiting)
         self.engine.advance_time(self._stamp_ns())
         self._publish()
         await self._commands()
         if self._to_log.qsize() > LOG_QUEUE // 2:
             log.warning("database_slow", waiting=self._to_log.qsize())
             await asyncio.sleep(IDLE_S)
+
+    def _take_in(self, waiting: Sequence[EventArray | Report]) -> None:
+        """Rows and reports in the order they came; neighbouring rows as one batch."""
+        for is_report, group in itertools.groupby(waiting, lambda item: isinstance(item, Report)):
+            if is_report:
+                for report in cast(Iterator[Report], group):
+                    self._seq += 1
+                    self._command(VenueReported(self._stamp_ns(), self._seq, report))
+            else:
+                rows = list(cast(Iterator[EventArray], group))
+                self.ingest(np.concatenate(rows) if len(rows) > 1 else rows[0])
 
     async def _gather(self) -> None:
         """Wait until a step's length has passed since the last one; in a quiet market it has."""
@@ -269,7 +289,7 @@ class LiveRun:
     async def _pump(self) -> None:
         async for rows in self.feed.stream():
             if len(rows):
-                self._batches.put_nowait(rows)
+                self._inbox.put_nowait(rows)
 
     async def _commands(self) -> None:
         if self._poll_commands is None or self.clock.now_ns() < self._next_poll_ns:

@@ -28,10 +28,10 @@ from decimal import Decimal
 from agent.app.build import build_engine, inline_policies
 from agent.config import Config
 from agent.core.instrument import Instrument
-from agent.venue.kernel.market import Market
+from agent.venue.kernel.tape_market import TapeMarket
 imported = now()
 btc = Instrument(0, "bench", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.01"), Decimal("0.00001"))
-Market([btc]).warm_up()
+TapeMarket([btc]).warm_up()
 venue = now()
 build_engine(Config(), [btc], inline_policies(Config()))
 engine = now()

@@ -24,17 +24,18 @@ from typing import Any
 
 import numpy as np
 
-from agent.app.build import engine_settings
+from agent.app.venue_setup import venue_setup
 from agent.config import Config
 from agent.core.agenda import Agenda, Rank
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Kind
+from agent.core.orders.venue_messages import Report, ReportKind, VenueOrder
 from agent.core.types import NS_PER_MS, NS_PER_S, Side, TimeInForce
 from agent.venue.fees import Fees
 from agent.venue.kernel import loop as kernel
-from agent.venue.kernel.market import Market
+from agent.venue.kernel.tape_market import TapeMarket
 from agent.venue.latency import Latencies, Latency
-from agent.venue.paper import PaperVenue, Report, ReportKind, VenueOrder
+from agent.venue.paper import PaperVenue
 from connectors.embedded.synthetic import SyntheticMarket
 from storage.recordings.session import SessionReader
 from tests.differential.reference import interpreter
@@ -81,16 +82,17 @@ class Work:
     def __init__(self, tape: EventArray, lots: int) -> None:
         self._tape, self._lots = tape, lots
         self._step = int(tape["recv_ns"][0]) + FIRST_NS
-        self.market, self.agenda = Market([INSTRUMENT]), Agenda()
+        self.market, self.agenda = TapeMarket([INSTRUMENT]), Agenda()
         ways = Latencies(Latency(ENTRY_NS), Latency(ENTRY_NS), Latency(RESPONSE_NS), Latency(FEED_NS))
         rules = replace(
-            engine_settings(Config()).venue,
+            venue_setup(Config()).rules,
             latencies=ways,
             fees=Fees(0, 0),
             balances={"A": Decimal(10) ** 15, "B": Decimal(10) ** 24},
             price_band_bps=1e9,
         )
-        self.venue = PaperVenue(self.market, self.agenda, rules, self._hear)
+        self.venue = PaperVenue(self.market, self.agenda, rules)
+        self.venue.connect(self._hear)
         self.orders, self.filled_lots, self._alive, self._filled = 0, 0, False, 0
         self._next()
 
@@ -119,15 +121,16 @@ class Work:
         self.filled_lots += self._filled
         self._filled = 0
         if self._alive:
-            self.venue.cancel(self.orders, now_ns)
+            self.venue.cancel(self._order, now_ns)
         self.orders += 1
         bid, ask = self.market.touch(0)
         side, price = (Side.BUY, bid) if self.orders % 2 else (Side.SELL, ask)
-        self.venue.send(VenueOrder(self.orders, 0, 0, side, TimeInForce.POST_ONLY, price, self._lots), now_ns)
+        self._order = VenueOrder(self.orders, 0, 0, side, TimeInForce.POST_ONLY, price, self._lots)
+        self.venue.submit(self._order, now_ns)
         self._alive = True
         self._next()
 
-    def _hear(self, at_ns: int, report: Report) -> None:
+    def _hear(self, report: Report) -> None:
         if report.number != self.orders:
             return  # of the order before: it was cancelled
         if report.kind is ReportKind.FILLED:

@@ -17,7 +17,7 @@ from agent.core.events import Command, StartParent
 from agent.core.instrument import Instrument
 from agent.core.market.mids import MidTrack
 from agent.core.market.tape import EventArray, Kind
-from agent.journal import control_entry, start_entry
+from agent.journal import command_entry
 from agent.orders import build_spec
 from agent.replay import inputs
 from agent.shadow import shadow_specs
@@ -77,7 +77,7 @@ def record(
             engine.advance(item)
             tape_rows = check.add(item)
         else:
-            causes.journal(start_entry(item) if isinstance(item, StartParent) else control_entry(item))
+            causes.journal(command_entry(item))
             engine.command(item)
         causes.outcome([*(canonical_row(e) for e in engine.drain()), *tape_rows])
     end_ns = int(events["recv_ns"][-1])

@@ -10,12 +10,14 @@ from typing import Any
 from agent.core.agenda import Agenda
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Flag, Kind, empty_events
+from agent.core.orders.venue_messages import Report, ReportKind, VenueOrder
 from agent.core.types import Side, TimeInForce
 from agent.venue.fees import Fees
 from agent.venue.kernel import loop as kernel
-from agent.venue.kernel.market import Market
+from agent.venue.kernel.tape_market import TapeMarket
 from agent.venue.latency import Latencies, Latency, LatencyModel
-from agent.venue.paper import PaperVenue, Report, ReportKind, VenueOrder, VenueRules
+from agent.venue.paper import PaperVenue
+from agent.venue.rules import VenueRules
 
 MS = 1_000_000
 LAST = int(Flag.LAST)
@@ -34,18 +36,20 @@ class Stand:
     queue: int = kernel.RISK_AVERSE
     rules: Mapping[str, Any] = field(default_factory=dict)  # of VenueRules, by name
     near_gap_ns: int = 0
-    cancel: LatencyModel = CANCEL
+    cancel_latency: LatencyModel = CANCEL
     acknowledgement: LatencyModel = ACKNOWLEDGEMENT
     balances: Mapping[str, Decimal] = field(default_factory=lambda: BALANCES)
 
     def __post_init__(self) -> None:
-        self.market = Market([BTC], self.queue, 3.0)
+        self.market = TapeMarket([BTC], self.queue, 3.0)
         self.agenda = Agenda()
         self.reports: list[tuple[int, Report]] = []
-        ways = Latencies(Latency(20 * MS), self.cancel, self.acknowledgement, Latency(10 * MS))
+        ways = Latencies(Latency(20 * MS), self.cancel_latency, self.acknowledgement, Latency(10 * MS))
         rules = VenueRules(ways, self.fees, self.balances, 500.0, self.near_gap_ns, 1, **self.rules)
-        self.venue = PaperVenue(self.market, self.agenda, rules, lambda t, r: self.reports.append((t, r)))
+        self.venue = PaperVenue(self.market, self.agenda, rules)
+        self.venue.connect(lambda r: self.reports.append((r.recv_ns, r)))
         self.seq = self.sent = 0
+        self.orders: dict[int, VenueOrder] = {}
         bids = [(Kind.LEVEL, 9_999, 50, 1), (Kind.LEVEL, 9_998, 90, 1)]
         asks = [(Kind.LEVEL, 10_001, 30, -1), (Kind.LEVEL, 10_002, 70, -1)]
         edges = [(Kind.SNAPSHOT_BEGIN, 0, 0, 0), (Kind.SNAPSHOT_END, 0, 0, 0)]
@@ -85,8 +89,18 @@ class Stand:
         values = {"side": Side.BUY, "tif": TimeInForce.IOC, "price_ticks": 10_002, "lots": 10, **changes}
         self.sent += 1
         order = VenueOrder(number=self.sent, instrument=0, **{"lane": 0, **values})
-        self.venue.send(order, round(at_ms * MS))
+        self.orders[order.number] = order
+        self.venue.submit(order, round(at_ms * MS))
         return order
+
+    def cancel(self, number: int, at_ns: int) -> None:
+        self.venue.cancel(self.orders[number], at_ns)
+
+    def amend(self, number: int, price_ticks: int, lots: int, at_ns: int) -> None:
+        self.venue.amend(self.orders[number], price_ticks, lots, at_ns)
+
+    def query(self, number: int, at_ns: int) -> None:
+        self.venue.query(self.orders[number], at_ns)
 
     def of(self, order: VenueOrder) -> list[Report]:
         """What was reported about one order."""

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from agent.app.build import PolicyFactory, build_engine, engine_settings
+from agent.app.venue_setup import VenueSetup, venue_setup
 from agent.config import Config
 from agent.core.errors import ConfigError, OrderError, SessionError
 from agent.core.events import AuditEvent, StartParent
@@ -171,7 +172,7 @@ class BarReplay:
     def engine(self, policies: PolicyFactory) -> Engine:
         if not self.clock.is_wall:
             policies = _dateless(policies)
-        return build_engine(self._config, self.instruments, policies, self.settings())
+        return build_engine(self._config, self.instruments, policies, self.settings(), self.venue())
 
     def in_wall_time(self, watch: Callable[[list[AuditEvent]], None]) -> Callable[[list[AuditEvent]], None]:
         """``watch`` with all that it is told in wall time."""
@@ -199,25 +200,30 @@ class BarReplay:
         return tuple(notes)
 
     def settings(self) -> EngineSettings:
-        """The configuration's, with what is a book's rule off and the halts in engine time."""
+        """The configuration's, with what is a book's rule off."""
         base, bars = engine_settings(self._config), self._config.bars
+        return replace(
+            base,
+            risk=replace(base.risk, price_collar_bps=None, stale_book_ns=None),
+            tactics=replace(base.tactics, micro_slices=self._per, cross_share=0.0, reach_bps=bars.reach_bps),
+        )
+
+    def venue(self) -> VenueSetup:
+        """The configuration's, with a band as wide as the reach, and halts in engine time."""
+        base, bars = venue_setup(self._config), self._config.bars
         band_bps = bars.reach_bps + float(bars.half_spread_bps) + 10.0
         halts = tuple(
             Halt(self.clock.of_wall(h.start_ns), self.clock.of_wall(h.end_ns), h.symbol)
-            for h in base.venue.halts
+            for h in base.rules.halts
         )
-        return replace(
-            base,
-            venue=replace(
-                base.venue,
-                price_band_bps=max(base.venue.price_band_bps, band_bps),
-                halts=halts,
-                rehearsal=Rehearsal(),
-            ),
-            risk=replace(base.risk, price_collar_bps=None, stale_book_ns=None),
-            tactics=replace(base.tactics, micro_slices=self._per, cross_share=0.0, reach_bps=bars.reach_bps),
-            bars=BarRules(Fraction(bars.half_spread_bps), Fraction(bars.max_participation)),
+        rules = replace(
+            base.rules,
+            price_band_bps=max(base.rules.price_band_bps, band_bps),
+            halts=halts,
+            rehearsal=Rehearsal(),
         )
+        modelled = BarRules(Fraction(bars.half_spread_bps), Fraction(bars.max_participation))
+        return replace(base, rules=rules, bars=modelled)
 
 
 def _of_one_length(bars: BarArray, instrument: Instrument) -> BarArray:

@@ -12,17 +12,14 @@ from typing import Any
 import numpy as np
 
 from agent.algos import registry
-from agent.app import venue_settings as venue_rules
+from agent.app.venue_setup import VenueSetup, paper_venue, venue_setup
 from agent.config import Config
-from agent.config import LatencyMs as LatencyConfig
-from agent.config import Venue as VenueConfig
+from agent.core.agenda import Agenda
 from agent.core.compile.checksum import SMALL, crc32_blocks
-from agent.core.errors import InternalError
 from agent.core.instrument import Instrument
 from agent.core.market.series import BarSeries, TradeColumns
-from agent.core.ports import Algo, SlicePolicy
+from agent.core.ports import Algo, OrderVenue, SlicePolicy
 from agent.core.types import (
-    NS_PER_MS,
     BenchmarkKind,
     MarketView,
     OrderView,
@@ -34,10 +31,7 @@ from agent.core.types import (
 from agent.engine.engine import Engine
 from agent.engine.policy import InlinePolicy, RecordedPolicy, WatchedPolicy
 from agent.engine.settings import EngineSettings, RiskSettings, TacticSettings
-from agent.venue.impact import ImpactLaw
-from agent.venue.kernel import loop as kernel
-from agent.venue.latency import Latencies, Latency, LatencyModel, MeasuredLatency
-from agent.venue.paper import VenueRules
+from agent.venue.outside import ByLane
 
 VERSION = "0.1.0"
 LEM = "lem"
@@ -47,30 +41,7 @@ PolicyFactory = Callable[[ParentSpec], SlicePolicy]
 
 def engine_settings(config: Config) -> EngineSettings:
     """The engine's view of the configuration."""
-    venue = config.venue
     return EngineSettings(
-        venue=VenueRules(
-            latencies=Latencies(
-                entry=_latency(venue.entry),
-                cancel=_latency(venue.cancel),
-                acknowledgement=_latency(venue.acknowledgement),
-                market_data=_latency(venue.market_data),
-            ),
-            fees=venue_rules.fees(venue),
-            balances=venue.balances,
-            price_band_bps=venue.price_band_bps,
-            near_gap_ns=venue.near_gap,
-            seed=config.seed,
-            impact=_impact_laws(venue),
-            price_protection_bps=venue.price_protection_bps,
-            self_trade=venue.self_trade,
-            amend_keeps_queue=venue.amend == "keep_on_reduce",
-            max_quantity=venue.max_quantity,
-            max_open_orders=venue.max_open_orders,
-            halts=venue_rules.halts(venue),
-            max_book_age_ns=venue.max_book_age if venue.on_stale == "reject" else None,
-            rehearsal=venue_rules.rehearsal(venue),
-        ),
         risk=RiskSettings(
             max_notional=config.risk.max_notional,
             max_participation=config.risk.max_participation,
@@ -89,26 +60,7 @@ def engine_settings(config: Config) -> EngineSettings:
         decision_latency_ns=config.engine.decision_latency,
         history_bars=config.engine.lookback,
         settle_ns=config.engine.settle,
-        queue_model=kernel.QUEUE_MODELS[venue.queue],
-        queue_power=venue.queue_power,
     )
-
-
-def _latency(given: LatencyConfig) -> LatencyModel:
-    if isinstance(given.measured, tuple):
-        return MeasuredLatency.of(given.measured, nearest=given.draw == "nearest")
-    if given.median_ms is None:
-        raise InternalError(f"latency file {given.measured} was not read: see measured_files")
-    return Latency(round(given.median_ms * NS_PER_MS), given.sigma)
-
-
-def _impact_laws(venue: VenueConfig) -> dict[str, ImpactLaw] | None:
-    if venue.impact == "off":
-        return None
-    return {
-        symbol: ImpactLaw(law.y, law.sigma_bps_per_day, law.volume_per_day, law.decay)
-        for symbol, law in venue.impact_laws.items()
-    }
 
 
 @lru_cache(maxsize=4)
@@ -154,11 +106,25 @@ def build_engine(
     instruments: Sequence[Instrument],
     policies: PolicyFactory,
     settings: EngineSettings | None = None,
+    venue: VenueSetup | None = None,
+    outside: OrderVenue | None = None,
 ) -> Engine:
-    """An engine, compiled and warm. ``settings``: in place of the configuration's."""
+    """An engine, compiled and warm. ``settings`` and ``venue``: in place of the configuration's.
+
+    ``outside`` takes the real orders instead of the paper venue, which then has the shadows only.
+    """
     fallback = registry.create("optimal_stopping")
-    engine = Engine(instruments, settings or engine_settings(config), policies, fallback)
-    engine.market.warm_up()
+    agenda = Agenda()
+    market, paper = paper_venue(instruments, venue or venue_setup(config), agenda)
+    market.warm_up()
+    engine = Engine(
+        market,
+        paper if outside is None else ByLane(outside, paper),
+        agenda,
+        settings or engine_settings(config),
+        policies,
+        fallback,
+    )
     crc32_blocks(np.zeros(2 * SMALL, np.uint8), 0, SMALL, SMALL)  # what checks the tape
     _warm_up_decisions(instruments[0], fallback)
     return engine

@@ -30,6 +30,7 @@ from agent.orders import build_spec
 from agent.replay import BATCH_ROWS, ReplayResult, first_book, replay
 from agent.shadow import shadow_specs
 from agent.summary import Summary
+from agent.venue.outside import OutsideVenue
 from storage.recordings.session import SessionReader
 
 if TYPE_CHECKING:
@@ -108,7 +109,11 @@ def replay_session(
     if asked is not None:
         policies = watched(policies, asked)
     summary = Summary(reader.instruments)
-    engine = bars.engine(policies) if bars else build_engine(config, reader.instruments, policies)
+    route = reader.header.get("route") if compare else None
+    outside = OutsideVenue.recorded(route) if route else None
+    engine = (
+        bars.engine(policies) if bars else build_engine(config, reader.instruments, policies, outside=outside)
+    )
     rows = rows or (BATCH_ROWS if speed is None else PACED_ROWS)
     watchers = [summary.add, *([watch] if watch else [])]
     with _storing(database, path, reader, config, pending) as log:

@@ -20,7 +20,7 @@ from agent.app.build import fingerprint
 from agent.config import Config
 from agent.core.events import AuditEvent, Command, StartParent
 from agent.core.ports import SessionReader
-from agent.journal import control_entry, start_entry
+from agent.journal import command_entry
 from storage.log.database import shown
 from storage.log.execution_log import REPLAYING, SqlExecutionLog
 
@@ -46,7 +46,7 @@ class Stored:
 
 def replay_name(session: str, config: Config, commands: Iterable[Command]) -> str:
     """``SESSION@replay-XXXXXXXX``: the same for the same orders at the same moments and configuration."""
-    inputs = [start_entry(c) if isinstance(c, StartParent) else control_entry(c) for c in commands]
+    inputs = [command_entry(c) for c in commands]
     used = {"config": config.model_dump(mode="json", include=_CONFIG), "inputs": inputs}
     text = orjson.dumps(used, option=orjson.OPT_SORT_KEYS, default=str)
     return f"{session}@{MODE}-{hashlib.sha256(text).hexdigest()[:8]}"

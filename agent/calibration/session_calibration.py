@@ -22,7 +22,7 @@ from agent.core.types import NS_PER_S
 from agent.durations import format_duration
 from agent.journal import round_trips
 from agent.venue.kernel import loop as k
-from agent.venue.kernel.market import Market
+from agent.venue.kernel.tape_market import TapeMarket
 
 STEP_NS = NS_PER_S
 USUAL_HALF_LIFE_NS = 300 * NS_PER_S
@@ -83,7 +83,7 @@ class _Sampler:
     """Runs the kernel over the tape and looks at every book each ``STEP_NS``."""
 
     def __init__(self, instruments: Sequence[Instrument]) -> None:
-        self._market = Market(instruments)
+        self._market = TapeMarket(instruments)
         self._first_ns = self._next_ns = 0
         count = len(instruments)
         self._mids: list[list[float]] = [[] for _ in range(count)]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from agent.core.orders.venue_messages import Report
 from agent.core.types import ChildState, OrderView, ParentSpec, ParentState, Side, TimeInForce
 
 # --- commands: inputs that are not market data ------------------------------------------------
@@ -48,7 +49,16 @@ class ControlParent:
     amend: Mapping[str, int | float | None] = field(default_factory=dict)
 
 
-Command = StartParent | ControlParent
+@dataclass(frozen=True, slots=True)
+class VenueReported:
+    """A report of a venue outside, which nobody can compute again. Stamped at the ingest point."""
+
+    recv_ns: int
+    seq: int
+    report: Report
+
+
+Command = StartParent | ControlParent | VenueReported
 
 # --- events: what the engine did ----------------------------------------------------------------
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from enum import IntEnum
 from typing import Any, Protocol
 
-from agent.core.events import AuditEvent, Command
+from agent.core.events import AuditEvent
 from agent.core.instrument import Instrument
+from agent.core.market.mids import MidTrack
+from agent.core.market.series import BarSeries, BookSample, TradeColumns
 from agent.core.market.tape import BarArray, EventArray
+from agent.core.orders.venue_messages import Deliver, VenueOrder, VenueTraits
 from agent.core.types import MarketView, OrderView, Slice
 
 
@@ -30,6 +34,120 @@ class SlicePolicy(Protocol):
     def request(self, decision_id: str, order: OrderView, market: MarketView) -> None: ...
 
     def collect(self, decision_id: str) -> Slice | None: ...
+
+
+class Stop(IntEnum):
+    """Why a market stopped consuming a batch. The compiled loop returns these numbers."""
+
+    BATCH_END = 0
+    DUE = 1  # something is due before the row at the index
+    FILLED = 2  # the venue has fills to collect
+    NOTICE = 3  # the row before the index concerns the engine: a gap, silence
+
+
+Needs = Callable[[int], tuple[int, int]]
+"""For an instrument: the number of the first trade, and the first time of a mid, that may be asked for."""
+
+
+class Market(Protocol):
+    """What the tape has shown so far: the engine's view of every instrument. Times are engine time."""
+
+    instruments: list[Instrument]
+
+    def run(self, events: EventArray, start: int, due_ns: int) -> tuple[int, int]:
+        """Consume rows from ``start`` on with ``recv_ns <= due_ns``. Returns (next index, ``Stop``)."""
+        ...
+
+    def note(self, row: EventArray) -> None:
+        """Remember a row that ``run`` stopped at with NOTICE."""
+        ...
+
+    def mid_half_ticks(self, number: int) -> int:
+        """Bid plus ask in ticks; 0 while there is no two-sided, uncrossed book."""
+        ...
+
+    def touch(self, number: int) -> tuple[int, int]:
+        """(best bid, best ask) in ticks; 0, 0 while there is no two-sided, uncrossed book."""
+        ...
+
+    def book(self, number: int) -> BookSample:
+        """Touch and depth; all 0 while there is no two-sided, uncrossed book."""
+        ...
+
+    def book_ns(self, number: int) -> int:
+        """``recv_ns`` of the last book update, 0 before the first."""
+        ...
+
+    def trades(self, number: int) -> TradeColumns:
+        """The trades seen so far, in order of arrival."""
+        ...
+
+    def mids(self, number: int, known_ns: int) -> MidTrack:
+        """The path of the mid up to ``known_ns`` (now)."""
+        ...
+
+    def series(self, number: int, delta_ns: int, phase_ns: int, history: int) -> BarSeries:
+        """A new series of interval bars that this market will fill."""
+        ...
+
+    def forget_beyond(self, needs: Needs) -> None:
+        """From now on drop what nobody needs when room is short."""
+        ...
+
+    def forget_lane(self, lane: int) -> None:
+        """Drop what a finished shadow's lane had consumed."""
+        ...
+
+
+class OrderVenue(Protocol):
+    """Where child orders go, and where reports about them come from.
+
+    There are two kinds. A *computed* venue (``agent.venue.paper``, ``agent.venue.bars``) makes its reports
+    from the tape and hands them over when they are due; a replay computes them again. The reports of one
+    *outside* (``agent.venue.outside``) are inputs like the tape: stamped at the ingest point, journalled,
+    then given to the engine; a replay takes them from the journal.
+    """
+
+    def connect(self, deliver: Deliver) -> None:
+        """Say who takes the reports. Called once, before anything is sent."""
+        ...
+
+    def traits(self, lane: int) -> VenueTraits:
+        """How the venue works for the orders of a lane."""
+        ...
+
+    def submit(self, order: VenueOrder, now_ns: int) -> None:
+        """An order leaves."""
+        ...
+
+    def amend(self, order: VenueOrder, price_ticks: int, lots: int, now_ns: int) -> None:
+        """An amendment leaves: a new price, and a new total of lots with those filled."""
+        ...
+
+    def cancel(self, order: VenueOrder, now_ns: int) -> None:
+        """A cancel leaves; a fill may still come first."""
+        ...
+
+    def query(self, order: VenueOrder, now_ns: int) -> None:
+        """A question about an order leaves: no report about it came in time."""
+        ...
+
+    def collect(self) -> None:
+        """Take in what the market has just matched (``Stop.FILLED``)."""
+        ...
+
+
+class OutsideLink(Protocol):
+    """Carries messages to a venue outside. Its reports come back through ``LiveRun.deliver``."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything is to be sent."""
+        ...
+
+    def release(self) -> None:
+        """Send what waits: its causes are on the disk."""
+        ...
 
 
 class Feed(Protocol):
@@ -75,6 +193,10 @@ class SessionWriter(Protocol):
         """Canonical result rows, so that a replay can name the first that differs."""
         ...
 
+    def sync(self) -> None:
+        """Return once what was written is on the disk: before an order leaves for an exchange."""
+        ...
+
     def close(self, end_ns: int) -> None: ...
 
 
@@ -109,14 +231,3 @@ class ExecutionLog(Protocol):
     async def pending_commands(self) -> Sequence[Mapping[str, Any]]: ...
 
     async def close(self) -> None: ...
-
-
-__all__ = [
-    "Algo",
-    "Command",
-    "ExecutionLog",
-    "Feed",
-    "SessionReader",
-    "SessionWriter",
-    "SlicePolicy",
-]

@@ -1,26 +1,29 @@
 """The desk: where child orders leave, after risk, and where the venue's reports come back.
 
-One desk serves every parent. It numbers the orders, keeps each with the parent it works for, and
-turns reports into the child's and the parent's next state.
+One desk serves every parent, and knows of the venue only what ``OrderVenue`` says. It numbers the orders,
+keeps each with the execution it belongs to, and turns reports into the child's and the parent's next state.
+
+Reports may come twice, late and out of order. A report counts once, by its sequence. One that closes an order
+and says how much was filled in all waits until those fills have come. What answers a question after the order
+has ended changes nothing; a fill that comes then is an error, for quantity would appear from nowhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from agent.core.agenda import Agenda, Rank
-from agent.core.events import AuditEvent, ChildFilled
+from agent.core.errors import InternalError
+from agent.core.events import ChildFilled
 from agent.core.orders.child_order import ChildEvent, ChildOrder
 from agent.core.orders.parent_order import ParentOrder
+from agent.core.orders.venue_messages import ENDS, Report, ReportKind, VenueOrder
+from agent.core.ports import Market, OrderVenue
 from agent.core.types import NS_PER_S, Side
-from agent.engine.pretrade import Gates, Ticket
-from agent.engine.settings import EngineSettings
-from agent.venue.bars.bar_market import BarMarket
-from agent.venue.bars.bar_venue import BarVenue
-from agent.venue.kernel.market import Market
-from agent.venue.paper import PaperVenue, Report, ReportKind, VenueOrder
+from agent.engine.outbox import Outbox
+from agent.engine.pretrade import PreTradeChecks, Ticket
+from agent.engine.settings import RiskSettings
 
 _EVENT_OF = {
     ReportKind.ACKNOWLEDGED: ChildEvent.ACKNOWLEDGED,
@@ -34,10 +37,11 @@ _MAY_COME_LATE = frozenset({ReportKind.ACKNOWLEDGED, ReportKind.CANCEL_REJECTED,
 
 
 class Owner(Protocol):
-    """Who an order works for: told after every report."""
+    """Whose order it is: its parent, its lane, its open children, and who to call after a report."""
 
     order: ParentOrder
     lane: int
+    children: dict[str, ChildOrder]
 
     def filled(self, child: ChildOrder, fill: ChildFilled, now_ns: int) -> None: ...
 
@@ -48,50 +52,63 @@ class Owner(Protocol):
 class _Sent:
     child: ChildOrder
     owner: Owner
-    cap_tl: int
+    order: VenueOrder
     fills: int = 0
     wanted: tuple[int, int] | None = None  # an amendment on its way: price ticks, total lots
+    closing: Report | None = None  # came before fills that the venue made earlier
 
 
 class Desk:
-    """Sends, cancels and books. ``emit`` takes the engine's output, ``seq`` names the cause."""
+    """Sends, cancels and books child orders of every parent and shadow."""
 
     def __init__(
-        self,
-        market: Market,
-        agenda: Agenda,
-        settings: EngineSettings,
-        emit: Callable[[AuditEvent], None],
-        seq: Callable[[], int],
+        self, market: Market, venue: OrderVenue, agenda: Agenda, risk: RiskSettings, outbox: Outbox
     ) -> None:
-        self.market, self.settings, self.emit, self.seq = market, settings, emit, seq
-        self._agenda = agenda
-        self.venue: PaperVenue | BarVenue = (
-            BarVenue(market, agenda, settings.venue, self._on_report)
-            if isinstance(market, BarMarket)
-            else PaperVenue(market, agenda, settings.venue, self._on_report)
-        )
+        self._market, self._venue, self._agenda, self._outbox = market, venue, agenda, outbox
+        self._checks = PreTradeChecks(market, risk, outbox)
         self._sent: dict[int, _Sent] = {}
-        self._numbers: dict[str, int] = {}
-        self._heard: dict[int, int] = {}  # the last report about an order, by its sequence
-        self._gates = Gates(market, settings, emit, seq)
+        self._numbers = 0
+        self._counted: dict[int, set[int]] = {}  # by order: the sequences of the reports that counted
+        venue.connect(self.report)
 
     def kill(self) -> None:
         """No order goes out any more."""
-        self._gates.kill()
+        self._checks.kill()
+
+    # --- out --------------------------------------------------------------------------------------
 
     def send(self, owner: Owner, ticket: Ticket, now_ns: int) -> ChildOrder | None:
         """Pass a ticket through risk and send it. None when it was refused; the refusal is recorded."""
-        if not self._gates.passes(owner.order, owner.lane, ticket, self._flying(owner), now_ns):
+        if not self._checks.passes(owner.order, owner.lane, ticket, self._flying(owner), now_ns):
             return None
-        return self._send(owner, ticket, now_ns)
+        child = self._new_child(owner.order, ticket, now_ns)
+        order = VenueOrder(
+            child.number,
+            owner.lane,
+            child.instrument,
+            child.side,
+            child.tif,
+            child.price_ticks,
+            child.qty_lots,
+            ticket.cap_tl,
+            ticket.expire_ns,
+        )
+        self._sent[child.number] = _Sent(child, owner, order)
+        self._outbox.emit(child.changed(now_ns, self._outbox.seq))
+        self._venue.submit(order, now_ns)
+        waits_ns = self._venue.traits(owner.lane).answer_within_ns
+        if waits_ns is not None:
+            self._agenda.add(now_ns + waits_ns, Rank.TIMER, lambda t: self._query(child.number, waits_ns, t))
+        return child
 
-    def _send(self, owner: Owner, ticket: Ticket, now_ns: int) -> ChildOrder:
-        spec = owner.order.spec
-        owner.order.children += 1
-        book = self.market.book(spec.instrument)
-        child = ChildOrder(
-            child_id=f"{spec.parent_id}/{owner.order.children:04d}",
+    def _new_child(self, parent: ParentOrder, ticket: Ticket, now_ns: int) -> ChildOrder:
+        spec = parent.spec
+        parent.children += 1
+        self._numbers += 1
+        book = self._market.book(spec.instrument)
+        return ChildOrder(
+            child_id=f"{spec.parent_id}/{parent.children:04d}",
+            number=self._numbers,
             parent_id=spec.parent_id,
             interval=ticket.interval,
             instrument=spec.instrument,
@@ -100,43 +117,20 @@ class Desk:
             price_ticks=ticket.price_ticks,
             qty_lots=ticket.lots,
             sent_ns=now_ns,
-            sent_mid_half_ticks=self.market.mid_half_ticks(spec.instrument),
+            sent_mid_half_ticks=self._market.mid_half_ticks(spec.instrument),
             far_touch_ticks=book.ask_ticks if spec.side is Side.BUY else book.bid_ticks,
-            inverse=self.market.instruments[spec.instrument].inverse,
+            inverse=self._market.instruments[spec.instrument].inverse,
         )
-        number = len(self._numbers) + 1
-        self._numbers[child.child_id] = number
-        self._sent[number] = _Sent(child, owner, ticket.cap_tl)
-        self.emit(child.changed(now_ns, self.seq()))
-        self.venue.send(
-            VenueOrder(
-                number,
-                owner.lane,
-                spec.instrument,
-                spec.side,
-                ticket.tif,
-                ticket.price_ticks,
-                ticket.lots,
-                ticket.cap_tl,
-                ticket.expire_ns,
-            ),
-            now_ns,
-        )
-        if self.settings.venue.rehearsal.times_out:
-            waited_ns = self.settings.venue.rehearsal.timeout_ns
-            self._agenda.add(now_ns + waited_ns, Rank.TIMER, lambda t: self._ask(number, t))
-        return child
 
-    def _ask(self, number: int, now_ns: int) -> None:
-        """Ask the venue about an order of which nothing was heard in time."""
+    def _query(self, number: int, waited_ns: int, now_ns: int) -> None:
+        """Ask the venue about an order that no report came about in time."""
         sent = self._sent.get(number)
-        if sent is None or number in self._heard:
+        if sent is None or number in self._counted:
             return
-        waited = f"{self.settings.venue.rehearsal.timeout_ns / NS_PER_S:g} s"
-        sent.child.reason = f"no answer within {waited}: the venue was asked"
+        sent.child.reason = f"no answer within {waited_ns / NS_PER_S:g} s: the venue was asked"
         sent.child.again = True  # time was lost: whatever it missed may be sent at once
-        self.emit(sent.child.changed(now_ns, self.seq()))
-        self.venue.query(number, now_ns)
+        self._outbox.emit(sent.child.changed(now_ns, self._outbox.seq))
+        self._venue.query(sent.order, now_ns)
 
     def amend(self, owner: Owner, child: ChildOrder, price_ticks: int, lots: int, now_ns: int) -> bool:
         """Ask the venue for a new price and total of lots; False when risk refused, and nothing changes.
@@ -145,29 +139,31 @@ class Desk:
         """
         ticket = Ticket(child.interval, child.tif, price_ticks, lots - child.filled_lots)
         flying = self._flying(owner, but=child)
-        if not self._gates.passes(owner.order, owner.lane, ticket, flying, now_ns):
+        if not self._checks.passes(owner.order, owner.lane, ticket, flying, now_ns):
             return False
-        number = self._numbers[child.child_id]
-        self._sent[number].wanted = (price_ticks, lots)
+        sent = self._sent[child.number]
+        sent.wanted = (price_ticks, lots)
         child.apply(ChildEvent.AMEND_SENT)
-        self.emit(child.changed(now_ns, self.seq()))
-        self.venue.amend(number, price_ticks, lots, now_ns)
+        self._outbox.emit(child.changed(now_ns, self._outbox.seq))
+        self._venue.amend(sent.order, price_ticks, lots, now_ns)
         return True
 
     def cancel(self, child: ChildOrder, now_ns: int) -> None:
         """Ask the venue to cancel; a fill may still come first."""
         child.apply(ChildEvent.CANCEL_SENT)
-        self.emit(child.changed(now_ns, self.seq()))
-        self.venue.cancel(self._numbers[child.child_id], now_ns)
+        self._outbox.emit(child.changed(now_ns, self._outbox.seq))
+        self._venue.cancel(self._sent[child.number].order, now_ns)
+
+    # --- in flight --------------------------------------------------------------------------------
 
     def in_flight(self, child: ChildOrder) -> tuple[int, int]:
         """(lots, ticks x lots) the child may still fill; its money bound counts where it has one."""
         if child.done:
             return 0, 0
-        sent = self._sent[self._numbers[child.child_id]]
+        sent = self._sent[child.number]
         lots, value = child.remaining_lots, child.remaining_lots * child.price_ticks
-        if sent.cap_tl:
-            value = sent.cap_tl - child.filled_tl
+        if sent.order.cap_tl:
+            value = sent.order.cap_tl - child.filled_tl
         if sent.wanted is not None:  # either may still happen
             wanted = sent.wanted[1] - child.filled_lots
             lots, value = max(lots, wanted), max(value, wanted * sent.wanted[0])
@@ -175,45 +171,65 @@ class Desk:
 
     def _flying(self, owner: Owner, but: ChildOrder | None = None) -> tuple[int, int]:
         """(lots, ticks x lots) that all of an owner's children, ``but`` one, may still fill."""
-        mine = [s.child for s in self._sent.values() if s.owner is owner and s.child is not but]
-        flying = [self.in_flight(child) for child in mine]
+        flying = [self.in_flight(child) for child in owner.children.values() if child is not but]
         return sum(lots for lots, _ in flying), sum(value for _, value in flying)
 
     # --- reports ----------------------------------------------------------------------------------
 
-    def _on_report(self, now_ns: int, report: Report) -> None:
-        if report.sequence <= self._heard.get(report.number, 0):
-            return  # said again when we asked
-        self._heard[report.number] = report.sequence
-        if report.number not in self._sent and report.kind in _MAY_COME_LATE:
-            return  # on the wire when the order ended: it changes nothing
-        sent = self._sent[report.number]
-        child, owner = sent.child, sent.owner
+    def report(self, report: Report) -> None:
+        """Take a report, at its ``recv_ns``. Raises InternalError or TransitionError on an impossible one."""
+        counted = self._counted.setdefault(report.number, set())
+        if report.sequence in counted:
+            return
+        counted.add(report.sequence)
+        sent = self._sent.get(report.number)
+        if sent is not None:
+            self._take(sent, report)
+        elif report.kind not in _MAY_COME_LATE:
+            raise InternalError(
+                f"report {report.kind} about order {report.number}, which is not open:"
+                " after its end only answers to what was asked before may come"
+            )
+
+    def _take(self, sent: _Sent, report: Report) -> None:
+        if report.kind in ENDS and (report.filled_lots or 0) > sent.child.filled_lots:
+            sent.closing = report  # the fills it counts are still on their way
+            return
         if report.kind is ReportKind.FILLED:
-            self._book(sent, report, now_ns)
-        elif report.kind is ReportKind.AMENDED:
+            self._book(sent, report)
+            closing = sent.closing
+            if closing is not None and not sent.child.done:
+                sent.closing, closing.recv_ns = None, report.recv_ns
+                self._take(sent, closing)
+                return
+        else:
+            self._change(sent, report)
+        if sent.child.done:
+            del self._sent[report.number]
+            sent.owner.child_ended(sent.child, report.recv_ns)
+
+    def _change(self, sent: _Sent, report: Report) -> None:
+        """Move the child for a report that is no fill."""
+        child = sent.child
+        if report.kind is ReportKind.AMENDED:
             sent.wanted = None
             child.amended(report.price_ticks, report.lots)
-            self.emit(child.changed(now_ns, self.seq()))
         else:
             if report.kind is ReportKind.AMEND_REJECTED:
                 sent.wanted = None
             child.again = child.again or report.again
             child.apply(_EVENT_OF[report.kind], report.reason)
-            self.emit(child.changed(now_ns, self.seq()))
-        if child.done:
-            del self._sent[report.number]
-            owner.child_ended(child, now_ns)
+        self._outbox.emit(child.changed(report.recv_ns, self._outbox.seq))
 
-    def _book(self, sent: _Sent, report: Report, now_ns: int) -> None:
+    def _book(self, sent: _Sent, report: Report) -> None:
         child, owner = sent.child, sent.owner
         child.apply_fill(report.lots, report.price_ticks)
         child.reason = report.reason or child.reason
         owner.order.apply_fill(report.lots, report.price_ticks, report.fee_tlp)
         sent.fills += 1
         fill = ChildFilled(
-            at_ns=now_ns,
-            seq=self.seq(),
+            at_ns=report.recv_ns,
+            seq=self._outbox.seq,
             fill_id=f"{child.child_id}/{sent.fills}",
             child_id=child.child_id,
             parent_id=child.parent_id,
@@ -224,7 +240,7 @@ class Desk:
             fee_tlp=report.fee_tlp,
             fee_currency=report.fee_currency,
             maker=report.maker,
-            fill_ns=report.fill_ns,
+            fill_ns=report.venue_ns,
             mid_half_ticks=report.mid_half_ticks,
             book_age_ns=report.book_age_ns,
             near_gap=report.near_gap,
@@ -233,6 +249,6 @@ class Desk:
             displacement_half_ticks=report.displacement_half_ticks,
             fee_amount=report.fee_amount,
         )
-        self.emit(fill)
-        self.emit(child.changed(now_ns, self.seq()))
-        owner.filled(child, fill, now_ns)
+        self._outbox.emit(fill)
+        self._outbox.emit(child.changed(report.recv_ns, self._outbox.seq))
+        owner.filled(child, fill, report.recv_ns)

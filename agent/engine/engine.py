@@ -6,40 +6,29 @@ are cut into batches. It cannot tell a live run from a replay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from agent.core.agenda import Agenda, Rank
 from agent.core.errors import InternalError
-from agent.core.events import (
-    AuditEvent,
-    Command,
-    CommandHandled,
-    CommandKind,
-    ControlParent,
-    GapSeen,
-    StartParent,
-)
-from agent.core.instrument import Instrument
+from agent.core.events import AuditEvent, Command, ControlParent, GapSeen, StartParent, VenueReported
 from agent.core.market.series import BarSeries
-from agent.core.market.tape import BAR, BarArray, EventArray, Flag, Kind
-from agent.core.market.whole_bars import SeriesOfBars
-from agent.core.orders.parent_order import ParentEvent, ParentOrder, allowed
-from agent.core.ports import Algo, SlicePolicy
-from agent.core.types import Align, ParentSpec, ParentState
+from agent.core.market.tape import BarArray, EventArray, Flag, Kind
+from agent.core.orders.parent_order import ParentEvent, ParentOrder
+from agent.core.ports import Algo, Market, OrderVenue, SlicePolicy, Stop
+from agent.core.types import Align, ParentSpec
+from agent.engine.control import carry_out
 from agent.engine.desk import Desk
+from agent.engine.execution import Execution
 from agent.engine.measuring import measure
+from agent.engine.outbox import Outbox
 from agent.engine.settings import EngineSettings
+from agent.engine.views import Views
 from agent.engine.worker import Worker
-from agent.venue.bars.bar_market import BarMarket
-from agent.venue.kernel import loop as k
-from agent.venue.kernel.market import Market
 
 PolicyFactory = Callable[[ParentSpec], SlicePolicy]
-AMENDABLE = frozenset({"limit_price_ticks", "participation_cap", "risk_aversion"})
 _NEVER = 2**62
 MARKOUT_END_NS = 60 * 1_000_000_000
 
@@ -49,28 +38,35 @@ class Engine:
 
     def __init__(
         self,
-        instruments: Sequence[Instrument],
+        market: Market,
+        venue: OrderVenue,
+        agenda: Agenda,
         settings: EngineSettings,
         policy: PolicyFactory,
         fallback: Algo,
     ) -> None:
-        self.market = (
-            Market(instruments, settings.queue_model, settings.queue_power)
-            if settings.bars is None
-            else BarMarket(instruments, settings.bars)
-        )
+        """``agenda`` is the one that the venue uses: what is due at a time has one order."""
+        self.market, self.venue = market, venue
         self.now_ns = 0
-        self.seq = 0
         self.workers: dict[str, Worker] = {}
         self._settings, self._policy, self._fallback = settings, policy, fallback
-        self._agenda = Agenda()
-        self._outbox: list[AuditEvent] = []
-        self._desk = Desk(self.market, self._agenda, settings, self._outbox.append, lambda: self.seq)
+        self._agenda, self._outbox = agenda, Outbox()
+        self._desk = Desk(market, venue, agenda, settings.risk, self._outbox)
         self._series: dict[tuple[int, int, int], BarSeries] = {}
         self._klines: dict[int, BarArray] = {}
         self._lanes = 0
         self._unmeasured: dict[str, Worker] = {}
         self._last_command_seen = False
+        self._handlers: dict[type[Command], Callable[[Any], None]] = {
+            StartParent: self._start,
+            ControlParent: self._control,
+            VenueReported: self._reported,
+        }
+
+    @property
+    def seq(self) -> int:
+        """The number of the last input taken in."""
+        return self._outbox.seq
 
     # --- inputs -----------------------------------------------------------------------------------
 
@@ -83,20 +79,17 @@ class Engine:
 
     def advance(self, events: EventArray | BarArray) -> None:
         """Consume a batch. Timers due before its rows fire in between; later ones wait."""
-        if events.dtype == BAR:
-            self._complete(events)
-            return
         recv_ns, seq = events["recv_ns"], events["seq"]
         i, n = 0, len(events)
         while i < n:
             i, why = self.market.run(events, i, self._agenda.next_ns)
             if i:
-                self.now_ns, self.seq = max(self.now_ns, recv_ns.item(i - 1)), seq.item(i - 1)
-            if why == k.FILLED:
-                self._desk.venue.collect()
-            elif why == k.NOTICE:
+                self.now_ns, self._outbox.seq = max(self.now_ns, recv_ns.item(i - 1)), seq.item(i - 1)
+            if why == Stop.FILLED:
+                self.venue.collect()
+            elif why == Stop.NOTICE:
                 self._notice(events[i - 1])
-            elif why == k.DUE:
+            elif why == Stop.DUE:
                 self._run_due(recv_ns.item(i) - 1)
 
     def advance_time(self, to_ns: int) -> None:
@@ -109,11 +102,8 @@ class Engine:
         if self._last_command_seen:
             raise InternalError(f"a command at {command.recv_ns} after the engine was told of the last one")
         self._run_due(command.recv_ns - 1)
-        self.now_ns, self.seq = max(self.now_ns, command.recv_ns), command.seq
-        if isinstance(command, StartParent):
-            self._start(command)
-        else:
-            self._control(command)
+        self.now_ns, self._outbox.seq = max(self.now_ns, command.recv_ns), command.seq
+        self._handlers[type(command)](command)
 
     def no_more_commands(self) -> None:
         """Say that no command follows: trades and mids that no order asks for any more may be forgotten.
@@ -123,8 +113,7 @@ class Engine:
         and every measure of an order looks at mids from its own start on.
         """
         self._last_command_seen = True
-        if isinstance(self.market, Market):
-            self.market.needs = self._needs
+        self.market.forget_beyond(self._needs)
 
     def _needs(self, number: int) -> tuple[int, int]:
         """(first trade, first time of a mid) that orders working or not yet measured may still ask for."""
@@ -139,7 +128,7 @@ class Engine:
         """The session ends: measure what has ended and not been measured to the last."""
         self.advance_time(end_ns)
         for worker in list(self._unmeasured.values()):
-            self._outbox.extend(measure(worker, end_ns, self.seq))
+            self._emit_measures(worker, end_ns)
         self._unmeasured.clear()
 
     def fail(self, reason: str) -> None:
@@ -153,9 +142,7 @@ class Engine:
 
     def drain(self) -> list[AuditEvent]:
         """Take what happened since the last call, in order."""
-        events = list(self._outbox)
-        self._outbox.clear()
-        return events
+        return self._outbox.drain()
 
     @property
     def next_timer_ns(self) -> int:
@@ -172,17 +159,6 @@ class Engine:
         return not self.working and all(self.now_ns >= self._full_ns(w) for w in self._unmeasured.values())
 
     # --- inside -----------------------------------------------------------------------------------
-
-    def _complete(self, bars: BarArray) -> None:
-        """Bars-only market: each bar is an event of its end."""
-        if not isinstance(self.market, BarMarket):
-            raise InternalError("whole bars were given to an engine that was built for a tape")
-        for bar in bars:
-            at_ns = int(bar["recv_ns"])
-            self._run_due(at_ns - 1)
-            self.now_ns, self.seq = max(self.now_ns, at_ns), int(bar["seq"])
-            self.market.complete(bar)
-            self._desk.venue.collect()
 
     def _run_due(self, until_ns: int) -> None:
         while (due := self._agenda.pop(until_ns)) is not None:
@@ -203,7 +179,7 @@ class Engine:
         if kind in (Kind.STALE, Kind.ALIVE):
             stream = f"{stream} silent"
         lost = int(row["qty_lots"]) if kind == Kind.GAP_END else 0
-        self._outbox.append(GapSeen(self.now_ns, self.seq, int(row["instrument"]), stream, ended, lost))
+        self._outbox.emit(GapSeen(self.now_ns, self.seq, int(row["instrument"]), stream, ended, lost))
 
     def _start(self, command: StartParent) -> None:
         self._add(command.spec, 0, command.recv_ns)
@@ -219,21 +195,39 @@ class Engine:
             start_ns = -(-now_ns // spec.interval_ns) * spec.interval_ns
         order = ParentOrder(spec, now_ns, self.market.instruments[spec.instrument].inverse)
         order.decision_mid_half_ticks = self.market.mid_half_ticks(spec.instrument) or None
-        worker = Worker(
+        worker = self._worker(order, lane, start_ns)
+        self.workers[spec.parent_id] = worker
+        self._outbox.emit(order.changed(now_ns, self.seq, "accepted"))
+        worker.schedule()
+
+    def _worker(self, order: ParentOrder, lane: int, start_ns: int) -> Worker:
+        spec, settings, agenda = order.spec, self._settings, self._agenda
+        policy = self._policy(spec)
+        series = self._series_of(spec, start_ns)
+        execution = Execution(
             order,
             lane,
-            start_ns,
-            self._policy(spec),
-            self._fallback,
-            self._series_of(spec, start_ns),
-            self._klines.get(spec.instrument),
+            self.market,
+            series,
             self._desk,
-            self._agenda,
+            agenda,
+            self.venue.traits(lane),
+            settings.tactics,
+            settings.risk,
+        )
+        views = Views(order, start_ns, self.market, series, self._klines.get(spec.instrument))
+        return Worker(
+            order,
+            start_ns,
+            execution,
+            views,
+            policy,
+            self._fallback,
+            agenda,
+            settings,
+            self._outbox,
             self._on_end,
         )
-        self.workers[spec.parent_id] = worker
-        self._outbox.append(order.changed(now_ns, self.seq, "accepted"))
-        worker.schedule()
 
     def _series_of(self, spec: ParentSpec, start_ns: int) -> BarSeries:
         """The bars of the order's interval and phase; orders on one grid share them."""
@@ -242,19 +236,12 @@ class Engine:
         key = (spec.instrument, delta, start_ns if spec.align is Align.NONE else phase)
         series = self._series.get(key)
         if series is None or series.phase_ns != start_ns:
-            series = self._new_series(spec.instrument, delta, start_ns)
+            series = self.market.series(spec.instrument, delta, start_ns, self._settings.history_bars)
             series.update(self.market.trades(spec.instrument))
             if spec.instrument in self._klines:
                 series.use_klines(self._klines[spec.instrument])
             self._series[key] = series
         return series
-
-    def _new_series(self, number: int, delta_ns: int, start_ns: int) -> BarSeries:
-        market, reach = self.market, self._settings.history_bars
-        of = (market.instruments[number], delta_ns, start_ns, reach)
-        if isinstance(market, BarMarket):
-            return SeriesOfBars(*of, lambda: market.completed(number))
-        return BarSeries(*of)
 
     def _full_ns(self, worker: Worker) -> int:
         """When the whole allowed window, and what is late of it, has been seen."""
@@ -269,73 +256,22 @@ class Engine:
             self._agenda.add(max(at_ns, now_ns), Rank.MEASURE, lambda t: self._measure(worker, t, last_ns))
 
     def _measure(self, worker: Worker, now_ns: int, last_ns: int) -> None:
-        self._outbox.extend(measure(worker, now_ns, self.seq))
+        self._emit_measures(worker, now_ns)
         if now_ns >= last_ns:
             self._unmeasured.pop(worker.order.spec.parent_id, None)
-            self.retire(worker)
+            if worker.execution.lane:  # a shadow's: what it had consumed of the book is of no use any more
+                self.market.forget_lane(worker.execution.lane)
 
-    def retire(self, worker: Worker) -> None:
-        """Forget what a finished shadow's lane had consumed."""
-        if worker.lane:
-            self.market.forget_lane(worker.lane)
+    def _emit_measures(self, worker: Worker, now_ns: int) -> None:
+        for row in measure(worker, self.market, now_ns, self.seq):
+            self._outbox.emit(row)
 
     # --- commands ---------------------------------------------------------------------------------
 
     def _control(self, command: ControlParent) -> None:
-        targets = [w for w in self.workers.values() if self._addressed(w, command)]
-        outcome = "done" if targets else f"no working parent {command.parent_id or ''}".rstrip()
-        if command.kind is CommandKind.KILL:
-            self._desk.kill()
-            outcome = f"{len(targets)} parents cancelled; no order goes out any more"
-        refusals = [r for w in targets if (r := self._apply(w, command))]
-        self._outbox.append(
-            CommandHandled(
-                self.now_ns,
-                self.seq,
-                command.command_id,
-                command.kind,
-                command.parent_id,
-                "; ".join(refusals) or outcome,
-            )
-        )
+        carry_out(command, self.workers.values(), self._desk.kill, self.now_ns, self._outbox)
 
-    def _addressed(self, worker: Worker, command: ControlParent) -> bool:
-        """Shadows follow their parent's end, and nothing else: they are what would have been."""
-        spec = worker.order.spec
-        if worker.order.done:
-            return False
-        if command.kind is CommandKind.KILL:
-            return True
-        if spec.shadow_of is not None:
-            return command.kind is CommandKind.CANCEL and command.parent_id in (None, spec.shadow_of)
-        return command.parent_id in (None, spec.parent_id)
-
-    def _apply(self, worker: Worker, command: ControlParent) -> str:
-        """Carry a command out on one parent; "" or why it cannot be."""
-        state = worker.order.state
-        kind = command.kind
-        if kind in (CommandKind.CANCEL, CommandKind.KILL):
-            worker.end(ParentEvent.CANCELLED, self.now_ns, f"{kind.value} by command")
-            return ""
-        if kind is CommandKind.AMEND:
-            return self._amend(worker, command)
-        event = ParentEvent.PAUSED if kind is CommandKind.PAUSE else ParentEvent.RESUMED
-        if not allowed(state, event):
-            return f"{worker.order.spec.parent_id} is {state.value} and cannot {kind.value}"
-        if event is ParentEvent.PAUSED:
-            worker.pause(self.now_ns)
-        else:
-            worker.resume(self.now_ns)
-        return ""
-
-    def _amend(self, worker: Worker, command: ControlParent) -> str:
-        spec = worker.order.spec
-        if worker.order.state not in (ParentState.PENDING, ParentState.WORKING, ParentState.PAUSED):
-            return f"{spec.parent_id} is {worker.order.state.value} and cannot be amended"
-        unknown = sorted(set(command.amend) - AMENDABLE)
-        if unknown or not command.amend:
-            return f"cannot amend {', '.join(unknown) or 'nothing'}: {', '.join(sorted(AMENDABLE))} can be"
-        worker.order.spec = replace(spec, **dict(command.amend))  # type: ignore[arg-type]  # checked at the edge
-        words = ", ".join(f"{name} {value}" for name, value in sorted(command.amend.items()))
-        worker.emit_changed(self.now_ns, f"amended: {words}")
-        return ""
+    def _reported(self, command: VenueReported) -> None:
+        """A venue outside reports; by its own stamp or late, it is known from now on."""
+        command.report.recv_ns = self.now_ns
+        self._desk.report(command.report)

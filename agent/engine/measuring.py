@@ -6,15 +6,15 @@ from agent.core.events import SlippageMeasured
 from agent.core.measures import tca
 from agent.core.measures.tca_report import TcaFacts, slippage_rows
 from agent.core.money import average_ticks
+from agent.core.ports import Market
 from agent.engine.worker import Worker
 
 
-def measure(worker: Worker, now_ns: int, seq: int) -> list[SlippageMeasured]:
+def measure(worker: Worker, market: Market, now_ns: int, seq: int) -> list[SlippageMeasured]:
     """Return the TCA of a finished order as far as ``now_ns`` shows it; empty without an arrival mid."""
     order, spec = worker.order, worker.order.spec
     if order.arrival_mid_half_ticks is None or worker.finish_interval is None or order.ended_ns is None:
         return []
-    market = worker.market
     worker.series.update(market.trades(spec.instrument))
     inverse = market.instruments[spec.instrument].inverse
     shown = min(spec.max_intervals, (now_ns - worker.start_ns) // spec.interval_ns)
@@ -26,7 +26,7 @@ def measure(worker: Worker, now_ns: int, seq: int) -> list[SlippageMeasured]:
         filled_lots=order.filled_lots,
         filled_tl=order.filled_tl,
         fee_tlp=order.fee_tlp,
-        sent_lots=worker.sent_lots,
+        sent_lots=worker.execution.sent_lots,
         decision_mid_half_ticks=order.decision_mid_half_ticks,
         arrival_mid_half_ticks=order.arrival_mid_half_ticks,
         end_mid_half_ticks=worker.end_mid_half_ticks or None,
@@ -60,5 +60,5 @@ def _fills(worker: Worker) -> list[tca.Fill]:
             sent_mid_half_ticks=child.sent_mid_half_ticks,
             far_touch_ticks=child.far_touch_ticks,
         )
-        for fill, child in worker.fills
+        for fill, child in worker.execution.fills
     ]

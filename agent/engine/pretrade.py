@@ -1,20 +1,21 @@
-"""The gate every child order passes on its way out: risk, asked with what the parent has in flight.
+"""Pre-trade checks: every child order passes the rules of risk, its parent's other children counted in.
 
-One gate for each lane and instrument, so that shadows have limits of their own. A refusal is recorded.
+The rules themselves are ``agent.core.orders.risk``. There is one gate for each lane and instrument, so that
+shadows have limits of their own. A refusal is recorded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.core.events import AuditEvent, RiskRefused
+from agent.core.events import RiskRefused
 from agent.core.instrument import Instrument
 from agent.core.orders.parent_order import ParentOrder
 from agent.core.orders.risk import MarketFacts, OrderIntent, Refusal, RiskGate, RiskLimits
+from agent.core.ports import Market
 from agent.core.types import TimeInForce
-from agent.engine.settings import EngineSettings
-from agent.venue.kernel.market import Market
+from agent.engine.outbox import Outbox
+from agent.engine.settings import RiskSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +31,11 @@ class Ticket:
     expire_ns: int = 0  # of a GTD order
 
 
-class Gates:
-    """Risk for every lane and instrument. ``emit`` and ``seq`` are the desk's."""
+class PreTradeChecks:
+    """The gates of every lane and instrument."""
 
-    def __init__(
-        self,
-        market: Market,
-        settings: EngineSettings,
-        emit: Callable[[AuditEvent], None],
-        seq: Callable[[], int],
-    ) -> None:
-        self._market, self._settings, self._emit, self._seq = market, settings, emit, seq
+    def __init__(self, market: Market, risk: RiskSettings, outbox: Outbox) -> None:
+        self._market, self._risk, self._outbox = market, risk, outbox
         self._gates: dict[tuple[int, int], RiskGate] = {}
         self._killed = False
 
@@ -61,13 +56,13 @@ class Gates:
         if refusal is None:
             gate.sent(now_ns)
         else:
-            self._emit(self._refused(order, ticket, refusal, now_ns))
+            self._outbox.emit(self._refused(order, ticket, refusal, now_ns))
         return refusal is None
 
     def _refused(self, order: ParentOrder, ticket: Ticket, refusal: Refusal, now_ns: int) -> RiskRefused:
         return RiskRefused(
             now_ns,
-            self._seq(),
+            self._outbox.seq,
             order.spec.parent_id,
             ticket.interval,
             order.spec.side,
@@ -80,7 +75,7 @@ class Gates:
     def _gate(self, lane: int, instrument: int) -> RiskGate:
         key = (lane, instrument)
         if key not in self._gates:
-            limits = _limits(self._settings, self._market.instruments[instrument])
+            limits = _limits(self._risk, self._market.instruments[instrument])
             self._gates[key] = RiskGate(limits, killed=self._killed)
         return self._gates[key]
 
@@ -106,9 +101,8 @@ def _intent(order: ParentOrder, ticket: Ticket, in_flight: tuple[int, int]) -> O
     )
 
 
-def _limits(settings: EngineSettings, instrument: Instrument) -> RiskLimits:
+def _limits(risk: RiskSettings, instrument: Instrument) -> RiskLimits:
     """The configured limits in this instrument's integers."""
-    risk = settings.risk
     child, most = risk.max_child_quantity, risk.max_notional
     most_units = None if most is None else int(most / instrument.quote_notional(1, 1))
     return RiskLimits(

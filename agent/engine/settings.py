@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from agent.core.types import NS_PER_MS, NS_PER_S
-from agent.venue.bars.bar_market import BarRules
-from agent.venue.paper import VenueRules
 
 MARKOUT_S = (1, 10, 60)
 
@@ -37,12 +35,8 @@ class TacticSettings:
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    venue: VenueRules
     risk: RiskSettings
     tactics: TacticSettings
     decision_latency_ns: int = 50 * NS_PER_MS
     history_bars: int = 312  # bars shown to an algo before an order's first interval
     settle_ns: int = NS_PER_S  # how long late trades are waited for before a measurement
-    queue_model: int = 0
-    queue_power: float = 3.0
-    bars: BarRules | None = None  # of a session that holds bars and no tape; None: a tape

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
 
 from agent.core.instrument import Instrument
+from agent.core.orders.venue_messages import VenueOrder
 from agent.core.types import NS_PER_S, Side, TimeInForce
-from agent.venue.kernel.market import Market
-from agent.venue.messages import DecimalOrder, VenueOrder
+from agent.venue.kernel.tape_market import TapeMarket
 from agent.venue.rules import VenueRules
 
 Orders = list[VenueOrder]
 
-MOST_UNITS = 10**15  # ticks or lots of one number: more is no order
+GONE = "the order was no longer open when the {} arrived"
 
 
 class Checks:
     """The checks against the market and the rules; the first that fails answers."""
 
-    def __init__(self, market: Market, rules: VenueRules) -> None:
+    def __init__(self, market: TapeMarket, rules: VenueRules) -> None:
         self._market, self._rules = market, rules
 
     def refusal(self, order: VenueOrder, resting: Iterable[VenueOrder], now_ns: int) -> str:
@@ -114,32 +113,6 @@ class Checks:
             return None
         prices = [o.price_ticks for o in others if o.side is not order.side]
         return min(prices, key=lambda p: p * order.side, default=None)
-
-
-def in_units(order: DecimalOrder, instrument: Instrument) -> VenueOrder | str:
-    """The order in ticks and lots, or why the exchange would not take its numbers."""
-    ticks = _whole(order.price, instrument.tick)
-    if ticks is None:
-        return f"price {order.price} is not a positive multiple of the tick {instrument.tick}"
-    lots = _whole(order.quantity, instrument.lot)
-    if lots is None:
-        return f"quantity {order.quantity} is not a positive multiple of the lot {instrument.lot}"
-    return VenueOrder(
-        order.number,
-        order.lane,
-        order.instrument,
-        order.side,
-        order.tif,
-        ticks,
-        lots,
-        expire_ns=order.expire_ns,
-    )
-
-
-def _whole(value: Decimal, unit: Decimal) -> int | None:
-    if not value.is_finite() or not 0 < value <= unit * MOST_UNITS or value % unit:
-        return None
-    return int(value / unit)
 
 
 def in_utc(at_ns: int) -> str:

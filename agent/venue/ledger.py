@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from agent.core.instrument import Instrument
+from agent.core.orders.venue_messages import VenueOrder
 from agent.core.types import Side
 from agent.venue.account import Account
 from agent.venue.fees import PPM, Charge, FeeBook, Fees
 from agent.venue.margin import Margin, Position
-from agent.venue.messages import VenueOrder
 
 
 @dataclass(slots=True)

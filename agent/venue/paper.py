@@ -14,20 +14,25 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from agent.core.agenda import Agenda, Rank
+from agent.core.orders.venue_messages import (
+    Deliver,
+    Report,
+    ReportKind,
+    VenueOrder,
+    VenueTraits,
+    not_connected,
+)
 from agent.core.types import TimeInForce
 from agent.venue.account import Account
-from agent.venue.checks import Checks, in_units, in_utc
+from agent.venue.checks import GONE, Checks, in_utc
 from agent.venue.impact import Impact
 from agent.venue.kernel import loop as k
-from agent.venue.kernel.market import Market
 from agent.venue.kernel.resting import shrink
+from agent.venue.kernel.tape_market import TapeMarket
 from agent.venue.ledger import Ledger, OpenOrder
-from agent.venue.messages import GONE, DecimalOrder, Deliver, Report, ReportKind, VenueOrder
 from agent.venue.reach import Reach, Walk
 from agent.venue.rehearsal import LOST, REJECTED, Trouble, Wire
 from agent.venue.rules import VenueRules
-
-__all__ = ["DecimalOrder", "PaperVenue", "Report", "ReportKind", "VenueOrder", "VenueRules"]
 
 QUEUE_NAMES = {model: f"queue:{name}" for name, model in k.QUEUE_MODELS.items()}
 ALL_LOTS = 2**62
@@ -35,20 +40,20 @@ ALL_LOTS = 2**62
 
 @dataclass(slots=True)
 class _Line:
-    """What was said about an order: how often, and when the last of it is heard."""
+    """The reports about an order: how many left, and when the last of them reaches us."""
 
-    said: int = 0
-    heard_ns: int = 0
+    reports: int = 0
+    last_recv_ns: int = 0
 
 
 class PaperVenue:
-    """Matches orders of every lane. All times are engine time (``recv_ns``)."""
+    """Matches orders of every lane. All times are engine time (``recv_ns``). See ``OrderVenue``."""
 
-    def __init__(self, market: Market, agenda: Agenda, rules: VenueRules, deliver: Deliver) -> None:
+    def __init__(self, market: TapeMarket, agenda: Agenda, rules: VenueRules) -> None:
         self._market = market
         self._agenda = agenda
         self._rules = rules
-        self._deliver = deliver
+        self._deliver: Deliver = not_connected
         self._checks = Checks(market, rules)
         self._ledger = Ledger(market.instruments, rules.fees, rules.balances)
         self._open: dict[int, OpenOrder] = {}
@@ -64,7 +69,18 @@ class PaperVenue:
         """The lane's account, opened with the configured balances on first use."""
         return self._ledger.account(lane)
 
-    def send(self, order: VenueOrder, now_ns: int) -> None:
+    def connect(self, deliver: Deliver) -> None:
+        self._deliver = deliver
+
+    def traits(self, lane: int) -> VenueTraits:
+        """Answers may get lost where that is rehearsed; our flow moves prices where an impact law says so."""
+        rehearsal = self._rules.rehearsal
+        return VenueTraits(
+            answer_within_ns=rehearsal.timeout_ns if rehearsal.times_out else None,
+            own_impact=self._impact is not None,
+        )
+
+    def submit(self, order: VenueOrder, now_ns: int) -> None:
         """An order leaves at ``now_ns``."""
         trouble = self._wire.order_sent(order.number)
         at_ns = self._rules.latencies.arrival_ns(self._rules.seed, order.number, now_ns)
@@ -75,31 +91,24 @@ class PaperVenue:
             self._flying[order.number] = at_ns
             self._agenda.add(at_ns, Rank.VENUE, lambda t: self._arrive(order, t))
 
-    def submit(self, order: DecimalOrder, now_ns: int) -> None:
-        """An order in decimals leaves at ``now_ns``; numbers off the tick or the lot are rejected there."""
-        made = in_units(order, self._market.instruments[order.instrument])
-        if not isinstance(made, str):
-            self.send(made, now_ns)
-            return
-        rejected = Report(order.number, ReportKind.REJECTED, made)
-        at_ns = self._rules.latencies.arrival_ns(self._rules.seed, order.number, now_ns)
-        self._agenda.add(at_ns, Rank.VENUE, lambda t: self._report(t, rejected))
-
-    def cancel(self, number: int, now_ns: int) -> None:
+    def cancel(self, order: VenueOrder, now_ns: int) -> None:
         """A cancel leaves at ``now_ns``; on one connection it does not overtake its order."""
+        number = order.number
         at_ns = self._rules.latencies.arrival_ns(self._rules.seed, number, now_ns, cancel=True)
         at_ns = max(at_ns, self._flying.get(number, at_ns))
         self._agenda.add(at_ns, Rank.VENUE, lambda t: self._cancel_arrives(number, t))
 
-    def amend(self, number: int, price_ticks: int, lots: int, now_ns: int) -> None:
+    def amend(self, order: VenueOrder, price_ticks: int, lots: int, now_ns: int) -> None:
         """An amendment leaves at ``now_ns``: a new price, and a new total of lots with those filled."""
+        number = order.number
         at_ns = self._rules.latencies.arrival_ns(self._rules.seed, number, now_ns)
         self._agenda.add(at_ns, Rank.VENUE, lambda t: self._amend_arrives(number, price_ticks, lots, t))
 
-    def query(self, number: int, now_ns: int) -> None:
-        """Ask about an order of which nothing was heard; it is answered by what was said so far."""
+    def query(self, order: VenueOrder, now_ns: int) -> None:
+        """A question about a silent order leaves; it is answered by everything reported so far."""
+        number = order.number
         at_ns = self._rules.latencies.arrival_ns(self._rules.seed, number, now_ns)
-        self._agenda.add(at_ns, Rank.VENUE, lambda t: self._asked(number, t))
+        self._agenda.add(at_ns, Rank.VENUE, lambda t: self._query_arrives(number, t))
 
     def collect(self) -> None:
         """Turn the kernel's fills into reports."""
@@ -219,18 +228,18 @@ class PaperVenue:
         self._close(number)
         self._report(now_ns, Report(number, ReportKind.CANCELLED))
 
-    def _asked(self, number: int, now_ns: int) -> None:
-        """Say again what was not heard, or late; an order with no trouble needs no answer."""
-        trouble, said = self._wire.asked(number)
+    def _query_arrives(self, number: int, now_ns: int) -> None:
+        """Report again what was lost or late; an order with no trouble needs no answer."""
+        trouble, reports = self._wire.query(number)
         if trouble is Trouble.NONE:
             return
         if number in self._lines:
-            self._lines[number].heard_ns = 0  # what is late may come after the answer
+            self._lines[number].last_recv_ns = 0  # what is late may come after the answer
         if trouble is Trouble.LOST:
             self._report(now_ns, Report(number, ReportKind.REJECTED, LOST, again=True))
             return
-        for report in said:
-            self._tell(now_ns, report)
+        for report in reports:
+            self._transmit(now_ns, report)
 
     def _close(self, number: int) -> None:
         self._ledger.close(self._open.pop(number))
@@ -262,7 +271,6 @@ class PaperVenue:
                 fee_tlp=charge.fee_tlp,
                 fee_currency=charge.currency,
                 maker=bool(maker),
-                fill_ns=at_ns,
                 mid_half_ticks=mid,
                 book_age_ns=at_ns - book_ns,
                 near_gap=self._market.near_gap(order.instrument, at_ns, self._rules.near_gap_ns),
@@ -276,17 +284,21 @@ class PaperVenue:
             self._expire(state, "its money is spent", at_ns)
 
     def _report(self, matched_ns: int, report: Report) -> None:
-        """Send a report on its way, after whatever was said about the order before."""
+        """Send a report on its way, after whatever was reported about the order before."""
         line = self._lines.setdefault(report.number, _Line())
-        line.said += 1
-        object.__setattr__(report, "sequence", line.said)  # ours until now; a copy costs ten times as much
-        self._tell(matched_ns, report)
+        line.reports += 1
+        report.sequence, report.venue_ns = line.reports, matched_ns
+        self._transmit(matched_ns, report)
 
-    def _tell(self, matched_ns: int, report: Report) -> None:
+    def _transmit(self, matched_ns: int, report: Report) -> None:
         late_ns = self._wire.delay_ns(report)
         if late_ns is None:
             return
         line = self._lines[report.number]
         at_ns = self._rules.latencies.report_ns(self._rules.seed, report.number, matched_ns) + late_ns
-        line.heard_ns = at_ns = max(at_ns, line.heard_ns)
-        self._agenda.add(at_ns, Rank.REPORT, lambda t: self._deliver(t, report))
+        line.last_recv_ns = at_ns = max(at_ns, line.last_recv_ns)
+        self._agenda.add(at_ns, Rank.REPORT, lambda t: self._hand_over(report, t))
+
+    def _hand_over(self, report: Report, now_ns: int) -> None:
+        report.recv_ns = now_ns
+        self._deliver(report)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from agent.core.orders.venue_messages import VenueOrder
 from agent.venue.checks import Checks
 from agent.venue.impact import Impact
-from agent.venue.kernel.market import Market
+from agent.venue.kernel.tape_market import TapeMarket
 from agent.venue.ledger import OpenOrder
-from agent.venue.messages import VenueOrder
 from agent.venue.rules import VenueRules
 
 
@@ -25,7 +25,7 @@ class Walk:
 class Reach:
     """Answers for an order that is about to match. Changes nothing."""
 
-    def __init__(self, market: Market, rules: VenueRules, checks: Checks, impact: Impact | None) -> None:
+    def __init__(self, market: TapeMarket, rules: VenueRules, checks: Checks, impact: Impact | None) -> None:
         self._market, self._rules, self._checks, self._impact = market, rules, checks, impact
 
     def walk(self, order: VenueOrder, others: Iterable[VenueOrder]) -> Walk:

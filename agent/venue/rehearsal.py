@@ -1,9 +1,9 @@
-"""Rehearsed trouble: some orders are rejected, of some nothing is heard in time. Off by default.
+"""Rehearsed trouble: some orders are rejected, and reports about others are lost or late. Off by default.
 
-What happens to an order depends on the seed and its own number only. An order that "times out" either
-is lost on its way and never matched; or works as always while nothing that the venue says of it is
-heard, until the venue is asked; or is heard of late. Whoever waits longer than ``timeout_ns`` without
-an answer asks: the venue then says everything again that it has said about the order.
+What happens to an order depends on the seed and its own number only. An order that "times out" is lost on
+its way and never matched; or it works as always and none of its reports arrive until the venue is queried;
+or its reports arrive late. Whoever gets no answer within ``timeout_ns`` queries the venue, which then sends
+every report about the order again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import Enum
 
 import numpy as np
 
-from agent.venue.messages import Report
+from agent.core.orders.venue_messages import Report
 
 PPM = 1_000_000
 STREAM = 32  # of the draws; latencies use small numbers
@@ -58,30 +58,30 @@ class Rehearsal:
 
 
 class Wire:
-    """What the venue has said of orders in trouble, and what of it gets through."""
+    """The reports about orders in trouble, and which of them get through."""
 
     def __init__(self, rehearsal: Rehearsal, seed: int) -> None:
         self._rehearsal, self._seed = rehearsal, seed
         self._trouble: dict[int, tuple[Trouble, int]] = {}
-        self._said: dict[int, list[Report]] = {}
+        self._reports: dict[int, list[Report]] = {}
 
     def order_sent(self, number: int) -> Trouble:
         """An order leaves: draw its fate."""
         trouble, late_ns = self._rehearsal.fate(self._seed, number)
         if trouble in (Trouble.LOST, Trouble.MUTE, Trouble.LATE):
             self._trouble[number] = (trouble, late_ns)
-            self._said[number] = []
+            self._reports[number] = []
         return trouble
 
     def delay_ns(self, report: Report) -> int | None:
-        """How much later than usual ``report`` is heard, None for never; it is kept for whoever asks."""
+        """How much later than usual ``report`` arrives, None for never; it is kept for whoever asks."""
         if report.number not in self._trouble:
             return 0
         trouble, late_ns = self._trouble[report.number]
-        self._said[report.number].append(report)
+        self._reports[report.number].append(report)
         return late_ns if trouble is Trouble.LATE else None
 
-    def asked(self, number: int) -> tuple[Trouble, list[Report]]:
-        """The order's trouble and all that was said of it. From now on all about it is heard as usual."""
+    def query(self, number: int) -> tuple[Trouble, list[Report]]:
+        """The order's trouble, and every report about it. From now on its reports arrive as usual."""
         trouble, _ = self._trouble.pop(number, (Trouble.NONE, 0))
-        return trouble, self._said.pop(number, [])
+        return trouble, self._reports.pop(number, [])

@@ -15,7 +15,9 @@ from agent.core.errors import RecordingError, SessionError
 from agent.core.instrument import Instrument
 from storage.recordings.segments import AppendFile, sync_path
 
-FORMAT = 1
+FORMAT = 2
+"""Written by this program. 2: sessions may hold reports of a venue outside (``route``)."""
+READABLE = (1, 2)
 HEADER = "session.json"
 
 
@@ -33,6 +35,7 @@ class SessionHeader:
     source: str = "live"  # or the importer's name; "merge" where several were joined
     origin: Mapping[str, Any] = field(default_factory=dict)  # of a slice or merge: what it was made of
     imported: Mapping[str, Any] = field(default_factory=dict)  # what an importer did with its files
+    route: Mapping[str, Any] = field(default_factory=dict)  # of a venue outside: how it works
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -47,6 +50,7 @@ class SessionHeader:
             "config": dict(self.config),
             **({"origin": dict(self.origin)} if self.origin else {}),
             **({"import": dict(self.imported)} if self.imported else {}),
+            **({"route": dict(self.route)} if self.route else {}),
         }
 
 
@@ -69,10 +73,10 @@ def read_header(path: Path) -> dict[str, Any]:
 
 def _checked_header(file: Path, header: Any) -> dict[str, Any]:
     version = header.get("format") if isinstance(header, dict) else None
-    if version != FORMAT:
+    if version not in READABLE:
         raise SessionError(
-            f"{file} has session format {version!r} and this program reads {FORMAT}: use the version of the "
-            "program that recorded it"
+            f"{file} has session format {version!r} and this program reads {READABLE[0]} to {FORMAT}: use the"
+            " version of the program that recorded it"
         )
     try:
         for record in header["instruments"]:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from agent.core.market.tape import Kind
+from agent.core.orders.venue_messages import ReportKind
 from agent.core.types import Side, TimeInForce
 from agent.venue.fees import Fees
 from agent.venue.kernel import loop as kernel
 from agent.venue.latency import Latency
-from agent.venue.paper import ReportKind
 from tests.venue import BALANCES, MS, Stand
 
 
@@ -30,7 +30,7 @@ def test_an_order_meets_the_book_of_its_arrival(stand: Stand) -> None:
     stand.until(1000)
     assert stand.fills() == [(10_002, 10)]
     at_ns, report = stand.reports[1]
-    assert report.fill_ns == 130 * MS
+    assert report.venue_ns == 130 * MS
     assert at_ns == 145 * MS  # heard 25 - 10 ms after the tape showed it
 
 
@@ -169,7 +169,7 @@ def test_a_cancel_may_come_too_late(stand: Stand) -> None:
     """The order fills while the cancel travels: the fill stands, the cancel is refused."""
     order = stand.send(0, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=20)
     stand.until(50)
-    stand.venue.cancel(order.number, 50 * MS)
+    stand.cancel(order.number, 50 * MS)
     stand.tape(80, (Kind.TRADE, 9_998, 5, -1))
     stand.until(200)
     assert stand.kinds() == [ReportKind.ACKNOWLEDGED, ReportKind.FILLED, ReportKind.CANCEL_REJECTED]
@@ -181,7 +181,7 @@ def test_a_cancel_in_time_frees_the_money(stand: Stand) -> None:
     order = stand.send(0, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=20)
     stand.until(50)
     assert stand.venue.account(0).available("USDT") < Decimal(10_000)
-    stand.venue.cancel(order.number, 50 * MS)
+    stand.cancel(order.number, 50 * MS)
     stand.until(200)
     assert stand.kinds()[-1] is ReportKind.CANCELLED
     assert stand.venue.account(0).available("USDT") == Decimal(10_000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.core.market.series import BookSample
 from agent.core.market.tape import EventArray
-from agent.venue.kernel.market import Market
+from agent.venue.kernel.tape_market import TapeMarket
 from tests.differential.ours import INSTRUMENT
 from tests.differential.records import Records, Rules
 
@@ -16,7 +16,7 @@ def arrivals(orders: Records, rules: Rules) -> list[int]:
 
 def books_at(tape: EventArray, orders: Records, rules: Rules) -> list[BookSample]:
     """The book as each order finds it; all 0 where it has not two sides. Orders are in order of arrival."""
-    market, at = Market([INSTRUMENT]), 0
+    market, at = TapeMarket([INSTRUMENT]), 0
     found = []
     for due_ns in arrivals(orders, rules):
         while at < len(tape) and tape["recv_ns"][at] <= due_ns:

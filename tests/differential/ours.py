@@ -13,12 +13,14 @@ from typing import Any
 from agent.core.agenda import FAR_FUTURE_NS, Agenda, Rank
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray
+from agent.core.orders.venue_messages import Report, ReportKind, VenueOrder
 from agent.core.types import Side, TimeInForce
 from agent.venue.fees import Fees
 from agent.venue.kernel import loop as kernel
-from agent.venue.kernel.market import Intent, Market
+from agent.venue.kernel.tape_market import Intent, TapeMarket
 from agent.venue.latency import Latencies, Latency
-from agent.venue.paper import PaperVenue, Report, ReportKind, VenueOrder, VenueRules
+from agent.venue.paper import PaperVenue
+from agent.venue.rules import VenueRules
 from tests.differential import records as r
 
 UNIT = Decimal(1)
@@ -63,7 +65,7 @@ PLAIN = Setting()
 SHARED_LANE = Setting(shared_lane=True)
 
 
-class RefilledMarket(Market):
+class RefilledMarket(TapeMarket):
     """A market in which what a lane took is there again for its next taker."""
 
     def take(self, number: int, lane: int, intent: Intent, now_ns: int) -> int:
@@ -76,14 +78,15 @@ class Run:
 
     def __init__(self, rules: r.Rules, setting: Setting = PLAIN) -> None:
         self._feed_ns, self._setting = rules.feed_ns, setting
-        market = RefilledMarket if setting.refilled else Market
+        market = RefilledMarket if setting.refilled else TapeMarket
         self.market = market([setting.instrument], QUEUES[rules.queue_model], rules.queue_power)
         self.agenda = Agenda()
         entry, response = Latency(rules.entry_ns), Latency(rules.response_ns)
         ways = setting.latencies or Latencies(entry, entry, response, Latency(rules.feed_ns))
         plain = VenueRules(ways, Fees(rules.maker_ppm, rules.taker_ppm), AMPLE, 1e9, 0, 1)
         self.rules = replace(plain, **dict(setting.venue))
-        self.venue = PaperVenue(self.market, self.agenda, self.rules, self._hear)
+        self.venue = PaperVenue(self.market, self.agenda, self.rules)
+        self.venue.connect(self._note)
         self.said: dict[int, list[tuple[int, Report]]] = {}
         self._orders: dict[int, r.Records] = {}
         self._fills: dict[tuple[int, int], list[int]] = {}  # (number, time) -> the record's other fields
@@ -126,29 +129,30 @@ class Run:
         )
         self._orders[number] = row
         self._ends[number] = [0, lots, r.OPEN, 0]
-        self.agenda.add(int(row["send_ns"]), Rank.TIMER, lambda t: self.venue.send(order, t))
+        self.agenda.add(int(row["send_ns"]), Rank.TIMER, lambda t: self.venue.submit(order, t))
         if row["cancel_ns"] and tif != r.GTD:
-            self.agenda.add(int(row["cancel_ns"]), Rank.TIMER, lambda t: self.venue.cancel(number, t))
+            self.agenda.add(int(row["cancel_ns"]), Rank.TIMER, lambda t: self.venue.cancel(order, t))
         if self._setting.asks:
             over_ns = max(int(row["send_ns"]), gone_ns) + 2 * int(row["entry_ns"] + row["response_ns"])
-            self.agenda.add(over_ns, Rank.TIMER, lambda t: self.venue.query(number, t))
+            self.agenda.add(over_ns, Rank.TIMER, lambda t: self.venue.query(order, t))
 
     def _handle(self, until_ns: int) -> None:
         while (due := self.agenda.pop(until_ns)) is not None:
             due[1](due[0])
 
-    def _hear(self, at_ns: int, report: Report) -> None:
-        """Note what a report says; what is heard twice counts once.
+    def _note(self, report: Report) -> None:
+        """Note what a report says; one that comes twice counts once.
 
         Nothing but a fill carries its own time of matching: the others' follows from when they are heard.
         """
         said = self.said.setdefault(report.number, [])
-        if any(report == before for _, before in said):
+        if any(report.sequence == before.sequence for _, before in said):
             return
+        at_ns = report.recv_ns
         said.append((at_ns, report))
         end, order = self._ends[report.number], self._orders[report.number]
         if report.kind is ReportKind.FILLED:
-            exch_ns = report.fill_ns - self._feed_ns
+            exch_ns = report.venue_ns - self._feed_ns
             fill = self._fills.setdefault((report.number, exch_ns), [0, 0, 0, 0, 0])
             fill[0], fill[1] = at_ns, fill[1] + report.lots
             fill[2:] = report.price_ticks, report.lots, int(report.maker)

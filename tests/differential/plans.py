@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.core.market.tape import EventArray, Kind
-from agent.venue.kernel.market import Market
+from agent.venue.kernel.tape_market import TapeMarket
 from tests.differential.ours import INSTRUMENT
 from tests.differential.records import GTC, IOC, ORDER, POST_ONLY, Records, Rules
 
@@ -38,7 +38,7 @@ class _Plan:
     def __init__(self, tape: EventArray, rules: Rules, seed: int, style: Style) -> None:
         self._tape, self._rules, self._style = tape, rules, style
         self._rng = np.random.default_rng(seed)
-        self._market, self._at = Market([INSTRUMENT]), 0
+        self._market, self._at = TapeMarket([INSTRUMENT]), 0
         trades = tape["qty_lots"][tape["kind"] == Kind.TRADE]
         self._typical_lots = float(np.mean(trades))
         self.orders: list[tuple[int, ...]] = []

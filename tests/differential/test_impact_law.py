@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from agent.core.market.tape import EventArray
+from agent.core.orders.venue_messages import Report, ReportKind
 from agent.venue import impact
 from agent.venue.impact import ImpactLaw
-from agent.venue.paper import Report, ReportKind
 from tests.differential.books import books_at
 from tests.differential.compare import differing
 from tests.differential.ours import Run, Setting
@@ -83,7 +83,7 @@ def check(run: Run, tape: EventArray, orders: Records, law: ImpactLaw) -> tuple[
         number, side = int(order["number"]), int(order["side"])
         fills = fills_of(run, number)
         for fill in fills:
-            assert_priced(fill, side, told.fill(side, fill.lots, fill.mid_half_ticks, fill.fill_ns))
+            assert_priced(fill, side, told.fill(side, fill.lots, fill.mid_half_ticks, fill.venue_ns))
         worse += any(fill.impact_ticks for fill in fills)
         if number in short:
             got, offered = (int(o.fills["lots"][o.fills["number"] == number].sum()) for o in (ours, theirs))
@@ -120,7 +120,7 @@ def at_book_prices(run: Run, ours: Outcome, orders: Records) -> Outcome:
     for record in fills:
         number = int(record["number"])
         at_ns = int(record["exch_ns"]) + RULES.feed_ns
-        last = [fill for fill in fills_of(run, number) if fill.fill_ns == at_ns][-1]
+        last = [fill for fill in fills_of(run, number) if fill.venue_ns == at_ns][-1]
         record["last_price_ticks"] -= int(orders["side"][number - 1]) * int(last.impact_ticks or 0)
     return Outcome(fills, ours.ends)
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from agent.core.orders.venue_messages import ReportKind
 from agent.venue.fees import Fees
 from agent.venue.latency import Latencies, Latency, MeasuredLatency
-from agent.venue.paper import ReportKind
 from tests.differential.compare import counts, differing
 from tests.differential.ours import Run, Setting
 from tests.differential.plans import Style, Ways, random_plan

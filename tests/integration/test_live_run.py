@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pytest
 
 from agent import app
 from agent.app.replay_session import replay_session
+from agent.app.venue_setup import venue_setup
 from agent.calibration.measured_files import resolved
 from agent.calibration.session_calibration import Calibration, write_latencies
 from agent.config import Config, LatencyMs, Order, Venue
 from agent.core.events import AuditEvent, CommandKind
+from agent.core.orders.venue_messages import Report
 from agent.core.types import MarketView, OrderView, Slice
 from agent.journal import round_trips
 from agent.orders import build_spec
 from agent.runtime import LiveRun, MonotonicClock, ThreadedPolicy
 from agent.shadow import shadow_specs
 from agent.summary import Summary
+from agent.venue.outside import OutsideVenue
 from connectors.ccxt_feed import CcxtFeed
 from storage.log import queries
 from storage.log.execution_log import SqlExecutionLog, insert_command
@@ -43,6 +48,19 @@ class Slow:
         return Slice(1.0, True)
 
 
+class Link(Protocol):
+    """The other half of a venue outside, as a test scripts it."""
+
+    venue: OutsideVenue
+
+    @property
+    def waiting(self) -> bool: ...
+
+    def release(self) -> None: ...
+
+    def connect(self, deliver: Callable[[Report], None], session: Path) -> None: ...
+
+
 class Live:
     """A server, a feed, and a run of one order on them."""
 
@@ -52,7 +70,9 @@ class Live:
         self.server, self.clock = FaultyBinance(), MonotonicClock()
         self.events: list[AuditEvent] = []
 
-    async def run(self, *, slow: bool = False, command: CommandKind | None = None) -> Summary:
+    async def run(
+        self, *, slow: bool = False, command: CommandKind | None = None, link: Link | None = None
+    ) -> Summary:
         await self.server.start(self.folder)
         feed = CcxtFeed("binance", session_factory=self.server.session, clock=self.clock)
         (instrument,) = await feed.instruments(["BTC/USDT"])
@@ -63,6 +83,7 @@ class Live:
             self.clock.now_ns(),
             config=config.model_dump(mode="json"),
             fingerprint=app.fingerprint(config),
+            route=link.venue.route() if link else {},
         )
         log = SqlExecutionLog(config.database, name, [instrument])
         await log.open_session(opened_ns=self.clock.now_ns(), balances=config.venue.balances)
@@ -72,10 +93,14 @@ class Live:
             config,
             [instrument],
             lambda s: ThreadedPolicy(Slow() if slow else app.algo(s.algo, config), executor, late),
+            outside=link.venue if link else None,
         )
         summary = Summary([instrument])
         writer = SessionWriter.create(self.path, header)
-        live = LiveRun(feed, engine, writer, log, self.clock, late, summary.add, log.pending_commands)
+        parts = (feed, engine, writer, log, self.clock, late, summary.add, log.pending_commands, link)
+        live = LiveRun(*parts)
+        if link is not None:
+            link.connect(live.deliver, self.path)
         live.warm_up(*await feed.history(instrument, self.clock.now_ns() - 600 * S))
 
         async def begin() -> None:
@@ -136,7 +161,7 @@ async def test_round_trips_are_measured_recorded_and_given_back(tmp_path: Path) 
     found = Calibration("live", {}, {}, {}, {"round_trip": np.array(trips), "market_data_book": empty})
     (file,) = write_latencies(found, tmp_path / "measured")
     config = resolved(Config(venue=Venue(entry=LatencyMs(measured=file, draw="nearest"))))
-    entry = app.engine_settings(config).venue.latencies.entry
+    entry = venue_setup(config).rules.latencies.entry
     assert [entry.draw(1, 0, 1, sent_ns) for sent_ns, _ in trips] == [ns // 2 for _, ns in trips]
 
 

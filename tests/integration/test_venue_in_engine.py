@@ -59,7 +59,7 @@ class Run:
 
     def bought(self, lane: int) -> int:
         """Lots by which the venue's own account of a lane has grown."""
-        balance = self.engine._desk.venue.account(lane).balances()["BTC"]
+        balance = self.engine.venue.account(lane).balances()["BTC"]
         return int((balance - 100) / self.engine.market.instruments[0].lot)
 
 
@@ -282,19 +282,19 @@ def test_an_amendment_in_flight_counts_as_the_larger_of_both() -> None:
     engine.advance(tape[:at])
     engine.command(command)
     engine.advance_time(command.recv_ns + 500 * MS)
-    worker = engine.workers["s-P1"]
-    (child,) = worker.children.values()
-    old = (child.remaining_lots, child.remaining_lots * child.price_ticks)
-    assert worker.desk.in_flight(child) == old
+    execution = engine.workers["s-P1"].execution
+    (child,) = execution.open_children()
+    old = child.remaining_lots
+    assert execution.in_flight_of(child) == old
     less, price = child.remaining_lots // 2, child.price_ticks - 5
-    assert worker.desk.amend(worker, child, price, less, engine.now_ns)
-    assert worker.desk.in_flight(child) == old
+    assert execution.amend(child, price, less, engine.now_ns)
+    assert execution.in_flight_of(child) == old
     engine.advance_time(engine.now_ns + 200 * MS)
     assert child.state is ChildState.OPEN
-    assert worker.desk.in_flight(child) == (less, less * price)
+    assert execution.in_flight_of(child) == less
     more, higher = 2 * less, price + 2
-    assert worker.desk.amend(worker, child, higher, more, engine.now_ns)
-    assert worker.desk.in_flight(child) == (more, more * higher)
+    assert execution.amend(child, higher, more, engine.now_ns)
+    assert execution.in_flight_of(child) == more
 
 
 def test_rejects_without_any_latency_do_not_hold_up_the_run() -> None:

@@ -28,10 +28,10 @@ from agent.core.market.ladder import (
 )
 from agent.core.market.series import BookSample
 from agent.core.market.tape import EVENT, EventArray, Flag, Kind
+from agent.core.orders.venue_messages import VenueOrder
 from agent.core.types import Side, TimeInForce
 from agent.venue.kernel import loop as k
-from agent.venue.kernel.market import Market
-from agent.venue.paper import VenueOrder
+from agent.venue.kernel.tape_market import TapeMarket
 
 BTC = Instrument(0, "test", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.01"), Decimal("0.001"))
 FOREVER_NS = 2**62
@@ -51,7 +51,7 @@ def tape(updates: list[list[Row]]) -> EventArray:
     return np.array(rows, dtype=EVENT)
 
 
-def feed(market: Market, update: list[Row]) -> list[tuple[int, ...]]:
+def feed(market: TapeMarket, update: list[Row]) -> list[tuple[int, ...]]:
     """Show one update to a market; return the fills of resting orders it caused."""
     at, events = 0, tape([update])
     while at < len(events):
@@ -164,7 +164,7 @@ def test_the_book_is_what_the_tape_showed(shown: list[list[Row]], scale: int) ->
 
     Prices near 100 ticks have one level inside the band of depth, near 10,000 several.
     """
-    market, model = Market([BTC]), NaiveBook()
+    market, model = TapeMarket([BTC]), NaiveBook()
     for update in shown:
         moved = [(kind, p + 100 * (scale - 1), lots, side) for kind, p, lots, side in update]
         feed(market, moved)
@@ -175,7 +175,7 @@ def test_the_book_is_what_the_tape_showed(shown: list[list[Row]], scale: int) ->
 
 def test_a_book_may_be_any_size() -> None:
     """Five thousand levels a side, more than there was room for, all stand where they were put."""
-    market = Market([BTC])
+    market = TapeMarket([BTC])
     rows: list[Row] = [(Kind.LEVEL, 50_000 - s * d, d, s) for d in range(1, 5001) for s in (1, -1)]
     feed(market, snapshot(rows))
     book = market.state.book
@@ -197,7 +197,7 @@ def test_displayed_lots_fill_a_lane_once(steps: list[Any]) -> None:
 
     The model keeps what each level still offers each lane: growth adds, shrinking only bounds.
     """
-    market = Market([BTC])
+    market = TapeMarket([BTC])
     feed(market, BIDS)
     shown: dict[int, int] = {}
     offered: dict[int, dict[int, int]] = {0: defaultdict(int), 1: defaultdict(int)}
@@ -226,7 +226,7 @@ def test_displayed_lots_fill_a_lane_once(steps: list[Any]) -> None:
 @given(first=st.integers(1, 9), took=st.integers(1, 9), again=st.integers(0, 12), gone=st.booleans())
 def test_a_book_sent_again_is_no_refill(first: int, took: int, again: int, gone: bool) -> None:
     """A snapshot offers only what it shows beyond what was taken; a level it leaves out is forgotten."""
-    market = Market([BTC])
+    market = TapeMarket([BTC])
     feed(market, snapshot([*BIDS, (Kind.LEVEL, 100, first, -1), (Kind.LEVEL, 101, 1, -1)]))
     filled = market.take(1, 0, order(1, Side.BUY, 100, took), 1)
     if gone:
@@ -240,7 +240,7 @@ def test_a_book_sent_again_is_no_refill(first: int, took: int, again: int, gone:
 @given(lots=st.integers(1, 60), cap_tl=st.integers(0, 3000), sell=st.booleans())
 def test_a_money_bound_is_kept_to_one_lot(lots: int, cap_tl: int, sell: bool) -> None:
     """Money never passes its bound, and stops short of it by less than a lot unless lots or book end."""
-    market = Market([BTC])
+    market = TapeMarket([BTC])
     ladder: list[Row] = [(Kind.LEVEL, 100 - s * d, 4, s) for d in range(1, 6) for s in (1, -1)]
     feed(market, ladder)
     side, limit = (Side.SELL, 95) if sell else (Side.BUY, 105)
@@ -295,7 +295,7 @@ class NaiveQueue:
 @given(shown=st.integers(0, 9), lots=st.integers(1, 20), rows=st.lists(st.one_of(trades, near, far)))
 def test_a_resting_order_waits_its_turn(shown: int, lots: int, rows: list[Row]) -> None:
     """Row by row the risk-averse queue fills what a model of four rules fills, at the order's price."""
-    market, book = Market([BTC]), NaiveBook()
+    market, book = TapeMarket([BTC]), NaiveBook()
     for row in (*START, (Kind.LEVEL, PRICE, shown, 1)):
         feed(market, [row])
         book.show([row])
@@ -319,7 +319,7 @@ def test_splitting_an_order_gains_nothing(shown: int, parts: list[int], rows: li
     """Several orders of a lane at one price fill together as one order of their sum does."""
     filled = []
     for sizes in ([sum(parts)], parts):
-        market = Market([BTC])
+        market = TapeMarket([BTC])
         for row in (*START, (Kind.LEVEL, PRICE, shown, 1)):
             feed(market, [row])
         for number, lots in enumerate(sizes, start=1):
@@ -338,7 +338,7 @@ def test_batches_cannot_matter(shown: list[list[Row]], cut: int, model: int) -> 
     """Cut into 1, 7 or not at all, a tape leaves every array of the kernel and every fill the same."""
     events, results = tape(shown), []
     for size in (cut, len(events)):
-        market, fills = Market([BTC], model), []
+        market, fills = TapeMarket([BTC], model), []
         feed(market, snapshot([*START, (Kind.LEVEL, PRICE, 4, 1)]))
         for number, side in ((1, Side.BUY), (2, Side.SELL)):
             market.rest(number, number, order(number, side, PRICE + (side < 0), 8), 8)

@@ -14,8 +14,8 @@ from agent.core.market.ladder import level_lots
 from agent.core.market.tape import Kind
 from agent.core.types import Side
 from agent.venue.kernel import loop as k
-from agent.venue.kernel.market import Market
 from agent.venue.kernel.state import R_LANE, R_LOTS
+from agent.venue.kernel.tape_market import TapeMarket
 from tests.property.test_book import (
     BTC,
     PRICE,
@@ -95,7 +95,7 @@ class NaiveQueue:
 def test_a_probability_queue_is_the_plain_one(name: str, shown: int, lots: int, rows: list[Row]) -> None:
     """Row by row the kernel fills what the plain model fills, and stands where it stands."""
     model, exponent, behind = MODELS[name]
-    market, book = Market([BTC], model, exponent), NaiveBook()
+    market, book = TapeMarket([BTC], model, exponent), NaiveBook()
     for row in (*START, (Kind.LEVEL, PRICE, shown, 1)):
         feed(market, [row])
         book.show([row])
@@ -122,7 +122,7 @@ def test_no_order_stands_outside_its_queue(
     model: int, shown: int, orders: list[tuple[int, int]], rows: list[Row]
 ) -> None:
     """Under every model: 0 <= ahead <= displayed lots + the lane's own that came earlier, at every row."""
-    market = Market([BTC], model)
+    market = TapeMarket([BTC], model)
     for row in (*START, (Kind.LEVEL, PRICE, shown, 1)):
         feed(market, [row])
     for number, (lane, lots) in enumerate(orders, start=1):

@@ -47,7 +47,7 @@ def test_nothing_is_lost_or_booked_twice(order: Order, seed: int, venue: Venue, 
         assert (lots if spec.target_kind is TargetKind.QUANTITY else money) <= spec.target
         assert (last.filled_lots, last.filled_tl) == (lots, money)
         assert last.state in (ParentState.COMPLETED, ParentState.EXPIRED)
-        account = ran.engine._desk.venue.account(lane)
+        account = ran.engine.venue.account(lane)
         assert account.balances()["BTC"] - 100 == lots * BTC.lot * spec.side
         assert account.available("USDT") == account.balances()["USDT"]  # nothing stays set aside
     ids = [e.fill_id for e in ran.events if isinstance(e, ChildFilled)]

@@ -147,6 +147,7 @@ class ChildOrder:
     filled_tl: int = 0
     inverse: bool = False  # what its money is counted in: ``agent.core.money``
     reason: str = ""
+    number: int = 0  # the desk's, by which a venue knows the order
     again: bool = False  # ended by no fault of its own: the same may be sent again
 
     @property

@@ -12,10 +12,13 @@ from fractions import Fraction
 
 import numpy as np
 
+from agent.core.errors import InternalError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import BAR, BarArray, EventArray, Flag, Kind, empty_events
 from agent.core.market.trading_time import BarFlag
-from agent.venue.kernel.market import Market
+from agent.core.market.whole_bars import SeriesOfBars
+from agent.core.ports import Stop
+from agent.venue.kernel.tape_market import TapeMarket
 
 BPS = 10_000
 
@@ -28,7 +31,7 @@ class BarRules:
     max_participation: Fraction
 
 
-class BarMarket(Market):
+class BarMarket(TapeMarket):
     """Bars of each instrument, advanced by whole bars. Times are engine time."""
 
     def __init__(self, instruments: Sequence[Instrument], rules: BarRules) -> None:
@@ -38,11 +41,26 @@ class BarMarket(Market):
         self._bars = [np.zeros(64, BAR) for _ in self.instruments]
         self._count = [0] * len(self.instruments)
 
-    def complete(self, bar: BarArray) -> None:
-        """Take in one bar (a row of BAR) at its end."""
+    def run(self, events: BarArray, start: int, due_ns: int) -> tuple[int, int]:
+        """Take in the next whole bar, which is an event of its end; the venue then has it to fill from."""
+        if events.dtype != BAR:
+            raise InternalError(f"a market of bars was given rows of {events.dtype}, which are no bars")
+        bar = events[start]
+        if bar["recv_ns"] > due_ns:
+            return start, Stop.DUE
+        self._complete(bar)
+        return start + 1, Stop.FILLED
+
+    def series(self, number: int, delta_ns: int, phase_ns: int, history: int) -> SeriesOfBars:
+        """A new series of interval bars, made of the bars that have ended."""
+        instrument = self.instruments[number]
+        return SeriesOfBars(instrument, delta_ns, phase_ns, history, lambda: self.completed(number))
+
+    def _complete(self, bar: BarArray) -> None:
+        """Show one bar (a row of BAR) at its end."""
         number = int(bar["instrument"])
         book = self._book(number, bar)
-        self.run(book, 0, int(bar["recv_ns"]))
+        super().run(book, 0, int(bar["recv_ns"]))
         if bar["flags"] & BarFlag.CLOSED:
             return
         if self._count[number] == len(self._bars[number]):

@@ -23,49 +23,63 @@ from fractions import Fraction
 
 from agent.core.agenda import Agenda, Rank
 from agent.core.market.tape import BarArray
+from agent.core.orders.venue_messages import (
+    Deliver,
+    Report,
+    ReportKind,
+    VenueOrder,
+    VenueTraits,
+    not_connected,
+)
 from agent.core.types import TimeInForce
 from agent.venue.account import Account
 from agent.venue.bars.bar_market import BPS, BarMarket
-from agent.venue.checks import Checks
+from agent.venue.checks import GONE, Checks
 from agent.venue.impact import Impact, largest
 from agent.venue.ledger import Ledger, OpenOrder
-from agent.venue.messages import GONE, Deliver, Report, ReportKind, VenueOrder
 from agent.venue.rules import VenueRules
 
 MODEL = "bars:vwap"
 
 
 class BarVenue:
-    """Fills orders of every lane from whole bars. All times are engine time. The port is ``PaperVenue``'s."""
+    """Fills orders of every lane from whole bars. All times are engine time. See ``OrderVenue``."""
 
-    def __init__(self, market: BarMarket, agenda: Agenda, rules: VenueRules, deliver: Deliver) -> None:
-        self._market, self._agenda, self._rules, self._deliver = market, agenda, rules, deliver
+    def __init__(self, market: BarMarket, agenda: Agenda, rules: VenueRules) -> None:
+        self._market, self._agenda, self._rules = market, agenda, rules
+        self._deliver: Deliver = not_connected
         self._checks = Checks(market, replace(rules, max_book_age_ns=None))
         self._ledger = Ledger(market.instruments, rules.fees, rules.balances)
         self._impact = None if rules.impact is None else Impact(rules.impact, market.instruments)
         self._open: dict[int, OpenOrder] = {}
-        self._said: dict[int, int] = {}
+        self._reports: dict[int, int] = {}  # by order: how many
 
     def account(self, lane: int) -> Account:
         """The lane's account, opened with the configured balances on first use."""
         return self._ledger.account(lane)
 
-    def send(self, order: VenueOrder, now_ns: int) -> None:
+    def connect(self, deliver: Deliver) -> None:
+        self._deliver = deliver
+
+    def traits(self, lane: int) -> VenueTraits:
+        """An order waits for the end of its bar."""
+        return VenueTraits(fills_later=True, own_impact=self._impact is not None)
+
+    def submit(self, order: VenueOrder, now_ns: int) -> None:
         """An order leaves, and arrives, at ``now_ns``."""
         self._agenda.add(now_ns, Rank.VENUE, lambda t: self._arrive(order, t))
 
-    def cancel(self, number: int, now_ns: int) -> None:
-        self._agenda.add(now_ns, Rank.VENUE, lambda t: self._cancel_arrives(number, t))
+    def cancel(self, order: VenueOrder, now_ns: int) -> None:
+        self._agenda.add(now_ns, Rank.VENUE, lambda t: self._cancel_arrives(order.number, t))
 
-    def amend(self, number: int, price_ticks: int, lots: int, now_ns: int) -> None:
+    def amend(self, order: VenueOrder, price_ticks: int, lots: int, now_ns: int) -> None:
         """Refused: what waits for the end of a bar has no place in a queue that an amendment could keep."""
         reason = "orders on a bars-only market are not amended: cancel, and send another"
-        self._agenda.add(
-            now_ns, Rank.VENUE, lambda t: self._report(t, Report(number, ReportKind.AMEND_REJECTED, reason))
-        )
+        refused = Report(order.number, ReportKind.AMEND_REJECTED, reason)
+        self._agenda.add(now_ns, Rank.VENUE, lambda t: self._report(t, refused))
 
-    def query(self, number: int, now_ns: int) -> None:
-        """Nothing is ever lost on the way here: there is no more to say."""
+    def query(self, order: VenueOrder, now_ns: int) -> None:
+        """Nothing is ever lost on the way: there is no more to report."""
 
     def collect(self) -> None:
         """Fill the open orders of every instrument whose bar has just been completed."""
@@ -106,9 +120,9 @@ class BarVenue:
             if order.instrument != instrument:
                 continue
             why = f"the bar's volume: {most} lots of it are given to us at most (bars.max_participation)"
-            room = most - given.get(order.lane, 0)
-            if room > 0:
-                lots, why = self._fill(state, bar, min(state.left, room), now_ns)
+            allowance = most - given.get(order.lane, 0)
+            if allowance > 0:
+                lots, why = self._fill(state, bar, min(state.left, allowance), now_ns)
                 given[order.lane] = given.get(order.lane, 0) + lots
             self._leave(number, state, why, now_ns)
 
@@ -195,7 +209,6 @@ class BarVenue:
                 lots=lots,
                 fee_tlp=charge.fee_tlp,
                 fee_currency=charge.currency,
-                fill_ns=now_ns,
                 mid_half_ticks=round(Fraction(2 * int(bar["quote_tl"]), int(bar["base_lots"]))),
                 price_model=MODEL if displaced is None else f"{MODEL}+impact",
                 impact_ticks=None if displaced is None else -(-displaced // 2),
@@ -205,9 +218,13 @@ class BarVenue:
         )
 
     def _report(self, now_ns: int, report: Report) -> None:
-        said = self._said[report.number] = self._said.get(report.number, 0) + 1
-        told = replace(report, sequence=said)
-        self._agenda.add(now_ns, Rank.REPORT, lambda t: self._deliver(t, told))
+        report.sequence = self._reports[report.number] = self._reports.get(report.number, 0) + 1
+        report.venue_ns = now_ns
+        self._agenda.add(now_ns, Rank.REPORT, lambda t: self._hand_over(report, t))
+
+    def _hand_over(self, report: Report, now_ns: int) -> None:
+        report.recv_ns = now_ns
+        self._deliver(report)
 
 
 def worse_ticks(side: int, price: Fraction) -> int:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from agent.app.build import engine_settings
+from agent.app.venue_setup import venue_setup
 from agent.config import Config, Schedule, load_config, parse_config
 from agent.core.errors import ConfigError
 from agent.venue.rules import Halt
@@ -137,7 +137,7 @@ def test_the_venue_s_lists_are_read_in_their_units() -> None:
     raw = {"fee_tiers": [TIER], "fee_currency": "BNB", "fee_rate": "612.5", "fee_discount_ppm": 250000}
     halt = {"start": "2026-01-05T12:00:00+02:00", "end": "2026-01-05T10:00:00.000001Z", "symbol": "ETH/USDT"}
     venue = parse_config({"venue": {**raw, "halts": [halt], "on_stale": "reject"}}).venue
-    rules = engine_settings(Config(venue=venue)).venue
+    rules = venue_setup(Config(venue=venue)).rules
     at_ns = 1_767_607_200 * S
     assert rules.halts == (Halt(at_ns, at_ns + 1000, "ETH/USDT"),)
     assert (rules.fees.third, rules.fees.rate, rules.fees.ppm(True, Decimal(5))) == (
@@ -146,7 +146,7 @@ def test_the_venue_s_lists_are_read_in_their_units() -> None:
         1,
     )
     assert rules.max_book_age_ns == 5 * S
-    assert engine_settings(Config()).venue.max_book_age_ns is None
+    assert venue_setup(Config()).rules.max_book_age_ns is None
 
 
 def test_a_loaded_configuration_is_frozen() -> None:

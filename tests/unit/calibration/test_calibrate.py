@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from agent import app as builders
+from agent.app.venue_setup import venue_setup
 from agent.calibration.measured_files import read_latencies, resolved
 from agent.calibration.session_calibration import calibrate_session, write_latencies
 from agent.cli import app, main
@@ -67,10 +67,10 @@ def test_the_real_capture(capture: Path, tmp_path: Path) -> None:
         )
     )
     assert config.venue.calibration is None
-    law = (builders.engine_settings(config).venue.impact or {})["ETH/USDT"]
+    law = (venue_setup(config).rules.impact or {})["ETH/USDT"]
     assert law.y == found["impact"]["y"]
     assert law.volume_per_day == found["impact"]["volume_per_day"]
-    drawn = builders.engine_settings(config).venue.latencies.market_data.draw(1, 2, 3)
+    drawn = venue_setup(config).rules.latencies.market_data.draw(1, 2, 3)
     assert 0 <= drawn < 100 * MS
 
 

@@ -17,7 +17,7 @@ from agent.core.instrument import Instrument
 from agent.core.market.series import TradeColumns
 from agent.core.market.tape import EventArray
 from agent.engine.engine import Engine
-from agent.venue.kernel.market import Market
+from agent.venue.kernel.tape_market import TapeMarket
 from connectors.embedded.synthetic import synthetic_session
 from tests.fakes import S, start
 
@@ -39,7 +39,9 @@ def tape() -> tuple[Instrument, EventArray]:
     return instruments[0], events
 
 
-def run(tape: tuple[Instrument, EventArray], *, forget: bool, rows: int = 4096) -> tuple[list[str], Market]:
+def run(
+    tape: tuple[Instrument, EventArray], *, forget: bool, rows: int = 4096
+) -> tuple[list[str], TapeMarket]:
     """Two orders, the second later and on a grid of its own; canonical rows and the market at the end."""
     instrument, events = tape
     config = Config(order=ORDER)
@@ -64,7 +66,7 @@ def run(tape: tuple[Instrument, EventArray], *, forget: bool, rows: int = 4096) 
             engine.no_more_commands()
     engine.close(int(events["recv_ns"][-1]))
     market = engine.market
-    assert isinstance(market, Market)
+    assert isinstance(market, TapeMarket)
     return found + [canonical_row(e) for e in engine.drain()], market
 
 

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from agent.core.agenda import Agenda
 from agent.core.market.tape import BAR, BarArray
 from agent.core.market.trading_time import BarFlag
+from agent.core.orders.venue_messages import Report, ReportKind, VenueOrder
 from agent.core.types import Side, TimeInForce
 from agent.venue.bars.bar_market import BarMarket, BarRules, half_spread_ticks
 from agent.venue.bars.bar_venue import BarVenue, cost_tl, parts
 from agent.venue.fees import Fees
 from agent.venue.impact import ImpactLaw, mean_root
 from agent.venue.latency import Latencies, Latency
-from agent.venue.messages import Report, ReportKind, VenueOrder
 from agent.venue.rules import VenueRules
 from tests.venue import BTC
 
@@ -46,8 +46,10 @@ class Stand:
         ways = Latencies(Latency(0), Latency(0), Latency(0), Latency(0))
         balances = {"BTC": Decimal(10), "USDT": Decimal(10_000)}
         rules = VenueRules(ways, Fees(0, 1000), balances, 5000.0, 0, 1, **self.rules)
-        self.venue = BarVenue(self.market, self.agenda, rules, lambda t, r: self.reports.append((t, r)))
+        self.venue = BarVenue(self.market, self.agenda, rules)
+        self.venue.connect(lambda r: self.reports.append((r.recv_ns, r)))
         self.now_ns = self.sent = 0
+        self.orders: dict[int, VenueOrder] = {}
         self.bar(10_000, 1000)
 
     def bar(self, vwap: int, lots: int, flags: int = 0) -> None:
@@ -60,7 +62,7 @@ class Stand:
         row["recv_ns"], row["open_ns"], row["delta_ns"] = self.now_ns, self.now_ns - S, S
         row["base_lots"], row["quote_tl"], row["flags"] = lots, lots * vwap, flags
         for row["instrument"] in range(self.symbols):
-            self.market.complete(row[0])
+            self.market.run(row, 0, self.now_ns)
         self.venue.collect()
         self.until(self.now_ns)
 
@@ -73,7 +75,8 @@ class Stand:
         self.sent += 1
         price = 11_000 if side > 0 else 9_000
         how = {"lane": 0, "instrument": 0, "tif": TimeInForce.IOC, "price_ticks": price, **how}
-        self.venue.send(VenueOrder(number=self.sent, side=side, lots=lots, **how), self.now_ns)
+        self.orders[self.sent] = VenueOrder(number=self.sent, side=side, lots=lots, **how)
+        self.venue.submit(self.orders[self.sent], self.now_ns)
         self.until(self.now_ns)
         return self.sent
 
@@ -92,7 +95,7 @@ def test_a_fill_is_half_a_spread_worse_than_the_vwap() -> None:
     assert stand.fills(bought) == [(10_030, 49), (10_031, 1)]  # 501,501: just 50 x 10,030.02
     assert stand.fills(sold) == [(10_009, 1), (10_010, 49)]
     fill = next(r for _, r in stand.reports if r.kind is FILLED)
-    assert (fill.fill_ns, fill.price_model, fill.maker) == (2 * S, "bars:vwap", False)
+    assert (fill.venue_ns, fill.price_model, fill.maker) == (2 * S, "bars:vwap", False)
     assert fill.mid_half_ticks == 20_040
 
 
@@ -176,13 +179,13 @@ def test_what_bars_cannot_show_is_refused() -> None:
     small = stand.send(Side.BUY, 1)
     assert "below the minimum" in stand.last(small).reason
     resting = stand.send(Side.BUY, 10, tif=TimeInForce.GTC)
-    stand.venue.amend(resting, 10_000, 5, stand.now_ns)
+    stand.venue.amend(stand.orders[resting], 10_000, 5, stand.now_ns)
     stand.until(stand.now_ns)
     assert stand.last(resting).kind is ReportKind.AMEND_REJECTED
-    stand.venue.cancel(resting, stand.now_ns)
+    stand.venue.cancel(stand.orders[resting], stand.now_ns)
     stand.until(stand.now_ns)
     assert stand.last(resting).kind is ReportKind.CANCELLED
-    stand.venue.cancel(resting, stand.now_ns)
+    stand.venue.cancel(stand.orders[resting], stand.now_ns)
     stand.until(stand.now_ns)
     assert stand.last(resting).kind is ReportKind.CANCEL_REJECTED
 

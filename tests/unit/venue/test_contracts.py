@@ -16,11 +16,11 @@ from agent.core.market.series import BarSeries, TradeColumns
 from agent.core.measures import tca
 from agent.core.measures.tca import IntervalTrades
 from agent.core.money import INVERSE_UNITS, inverse_value
+from agent.core.orders.venue_messages import VenueOrder
 from agent.core.types import Side, TargetKind, TimeInForce
 from agent.orders import build_spec
 from agent.venue.fees import FeeBook, Fees
 from agent.venue.ledger import Ledger, OpenOrder
-from agent.venue.messages import VenueOrder
 
 D = Decimal
 LINEAR = Instrument(0, "binanceusdm", "BTC/USDT:USDT", "BTC", "USDT", "USDT", D("0.1"), D("0.001"))

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from agent import app
+from agent.app.venue_setup import venue_setup
 from agent.config import Config, parse_config
 from agent.core.errors import ConfigError
 from agent.core.instrument import Instrument
@@ -167,13 +168,14 @@ def stand(law: ImpactLaw | None = LAW) -> Stand:
     """The contract's stand with impact switched on: asks 30 at 10,001 and 70 at 10,002."""
     made = Stand()
     rules = replace(
-        app.engine_settings(Config()).venue,
+        venue_setup(Config()).rules,
         latencies=made.venue._rules.latencies,
         fees=made.fees,
         balances={"BTC": Decimal(10_000), "USDT": Decimal(10**9)},
         impact=None if law is None else {"BTC/USDT": law},
     )
-    made.venue = PaperVenue(made.market, made.agenda, rules, lambda t, r: made.reports.append((t, r)))
+    made.venue = PaperVenue(made.market, made.agenda, rules)
+    made.venue.connect(lambda r: made.reports.append((r.recv_ns, r)))
     made.tape(1, (Kind.LEVEL, 10_001, 30_000, -1), (Kind.LEVEL, 10_002, 70_000, -1))
     return made
 
@@ -255,8 +257,8 @@ def test_a_resting_order_is_filled_at_its_price() -> None:
 def test_a_bare_off_is_off() -> None:
     """YAML reads off as false; both mean that there is no model."""
     for said in (False, "off"):
-        settings = app.engine_settings(parse_config({"venue": {"impact": said}}))
-        assert settings.venue.impact is None
+        settings = venue_setup(parse_config({"venue": {"impact": said}}))
+        assert settings.rules.impact is None
 
 
 def test_a_symbol_without_a_law_is_named() -> None:

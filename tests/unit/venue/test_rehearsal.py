@@ -9,8 +9,8 @@ from collections import Counter
 
 import pytest
 
+from agent.core.orders.venue_messages import Report, ReportKind
 from agent.core.types import TimeInForce
-from agent.venue.paper import Report, ReportKind
 from agent.venue.rehearsal import LOST, REJECTED, Rehearsal, Trouble
 from tests.venue import MS, Stand
 
@@ -83,7 +83,7 @@ def test_a_mute_order_is_matched_and_told_when_asked() -> None:
     stand.until(400)
     assert stand.reports == []
     assert stand.venue.account(0).balances()["BTC"].quantize(1) == 10
-    stand.venue.query(stand.sent, 500 * MS)
+    stand.query(stand.sent, 500 * MS)
     stand.until(5000)
     assert {at for at, _ in stand.reports} == {545 * MS}
     assert stand.kinds() == [ReportKind.ACKNOWLEDGED, ReportKind.FILLED, ReportKind.FILLED]
@@ -93,9 +93,9 @@ def test_a_mute_order_is_matched_and_told_when_asked() -> None:
 def test_after_the_answer_all_is_heard_as_usual() -> None:
     """A mute order rests; once asked about, its cancel is answered in time."""
     stand = timed_out(Trouble.MUTE, tif=TimeInForce.POST_ONLY)
-    stand.venue.query(stand.sent, 500 * MS)
+    stand.query(stand.sent, 500 * MS)
     stand.until(600)
-    stand.venue.cancel(stand.sent, 600 * MS)
+    stand.cancel(stand.sent, 600 * MS)
     stand.until(2000)
     assert [at for at, _ in stand.reports] == [545 * MS, 655 * MS]
     assert stand.kinds() == [ReportKind.ACKNOWLEDGED, ReportKind.CANCELLED]
@@ -104,10 +104,10 @@ def test_after_the_answer_all_is_heard_as_usual() -> None:
 def test_a_lost_order_never_matches_and_is_not_known() -> None:
     """The venue answers that it does not know it, once, even if a cancel was sent after it."""
     stand = timed_out(Trouble.LOST)
-    stand.venue.cancel(stand.sent, 100 * MS)
+    stand.cancel(stand.sent, 100 * MS)
     stand.until(400)
     assert stand.reports == []
-    stand.venue.query(stand.sent, 500 * MS)
+    stand.query(stand.sent, 500 * MS)
     stand.until(5000)
     ((at_ns, report),) = stand.reports
     assert (at_ns, report.kind, report.reason) == (545 * MS, ReportKind.REJECTED, LOST)
@@ -118,7 +118,7 @@ def test_a_lost_order_never_matches_and_is_not_known() -> None:
 def test_late_answers_come_again_but_count_once() -> None:
     """Asked about before its late reports came in, everything is heard twice under the same numbers."""
     stand = timed_out(Trouble.LATE, shortest_ns=600 * MS)
-    stand.venue.query(stand.sent, 500 * MS)
+    stand.query(stand.sent, 500 * MS)
     stand.until(5000)
     assert [r.sequence for _, r in stand.reports] == [1, 2, 3, 1, 2, 3]
     assert lots_of([r for _, r in stand.reports]) == 40
@@ -130,6 +130,6 @@ def test_an_order_without_trouble_needs_no_answer() -> None:
     """Asked about one whose reports are on their way, the venue repeats nothing."""
     stand = Stand(rules={"rehearsal": Rehearsal(timeout_ppm=1, timeout_ns=10 * MS)})
     order = stand.send(0)
-    stand.venue.query(order.number, 10 * MS)
+    stand.query(order.number, 10 * MS)
     stand.until(1000)
     assert stand.kinds() == [ReportKind.ACKNOWLEDGED, ReportKind.FILLED]

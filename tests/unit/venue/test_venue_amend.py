@@ -10,9 +10,9 @@ from decimal import Decimal
 import pytest
 
 from agent.core.market.tape import Kind
+from agent.core.orders.venue_messages import ReportKind, VenueOrder
 from agent.core.types import Side, TimeInForce
 from agent.venue.latency import MeasuredLatency
-from agent.venue.paper import ReportKind, VenueOrder
 from tests.venue import BALANCES, MS, Stand
 
 ACK, FILLED, AMENDED = ReportKind.ACKNOWLEDGED, ReportKind.FILLED, ReportKind.AMENDED
@@ -26,7 +26,7 @@ def bid(stand: Stand, lots: int = 20, tif: TimeInForce = TimeInForce.POST_ONLY) 
 
 
 def amend(stand: Stand, order: VenueOrder, price: int, lots: int, at_ms: float = 50) -> None:
-    stand.venue.amend(order.number, price, lots, round(at_ms * MS))
+    stand.amend(order.number, price, lots, round(at_ms * MS))
     stand.until(at_ms + 49)
 
 
@@ -34,7 +34,7 @@ def test_an_amendment_travels_and_is_answered() -> None:
     """Sent at 50 ms it acts at 80 and is heard of at 95 ms, with the new price and total."""
     stand = Stand()
     order = bid(stand)
-    stand.venue.amend(order.number, 9_998, 15, 50 * MS)
+    stand.amend(order.number, 9_998, 15, 50 * MS)
     stand.until(94)
     assert stand.kinds() == [ACK]
     stand.until(95)
@@ -124,7 +124,7 @@ def test_fills_race_an_amendment() -> None:
     for lots, kind, left in ((15, REFUSED, 5), (18, AMENDED, 3)):
         stand = Stand()
         order = bid(stand)
-        stand.venue.amend(order.number, 9_999, lots, 50 * MS)
+        stand.amend(order.number, 9_999, lots, 50 * MS)
         stand.tape(70, (Kind.TRADE, 9_999, 65, -1))
         stand.until(200)
         assert stand.kinds() == [ACK, FILLED, kind]
@@ -162,7 +162,7 @@ def test_money_follows_the_amendment() -> None:
     amend(stand, order, 9_998, 40)
     cost = Decimal("99.98") * Decimal("0.040") * Decimal("1.001")
     assert stand.venue.account(0).available("USDT") == BALANCES["USDT"] - cost
-    stand.venue.cancel(order.number, 100 * MS)
+    stand.cancel(order.number, 100 * MS)
     stand.until(200)
     assert stand.venue.account(0).available("USDT") == BALANCES["USDT"]
 

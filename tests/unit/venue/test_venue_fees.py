@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.market.tape import Kind
+from agent.core.orders.venue_messages import Report, ReportKind
 from agent.core.types import Side, TimeInForce
 from agent.venue.fees import Fees, FeeTier
-from agent.venue.paper import Report, ReportKind
 from tests.venue import MS, Stand
 
 D = Decimal
@@ -170,9 +170,9 @@ def test_no_balance_falls_below_zero(
         elif what == "level":
             stand.tape(at_ms, (Kind.LEVEL, *values, 1 if values[0] < 10_000 else -1))
         elif what == "cancel":
-            stand.venue.cancel(values, round(at_ms * MS))
+            stand.cancel(values, round(at_ms * MS))
         else:
-            stand.venue.amend(*values, round(at_ms * MS))
+            stand.amend(*values, round(at_ms * MS))
         stand.until(at_ms + 39)
         for lane in (0, 1):
             account = stand.venue.account(lane)

@@ -5,14 +5,11 @@ The book of the stand: bids 99.99 x 50 and 99.98 x 90 lots, asks 100.01 x 30 and
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import Any
-
 import pytest
 
 from agent.core.market.tape import Kind
+from agent.core.orders.venue_messages import ReportKind
 from agent.core.types import Side, TimeInForce
-from agent.venue.paper import DecimalOrder, ReportKind
 from tests.venue import BALANCES, MS, Stand
 
 ACK, FILLED, EXPIRED = ReportKind.ACKNOWLEDGED, ReportKind.FILLED, ReportKind.EXPIRED
@@ -98,7 +95,7 @@ def test_good_till_date_after_a_cancel_ends_once(stand: Stand) -> None:
     """The time of an order that was cancelled passes without a word."""
     order = stand.send(0, tif=TimeInForce.GTD, price_ticks=9_999, lots=20, expire_ns=500 * MS)
     stand.until(50)
-    stand.venue.cancel(order.number, 50 * MS)
+    stand.cancel(order.number, 50 * MS)
     stand.until(1000)
     assert stand.kinds() == [ACK, ReportKind.CANCELLED]
 
@@ -212,27 +209,3 @@ def test_own_orders_may_pass_where_allowed() -> None:
     stand.until(200)
     assert stand.fills() == [(10_001, 30), (10_002, 30)]
     assert int(stand.market.state.counts[0]) == 1
-
-
-# --- numbers from elsewhere -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("numbers", "words"),
-    [
-        ({"price": Decimal("100.005")}, "price 100.005 is not a positive multiple of the tick 0.01"),
-        ({"price": Decimal("-1")}, "price -1 is not a positive multiple of the tick 0.01"),
-        ({"price": Decimal("NaN")}, "price NaN is not a positive multiple of the tick 0.01"),
-        ({"quantity": Decimal("0.0105")}, "quantity 0.0105 is not a positive multiple of the lot 0.001"),
-        ({"quantity": Decimal("1e40")}, "quantity 1E+40 is not a positive multiple of the lot 0.001"),
-        ({}, ""),
-    ],
-)
-def test_decimals_must_fit_tick_and_lot(stand: Stand, numbers: dict[str, Any], words: str) -> None:
-    """Orders in decimals are checked when they arrive; one that fits is worked as any other."""
-    values = {"price": Decimal("100.02"), "quantity": Decimal("0.010"), **numbers}
-    stand.venue.submit(DecimalOrder(1, 0, 0, Side.BUY, TimeInForce.IOC, **values), 0)
-    stand.until(100)
-    assert stand.kinds() == ([REJECTED] if words else [ACK, FILLED])
-    assert stand.reports[0] == (45 * MS, stand.reports[0][1])
-    assert stand.reports[0][1].reason == words

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from agent.core.market.tape import Flag, Kind, empty_events
+from agent.core.orders.venue_messages import ReportKind
 from agent.core.types import Side, TimeInForce
-from agent.venue.paper import ReportKind
 from agent.venue.rules import Halt
 from tests.venue import MS, Stand
 
@@ -40,7 +40,7 @@ def test_only_so_many_orders_rest_at_once() -> None:
     assert last(stand)[0] is ReportKind.FILLED
     rest(stand, 400, lane=1)
     assert last(stand)[0] is ReportKind.ACKNOWLEDGED
-    stand.venue.cancel(1, 500 * MS)
+    stand.cancel(1, 500 * MS)
     stand.until(600)
     rest(stand, 600)
     assert last(stand)[0] is ReportKind.ACKNOWLEDGED
@@ -80,10 +80,10 @@ def test_a_halt_lets_cancels_through() -> None:
     """What rests may be cancelled while nothing new is taken, and cannot be amended."""
     stand = Stand(rules={"halts": (Halt(100 * MS, 200 * MS),)})
     rest(stand, 0)
-    stand.venue.amend(1, 9_998, 10, 80 * MS)
+    stand.amend(1, 9_998, 10, 80 * MS)
     stand.until(130)
     assert last(stand)[0] is ReportKind.AMEND_REJECTED
-    stand.venue.cancel(1, 130 * MS)
+    stand.cancel(1, 130 * MS)
     stand.until(200)
     assert last(stand)[0] is ReportKind.CANCELLED
 

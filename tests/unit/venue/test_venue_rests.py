@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from agent.core.market.tape import EventArray, Kind, empty_events
+from agent.core.orders.venue_messages import ReportKind
 from agent.core.types import Side, TimeInForce
 from agent.venue.impact import ImpactLaw
 from agent.venue.kernel import loop as kernel
 from agent.venue.latency import Latency
-from agent.venue.paper import ReportKind
 from tests.venue import LAST, MS, Stand
 
 LAW = ImpactLaw(y=1.0, sigma_bps_per_day=300.0, volume_per_day=1000.0, half_life_ns=10**12)
@@ -63,7 +63,7 @@ def test_an_order_moves_up_when_our_own_ahead_of_it_is_cancelled() -> None:
     first = stand.send(1, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=10)
     second = stand.send(2, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=10)
     stand.until(100)
-    stand.venue.cancel(first.number, 100 * MS)
+    stand.cancel(first.number, 100 * MS)
     stand.until(200)
     stand.tape(201, (Kind.TRADE, 9_999, 53, -1))
     stand.until(500)
@@ -72,9 +72,9 @@ def test_an_order_moves_up_when_our_own_ahead_of_it_is_cancelled() -> None:
 
 def test_a_cancel_does_not_overtake_its_order() -> None:
     """A cancel that is drawn faster arrives with its order: else the order would rest, called off in vain."""
-    stand = Stand(cancel=Latency(5 * MS))
+    stand = Stand(cancel_latency=Latency(5 * MS))
     order = stand.send(1, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=10)
-    stand.venue.cancel(order.number, 2 * MS)
+    stand.cancel(order.number, 2 * MS)
     stand.until(500)
     assert [said.kind for said in stand.of(order)] == [ReportKind.ACKNOWLEDGED, ReportKind.CANCELLED]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -13,17 +13,14 @@ from agent.core.instrument import Instrument
 from agent.core.market.bars import DEPTH_BAND_BPS
 from agent.core.market.ladder import BEST
 from agent.core.market.mids import MidTrack
-from agent.core.market.series import BookSample, TradeColumns
+from agent.core.market.series import BarSeries, BookSample, TradeColumns
 from agent.core.market.tape import EVENT, EventArray, Flag, Kind
+from agent.core.ports import Needs
 from agent.venue.kernel import loop as k
 
 # The state's types never change, and the other arguments are integers, tape rows and one float.
 _run, _take, _rest = direct(k.run), direct(k.take), direct(k.rest)
 _withdraw, _forget_lane, _book_sample = direct(k.withdraw), direct(k.forget_lane), direct(k.book_sample)
-
-
-Needs = Callable[[int], tuple[int, int]]
-"""For an instrument: the number of the first trade, and the first time of a mid, that may be asked for."""
 
 
 class Intent(Protocol):
@@ -41,7 +38,7 @@ class Intent(Protocol):
     def cap_tl(self) -> int: ...
 
 
-class Market:
+class TapeMarket:
     """Book, trades and mid of each instrument, advanced by tape rows."""
 
     def __init__(
@@ -49,7 +46,7 @@ class Market:
     ) -> None:
         self.instruments = list(instruments)
         self.state = k.new_state(len(self.instruments), queue_model, queue_power)
-        self.needs: Needs | None = None
+        self._needs: Needs | None = None
         self._forgotten = [0] * len(self.instruments)  # trades
         self._gap_open = [0] * len(self.instruments)
         self._gap_ns = [-(2**62)] * len(self.instruments)
@@ -64,10 +61,18 @@ class Market:
             start, why = _run(self.state, events, start, len(events), due_ns)
             if why != k.GROW:
                 return start, why
-            if self.needs is not None:
+            if self._needs is not None:
                 for number in range(len(self.instruments)):
-                    self._forget(number, self.needs(number))
+                    self._forget(number, self._needs(number))
             self.state = k.grown(self.state)
+
+    def forget_beyond(self, needs: Needs) -> None:
+        """From now on drop trades and mids that nobody needs, where a store is full."""
+        self._needs = needs
+
+    def series(self, number: int, delta_ns: int, phase_ns: int, history: int) -> BarSeries:
+        """A new series of interval bars, made of the trades."""
+        return BarSeries(self.instruments[number], delta_ns, phase_ns, history)
 
     def _forget(self, number: int, needed: tuple[int, int]) -> None:
         """Where a store of this instrument is full, drop what nobody needs, if that is half of it or more.
@@ -190,7 +195,7 @@ class Market:
 
     def warm_up(self) -> None:
         """Compile the kernel before the first connection, on a tape of its own."""
-        scratch = Market(self.instruments)
+        scratch = TapeMarket(self.instruments)
         rows = np.zeros(4, EVENT)
         rows["recv_ns"] = rows["exch_ns"] = np.arange(4)
         rows["kind"] = [Kind.LEVEL, Kind.LEVEL, Kind.TRADE, Kind.TRADE]

@@ -1,0 +1,115 @@
+"""The paper venue and its market, built from the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from agent.config import Config, LatencyMs, Venue
+from agent.core.agenda import Agenda
+from agent.core.errors import InternalError
+from agent.core.instrument import Instrument
+from agent.core.ports import OrderVenue
+from agent.core.types import NS_PER_MS
+from agent.venue.bars.bar_market import BarMarket, BarRules
+from agent.venue.bars.bar_venue import BarVenue
+from agent.venue.fees import Fees, FeeTier
+from agent.venue.impact import ImpactLaw
+from agent.venue.kernel.loop import QUEUE_MODELS
+from agent.venue.kernel.tape_market import TapeMarket
+from agent.venue.latency import Latencies, Latency, LatencyModel, MeasuredLatency
+from agent.venue.paper import PaperVenue
+from agent.venue.rehearsal import Rehearsal
+from agent.venue.rules import Halt, VenueRules
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class VenueSetup:
+    """What a paper venue and its market are made of. ``bars``: of a session that holds bars and no tape."""
+
+    rules: VenueRules
+    queue_model: int
+    queue_power: float
+    bars: BarRules | None = None
+
+
+def venue_setup(config: Config) -> VenueSetup:
+    """The configured venue of a session with a tape."""
+    venue = config.venue
+    rules = VenueRules(
+        latencies=Latencies(
+            entry=_latency(venue.entry),
+            cancel=_latency(venue.cancel),
+            acknowledgement=_latency(venue.acknowledgement),
+            market_data=_latency(venue.market_data),
+        ),
+        fees=_fees(venue),
+        balances=venue.balances,
+        price_band_bps=venue.price_band_bps,
+        near_gap_ns=venue.near_gap,
+        seed=config.seed,
+        impact=_impact_laws(venue),
+        price_protection_bps=venue.price_protection_bps,
+        self_trade=venue.self_trade,
+        amend_keeps_queue=venue.amend == "keep_on_reduce",
+        max_quantity=venue.max_quantity,
+        max_open_orders=venue.max_open_orders,
+        halts=tuple(Halt(_ns(h.start), _ns(h.end), h.symbol or "") for h in venue.halts),
+        max_book_age_ns=venue.max_book_age if venue.on_stale == "reject" else None,
+        rehearsal=_rehearsal(venue),
+    )
+    return VenueSetup(rules, QUEUE_MODELS[venue.queue], venue.queue_power)
+
+
+def paper_venue(
+    instruments: Sequence[Instrument], setup: VenueSetup, agenda: Agenda
+) -> tuple[TapeMarket, OrderVenue]:
+    """The market and the venue that matches on it."""
+    if setup.bars is not None:
+        bars = BarMarket(instruments, setup.bars)
+        return bars, BarVenue(bars, agenda, setup.rules)
+    market = TapeMarket(instruments, setup.queue_model, setup.queue_power)
+    return market, PaperVenue(market, agenda, setup.rules)
+
+
+def _latency(given: LatencyMs) -> LatencyModel:
+    if isinstance(given.measured, tuple):
+        return MeasuredLatency.of(given.measured, nearest=given.draw == "nearest")
+    if given.median_ms is None:
+        raise InternalError(f"latency file {given.measured} was not read: see measured_files")
+    return Latency(round(given.median_ms * NS_PER_MS), given.sigma)
+
+
+def _impact_laws(venue: Venue) -> dict[str, ImpactLaw] | None:
+    if venue.impact == "off":
+        return None
+    return {
+        symbol: ImpactLaw(law.y, law.sigma_bps_per_day, law.volume_per_day, law.decay)
+        for symbol, law in venue.impact_laws.items()
+    }
+
+
+def _fees(venue: Venue) -> Fees:
+    return Fees(
+        maker_ppm=venue.maker_fee_ppm,
+        taker_ppm=venue.taker_fee_ppm,
+        currency=venue.fee_currency,
+        tiers=tuple(FeeTier(t.volume, t.maker_ppm, t.taker_ppm) for t in venue.fee_tiers),
+        start_volume=venue.fee_volume,
+        rate=venue.fee_rate or Decimal(1),
+        discount_ppm=venue.fee_discount_ppm,
+    )
+
+
+def _rehearsal(venue: Venue) -> Rehearsal:
+    given = venue.rehearsal
+    return Rehearsal(given.reject_ppm, given.timeout_ppm, given.timeout)
+
+
+def _ns(at: datetime) -> int:
+    """Nanoseconds since 1970, exact."""
+    return (at - _EPOCH) // timedelta(microseconds=1) * 1000

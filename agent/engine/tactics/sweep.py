@@ -1,0 +1,15 @@
+"""One marketable order at once; what it misses is tried again at the end of the interval."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from agent.engine.tactics.tactic import Tactic
+
+
+class Sweep(Tactic):
+    """Crosses to the whole goal at the beginning and at the last call."""
+
+    def plan(self, now_ns: int, end_ns: int) -> None:
+        self.cross(now_ns, self.goal)
+        self.at(self.last_call_ns(end_ns, now_ns), partial(self.cross, goal=self.goal))
