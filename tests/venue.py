@@ -93,14 +93,19 @@ class Stand:
         self.venue.submit(order, round(at_ms * MS))
         return order
 
+    def _order(self, number: int) -> VenueOrder:
+        """The order of a number, or one that the venue has never seen."""
+        unknown = VenueOrder(number, 0, 0, Side.BUY, TimeInForce.GTC, 1, 1)
+        return self.orders.get(number, unknown)
+
     def cancel(self, number: int, at_ns: int) -> None:
-        self.venue.cancel(self.orders[number], at_ns)
+        self.venue.cancel(self._order(number), at_ns)
 
     def amend(self, number: int, price_ticks: int, lots: int, at_ns: int) -> None:
-        self.venue.amend(self.orders[number], price_ticks, lots, at_ns)
+        self.venue.amend(self._order(number), price_ticks, lots, at_ns)
 
     def query(self, number: int, at_ns: int) -> None:
-        self.venue.query(self.orders[number], at_ns)
+        self.venue.query(self._order(number), at_ns)
 
     def of(self, order: VenueOrder) -> list[Report]:
         """What was reported about one order."""
