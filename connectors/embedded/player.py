@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import IntArray
 from agent.core.market.tape import EventArray, Flag, Kind, empty_events
 from agent.core.types import NS_PER_MS, NS_PER_S
 from connectors.embedded.lane import Lane
@@ -35,7 +35,7 @@ class TimeMap:
     wall_ns: int
     speed: float
 
-    def wall(self, market_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def wall(self, market_ns: IntArray) -> IntArray:
         since = market_ns - self.market_ns
         if self.speed != 1.0:
             since = np.where(since > 0, (since / self.speed).astype(np.int64), since)
@@ -196,7 +196,7 @@ class Player:
 class _Columns:
     """Tape rows as plain lists: a Python loop reads them many times faster than arrays."""
 
-    def __init__(self, rows: EventArray, ms: npt.NDArray[np.int64]) -> None:
+    def __init__(self, rows: EventArray, ms: IntArray) -> None:
         self.ms: list[int] = ms.tolist()
         self.ids: list[int] = rows["ext_id"].tolist()
         self.ticks: list[int] = rows["price_ticks"].tolist()
@@ -212,9 +212,9 @@ class _Columns:
 class _LaneTrades:
     """One lane's trades of a batch, and how far they have been told."""
 
-    at: npt.NDArray[np.int64]  # rows of the trades
+    at: IntArray  # rows of the trades
     raw: Rows
-    closing: npt.NDArray[np.int64]  # rows at which an aggregate is whole
+    closing: IntArray  # rows at which an aggregate is whole
     aggregates: Rows
     raw_done: int = 0
     aggregates_done: int = 0

@@ -29,12 +29,12 @@ from agent.core.errors import InternalError, RecordingError, SessionError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import BAR, EVENT, BarArray, EventArray
 from storage.recordings.header import HEADER, SessionHeader, plain, read_header, write_header
+from storage.recordings.mapped import Rows
 from storage.recordings.numbered_segments import Series, segment_paths, segment_rows
 from storage.recordings.segments import (
     BATCH_ROWS,
     SEGMENT_BYTES,
     AppendFile,
-    Rows,
     SegmentDamageError,
     rechunk,
 )

@@ -16,8 +16,8 @@ import numpy as np
 from agent.core.errors import SessionError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import BarArray, EventArray, Flag, Kind
+from storage.recordings.mapped import Rows
 from storage.recordings.opening_rows import Opening
-from storage.recordings.segments import Rows
 from storage.recordings.session import SessionHeader, SessionReader
 from storage.recordings.staging import staged
 
