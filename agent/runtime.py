@@ -23,7 +23,7 @@ from agent.core.clock import Clock
 from agent.core.errors import RecordingError
 from agent.core.events import AuditEvent, CommandKind, ControlParent, StartParent
 from agent.core.market.tape import BarArray, EventArray, Flag, Kind
-from agent.core.ports import Algo, ExecutionLog, Feed, SessionWriter
+from agent.core.ports import Algo, ExecutionLog, Feed, PendingCommand, SessionWriter
 from agent.core.types import MarketView, OrderView, ParentSpec, Slice
 from agent.engine.engine import Engine
 from agent.journal import control_entry, round_trip_entry, start_entry
@@ -36,17 +36,6 @@ STEP_S = 0.01
 """In a busy market batches are gathered for so long: recording and hand-over cost by the batch."""
 LOG_QUEUE = 1024
 """Batches of events waiting for the database; when full the run waits for it, and says so."""
-
-
-class MonotonicClock:
-    """Session start on the wall, then the monotonic clock: adjustments of the wall never show."""
-
-    def __init__(self) -> None:
-        self._wall_ns = time.time_ns()
-        self._mono_ns = time.monotonic_ns()
-
-    def now_ns(self) -> int:
-        return self._wall_ns + time.monotonic_ns() - self._mono_ns
 
 
 class ThreadedPolicy:
@@ -92,7 +81,7 @@ class LiveRun:
         clock: Clock,
         late: list[str],
         watch: Watch,
-        poll_commands: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]] | None = None,
+        poll_commands: Callable[[], Awaitable[Sequence[PendingCommand]]] | None = None,
     ) -> None:
         self.feed, self.engine, self.writer, self.clock = feed, engine, writer, clock
         self.stopping = asyncio.Event()
@@ -275,11 +264,11 @@ class LiveRun:
         if self._poll_commands is None or self.clock.now_ns() < self._next_poll_ns:
             return
         self._next_poll_ns = self.clock.now_ns() + int(COMMAND_POLL_S * 1e9)
-        for row in await self._poll_commands():
-            if row["command_id"] in self._handled:
+        for command in await self._poll_commands():
+            if command.command_id in self._handled:
                 continue  # its outcome is on the way to the database
-            self._handled.add(row["command_id"])
-            self.control(CommandKind(row["kind"]), row["parent_id"], row["command_id"], row["amend"] or {})
+            self._handled.add(command.command_id)
+            self.control(command.kind, command.parent_id, command.command_id, command.amend)
 
     async def _write_log(self) -> None:
         while (events := await self._to_log.get()) is not None:

@@ -69,7 +69,7 @@ def calibrate_session(reader: SessionReader) -> Calibration:
             refused[instrument.symbol] = str(error)
     trips = np.array(round_trips(reader.journal()), np.int64).reshape(-1, 2)
     return Calibration(
-        session=str(reader.header["session"]),
+        session=reader.header.session,
         estimates=estimates,
         refused=refused,
         instruments={i.symbol: i for i in reader.instruments},
