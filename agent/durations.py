@@ -1,4 +1,4 @@
-"""Durations as people write them (90s, 15m, 2h, 3d) and as the engine wants them (ns)."""
+"""Durations (90s, 15m, 2h, 3d) and times (ISO 8601) as people write them, in nanoseconds."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _UNIT_NS = {
     "d": 86400 * 10**9,
 }
 _FORM = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_FRACTION = re.compile(r"([T ]\d\d:?\d\d:?\d\d)[.,](\d+)")  # of a second
 
 
 def parse_duration_ns(text: str) -> int:
@@ -27,14 +28,44 @@ def parse_duration_ns(text: str) -> int:
     return nanoseconds
 
 
-def parse_time_ns(text: str) -> int:
-    """Return a time in ISO 8601 (UTC where no zone is given) in ns since 1970. Raises InputError."""
+def parse_time_ns(
+    text: str, name: str = "time", *, before_ns: int | None = None, after_ns: int | None = None
+) -> int:
+    """Return a time in ISO 8601 (UTC where no zone is given), exact to the nanosecond, in ns since 1970.
+
+    A duration is taken too where it can count from a moment: back from ``before_ns``, or on from
+    ``after_ns``. ``name`` is what the message calls the value. Raises InputError.
+    """
+    found = _iso_ns(text.strip())
+    if found is not None:
+        return found
+    if _FORM.fullmatch(text.strip()):
+        if before_ns is not None:
+            return before_ns - parse_duration_ns(text)
+        if after_ns is not None:
+            return after_ns + parse_duration_ns(text)
+    raise InputError(f"{name} {text!r} is not understood: {_how(before_ns, after_ns)}")
+
+
+def _iso_ns(text: str) -> int | None:
+    """The time ``text`` says; None where it says none that 64 bits hold."""
+    fraction = _FRACTION.search(text)
     try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError as error:
-        raise InputError(f"time {text!r} is not understood: write it as in 2025-03-03T14:30") from error
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
+        moment = datetime.fromisoformat(_FRACTION.sub(r"\1", text))
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    whole_ns = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1) * 10**9
+    ns = whole_ns + (int(fraction[2][:9].ljust(9, "0")) if fraction else 0)
+    return ns if abs(ns) < 2**63 else None
+
+
+def _how(before_ns: int | None, after_ns: int | None) -> str:
+    written = "write it as in 2025-03-03 or 2025-03-03T14:30 (UTC), or with a zone: 2025-03-03T14:30+01:00"
+    if before_ns is not None:
+        return f"{written}; 15m is 15 minutes ago"
+    return written if after_ns is None else f"{written}; 15m is 15 minutes from the start"
 
 
 def format_duration(ns: int) -> str:

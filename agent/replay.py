@@ -15,6 +15,7 @@ import numpy as np
 from agent.core.canonical import TapeCheck, canonical_row, digest
 from agent.core.errors import SessionError
 from agent.core.events import AuditEvent, Command
+from agent.core.json_types import int_in
 from agent.core.market.tape import EventArray, Kind
 from agent.core.ports import SessionReader
 from agent.engine.engine import Engine
@@ -143,7 +144,7 @@ def replay(
 
 def _end(reader: SessionReader, member: str) -> int:
     """A member of the journal's closing entry; 0 where the session was cut off."""
-    return max((int(e.get(member, 0)) for e in reader.journal() if e["kind"] == "end"), default=0)
+    return max((int_in(e, member, 0) for e in reader.journal() if e["kind"] == "end"), default=0)
 
 
 def sorted_outcome(rows: Sequence[str]) -> list[str]:

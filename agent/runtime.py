@@ -25,7 +25,7 @@ from agent.core.errors import RecordingError
 from agent.core.events import AuditEvent, Command, CommandKind, ControlParent, StartParent, VenueReported
 from agent.core.market.tape import BarArray, EventArray, Flag, Kind
 from agent.core.orders.venue_messages import Report
-from agent.core.ports import Algo, ExecutionLog, Feed, OutsideLink, SessionWriter
+from agent.core.ports import Algo, ExecutionLog, Feed, OutsideLink, PendingCommand, SessionWriter
 from agent.core.types import MarketView, OrderView, ParentSpec, Slice
 from agent.engine.engine import Engine
 from agent.journal import command_entry, round_trip_entry
@@ -38,17 +38,6 @@ STEP_S = 0.01
 """In a busy market batches are gathered for so long: recording and hand-over cost by the batch."""
 LOG_QUEUE = 1024
 """Batches of events waiting for the database; when full the run waits for it, and says so."""
-
-
-class MonotonicClock:
-    """Session start on the wall, then the monotonic clock: adjustments of the wall never show."""
-
-    def __init__(self) -> None:
-        self._wall_ns = time.time_ns()
-        self._mono_ns = time.monotonic_ns()
-
-    def now_ns(self) -> int:
-        return self._wall_ns + time.monotonic_ns() - self._mono_ns
 
 
 class ThreadedPolicy:
@@ -94,7 +83,7 @@ class LiveRun:
         clock: Clock,
         late: list[str],
         watch: Watch,
-        poll_commands: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]] | None = None,
+        poll_commands: Callable[[], Awaitable[Sequence[PendingCommand]]] | None = None,
         outside: OutsideLink | None = None,
     ) -> None:
         self.feed, self.engine, self.writer, self.clock = feed, engine, writer, clock
@@ -295,11 +284,11 @@ class LiveRun:
         if self._poll_commands is None or self.clock.now_ns() < self._next_poll_ns:
             return
         self._next_poll_ns = self.clock.now_ns() + int(COMMAND_POLL_S * 1e9)
-        for row in await self._poll_commands():
-            if row["command_id"] in self._handled:
+        for command in await self._poll_commands():
+            if command.command_id in self._handled:
                 continue  # its outcome is on the way to the database
-            self._handled.add(row["command_id"])
-            self.control(CommandKind(row["kind"]), row["parent_id"], row["command_id"], row["amend"] or {})
+            self._handled.add(command.command_id)
+            self.control(command.kind, command.parent_id, command.command_id, command.amend)
 
     async def _write_log(self) -> None:
         while (events := await self._to_log.get()) is not None:

@@ -21,6 +21,7 @@ from typing import Any
 
 import orjson
 
+from agent.system_clock import SystemClock
 from connectors.backfill import RangeCoverage
 from connectors.embedded.loopback import loopback_session
 from connectors.embedded.server import EmbeddedExchange, PlayFrom
@@ -33,7 +34,7 @@ QUIET_S = 3.0  # after the market's end, so long without a trade means that no m
 async def serve_load(pipe: Connection, rate: float, seconds: float) -> None:
     """Play ``seconds`` of market once somebody listens; then say what was played."""
     market = SyntheticMarket(1, (SYMBOL,), seconds=seconds, past_s=0, trades_per_s=rate)
-    exchange = EmbeddedExchange(market, play_from=PlayFrom.SUBSCRIBED)
+    exchange = EmbeddedExchange(market, SystemClock(), play_from=PlayFrom.SUBSCRIBED)
     endpoint = await exchange.start()
     pipe.send(endpoint.to_json())
     await exchange.wait_ended()

@@ -24,7 +24,8 @@ from agent import app
 from agent.config import Config
 from agent.core.events import AuditEvent
 from agent.core.market.tape import Flag, Kind
-from agent.runtime import LiveRun, MonotonicClock
+from agent.runtime import LiveRun
+from agent.system_clock import SystemClock
 from connectors.ccxt_books import BookSource
 from connectors.ccxt_feed import embedded_feed
 from connectors.ccxt_trades import TradeSource
@@ -38,7 +39,7 @@ QUIET_NS = 3 * 10**9
 
 async def serve(pipe: Connection, rate: float, seconds: float) -> None:
     market = SyntheticMarket(1, (SYMBOL,), seconds=seconds, past_s=0, trades_per_s=rate)
-    exchange = EmbeddedExchange(market, play_from=PlayFrom.SUBSCRIBED)
+    exchange = EmbeddedExchange(market, SystemClock(), play_from=PlayFrom.SUBSCRIBED)
     pipe.send((await exchange.start()).to_json())
     await exchange.wait_ended()
     trades = exchange.lane(SYMBOL).trades
@@ -90,10 +91,8 @@ async def measure(rate: float, seconds: float, folder: Path) -> dict[str, Any]:
     meter = Meter()
     for source in (TradeSource, BookSource):
         meter.wrap(source, "drain")
-    clock = MonotonicClock()
-    feed = embedded_feed(
-        SimpleNamespace(port=endpoint["port"], ca_file=Path(endpoint["ca_file"])), clock=clock
-    )
+    clock = SystemClock()
+    feed = embedded_feed(SimpleNamespace(port=endpoint["port"], ca_file=Path(endpoint["ca_file"])), clock)
     (instrument,) = await feed.instruments([SYMBOL])
     writer = SessionWriter.create(folder / "s", SessionHeader("s", (instrument,), clock.now_ns()))
     config = Config()
@@ -123,8 +122,8 @@ async def measure(rate: float, seconds: float, folder: Path) -> dict[str, Any]:
         "messages_played": played["aggregates"],
         "messages_on_tape": len(trades),
         "duplicates": len(trades) - len(set(trades["ext_id"].tolist())),
-        "lost": health["lost"] + health["range_missing"] + played["aggregates"] - len(trades),
-        "gaps": health["gaps"],
+        "lost": health.lost + health.range_missing + played["aggregates"] - len(trades),
+        "gaps": health.gaps,
         "tape_rows": len(tape),
         "own_cost_share_of_ccxt": round(own_s / (cpu_s - own_s), 3),
         "feed_us_per_message": round(meter.seconds / max(1, len(trades)) * 1e6, 2),

@@ -15,12 +15,10 @@ from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import BoolArray, IntArray
 from agent.core.errors import ExchangeError
-from connectors.normalise import IntArray
 
-BoolArray = npt.NDArray[np.bool_]
 Trades = Sequence[dict[str, Any]]
 
 

@@ -7,9 +7,8 @@ their rows over; what each does about faults is said in its own module.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,13 +17,14 @@ from agent.core.clock import Clock
 from agent.core.errors import ExchangeError, InternalError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import BarArray, EventArray
+from agent.core.ports import FeedHealth
 from agent.core.types import NS_PER_MS
 from connectors.backfill import BackfillLimits
 from connectors.ccxt_books import BboSource, BookSource
 from connectors.ccxt_history import HistoryLimits, recent_bars, recent_trades
 from connectors.ccxt_link import CcxtLink, ExchangeConfig, SessionFactory, load_ccxt
 from connectors.ccxt_markets import SIGNIFICANT_DIGITS, instrument_of, unknown_symbol
-from connectors.ccxt_trades import TradeSource
+from connectors.ccxt_trades import TradeCounters, TradeSource
 from connectors.normalise import Scale, trade_ids, usable
 from connectors.supervisor import Outbox, Patience, Supervisor
 
@@ -47,16 +47,6 @@ class FeedOptions:
     batch_rows: int = 4096
     crowded_rows: int = 50_000  # waiting rows above which book updates are conflated
     hard_rows: int = 2_000_000  # waiting rows above which the feed stops with an error
-
-
-class SteadyClock:
-    """The wall clock at its making, plus monotonic time: it never steps."""
-
-    def __init__(self) -> None:
-        self._base_ns = time.time_ns() - time.monotonic_ns()
-
-    def now_ns(self) -> int:
-        return self._base_ns + time.monotonic_ns()
 
 
 class EndpointLike(Protocol):
@@ -89,10 +79,10 @@ class CcxtFeed:
     def __init__(
         self,
         exchange_id: str,
+        clock: Clock,
         *,
         session_factory: SessionFactory | None = None,
         options: FeedOptions | None = None,
-        clock: Clock | None = None,
         config: ExchangeConfig | None = None,
         name: str | None = None,
     ) -> None:
@@ -100,7 +90,7 @@ class CcxtFeed:
         self.exchange_id, self.name = exchange_id, name or exchange_id
         self.options = options or FeedOptions()
         self._session_factory, self._config = session_factory, config or {}
-        self._clock = clock or SteadyClock()
+        self._clock = clock
         self._link: CcxtLink | None = None
         self._streams: list[_Streams] = []
         self._supervisors: list[Supervisor] = []
@@ -119,7 +109,7 @@ class CcxtFeed:
         """
         await asyncio.to_thread(load_ccxt)
         config = _with_market_types(self._config, self.exchange_id, symbols)
-        self._link = link = CcxtLink(self.exchange_id, config, self._session_factory)
+        self._link = link = CcxtLink(self.exchange_id, config, self._session_factory, self._clock)
         try:
             link.require("watchTrades", "watchOrderBook")
             return await self._connected(link, symbols)
@@ -132,7 +122,7 @@ class CcxtFeed:
         try:
             async with asyncio.timeout(limit_s):
                 await link.exchange.load_markets()
-                await link.measure_clock(self._clock.now_ns, _CLOCK_PROBES)
+                await link.measure_clock(_CLOCK_PROBES)
                 return [await self._instrument(link, number, s) for number, s in enumerate(symbols)]
         except TimeoutError as error:
             raise ExchangeError(f"cannot reach {self.name} within {limit_s:g} s: {self._advice()}") from error
@@ -242,7 +232,7 @@ class CcxtFeed:
         while True:
             await asyncio.sleep(self.options.clock_every_s)
             try:
-                await link.measure_clock(self._clock.now_ns)
+                await link.measure_clock()
             except Exception:
                 self._clock_failures += 1  # the last estimate stands
 
@@ -275,40 +265,43 @@ class CcxtFeed:
 
     # --- health -------------------------------------------------------------------------------------
 
-    def health(self) -> Mapping[str, Any]:
-        """Counters of the feed, all instruments together. Durations in nanoseconds."""
+    def health(self) -> FeedHealth:
+        link, outbox = self._link, self._outbox
+        return FeedHealth(
+            **self._trade_counters(),
+            **self._book_counters(),
+            ids=[_ids(s.trades) for s in self._streams],
+            reconnects=sum(s.counters.failures + s.counters.restarts for s in self._supervisors),
+            stale=sum(s.counters.stale for s in self._supervisors),
+            stale_now=[f"{s.source.name}:{s.source.number}" for s in self._supervisors if s.is_stale],
+            stale_ns=sum(s.stale_ns() for s in self._supervisors),
+            last_errors=[s.counters.last_error for s in self._supervisors if s.counters.last_error],
+            waiting_rows=0 if outbox is None else outbox.rows,
+            most_waiting_rows=0 if outbox is None else outbox.most_rows,
+            bad_frames=0 if link is None else link.bad_frames,
+            rest_rejected=0 if link is None else link.rest_rejected,
+            clock_offset_ns=0 if link is None else link.clock.offset_ns,
+            clock_failures=self._clock_failures,
+            clock_round_trip_ns=None if link is None else link.clock.round_trip_ns,
+        )
+
+    def _trade_counters(self) -> dict[str, int]:
         trades = [s.trades for s in self._streams]
-        books = [s.book for s in self._streams]
-        link = self._link
+        covered = [t.coverage for t in trades if t.coverage is not None]
         return {
-            **_sum(trades, "trades", "gaps", "backfilled", "joined", "lost", "late", "off_tick", "malformed"),
+            **{f.name: sum(getattr(t.counters, f.name) for t in trades) for f in fields(TradeCounters)},
             "duplicates": sum(t.ledger.duplicates + t.seen.duplicates for t in trades),
-            "ids": [_ids(t) for t in trades],
-            "range_overlaps": sum(t.coverage.overlaps for t in trades if t.coverage is not None),
-            "range_missing": sum(t.coverage.missing for t in trades if t.coverage is not None),
-            "book_updates": sum(b.counters.updates for b in books),
-            "book_snapshots": sum(b.counters.snapshots for b in books),
-            "book_gaps": sum(b.counters.gaps for b in books),
-            "book_conflated": sum(b.counters.conflated for b in books),
-            "book_crossed": sum(b.counters.crossed for b in books),
-            "book_off_tick": sum(b.differ.off_tick for b in books),
-            "reconnects": sum(s.counters.failures + s.counters.restarts for s in self._supervisors),
-            "stale": sum(s.counters.stale for s in self._supervisors),
-            "stale_now": [f"{s.source.name}:{s.source.number}" for s in self._supervisors if s.is_stale],
-            "stale_ns": sum(s.stale_ns() for s in self._supervisors),
-            "last_errors": [s.counters.last_error for s in self._supervisors if s.counters.last_error],
-            "waiting_rows": 0 if self._outbox is None else self._outbox.rows,
-            "most_waiting_rows": 0 if self._outbox is None else self._outbox.most_rows,
-            "bad_frames": 0 if link is None else link.bad_frames,
-            "rest_rejected": 0 if link is None else link.rest_rejected,
-            "clock_offset_ns": 0 if link is None else link.clock.offset_ns,
-            "clock_failures": self._clock_failures,
-            "clock_round_trip_ns": None if link is None else link.clock.round_trip_ns,
+            "range_overlaps": sum(c.overlaps for c in covered),
+            "range_missing": sum(c.missing for c in covered),
         }
 
-
-def _sum(trades: Sequence[TradeSource], *names: str) -> dict[str, int]:
-    return {name: sum(int(getattr(t.counters, name)) for t in trades) for name in names}
+    def _book_counters(self) -> dict[str, int]:
+        books = [s.book for s in self._streams]
+        names = ("updates", "snapshots", "gaps", "conflated", "crossed")
+        return {
+            **{f"book_{name}": sum(getattr(b.counters, name) for b in books) for name in names},
+            "book_off_tick": sum(b.differ.off_tick for b in books),
+        }
 
 
 def _ids(source: TradeSource) -> str:
@@ -330,9 +323,7 @@ def _with_market_types(config: ExchangeConfig, exchange_id: str, symbols: Sequen
     return {**config, "options": options}
 
 
-def embedded_feed(
-    endpoint: EndpointLike, *, options: FeedOptions | None = None, clock: Clock | None = None
-) -> CcxtFeed:
+def embedded_feed(endpoint: EndpointLike, clock: Clock, *, options: FeedOptions | None = None) -> CcxtFeed:
     """The feed of ``--exchange embedded``: ccxt's binance, every host resolved to loopback."""
 
     def session() -> Any:
@@ -340,4 +331,4 @@ def embedded_feed(
 
         return loopback_session(endpoint.port, endpoint.ca_file)
 
-    return CcxtFeed("binance", session_factory=session, options=options, clock=clock, name=EMBEDDED)
+    return CcxtFeed("binance", clock, session_factory=session, options=options, name=EMBEDDED)

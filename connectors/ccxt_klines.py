@@ -73,6 +73,7 @@ async def fetch_klines(
     interval: str,
     span_ms: tuple[int, int],
     out: Path,
+    now_ms: int,
     progress: Callable[[int], None] = lambda at_ms: None,
 ) -> Fetched:
     """Download [from, to) into ``out``/SYMBOL-interval.parquet, from where an existing file ends.
@@ -87,7 +88,7 @@ async def fetch_klines(
     rows = _existing(path, columns)
     had, at_ms = len(rows), max([span_ms[0], *(int(row[0]) + step_ms for row in rows[-1:])])
     pages = 0
-    end_ms = min(span_ms[1], exchange.milliseconds() if raw else span_ms[1])
+    end_ms = min(span_ms[1], now_ms if raw else span_ms[1])
     while at_ms < end_ms:
         page = await _page(exchange, symbol, interval, at_ms, len(columns), raw)
         new = [row for row in page if at_ms <= row[0] and row[0] + step_ms <= end_ms]

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import difflib
 import importlib
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from agent.core.clock import Clock
 from agent.core.errors import ExchangeError, InputError
 from agent.core.types import NS_PER_MS
 from connectors.clock_offset import ClockOffset
@@ -85,13 +85,17 @@ class CcxtLink:
     """The exchange object, its guards, and the requests the feed makes of it."""
 
     def __init__(
-        self, exchange_id: str, config: ExchangeConfig, session_factory: SessionFactory | None
+        self,
+        exchange_id: str,
+        config: ExchangeConfig,
+        session_factory: SessionFactory | None,
+        our_clock: Clock,
     ) -> None:
         """Build the object; nothing is contacted. Raises InputError / ExchangeError."""
         kind = known_exchange(load_ccxt(), exchange_id)
         self.id = exchange_id
         self.quirks = QUIRKS.get(exchange_id, Quirks())
-        self.clock = ClockOffset()
+        self.clock, self._our_clock = ClockOffset(), our_clock
         self.connections = 0  # websocket clients made so far: a new one means the stream was cut
         self.bad_frames = self.rest_rejected = 0
         self.round_trips: deque[tuple[int, int]] = deque(
@@ -161,10 +165,10 @@ class CcxtLink:
         unavailable = importlib.import_module("ccxt").ExchangeNotAvailable
 
         async def checked(*args: Any, **kwargs: Any) -> Any:
-            began_ns = time.monotonic_ns()
+            began_ns = self._our_clock.now_ns()
             answer = await fetch(*args, **kwargs)
             if (took_ns := _TIMED.get()) is not None:
-                took_ns.append(time.monotonic_ns() - began_ns)
+                took_ns.append(self._our_clock.now_ns() - began_ns)
             if not isinstance(answer, dict | list) and not str(answer).isdecimal():
                 self.rest_rejected += 1
                 raise unavailable(f"{self.id} answered with {str(answer)[:60]!r} where JSON was due")
@@ -196,18 +200,18 @@ class CcxtLink:
             raise ConnectionError(f"{self.id} answered fetch_trades({symbol}) with no list of trades")
         return page
 
-    async def measure_clock(self, now_ns: Callable[[], int], probes: int = 1) -> None:
+    async def measure_clock(self, probes: int = 1) -> None:
         """Ask the exchange for its time; without fetchTime the offset stays 0 (unmeasured)."""
         for _ in range(probes if self.exchange.has.get("fetchTime") else 0):
             took_ns: list[int] = []
             asked = _TIMED.set(took_ns)
-            sent_ns = now_ns()
+            sent_ns = self._our_clock.now_ns()
             try:
                 server_ms = await self.exchange.fetch_time()
             finally:
                 _TIMED.reset(asked)
             if isinstance(server_ms, int):
-                self.clock.add(sent_ns, server_ms, now_ns())
+                self.clock.add(sent_ns, server_ms, self._our_clock.now_ns())
                 self.round_trips.extend((sent_ns, ns) for ns in took_ns)
 
     def on_our_clock_ns(self, stamp_ms: int) -> int:

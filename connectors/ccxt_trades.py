@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from agent.core.arrays import BoolArray
 from agent.core.clock import Clock
 from agent.core.market.tape import EventArray, Flag, Kind
 from agent.core.types import NS_PER_MS, NS_PER_S
 from connectors.backfill import BackfillLimits, Hole, RangeCoverage, SeenIds, TradeLedger, Trades, fill_holes
 from connectors.ccxt_link import CcxtLink
 from connectors.normalise import (
-    BoolArray,
     Scale,
     TradeColumns,
     mark_late,

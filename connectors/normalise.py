@@ -18,13 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EVENT, EventArray, Flag, Kind, empty_events
 from agent.core.types import NS_PER_MS
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 EXACT_BELOW = float(2**50)
 """Above this many ticks or lots a double may stand for two neighbours: the exact way decides."""

@@ -6,7 +6,8 @@ from math import isfinite
 
 import numpy as np
 
-from agent.core.market.bars import FBarArray, FloatArray
+from agent.core.arrays import FloatArray
+from agent.core.market.bars import FBarArray
 from agent.core.types import OrderView, Slice
 
 VOLATILITY_BARS = 60

@@ -23,9 +23,9 @@ from math import isfinite, sqrt
 import numpy as np
 
 from agent.algos.common import closing, interval_volatility, percent
+from agent.core.arrays import FloatArray
 from agent.core.compile.jit import njit
 from agent.core.errors import InputError
-from agent.core.market.bars import FloatArray
 from agent.core.orders.projection import fewest_intervals
 from agent.core.types import MarketView, OrderView, Slice
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.core.market.bars import FloatArray
+from agent.core.arrays import FloatArray
 from agent.core.market.tape import BarArray
 from agent.core.types import NS_PER_S, MarketView, OrderView
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from agent.algos.common import closing, percent, volumes
 from agent.algos.profile import expected_curve, volume_profile
-from agent.core.market.bars import FloatArray
+from agent.core.arrays import FloatArray
 from agent.core.types import MarketView, OrderView, Slice
 
 PERSISTENCE = 0.7

@@ -13,10 +13,9 @@ Rules kept here:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
@@ -26,9 +25,11 @@ from agent.config import Config
 from agent.core.errors import ConfigError, OrderError, SessionError
 from agent.core.events import AuditEvent, StartParent
 from agent.core.instrument import Instrument
+from agent.core.json_types import JsonObject
 from agent.core.market.tape import BarArray, EventArray
 from agent.core.market.trading_time import BarFlag, TradingTime
 from agent.core.ports import SessionReader, SlicePolicy
+from agent.core.session_header import SessionHeader
 from agent.core.types import NS_PER_S, Align, MarketView, OrderView, Slice, TacticKind
 from agent.core.wall_times import Translation
 from agent.durations import format_duration
@@ -49,7 +50,7 @@ NOTE = "bars-only session: fills are modelled at the interval's VWAP"
 
 def is_bars_only(reader: SessionReader) -> bool:
     """Whether a session was made of bars."""
-    return reader.header.get("source") == SOURCE
+    return reader.header.source == SOURCE
 
 
 class BarReplay:
@@ -75,7 +76,7 @@ class BarReplay:
     # --- what replay reads --------------------------------------------------------------------------
 
     @property
-    def header(self) -> Mapping[str, Any]:
+    def header(self) -> SessionHeader:
         return self._reader.header
 
     @property
@@ -86,7 +87,7 @@ class BarReplay:
     def losses(self) -> Sequence[str]:
         return self._reader.losses
 
-    def journal(self) -> Sequence[Mapping[str, Any]]:
+    def journal(self) -> Sequence[JsonObject]:
         return []
 
     def outcome(self) -> Sequence[str]:
@@ -113,7 +114,7 @@ class BarReplay:
 
     def start(self) -> StartParent:
         """The configured order with its shadows, at its place after the bars known by then."""
-        name = f"{self.header.get('session', 'session')}-P1"
+        name = f"{self.header.session}-P1"
         spec = replace(build_spec(self._config.order, self.instrument, name, None), align=Align.NONE)
         if spec.tactic is TacticKind.PEG:
             raise OrderError("tactic peg rests in a queue, and bars hold none: use twap_micro or sweep")

@@ -13,7 +13,7 @@ from agent.app.build import lem_algo
 from agent.app.live import open_feed as live_feed
 from agent.config import Config
 from agent.core.errors import AgentError, RecordingError
-from agent.runtime import MonotonicClock
+from agent.system_clock import SystemClock
 from storage.log.database import migrate
 
 FREE_BYTES = 500 * 2**20
@@ -50,16 +50,16 @@ def _check_disk(config: Config) -> str:
 
 
 def _check_clock(config: Config) -> str:
-    clock, wall_ns = MonotonicClock(), time.time_ns()
+    clock, wall_ns = SystemClock(), time.time_ns()
     apart_ms = abs(clock.now_ns() - wall_ns) / 1e6
     return f"monotonic, {apart_ms:.3f} ms from the wall"
 
 
 def _check_exchange(config: Config) -> str:
     async def connect() -> str:
-        async with live_feed(config, MonotonicClock()) as (feed, _):
+        async with live_feed(config, SystemClock()) as (feed, _):
             (instrument,) = await feed.instruments([config.symbol])
-            offset_ms = float(feed.health().get("clock_offset_ns", 0)) / 1e6
+            offset_ms = feed.health().clock_offset_ns / 1e6
             precision = f"tick {instrument.tick}, lot {instrument.lot}"
             return f"{instrument.symbol}: {precision}, clock {offset_ms:+.1f} ms"
 

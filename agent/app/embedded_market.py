@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from agent.config import Config
+from agent.core.clock import Clock
 from agent.core.errors import InputError
 from connectors.embedded.market_source import MarketSource, RecordedMarket
 from connectors.embedded.server import EmbeddedExchange, Endpoint, PlayFrom
@@ -18,11 +19,12 @@ SYNTHETIC = "synthetic"
 
 @contextlib.asynccontextmanager
 async def embedded_exchange(
-    config: Config, *, host: str = "127.0.0.1", port: int = 0
+    config: Config, clock: Clock, *, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[tuple[EmbeddedExchange, Endpoint]]:
     """Serve the configured market while the context lasts."""
     exchange = EmbeddedExchange(
         _market(config),
+        clock,
         host=host,
         port=port,
         speed=config.embedded.speed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,17 +18,19 @@ from agent.app.build import algo, build_engine, check_algos, fingerprint
 from agent.app.embedded_market import embedded_exchange
 from agent.config import Config, Order
 from agent.core.agenda import FAR_FUTURE_NS
+from agent.core.clock import Clock
 from agent.core.errors import AgentError
 from agent.core.events import AuditEvent
 from agent.core.instrument import Instrument
-from agent.core.ports import ExecutionLog, Feed, SlicePolicy
+from agent.core.ports import ExecutionLog, Feed, FeedHealth, PendingCommand, SlicePolicy
 from agent.core.types import NS_PER_S, ParentSpec
 from agent.engine.policy import InlinePolicy
 from agent.jobs import Jobs, check_schedules
 from agent.orders import build_spec
-from agent.runtime import LiveRun, MonotonicClock, ThreadedPolicy
+from agent.runtime import LiveRun, ThreadedPolicy
 from agent.shadow import shadow_specs
 from agent.summary import Summary
+from agent.system_clock import SystemClock
 from connectors.ccxt_feed import CcxtFeed, FeedOptions, embedded_feed
 from connectors.supervisor import Patience
 from storage.log.execution_log import SqlExecutionLog
@@ -56,7 +58,7 @@ class View(Protocol):
         """Something happened."""
         ...
 
-    def health(self, counters: Mapping[str, Any]) -> None:
+    def health(self, health: FeedHealth) -> None:
         """The feed's counters."""
         ...
 
@@ -68,7 +70,7 @@ class LiveResult:
     session: str
     path: Path
     summary: Summary
-    feed: dict[str, Any]
+    feed: FeedHealth
     events: int
     interrupted: bool
     rotated: bool
@@ -79,7 +81,7 @@ class LiveResult:
             "session": self.session,
             "path": str(self.path),
             "parents": self.summary.parents(),
-            "feed": {**dict.fromkeys(names, 0), **self.feed},
+            "feed": {**dict.fromkeys(names, 0), **self.feed.to_json()},
         }
 
     @property
@@ -97,7 +99,7 @@ class _NoLog:
     async def write(self, events: Sequence[AuditEvent]) -> None:
         """Market data alone makes gaps only; they are on the tape."""
 
-    async def pending_commands(self) -> Sequence[Mapping[str, Any]]:
+    async def pending_commands(self) -> Sequence[PendingCommand]:
         return ()
 
     async def close(self) -> None:
@@ -117,7 +119,7 @@ async def run_paper(
         await asyncio.to_thread(check_algos, names, config)
     own_order = trade
     while True:
-        clock = MonotonicClock()
+        clock = SystemClock()
         async with open_feed(config, clock) as (feed, market_ended):
             instruments = await feed.instruments([config.symbol])
             result = await _Session(config, view, clock, feed, instruments, trade, own_order).run(
@@ -133,7 +135,7 @@ def _scheduled_algos(config: Config) -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def open_feed(config: Config, clock: MonotonicClock) -> AsyncIterator[tuple[Feed, Ended]]:
+async def open_feed(config: Config, clock: Clock) -> AsyncIterator[tuple[Feed, Ended]]:
     """The configured exchange's feed, and whether its market has ended (``embedded`` only; runs it too)."""
     options = FeedOptions(
         book_depth=config.feed.book_depth,
@@ -141,14 +143,14 @@ async def open_feed(config: Config, clock: MonotonicClock) -> AsyncIterator[tupl
         patience=Patience(stale_s=config.feed.stale_after / NS_PER_S),
     )
     if config.exchange != EMBEDDED:
-        feed = CcxtFeed(config.exchange, options=options, clock=clock)
+        feed = CcxtFeed(config.exchange, clock, options=options)
         try:
             yield feed, lambda: False
         finally:
             await feed.close()
         return
-    async with embedded_exchange(config) as (exchange, endpoint):
-        feed = embedded_feed(endpoint, options=options, clock=clock)
+    async with embedded_exchange(config, clock) as (exchange, endpoint):
+        feed = embedded_feed(endpoint, clock, options=options)
         try:
             yield feed, lambda: exchange.ended
         finally:
@@ -162,7 +164,7 @@ class _Session:
         self,
         config: Config,
         view: View,
-        clock: MonotonicClock,
+        clock: Clock,
         feed: Feed,
         instruments: Sequence[Instrument],
         trade: bool,
@@ -225,7 +227,7 @@ class _Session:
             self.name,
             self.path,
             self.summary,
-            dict(self.feed.health()),
+            self.feed.health(),
             live.events,
             live.interrupted,
             live.rotating and not live.interrupted,
@@ -244,7 +246,7 @@ class _Session:
             seed=self.config.seed,
             config=self.config.model_dump(mode="json"),
             fingerprint=fingerprint(self.config, self._algos()),
-            clock_offsets={self.config.exchange: int(self.feed.health().get("clock_offset_ns", 0))},
+            clock_offsets={self.config.exchange: self.feed.health().clock_offset_ns},
         )
 
     def _algos(self) -> list[str]:

@@ -109,7 +109,7 @@ def replay_session(
     if asked is not None:
         policies = watched(policies, asked)
     summary = Summary(reader.instruments)
-    route = reader.header.get("route") if compare else None
+    route = reader.header.route if compare else None
     outside = OutsideVenue.recorded(route) if route else None
     engine = (
         bars.engine(policies) if bars else build_engine(config, reader.instruments, policies, outside=outside)
@@ -133,7 +133,7 @@ def replay_session(
     if doubts:
         difference = "; ".join(part for part in (doubts[0], result.difference) if part)
         result = replace(result, match=False, difference=difference)
-    name = str(reader.header.get("session", path.name))
+    name = reader.header.session
     return Replayed(result, summary, name, stored, bars.notes() if bars else ())
 
 
@@ -159,14 +159,14 @@ def _all_of(watchers: list[Watch]) -> Watch:
 
 def recorded_config(reader: SessionReader) -> Config:
     """What the session ran with; the defaults for an imported one."""
-    return parse_config(dict(reader.header.get("config") or {}), "the session's configuration")
+    return parse_config(dict(reader.header.config), "the session's configuration")
 
 
 def _ordered(reader: SessionReader, config: Config) -> StartParent:
     """The configured order, started at the session's first whole book."""
     recv_ns, seq = first_book(reader)
     instrument = _instrument(reader, config.symbol)
-    spec = build_spec(config.order, instrument, f"{reader.header.get('session', 'session')}-P1", None)
+    spec = build_spec(config.order, instrument, f"{reader.header.session}-P1", None)
     return StartParent(recv_ns, seq, spec, tuple(shadow_specs(spec, config.order.shadows)))
 
 
@@ -194,7 +194,7 @@ def _other_fingerprint(reader: SessionReader, config: Config, algos: Iterable[st
     Then the recorded decisions are applied, all else must be identical, and what recomputing them here
     gives must agree to ``TOLERANCE``.
     """
-    was, now = dict(reader.header.get("fingerprint") or {}), fingerprint(config, algos)
+    was, now = reader.header.fingerprint, fingerprint(config, algos)
     other = {k: f"{was.get(k)} then, {v} now" for k, v in now.items() if was.get(k) != v}
     if other:
         log.warning("fingerprint_differs", **other)

@@ -62,9 +62,9 @@ class StoredReplay:
     def __init__(
         self, url: str, path: Path, reader: SessionReader, config: Config, commands: Sequence[Command]
     ) -> None:
-        self.session = replay_name(str(reader.header.get("session", path.name)), config, commands)
+        self.session = replay_name(reader.header.session, config, commands)
         self._url, self._path, self._config = url, path, config
-        self._opened_ns = int(reader.header["created_ns"])
+        self._opened_ns = reader.header.created_ns
         self._instruments = list(reader.instruments)
         started = [c for c in commands if isinstance(c, StartParent)]
         self._algos = {spec.algo for c in started for spec in (c.spec, *c.shadows)}

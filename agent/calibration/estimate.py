@@ -25,11 +25,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import FloatArray
 from agent.core.errors import InputError
 
-FloatArray = npt.NDArray[np.float64]
 DAY_S = 86_400.0
 LEAST_S, LEAST_TRADES = 300, 200
 HORIZONS_S = (1, 2, 5, 10, 30, 60, 300)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import yaml
 
 from agent.calibration.estimate import SURE, Estimates, Sampled, estimate
 from agent.calibration.measured_files import ONE_WAY, ROUND_TRIP
+from agent.core.arrays import IntArray
 from agent.core.errors import InputError, RecordingError, SessionError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Flag, Kind, empty_events
@@ -30,8 +30,6 @@ USUAL_Y = 1.0
 QUANTILES = (50, 90, 99)
 MOST_LATENCIES = 10_000
 """Rows of a latency file: more are thinned evenly, since sessions hold them in their headers."""
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ def calibrate_session(reader: SessionReader) -> Calibration:
             refused[instrument.symbol] = str(error)
     trips = np.array(round_trips(reader.journal()), np.int64).reshape(-1, 2)
     return Calibration(
-        session=str(reader.header["session"]),
+        session=reader.header.session,
         estimates=estimates,
         refused=refused,
         instruments={i.symbol: i for i in reader.instruments},

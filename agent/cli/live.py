@@ -148,10 +148,11 @@ def serve_exchange(
     o.set_up_logging(log_json)
     settings = _settings(config, {}, None, None, market, seed, None, None)
     from agent.app.embedded_market import embedded_exchange
+    from agent.system_clock import SystemClock
 
     async def serve() -> None:
-        async with embedded_exchange(settings, host=host, port=port) as (_, endpoint):
-            facts = {"host": endpoint.host, "port": endpoint.port, "ca_file": str(endpoint.ca_file)}
+        async with embedded_exchange(settings, SystemClock(), host=host, port=port) as (_, endpoint):
+            facts = endpoint.to_json()
             if as_json:
                 o.emit(facts)
             else:

@@ -6,7 +6,6 @@ import sys
 import time
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ import typer
 
 from agent.cli import options as o
 from agent.core.errors import InputError
+from agent.durations import parse_time_ns
 
 Subject = Annotated[
     str, typer.Argument(help="parents, children, fills, decisions, slippage, sessions, gaps, or sql.")
@@ -64,8 +64,8 @@ def log(
         result = queries.query(
             url,
             what,
-            since=_time_ns(since),
-            until=_time_ns(until),
+            since=_time_ns(since, "--since"),
+            until=_time_ns(until, "--until"),
             symbol=symbol,
             algo=algo,
             parent=parent,
@@ -112,18 +112,9 @@ def _short(cell: str) -> str:
         return cell
 
 
-def _time_ns(text: str | None) -> int | None:
-    """ISO 8601 (UTC where no zone is given) or a duration before now, in ns."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        from agent.durations import parse_duration_ns
-
-        return time.time_ns() - parse_duration_ns(text)
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int(moment.timestamp() * 1_000_000) * 1000
+def _time_ns(text: str | None, option: str) -> int | None:
+    """A time, or a duration before now, in ns."""
+    return None if text is None else parse_time_ns(text, option, before_ns=time.time_ns())
 
 
 def status(db: o.Database = None, config: o.ConfigFile = None, as_json: o.AsJson = False) -> int:

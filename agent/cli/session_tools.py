@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ import typer
 from agent.cli import options as o
 from agent.cli.session_words import count_rows, show_document, show_list, size, utc
 from agent.core.errors import AgentError, InputError
+from agent.durations import parse_time_ns
 
 tools = typer.Typer(no_args_is_help=True, help="List, inspect, slice, merge and compact recorded sessions.")
 SessionPath = Annotated[Path, typer.Argument(help="Directory of a recorded session.")]
@@ -197,23 +197,8 @@ def _compacted(path: Path, *, quiet: bool) -> dict[str, Any]:
 
 
 def _moment(text: str | None, first_ns: int, option: str) -> int | None:
-    """ISO 8601 (UTC where no zone is given), or a duration from the session's start. Raises InputError."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        from agent.durations import parse_duration_ns
-
-        try:
-            return first_ns + parse_duration_ns(text)
-        except InputError as error:
-            raise InputError(
-                f"{option} {text!r} is not understood: write 2024-08-09T00:05:00, or 15m from the start"
-            ) from error
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    whole = int(moment.replace(microsecond=0).timestamp())
-    return (whole * 1_000_000 + moment.microsecond) * 1000
+    """A time, or a duration from the session's start, in ns. Raises InputError."""
+    return None if text is None else parse_time_ns(text, option, after_ns=first_ns)
 
 
 @contextmanager

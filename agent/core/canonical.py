@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from agent.core.compile.checksum import crc32_blocks
 from agent.core.events import AuditEvent, ParentChanged
 from agent.core.market.tape import EventArray
 from agent.core.types import ParentState
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 MEASURED = frozenset({"latency_ns"})
 LATER = frozenset({"attention", "turns_at_bps", "impact_ticks", "displacement_half_ticks", "fee_amount"})
@@ -35,25 +38,24 @@ def canonical_row(event: AuditEvent) -> str:
 
 
 @cache
-def _names(kind: Any) -> tuple[str, ...]:
+def _names(kind: type[DataclassInstance]) -> tuple[str, ...]:
     """The members of a dataclass that count."""
     return tuple(f.name for f in fields(kind) if f.name not in MEASURED)
 
 
-def _members(owner: Any, spec: str | None = None) -> str:
+def _members(owner: DataclassInstance, spec: str | None = None) -> str:
     """The members that count, as text; ``spec`` in place of the member of that name."""
-    kind: Any = type(owner)
-    parts = []
-    for name in _names(kind):
+    members = []
+    for name in _names(type(owner)):
         value = getattr(owner, name)
         if spec is not None and name == "spec":
-            parts.append(spec)
+            members.append(spec)
         elif name not in LATER or (value is not None and value != {}):
-            parts.append(f"{name}={_value(value)}")
-    return "|".join(parts)
+            members.append(f"{name}={_value(value)}")
+    return "|".join(members)
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     kind = type(value)
     if kind is int or kind is str:  # most of them; the rest of the questions cost more than the answer
         return str(value)
@@ -67,7 +69,7 @@ def _value(value: Any) -> str:
         return value.hex()
     if isinstance(value, Mapping):
         return "{" + ",".join([f"{k}:{_value(v)}" for k, v in sorted(value.items())]) + "}"
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         return f"({_members(value)})"
     return str(value)
 

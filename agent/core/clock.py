@@ -1,4 +1,4 @@
-"""Time is injected: only a clock reads it, and below the shell nobody asks one."""
+"""Time is injected: what needs it takes a ``Clock``. The real one is in ``agent.system_clock``."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Nanoseconds UTC that never step back."""
+    """Nanoseconds UTC that never step back: the difference of two readings is a duration."""
 
     def now_ns(self) -> int: ...
 
 
 class ManualClock:
-    """A clock that stands still until told: for tests and replays."""
+    """A clock that stands still until it is moved: for tests and replays."""
 
     def __init__(self, now_ns: int = 0) -> None:
         self._now_ns = now_ns

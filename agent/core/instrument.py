@@ -12,7 +12,10 @@ from fractions import Fraction
 from typing import Any
 
 from agent.core.errors import OrderError
+from agent.core.json_types import JsonObject
 from agent.core.money import INVERSE_UNITS, average_ticks, value_tl
+
+_DECIMALS = ("tick", "lot", "min_notional", "multiplier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +89,14 @@ class Instrument:
         unit = self.tick * self.lot * self.multiplier
         return int((money / unit).to_integral_value(rounding=ROUND_DOWN))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {k: str(v) if isinstance(v, Decimal) else v for k, v in asdict(self).items()}
 
     @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Instrument:
-        decimals = ("tick", "lot", "min_notional", "multiplier")
-        values: dict[str, Any] = {k: Decimal(v) if k in decimals else v for k, v in record.items()}
+    def from_json(cls, record: JsonObject) -> Instrument:
+        """Raises TypeError for a missing or an unknown member, ArithmeticError for what is no number."""
+        values: dict[str, Any] = dict(record)  # the constructor refuses other members
+        values |= {k: Decimal(values[k]) for k in _DECIMALS if k in values}
         return cls(**values)
 
 

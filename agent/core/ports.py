@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Protocol
 
-from agent.core.events import AuditEvent
+from agent.core.events import AuditEvent, CommandKind
 from agent.core.instrument import Instrument
+from agent.core.json_types import JsonObject
 from agent.core.market.mids import MidTrack
 from agent.core.market.series import BarSeries, BookSample, TradeColumns
 from agent.core.market.tape import BarArray, EventArray
 from agent.core.orders.venue_messages import Deliver, VenueOrder, VenueTraits
+from agent.core.session_header import SessionHeader
 from agent.core.types import MarketView, OrderView, Slice
 
 
@@ -150,6 +153,56 @@ class OutsideLink(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class FeedHealth:
+    """Counters of a feed since its start, all instruments together. Durations in nanoseconds."""
+
+    trades: int = 0
+    gaps: int = 0  # of the trade streams
+    backfilled: int = 0  # trades fetched to fill gaps
+    joined: int = 0  # trades fetched to join the history to the stream
+    lost: int = 0  # trades that are missing for good
+    late: int = 0  # trades stamped earlier than one before them
+    off_tick: int = 0
+    malformed: int = 0  # trades without a price, a size or a stamp
+    duplicates: int = 0  # trades that came twice, dropped
+    ids: Sequence[str] = ()  # by instrument: what its trade ids can tell
+    range_overlaps: int = 0  # raw trades covered by two aggregates
+    range_missing: int = 0  # raw trades that no aggregate has covered
+    book_updates: int = 0
+    book_snapshots: int = 0
+    book_gaps: int = 0
+    book_conflated: int = 0  # skipped because the reader was slow
+    book_crossed: int = 0  # skipped because bid >= ask
+    book_off_tick: int = 0
+    reconnects: int = 0
+    stale: int = 0  # times that a stream fell silent
+    stale_now: Sequence[str] = ()  # streams that are silent, as in "trades:0"
+    stale_ns: int = 0  # time spent so, all streams together
+    last_errors: Sequence[str] = ()
+    waiting_rows: int = 0
+    most_waiting_rows: int = 0
+    bad_frames: int = 0
+    rest_rejected: int = 0  # REST answers that were no JSON
+    clock_offset_ns: int = 0  # the exchange's clock minus ours
+    clock_failures: int = 0
+    clock_round_trip_ns: int | None = None  # None: the offset was never measured
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingCommand:
+    """A user's command that waits in the database. ``parent_id`` None means every working parent."""
+
+    command_id: str
+    kind: CommandKind
+    parent_id: str | None
+    amend: Mapping[str, int | float | None]
+    created_ns: int
+
+
 class Feed(Protocol):
     """A live source of tape rows of one or more instruments, in ingest order.
 
@@ -175,8 +228,8 @@ class Feed(Protocol):
         """(sent_ns, ns) of the requests whose round trips were measured since the last call."""
         ...
 
-    def health(self) -> Mapping[str, Any]:
-        """Counters: trades, gaps, backfilled, lost, reconnects, stale_ns, ..."""
+    def health(self) -> FeedHealth:
+        """How the feed has done so far."""
         ...
 
 
@@ -187,7 +240,7 @@ class SessionWriter(Protocol):
 
     def bars(self, rows: BarArray) -> None: ...
 
-    def journal(self, entry: Mapping[str, Any]) -> None: ...
+    def journal(self, entry: JsonObject) -> None: ...
 
     def outcome(self, rows: Sequence[str]) -> None:
         """Canonical result rows, so that a replay can name the first that differs."""
@@ -204,7 +257,7 @@ class SessionReader(Protocol):
     """A recorded session, read in its own total order."""
 
     @property
-    def header(self) -> Mapping[str, Any]: ...
+    def header(self) -> SessionHeader: ...
 
     @property
     def instruments(self) -> Sequence[Instrument]: ...
@@ -213,7 +266,7 @@ class SessionReader(Protocol):
 
     def batches(self, rows: int = 65536) -> Iterator[EventArray]: ...
 
-    def journal(self) -> Sequence[Mapping[str, Any]]: ...
+    def journal(self) -> Sequence[JsonObject]: ...
 
     def outcome(self) -> Sequence[str]: ...
 
@@ -228,6 +281,6 @@ class ExecutionLog(Protocol):
 
     async def write(self, events: Sequence[AuditEvent]) -> None: ...
 
-    async def pending_commands(self) -> Sequence[Mapping[str, Any]]: ...
+    async def pending_commands(self) -> Sequence[PendingCommand]: ...
 
     async def close(self) -> None: ...

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from agent.core.events import AuditEvent, ChildChanged, CommandHandled, DecisionTaken, GapSeen, RiskRefused
 from agent.core.instrument import Instrument
+from agent.core.ports import FeedHealth
 from agent.core.types import NS_PER_S, ChildState, ParentSpec, Side, TargetKind
 from agent.durations import format_duration
 
@@ -109,14 +110,12 @@ def _child_in_words(child: ChildChanged) -> str:
     return ""
 
 
-def health_in_words(counters: Mapping[str, Any]) -> str:
+def health_in_words(health: FeedHealth) -> str:
     """1,234 trades, 1 gap (12 trades filled in, 0 lost), silent 2.0 s in all."""
-    gaps = int(counters.get("gaps", 0))
-    words = (
-        f"{counters.get('trades', 0):,} trades, {gaps} {'gap' if gaps == 1 else 'gaps'}"
-        f" ({counters.get('backfilled', 0)} trades filled in, {counters.get('lost', 0)} lost)"
+    text = (
+        f"{health.trades:,} trades, {health.gaps} {'gap' if health.gaps == 1 else 'gaps'}"
+        f" ({health.backfilled} trades filled in, {health.lost} lost)"
     )
-    if counters.get("stale_ns"):
-        words += f", silent {seconds(int(counters['stale_ns']))} in all"
-    stale = counters.get("stale_now") or []
-    return f"{words}, SILENT NOW: {', '.join(stale)}" if stale else words
+    if health.stale_ns:
+        text += f", silent {seconds(health.stale_ns)} in all"
+    return f"{text}, SILENT NOW: {', '.join(health.stale_now)}" if health.stale_now else text

@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from agent.core.events import AuditEvent, ChildChanged, DecisionTaken, ParentChanged, RiskRefused
 from agent.core.instrument import Instrument
+from agent.core.ports import FeedHealth
 from agent.core.types import NS_PER_MS, NS_PER_S
 from agent.summary import ParentRecord, Summary
 from agent.terminal.order_words import (
@@ -92,7 +92,7 @@ class PlainView:
             if line:
                 self._say(line)
 
-    def health(self, counters: Mapping[str, Any]) -> None:
+    def health(self, health: FeedHealth) -> None:
         """Say how far each working parent is, and how the feed does, when it is time to."""
         if self._folded.now_ns() - self._said_ns < self._every_ns:
             return
@@ -102,7 +102,7 @@ class PlainView:
                 self._say(self._progress(record))
             elif waiting := watching(record.changed, self._said_ns):
                 self._say(f"{record.changed.spec.parent_id} {waiting}")
-        self._say(f"feed: {health_in_words(counters)}")
+        self._say(f"feed: {health_in_words(health)}")
 
     def _progress(self, record: ParentRecord) -> str:
         changed = record.changed
@@ -134,7 +134,7 @@ class LiveView:
         self._folded = _Folded(now_ns)
         self._live = Live(console=console, refresh_per_second=5, transient=True)
         self._notices: list[str] = []
-        self._health: Mapping[str, Any] = {}
+        self._health = FeedHealth()
         self._title = ""
         self._drawn_ns = 0
 
@@ -160,8 +160,8 @@ class LiveView:
         if self._folded.now_ns() - self._drawn_ns >= REDRAW_NS:
             self._draw()
 
-    def health(self, counters: Mapping[str, Any]) -> None:
-        self._health = counters
+    def health(self, health: FeedHealth) -> None:
+        self._health = health
         self._draw()
 
     def frame(self) -> RenderableType:
@@ -173,7 +173,7 @@ class LiveView:
             parts.append(Text("warming up; the order starts with the first whole order book", "dim"))
         parts += [parent_frame(r, self._folded.summary, self._folded.now_ns()) for r in working]
         parts += [Text(notice, "yellow") for notice in self._notices]
-        silent = bool(self._health.get("stale_now"))
+        silent = bool(self._health.stale_now)
         parts.append(Text(f"feed: {health_in_words(self._health)}", "bold red" if silent else "dim"))
         return Group(*parts)
 

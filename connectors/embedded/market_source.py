@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import BoolArray
 from agent.core.errors import SessionError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Flag, Kind, empty_events
@@ -123,7 +123,7 @@ class _Seam:
         return rows
 
 
-def _streams(rows: EventArray) -> Iterator[tuple[tuple[int, bool], npt.NDArray[np.bool_]]]:
+def _streams(rows: EventArray) -> Iterator[tuple[tuple[int, bool], BoolArray]]:
     """Yield the numbered streams of some rows: each instrument's trades, and its book."""
     numbered = (rows["ext_id"] > 0) & (rows["kind"] <= Kind.BBO)
     for number in np.unique(rows["instrument"]).tolist():

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import FloatArray, IntArray
 from agent.core.market.tape import EventArray, Flag, Kind
 from agent.core.types import NS_PER_S
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ falls behind catches up. ``max_lag_ns`` says how far behind it has been.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import IntArray
+from agent.core.clock import Clock
 from agent.core.market.tape import EventArray, Flag, Kind, empty_events
 from agent.core.types import NS_PER_MS, NS_PER_S
 from connectors.embedded.lane import Lane
@@ -35,7 +35,7 @@ class TimeMap:
     wall_ns: int
     speed: float
 
-    def wall(self, market_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def wall(self, market_ns: IntArray) -> IntArray:
         since = market_ns - self.market_ns
         if self.speed != 1.0:
             since = np.where(since > 0, (since / self.speed).astype(np.int64), since)
@@ -43,16 +43,14 @@ class TimeMap:
 
 
 class Player:
-    """Owns the lanes' progress through the market. ``now_ns`` is a wall clock that never steps back."""
+    """Owns the lanes' progress through the market. ``clock`` is what the market's time is mapped to."""
 
-    def __init__(
-        self, market: MarketSource, lanes: Mapping[int, Lane], speed: float, now_ns: Callable[[], int]
-    ) -> None:
+    def __init__(self, market: MarketSource, lanes: Mapping[int, Lane], speed: float, clock: Clock) -> None:
         self.rows = self.trades = 0
         self.max_lag_ns = 0
         self.ended = asyncio.Event()
-        self._market, self._lanes, self._speed, self._now_ns = market, lanes, speed, now_ns
-        self._map = TimeMap(market.start_ns, now_ns(), speed)
+        self._market, self._lanes, self._speed, self._clock = market, lanes, speed, clock
+        self._map = TimeMap(market.start_ns, clock.now_ns(), speed)
         self._next_raw = dict.fromkeys(lanes, 0)
         self._next_agg = dict.fromkeys(lanes, 0)
         self._batches: Iterator[EventArray] = iter(())
@@ -86,7 +84,7 @@ class Player:
 
     async def play(self) -> None:
         """Play to the end of the market, the next batch being made on a thread meanwhile."""
-        self._map = TimeMap(self._market.start_ns, self._now_ns(), self._speed)
+        self._map = TimeMap(self._market.start_ns, self._clock.now_ns(), self._speed)
         batch, held = self._first, empty_events()
         while batch is not None:
             coming = asyncio.create_task(asyncio.to_thread(next, self._batches, None))
@@ -114,7 +112,7 @@ class Player:
         trades = {number: self._lane_trades(rows, columns, number) for number in self._lanes}
         at = 0
         while at < len(rows):
-            now = self._now_ns()
+            now = self._clock.now_ns()
             if due[at] > now:
                 await asyncio.sleep(max(0.001, (int(due[at]) - now) / NS_PER_S))
                 continue
@@ -196,7 +194,7 @@ class Player:
 class _Columns:
     """Tape rows as plain lists: a Python loop reads them many times faster than arrays."""
 
-    def __init__(self, rows: EventArray, ms: npt.NDArray[np.int64]) -> None:
+    def __init__(self, rows: EventArray, ms: IntArray) -> None:
         self.ms: list[int] = ms.tolist()
         self.ids: list[int] = rows["ext_id"].tolist()
         self.ticks: list[int] = rows["price_ticks"].tolist()
@@ -212,9 +210,9 @@ class _Columns:
 class _LaneTrades:
     """One lane's trades of a batch, and how far they have been told."""
 
-    at: npt.NDArray[np.int64]  # rows of the trades
+    at: IntArray  # rows of the trades
     raw: Rows
-    closing: npt.NDArray[np.int64]  # rows at which an aggregate is whole
+    closing: IntArray  # rows at which an aggregate is whole
     aggregates: Rows
     raw_done: int = 0
     aggregates_done: int = 0
@@ -228,9 +226,3 @@ class _LaneTrades:
         if aggs > self.aggregates_done:
             lane.trades.aggregates.append(self.aggregates[self.aggregates_done : aggs])
             self.aggregates_done = aggs
-
-
-def wall_clock() -> Callable[[], int]:
-    """Nanoseconds UTC that never step back: the wall clock once, then the monotonic one."""
-    wall, start = time.time_ns(), time.monotonic_ns()
-    return lambda: wall + time.monotonic_ns() - start

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from agent.core.arrays import IntArray
+
 Rows = npt.NDArray[np.void]
 
 RAW = np.dtype([("id", "<i8"), ("ms", "<i8"), ("ticks", "<i8"), ("lots", "<i8"), ("side", "<i8")])
@@ -137,9 +139,7 @@ class TradeStore:
         return _bars(rows[lo:hi], order[lo:hi] // interval_ms - first, first, last, interval_ms, close_before)
 
 
-def _bars(
-    rows: Rows, slot: npt.NDArray[np.int64], first: int, last: int, interval_ms: int, close_before: int
-) -> Rows:
+def _bars(rows: Rows, slot: IntArray, first: int, last: int, interval_ms: int, close_before: int) -> Rows:
     """Bars ``first .. last`` of ``rows``, whose bar is ``first + slot``."""
     out = np.zeros(last - first + 1, KLINE)
     out["open_ms"] = (first + np.arange(len(out))) * interval_ms

@@ -1,6 +1,6 @@
 """The embedded exchange: a market played to Binance spot's public protocol, over TLS on loopback.
 
-    exchange = EmbeddedExchange(market)
+    exchange = EmbeddedExchange(market, clock)
     endpoint = await exchange.start()          # host, port, ca_file
     session = loopback_session(endpoint.port, endpoint.ca_file)
     client = ccxt.pro.binance({"session": session, ...})
@@ -21,13 +21,14 @@ from typing import Any
 
 from aiohttp import WSCloseCode, web
 
+from agent.core.clock import Clock
 from agent.core.errors import ExchangeError, OrderError
 from agent.core.types import NS_PER_MS
 from connectors.embedded.faults import Faults, RestFault
 from connectors.embedded.hub import Hub
 from connectors.embedded.lane import Lane
 from connectors.embedded.market_source import MarketSource
-from connectors.embedded.player import Player, wall_clock
+from connectors.embedded.player import Player
 from connectors.embedded.rest_api import Rest
 from connectors.embedded.tls import make_certificates
 
@@ -60,6 +61,7 @@ class EmbeddedExchange:
     def __init__(
         self,
         market: MarketSource,
+        clock: Clock,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -73,10 +75,10 @@ class EmbeddedExchange:
             )
         self.faults = Faults()
         self._host, self._port, self._play_from = host, port, play_from
-        self._now_ns = wall_clock()
+        self._clock = clock
         self._hub = Hub(self.faults)
         self._lanes = {i.number: Lane(i, self._hub) for i in market.instruments}
-        self._player = Player(market, self._lanes, speed, self._now_ns)
+        self._player = Player(market, self._lanes, speed, clock)
         self._rest = Rest(list(self._lanes.values()), self._now_ms, self.faults)
         self._released = asyncio.Event()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -91,7 +93,7 @@ class EmbeddedExchange:
         """Load the past, listen, and play. Raises ExchangeError when the port is taken."""
         await asyncio.to_thread(self._player.open)
         self._folder = tempfile.TemporaryDirectory(prefix="embedded-exchange-")
-        certificates = make_certificates(Path(self._folder.name))
+        certificates = make_certificates(Path(self._folder.name), self._clock.now_ns())
         context = certificates.server_context()
         certificates.key_file.unlink()  # loaded: nobody needs to read it any more
         runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=1.0)
@@ -168,7 +170,7 @@ class EmbeddedExchange:
         return web.json_response(self.status())
 
     def _now_ms(self) -> int:
-        return self._now_ns() // NS_PER_MS
+        return self._clock.now_ns() // NS_PER_MS
 
     # --- what a test or a person may ask ------------------------------------------------------------
 
@@ -240,21 +242,3 @@ class EmbeddedExchange:
     def fail_rest(self, fault: RestFault) -> None:
         """Answer the next ``fault.count`` matching REST requests with ``fault``."""
         self.faults.rest.append(fault)
-
-
-async def serve(
-    market: MarketSource,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    *,
-    speed: float = 1.0,
-    on_ready: Callable[[Endpoint], None],
-) -> None:
-    """Run an exchange until cancelled; ``on_ready`` is told where it listens."""
-    exchange = EmbeddedExchange(market, host=host, port=port, speed=speed)
-    try:
-        on_ready(await exchange.start())
-        await exchange.wait_ended()
-        await asyncio.Event().wait()  # the last book and all trades stay to be asked for
-    finally:
-        await exchange.stop()

@@ -14,6 +14,7 @@ from math import log
 
 import numpy as np
 
+from agent.core.arrays import FloatArray, IntArray
 from agent.core.errors import OrderError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Flag, Kind, empty_events
@@ -71,7 +72,7 @@ class SymbolParams:
     level_per_s: float = 380.0
     near_share: float = 0.3
 
-    def vector(self) -> k.FloatArray:
+    def vector(self) -> FloatArray:
         values = asdict(self)
         return np.array([float(values[name]) for name in k.P_NAMES])
 
@@ -235,7 +236,7 @@ class _Symbol:
         table[1 : n + 1, k.SIDE_COL], table[n + 1 : -1, k.SIDE_COL] = 1, -1
         return self._rows(table)
 
-    def _rows(self, table: k.IntArray) -> EventArray:
+    def _rows(self, table: IntArray) -> EventArray:
         rows = empty_events(len(table))
         columns = (
             ("exch_ns", k.T_NS),

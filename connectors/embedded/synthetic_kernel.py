@@ -17,13 +17,10 @@ from __future__ import annotations
 from math import exp, floor, log, sqrt
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import FloatArray, IntArray
 from agent.core.compile.jit import njit
 from agent.core.market.book import set_level
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 # Places in the parameter vector (float64); see synthetic.SymbolParams for what they mean.
 P_NAMES = (

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from agent.core.types import NS_PER_S
+
 HOSTS = (
     "binance.com",
     "*.binance.com",
@@ -45,12 +47,13 @@ class Certificates:
         return context
 
 
-def make_certificates(folder: Path, hosts: Sequence[str] = HOSTS) -> Certificates:
-    """Write a fresh authority and a server certificate for ``hosts`` to ``folder``."""
+def make_certificates(folder: Path, now_ns: int, hosts: Sequence[str] = HOSTS) -> Certificates:
+    """Write a fresh authority and a server certificate for ``hosts`` to ``folder``, valid from ``now_ns``."""
+    now = dt.datetime.fromtimestamp(now_ns // NS_PER_S, dt.UTC)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = _name("Embedded exchange authority")
     ca = (
-        _builder(ca_name, ca_name, ca_key.public_key())
+        _builder(ca_name, ca_name, ca_key.public_key(), now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_ca_usage(), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
@@ -59,7 +62,7 @@ def make_certificates(folder: Path, hosts: Sequence[str] = HOSTS) -> Certificate
     names: list[x509.GeneralName] = [x509.DNSName(host) for host in hosts]
     names += [x509.IPAddress(ipaddress.ip_address(address)) for address in ADDRESSES]
     cert = (
-        _builder(_name("Embedded exchange"), ca_name, key.public_key())
+        _builder(_name("Embedded exchange"), ca_name, key.public_key(), now)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -85,9 +88,8 @@ def _name(common: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: dt.datetime
 ) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

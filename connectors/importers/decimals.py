@@ -11,6 +11,7 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 import numpy.typing as npt
 
+from agent.core.arrays import IntArray
 from agent.core.compile.jit import njit
 
 SCALE = 8
@@ -24,8 +25,6 @@ _MANY = 12  # numbers from which the compiled parser pays for its call
 _MEMO = 1 << 16
 _DOT, _ZERO, _COMMA = 46, 48, 44
 _DIGITS = 18  # of which any number is below 2^62
-
-IntArray = npt.NDArray[np.int64]
 
 
 def e8(text: str, *, clip: bool = False) -> int:

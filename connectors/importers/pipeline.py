@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import BoolArray
 from agent.core.errors import InputError, RecordingError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EVENT, EventArray, Kind, empty_events
@@ -167,7 +167,7 @@ def _to_tape(rows: EventArray, instrument: Instrument, report: ImportReport, seq
     rows["seq"] = np.arange(seq, seq + len(rows))
 
 
-def _sized(rows: EventArray) -> npt.NDArray[np.bool_]:
+def _sized(rows: EventArray) -> BoolArray:
     """The rows whose quantity is a size."""
     return np.isin(rows["kind"], (Kind.TRADE, Kind.LEVEL, Kind.BBO))
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agent.core.arrays import IntArray
 from agent.core.market.tape import EVENT, EventArray, Flag, Kind
-from connectors.importers.decimals import CLIPPED, IntArray
+from connectors.importers.decimals import CLIPPED
 from connectors.importers.import_report import ImportReport
 from connectors.importers.uncross import Uncrosser
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import IntArray
 from agent.core.errors import InputError
-from connectors.importers.decimals import SCALE, IntArray
+from connectors.importers.decimals import SCALE
 from connectors.importers.raw_rows import Place
 
 _TOLERANCE = 10_000  # one off in so many
@@ -92,7 +92,7 @@ class UnitFinder:
         return int(np.searchsorted(off, self._allowed(), side="right"))
 
 
-def _powers_of_ten(values: IntArray) -> npt.NDArray[np.int64]:
+def _powers_of_ten(values: IntArray) -> IntArray:
     powers = np.zeros(len(values), np.int64)
     for k in range(1, _POWERS):
         divides = values % 10**k == 0

@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from agent.core.arrays import IntArray
 from agent.core.compile.jit import njit
 from agent.core.market.book import set_level
 from agent.core.market.tape import EventArray, Flag, Kind
 
-IntArray = npt.NDArray[np.int64]
 _LAST = int(Flag.LAST)
 _LEVEL, _SNAPSHOT = int(Kind.LEVEL), int(Kind.SNAPSHOT_BEGIN)
 

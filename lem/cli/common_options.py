@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
 from agent.core.errors import InputError
+from agent.durations import parse_time_ns
 
 if TYPE_CHECKING:
     from lem.network.model_config import TrainConfig
@@ -23,17 +23,8 @@ Workers = Annotated[
 ]
 
 
-def time_ns(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(
-            f"time {text!r} is not ISO 8601: write it as in 2025-01-31 or 2025-01-31T12:00"
-        ) from error
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return int(when.timestamp()) * 1_000_000_000
+def time_ns(text: str | None, option: str) -> int | None:
+    return None if text is None else parse_time_ns(text, option)
 
 
 def preset_config(name: str, iterations: int | None) -> TrainConfig:

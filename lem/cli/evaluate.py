@@ -110,7 +110,7 @@ def evaluate(
         question = replace(question, history=checkpoint.model.config.lookback)
     intervals = _intervals(interval)
     if files:
-        span = (time_ns(from_), time_ns(to))
+        span = (time_ns(from_, "--from"), time_ns(to, "--to"))
         documents = _on_files(checkpoint, files, intervals, span, question, calendar)
     else:
         documents = _on_market(checkpoint, market or "gaussian", intervals, question)

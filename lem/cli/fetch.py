@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.core.errors import ExchangeError, InputError
-from lem.cli.common_options import Json, Report, progress, time_ns
+from agent.durations import parse_time_ns
+from lem.cli.common_options import Json, Report, progress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,7 +30,7 @@ def fetch(
     as_json: Json = False,
 ) -> None:
     """Download klines to parquet files that train and evaluate read; extends files that are there."""
-    span = (_ms(from_), None if to is None else _ms(to))
+    span = (_ms(from_, "--from"), None if to is None else _ms(to, "--to"))
     if span[1] is not None and span[1] <= span[0]:
         raise InputError(f"--to {to} is not after --from {from_}")
     hours = max(1, ((span[1] or _now_ms()) - span[0]) // 3_600_000) * len(symbol)
@@ -57,14 +58,15 @@ async def _fetch(
     files = []
     async with _opened(name) as client:
         check_names(client, symbols, interval)
-        end = span[1] or client.milliseconds()
+        now_ms = _now_ms()
+        end = span[1] or now_ms
         for k, one in enumerate(symbols):
 
             def at(now_ms: int, k: int = k, one: str = one) -> None:
                 done = (now_ms - span[0] + k * (end - span[0])) // 3_600_000
                 bar(int(done), int(len(symbols) * max(1, (end - span[0]) // 3_600_000)), one)
 
-            files.append(await fetch_klines(client, one, interval, (span[0], end), out, at))
+            files.append(await fetch_klines(client, one, interval, (span[0], end), out, now_ms, at))
     return files
 
 
@@ -93,19 +95,20 @@ async def _served(closing: AsyncExitStack) -> Any:
     """A session with the embedded exchange, which is served until ``closing``."""
     from agent.app.embedded_market import embedded_exchange
     from agent.config import Config
+    from agent.system_clock import SystemClock
     from connectors.embedded.loopback import loopback_session
 
-    _, endpoint = await closing.enter_async_context(embedded_exchange(Config()))
+    _, endpoint = await closing.enter_async_context(embedded_exchange(Config(), SystemClock()))
     session = loopback_session(endpoint.port, endpoint.ca_file)
     closing.push_async_callback(session.close)
     return session
 
 
-def _ms(text: str) -> int:
-    return (time_ns(text) or 0) // 1_000_000
+def _ms(text: str, option: str) -> int:
+    return parse_time_ns(text, option) // 1_000_000
 
 
 def _now_ms() -> int:
-    import time
+    from agent.system_clock import SystemClock
 
-    return int(time.time() * 1_000)
+    return SystemClock().now_ns() // 1_000_000

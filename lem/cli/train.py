@@ -76,7 +76,7 @@ def train(
     files = [*(bars or []), *(more_bars or [])]
     config = _config(replace(base, seed=seed), bars_share, bool(files))
     window = bars_needed(shape, config)
-    source = read_series(files, (time_ns(from_), time_ns(to)), calendar)
+    source = read_series(files, (time_ns(from_, "--from"), time_ns(to, "--to")), calendar)
     real = _bars(source, interval, window, validation_share) if source else None
     setting = Setting(run, real, start, _device(device), workers)
     result = _train(shape, config, setting, resume)

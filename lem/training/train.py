@@ -9,17 +9,19 @@ from __future__ import annotations
 import math
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from agent.core.clock import Clock
 from agent.core.errors import InputError, InternalError
+from agent.core.types import NS_PER_S
+from agent.system_clock import SystemClock
 from lem.bars.real_bars import TrainingBars
 from lem.network.checkpoint import Checkpoint, fresh_model
 from lem.network.model import LEM
@@ -73,6 +75,7 @@ class Setting:
     init: Checkpoint | None = None
     device: str = "cpu"
     workers: int | None = 1
+    clock: Clock = field(default_factory=SystemClock)
 
     def record(self, model: ModelConfig, config: TrainConfig) -> dict[str, Any]:
         """What a resumed run must share."""
@@ -134,15 +137,15 @@ class Trainer:
 
     def train(self, progress: Progress | None = None) -> TrainResult:
         """Run to the end. Ctrl-C is heard between steps, and writes the state where there is a directory."""
-        began = time.monotonic() - self.at.elapsed_s
-        total, first = self.at.total or self.config.iterations, time.monotonic()
+        clock, started_ns, before_s = self.setting.clock, self.setting.clock.now_ns(), self.at.elapsed_s
+        total = self.at.total or self.config.iterations
         try:
             with interrupts_wait() as stop_if_asked, Crew(self.work, self._size) as crew:
                 while self.at.done < total and not self._exhausted():
                     self._whole = False
                     value = self._iterate(crew, total)
                     smoothed = value if not self.at.done else 0.97 * self.at.smoothed + 0.03 * value
-                    elapsed = time.monotonic() - began
+                    elapsed = before_s + (clock.now_ns() - started_ns) / NS_PER_S
                     self.at = replace(self.at, done=self.at.done + 1, smoothed=smoothed, elapsed_s=elapsed)
                     self._whole = True
                     total = _fit_to_limit(self.at.done, elapsed, self.config)
@@ -164,7 +167,7 @@ class Trainer:
             self.at.smoothed,
             self.at.done,
             self.at.elapsed_s,
-            orders / max(1e-9, time.monotonic() - first),
+            orders / max(1e-9, (clock.now_ns() - started_ns) / NS_PER_S),
             self.at.best,
             self.resumed_from,
             None if self.setting.bars is None else self.setting.bars.record,

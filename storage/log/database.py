@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import URL, Connection, event, inspect, make_url, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from agent.core.errors import DatabaseError
 
@@ -75,8 +75,7 @@ def sqlite_path(url: URL) -> Path | None:
 def open_engine(url: str, *, busy_ms: int = BUSY_MS, read_only: bool = False) -> AsyncEngine:
     """Return an engine for ``url``. A SQLite write waits ``busy_ms`` for other writers."""
     parsed = parse_url(url)
-    options: dict[str, Any] = {"poolclass": NullPool} if read_only else {}
-    engine = create_async_engine(parsed, **options)
+    engine = create_async_engine(parsed, poolclass=NullPool if read_only else None)
     if parsed.get_backend_name() == "sqlite":
         _set_pragmas(engine, busy_ms, read_only)
     return engine
@@ -87,7 +86,7 @@ def _set_pragmas(engine: AsyncEngine, busy_ms: int, read_only: bool) -> None:
     pragmas += ["query_only=ON"] if read_only else ["journal_mode=WAL", "synchronous=NORMAL"]
 
     @event.listens_for(engine.sync_engine, "connect")
-    def connected(connection: Any, _record: Any) -> None:
+    def connected(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
         try:
             cursor = connection.cursor()
             for pragma in pragmas:
@@ -116,12 +115,12 @@ def database_errors(url: str) -> Iterator[None]:
         raise DatabaseError(_explain(url, str(error) or type(error).__name__)) from error
 
 
-def _explain(url: str, said: str) -> str:
+def _explain(url: str, message: str) -> str:
     name = shown(url)
-    for words, advice in _ADVICE:
-        if words in said.lower():
+    for phrase, advice in _ADVICE:
+        if phrase in message.lower():
             return f"database {name} {advice}"
-    return f"database {name} failed ({said.splitlines()[0]}): check it with `doctor`, or give another --db"
+    return f"database {name} failed ({message.splitlines()[0]}): check it with `doctor`, or give another --db"
 
 
 def shown(url: str) -> str:

@@ -7,29 +7,31 @@ run may rewrite what it replays; within a batch the last state of an order wins.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from decimal import Decimal
 
-from sqlalchemy import Table, delete, inspect, select, update
+from sqlalchemy import Insert, RowMapping, Table, delete, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from agent.core.errors import DatabaseError
 from agent.core.events import AuditEvent, ChildChanged, CommandKind, ParentChanged
 from agent.core.instrument import Instrument
+from agent.core.json_types import JsonObject
+from agent.core.ports import PendingCommand
 from storage.log.database import BUSY_MS, database_errors, migrate_async, open_engine
 from storage.log.log_rows import RowMaker, Values, text
 from storage.log.tables import (
     AccountRow,
     BalanceRow,
     Base,
-    ChildOrder,
+    ChildOrderRow,
     CommandRow,
     DecisionRow,
     FillRow,
     GapRow,
     InstrumentRow,
-    ParentOrder,
-    RiskRefusal,
+    ParentOrderRow,
+    RiskRefusalRow,
     SessionRow,
     SlippageRow,
 )
@@ -40,12 +42,12 @@ _ORDER: tuple[type[Base], ...] = (  # parents before what refers to them
     AccountRow,
     BalanceRow,
     CommandRow,
-    ParentOrder,
+    ParentOrderRow,
     DecisionRow,
-    ChildOrder,
+    ChildOrderRow,
     FillRow,
     SlippageRow,
-    RiskRefusal,
+    RiskRefusalRow,
     GapRow,
 )
 _KEPT = {"commands": {"created_ns", "amend", "kind", "parent_id"}}  # as the user gave them
@@ -73,9 +75,9 @@ class SqlExecutionLog:
         mode: str = "paper",
         exchange: str = "",
         seed: int = 0,
-        config: Mapping[str, Any] | None = None,
-        fingerprint: Mapping[str, Any] | None = None,
-        balances: Mapping[str, Any] | None = None,
+        config: JsonObject | None = None,
+        fingerprint: JsonObject | None = None,
+        balances: Mapping[str, Decimal] | None = None,
         state: str = OPEN,
         replace: bool = False,
     ) -> bool:
@@ -134,14 +136,8 @@ class SqlExecutionLog:
         if events:
             await self._store([self._maker.row(event) for event in _latest(events)])
 
-    async def write_balances(
-        self, *, seq: int, at_ns: int, account: str, balances: Mapping[str, Any]
-    ) -> None:
-        """Store what an account holds from ``at_ns`` on: currency -> amount."""
-        await self._store(self._balances(seq, at_ns, account, balances))
-
-    async def pending_commands(self) -> Sequence[Mapping[str, Any]]:
-        """Return the session's commands nobody has handled, oldest first."""
+    async def pending_commands(self) -> Sequence[PendingCommand]:
+        """Return the session's commands that have not been handled, oldest first."""
         waiting = (
             select(CommandRow.__table__)
             .where(CommandRow.session == self.session, CommandRow.handled_ns.is_(None))
@@ -149,16 +145,7 @@ class SqlExecutionLog:
         )
         with database_errors(self.url):
             async with self._engine.connect() as connection:
-                return [dict(row) for row in (await connection.execute(waiting)).mappings()]
-
-    async def command_done(self, command_id: str, outcome: str, *, at_ns: int, seq: int) -> None:
-        """Store what became of a command."""
-        done = update(CommandRow).where(
-            CommandRow.session == self.session, CommandRow.command_id == command_id
-        )
-        with database_errors(self.url):
-            async with self._engine.begin() as connection:
-                await connection.execute(done.values(outcome=outcome, handled_ns=at_ns, seq=seq))
+                return [_pending(row) for row in (await connection.execute(waiting)).mappings()]
 
     async def close(self) -> None:
         """Let go of the database's connections."""
@@ -169,11 +156,11 @@ class SqlExecutionLog:
         return [(AccountRow, {**row, "opened_ns": opened_ns})]
 
     def _balances(
-        self, seq: int, at_ns: int, account: str, balances: Mapping[str, Any]
+        self, seq: int, at_ns: int, account: str, balances: Mapping[str, Decimal]
     ) -> list[tuple[type[Base], Values]]:
         row = {"session": self.session, "seq": seq, "account": account, "at_ns": at_ns}
         return [
-            (BalanceRow, {**row, "currency": currency, "amount": _amount(amount)})
+            (BalanceRow, {**row, "currency": currency, "amount": text(amount)})
             for currency, amount in sorted(balances.items())
         ]
 
@@ -183,9 +170,15 @@ class SqlExecutionLog:
                 await upsert(connection, rows)
 
 
+def _pending(row: RowMapping) -> PendingCommand:
+    return PendingCommand(
+        row["command_id"], CommandKind(row["kind"]), row["parent_id"], row["amend"] or {}, row["created_ns"]
+    )
+
+
 def _latest(events: Sequence[AuditEvent]) -> list[AuditEvent]:
     """The events without states that an order left within them: no row is made to be overwritten."""
-    kept: dict[Any, AuditEvent] = {}
+    kept: dict[tuple[type[AuditEvent], str] | int, AuditEvent] = {}
     for number, event in enumerate(events):
         if isinstance(event, ParentChanged):
             kept[ParentChanged, event.spec.parent_id] = (
@@ -198,10 +191,6 @@ def _latest(events: Sequence[AuditEvent]) -> list[AuditEvent]:
     return list(kept.values())
 
 
-def _amount(amount: Any) -> str:
-    return amount if isinstance(amount, str) else text(amount)
-
-
 async def upsert(connection: AsyncConnection, rows: Sequence[tuple[type[Base], Values]]) -> None:
     """Insert rows, or update those whose primary key is there; of equal keys the last row wins."""
     for table in _ORDER:
@@ -211,14 +200,15 @@ async def upsert(connection: AsyncConnection, rows: Sequence[tuple[type[Base], V
             await connection.execute(_upsert_statement(connection, table, keys), list(latest.values()))
 
 
-def _upsert_statement(connection: AsyncConnection, table: type[Base], keys: list[str]) -> Any:
+def _upsert_statement(connection: AsyncConnection, table: type[Base], keys: list[str]) -> Insert:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     target = table.__table__
     assert isinstance(target, Table)
     statement = dialect.insert(target)
     kept = {*keys, *_KEPT.get(target.name, ())}
     changed = {c.name: statement.excluded[c.name] for c in target.columns if c.name not in kept}
-    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    upserted: Insert = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    return upserted
 
 
 async def insert_command(
@@ -228,7 +218,7 @@ async def insert_command(
     *,
     created_ns: int,
     parent_id: str | None = None,
-    amend: Mapping[str, Any] | None = None,
+    amend: Mapping[str, int | float | None] | None = None,
     session: str | None = None,
 ) -> str:
     """Leave a command for a running session (the latest open one unless named); return the session's id.
@@ -263,22 +253,22 @@ async def _latest_open(connection: AsyncConnection, parent_id: str | None) -> st
     """Return the open session that holds the parent, or the latest open one."""
     found = select(SessionRow.session).where(SessionRow.state == OPEN)
     if parent_id is not None:
-        found = found.join(ParentOrder, ParentOrder.session == SessionRow.session)
-        found = found.where(ParentOrder.parent_id == parent_id)
+        found = found.join(ParentOrderRow, ParentOrderRow.session == SessionRow.session)
+        found = found.where(ParentOrderRow.parent_id == parent_id)
     session: str | None = await connection.scalar(found.order_by(SessionRow.opened_ns.desc()).limit(1))
     return session
 
 
 async def command_outcome(url: str, session: str, command_id: str) -> str | None:
     """Return what became of a command; None while it waits."""
-    asked = select(CommandRow.outcome).where(
+    statement = select(CommandRow.outcome).where(
         CommandRow.session == session, CommandRow.command_id == command_id
     )
     engine = open_engine(url)
     try:
         with database_errors(url):
             async with engine.connect() as connection:
-                outcome: str | None = await connection.scalar(asked)
+                outcome: str | None = await connection.scalar(statement)
                 return outcome
     finally:
         await engine.dispose()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from decimal import Decimal
-from typing import Any
 
 from agent.core.errors import InternalError
 from agent.core.events import (
@@ -21,20 +20,21 @@ from agent.core.events import (
     SlippageMeasured,
 )
 from agent.core.instrument import Instrument
+from agent.core.json_types import JsonObject
 from agent.core.types import TargetKind
 from storage.log.tables import (
     Base,
-    ChildOrder,
+    ChildOrderRow,
     CommandRow,
     DecisionRow,
     FillRow,
     GapRow,
-    ParentOrder,
-    RiskRefusal,
+    ParentOrderRow,
+    RiskRefusalRow,
     SlippageRow,
 )
 
-Values = dict[str, Any]
+Values = dict[str, object]
 _MILLION = Decimal(1_000_000)
 
 
@@ -48,8 +48,27 @@ class RowMaker:
 
     def row(self, event: AuditEvent) -> tuple[type[Base], Values]:
         """Return the table and the row of one event. Raises InternalError on an unknown instrument."""
-        table, make = _MAKERS[type(event)]
-        return table, {"session": self._session, "seq": event.seq, **make(self, event)}
+        table, values = self._values(event)
+        return table, {"session": self._session, "seq": event.seq, **values}
+
+    def _values(self, event: AuditEvent) -> tuple[type[Base], Values]:
+        match event:
+            case ParentChanged():
+                return ParentOrderRow, self.parent(event)
+            case DecisionTaken():
+                return DecisionRow, self.decision(event)
+            case ChildChanged():
+                return ChildOrderRow, self.child(event)
+            case ChildFilled():
+                return FillRow, self.fill(event)
+            case RiskRefused():
+                return RiskRefusalRow, self.refusal(event)
+            case CommandHandled():
+                return CommandRow, self.command(event)
+            case GapSeen():
+                return GapRow, self.gap(event)
+            case SlippageMeasured():
+                return SlippageRow, self.slippage(event)
 
     def _instrument(self, number: int) -> Instrument:
         if number not in self._instruments:
@@ -240,18 +259,6 @@ class RowMaker:
         }
 
 
-_MAKERS: dict[type[Any], tuple[type[Base], Callable[[RowMaker, Any], Values]]] = {
-    ParentChanged: (ParentOrder, RowMaker.parent),
-    DecisionTaken: (DecisionRow, RowMaker.decision),
-    ChildChanged: (ChildOrder, RowMaker.child),
-    ChildFilled: (FillRow, RowMaker.fill),
-    RiskRefused: (RiskRefusal, RowMaker.refusal),
-    CommandHandled: (CommandRow, RowMaker.command),
-    GapSeen: (GapRow, RowMaker.gap),
-    SlippageMeasured: (SlippageRow, RowMaker.slippage),
-}
-
-
 def text(value: Decimal) -> str:
     """Return a decimal in full, never in exponents."""
     return format(value, "f")
@@ -297,12 +304,12 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _plain(record: Mapping[str, Any]) -> Values:
+def _plain(record: JsonObject) -> Values:
     """Return a record that JSON can hold: NaN as null, mappings as objects, enums as their values."""
     return {key: _plain_value(value) for key, value in record.items()}
 
 
-def _plain_value(value: Any) -> Any:
+def _plain_value(value: object) -> object:
     if isinstance(value, float):
         return _finite(value)
     if isinstance(value, Decimal):

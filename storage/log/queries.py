@@ -1,7 +1,7 @@
-"""Questions to the execution log: fixed ones with filters, and anybody's own SQL, read-only.
+"""Reading the execution log: fixed queries with filters, and the user's own SQL, read-only.
 
-Exact numbers come as decimal strings, times as integer nanoseconds. Shadows are left out unless their
-own parent is asked for.
+Exact numbers come as decimal strings, times as integer nanoseconds. Shadows are left out unless a query
+names their parent.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import Column, ColumnElement, Select, Table, and_, or_, select, text
+from sqlalchemy import ColumnElement, Executable, Select, Table, and_, or_, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,24 +24,23 @@ from agent.core.errors import DatabaseError, InputError
 from storage.log.database import database_errors, open_engine, parse_url, probe, sqlite_path
 from storage.log.tables import (
     Base,
-    ChildOrder,
+    ChildOrderRow,
     DecisionRow,
     FillRow,
     GapRow,
-    InstrumentRow,
-    ParentOrder,
+    ParentOrderRow,
     SessionRow,
     SlippageRow,
 )
 
 
 class Result(NamedTuple):
-    """Column names, and rows in their order."""
+    """Column names, and rows in their order. A value is what JSON can hold."""
 
     columns: list[str]
-    rows: list[tuple[Any, ...]]
+    rows: list[tuple[object, ...]]
 
-    def dicts(self) -> list[dict[str, Any]]:
+    def dicts(self) -> list[dict[str, object]]:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
@@ -53,8 +51,8 @@ class _Subject(NamedTuple):
 
 
 _SUBJECTS = {
-    "parents": _Subject(ParentOrder, "submitted_ns", True),
-    "children": _Subject(ChildOrder, "sent_ns", True),
+    "parents": _Subject(ParentOrderRow, "submitted_ns", True),
+    "children": _Subject(ChildOrderRow, "sent_ns", True),
     "fills": _Subject(FillRow, "fill_ns", True),
     "decisions": _Subject(DecisionRow, "asked_ns", True),
     "slippage": _Subject(SlippageRow, "at_ns", True),
@@ -64,6 +62,10 @@ _SUBJECTS = {
 SUBJECTS = tuple(_SUBJECTS)
 FINISHED = ("completed", "expired", "cancelled", "failed")
 _READS = ("select", "with", "values", "explain")
+_USERS_FAULTS = (  # what SQLite and PostgreSQL call a statement that is wrong
+    *("syntax", "no such", "does not exist", "readonly", "read-only", "one statement", "multiple commands"),
+    *("ambiguous", "misuse", "incomplete", "wrong number", "unrecognized"),
+)
 
 
 def query(
@@ -93,7 +95,7 @@ def query(
     if limit is not None and limit < 1:
         raise InputError(f"limit {limit}: give 1 or more, or leave it out")
     rows = _selection(subject).where(*filters).order_by(when.desc(), _table(subject.table).c.seq.desc())
-    found = _run(_read(url, rows if limit is None else rows.limit(limit)))
+    found = asyncio.run(_read(url, rows if limit is None else rows.limit(limit)))
     return Result(found.columns, found.rows[::-1])
 
 
@@ -105,7 +107,7 @@ def sql(url: str, statement: str) -> Result:
             f"SQL {statement.strip()[:60]!r} refused: the log is read-only here; start with SELECT"
         )
     try:
-        return _run(_read(url, statement))
+        return asyncio.run(_read(url, statement))
     except DatabaseError as error:
         cause = error.__cause__
         if isinstance(cause, DBAPIError) and _is_users_fault(str(cause.orig)):
@@ -117,20 +119,14 @@ def sql(url: str, statement: str) -> Result:
 
 def status(url: str) -> Result:
     """Return the parents, and shadows, of open sessions that are not finished."""
-    parents = _table(ParentOrder)
+    parents = _table(ParentOrderRow)
     working = (
         select(parents)
         .join(SessionRow, SessionRow.session == parents.c.session)
         .where(SessionRow.state == "open", parents.c.state.not_in(FINISHED), parents.c.shadow_of.is_(None))
         .order_by(parents.c.submitted_ns)
     )
-    return _run(_read(url, working))
-
-
-def instruments(url: str, session: str) -> Result:
-    """Return the instruments of a session."""
-    table = _table(InstrumentRow)
-    return _run(_read(url, select(table).where(table.c.session == session).order_by(table.c.number)))
+    return asyncio.run(_read(url, working))
 
 
 def _table(of: type[Base]) -> Table:
@@ -139,17 +135,17 @@ def _table(of: type[Base]) -> Table:
     return table
 
 
-def _selection(subject: _Subject) -> Select[Any]:
-    table, parents = _table(subject.table), _table(ParentOrder)
+def _selection(subject: _Subject) -> Select[*tuple[object, ...]]:
+    table, parents = _table(subject.table), _table(ParentOrderRow)
     if not subject.of_parent or table is parents:
         return select(table)
-    extra: list[Column[Any]] = [parents.c[n] for n in ("symbol", "algo") if n not in table.c]
+    extra = [parents.c[n] for n in ("symbol", "algo") if n not in table.c]
     on = and_(parents.c.session == table.c.session, parents.c.parent_id == table.c.parent_id)
     return select(table, *extra).join(parents, on)
 
 
 def _filters(what: str, subject: _Subject, given: dict[str, str | None]) -> list[ColumnElement[bool]]:
-    table, parents = _table(subject.table), _table(ParentOrder)
+    table, parents = _table(subject.table), _table(ParentOrderRow)
     filters: list[ColumnElement[bool]] = []
     for name, value in given.items():
         if value is None or name == "parent":
@@ -174,7 +170,7 @@ def _filters(what: str, subject: _Subject, given: dict[str, str | None]) -> list
     return filters
 
 
-async def _read(url: str, statement: Any) -> Result:
+async def _read(url: str, statement: Executable | str) -> Result:
     path = sqlite_path(parse_url(url))
     if path is not None and not path.is_file():
         raise DatabaseError(f"no execution log at {path}: run the agent once, or give another --db")
@@ -189,35 +185,22 @@ async def _read(url: str, statement: Any) -> Result:
         await engine.dispose()
 
 
-async def _fetch(connection: AsyncConnection, statement: Any) -> Result:
+async def _fetch(connection: AsyncConnection, statement: Executable | str) -> Result:
     if connection.dialect.name == "postgresql":
         await connection.execute(text("SET TRANSACTION READ ONLY"))
-    users = isinstance(statement, str)
-    found = await (connection.exec_driver_sql if users else connection.execute)(statement)
+    if isinstance(statement, str):
+        found = await connection.exec_driver_sql(statement)
+    else:
+        found = await connection.execute(statement)
     return Result(list(found.keys()), [tuple(_exact(v) for v in row) for row in found])
 
 
-def _exact(value: Any) -> Any:
+def _exact(value: object) -> object:
     return format(value, "f") if isinstance(value, Decimal) else value
 
 
-def _is_users_fault(said: str) -> bool:
-    faults = (
-        "syntax",
-        "no such",
-        "does not exist",
-        "readonly",
-        "read-only",
-        "one statement",
-        "multiple commands",
-    )
-    words = ("ambiguous", "misuse", "incomplete", "wrong number", "unrecognized")
-    return any(word in said.lower() for word in faults + words)
-
-
-def _run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Questions come from a command line, where no event loop runs."""
-    return asyncio.run(work)
+def _is_users_fault(message: str) -> bool:
+    return any(phrase in message.lower() for phrase in _USERS_FAULTS)
 
 
 # --- exports ------------------------------------------------------------------------------------
@@ -252,14 +235,11 @@ def to_table(result: Result) -> list[list[str]]:
     return [result.columns, *([_cell(value) for value in row] for row in result.rows)]
 
 
-def _flat(value: Any) -> Any:
+def _flat(value: object) -> object:
     return orjson.dumps(value).decode() if isinstance(value, dict | list) else value
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if value is None:
         return ""
     return f"{value:.6g}" if isinstance(value, float) else str(_flat(value))
-
-
-EXPORTS: dict[str, Callable[[Result], str]] = {"json": to_json, "csv": to_csv}

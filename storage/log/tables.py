@@ -7,15 +7,13 @@ UTC. The tables are made by the migrations only; ``tests/integration/test_storag
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import JSON, BigInteger, Double, ForeignKeyConstraint, Index, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 Decimals = str
 """A number as an exact decimal string."""
 
-Json = dict[str, Any]
+Json = dict[str, object]
 
 
 class Base(DeclarativeBase):
@@ -111,7 +109,7 @@ class CommandRow(_Row):
     outcome: Mapped[str | None]
 
 
-class ParentOrder(_Row):
+class ParentOrderRow(_Row):
     """A parent order, or a shadow of one (``shadow_of``). ``*_tl``: ticks x lots."""
 
     __tablename__ = "parent_orders"
@@ -189,7 +187,7 @@ class DecisionRow(_Row):
     turns_at_bps: Mapped[float | None]
 
 
-class ChildOrder(_Row):
+class ChildOrderRow(_Row):
     __tablename__ = "child_orders"
     __table_args__ = (_of_parent(), Index("ix_child_orders_parent", "session", "parent_id"))
 
@@ -284,7 +282,7 @@ class GapRow(_Row):
     lost: Mapped[int]
 
 
-class RiskRefusal(_Row):
+class RiskRefusalRow(_Row):
     __tablename__ = "risk_refusals"
     __table_args__ = (_of_parent(),)
 

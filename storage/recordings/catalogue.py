@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from agent.core.errors import SessionError
+from agent.core.json_types import JsonObject, int_in
 from agent.core.market.tape import BAR, EVENT
 from storage.recordings import parquet
 from storage.recordings.header import HEADER
@@ -66,11 +67,11 @@ def look_at(path: Path, *, check: bool = False) -> Listed:
         return Listed(path.name, str(path), UNREADABLE_STATE, problems=[str(error)])
     header = reader.header
     found = Listed(
-        session=str(header["session"]),
+        session=header.session,
         path=str(path),
         state=WHOLE,
-        source=str(header.get("source", "live")),
-        made=_made(header.get("origin") or {}),
+        source=header.source,
+        made=_made(header.origin),
         symbols=list(dict.fromkeys(i.symbol for i in reader.instruments)),
         bytes=size_of(path),
         compacted=any(p.suffix == PARQUET for p in segment_paths(path, "tape")),
@@ -86,7 +87,7 @@ def look_at(path: Path, *, check: bool = False) -> Listed:
     return found
 
 
-def _made(origin: Mapping[str, Any]) -> str:
+def _made(origin: JsonObject) -> str:
     return "merge" if "merged" in origin else "slice" if origin else ""
 
 
@@ -103,7 +104,7 @@ def _outline(found: Listed, reader: SessionReader) -> None:
                 found.end_ns = last
             if damage:
                 found.problems.append(f"{segment.name}: damaged after {stem} row {rows:,} ({damage})")
-        recorded = (end or {}).get("events" if dtype is EVENT else "bars", rows)
+        recorded = int_in(end or {}, "events" if dtype is EVENT else "bars", rows)
         if recorded != rows and not found.problems:
             found.problems.append(f"{stem}: {recorded:,} rows were recorded and {rows:,} are there")
         if stem == "tape":

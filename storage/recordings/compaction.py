@@ -18,8 +18,9 @@ import numpy as np
 from agent.core.errors import InternalError, SessionError
 from agent.core.market.tape import BAR, EVENT
 from storage.recordings import parquet
+from storage.recordings.mapped import Rows
 from storage.recordings.numbered_segments import PARQUET, segment_paths, segment_rows
-from storage.recordings.segments import Rows, rechunk, sync_path
+from storage.recordings.segments import rechunk, sync_path
 from storage.recordings.session import SessionReader
 
 _TEMPORARY = ".compacting"

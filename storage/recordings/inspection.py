@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import FloatArray, IntArray
 from agent.core.errors import SessionError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Flag, Kind
@@ -38,8 +38,8 @@ _ENDS = {Kind.GAP_END: Kind.GAP_BEGIN, Kind.ALIVE: Kind.STALE}
 class _Symbol:
     """What is gathered of one instrument."""
 
-    trades: npt.NDArray[np.int64]  # [bin]
-    book: npt.NDArray[np.int64]  # [bin] updates: rows that end one
+    trades: IntArray  # [bin]
+    book: IntArray  # [bin] updates: rows that end one
     counts: Counter[str] = field(default_factory=Counter)
     lots: int = 0
     tick_lots: int = 0
@@ -67,8 +67,8 @@ def inspect_session(path: Path) -> dict[str, Any]:
         "bytes": size_of(path),
         "start_ns": first,
         "end_ns": last,
-        "origin": dict(reader.header.get("origin") or {}),
-        "clock_offsets": dict(reader.header.get("clock_offsets") or {}),
+        "origin": dict(reader.header.origin),
+        "clock_offsets": dict(reader.header.clock_offsets),
         "instruments": [_instrument(i, look) for i in reader.instruments],
         "gaps": _gaps(look.gaps, reader.instruments),
         "rates": {"start_ns": first, "bin_ns": step},
@@ -209,7 +209,7 @@ def _turnover(instrument: Instrument, symbol: _Symbol) -> Decimal:
     return instrument.notional(symbol.tick_lots)
 
 
-def _summary(values: npt.NDArray[np.float64]) -> dict[str, float] | None:
+def _summary(values: FloatArray) -> dict[str, float] | None:
     """First, last and quantiles of the samples that there are."""
     known = values[np.isfinite(values)]
     if not len(known):
@@ -220,5 +220,5 @@ def _summary(values: npt.NDArray[np.float64]) -> dict[str, float] | None:
     return {name: round(value, _DIGITS) for name, value in found.items()}
 
 
-def _nulls(values: npt.NDArray[np.float64]) -> list[float | None]:
+def _nulls(values: FloatArray) -> list[float | None]:
     return [None if np.isnan(v) else round(float(v), _DIGITS) for v in values]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from agent.core.arrays import IntArray
 from agent.core.compile.jit import njit
 from agent.core.market.tape import EventArray
-
-IntArray = npt.NDArray[np.int64]
 
 
 @njit

@@ -16,6 +16,7 @@ import numpy as np
 
 from agent.core.errors import SessionError
 from agent.core.instrument import Instrument
+from agent.core.json_types import JsonObject, int_in
 from agent.core.market.tape import BarArray, EventArray, Flag, Kind, empty_events
 from storage.recordings.segments import rechunk
 from storage.recordings.session import SessionHeader, SessionReader
@@ -103,9 +104,10 @@ def _look(path: Path) -> _Part:
             key = by_number[number]
             first, last = part.spans.get(key, (int(at[0]), 0))
             part.spans[key] = (min(first, int(at[0])), max(last, int(at[-1])))
-    origin = part.reader.header.get("origin") or {}
+    origin = part.reader.header.origin
     if "to_ns" in origin:
-        part.spans = dict.fromkeys(by_number.values(), (int(origin["from_ns"]), int(origin["to_ns"]) - 1))
+        listened = int_in(origin, "from_ns"), int_in(origin, "to_ns") - 1
+        part.spans = dict.fromkeys(by_number.values(), listened)
     return part
 
 
@@ -159,7 +161,7 @@ def _numbers(part: _Part, symbol: Symbol) -> list[int]:
 
 def _goes_on(before: _Part, after: _Part) -> bool:
     """Whether two slices of one session touch: then nothing is missing between them."""
-    a, b = (dict(p.reader.header.get("origin") or {}) for p in (before, after))
+    a, b = (p.reader.header.origin for p in (before, after))
     return "to_ns" in a and (a["session"], a["to_ns"]) == (b.get("session"), b.get("from_ns"))
 
 
@@ -229,24 +231,26 @@ def _bars(parts: Sequence[_Part]) -> BarArray:
 
 def _header(out: Path, parts: Sequence[_Part], instruments: Sequence[Instrument]) -> SessionHeader:
     headers = [part.reader.header for part in parts]
-    sources = {str(header.get("source", "live")) for header in headers}
+    sources = {header.source for header in headers}
     offsets: dict[str, int] = {}
     for header in reversed(headers):
-        offsets |= header.get("clock_offsets") or {}
+        offsets |= header.clock_offsets
     first = headers[0]
     return SessionHeader(
         session=out.name,
         instruments=tuple(instruments),
-        created_ns=min(int(h["created_ns"]) for h in headers),
-        seed=int(first.get("seed", 0)),
-        config=first.get("config") or {},
-        fingerprint=first.get("fingerprint") or {},
+        created_ns=min(h.created_ns for h in headers),
+        seed=first.seed,
+        config=first.config,
+        fingerprint=first.fingerprint,
         clock_offsets=offsets,
         source=sources.pop() if len(sources) == 1 else SOURCE,
-        origin={
-            "merged": [
-                {k: h.get(k) for k in ("session", "source", "origin") if h.get(k)} | {"events": part.rows}
-                for h, part in zip(headers, parts, strict=True)
-            ]
-        },
+        origin={"merged": [_source(part) for part in parts]},
     )
+
+
+def _source(part: _Part) -> JsonObject:
+    """What the merged session's header says of one it was made of."""
+    header = part.reader.header
+    told = {"session": header.session, "source": header.source, "origin": header.origin}
+    return {name: value for name, value in told.items() if value} | {"events": part.rows}

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from agent.core.errors import RecordingError, SessionError
+from storage.recordings.mapped import Rows
 from storage.recordings.segments import (
     BATCH_ROWS,
-    Rows,
     Segment,
     SegmentDamageError,
     compact,

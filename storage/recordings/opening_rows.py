@@ -7,8 +7,8 @@ reader from the start would have seen. They carry ``CARRIED``, because no exchan
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import IntArray
 from agent.core.market.tape import EventArray, Flag, Kind, empty_events
 
 _BOOK_KINDS = (Kind.LEVEL, Kind.SNAPSHOT_BEGIN, Kind.SNAPSHOT_END)
@@ -59,8 +59,8 @@ class Book:
     """One instrument's levels: the last size said of each price and side."""
 
     def __init__(self) -> None:
-        self._key: npt.NDArray[np.int64] = np.zeros(0, np.int64)  # 2 x price in ticks, + 1 for an ask
-        self._lots: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self._key: IntArray = np.zeros(0, np.int64)  # 2 x price in ticks, + 1 for an ask
+        self._lots: IntArray = np.zeros(0, np.int64)
         self._in_snapshot = False
         self._exch_ns = self._ext_id = 0
 

@@ -15,11 +15,10 @@ import orjson
 import pyarrow.parquet as pq
 
 from agent.core.errors import SessionError
-from storage.recordings.mapped import to_rows
+from storage.recordings.mapped import Rows, to_rows
 from storage.recordings.segments import (
     BATCH_ROWS,
     UNREADABLE,
-    Rows,
     SegmentDamageError,
     cannot_write,
     crc_of,

@@ -16,13 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from agent.core.errors import RecordingError, SessionError
-from storage.recordings.mapped import FEW_ROWS, pages, to_rows
-
-Rows = npt.NDArray[np.void]
+from storage.recordings.mapped import FEW_ROWS, Rows, pages, to_rows
 
 SEGMENT_BYTES = 256 << 20
 BATCH_ROWS = 16384  # 0.9 MB: the copy and the checksum of a batch stay in the cache

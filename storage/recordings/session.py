@@ -18,23 +18,24 @@ nothing that had an effect; a reader uses the whole prefix and names what lies b
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
 
 from agent.core.errors import InternalError, RecordingError, SessionError
 from agent.core.instrument import Instrument
+from agent.core.json_types import JsonObject, int_in
 from agent.core.market.tape import BAR, EVENT, BarArray, EventArray
-from storage.recordings.header import HEADER, SessionHeader, plain, read_header, write_header
+from agent.core.session_header import SessionHeader
+from storage.recordings.header import HEADER, plain, read_header, write_header
+from storage.recordings.mapped import Rows
 from storage.recordings.numbered_segments import Series, segment_paths, segment_rows
 from storage.recordings.segments import (
     BATCH_ROWS,
     SEGMENT_BYTES,
     AppendFile,
-    Rows,
     SegmentDamageError,
     rechunk,
 )
@@ -87,7 +88,7 @@ class SessionWriter:
         writer = cls(path, segment_bytes=segment_bytes)
         writer._tape.resume()
         writer._bars.resume()
-        writer._seq = max((int(e["seq"]) for e in reader.journal()), default=0)
+        writer._seq = max((int_in(e, "seq") for e in reader.journal()), default=0)
         return writer
 
     def restate(self, header: SessionHeader) -> None:
@@ -105,11 +106,11 @@ class SessionWriter:
         if len(rows):
             self._bars.append(rows)
 
-    def journal(self, entry: Mapping[str, Any]) -> None:
+    def journal(self, entry: JsonObject) -> None:
         """Append one input; ``recv_ns`` and ``seq`` say where in the total order it belongs."""
         if "recv_ns" not in entry or "seq" not in entry:
             raise InternalError(f"journal entry {dict(entry)} needs recv_ns and seq")
-        self._seq = max(self._seq, int(entry["seq"]))
+        self._seq = max(self._seq, int_in(entry, "seq"))
         self._journal.append(_journal_line(entry))
 
     def outcome(self, rows: Sequence[str]) -> None:
@@ -155,22 +156,21 @@ class SessionReader:
         self.path = Path(path)
         self._losses: dict[str, None] = {}
         self._header = read_header(self.path)
-        self._instruments = tuple(Instrument.from_json(i) for i in self._header["instruments"])
-        self._entries: list[Mapping[str, Any]] | None = None
+        self._entries: list[JsonObject] | None = None
 
     @property
-    def header(self) -> Mapping[str, Any]:
+    def header(self) -> SessionHeader:
         return self._header
 
     @property
     def instruments(self) -> Sequence[Instrument]:
-        return self._instruments
+        return self._header.instruments
 
     @property
     def end_ns(self) -> int | None:
         """When the session was closed; None if it was cut off."""
         end = self._end()
-        return int(end["recv_ns"]) if end else None
+        return int_in(end, "recv_ns") if end else None
 
     @property
     def losses(self) -> Sequence[str]:
@@ -193,7 +193,7 @@ class SessionReader:
         found = list(self._series("tape", EVENT))
         return np.concatenate(found) if found else np.zeros(0, EVENT)
 
-    def journal(self) -> Sequence[Mapping[str, Any]]:
+    def journal(self) -> Sequence[JsonObject]:
         """Return the other inputs in recorded order, the closing ``{"kind": "end"}`` included."""
         if self._entries is None:
             self._entries = list(self._read_journal())
@@ -210,7 +210,7 @@ class SessionReader:
                 break
         return rows
 
-    def _read_journal(self) -> Iterator[Mapping[str, Any]]:
+    def _read_journal(self) -> Iterator[JsonObject]:
         for number, line in self._lines(JOURNAL):
             entry = _journal_entry(line)
             if entry is None:
@@ -254,11 +254,11 @@ class SessionReader:
 
     def _compare_with_end(self, stem: str, rows: int) -> None:
         end = self._end()
-        recorded = end.get("events" if stem == "tape" else "bars", rows) if end else rows
+        recorded = int_in(end, "events" if stem == "tape" else "bars", rows) if end else rows
         if rows != recorded:
             self._lose(f"{stem}: {recorded:,} rows were recorded and {rows:,} are there")
 
-    def _end(self) -> Mapping[str, Any] | None:
+    def _end(self) -> JsonObject | None:
         entries = self.journal()
         return entries[-1] if entries and entries[-1].get("kind") == END_KIND else None
 
@@ -266,16 +266,16 @@ class SessionReader:
         self._losses[what] = None
 
 
-def _journal_line(entry: Mapping[str, Any]) -> bytes:
+def _journal_line(entry: JsonObject) -> bytes:
     body = orjson.dumps(dict(entry), default=plain, option=orjson.OPT_SERIALIZE_NUMPY)
     return b'%s,"crc":"%08x"}\n' % (body[:-1], zlib.crc32(body))
 
 
-def _journal_entry(line: bytes) -> dict[str, Any] | None:
+def _journal_entry(line: bytes) -> JsonObject | None:
     body, mark, crc = line.rpartition(_CRC_MARK)
     if not mark or crc != b'%08x"}' % zlib.crc32(body + b"}"):
         return None
-    entry: dict[str, Any] = orjson.loads(body + b"}")
+    entry: JsonObject = orjson.loads(body + b"}")
     return entry
 
 

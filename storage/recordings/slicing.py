@@ -16,9 +16,9 @@ import numpy as np
 from agent.core.errors import SessionError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import BarArray, EventArray, Flag, Kind
+from storage.recordings.mapped import Rows
 from storage.recordings.opening_rows import Opening
-from storage.recordings.segments import Rows
-from storage.recordings.session import SessionHeader, SessionReader
+from storage.recordings.session import SessionReader
 from storage.recordings.staging import staged
 
 
@@ -57,22 +57,17 @@ def slice_session(path: Path, out: Path, cut: Cut) -> Sliced:
     start_ns, end_ns = _bounds(reader, cut)
     header = reader.header
     origin = {
-        "session": header["session"],
+        "session": header.session,
         "from_ns": start_ns,
         "to_ns": end_ns,
         "symbols": [i.symbol for i in chosen],
     }
-    new = SessionHeader(
+    new = replace(
+        header,
         session=out.name,
         instruments=tuple(replace(i, number=at) for at, i in enumerate(chosen)),
         created_ns=start_ns,
-        seed=int(header.get("seed", 0)),
-        config=header.get("config") or {},
-        fingerprint=header.get("fingerprint") or {},
-        clock_offsets=header.get("clock_offsets") or {},
-        source=str(header.get("source", "live")),
         origin=origin,
-        imported=header.get("import") or {},
     )
     numbers = {i.number: at for at, i in enumerate(chosen)}
     done = Sliced(str(out), start_ns, end_ns, symbols=[i.symbol for i in chosen])

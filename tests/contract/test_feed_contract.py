@@ -14,6 +14,7 @@ from agent.core.errors import InternalError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import BAR, EVENT, BarArray, EventArray, Flag, Kind
 from agent.core.ports import Feed
+from agent.system_clock import SystemClock
 from connectors.ccxt_feed import CcxtFeed, FeedOptions
 from connectors.supervisor import Patience
 from tests.integration.faulty_binance import FaultyBinance
@@ -43,7 +44,7 @@ async def record(feed: Feed, play: Play, cut: Callable[[], Awaitable[None]]) -> 
     async for rows in feed.stream():
         session.batches.append(rows.copy())
     await playing
-    session.health = dict(feed.health())
+    session.health = feed.health().to_json()
     return session
 
 
@@ -60,7 +61,7 @@ async def session(tmp_path: Path) -> AsyncIterator[Session]:
     await server.start(tmp_path)
     await server.trade(1_500)
     options = FeedOptions(book_depth=10, bbo=True, patience=Patience(stale_s=2.0))
-    feed = CcxtFeed("binance", session_factory=server.session, options=options)
+    feed = CcxtFeed("binance", SystemClock(), session_factory=server.session, options=options)
     yield await record(feed, lambda s: server.play(s, 200), server.drop)
     await feed.close()  # twice: the second does nothing
     await server.stop()
@@ -146,7 +147,7 @@ def check_history(session: Session) -> None:
 
 async def test_streaming_before_connecting_is_our_own_mistake() -> None:
     """``stream`` without ``instruments`` says what to call first."""
-    feed = CcxtFeed("binance")
+    feed = CcxtFeed("binance", SystemClock())
     with pytest.raises(InternalError, match="instruments"):
         await anext(feed.stream())
     await feed.close()

@@ -14,6 +14,7 @@ import pytest
 
 from agent.core.errors import ExchangeError, InputError, OrderError
 from agent.core.market.tape import EventArray, Flag, Kind, empty_events
+from agent.system_clock import SystemClock
 from connectors.backfill import BackfillLimits
 from connectors.ccxt_feed import CcxtFeed, FeedOptions
 from connectors.supervisor import Patience
@@ -80,7 +81,7 @@ class Run:
         deadline = time.monotonic() + seconds
         while not what():
             assert self._task is None or not self._task.done(), f"the stream ended: {self._task}"
-            assert time.monotonic() < deadline, f"not within {seconds} s: {dict(self.feed.health())}"
+            assert time.monotonic() < deadline, f"not within {seconds} s: {self.feed.health()}"
             await asyncio.sleep(0.02)
 
     async def error(self) -> BaseException | None:
@@ -101,7 +102,7 @@ async def run(tmp_path: Path) -> AsyncIterator[Run]:
     server = FaultyBinance()
     await server.start(tmp_path)
     await server.trade(50)
-    feed = CcxtFeed("binance", session_factory=server.session, options=QUICK)
+    feed = CcxtFeed("binance", SystemClock(), session_factory=server.session, options=QUICK)
     made = Run(server, feed)
     yield made
     await made.close()
@@ -129,7 +130,7 @@ async def test_instruments_come_from_the_market_s_precision(run: Run) -> None:
     run.server.clock_ahead_ms = 5_000
     (btc,) = await run.feed.instruments([SYMBOL])
     assert (str(btc.tick), str(btc.lot), str(btc.min_notional), btc.number) == ("0.01", "0.00001", "5.0", 0)
-    assert abs(run.feed.health()["clock_offset_ns"] - 5_000_000_000) < 50_000_000
+    assert abs(run.feed.health().clock_offset_ns - 5_000_000_000) < 50_000_000
 
 
 async def test_trades_reach_the_tape_exactly_once_across_a_disconnect(run: Run) -> None:
@@ -143,9 +144,9 @@ async def test_trades_reach_the_tape_exactly_once_across_a_disconnect(run: Run) 
     await run.server.play(0.5)
     await run.until(lambda: sorted(run.trades()) == expected(run))
     health = run.feed.health()
-    assert (health["range_overlaps"], health["range_missing"], health["lost"]) == (0, 0, 0)
-    assert health["backfilled"] >= 40
-    assert health["gaps"] == 1
+    assert (health.range_overlaps, health.range_missing, health.lost) == (0, 0, 0)
+    assert health.backfilled >= 40
+    assert health.gaps == 1
     assert run.kinds(Flag.TRADES) == [Kind.GAP_BEGIN, Kind.GAP_END]
     late = run.tape[(run.tape["flags"] & Flag.BACKFILL) > 0]
     assert bool(((late["flags"] & Flag.LATE) > 0).all())
@@ -194,7 +195,7 @@ async def test_a_silent_server_is_noticed_and_heals(run: Run) -> None:
     await run.until(lambda: run.book() == run.server_book())
     assert Kind.ALIVE in run.kinds(Flag.TRADES)
     assert Kind.ALIVE in run.kinds(Flag.BOOK)
-    assert run.feed.health()["stale_ns"] > 0
+    assert run.feed.health().stale_ns > 0
 
 
 async def test_a_quiet_market_is_not_called_stale(run: Run) -> None:
@@ -215,7 +216,7 @@ async def test_html_with_status_200_never_becomes_a_book(run: Run) -> None:
     await run.server.drop()
     await asyncio.sleep(1.5)
     assert not (run.tape[before:]["kind"] == Kind.LEVEL).any()
-    assert run.feed.health()["rest_rejected"] > 0
+    assert run.feed.health().rest_rejected > 0
     run.server.html = False
     for _ in range(30):
         await run.server.play(0.1)
@@ -250,7 +251,7 @@ async def test_history_joins_the_stream_without_hole_or_repeat(run: Run) -> None
     warm = [int(i) for i in events["ext_id"]]
     await run.until(lambda: sorted(warm + run.trades()) == [t["a"] for t in run.server.aggregates])
     health = run.feed.health()
-    assert (health["gaps"], health["joined"], health["lost"]) == (0, 30, 0)
+    assert (health.gaps, health.joined, health.lost) == (0, 30, 0)
 
 
 async def test_a_trade_that_nobody_else_follows_is_not_held_back(run: Run) -> None:
@@ -274,13 +275,13 @@ async def test_trades_that_rest_does_not_know_are_called_lost(run: Run) -> None:
     assert sorted(run.trades()) == [i for i in expected(run) if i not in lost]
     (end,) = [r for r in run.tape if r["kind"] == Kind.GAP_END and r["flags"] & Flag.TRADES]
     assert end["qty_lots"] == 4
-    assert run.feed.health()["lost"] == 4
+    assert run.feed.health().lost == 4
 
 
 async def test_unknown_names_are_refused_with_the_nearest(run: Run) -> None:
     """Unknown exchange and symbol: InputError and OrderError that suggest what was meant."""
     with pytest.raises(InputError, match="binance"):
-        await CcxtFeed("binanse").instruments([SYMBOL])
+        await CcxtFeed("binanse", SystemClock()).instruments([SYMBOL])
     with pytest.raises(OrderError, match="BTC/USDT"):
         await run.feed.instruments(["BTCUSDT"])
 
@@ -288,7 +289,7 @@ async def test_unknown_names_are_refused_with_the_nearest(run: Run) -> None:
 async def test_an_exchange_without_the_streams_is_refused(run: Run) -> None:
     """A missing capability is an ExchangeError that names it."""
     config: dict[str, Any] = {"has": {"watchTrades": False}}
-    feed = CcxtFeed("binance", session_factory=run.server.session, config=config)
+    feed = CcxtFeed("binance", SystemClock(), session_factory=run.server.session, config=config)
     with pytest.raises(ExchangeError, match="watchTrades"):
         await feed.instruments([SYMBOL])
 

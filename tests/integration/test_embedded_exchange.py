@@ -15,12 +15,15 @@ import ccxt.pro
 import numpy as np
 import pytest
 
+from agent.app.embedded_market import embedded_exchange
+from agent.config import Config
 from agent.core.errors import ExchangeError, OrderError
 from agent.core.market.tape import EventArray, Kind
+from agent.system_clock import SystemClock
 from connectors.embedded.faults import RestFault
 from connectors.embedded.loopback import LoopbackResolver, loopback_session
 from connectors.embedded.market_source import MarketSource, RecordedMarket
-from connectors.embedded.server import EmbeddedExchange, Endpoint, PlayFrom, serve
+from connectors.embedded.server import EmbeddedExchange, Endpoint, PlayFrom
 from connectors.embedded.synthetic import SyntheticMarket, synthetic_session
 from connectors.importers.binance.binance_raw import load
 from tests.realdata import capture_files
@@ -31,7 +34,7 @@ HOSTS = {"api.binance.com", "stream.binance.com"}
 
 @asynccontextmanager
 async def running(market: MarketSource, **options: Any) -> AsyncIterator[tuple[EmbeddedExchange, Endpoint]]:
-    exchange = EmbeddedExchange(market, **options)
+    exchange = EmbeddedExchange(market, SystemClock(), **options)
     endpoint = await exchange.start()
     try:
         yield exchange, endpoint
@@ -321,20 +324,26 @@ async def test_trust_and_reach() -> None:
             with pytest.raises(aiohttp.ClientConnectorCertificateError):
                 await session.get("https://api.binance.com/api/v3/time")
         assert sorted(p.name for p in endpoint.ca_file.parent.iterdir()) == ["ca.pem", "server.pem"]
-        second = EmbeddedExchange(SyntheticMarket(1, past_s=0), port=endpoint.port)
+        second = EmbeddedExchange(SyntheticMarket(1, past_s=0), SystemClock(), port=endpoint.port)
         with pytest.raises(ExchangeError, match=f"cannot listen on 127.0.0.1:{endpoint.port}"):
             await second.start()
     assert not endpoint.ca_file.exists()
     with pytest.raises(ExchangeError, match="loopback only"):
-        EmbeddedExchange(SyntheticMarket(1, past_s=0), host="0.0.0.0")
+        EmbeddedExchange(SyntheticMarket(1, past_s=0), SystemClock(), host="0.0.0.0")
     with pytest.raises(OrderError, match="does not list 'DOGE/USDT'"):
         second.lane("DOGE/USDT")
 
 
-async def test_serve_tells_where_and_cleans_up() -> None:
-    """serve() says host, port and ca_file once it listens, and leaves nothing behind when cancelled."""
+async def test_serving_tells_where_and_cleans_up() -> None:
+    """The endpoint names host, port and ca_file, and nothing is left behind when serving is cancelled."""
     ready: asyncio.Future[Endpoint] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve(SyntheticMarket(1, past_s=0), on_ready=ready.set_result))
+
+    async def serve() -> None:
+        async with embedded_exchange(Config(), SystemClock()) as (_, listening):
+            ready.set_result(listening)
+            await asyncio.Event().wait()
+
+    serving = asyncio.create_task(serve())
     endpoint = await asyncio.wait_for(ready, 10)
     assert set(endpoint.to_json()) == {"host", "port", "ca_file"}
     async with (

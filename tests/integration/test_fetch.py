@@ -56,7 +56,7 @@ def test_it_downloads_and_extends(capsys: pytest.CaptureFixture[str], tmp_path: 
         (("--symbol", "BTX/USDT"), "did you mean BTC/USDT"),
         (("--symbol", "BTC/USDT", "--interval", "7m"), "no klines of '7m'"),
         (("--symbol", "BTC/USDT", "--exchange", "binnance"), "did you mean binance"),
-        (("--symbol", "BTC/USDT", "--from", "yesterday"), "not ISO 8601"),
+        (("--symbol", "BTC/USDT", "--from", "yesterday"), "is not understood: write it as in 2025"),
         (("--symbol", "BTC/USDT", "--to", "2001-01-01"), "is not after"),
     ],
 )

@@ -23,9 +23,10 @@ from agent.core.orders.venue_messages import Report
 from agent.core.types import MarketView, OrderView, Slice
 from agent.journal import round_trips
 from agent.orders import build_spec
-from agent.runtime import LiveRun, MonotonicClock, ThreadedPolicy
+from agent.runtime import LiveRun, ThreadedPolicy
 from agent.shadow import shadow_specs
 from agent.summary import Summary
+from agent.system_clock import SystemClock
 from agent.venue.outside import OutsideVenue
 from connectors.ccxt_feed import CcxtFeed
 from storage.log import queries
@@ -67,14 +68,14 @@ class Live:
     def __init__(self, folder: Path, order: Order) -> None:
         self.folder, self.path = folder, folder / "session"
         self.config = Config(order=order, database=f"sqlite:///{folder / 'agent.db'}")
-        self.server, self.clock = FaultyBinance(), MonotonicClock()
+        self.server, self.clock = FaultyBinance(), SystemClock()
         self.events: list[AuditEvent] = []
 
     async def run(
         self, *, slow: bool = False, command: CommandKind | None = None, link: Link | None = None
     ) -> Summary:
         await self.server.start(self.folder)
-        feed = CcxtFeed("binance", session_factory=self.server.session, clock=self.clock)
+        feed = CcxtFeed("binance", self.clock, session_factory=self.server.session)
         (instrument,) = await feed.instruments(["BTC/USDT"])
         config, name = self.config, "live"
         header = SessionHeader(

@@ -7,7 +7,7 @@ recorded session, the database. Compared three times: row by row, by digest, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from agent.config import Config, Embedded, Order
 from agent.core.canonical import canonical_row
 from agent.core.events import AuditEvent, ChildChanged, ChildFilled, DecisionTaken
 from agent.core.instrument import Instrument
+from agent.core.ports import FeedHealth
 from agent.core.types import ChildState, TimeInForce
 from storage.log import queries
 from storage.recordings.session import SessionReader
@@ -36,7 +37,7 @@ class Quiet:
 
     def open(self, session: str, instruments: Sequence[Instrument], title: str) -> None: ...
     def add(self, events: Sequence[AuditEvent]) -> None: ...
-    def health(self, counters: Mapping[str, Any]) -> None: ...
+    def health(self, health: FeedHealth) -> None: ...
 
 
 async def live(folder: Path, tactic: str, seed: int, seconds: int) -> tuple[Config, LiveResult]:

@@ -208,7 +208,7 @@ def test_bad_input_gets_one_message(sessions: Path, tmp_path: Path) -> None:
         assert "is not a recorded session" in refused(*argv)
     assert "which holds 2024-08-09T00:00:00.003Z to" in refused(*cut, "--from", "1h")
     assert "--from comes before --to" in refused(*cut, "--from", "5s", "--to", "2s")
-    assert "--from 'noon' is not understood: write 2024" in refused(*cut, "--from", "noon")
+    assert "--from 'noon' is not understood: write it as in 2025" in refused(*cut, "--from", "noon")
     assert "has no XRP/USDT: it holds BTC/USDT" in refused(*cut, "--symbol", "XRP/USDT")
     assert "cannot be merged with itself" in refused("sessions", "merge", market, market, "--out", out)
     assert "needs two sessions" in refused("sessions", "merge", market, "--out", out)
@@ -249,7 +249,7 @@ def test_sessions_of_bars_can_be_cut_and_joined(tmp_path: Path) -> None:
     for name, edges in (("a", ("--to", "30m")), ("b", ("--from", "30m"))):
         agent("sessions", "slice", tmp_path / "bars", *edges, "--out", tmp_path / name)
     assert SessionReader(tmp_path / "a").bars()["open_ticks"].tolist() == list(range(1, 31))
-    assert SessionReader(tmp_path / "b").header["source"] == "klines"
+    assert SessionReader(tmp_path / "b").header.source == "klines"
     done = document("sessions", "merge", tmp_path / "b", tmp_path / "a", "--out", tmp_path / "c")
     assert (done["bars"], done["events"]) == (100, 0)
     assert np.array_equal(SessionReader(tmp_path / "c").bars(), bars)

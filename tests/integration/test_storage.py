@@ -45,7 +45,7 @@ from agent.core.types import (
 )
 from storage.log.database import migrate, migrate_async, newest_revision, open_engine
 from storage.log.execution_log import SqlExecutionLog, command_outcome, insert_command
-from storage.log.queries import EXPORTS, SUBJECTS, query, sql, status, to_parquet, to_table
+from storage.log.queries import SUBJECTS, query, sql, status, to_csv, to_json, to_parquet, to_table
 from storage.log.tables import Base
 from storage.log.upgrade import alembic_config
 
@@ -219,7 +219,7 @@ EVENTS: list[AuditEvent] = [
 
 async def _write(url: str, events: list[AuditEvent], *, session: str = "s1") -> None:
     log = SqlExecutionLog(url, session, [BTC])
-    balances = {"USDT": Decimal("1E+6"), "BTC": "0"}
+    balances = {"USDT": Decimal("1E+6"), "BTC": Decimal(0)}
     try:
         await log.open_session(opened_ns=T, path="out/s1", exchange="embedded", seed=7, balances=balances)
         await log.write(events)
@@ -293,7 +293,7 @@ def test_what_a_decision_does_not_say_is_null(tmp_path: Path) -> None:
     asyncio.run(_write(url, [EVENTS[1], silent]))
     asked = "SELECT count(*) FROM decisions WHERE attention IS NULL AND turns_at_bps IS NULL"
     assert _rows(url, asked) == [(1,)]
-    assert EXPORTS["csv"](query(url, "decisions")).splitlines()[1].endswith(",,,BTC/USDT")
+    assert to_csv(query(url, "decisions")).splitlines()[1].endswith(",,,BTC/USDT")
 
 
 def _downgrade(url: str) -> None:
@@ -429,8 +429,8 @@ def test_sql_only_reads(url: str, statement: str) -> None:
 def test_exports(url: str, tmp_path: Path) -> None:
     """JSON, CSV, parquet and table cells hold the same rows."""
     result = query(url, "decisions")
-    assert '"slice_quantity": "0.50000"' in EXPORTS["json"](result)
-    assert EXPORTS["csv"](result).splitlines()[1].startswith("s1,2,s1-p1/0,")
+    assert '"slice_quantity": "0.50000"' in to_json(result)
+    assert to_csv(result).splitlines()[1].startswith("s1,2,s1-p1/0,")
     to_parquet(result, tmp_path / "x.parquet")
     assert pq.read_table(tmp_path / "x.parquet").to_pylist()[0]["importances"] == '{"ret_1":0.4}'
     assert to_table(result)[0] == result.columns
@@ -454,12 +454,12 @@ async def test_commands_from_another_terminal(tmp_path: Path) -> None:
     await insert_command(path, "c2", CommandKind.KILL, created_ns=T + 1)
     assert session == "s1"
     pending = await log.pending_commands()
-    assert [(c["command_id"], c["kind"], c["amend"]) for c in pending] == [
+    assert [(c.command_id, c.kind, c.amend) for c in pending] == [
         ("c1", "amend", amend),
         ("c2", "kill", {}),
     ]
     await log.write([CommandHandled(T + 5, 5, "c1", CommandKind.AMEND, "s1-p1", "done")])
-    await log.command_done("c2", "nothing is working", at_ns=T + 6, seq=6)
+    await log.write([CommandHandled(T + 6, 6, "c2", CommandKind.KILL, None, "nothing is working")])
     assert await log.pending_commands() == []
     assert await command_outcome(path, "s1", "c2") == "nothing is working"
     assert _rows(path, "SELECT created_ns, amend, seq FROM commands WHERE command_id = 'c1'") == [

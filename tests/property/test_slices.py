@@ -108,7 +108,7 @@ def test_slices_merge_to_the_original(seed: int, cuts: list[float]) -> None:
         merged = SessionReader(folder / "again")
         assert np.array_equal(unnumbered(merged.events()), unnumbered(whole))
         assert [i.symbol for i in merged.instruments] == ["BTC/USDT", "ETH/USDT"]
-        assert merged.header["clock_offsets"] == {"binance": 5}
+        assert merged.header.clock_offsets == {"binance": 5}
         assert all(join.endswith("without a gap") for join in done.joins)
 
 

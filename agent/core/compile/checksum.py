@@ -8,8 +8,8 @@ compile for another, zlib computes the same.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable, Sequence
 from itertools import chain, pairwise, repeat
-from typing import Any
 
 import llvmlite.binding as llvm
 import numba
@@ -18,6 +18,9 @@ import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.base import BaseContext as TargetContext
+from numba.core.typing import Context as TypingContext
+from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
 from agent.core.compile.jit import njit
@@ -37,6 +40,8 @@ def _host_can() -> bool:
 
 
 FOLDS = _host_can()
+Generate = Callable[[TargetContext, ir.IRBuilder, Signature, Sequence[ir.Value]], ir.Value]
+
 SMALL = 4096
 """Bytes below which zlib is done before a compiled function is called."""
 
@@ -70,18 +75,18 @@ _NEAR = ir.Constant(_PAIR, [_multiplier(8 * LANE + 32), _multiplier(8 * LANE - 3
 class _Folding:
     """Emits the steps of a fold into a function that is being built."""
 
-    def __init__(self, builder: Any, address: Any) -> None:
+    def __init__(self, builder: ir.IRBuilder, address: ir.Value) -> None:
         self.builder, self._address = builder, address
         kind = ir.FunctionType(_PAIR, [_PAIR, _PAIR, _I8])
         self._multiply = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.pclmulqdq")
 
-    def load(self, offset: Any) -> Any:
+    def load(self, offset: ir.Value) -> ir.Value:
         place = self.builder.inttoptr(self.builder.add(self._address, offset), _PAIR.as_pointer())
         lane = self.builder.load(place)
         lane.align = 1
         return lane
 
-    def moved(self, lane: Any, multipliers: Any) -> Any:
+    def moved(self, lane: ir.Value, multipliers: ir.Constant) -> ir.Value:
         """The lane's remainder further on in the data: low halves and high halves multiplied, added."""
         low, high = (
             self.builder.call(self._multiply, [lane, multipliers, _I8(which)]) for which in (0x00, 0x11)
@@ -90,11 +95,15 @@ class _Folding:
 
 
 @intrinsic
-def _folded(_typing: Any, _address: Any, _chunks: Any, _crc: Any) -> Any:
+def _folded(
+    _typing: TypingContext, _address: types.Type, _chunks: types.Type, _crc: types.Type
+) -> tuple[Signature, Generate]:
     """(address, 1 or more chunks of 64 bytes there, the register before them) -> 16 bytes, as two words."""
     signature = types.UniTuple(types.uint64, 2)(types.intp, types.intp, types.uint64)
 
-    def generate(context: Any, builder: Any, made: Any, arguments: Any) -> Any:
+    def generate(
+        context: TargetContext, builder: ir.IRBuilder, made: Signature, arguments: Sequence[ir.Value]
+    ) -> ir.Value:
         address, chunks, crc = arguments
         fold = _Folding(builder, address)
         lanes = [cgutils.alloca_once_value(builder, fold.load(_I64(LANE * j))) for j in range(4)]

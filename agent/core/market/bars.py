@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from agent.core.arrays import FloatArray as FloatArray
+
 FBarArray = npt.NDArray[np.void]
 """One-dimensional array of ``FBAR`` rows, oldest first, contiguous in time."""
 
-FloatArray = npt.NDArray[np.float64]
 
 FBAR = np.dtype(
     [

@@ -7,12 +7,8 @@ serves both; most changes happen near the touch, where an insertion moves few el
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
+from agent.core.arrays import IntArray
 from agent.core.compile.jit import njit_flat
-
-IntArray = npt.NDArray[np.int64]
 
 BID, ASK = 0, 1
 

@@ -13,13 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.compile.jit import njit
 from agent.core.market.bars import FBAR
 from agent.core.market.signal_kernel import DISTANCE, SIGNALS, double, record, worth
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
 
 LONG_SPAN = 32
 SHORT_SPAN = 8
@@ -46,15 +43,15 @@ SIGNAL = 28  # the first feature of the signals' record
 class Series(NamedTuple):
     """One series of T bars."""
 
-    bars: Float64  # [T, 15]
-    logs: Float64  # [4, T] of LOGGED
-    amounts: Float64  # [6, T] of AMOUNTS
-    short: Float64  # [SUMS, T] over SHORT_SPAN bars
-    long: Float64  # [SUMS, T] over LONG_SPAN bars
+    bars: FloatArray  # [T, 15]
+    logs: FloatArray  # [4, T] of LOGGED
+    amounts: FloatArray  # [6, T] of AMOUNTS
+    short: FloatArray  # [SUMS, T] over SHORT_SPAN bars
+    long: FloatArray  # [SUMS, T] over LONG_SPAN bars
 
 
 @njit
-def known(bars: Float64, columns: Int64, least: float, out: Float64) -> None:
+def known(bars: FloatArray, columns: IntArray, least: float, out: FloatArray) -> None:
     """out [S, C, T]: columns of ``bars`` [S, T, 15]; NaN where not finite or below ``least``."""
     for s in range(bars.shape[0]):
         for c in range(len(columns)):
@@ -64,33 +61,33 @@ def known(bars: Float64, columns: Int64, least: float, out: Float64) -> None:
 
 
 @njit
-def _move(logs: Float64, i: int, k: int) -> float:
+def _move(logs: FloatArray, i: int, k: int) -> float:
     """Log return over the last ``k`` bars."""
     return logs[i] - logs[i - k] if i >= k else np.nan
 
 
 @njit
-def _note(sums: Float64, row: int, i: int, x: float) -> None:
+def _note(sums: FloatArray, row: int, i: int, x: float) -> None:
     """``x`` is summed in ``row`` and counted in the next, if it is known."""
     there = x == x
     sums[row, i], sums[row + 1, i] = x if there else 0.0, 1.0 if there else 0.0
 
 
 @njit
-def _mean(sums: Float64, row: int, i: int, at_least: int) -> float:
+def _mean(sums: FloatArray, row: int, i: int, at_least: int) -> float:
     """Mean of what ``_note`` was told; NaN of fewer than ``at_least``."""
     return sums[row, i] / sums[row + 1, i] if sums[row + 1, i] >= at_least else np.nan
 
 
 @njit
-def _sigma(sums: Float64, i: int) -> float:
+def _sigma(sums: FloatArray, i: int) -> float:
     """Root mean square of the returns; NaN where there are too few, or none that moved."""
     mean = _mean(sums, SQUARE, i, MIN_RETURNS)
     return np.sqrt(mean) if np.isfinite(mean) and mean > TINY * TINY else np.nan
 
 
 @njit
-def sigmas(logs: Float64, out: Float64) -> None:
+def sigmas(logs: FloatArray, out: FloatArray) -> None:
     """out [S, T]: ``_sigma`` of the last LONG_SPAN returns; ``logs`` [S, 1, T] of closes."""
     sums = np.empty((2, out.shape[1]))
     for s in range(out.shape[0]):
@@ -103,7 +100,7 @@ def sigmas(logs: Float64, out: Float64) -> None:
 
 
 @njit
-def arguments(bars: Float64, logs: Float64, amounts: Float64, out: Float64) -> None:
+def arguments(bars: FloatArray, logs: FloatArray, amounts: FloatArray, out: FloatArray) -> None:
     """Every feature but those of time, of the last R bars of each series, [F, S * R].
 
     ``bars`` [S, T, 15], the logs [S, 4, T] of LOGGED, the amounts [S, 6, T]. ``out`` is what the last
@@ -132,7 +129,7 @@ def arguments(bars: Float64, logs: Float64, amounts: Float64, out: Float64) -> N
 
 
 @njit
-def _terms(logs: Float64, amounts: Float64, sums: Float64) -> None:
+def _terms(logs: FloatArray, amounts: FloatArray, sums: FloatArray) -> None:
     """What is summed, bar by bar: ``sums`` [SUMS, T] before any doubling."""
     before = np.nan
     for i in range(logs.shape[1]):
@@ -150,7 +147,7 @@ def _terms(logs: Float64, amounts: Float64, sums: Float64) -> None:
 
 
 @njit
-def _prices(series: Series, i: int, sigma: float, out: Float64, r: int) -> None:
+def _prices(series: Series, i: int, sigma: float, out: FloatArray, r: int) -> None:
     """return_vwap .. close_location: the newest bar's prices in units of sigma."""
     logs = series.logs
     width = logs[HIGH, i] - logs[LOW, i]
@@ -162,7 +159,7 @@ def _prices(series: Series, i: int, sigma: float, out: Float64, r: int) -> None:
 
 
 @njit
-def _spans(series: Series, i: int, sigma: float, out: Float64, r: int) -> None:
+def _spans(series: Series, i: int, sigma: float, out: FloatArray, r: int) -> None:
     """volatility_short .. variance_ratio: what the last 2 to 32 returns say."""
     close, short, long = series.logs[CLOSE], series.short, series.long
     square, eight = sigma * sigma, np.sqrt(np.float64(SHORT_SPAN))
@@ -179,7 +176,7 @@ def _spans(series: Series, i: int, sigma: float, out: Float64, r: int) -> None:
 
 
 @njit
-def _volumes(series: Series, i: int, out: Float64, r: int) -> None:
+def _volumes(series: Series, i: int, out: FloatArray, r: int) -> None:
     """volume .. taker_8; nothing counts as a hundredth of the usual."""
     volume, taker = series.amounts[VOLUME, i], series.amounts[TAKER, i]
     bought, of = series.short[BOUGHT, i], series.short[OF, i]
@@ -191,7 +188,7 @@ def _volumes(series: Series, i: int, out: Float64, r: int) -> None:
 
 
 @njit
-def _book(series: Series, i: int, sigma: float, out: Float64, r: int) -> None:
+def _book(series: Series, i: int, sigma: float, out: FloatArray, r: int) -> None:
     """spread .. depth_imbalance: the book at the bar's end."""
     bid, ask = series.amounts[BID, i], series.amounts[ASK, i]
     depth = bid + ask
@@ -203,7 +200,7 @@ def _book(series: Series, i: int, sigma: float, out: Float64, r: int) -> None:
 
 
 @njit
-def _signals(series: Series) -> tuple[Float64, Float64]:
+def _signals(series: Series) -> tuple[FloatArray, FloatArray]:
     """The signals of ``agent.core.market.signal_kernel`` [SIGNALS, T], and their record [3 * SIGNALS, T]."""
     close, count = series.logs[CLOSE], len(series.bars)
     means = series.long[PRICE : PRICES + 1].copy()
@@ -232,7 +229,7 @@ def _against(amount: float, mean: float) -> float:
 
 
 @njit
-def settle(columns: Float64, values: npt.NDArray[np.float32], mask: Bool) -> None:
+def settle(columns: FloatArray, values: npt.NDArray[np.float32], mask: BoolArray) -> None:
     """Columns [F, N] clipped to +- LIMIT as float32 [N, F]; what is not finite is 0 and masked."""
     for r in range(len(values)):
         for f in range(len(columns)):

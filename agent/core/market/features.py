@@ -19,12 +19,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.market import feature_kernel as kernel
-from agent.core.market.bars import FBAR, FBarArray, FloatArray
+from agent.core.market.bars import FBAR, FBarArray
 from agent.core.market.signal_kernel import MEMORY, SIGNALS
 from agent.core.types import NS_PER_S
 
-BoolArray = npt.NDArray[np.bool_]
 Float32Array = npt.NDArray[np.float32]
 
 FEATURE_VERSION = 4
@@ -115,7 +115,7 @@ def _take_logs(columns: FloatArray) -> None:
     columns[_LOG10] = (np.log10(columns[_LOG10]) + 3.0) / 1.5
 
 
-def _tell_time(columns: FloatArray, start_ns: npt.NDArray[np.int64], delta_ns: int) -> None:
+def _tell_time(columns: FloatArray, start_ns: IntArray, delta_ns: int) -> None:
     """Columns [F, N] of the clock and of the interval's length; NaN where the time is not known."""
     end = start_ns + delta_ns  # a decision is taken at the end of the bar
     for cycle, length_ns in enumerate((DAY_NS, 7 * DAY_NS)):
@@ -144,14 +144,14 @@ def _words(bars: FBarArray) -> FloatArray:
     return flat.view(np.float64).reshape(count, flat.shape[-1], WORDS)
 
 
-def _known(words: FloatArray, columns: npt.NDArray[np.int64], least: float) -> FloatArray:
+def _known(words: FloatArray, columns: IntArray, least: float) -> FloatArray:
     """Some columns, [S, len(columns), T]; NaN where not finite or below ``least``."""
     out = np.empty((len(words), len(columns), words.shape[1]))
     kernel.known(words, columns, least, out)
     return out
 
 
-def _logs(words: FloatArray, columns: npt.NDArray[np.int64]) -> FloatArray:
+def _logs(words: FloatArray, columns: IntArray) -> FloatArray:
     """Logarithms of some columns, [S, len(columns), T]; NaN where not finite or not above 0."""
     out = _known(words, columns, SMALLEST)
     return np.log(out, out=out)

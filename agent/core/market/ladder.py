@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from numba.cpython.unsafe.numbers import leading_zeros, trailing_zeros
 
+from agent.core.arrays import IntArray
 from agent.core.compile.jit import njit_flat, njit_inline, njit_inner
 from agent.core.market.book import find, set_level
 
-IntArray = npt.NDArray[np.int64]
 BitArray = npt.NDArray[np.uint64]
 
 WINDOW = 65536

@@ -9,7 +9,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
+
+from agent.core.arrays import IntArray
 
 
 class MidTrack:
@@ -21,7 +22,7 @@ class MidTrack:
 
     __slots__ = ("_at_ns", "_known_ns", "_mids")
 
-    def __init__(self, at_ns: npt.NDArray[np.int64], mids: npt.NDArray[np.int64], known_ns: int) -> None:
+    def __init__(self, at_ns: IntArray, mids: IntArray, known_ns: int) -> None:
         self._at_ns, self._mids, self._known_ns = at_ns, mids, known_ns
 
     def at(self, at_ns: int) -> int | None:
@@ -51,7 +52,7 @@ class MidTrack:
 _LOW_BITS = 14
 
 
-def _dot(differences: npt.NDArray[np.int64], lasted: npt.NDArray[np.int64]) -> int:
+def _dot(differences: IntArray, lasted: IntArray) -> int:
     """Sum of ``differences * lasted``, exact: one int64 sum passes 2^63 within a day of a 1 % move.
 
     Low and high bits of the times are summed apart. Each sum stays within int64 for 30 days, ten million

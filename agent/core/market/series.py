@@ -11,14 +11,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from agent.core.arrays import IntArray
 from agent.core.compile.jit import njit
 from agent.core.errors import InternalError
 from agent.core.instrument import Instrument
 from agent.core.market.bars import FBarArray, empty_fbars
 from agent.core.market.tape import BarArray
 from agent.core.money import INVERSE_UNITS, inverse_value
-
-IntArray = npt.NDArray[np.int64]
 
 OPEN_NS, CLOSE_NS, OPEN, HIGH, LOW, CLOSE, BASE, QUOTE, TRADES, TAKER_BASE, COLUMNS = range(11)
 

@@ -13,12 +13,9 @@ order.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import BoolArray, FloatArray
 from agent.core.compile.jit import njit
-
-Float64 = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 SIGNALS = ("momentum", "reversion", "taker", "book")
 SPAN = 128  # moves on record: from 64 a lag-one correlation of 0.3 is 2.5 of its errors, from 128 it is 3.5
@@ -30,7 +27,7 @@ MEMORY = SPAN + DISTANCE  # bars: of a distance from its mean at the start of th
 
 
 @njit
-def double(sums: Float64, width: int, span: int) -> None:
+def double(sums: FloatArray, width: int, span: int) -> None:
     """Sums over the last ``width`` bars become sums over the last ``span`` ones, in place."""
     while width < span:
         for row in range(sums.shape[0]):
@@ -42,7 +39,9 @@ def double(sums: Float64, width: int, span: int) -> None:
 
 
 @njit
-def record(signals: Float64, sure: Bool, moves: Float64, moved: Bool, sums: Float64) -> None:
+def record(
+    signals: FloatArray, sure: BoolArray, moves: FloatArray, moved: BoolArray, sums: FloatArray
+) -> None:
     """Sums over SPAN bars: for each signal s r, s^2 and how many, ``sums`` [3 * SIGNALS, T].
 
     ``signals``, ``sure`` [SIGNALS, T] at each bar's end; ``moves``, ``moved`` [T]: the move to its close.

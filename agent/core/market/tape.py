@@ -10,7 +10,6 @@ Rules kept here:
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +90,6 @@ def empty_events(n: int = 0) -> EventArray:
     return np.zeros(n, dtype=EVENT)
 
 
-def event_rows(rows: list[tuple[Any, ...]]) -> EventArray:
+def event_rows(rows: list[tuple[int, ...]]) -> EventArray:
     """Build tape rows from tuples in the column order of ``EVENT``."""
     return np.array(rows, dtype=EVENT)

@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from enum import IntFlag
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import IntArray
 from agent.core.market.tape import BarArray
-
-IntArray = npt.NDArray[np.int64]
 
 
 class BarFlag(IntFlag):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from agent.core.arrays import IntArray
 from agent.core.compile.jit import njit_flat, njit_inner
 from agent.core.market.ladder import (
     BEST,
@@ -49,7 +50,6 @@ from agent.venue.kernel.state import (
     S_REST_LOW,
     S_TAKEN_HIGH,
     S_TAKEN_LOW,
-    IntArray,
     KernelState,
     grown,
     has_room,

@@ -12,11 +12,10 @@ from typing import NamedTuple, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
+from agent.core.arrays import FloatArray, IntArray
 from agent.core.compile.jit import njit_inner
 from agent.core.market.ladder import LEVELS, Ladders, new_ladders
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 T = TypeVar("T", bound=np.generic)
 
 # Columns of ``market``, one row an instrument.

@@ -27,6 +27,7 @@ from agent.barfiles.bar_quality import clean
 from agent.barfiles.calendars import DAY_NS, hours, when
 from agent.barfiles.read_bars import Series, native_interval_ns, on_calendar, read_bars, refuse_closing
 from agent.barfiles.splits import find_splits
+from agent.core.arrays import BoolArray, IntArray
 from agent.core.errors import InputError
 from agent.core.market.bars import FBarArray, empty_fbars
 from agent.core.market.tape import BAR, BarArray
@@ -37,7 +38,6 @@ from connectors.importers.bars.units import in_units, largest_unit
 from connectors.importers.pipeline import ImportRequest, OpenWriter
 from connectors.importers.symbols import Market, Symbol, parse_symbol
 
-IntArray = npt.NDArray[np.int64]
 PRICES = ("open", "high", "low", "close")
 BLOCK_ROWS = 65536
 MOST_TL = 1 << 58  # of one bar, so that the sums over an interval stay within int64
@@ -159,7 +159,7 @@ def _complete(series: Series, report: BarReport) -> tuple[FBarArray, npt.NDArray
     return bars, flags
 
 
-def _stand_in(bars: FBarArray, absent: npt.NDArray[np.bool_]) -> None:
+def _stand_in(bars: FBarArray, absent: BoolArray) -> None:
     """Empty bars at the last close where one is absent. The first is never absent."""
     last = np.maximum.accumulate(np.where(absent, 0, np.arange(len(bars))))
     for name in (*PRICES, "vwap"):
@@ -168,13 +168,13 @@ def _stand_in(bars: FBarArray, absent: npt.NDArray[np.bool_]) -> None:
         bars[name][absent] = 0.0
 
 
-def _closed(start_ns: IntArray, report: BarReport) -> npt.NDArray[np.bool_]:
+def _closed(start_ns: IntArray, report: BarReport) -> BoolArray:
     """Which bars are not wholly within the hours of their session; a day's bar is its session."""
     if report.interval_ns == DAY_NS:
         return np.zeros(len(start_ns), np.bool_)
     at = hours(report.calendar, start_ns, report.interval_ns)
     end_ns = start_ns + report.interval_ns
-    out: npt.NDArray[np.bool_] = (start_ns < at.open_ns) | (end_ns > at.close_ns)
+    out: BoolArray = (start_ns < at.open_ns) | (end_ns > at.close_ns)
     return out | ((start_ns < at.resume_ns) & (end_ns > at.break_ns))
 
 

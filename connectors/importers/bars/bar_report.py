@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from agent.barfiles.bar_quality import Quality
 from agent.barfiles.calendars import when
+from agent.core.arrays import BoolArray, IntArray
 from agent.core.market.bars import FBarArray
 from connectors.importers.import_report import ImportReport
 
@@ -53,9 +53,7 @@ class BarReport(ImportReport):
         ):
             setattr(self, name, getattr(self, name) + getattr(quality, name))
 
-    def note_bars(
-        self, bars: FBarArray, absent: npt.NDArray[np.bool_], closed: npt.NDArray[np.bool_]
-    ) -> None:
+    def note_bars(self, bars: FBarArray, absent: BoolArray, closed: BoolArray) -> None:
         """Count the session's bars."""
         still = (bars["volume"] == 0) & ~absent
         runs = int((np.diff(absent.astype(np.int8), prepend=0) > 0).sum())
@@ -71,16 +69,16 @@ class BarReport(ImportReport):
 
     def note_rounded(
         self,
-        start_ns: npt.NDArray[np.int64],
-        off_tick: npt.NDArray[np.bool_],
-        off_lot: npt.NDArray[np.bool_],
+        start_ns: IntArray,
+        off_tick: BoolArray,
+        off_lot: BoolArray,
     ) -> None:
         """Count what a given tick or lot does not divide."""
         self.off_tick, self.off_lot = int(off_tick.sum()), int(off_lot.sum())
         self._name(f"off the tick {self.tick}, rounded", start_ns, off_tick)
         self._name(f"off the lot {self.lot}, rounded", start_ns, off_lot)
 
-    def _name(self, what: str, start_ns: npt.NDArray[np.int64], which: npt.NDArray[np.bool_]) -> None:
+    def _name(self, what: str, start_ns: IntArray, which: BoolArray) -> None:
         rows = np.flatnonzero(which)
         if len(rows):
             first = ", ".join(when(start_ns[k]) for k in rows[:NAMED])

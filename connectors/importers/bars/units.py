@@ -8,10 +8,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import BoolArray, FloatArray
 from agent.core.errors import InputError
-from agent.core.market.bars import FloatArray
 
 MOST_DECIMALS = 8
 ROUNDING = 1e-15  # relative: a decimal is stored within half a unit in the last place
@@ -37,7 +36,7 @@ def largest_unit(values: FloatArray, name: str, of: str) -> Decimal:
     )
 
 
-def in_units(values: FloatArray, unit: Decimal) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+def in_units(values: FloatArray, unit: Decimal) -> tuple[FloatArray, BoolArray]:
     """(whole units, nearest; bool: which values are no multiple)."""
     scaled = values / float(unit)
     whole = np.rint(scaled)

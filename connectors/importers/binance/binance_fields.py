@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from connectors.importers.decimals import IntArray, e8_many
+from agent.core.arrays import IntArray
+from connectors.importers.decimals import e8_many
 
 MOST_ID = 1 << 62
 

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import BoolArray, IntArray
 from agent.core.market.tape import EVENT, EventArray, Flag, Kind, empty_events
-from connectors.importers.decimals import IntArray
 from connectors.importers.import_report import ImportReport
 from connectors.importers.lines import TornFileError, read_blocks
 from connectors.importers.raw_rows import UNSTAMPED, Delays, Place, RawRows
@@ -182,7 +181,7 @@ class TradeFile(CsvFile):
 
 
 def _with_gaps(
-    events: EventArray, where: IntArray, keep: npt.NDArray[np.bool_], gaps: list[tuple[int, int, int]]
+    events: EventArray, where: IntArray, keep: BoolArray, gaps: list[tuple[int, int, int]]
 ) -> tuple[EventArray, IntArray]:
     """Insert the edges of gaps (row, last id before, ids lost) and leave out the rows not kept."""
     at = np.array([i for i, _, _ in gaps for _ in range(2)], np.int64)
@@ -262,7 +261,7 @@ class BookFile(CsvFile):
         return RawRows(np.insert(events, at, edges), np.insert(where, at, where[like]))
 
 
-def _run_starts(rows: IntArray, snapshot: npt.NDArray[np.bool_]) -> IntArray:
+def _run_starts(rows: IntArray, snapshot: BoolArray) -> IntArray:
     """First row of each update: a snapshot is one whatever its stamps, others share a stamp."""
     new_stamp = rows[1:, RECV_US] != rows[:-1, RECV_US]
     changed = snapshot[1:] != snapshot[:-1]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from agent.core.arrays import IntArray
 from agent.core.compile.jit import njit
-from connectors.importers.decimals import CLIPPED, SCALE, IntArray
+from connectors.importers.decimals import CLIPPED, SCALE
 
 BOOK_COLUMNS = "exchange,symbol,timestamp,local_timestamp,is_snapshot,side,price,amount"
 TRADE_COLUMNS = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount"

@@ -13,8 +13,8 @@ import pytest
 from agent.core.errors import ExchangeError, InternalError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Flag, Kind
+from agent.system_clock import SystemClock
 from connectors.backfill import BackfillLimits
-from connectors.ccxt_feed import SteadyClock
 from connectors.ccxt_link import Quirks
 from connectors.ccxt_markets import instrument_of, unknown_symbol
 from connectors.ccxt_trades import TradeSource
@@ -66,7 +66,7 @@ async def supervised(
 ) -> tuple[Supervisor, list[Kind]]:
     """Run a script until a condition holds; return the supervisor and the kinds on the tape."""
     outbox = Outbox()
-    supervisor = Supervisor(script, outbox, SteadyClock(), PATIENCE, **kwargs)
+    supervisor = Supervisor(script, outbox, SystemClock(), PATIENCE, **kwargs)
     task = asyncio.ensure_future(supervisor.run())
     try:
         async with asyncio.timeout(5):
@@ -181,7 +181,7 @@ async def test_without_gapless_ids_an_interruption_is_bridged_by_time() -> None:
     market = [sparse_trade(n) for n in range(1, 30)]
     link: Any = SparseLink(market)
     limits = BackfillLimits(attempts=2, first_wait_s=0.001)
-    source = TradeSource(link, "BTC/USDT", Scale.of(btc), False, SteadyClock(), limits, 1.0)
+    source = TradeSource(link, "BTC/USDT", Scale.of(btc), False, SystemClock(), limits, 1.0)
     outbox = source.outbox = Outbox()
     source.drain(market[:10])
     source.broken()

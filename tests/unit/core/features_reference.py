@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.market.bars import FBarArray, FloatArray
+from agent.core.arrays import BoolArray, FloatArray
+from agent.core.market.bars import FBarArray
 from agent.core.market.features import FEATURE_NAMES
 from agent.core.types import NS_PER_S
 
-BoolArray = npt.NDArray[np.bool_]
 Float32Array = npt.NDArray[np.float32]
 Known = tuple[FloatArray, BoolArray]
 """A column and where it is known; unknown entries hold 0."""

@@ -69,8 +69,8 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
 
     reader = SessionReader(tmp_path / "s")
     assert reader.instruments == (BTC,)
-    assert (reader.header["session"], reader.header["seed"]) == ("s1", 7)
-    assert reader.header["clock_offsets"] == {"binance": -1_270_000_000}
+    assert (reader.header.session, reader.header.seed) == ("s1", 7)
+    assert reader.header.clock_offsets == {"binance": -1_270_000_000}
     assert np.array_equal(reader.events(), _tape(10))
     assert np.array_equal(reader.bars(), bars)
     assert reader.journal()[0] == {"kind": "start", "recv_ns": 5, "seq": 11, "notional": "0.10"}

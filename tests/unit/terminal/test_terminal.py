@@ -25,6 +25,7 @@ from agent.core.events import (
     StartParent,
 )
 from agent.core.instrument import Instrument
+from agent.core.ports import FeedHealth
 from agent.core.types import NS_PER_S, ChildState, Side
 from agent.orders import build_spec
 from agent.replay import ReplayResult
@@ -36,7 +37,7 @@ from agent.terminal.progress import bar, gain_so_far_bps
 from connectors.embedded.synthetic import synthetic_session
 
 COLUMNS = 100
-HEALTH = {"trades": 1234, "gaps": 1, "backfilled": 12, "lost": 0, "stale_ns": 0, "stale_now": []}
+HEALTH = FeedHealth(trades=1234, gaps=1, backfilled=12)
 ORDER = Order(
     quantity=Decimal(1),
     min_duration=10 * NS_PER_S,
@@ -102,7 +103,7 @@ def printed_summary(summary: Summary) -> list[str]:
     return out.getvalue().splitlines()
 
 
-def live_text(events: Sequence[AuditEvent], instrument: Instrument, health: dict[str, object]) -> str:
+def live_text(events: Sequence[AuditEvent], instrument: Instrument, health: FeedHealth) -> str:
     """One frame of the live view, at the time of the last event."""
     console, _ = text_console()
     view = LiveView(console, now_ns=lambda: events[-1].at_ns if events else 0)
@@ -182,7 +183,7 @@ def test_the_gain_so_far_has_the_sign_of_the_side() -> None:
 def test_before_the_first_book_the_view_says_what_it_waits_for() -> None:
     """Nothing waits silently: without an order the frame says that it warms up."""
     instrument, _ = run()
-    assert "warming up" in live_text([], instrument, {})
+    assert "warming up" in live_text([], instrument, FeedHealth())
 
 
 def test_a_finished_order_says_what_is_still_waited_for() -> None:
@@ -208,7 +209,7 @@ def test_trouble_is_not_missed() -> None:
         refused,
         replace(refused, parent_id="S-P1~twap", reason="only a shadow"),
     ]
-    silent = {**HEALTH, "stale_now": ["trades:0"], "stale_ns": 12 * NS_PER_S}
+    silent = replace(HEALTH, stale_now=["trades:0"], stale_ns=12 * NS_PER_S)
     text = live_text([*so_far, *trouble], instrument, silent)
     assert "gap of trades ended, 3 lost" in text
     assert "S-P1 refused by stale_book: the book is 7 s old" in text
