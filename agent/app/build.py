@@ -144,9 +144,9 @@ def recorded_policies(
     return lambda spec: RecordedPolicy(algo(spec.algo, config), recorded, overruns, doubts)
 
 
-def watched(policies: PolicyFactory, asked: Callable[[str, OrderView, MarketView], None]) -> PolicyFactory:
-    """The same policies; ``asked`` is told what each is shown."""
-    return lambda spec: WatchedPolicy(policies(spec), asked)
+def watched(policies: PolicyFactory, shown: Callable[[str, OrderView, MarketView], None]) -> PolicyFactory:
+    """The same policies; ``shown`` gets what each is shown."""
+    return lambda spec: WatchedPolicy(policies(spec), shown)
 
 
 def build_engine(
