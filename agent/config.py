@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import itertools
+from dataclasses import is_dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
 import yaml
 from pydantic import (
@@ -21,55 +22,18 @@ from pydantic import (
     model_validator,
 )
 
-from agent.core.errors import ConfigError, InputError
-from agent.durations import parse_duration_ns
+from agent.core.errors import ConfigError
+from agent.durations import Duration
+from agent.order_options import Order
 
-SHORTEST_NS = 10**6
-
-
-def _duration(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError("write a duration such as 90s, 15m or 2h")
-    if isinstance(value, int):
-        if value < SHORTEST_NS:  # a recorded configuration has nanoseconds; a person forgot the unit
-            raise ValueError("write a duration with its unit, as in 5s")
-        return value
-    try:
-        return parse_duration_ns(value)
-    except InputError as error:
-        raise ValueError(str(error)) from error
-
-
-Duration = Annotated[int, BeforeValidator(_duration)]
-"""Nanoseconds; written 90s, 15m, 2h."""
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Order(Section):
-    """The parent order of a run; the command line overrides any of it."""
-
-    side: Literal["buy", "sell"] = "buy"
-    quantity: Decimal | None = None
-    notional: Decimal | None = None
-    benchmark: Literal["vwap", "twap"] = "vwap"
-    min_duration: Duration = 20 * 10**9
-    max_duration: Duration = 60 * 10**9
-    interval: Duration = 5 * 10**9
-    algo: str = "lem"
-    algo_params: dict[str, float] = {}
-    tactic: Literal["twap_micro", "peg", "sweep"] = "twap_micro"
-    shadows: tuple[str, ...] = ("twap", "vwap", "pov")
-    limit_price: Decimal | None = None
-    participation_cap: float | None = None
-    min_rate: float = 0.0
-    max_rate: float = 1.0
-    risk_aversion: Annotated[float, Field(gt=0)] = 1.0
-    align: Literal["none", "grid"] = "none"
 
 
 class LatencyMs(Section):
@@ -295,9 +259,12 @@ def parse_config(raw: dict[str, Any], source: str = "configuration") -> Config:
         raise ConfigError(f"{source}: " + "; ".join(_complaint(e) for e in error.errors())) from error
 
 
-def _complaint(error: Any) -> str:
-    location = ".".join(str(part) for part in error["loc"])
-    if error["type"] != "extra_forbidden":
+_UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")  # of a model, of a dataclass
+
+
+def _complaint(error: ErrorDetails) -> str:
+    location = ".".join(str(key) for key in error["loc"])
+    if error["type"] not in _UNKNOWN_KEY:
         return f"{location} = {error['input']!r}: {error['msg'].removeprefix('Value error, ')}"
     *parents, name = error["loc"]
     known = _fields_at(parents)
@@ -307,10 +274,17 @@ def _complaint(error: Any) -> str:
 
 
 def _fields_at(path: list[str | int]) -> list[str]:
-    model: Any = Config
-    for part in path:
-        if part not in model.model_fields:
-            continue  # the number of an item
-        kind: Any = model.model_fields[part].annotation
-        model = next((k for k in (kind, *get_args(kind)) if hasattr(k, "model_fields")), model)
-    return list(model.model_fields)
+    """The keys of the section at ``path``."""
+    section: type = Config
+    for key in path:
+        kind = _fields(section).get(str(key))  # None for the number of an item
+        nested = (k for k in (kind, *get_args(kind)) if isinstance(k, type) and _fields(k))
+        section = next(nested, section)
+    return list(_fields(section))
+
+
+def _fields(section: type) -> dict[str, object]:
+    """Name and type of each key of a section: a model, or the order's dataclass. Empty for anything else."""
+    if issubclass(section, BaseModel):
+        return {name: field.annotation for name, field in section.model_fields.items()}
+    return dict(get_type_hints(section)) if is_dataclass(section) else {}

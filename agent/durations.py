@@ -5,9 +5,15 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from agent.core.errors import InputError
 
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
+SHORTEST_NS = 10**6
 _UNIT_NS = {
     "ms": 10**6,
     "s": 10**9,
@@ -74,3 +80,29 @@ def format_duration(ns: int) -> str:
         if ns % _UNIT_NS[unit] == 0:
             return f"{ns // _UNIT_NS[unit]}{unit}"
     return f"{Decimal(ns) / 10**9}s"
+
+
+class _WrittenAsDuration:
+    """Lets a configuration hold nanoseconds and a person write 90s. Pydantic is imported when it calls."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(_configured_ns, handler(source))
+
+
+def _configured_ns(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("write a duration such as 90s, 15m or 2h")
+    if isinstance(value, int):
+        if value < SHORTEST_NS:  # a recorded configuration has nanoseconds; a person forgot the unit
+            raise ValueError("write a duration with its unit, as in 5s")
+        return value
+    try:
+        return parse_duration_ns(value)
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
+Duration = Annotated[int, _WrittenAsDuration()]
+"""Nanoseconds; written 90s, 15m, 2h."""

@@ -16,9 +16,10 @@ from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from agent.config import Order, Schedule
+from agent.config import Schedule
 from agent.core.errors import ConfigError
 from agent.core.types import NS_PER_S
+from agent.order_options import Order
 
 log = structlog.get_logger("schedule")
 

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
-from agent.config import Order
+from agent.amounts import check_positive
 from agent.core.errors import OrderError
 from agent.core.instrument import Instrument
 from agent.core.orders.projection import check_rates
 from agent.core.types import Align, BenchmarkKind, ParentSpec, Side, TacticKind, TargetKind
 from agent.durations import format_duration
-
-
-def parse_amount(text: str, what: str) -> Decimal:
-    """Return a positive finite decimal. Raises OrderError."""
-    try:
-        value = Decimal(text)
-    except InvalidOperation as error:
-        raise OrderError(f"{what} {text!r} is not a number: write it as in 0.5") from error
-    return _positive(value, what)
-
-
-def _positive(value: Decimal, what: str) -> Decimal:
-    if not value.is_finite() or value <= 0:
-        raise OrderError(f"{what} {value} is not allowed: it must be a positive number")
-    return value
+from agent.order_options import Order
 
 
 def build_spec(order: Order, instrument: Instrument, parent_id: str, price: Decimal | None) -> ParentSpec:
-    """Check everything an exchange or a schedule would trip over. Raises OrderError.
+    """Check everything an exchange or a schedule would trip over. Raises InputError.
 
     ``price`` (the current mid) lets a quantity be compared with the minimum notional; None skips that.
     """
@@ -41,7 +27,7 @@ def build_spec(order: Order, instrument: Instrument, parent_id: str, price: Deci
         raise OrderError(f"participation cap {cap:g} is not allowed: it must be in (0, 1], as in 0.1")
     limit = None
     if order.limit_price is not None:
-        limit = instrument.to_ticks(_positive(order.limit_price, "limit price"))
+        limit = instrument.to_ticks(check_positive(order.limit_price, "limit price"))
     return ParentSpec(
         parent_id=parent_id,
         instrument=instrument.number,
@@ -69,7 +55,7 @@ def _target(order: Order, instrument: Instrument, price: Decimal | None) -> tupl
     if (order.quantity is None) == (order.notional is None):
         raise OrderError("give exactly one of --quantity and --notional")
     if order.notional is not None:
-        money = _positive(order.notional, "notional")
+        money = check_positive(order.notional, "notional")
         if instrument.inverse:
             raise OrderError(_not_by_notional(money, instrument))
         if money < instrument.min_notional:
@@ -78,7 +64,7 @@ def _target(order: Order, instrument: Instrument, price: Decimal | None) -> tupl
                 f" {instrument.min_notional}"
             )
         return TargetKind.NOTIONAL, instrument.notional_tl(money)
-    quantity = _positive(order.quantity or Decimal(0), "quantity")
+    quantity = check_positive(order.quantity or Decimal(0), "quantity")
     lots = instrument.to_lots(quantity)
     if lots < instrument.min_lots:
         least = instrument.quantity(instrument.min_lots)

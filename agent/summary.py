@@ -1,14 +1,13 @@
 """The summary of a run: audit events folded into one record a parent, shadows beside it.
 
-A view like any other: it never asks the engine anything, so a live run and its replay print the same.
+A view like any other: it only reads events, so a live run and its replay print the same.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TypedDict, TypeVar, cast
 
 from agent.core.events import (
     AuditEvent,
@@ -20,59 +19,95 @@ from agent.core.events import (
 )
 from agent.core.instrument import Instrument
 from agent.core.types import Side, TargetKind
+from agent.parent_record import ImpactDocument, ParentRecord
 from agent.shadow import compare
 
-SHORTFALL = ("delay", "trading", "opportunity", "fees", "total")
+T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class ImpactSeen:
-    """What the impact model made of a parent's fills, summed over their lots; exact."""
+class Shortfall(TypedDict):
+    """Implementation shortfall in the settle currency, exact decimal strings; positive is cost."""
 
-    added: int = 0  # ticks x lots that it added to the book's prices
-    cost_tl: int = 0  # the same in the instrument's money
-    displaced: int = 0  # half ticks x lots by which our own flow had moved the mid
-    mids: int = 0  # half ticks x lots: what basis points are of
-    fills: int = 0
-
-    def add(self, fill: ChildFilled, instrument: Instrument) -> None:
-        """Count a fill; one that no model priced says nothing."""
-        if fill.impact_ticks is None or fill.displacement_half_ticks is None:
-            return
-        self.added += fill.impact_ticks * fill.qty_lots
-        book_ticks = fill.price_ticks - fill.side * fill.impact_ticks
-        paid, asked = (instrument.value_tl(p, fill.qty_lots) for p in (fill.price_ticks, book_ticks))
-        self.cost_tl += abs(paid - asked)
-        self.displaced += fill.displacement_half_ticks * fill.qty_lots
-        self.mids += fill.mid_half_ticks * fill.qty_lots
-        self.fills += 1
-
-    def to_json(self, instrument: Instrument) -> dict[str, Any] | None:
-        """Money and bps of the mid, positive is cost; None when no model was on."""
-        if not self.mids:
-            return None
-        return {
-            "cost": f"{instrument.notional(self.cost_tl).normalize():f}",
-            "cost_bps": 2 * self.added / self.mids * 1e4,
-            "displacement_bps": self.displaced / self.mids * 1e4,
-        }
+    delay: str
+    trading: str
+    opportunity: str
+    fees: str
+    total: str
 
 
-@dataclass(slots=True)
-class ParentRecord:
-    """What has been seen of one parent or shadow."""
+class MeasuresDocument(TypedDict, total=False):
+    """The finer terms of the cost analysis (``agent.core.measures.tca_report``)."""
 
-    changed: ParentChanged
-    children: set[str] = field(default_factory=set)
-    fills: int = 0
-    decisions: list[DecisionTaken] = field(default_factory=list)
-    slippage: dict[str, SlippageMeasured] = field(default_factory=dict)
-    impact: ImpactSeen = field(default_factory=ImpactSeen)
+    shortfall_delay: str
+    shortfall_trading: str
+    shortfall_opportunity: str
+    shortfall_fees: str
+    shortfall_total: str
+    shortfall_delay_bps: float | None
+    shortfall_trading_bps: float | None
+    shortfall_opportunity_bps: float | None
+    shortfall_fees_bps: float | None
+    shortfall_total_bps: float | None
+    pwp_rate: float
+    pwp_slippage_bps: float | None  # positive is cost
+    effective_spread_bps: float | None  # positive is cost
+    price_improvement_bps: float | None  # positive is good
+    fill_rate: float | None  # filled / sent
+    maker_share: float | None
+    reversion_bps: float | None
+    markout_1s_bps: float | None  # positive is good
+    markout_10s_bps: float | None
+    markout_60s_bps: float | None
+    flags: str | None  # where a definition had to fall back
 
-    @property
-    def own(self) -> SlippageMeasured | None:
-        """The row against the order's own benchmark."""
-        return self.slippage.get(self.changed.spec.benchmark)
+
+class _Ended(TypedDict):
+    algo: str
+    state: str
+
+
+class ShadowDocument(_Ended, total=False):
+    """A shadow beside its parent; the numbers are missing until the parent is measured.
+
+    Differences are parent minus shadow, positive is good.
+    """
+
+    gain_bps: float | None
+    full_gain_bps: float | None
+    arrival_slippage_bps: float | None
+    diff_gain_bps: float | None
+    diff_full_bps: float | None
+    diff_arrival_bps: float | None
+
+
+class ParentDocument(TypedDict):
+    """One parent order as every ``--json`` gives it. Quantities and money are decimal strings."""
+
+    id: str
+    symbol: str
+    side: str
+    target_kind: str
+    target: str
+    filled: str
+    avg_price: str | None
+    arrival_price: str | None
+    state: str
+    reason: str
+    algo: str
+    benchmark: str
+    gain_bps: float | None
+    full_gain_bps: float | None
+    arrival_slippage_bps: float | None
+    shortfall: Shortfall | None
+    measures: MeasuresDocument | None
+    participation_rate: float | None
+    impact: ImpactDocument | None
+    children: int
+    fills: int
+    decisions: int
+    started_ns: int | None
+    ended_ns: int | None
+    shadows: list[ShadowDocument]
 
 
 class Summary:
@@ -100,51 +135,44 @@ class Summary:
             elif isinstance(event, SlippageMeasured):
                 self.records[event.parent_id].slippage[event.benchmark] = event
 
+    def orders(self) -> list[ParentRecord]:
+        """The real parents, without their shadows."""
+        return [record for record in self.records.values() if not record.is_shadow]
+
     def shadows_of(self, parent_id: str) -> dict[str, ParentRecord]:
         """The shadows of a parent by algo."""
         return {
             r.changed.spec.algo: r for r in self.records.values() if r.changed.spec.shadow_of == parent_id
         }
 
-    def parents(self) -> list[dict[str, Any]]:
-        """One record a real parent, shadows inside; money and quantities as decimal strings."""
-        return [
-            self._parent(record) for record in self.records.values() if record.changed.spec.shadow_of is None
-        ]
+    def parents(self) -> list[ParentDocument]:
+        """One document a real parent, shadows inside."""
+        return [self._parent(record) for record in self.orders()]
 
-    def _parent(self, record: ParentRecord) -> dict[str, Any]:
+    def _parent(self, record: ParentRecord) -> ParentDocument:
         changed, spec, own = record.changed, record.changed.spec, record.own
         instrument = self.instruments[spec.instrument]
-        by_quantity = spec.target_kind is TargetKind.QUANTITY
-        lots = changed.filled_lots
-        average = None
-        if lots:
-            average = float(instrument.average_ticks(changed.filled_tl, lots)) * float(instrument.tick)
-        target = instrument.quantity(spec.target) if by_quantity else instrument.notional(spec.target)
-        filled = instrument.quantity(lots) if by_quantity else instrument.notional(changed.filled_tl)
+        average, mid = record.average_price(instrument), changed.arrival_mid_half_ticks
+        target, filled = _amounts(changed, instrument)
         return {
             "id": spec.parent_id,
             "symbol": spec.symbol,
             "side": "buy" if spec.side is Side.BUY else "sell",
             "target_kind": spec.target_kind.value,
-            "target": str(target),
-            "filled": str(filled),
+            "target": target,
+            "filled": filled,
             "avg_price": None if average is None else f"{average:.10g}",
-            "arrival_price": (
-                None
-                if changed.arrival_mid_half_ticks is None
-                else str(instrument.tick * changed.arrival_mid_half_ticks / 2)
-            ),
+            "arrival_price": None if mid is None else str(instrument.tick * mid / 2),
             "state": changed.state.value,
             "reason": changed.reason,
             "algo": spec.algo,
             "benchmark": spec.benchmark.value,
-            "gain_bps": number(own and own.gain_bps),
-            "full_gain_bps": number(own and own.full_gain_bps),
-            "arrival_slippage_bps": number(own and own.arrival_slippage_bps),
-            "shortfall": {name: own.measures[f"shortfall_{name}"] for name in SHORTFALL} if own else None,
-            "measures": {k: number(v) for k, v in own.measures.items()} if own else None,
-            "participation_rate": number(own and own.participation_rate),
+            "gain_bps": finite(own.gain_bps) if own else None,
+            "full_gain_bps": finite(own.full_gain_bps) if own else None,
+            "arrival_slippage_bps": finite(own.arrival_slippage_bps) if own else None,
+            "shortfall": _shortfall(own.measures) if own else None,
+            "measures": _measures(own.measures) if own else None,
+            "participation_rate": finite(own.participation_rate) if own else None,
             "impact": record.impact.to_json(instrument),
             "children": len(record.children),
             "fills": record.fills,
@@ -154,7 +182,7 @@ class Summary:
             "shadows": self._shadows(spec.parent_id, own),
         }
 
-    def _shadows(self, parent_id: str, own: SlippageMeasured | None) -> list[dict[str, Any]]:
+    def _shadows(self, parent_id: str, own: SlippageMeasured | None) -> list[ShadowDocument]:
         shadows = self.shadows_of(parent_id)
         measured = {algo: r.own for algo, r in shadows.items() if r.own is not None}
         if own is None:
@@ -163,17 +191,33 @@ class Summary:
             {
                 "algo": c.algo,
                 "state": shadows[c.algo].changed.state.value,
-                "gain_bps": number(c.gain_bps),
-                "full_gain_bps": number(c.full_gain_bps),
-                "arrival_slippage_bps": number(c.arrival_slippage_bps),
-                "diff_gain_bps": number(c.diff_gain_bps),
-                "diff_full_bps": number(c.diff_full_bps),
-                "diff_arrival_bps": number(c.diff_arrival_bps),
+                "gain_bps": finite(c.gain_bps),
+                "full_gain_bps": finite(c.full_gain_bps),
+                "arrival_slippage_bps": finite(c.arrival_slippage_bps),
+                "diff_gain_bps": finite(c.diff_gain_bps),
+                "diff_full_bps": finite(c.diff_full_bps),
+                "diff_arrival_bps": finite(c.diff_arrival_bps),
             }
             for c in compare(own, measured)
         ]
 
 
-def number(value: Any) -> Any:
+def _amounts(changed: ParentChanged, instrument: Instrument) -> tuple[str, str]:
+    """Target and what is filled of it, in the target's unit."""
+    spec = changed.spec
+    if spec.target_kind is TargetKind.QUANTITY:
+        return str(instrument.quantity(spec.target)), str(instrument.quantity(changed.filled_lots))
+    return str(instrument.notional(spec.target)), str(instrument.notional(changed.filled_tl))
+
+
+def _shortfall(measures: Mapping[str, float | str | None]) -> Shortfall:
+    return cast(Shortfall, {name: measures[f"shortfall_{name}"] for name in Shortfall.__annotations__})
+
+
+def _measures(measures: Mapping[str, float | str | None]) -> MeasuresDocument:
+    return cast(MeasuresDocument, {name: finite(value) for name, value in measures.items()})
+
+
+def finite(value: T) -> T | None:
     """JSON has no NaN: what is not known is null."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -13,6 +13,7 @@ import argparse
 import gc
 import json
 import time
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -48,7 +49,7 @@ def main() -> None:
         max_duration=count * interval_ns,
     )
     config = Config(
-        order=order.model_copy(update={"algo": "twap", "tactic": "peg", "shadows": ()}),
+        order=replace(order, algo="twap", tactic="peg", shadows=()),
         risk=Risk(max_notional=Decimal(10) ** 9, max_participation=None),
         venue=Venue(balances={"BTC": Decimal(0), "USDT": Decimal(10) ** 9}),
     )

@@ -153,7 +153,7 @@ def ours(case: Case, folder: Path, number: int) -> dict[str, Any]:
 
     began, cpu = time.perf_counter(), time.process_time()
     done = replay_session(
-        case.path, config, override=True, verify=False, speed=None, asked=look, database=str(database)
+        case.path, config, override=True, verify=False, speed=None, shown=look, database=str(database)
     )
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     for file in folder.glob(f"{database.name}*"):

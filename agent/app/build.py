@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from agent.algos import registry
-from agent.app.venue_setup import VenueSetup, paper_venue, venue_setup
+from agent.app.venue_setup import paper_venue, venue_setup
 from agent.config import Config
 from agent.core.agenda import Agenda
 from agent.core.compile.checksum import SMALL, crc32_blocks
@@ -32,6 +32,7 @@ from agent.engine.engine import Engine
 from agent.engine.policy import InlinePolicy, RecordedPolicy, WatchedPolicy
 from agent.engine.settings import EngineSettings, RiskSettings, TacticSettings
 from agent.venue.outside import ByLane
+from agent.venue.rules import VenueSetup
 
 VERSION = "0.1.0"
 LEM = "lem"
@@ -96,9 +97,9 @@ def recorded_policies(
     return lambda spec: RecordedPolicy(algo(spec.algo, config), recorded, overruns, doubts)
 
 
-def watched(policies: PolicyFactory, asked: Callable[[str, OrderView, MarketView], None]) -> PolicyFactory:
-    """The same policies; ``asked`` is told what each is shown."""
-    return lambda spec: WatchedPolicy(policies(spec), asked)
+def watched(policies: PolicyFactory, shown: Callable[[str, OrderView, MarketView], None]) -> PolicyFactory:
+    """The same policies; ``shown`` gets what each is shown."""
+    return lambda spec: WatchedPolicy(policies(spec), shown)
 
 
 def build_engine(

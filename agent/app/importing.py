@@ -26,7 +26,7 @@ def import_files(
 ) -> dict[str, Any]:
     """Make a session in ``out`` and return what became of every line. Raises InputError, SessionError.
 
-    ``watch`` is told how many bytes of the files were read. The same report stands in the session's
+    ``watch`` gets how many bytes of the files were read. The same report stands in the session's
     header under ``import``.
     """
     from connectors.importers.formats import loader
@@ -55,8 +55,8 @@ def import_files(
         opened.append((writer, header))
         return writer
 
-    asked = ImportRequest(files, symbol, tick, lot, contract_size, calendar, watch)
-    report = load(asked, open_writer, out.parent).to_json()
+    request = ImportRequest(files, symbol, tick, lot, contract_size, calendar, watch)
+    report = load(request, open_writer, out.parent).to_json()
     for writer, header in opened:
         writer.restate(replace(header, imported=report))
     return {"session": str(out), **report}

@@ -1,4 +1,4 @@
-"""Replays and imports: everything that needs no network."""
+"""Replays: the same engine over a recorded session, with its own orders or another."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from agent.app.bar_replay import BarReplay, is_bars_only
 from agent.app.build import (
     build_engine,
     check_algos,
+    engine_settings,
     fingerprint,
     inline_policies,
     recorded_policies,
     watched,
 )
+from agent.app.venue_setup import venue_setup
+from agent.bar_session import BarSession, is_bars_only
 from agent.config import Config, parse_config
 from agent.core.errors import InputError, SessionError
 from agent.core.events import AuditEvent, Command, StartParent
@@ -34,9 +36,9 @@ from agent.venue.outside import OutsideVenue
 from storage.recordings.session import SessionReader
 
 if TYPE_CHECKING:
-    from agent.app.stored_replay import Stored, StoredReplay
+    from storage.log.stored_replay import Stored, StoredReplay
 
-log = structlog.get_logger("offline")
+log = structlog.get_logger("replay")
 PACED_ROWS = 64
 Watch = Callable[[list[AuditEvent]], None]
 
@@ -46,7 +48,7 @@ class Replayed:
     result: ReplayResult
     summary: Summary
     session: str
-    stored: Stored | None = None  # where its rows lie, if they were asked for
+    stored: Stored | None = None  # where its rows are, if it was stored
     notes: tuple[str, ...] = ()  # what a reader has to know of the result, in words
 
     def to_json(self) -> dict[str, Any]:
@@ -76,7 +78,7 @@ def replay_session(
     speed: float | None,
     watch: Callable[[list[AuditEvent]], None] | None = None,
     rows: int | None = None,
-    asked: Callable[[str, OrderView, MarketView], None] | None = None,
+    shown: Callable[[str, OrderView, MarketView], None] | None = None,
     database: str | None = None,
     start_ns: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -84,9 +86,9 @@ def replay_session(
     """Replay ``path``. ``config`` None uses the session's own; ``override`` replaces its orders.
 
     ``speed`` paces the tape (1.0: as it was); None runs as fast as it can. ``rows`` is the batch size,
-    which changes nothing but the speed. ``asked`` is told what every algo is shown. ``database`` (a URL) is
-    where all of it is stored, as a live run stores it (``agent.app.stored_replay``). ``start_ns`` is when
-    the order starts in a session of bars. ``progress`` is told the rows done and the rows there are.
+    which changes nothing but the speed. ``shown`` gets what every algo is shown. ``database`` (a URL) is
+    where all of it is stored, as a live run stores it (``storage.log.stored_replay``). ``start_ns`` is when
+    the order starts in a session of bars. ``progress`` gets the rows done and the rows there are.
     """
     reader = SessionReader(path)
     config = config or recorded_config(reader)
@@ -106,14 +108,15 @@ def replay_session(
     if compare and _other_fingerprint(reader, config, names):
         answers = recorded_decisions(reader.outcome())
         policies = recorded_policies(config, answers, overruns(journal), doubts)
-    if asked is not None:
-        policies = watched(policies, asked)
+    if shown is not None:
+        policies = watched(policies, shown)
     summary = Summary(reader.instruments)
     route = reader.header.route if compare else None
+    settings, venue = engine_settings(config), venue_setup(config)
+    if bars:
+        policies, settings, venue = bars.policies(policies), bars.settings(settings), bars.venue(venue)
     outside = OutsideVenue.recorded(route) if route else None
-    engine = (
-        bars.engine(policies) if bars else build_engine(config, reader.instruments, policies, outside=outside)
-    )
+    engine = build_engine(config, reader.instruments, policies, settings, venue, outside)
     rows = rows or (BATCH_ROWS if speed is None else PACED_ROWS)
     watchers = [summary.add, *([watch] if watch else [])]
     with _storing(database, path, reader, config, pending) as log:
@@ -142,11 +145,10 @@ def _storing(
 ) -> AbstractContextManager[StoredReplay | None]:
     if not database:
         return nullcontext()
-    from agent.app.stored_replay import (
-        StoredReplay,  # SQLAlchemy and Alembic start here, where they are wanted
-    )
+    from storage.log.stored_replay import StoredReplay  # SQLAlchemy is loaded where it is wanted
 
-    return StoredReplay(database, path, reader, config, pending)
+    algos = {spec.algo for c in pending if isinstance(c, StartParent) for spec in (c.spec, *c.shadows)}
+    return StoredReplay(database, path, reader, config, pending, fingerprint(config, algos))
 
 
 def _all_of(watchers: list[Watch]) -> Watch:
@@ -170,10 +172,10 @@ def _ordered(reader: SessionReader, config: Config) -> StartParent:
     return StartParent(recv_ns, seq, spec, tuple(shadow_specs(spec, config.order.shadows)))
 
 
-def _of_bars(reader: SessionReader, config: Config, start_ns: int | None) -> BarReplay | None:
+def _of_bars(reader: SessionReader, config: Config, start_ns: int | None) -> BarSession | None:
     """The session as one of bars; None when it holds a tape."""
     if is_bars_only(reader):
-        return BarReplay(reader, _instrument(reader, config.symbol), config, start_ns)
+        return BarSession(reader, _instrument(reader, config.symbol), config, start_ns)
     if start_ns is not None:
         raise InputError("--start is for sessions of bars: on a tape an order starts with the first book")
     return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -13,7 +12,7 @@ from agent.core.errors import InternalError
 from agent.core.instrument import Instrument
 from agent.core.ports import OrderVenue
 from agent.core.types import NS_PER_MS
-from agent.venue.bars.bar_market import BarMarket, BarRules
+from agent.venue.bars.bar_market import BarMarket
 from agent.venue.bars.bar_venue import BarVenue
 from agent.venue.fees import Fees, FeeTier
 from agent.venue.impact import ImpactLaw
@@ -22,19 +21,9 @@ from agent.venue.kernel.tape_market import TapeMarket
 from agent.venue.latency import Latencies, Latency, LatencyModel, MeasuredLatency
 from agent.venue.paper import PaperVenue
 from agent.venue.rehearsal import Rehearsal
-from agent.venue.rules import Halt, VenueRules
+from agent.venue.rules import Halt, VenueRules, VenueSetup
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class VenueSetup:
-    """What a paper venue and its market are made of. ``bars``: of a session that holds bars and no tape."""
-
-    rules: VenueRules
-    queue_model: int
-    queue_power: float
-    bars: BarRules | None = None
 
 
 def venue_setup(config: Config) -> VenueSetup:

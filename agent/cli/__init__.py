@@ -1,7 +1,8 @@
-"""The command line. Heavy modules are imported inside the commands, so --help answers at once.
+"""The command line: one file a command, named as the command. ``options`` and ``output`` are what they share.
 
-Errors are one message on stderr. Exit codes: 0 done; 1 the work ran and did not succeed; 2 bad input or
-configuration; 3 the outside world; 130 interrupted after a clean stop.
+Heavy modules are imported inside the commands, so --help answers at once. Errors are one message on stderr.
+Exit codes: 0 done; 1 the work ran and did not succeed; 2 bad input or configuration; 3 the outside world;
+130 interrupted after a clean stop.
 """
 
 from __future__ import annotations
@@ -10,7 +11,19 @@ import sys
 
 import typer
 
-from agent.cli import calibrate, doctor, live, logs, session_tools, sessions
+from agent.cli import (
+    calibrate,
+    ctl,
+    doctor,
+    import_,
+    log,
+    record,
+    replay,
+    run,
+    serve_exchange,
+    sessions,
+    status,
+)
 from agent.core.errors import AgentError
 
 app = typer.Typer(
@@ -20,8 +33,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Paper-trades large parent orders live, with a learned execution policy.",
 )
-for module in (live, sessions, session_tools, calibrate, logs, doctor):
-    module.register(app)
+app.command("run")(run.run)
+app.command("record")(record.record)
+app.command("serve-exchange")(serve_exchange.serve_exchange)
+app.command("replay")(replay.replay)
+app.command("import")(import_.import_)
+app.add_typer(sessions.app, name="sessions")
+app.command("calibrate")(calibrate.calibrate)
+app.command("log")(log.log)
+app.command("status")(status.status)
+app.command("ctl")(ctl.ctl)
+app.command("doctor")(doctor.doctor)
 
 
 def main(argv: list[str] | None = None) -> None:

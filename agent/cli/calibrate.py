@@ -1,4 +1,4 @@
-"""The calibrate command: impact and latencies out of a recorded session."""
+"""``agent calibrate``: impact and latencies out of a recorded session."""
 
 from __future__ import annotations
 
@@ -8,25 +8,22 @@ from typing import Annotated
 import typer
 
 from agent.cli import options as o
-
-
-def register(app: typer.Typer) -> None:
-    app.command("calibrate")(calibrate)
+from agent.cli import output
 
 
 def calibrate(
-    session: Annotated[Path, typer.Argument(help="Directory of a recorded session.")],
+    session: o.SessionPath,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write what venue.calibration reads, as YAML.")
+        Path | None, typer.Option("--out", help="Write the file that venue.calibration names, as YAML.")
     ] = None,
     latencies: Annotated[
-        Path | None, typer.Option("--latencies", help="Directory for the measured latencies, as CSV files.")
+        Path | None, typer.Option("--latencies", help="Folder for the measured latencies, as CSV files.")
     ] = None,
     as_json: o.AsJson = False,
     log_json: o.LogJson = False,
 ) -> int:
     """Estimate impact, volatility, volume, spread and latencies from a session."""
-    o.set_up_logging(log_json)
+    output.set_up_logging(log_json)
     from agent.calibration.session_calibration import calibrate_session, write_calibration, write_latencies
     from storage.recordings.session import SessionReader
 
@@ -38,9 +35,9 @@ def calibrate(
     files = write_latencies(found, latencies) if latencies is not None else []
     document = found.to_json() | {"out": out, "latency_files": files}
     if as_json:
-        o.emit(document)
+        output.emit(document)
         return 0
     from agent.terminal.calibration_tables import render_calibration
 
-    render_calibration(document, o.wide_console(110))
+    render_calibration(document, output.console_of())
     return 0

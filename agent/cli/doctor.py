@@ -1,14 +1,9 @@
-"""The doctor command."""
+"""``agent doctor``: check an installation."""
 
 from __future__ import annotations
 
-import typer
-
 from agent.cli import options as o
-
-
-def register(app: typer.Typer) -> None:
-    app.command("doctor")(doctor)
+from agent.cli import output
 
 
 def doctor(
@@ -18,14 +13,14 @@ def doctor(
     db: o.Database = None,
     as_json: o.AsJson = False,
 ) -> int:
-    """Check configuration, database, clock, exchange and model."""
-    from agent.app.doctor import run_checks
+    """Check configuration, database, clock, exchange and model. Exit code 1 if one of them fails."""
+    from agent.app.installation_checks import run_checks
 
-    checks = run_checks(o.configuration(config, {}, exchange=exchange, symbol=symbol, database=db))
+    checks = run_checks(o.configuration(config, exchange=exchange, symbol=symbol, database=db))
     if as_json:
-        o.emit({"checks": checks})
+        output.emit({"checks": checks})
     else:
-        o.show_table(
+        output.show_rows(
             ["check", "", "detail"],
             [[c["name"], "ok" if c["ok"] else "FAILED", str(c["detail"])] for c in checks],
         )

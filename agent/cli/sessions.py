@@ -1,167 +1,230 @@
-"""Commands on recorded sessions: replay, import."""
+"""``agent sessions``: list recorded sessions, inspect one, slice, merge and compact them.
+
+What goes wrong with one session of many is named and the others are done; the exit code is 1 then.
+"""
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agent.cli import options as o
-from agent.core.errors import InputError
+from agent.cli import output
+from agent.core.errors import AgentError, InputError
+from agent.durations import parse_duration_ns, parse_time_ns
+
+if TYPE_CHECKING:
+    from storage.recordings.compaction import Compaction
+
+app = typer.Typer(no_args_is_help=True, help="List, inspect, slice, merge and compact recorded sessions.")
+Out = Annotated[Path, typer.Option(help="Directory of the session to make.")]
 
 
-def register(app: typer.Typer) -> None:
-    app.command("replay")(replay)
-    app.command("import")(import_)
-
-
-def replay(
-    session: Annotated[Path, typer.Argument(help="Directory of a recorded session.")],
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Recompute and compare; exit 1 on a difference.")
-    ] = False,
-    speed: Annotated[str, typer.Option(help="max, or a multiple of real time as in 1x, 10x.")] = "max",
+@app.command("list")
+def list_(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder of sessions; `out` of the configuration if left out.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Read every row and compare its checksum.")] = False,
     config: o.ConfigFile = None,
-    symbol: o.Symbol = None,
-    side: o.SideName = None,
-    quantity: o.Quantity = None,
-    notional: o.Notional = None,
-    benchmark: o.BenchmarkName = None,
-    min_duration: o.MinDuration = None,
-    max_duration: o.MaxDuration = None,
-    interval: o.Interval = None,
-    algo: o.AlgoName = None,
-    tactic: o.TacticName = None,
-    shadow: o.ShadowNames = None,
-    limit_price: o.LimitPrice = None,
-    participation_cap: o.Cap = None,
-    risk_aversion: o.RiskAversion = None,
-    seed: o.Seed = None,
+    as_json: o.AsJson = False,
+) -> int:
+    """List every session of a folder: when, how long, how large, how its orders ended, whether it is whole.
+
+    Exit code 1 if one is damaged or cannot be read.
+    """
+    from agent.terminal.session_tables import render_sessions
+    from storage.recordings.catalogue import CUT_OFF, WHOLE, list_sessions
+
+    where = folder or o.configuration(config).out
+    found = list_sessions(where, check=check) if folder or where.exists() else []  # nothing was run yet
+    if as_json:
+        output.emit({"sessions": [s.to_json() for s in found]})
+    else:
+        render_sessions(found, output.console_of(output.ROWS_WIDTH))
+    return 0 if all(s.state in (WHOLE, CUT_OFF) for s in found) else 1
+
+
+@app.command("inspect")
+def inspect(
+    session: o.SessionPath,
+    html: Annotated[Path | None, typer.Option(help="Write a page with plots to this file.")] = None,
+    as_json: o.AsJson = False,
+) -> int:
+    """Show what a session holds: counts, gaps, rates, spreads and mids, orders and decisions.
+
+    Exit code 1 if it is damaged.
+    """
+    from storage.recordings.inspection import inspect_session
+
+    if html is not None and not html.absolute().parent.is_dir():
+        raise InputError(f"--html {html}: there is no folder {html.absolute().parent}; make it first")
+    with output.spinner(f"reading {session}"):
+        document = inspect_session(session)
+    if html is not None:
+        from agent.report.session_page import session_page
+
+        try:
+            html.write_text(session_page(document), encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot write --html {html}: {error.strerror}; choose another file") from error
+    if as_json:
+        output.emit(document)
+    else:
+        from agent.terminal.session_tables import render_session
+
+        render_session(document, output.console_of(output.ROWS_WIDTH))
+        if html is not None:
+            typer.echo(f"\nplots: {html}")
+    return 1 if document["problems"] else 0
+
+
+@app.command("slice")
+def slice_(
+    session: o.SessionPath,
+    out: Out,
     start: Annotated[
-        str | None, typer.Option(help="Start of the order in a session of bars, as in 2025-03-03T14:30.")
+        str | None,
+        typer.Option("--from", metavar="TIME", help="ISO 8601, or a duration from the start, as in 15m."),
     ] = None,
-    db: Annotated[str | None, typer.Option(help="Store everything in this database too.")] = None,
-    compare_impact: Annotated[
-        bool, typer.Option("--compare-impact", help="Replay with impact off and on, side by side.")
-    ] = False,
-    as_json: o.AsJson = False,
-    log_json: o.LogJson = False,
-) -> int:
-    """The same engine over a recorded session, with its own order or another."""
-    order = o.order_values(
-        side=side,
-        quantity=quantity,
-        notional=notional,
-        benchmark=benchmark,
-        min_duration=min_duration,
-        max_duration=max_duration,
-        interval=interval,
-        algo=algo,
-        tactic=tactic,
-        shadows=shadow,
-        limit_price=limit_price,
-        participation_cap=participation_cap,
-        risk_aversion=risk_aversion,
-    )
-    o.set_up_logging(log_json)
-    override = bool(order)
-    given = override or config is not None or symbol is not None or seed is not None
-    chosen = o.configuration(config, order, symbol=symbol, seed=seed) if given else None
-    if compare_impact:
-        if verify or db is not None or speed != "max" or start is not None:
-            raise InputError(
-                "--compare-impact goes with order options only: leave --verify, --speed, --start, --db out"
-            )
-        return _compare_impact(session, chosen, override, as_json)
-    from agent.app.replay_session import replay_session
-    from agent.durations import parse_time_ns
-    from agent.terminal.replay_progress import replaying
-
-    with replaying() as progress:
-        done = replay_session(
-            session,
-            chosen,
-            override=override,
-            verify=verify,
-            speed=_speed(speed),
-            database=db,
-            start_ns=None if start is None else parse_time_ns(start, "--start"),
-            progress=progress,
-        )
-    if as_json:
-        o.emit(done.to_json())
-    else:
-        o.show_replay(done)
-    return 1 if verify and not done.result.match else 0
-
-
-def _compare_impact(session: Path, config: Any, override: bool, as_json: bool) -> int:
-    """Both replays' JSON, or a table of them."""
-    from agent.app.impact_comparison import compare_impact
-
-    document = compare_impact(session, config, override=override).to_json()
-    if as_json:
-        o.emit(document)
-        return 0
-    from agent.terminal.impact_tables import render_impact
-
-    render_impact(document, o.wide_console(140))
-    return 0
-
-
-def _speed(text: str) -> float | None:
-    if text == "max":
-        return None
-    try:
-        value = float(text.removesuffix("x"))
-    except ValueError:
-        value = 0.0
-    if value <= 0:
-        raise InputError(f"speed {text!r} is not understood: write max, or a multiple as in 1x or 10x")
-    return value
-
-
-def import_(
-    files: Annotated[list[Path], typer.Argument(help="Recorded files, in any order.")],
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="The same; the slice ends just before.")
+    ] = None,
     symbol: Annotated[
-        str,
-        typer.Option(help="Unified symbol: BTC/USDT, BTC/USDT:USDT (linear) or BTC/USD:BTC (inverse)."),
-    ],
-    out: Annotated[Path, typer.Option(help="Directory of the session to make.")],
-    kind: Annotated[str, typer.Option("--format", help="binance-raw, tardis-csv or klines.")] = "binance-raw",
-    tick_size: Annotated[str | None, typer.Option(help="Tick; inferred when not given.")] = None,
-    lot_size: Annotated[str | None, typer.Option(help="Lot; inferred when not given.")] = None,
-    contract_size: Annotated[
-        str | None, typer.Option(help="What one contract is worth; known for Binance.")
+        list[str] | None, typer.Option(metavar="SYMBOL", help="Only this symbol; may be repeated.")
     ] = None,
-    calendar: Annotated[
-        str | None, typer.Option(help="Of klines whose market closes: its calendar, as in XNYS.")
+    history: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="Also keep the trades of this long before the cut, as in 2h."),
     ] = None,
     as_json: o.AsJson = False,
-    log_json: o.LogJson = False,
 ) -> int:
-    """Make a session from market data that others recorded."""
-    o.set_up_logging(log_json)
-    from agent.app.importing import import_files
-    from agent.terminal.import_tables import reading
+    """Cut a span of time out of a session, as a session that replays alone.
 
-    units = (
-        _amount(tick_size, "tick size"),
-        _amount(lot_size, "lot size"),
-        _amount(contract_size, "contract size"),
+    It opens with the order book as it was at the cut. Orders are left out: replay it with one of your own.
+    """
+    from storage.recordings.session import SessionReader
+    from storage.recordings.slicing import Cut, slice_session, span
+
+    first_ns = span(SessionReader(session))[0] if start or end else 0
+    cut = Cut(
+        start_ns=_moment_ns(start, first_ns, "--from"),
+        end_ns=_moment_ns(end, first_ns, "--to"),
+        symbols=tuple(symbol or ()),
+        history_ns=parse_duration_ns(history) if history else 0,
     )
-    with reading(files) as watch:
-        report = import_files(files, kind, symbol, out, *units, calendar, watch)
+    with output.spinner(f"cutting {session}"):
+        done = slice_session(session, out, cut)
+    _warn(done.losses)
     if as_json:
-        o.emit(report)
-    else:
-        o.show_import(report)
+        output.emit(asdict(done))
+        return 0
+    from agent.terminal.formatting import rows_held, utc
+
+    typer.echo(
+        f"{done.session}: {utc(done.start_ns)} to {utc(done.end_ns)}, {rows_held(done.events, done.bars)} "
+        f"of {', '.join(done.symbols)}, and {done.carried:,} rows that say what came before"
+    )
+    _hint_replay(done.session)
     return 0
 
 
-def _amount(text: str | None, what: str) -> Decimal | None:
-    from agent.orders import parse_amount
+@app.command("merge")
+def merge(
+    sessions: Annotated[list[Path], typer.Argument(help="Directories of recorded sessions.")],
+    out: Out,
+    as_json: o.AsJson = False,
+) -> int:
+    """Join sessions: one after another, or of different symbols at once."""
+    from storage.recordings.merging import merge_sessions
 
-    return None if text is None else parse_amount(text, what)
+    with output.spinner(f"joining {len(sessions)} sessions"):
+        done = merge_sessions(sessions, out)
+    _warn(done.losses)
+    if as_json:
+        output.emit(asdict(done))
+        return 0
+    from agent.terminal.formatting import rows_held
+
+    typer.echo(f"{done.session}: {rows_held(done.events, done.bars)} of {', '.join(done.symbols)}")
+    for join in done.joins:
+        typer.echo(f"  {join}")
+    _hint_replay(done.session)
+    return 0
+
+
+@app.command("compact")
+def compact(
+    sessions: Annotated[list[Path], typer.Argument(help="Sessions, or folders of sessions.")],
+    as_json: o.AsJson = False,
+) -> int:
+    """Rewrite closed sessions as Parquet, a tenth of the size; each file is verified before the old one goes.
+
+    Exit code 1 if a session of a folder cannot be compacted (open or damaged).
+    """
+    done: list[dict[str, object]] = []
+    failed = 0
+    for path in _expanded(sessions):
+        try:
+            compacted = _compacted(path)
+        except AgentError as error:
+            if len(sessions) == 1 and sessions[0] == path:
+                raise
+            failed += 1
+            typer.echo(f"error: {error}", err=True)
+            done.append({"session": str(path), "error": str(error)})
+        else:
+            done.append({"session": str(path), **asdict(compacted), "ratio": compacted.ratio})
+            if not as_json:
+                typer.echo(f"{path}: {_outcome(compacted)}")
+    if as_json:
+        output.emit({"sessions": done})
+    return 1 if failed else 0
+
+
+def _expanded(paths: Sequence[Path]) -> list[Path]:
+    """Sessions as given, folders as the sessions in them."""
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(p.parent for p in path.glob("*/session.json"))
+        if (path / "session.json").exists() or not inside:
+            found.append(path)
+        else:
+            found.extend(inside)
+    return found
+
+
+def _compacted(path: Path) -> Compaction:
+    from storage.recordings.compaction import compact_session
+
+    with output.spinner(f"compacting {path}") as show:
+        return compact_session(path, lambda rows: show(f"compacting {path}: {rows:,} rows rewritten"))
+
+
+def _outcome(done: Compaction) -> str:
+    from agent.terminal.formatting import size
+
+    if not done.segments:
+        return "is compact already"
+    return (
+        f"{done.rows:,} rows, {size(done.bytes_before)} -> {size(done.bytes_after)} "
+        f"({done.ratio:.1f} times smaller), read back and equal"
+    )
+
+
+def _moment_ns(text: str | None, first_ns: int, option: str) -> int | None:
+    """A time, or a duration from the session's start. Raises InputError."""
+    return None if text is None else parse_time_ns(text, option, after_ns=first_ns)
+
+
+def _warn(losses: Sequence[str]) -> None:
+    for loss in losses:
+        typer.echo(f"warning: {loss}", err=True)
+
+
+def _hint_replay(session: str) -> None:
+    typer.echo(f"replay an order on it:  python -m agent replay {session} --quantity 1")

@@ -14,6 +14,13 @@ from enum import IntEnum, StrEnum
 
 from agent.core.market.bars import FBarArray
 from agent.core.market.tape import BarArray
+from agent.core.orders.order_defaults import (
+    DEFAULT_ALIGN,
+    DEFAULT_MAX_RATE,
+    DEFAULT_MIN_RATE,
+    DEFAULT_RISK_AVERSION,
+    DEFAULT_TACTIC,
+)
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
@@ -77,6 +84,9 @@ class TimeInForce(StrEnum):
     POST_ONLY = "post_only"
 
 
+_TACTIC, _ALIGN = TacticKind(DEFAULT_TACTIC), Align(DEFAULT_ALIGN)
+
+
 @dataclass(frozen=True, slots=True)
 class ParentSpec:
     """A parent order as accepted: what to trade, against which benchmark, by when.
@@ -96,13 +106,13 @@ class ParentSpec:
     min_duration_ns: int
     max_duration_ns: int
     algo: str
-    tactic: TacticKind = TacticKind.TWAP_MICRO
+    tactic: TacticKind = _TACTIC
     limit_price_ticks: int | None = None
     participation_cap: float | None = None
-    min_rate: float = 0.0
-    max_rate: float = 1.0
-    risk_aversion: float = 1.0
-    align: Align = Align.NONE
+    min_rate: float = DEFAULT_MIN_RATE
+    max_rate: float = DEFAULT_MAX_RATE
+    risk_aversion: float = DEFAULT_RISK_AVERSION
+    align: Align = _ALIGN
     algo_params: Mapping[str, float] = field(default_factory=dict)
     shadow_of: str | None = None
 

@@ -1,6 +1,4 @@
-"""What a person sees: the live view of a run, and the tables that close it."""
+"""What a person sees: live views of a run, tables that close it, and the sentences and numbers in them.
 
-from agent.terminal.closing_tables import render_summary, replay_table, rows_table
-from agent.terminal.run_view import LiveView, PlainView
-
-__all__ = ["LiveView", "PlainView", "render_summary", "replay_table", "rows_table"]
+Only what is shown belongs here, made of events and documents. Nothing here reads a file, a market or a clock.
+"""

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.terminal.order_words import UNKNOWN, seconds
+from agent.terminal.formatting import UNKNOWN, duration
 
 LATENCY_NAMES = {
     "market_data_trades": "market data, trades",
@@ -64,7 +64,7 @@ def _symbol(symbol: str, found: Mapping[str, Any], console: Console) -> None:
         table.add_row("  after a trade", _pm(move), f"bps in its direction, {after_s:g} s later")
     console.print()
     console.print(
-        Text.assemble((symbol, "bold"), f"  {seconds(int(e['seconds'] * 1e9))}, {e['trades']:,} trades")
+        Text.assemble((symbol, "bold"), f"  {duration(int(e['seconds'] * 1e9))}, {e['trades']:,} trades")
     )
     console.print(table)
     values = ", ".join(f"{name}: {value}" for name, value in law.items())
@@ -86,7 +86,7 @@ def _pm(estimate: Mapping[str, Any], share: float = 1.0) -> str:
 
 
 def _seconds(value: float) -> str:
-    return f"{value:.1f} s" if value < 120 else seconds(int(value * 1e9))
+    return f"{value:.1f} s" if value < 120 else duration(int(value * 1e9))
 
 
 def _meaning(law: Mapping[str, Any]) -> str:

@@ -11,8 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.durations import format_duration
-from agent.terminal.closing_tables import percent
-from agent.terminal.order_words import UNKNOWN, bps
+from agent.terminal.formatting import UNKNOWN, bps, percent
 
 WORDS = (
     "Gains: positive is good. Slippage and impact: positive is cost. Impact is what the model added to the"

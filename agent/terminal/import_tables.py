@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from agent.durations import format_duration
 from agent.terminal.bar_import_tables import render_bar_import
+from agent.terminal.formatting import duration
 
 _LINES = {
     "trades": "on the tape",
@@ -65,7 +65,7 @@ def render_import(report: Mapping[str, Any], console: Console) -> None:
     if "bars" in report:
         render_bar_import(report, console)
         return
-    span = format_duration(max(0, report["last_recv_ns"] - report["first_recv_ns"]) // 10**9 * 10**9)
+    span = duration(max(0, report["last_recv_ns"] - report["first_recv_ns"]))
     console.print(f"[bold]{report['session']}[/]  {report['symbol']} ({report['market']}), {span}")
     for name in ("tick", "lot"):
         how = "inferred from the data" if report[f"{name}_inferred"] else "given"

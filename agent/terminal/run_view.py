@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
@@ -13,20 +12,21 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from agent.core.events import AuditEvent, ChildChanged, DecisionTaken, ParentChanged, RiskRefused
+from agent.core.events import AuditEvent, ChildChanged, DecisionTaken, GapSeen, ParentChanged, RiskRefused
 from agent.core.instrument import Instrument
 from agent.core.ports import FeedHealth
 from agent.core.types import NS_PER_MS, NS_PER_S
-from agent.summary import ParentRecord, Summary
-from agent.terminal.order_words import (
-    bps,
-    decision_in_words,
-    health_in_words,
-    notice_in_words,
-    price,
-    seconds,
+from agent.parent_record import ParentRecord
+from agent.summary import Summary
+from agent.terminal.feed_sentences import gap_sentence, health_sentence
+from agent.terminal.order_picture import parent_frame
+from agent.terminal.order_sentences import (
+    decision_sentence,
+    notice_sentence,
+    progress_sentence,
+    state_sentence,
+    waiting_sentence,
 )
-from agent.terminal.progress import average_price, filled_share, gain_so_far_bps, parent_frame, watching
 
 NOTICES = 3
 FINISHED_SHOWN = 1
@@ -47,33 +47,28 @@ class _Folded:
     def open(self, instruments: Sequence[Instrument]) -> None:
         self.summary = Summary(instruments)
 
-    def parents(self) -> list[ParentRecord]:
-        return [r for r in self.summary.records.values() if r.changed.spec.shadow_of is None]
-
     def is_shadow(self, parent_id: str) -> bool:
         record = self.summary.records.get(parent_id)
-        return record is not None and record.changed.spec.shadow_of is not None
+        return record is not None and record.is_shadow
 
     def notice(self, event: AuditEvent) -> str:
-        """The event in words where it must not be missed, once; a shadow's refusals are for the log."""
+        """A sentence on what must not be missed, once; a shadow's refusals are for the log."""
         if isinstance(event, RiskRefused | ChildChanged) and self.is_shadow(event.parent_id):
             return ""
-        words = notice_in_words(event)
-        if not words or words == self._noticed:
+        sentence = gap_sentence(event) if isinstance(event, GapSeen) else notice_sentence(event)
+        if not sentence or sentence == self._noticed:
             return ""
-        self._noticed = words
-        return words
+        self._noticed = sentence
+        return sentence
 
 
 class PlainView:
     """Lines on stderr, for pipes, logs and cron: what happens, and every so often how far it is."""
 
-    def __init__(
-        self, console: Console, *, now_ns: Clock = time.time_ns, every_ns: int = PLAIN_EVERY_NS
-    ) -> None:
+    def __init__(self, console: Console, *, now_ns: Clock, every_ns: int = PLAIN_EVERY_NS) -> None:
         self._console, self._every_ns = console, every_ns
         self._folded = _Folded(now_ns)
-        self._said_ns = now_ns()
+        self._printed_ns = now_ns()
 
     def __enter__(self) -> PlainView:
         return self
@@ -83,54 +78,46 @@ class PlainView:
 
     def open(self, session: str, instruments: Sequence[Instrument], title: str) -> None:
         self._folded.open(instruments)
-        self._say(f"session {session}: {title}")
+        self._print(f"session {session}: {title}")
 
     def add(self, events: Sequence[AuditEvent]) -> None:
         self._folded.summary.add(events)
         for event in events:
             line = self._line(event)
             if line:
-                self._say(line)
+                self._print(line)
 
     def health(self, health: FeedHealth) -> None:
-        """Say how far each working parent is, and how the feed does, when it is time to."""
-        if self._folded.now_ns() - self._said_ns < self._every_ns:
+        """Print how far each working parent is, and how the feed does, every so often."""
+        if self._folded.now_ns() - self._printed_ns < self._every_ns:
             return
-        self._said_ns = self._folded.now_ns()
-        for record in self._folded.parents():
+        self._printed_ns = self._folded.now_ns()
+        for record in self._folded.summary.orders():
             if record.changed.ended_ns is None:
-                self._say(self._progress(record))
-            elif waiting := watching(record.changed, self._said_ns):
-                self._say(f"{record.changed.spec.parent_id} {waiting}")
-        self._say(f"feed: {health_in_words(health)}")
+                self._print(self._progress(record))
+            elif waiting := waiting_sentence(record.changed, self._printed_ns):
+                self._print(f"{record.changed.spec.parent_id} {waiting}")
+        self._print(f"feed: {health_sentence(health)}")
 
     def _progress(self, record: ParentRecord) -> str:
-        changed = record.changed
-        instrument = self._folded.summary.instruments[changed.spec.instrument]
-        since_ns = self._folded.now_ns() - (changed.started_ns or changed.submitted_ns)
-        words = f"{changed.spec.parent_id} {changed.state.value}, {filled_share(changed):.0%} filled"
-        average, gain = average_price(changed, instrument), gain_so_far_bps(record, instrument)
-        if average is not None:
-            words += f" at {price(average, instrument)}"
-        if gain is not None:
-            words += f", {bps(gain)} bps against {changed.spec.benchmark.value} so far"
-        return f"{words}, {seconds(max(0, since_ns))} in"
+        instrument = self._folded.summary.instruments[record.changed.spec.instrument]
+        return progress_sentence(record, instrument, self._folded.now_ns())
 
     def _line(self, event: AuditEvent) -> str:
         if isinstance(event, ParentChanged) and event.reason and event.spec.shadow_of is None:
-            return f"{event.spec.parent_id} {event.state.value}: {event.reason}"
+            return state_sentence(event)
         if isinstance(event, DecisionTaken) and not self._folded.is_shadow(event.parent_id):
-            return f"{event.decision_id} {decision_in_words(event)}"
+            return f"{event.decision_id} {decision_sentence(event)}"
         return self._folded.notice(event)
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class LiveView:
     """The same on a terminal, drawn in place; it leaves the screen to the closing summary."""
 
-    def __init__(self, console: Console, *, now_ns: Clock = time.time_ns) -> None:
+    def __init__(self, console: Console, *, now_ns: Clock) -> None:
         self._folded = _Folded(now_ns)
         self._live = Live(console=console, refresh_per_second=5, transient=True)
         self._notices: list[str] = []
@@ -166,16 +153,16 @@ class LiveView:
 
     def frame(self) -> RenderableType:
         """What the screen shows now: working parents, else the last that worked."""
-        parents = self._folded.parents()
+        parents = self._folded.summary.orders()
         working = [r for r in parents if r.changed.ended_ns is None] or parents[-FINISHED_SHOWN:]
-        parts: list[RenderableType] = [Text(self._title, "bold")]
+        lines: list[RenderableType] = [Text(self._title, "bold")]
         if not parents:
-            parts.append(Text("warming up; the order starts with the first whole order book", "dim"))
-        parts += [parent_frame(r, self._folded.summary, self._folded.now_ns()) for r in working]
-        parts += [Text(notice, "yellow") for notice in self._notices]
+            lines.append(Text("warming up; the order starts with the first whole order book", "dim"))
+        lines += [parent_frame(r, self._folded.summary, self._folded.now_ns()) for r in working]
+        lines += [Text(notice, "yellow") for notice in self._notices]
         silent = bool(self._health.stale_now)
-        parts.append(Text(f"feed: {health_in_words(self._health)}", "bold red" if silent else "dim"))
-        return Group(*parts)
+        lines.append(Text(f"feed: {health_sentence(self._health)}", "bold red" if silent else "dim"))
+        return Group(*lines)
 
     def _draw(self) -> None:
         self._drawn_ns = self._folded.now_ns()

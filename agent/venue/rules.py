@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Literal
 
 from agent.venue.fees import Fees
@@ -44,3 +45,21 @@ class VenueRules:
     max_book_age_ns: int | None = None  # a marketable order is refused on an older book or near a gap
     amend_keeps_queue: bool = True  # a resting order made smaller in place keeps its place in the queue
     rehearsal: Rehearsal = QUIET
+
+
+@dataclass(frozen=True, slots=True)
+class BarRules:
+    """How fills are modelled. ``max_participation`` is of one bar's volume, by all orders of a lane."""
+
+    half_spread_bps: Fraction
+    max_participation: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class VenueSetup:
+    """What a paper venue and its market are made of. ``bars``: of a session that holds bars and no tape."""
+
+    rules: VenueRules
+    queue_model: int
+    queue_power: float
+    bars: BarRules | None = None

@@ -68,7 +68,7 @@ def _asked(session: Path) -> Asked:
     def seen(name: str, order: OrderView, market: MarketView) -> None:
         asked[name] = (order, market)
 
-    replayed = replay_session(session, None, override=False, verify=False, speed=None, asked=seen)
+    replayed = replay_session(session, None, override=False, verify=False, speed=None, shown=seen)
     by_lem = {parent["id"] for parent in replayed.summary.parents() if parent["algo"] == "lem"}
     asked = {k: v for k, v in asked.items() if k.rsplit("/", 1)[0] in by_lem}
     if not asked:

@@ -73,16 +73,16 @@ def _later(command: StartParent, events: EventArray) -> StartParent:
 
 
 def _algo_by_tactic(algo: str, tactic: str) -> Callable[[Path], Rows]:
-    return lambda folder: _one_order(folder, ORDER.model_copy(update={"algo": algo, "tactic": tactic}))
+    return lambda folder: _one_order(folder, replace(ORDER, **{"algo": algo, "tactic": tactic}))
 
 
 def _terms(**terms: object) -> Callable[[Path], Rows]:
-    order = ORDER.model_copy(update={"algo": "optimal_stopping", "shadows": ("twap", "pov"), **terms})
+    order = replace(ORDER, **{"algo": "optimal_stopping", "shadows": ("twap", "pov"), **terms})
     return lambda folder: _one_order(folder, order)
 
 
 def _venue(venue: Venue, tactics: Tactics | None = None, tactic: str = "peg") -> Callable[[Path], Rows]:
-    order = ORDER.model_copy(update={"algo": "twap", "tactic": tactic, "side": "sell", "shadows": ("vwap",)})
+    order = replace(ORDER, **{"algo": "twap", "tactic": tactic, "side": "sell", "shadows": ("vwap",)})
     return lambda folder: _one_order(folder, order, venue, tactics)
 
 
@@ -104,7 +104,7 @@ def _two_symbols(repeg_by: str) -> Callable[[Path], Rows]:
 def _commanded(*commands: tuple[float, CommandKind, dict[str, float]]) -> Callable[[Path], Rows]:
     def rows(folder: Path) -> Rows:
         instrument, events = synthetic_tape()
-        order = ORDER.model_copy(update={"algo": "vwap", "shadows": ("twap",)})
+        order = replace(ORDER, **{"algo": "vwap", "shadows": ("twap",)})
         given: list[Command] = [start(instrument, events, order)]
         given += [
             ControlParent(*place(events, at), kind, "s-P1", f"c{at}", amend) for at, kind, amend in commands
@@ -117,7 +117,7 @@ def _commanded(*commands: tuple[float, CommandKind, dict[str, float]]) -> Callab
 def _cut_off(folder: Path) -> Rows:
     """A session that lost its end: two thirds of its tape, its journal without the closing entry."""
     instrument, events = synthetic_tape()
-    order = ORDER.model_copy(update={"algo": "optimal_stopping", "shadows": ("twap",)})
+    order = replace(ORDER, **{"algo": "optimal_stopping", "shadows": ("twap",)})
     path = record(folder / "s", instrument, events, [start(instrument, events, order)], order)
     for file in path.glob("tape-*"):
         file.unlink()
@@ -148,7 +148,7 @@ def _bars(algo: str, **terms: object) -> Callable[[Path], Rows]:
             algo=algo,
             shadows=(),
         )
-        order = order.model_copy(update=terms)
+        order = replace(order, **terms)
         _, events = bars.run(path, bars.config(order), start=bars.MIDNIGHT + timedelta(hours=30))
         return [canonical_row(event) for event in events]
 

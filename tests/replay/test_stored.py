@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from agent.app import stored_replay as stored
 from agent.app.replay_session import Replayed, replay_session
 from agent.cli import main
 from agent.config import Config, Order
 from agent.core.errors import DatabaseError
 from agent.core.events import CommandKind
 from storage.log import queries
+from storage.log import stored_replay as stored
 from storage.log.execution_log import SqlExecutionLog, insert_command
 from storage.recordings.session import SessionReader
 from tests.fakes import S

@@ -7,7 +7,6 @@ against and a far touch to aim at; no order is matched with it (``agent.venue.ba
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -19,16 +18,9 @@ from agent.core.market.trading_time import BarFlag
 from agent.core.market.whole_bars import SeriesOfBars
 from agent.core.ports import Stop
 from agent.venue.kernel.tape_market import TapeMarket
+from agent.venue.rules import BarRules
 
 BPS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class BarRules:
-    """How fills are modelled. ``max_participation`` is of one bar's volume, by all orders of a lane."""
-
-    half_spread_bps: Fraction
-    max_participation: Fraction
 
 
 class BarMarket(TapeMarket):

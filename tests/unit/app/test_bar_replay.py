@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -42,7 +43,7 @@ def _wall(ns: int) -> datetime:
 def test_a_twap_order_gains_minus_half_the_spread_exactly(tmp_path: Path, side: str) -> None:
     """Four equal shares, each at its bar's VWAP and 10 bps worse: the TWAP benchmark is missed by 10 bps."""
     path = session(tmp_path, hourly(PRICES), lot=Decimal("0.001"), tick=Decimal("0.01"))
-    order = ORDER.model_copy(update={"side": side})
+    order = replace(ORDER, side=side)
     _, events = run(path, config(order), start=MIDNIGHT + timedelta(hours=1))
     sign = 1 if side == "buy" else -1
     money: dict[int, Decimal] = {}
@@ -92,7 +93,7 @@ def test_batches_of_any_size_give_the_same(tmp_path: Path, algo: str) -> None:
     rng = np.random.default_rng(3)
     prices = np.round(1000 + 5 * rng.standard_normal(60).cumsum())
     path = session(tmp_path, hourly([float(p) for p in prices]))
-    order = ORDER.model_copy(update={"algo": algo, "shadows": ("twap", "pov"), "min_duration": HOUR})
+    order = replace(ORDER, algo=algo, shadows=("twap", "pov"), min_duration=HOUR)
     digests = {run(path, config(order), rows)[0].result.digest for rows in (1, 7, 10**6)}
     assert len(digests) == 1
 
@@ -101,9 +102,7 @@ def test_decisions_see_completed_bars_only(tmp_path: Path) -> None:
     """Another future after the third bar of the order changes no decision up to then, and some after."""
     rng = np.random.default_rng(4)
     prices = [float(p) for p in np.round(1000 + 5 * rng.standard_normal(40).cumsum())]
-    order = ORDER.model_copy(
-        update={"min_duration": 8 * HOUR, "max_duration": 8 * HOUR, "quantity": Decimal(8)}
-    )
+    order = replace(ORDER, min_duration=8 * HOUR, max_duration=8 * HOUR, quantity=Decimal(8))
     start = MIDNIGHT + timedelta(hours=30)
     seen = []
     for name, last in (("a", 0.0), ("b", 50.0)):
@@ -126,7 +125,7 @@ def test_decisions_see_completed_bars_only(tmp_path: Path) -> None:
             override=True,
             verify=False,
             speed=None,
-            asked=asked,
+            shown=asked,
             start_ns=int(start.timestamp()) * 10**9,
         )
         seen.append(views)
@@ -146,7 +145,7 @@ def test_history_keeps_counts_and_takers(tmp_path: Path) -> None:
         override=True,
         verify=False,
         speed=None,
-        asked=lambda _i, _o, market: views.append(market),
+        shown=lambda _i, _o, market: views.append(market),
         start_ns=start_ns,
     )
     last = views[-1].bars
@@ -159,7 +158,7 @@ def test_history_keeps_counts_and_takers(tmp_path: Path) -> None:
 def test_an_interval_of_several_bars_is_worked_bar_by_bar(tmp_path: Path) -> None:
     """Two-hour intervals on hourly bars: half of each share in either hour."""
     path = session(tmp_path, hourly(PRICES), lot=Decimal("0.001"), tick=Decimal("0.01"))
-    order = ORDER.model_copy(update={"interval": 2 * HOUR})
+    order = replace(ORDER, interval=2 * HOUR)
     _, events = run(path, config(order), start=MIDNIGHT + timedelta(hours=1))
     lots: dict[int, int] = {}
     for fill in of(events, ChildFilled):
@@ -169,7 +168,7 @@ def test_an_interval_of_several_bars_is_worked_bar_by_bar(tmp_path: Path) -> Non
 
 def test_participation_is_capped_and_what_is_left_expires_named(tmp_path: Path) -> None:
     """5 % of 100 a bar for four bars is 20: an order for 40 expires half filled, and says why."""
-    order = ORDER.model_copy(update={"quantity": Decimal(40)})
+    order = replace(ORDER, quantity=Decimal(40))
     path = session(tmp_path, hourly(PRICES), lot=Decimal("0.001"))
     chosen = config(order, Bars(half_spread_bps=Decimal(1), max_participation=Decimal("0.05")))
     _, events = run(path, chosen)
@@ -192,7 +191,7 @@ def test_a_bar_without_volume_fills_nothing(tmp_path: Path) -> None:
 
 def test_the_limit_price_holds(tmp_path: Path) -> None:
     """A buyer's limit of 1015 lets the bars at 1010 and 1000 fill, though the last close may be above it."""
-    order = ORDER.model_copy(update={"limit_price": Decimal(1015)})
+    order = replace(ORDER, limit_price=Decimal(1015))
     path = session(tmp_path, hourly(PRICES))
     _, events = run(path, config(order), start=MIDNIGHT + timedelta(hours=1))
     fills = of(events, ChildFilled)
@@ -204,7 +203,7 @@ def test_the_limit_price_holds(tmp_path: Path) -> None:
 
 def test_a_notional_order_spends_its_money(tmp_path: Path) -> None:
     """Money in four equal parts; what is spent stays within a lot of the target."""
-    order = ORDER.model_copy(update={"quantity": None, "notional": Decimal(4000)})
+    order = replace(ORDER, quantity=None, notional=Decimal(4000))
     path = session(tmp_path, hourly(PRICES), lot=Decimal("0.001"), tick=Decimal("0.01"))
     done, events = run(path, config(order), start=MIDNIGHT + timedelta(hours=1))
     parent = done.summary.parents()[0]
@@ -235,9 +234,7 @@ def _sessions(days: int) -> list[Bar]:
 def test_a_multi_day_order_counts_trading_bars(tmp_path: Path) -> None:
     """Twelve hours over three sessions: six bars a day, no night, no week-end, no opening auction."""
     path = session(tmp_path, _sessions(8), "IBM/USD", calendar="XNYS", tick=Decimal("0.01"))
-    order = ORDER.model_copy(
-        update={"quantity": Decimal(120), "min_duration": HOUR, "max_duration": 12 * HOUR}
-    )
+    order = replace(ORDER, quantity=Decimal(120), min_duration=HOUR, max_duration=12 * HOUR)
     thursday = datetime(2025, 3, 6, 18, tzinfo=UTC)
     done, events = run(path, config(order), start=thursday)
     fills = [_wall(ns) for ns in sorted({f.fill_ns for f in of(events, ChildFilled)})]
@@ -255,7 +252,7 @@ def test_a_multi_day_order_counts_trading_bars(tmp_path: Path) -> None:
 def test_what_the_closed_bar_shows_is_known_and_not_traded(tmp_path: Path) -> None:
     """The mid of the morning's first decision is the close of the untraded opening hour."""
     path = session(tmp_path, _sessions(4), "IBM/USD", calendar="XNYS")
-    order = ORDER.model_copy(update={"quantity": Decimal(80), "max_duration": 8 * HOUR, "min_duration": HOUR})
+    order = replace(ORDER, quantity=Decimal(80), max_duration=8 * HOUR, min_duration=HOUR)
     _, events = run(path, config(order), start=datetime(2025, 3, 4, 20, tzinfo=UTC))
     mids = [d.market_mid for d in of(events, DecisionTaken)]
     assert mids[0] == 109.0  # Tuesday's bar from 19:00 UTC
@@ -270,11 +267,11 @@ def test_algos_see_no_time_of_day_where_the_market_closes(tmp_path: Path) -> Non
     path = session(tmp_path, _sessions(6), "IBM/USD", calendar="XNYS")
     replay_session(
         path,
-        config(ORDER.model_copy(update={"quantity": Decimal(40), "algo": "lem", "min_duration": HOUR})),
+        config(replace(ORDER, quantity=Decimal(40), algo="lem", min_duration=HOUR)),
         override=True,
         verify=False,
         speed=None,
-        asked=lambda _i, _o, market: views.append(market),
+        shown=lambda _i, _o, market: views.append(market),
     )
     assert views
     assert not any(v.bars["start_ns"].any() for v in views)
@@ -293,15 +290,15 @@ def test_no_order_crosses_a_split(tmp_path: Path) -> None:
     day_ns = 24 * HOUR
     change = {"interval": day_ns, "min_duration": 4 * day_ns, "max_duration": 4 * day_ns}
     with pytest.raises(OrderError, match="crosses a split before 2025-04-14"):
-        run(path, config(ORDER.model_copy(update=change)), start=days[27])
+        run(path, config(replace(ORDER, **change)), start=days[27])
     views: list[MarketView] = []
     replay_session(
         path,
-        config(ORDER.model_copy(update=change)),
+        config(replace(ORDER, **change)),
         override=True,
         verify=False,
         speed=None,
-        asked=lambda _i, _o, market: views.append(market),
+        shown=lambda _i, _o, market: views.append(market),
         start_ns=int(days[33].timestamp()) * 10**9,
     )
     assert len(views[0].bars) == 3  # three days since the split
@@ -322,7 +319,7 @@ def test_orders_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, ob
     """One message with the value, what is allowed and what to do."""
     path = session(tmp_path, hourly(PRICES))
     with pytest.raises(OrderError, match=re.escape(words)):
-        run(path, config(ORDER.model_copy(update=change)))
+        run(path, config(replace(ORDER, **change)))
 
 
 def test_a_start_that_leaves_too_few_bars_is_refused(tmp_path: Path) -> None:

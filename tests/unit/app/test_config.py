@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -180,7 +181,7 @@ def test_the_shipped_file_says_what_the_defaults_are() -> None:
     """But for the order's size, which has no sensible default, config.yaml changes nothing."""
     shipped = load_config(SHIPPED)
     assert shipped.order.quantity == 2
-    order = shipped.order.model_copy(update={"quantity": None})
+    order = replace(shipped.order, quantity=None)
     assert shipped.model_copy(update={"order": order}) == Config()
 
 

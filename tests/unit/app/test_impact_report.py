@@ -19,7 +19,7 @@ from agent.core.errors import InputError
 from agent.core.events import ChildFilled
 from agent.core.instrument import Instrument
 from agent.core.types import Side
-from agent.summary import ImpactSeen
+from agent.parent_record import ImpactSeen
 from storage.recordings.session import SessionReader
 
 GOLDEN = Path(__file__).parents[2] / "data" / "small-session"

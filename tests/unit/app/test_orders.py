@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config import Order
-from agent.core.errors import InputError, OrderError
+from agent.amounts import parse_amount
+from agent.config import parse_config
+from agent.core.errors import InputError
 from agent.core.instrument import Instrument
 from agent.core.types import ParentSpec, Side, TargetKind
 from agent.durations import format_duration, parse_duration_ns
-from agent.orders import build_spec, parse_amount
+from agent.orders import build_spec
 
 MS, S = 10**6, 10**9
 PRICE = Decimal(60_000)
@@ -34,11 +35,12 @@ BTC = Instrument(
 
 def spec(price: Decimal | None = PRICE, **changed: Any) -> ParentSpec:
     """One BTC, 20 s to 60 s in steps of 5 s, but for what is ``changed``."""
-    return build_spec(Order(**{"quantity": Decimal(1), **changed}), BTC, "s-P1", price)
+    order = parse_config({"order": {"quantity": Decimal(1), **changed}}).order
+    return build_spec(order, BTC, "s-P1", price)
 
 
 def refusal(price: Decimal | None = PRICE, **changed: Any) -> str:
-    with pytest.raises(OrderError) as caught:
+    with pytest.raises(InputError) as caught:
         spec(price, **changed)
     assert caught.value.exit_code == 2
     return str(caught.value)
@@ -75,7 +77,7 @@ def test_money_arrives_in_ticks_times_lots() -> None:
 )
 def test_amounts_of_the_command_line_are_positive_numbers(name: str, text: str, words: str) -> None:
     """The message names the option, the value and what is allowed."""
-    with pytest.raises(OrderError) as caught:
+    with pytest.raises(InputError) as caught:
         parse_amount(text, name)
     assert str(caught.value) == f"{name} {words}"
 

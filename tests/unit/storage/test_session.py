@@ -236,7 +236,7 @@ def test_what_was_written_before_the_disk_was_full_is_readable(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "has session format 2 and this program reads 1"),
+        ({"format": 3}, "has session format 3 and this program reads 1 to 2"),
         ({"instruments": [{"number": 0}]}, "is corrupt"),
         ({"session": None, "instruments": None}, "is corrupt"),
     ],

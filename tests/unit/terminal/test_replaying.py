@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from agent.app.replay_session import replay_session
-from agent.terminal import replay_progress as module
-from agent.terminal.replay_progress import replaying
+from agent.terminal import replay_view as module
+from agent.terminal.replay_view import replay_progress
 
 GOLDEN = Path(__file__).parents[2] / "data" / "small-session"
 
@@ -39,7 +40,8 @@ def test_the_bar_is_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = {}
     for terminal in (True, False):
         out = io.StringIO()
-        with replaying(Console(file=out, force_terminal=terminal, width=100)) as progress:
+        console = Console(file=out, force_terminal=terminal, width=100)
+        with replay_progress(time.monotonic, console) as progress:
             progress(1000, 4000)
             progress(2000, 4000)
         shown[terminal] = out.getvalue()

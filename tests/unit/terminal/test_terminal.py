@@ -31,9 +31,13 @@ from agent.orders import build_spec
 from agent.replay import ReplayResult
 from agent.shadow import shadow_specs
 from agent.summary import Summary
-from agent.terminal import LiveView, PlainView, render_summary, replay_table, rows_table
-from agent.terminal.order_words import bps, decision_in_words, order_in_words, price, seconds, turn
-from agent.terminal.progress import bar, gain_so_far_bps
+from agent.terminal.closing_tables import render_summary
+from agent.terminal.formatting import bps, duration, price
+from agent.terminal.order_picture import bar
+from agent.terminal.order_sentences import decision_sentence, order_sentence, turning_clause
+from agent.terminal.replay_view import render_replay
+from agent.terminal.rows_table import rows_table
+from agent.terminal.run_view import LiveView, PlainView
 from connectors.embedded.synthetic import synthetic_session
 
 COLUMNS = 100
@@ -55,7 +59,7 @@ def run(
     """Work ORDER on 110 s of the synthetic market; everything the engine said."""
     instruments, rows = synthetic_session(1, 110, ("BTC/USDT",))
     instrument = instruments[0]
-    order = ORDER.model_copy(update={"side": side, "limit_price": limit_price and Decimal(limit_price)})
+    order = replace(ORDER, side=side, limit_price=limit_price and Decimal(limit_price))
     config = Config(order=order)
     engine = build_engine(config, instruments, inline_policies(config))
     spec = build_spec(order, instrument, "S-P1", None)
@@ -121,14 +125,14 @@ def test_an_order_reads_as_a_sentence() -> None:
     instrument, events = run()
     spec = next(e.spec for e in events if isinstance(e, ParentChanged))
     tail = ", done between 10s and 40s, decided every 5s, to beat vwap"
-    assert order_in_words(spec, [instrument]) == f"buy 1.00000 BTC{tail}"
+    assert order_sentence(spec, [instrument]) == f"buy 1.00000 BTC{tail}"
     money = build_spec(
-        ORDER.model_copy(update={"quantity": None, "notional": Decimal(50000), "side": "sell"}),
+        replace(ORDER, quantity=None, notional=Decimal(50000), side="sell"),
         instrument,
         "S-P2",
         None,
     )
-    assert order_in_words(money, [instrument]) == f"sell 50000.00 USDT of BTC{tail}"
+    assert order_sentence(money, [instrument]) == f"sell 50000.00 USDT of BTC{tail}"
 
 
 def test_numbers_keep_their_sign_and_their_precision() -> None:
@@ -137,7 +141,7 @@ def test_numbers_keep_their_sign_and_their_precision() -> None:
     assert [bps(x) for x in (1.234, -0.001, None, float("nan"))] == ["+1.23", "+0.00", "–", "–"]
     assert price(61837.635, instrument) == "61837.635"
     assert price(0.00001234, replace(instrument, tick=Decimal("0.00000001"))) == "0.000012340"
-    assert [seconds(s * NS_PER_S) for s in (45, 725, 11220)] == ["45.0 s", "12m 05s", "3h 07m"]
+    assert [duration(s * NS_PER_S) for s in (45, 725, 11220)] == ["45.0 s", "12m 05s", "3h 07m"]
 
 
 def test_the_bar_fills_to_its_share_and_marks_the_pace() -> None:
@@ -175,7 +179,7 @@ def test_the_gain_so_far_has_the_sign_of_the_side() -> None:
         average = record.changed.filled_tl / record.changed.filled_lots * float(instrument.tick)
         running = record.decisions[-1].view.benchmark_price
         sign = -1 if record.changed.spec.side is Side.BUY else 1
-        gain = gain_so_far_bps(record, instrument)
+        gain = record.gain_so_far_bps(instrument)
         assert gain == pytest.approx(sign * (average - running) / running * 1e4)
         assert gain != 0
 
@@ -264,10 +268,11 @@ def test_what_would_turn_a_decision_is_said() -> None:
     """The nearest move of the price that alone turns it follows the reason; without one, nothing does."""
     instrument, events = run()
     decision = next(e for e in events if isinstance(e, DecisionTaken))
-    words = decision_in_words(replace(decision, turns_at_bps=-3.14, importances={"vwap": 0.5}))
+    words = decision_sentence(replace(decision, turns_at_bps=-3.14, importances={"vwap": 0.5}))
     assert words.endswith("; finishes if the price falls 3.1 bps [vwap 50%]")
-    assert turn(replace(decision, finish=True, turns_at_bps=12.0)) == "; goes on if the price rises 12.0 bps"
-    assert turn(decision) == ""
+    goes_on = replace(decision, finish=True, turns_at_bps=12.0)
+    assert turning_clause(goes_on) == "; goes on if the price rises 12.0 bps"
+    assert turning_clause(decision) == ""
     so_far = [
         replace(e, reason="", turns_at_bps=2.0) if isinstance(e, DecisionTaken) else e
         for e in until(events, 0)
@@ -403,7 +408,7 @@ def test_a_replay_says_whether_it_matched(match: bool, words: str) -> None:
         1_000_000, 0.5, "ab" * 32, "cd" * 32, match, None if match else "row [3]", ("12 bytes",)
     )
     console, out = text_console()
-    replay_table(result, console)
+    render_replay(result, console)
     lines = out.getvalue().splitlines()
     assert lines[0] == "replayed 1,000,000 events in 0.50 s, 2,000,000 a second"
     assert lines[1:3] == ["digest   " + "ab" * 32, "recorded " + "cd" * 32]

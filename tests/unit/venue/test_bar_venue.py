@@ -18,12 +18,12 @@ from agent.core.market.tape import BAR, BarArray
 from agent.core.market.trading_time import BarFlag
 from agent.core.orders.venue_messages import Report, ReportKind, VenueOrder
 from agent.core.types import Side, TimeInForce
-from agent.venue.bars.bar_market import BarMarket, BarRules, half_spread_ticks
+from agent.venue.bars.bar_market import BarMarket, half_spread_ticks
 from agent.venue.bars.bar_venue import BarVenue, cost_tl, parts
 from agent.venue.fees import Fees
 from agent.venue.impact import ImpactLaw, mean_root
 from agent.venue.latency import Latencies, Latency
-from agent.venue.rules import VenueRules
+from agent.venue.rules import BarRules, VenueRules
 from tests.venue import BTC
 
 S = 10**9

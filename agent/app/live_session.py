@@ -1,11 +1,11 @@
-"""Live sessions: run a parent order on paper, or only record. Builds the parts, then lets them run."""
+"""Live sessions: run a parent order on paper, or only record. Builds what a session needs and lets it run."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import structlog
 
 from agent.app.build import algo, build_engine, check_algos, fingerprint
-from agent.app.embedded_market import embedded_exchange
-from agent.config import Config, Order
+from agent.app.live_feed import Ended, open_feed
+from agent.config import Config
 from agent.core.agenda import FAR_FUTURE_NS
 from agent.core.clock import Clock
 from agent.core.errors import AgentError
@@ -26,23 +26,20 @@ from agent.core.ports import ExecutionLog, Feed, FeedHealth, PendingCommand, Sli
 from agent.core.types import NS_PER_S, ParentSpec
 from agent.engine.policy import InlinePolicy
 from agent.jobs import Jobs, check_schedules
+from agent.order_options import Order
 from agent.orders import build_spec
 from agent.runtime import LiveRun, ThreadedPolicy
 from agent.shadow import shadow_specs
 from agent.summary import Summary
 from agent.system_clock import SystemClock
-from connectors.ccxt_feed import CcxtFeed, FeedOptions, embedded_feed
-from connectors.supervisor import Patience
 from storage.log.execution_log import SqlExecutionLog
 from storage.recordings.session import SessionHeader, SessionWriter
 
 log = structlog.get_logger("live")
-EMBEDDED = "embedded"
 THREADED = frozenset({"lem"})
-"""Algos that are asked on a thread; the others answer at once."""
+"""Algos that decide on a thread; the others decide at once."""
 
 Watch = Callable[[Sequence[AuditEvent]], None]
-Ended = Callable[[], bool]
 DRAIN_NS = 2 * NS_PER_S
 """How long nothing must have come from a market that has ended before its session is closed."""
 
@@ -86,11 +83,7 @@ class LiveResult:
 
     @property
     def succeeded(self) -> bool:
-        return all(
-            r.changed.state.value == "completed"
-            for r in self.summary.records.values()
-            if r.changed.spec.shadow_of is None
-        )
+        return all(r.changed.state.value == "completed" for r in self.summary.orders())
 
 
 class _NoLog:
@@ -132,29 +125,6 @@ async def run_paper(
 
 def _scheduled_algos(config: Config) -> list[str]:
     return [name for s in config.schedules for name in (s.order.algo, *s.order.shadows)]
-
-
-@contextlib.asynccontextmanager
-async def open_feed(config: Config, clock: Clock) -> AsyncIterator[tuple[Feed, Ended]]:
-    """The configured exchange's feed, and whether its market has ended (``embedded`` only; runs it too)."""
-    options = FeedOptions(
-        book_depth=config.feed.book_depth,
-        connect_deadline_s=config.feed.connect_timeout / NS_PER_S,
-        patience=Patience(stale_s=config.feed.stale_after / NS_PER_S),
-    )
-    if config.exchange != EMBEDDED:
-        feed = CcxtFeed(config.exchange, clock, options=options)
-        try:
-            yield feed, lambda: False
-        finally:
-            await feed.close()
-        return
-    async with embedded_exchange(config, clock) as (exchange, endpoint):
-        feed = embedded_feed(endpoint, clock, options=options)
-        try:
-            yield feed, lambda: exchange.ended
-        finally:
-            await feed.close()
 
 
 class _Session:
@@ -250,7 +220,7 @@ class _Session:
         )
 
     def _algos(self) -> list[str]:
-        """Every algo this session may ask."""
+        """Every algo that may decide in this session."""
         order = self.config.order
         return [order.algo, *order.shadows, *_scheduled_algos(self.config)] if self.trade else []
 
@@ -284,7 +254,7 @@ class _Session:
             log.info("warmed_up", symbol=instrument.symbol, trades=len(trades), klines=len(bars))
 
     async def _begin(self, live: LiveRun, jobs: Jobs) -> None:
-        """The first book is there: start the configured order, then what the clock starts."""
+        """With the first book, start the configured order, then what the clock starts."""
         if self.own_order:
             await self._start_order(live, self.config.order)
         if self.trade:
@@ -338,8 +308,8 @@ class _Session:
 
 
 @contextlib.contextmanager
-def _stop_on_signal(stopping: asyncio.Event) -> Any:
-    """Ctrl-C and TERM ask for a clean stop."""
+def _stop_on_signal(stopping: asyncio.Event) -> Iterator[None]:
+    """Ctrl-C and TERM stop the run cleanly."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)

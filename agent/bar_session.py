@@ -1,8 +1,8 @@
-"""Sessions that hold bars and no tape: the same engine, run in trading time, its fills modelled.
+"""Sessions that hold bars and no tape: read in trading time, with an order in its place.
 
 Rules kept here:
 
-* an order starts between two bars: where it is told to, or after ``engine.lookback`` intervals of history
+* an order starts between two bars: where ``start_ns`` says, or after ``engine.lookback`` intervals of history
   where the session has as many and the order still fits behind them, else as late as it fits;
 * its interval is a multiple of the bars', its durations multiples of the interval, all in trading time
   (``agent.core.market.trading_time``). Whatever leaves here is in wall time again;
@@ -19,8 +19,6 @@ from fractions import Fraction
 
 import numpy as np
 
-from agent.app.build import PolicyFactory, build_engine, engine_settings
-from agent.app.venue_setup import VenueSetup, venue_setup
 from agent.config import Config
 from agent.core.errors import ConfigError, OrderError, SessionError
 from agent.core.events import AuditEvent, StartParent
@@ -30,18 +28,17 @@ from agent.core.market.tape import BarArray, EventArray
 from agent.core.market.trading_time import BarFlag, TradingTime
 from agent.core.ports import SessionReader, SlicePolicy
 from agent.core.session_header import SessionHeader
-from agent.core.types import NS_PER_S, Align, MarketView, OrderView, Slice, TacticKind
+from agent.core.types import NS_PER_S, Align, MarketView, OrderView, ParentSpec, Slice, TacticKind
 from agent.core.wall_times import Translation
 from agent.durations import format_duration
-from agent.engine.engine import Engine
 from agent.engine.settings import EngineSettings
 from agent.orders import build_spec
 from agent.shadow import shadow_specs
-from agent.venue.bars.bar_market import BarRules
 from agent.venue.checks import in_utc
 from agent.venue.rehearsal import Rehearsal
-from agent.venue.rules import Halt
+from agent.venue.rules import BarRules, Halt, VenueSetup
 
+PolicyFactory = Callable[[ParentSpec], SlicePolicy]
 DAY_NS = 86_400 * NS_PER_S
 PROFILE_NS = 60 * DAY_NS  # of history for the volume profile
 SOURCE = "klines"
@@ -53,8 +50,8 @@ def is_bars_only(reader: SessionReader) -> bool:
     return reader.header.source == SOURCE
 
 
-class BarReplay:
-    """A bars-only session and one order, as ``replay`` and the engine take them (a ``SessionReader``)."""
+class BarSession:
+    """A session of bars and one order, as ``replay`` reads it (a ``SessionReader``)."""
 
     def __init__(
         self, reader: SessionReader, instrument: Instrument, config: Config, start_ns: int | None = None
@@ -147,7 +144,7 @@ class BarReplay:
             )
         return interval // delta
 
-    def _place(self, asked_ns: int | None) -> int:
+    def _place(self, wanted_ns: int | None) -> int:
         """How many traded bars come before the order."""
         longest, delta = self._config.order.max_duration, self.clock.delta_ns
         needed, there = longest // delta, len(self.clock.start_ns)
@@ -157,26 +154,25 @@ class BarReplay:
                 f" the session holds {there:,} that may be traded, the first for the arrival price: give at"
                 f" most {format_duration(max(1, there - 1) * delta)}, or import more"
             )
-        if asked_ns is None:
+        if wanted_ns is None:
             return max(1, min(self._config.engine.lookback * self._per, there - needed))
-        place = int(np.searchsorted(self.clock.start_ns, asked_ns))
+        place = int(np.searchsorted(self.clock.start_ns, wanted_ns))
         if not 1 <= place <= there - needed:
             first, last = (in_utc(int(self.clock.start_ns[k])) for k in (1, there - needed))
             raise OrderError(
-                f"start {in_utc(asked_ns)} leaves no bar before the order or too few for its"
+                f"start {in_utc(wanted_ns)} leaves no bar before the order or too few for its"
                 f" {format_duration(longest)}: give {first} to {last}"
             )
         return place
 
     # --- the engine -----------------------------------------------------------------------------------
 
-    def engine(self, policies: PolicyFactory) -> Engine:
-        if not self.clock.is_wall:
-            policies = _dateless(policies)
-        return build_engine(self._config, self.instruments, policies, self.settings(), self.venue())
+    def policies(self, policies: PolicyFactory) -> PolicyFactory:
+        """The same policies, which see no times of day where the market closes."""
+        return policies if self.clock.is_wall else lambda spec: _Dateless(policies(spec))
 
     def in_wall_time(self, watch: Callable[[list[AuditEvent]], None]) -> Callable[[list[AuditEvent]], None]:
-        """``watch`` with all that it is told in wall time."""
+        """``watch`` with every event in wall time."""
         return lambda events: watch(self._translation.all(events))
 
     def notes(self) -> tuple[str, ...]:
@@ -200,18 +196,18 @@ class BarReplay:
             )
         return tuple(notes)
 
-    def settings(self) -> EngineSettings:
-        """The configuration's, with what is a book's rule off."""
-        base, bars = engine_settings(self._config), self._config.bars
+    def settings(self, base: EngineSettings) -> EngineSettings:
+        """``base`` with the rules of a book off."""
+        reach_bps = self._config.bars.reach_bps
         return replace(
             base,
             risk=replace(base.risk, price_collar_bps=None, stale_book_ns=None),
-            tactics=replace(base.tactics, micro_slices=self._per, cross_share=0.0, reach_bps=bars.reach_bps),
+            tactics=replace(base.tactics, micro_slices=self._per, cross_share=0.0, reach_bps=reach_bps),
         )
 
-    def venue(self) -> VenueSetup:
-        """The configuration's, with a band as wide as the reach, and halts in engine time."""
-        base, bars = venue_setup(self._config), self._config.bars
+    def venue(self, base: VenueSetup) -> VenueSetup:
+        """``base`` with fills from bars, a band as wide as the reach, and halts in engine time."""
+        bars = self._config.bars
         band_bps = bars.reach_bps + float(bars.half_spread_bps) + 10.0
         halts = tuple(
             Halt(self.clock.of_wall(h.start_ns), self.clock.of_wall(h.end_ns), h.symbol)
@@ -233,13 +229,13 @@ def _of_one_length(bars: BarArray, instrument: Instrument) -> BarArray:
         raise SessionError(f"the session holds no bars of {instrument.symbol}: import some")
     lengths = np.unique(mine["delta_ns"])
     if len(lengths) > 1:
-        words = ", ".join(format_duration(int(x)) for x in lengths)
-        raise SessionError(f"the session mixes bars of {words}: import files of one interval")
+        mixed = ", ".join(format_duration(int(x)) for x in lengths)
+        raise SessionError(f"the session mixes bars of {mixed}: import files of one interval")
     return mine
 
 
 def _check_account(config: Config, instrument: Instrument) -> None:
-    """An account without the currency would refuse every child order; say it before anything starts."""
+    """Refuse an account without the currency before anything starts: it would refuse every child order."""
     spot = instrument.quote if config.order.side == "buy" else instrument.base
     currency = instrument.settle if instrument.contract else spot
     if config.venue.balances.get(currency, 0) <= 0:
@@ -247,10 +243,6 @@ def _check_account(config: Config, instrument: Instrument) -> None:
             f"the paper account holds no {currency} to {config.order.side} {instrument.symbol} with: name it"
             f" in the configuration, as in venue.balances: {{{currency}: 1000000}}"
         )
-
-
-def _dateless(policies: PolicyFactory) -> PolicyFactory:
-    return lambda spec: _Dateless(policies(spec))
 
 
 class _Dateless:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.app.build import lem_algo
-from agent.app.live import open_feed as live_feed
+from agent.app.live_feed import open_feed
 from agent.config import Config
 from agent.core.errors import AgentError, RecordingError
 from agent.system_clock import SystemClock
@@ -57,7 +57,7 @@ def _check_clock(config: Config) -> str:
 
 def _check_exchange(config: Config) -> str:
     async def connect() -> str:
-        async with live_feed(config, SystemClock()) as (feed, _):
+        async with open_feed(config, SystemClock()) as (feed, _):
             (instrument,) = await feed.instruments([config.symbol])
             offset_ms = feed.health().clock_offset_ns / 1e6
             precision = f"tick {instrument.tick}, lot {instrument.lot}"

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from agent.app.build import fingerprint
 from agent.config import Config
-from agent.core.events import AuditEvent, Command, StartParent
+from agent.core.events import AuditEvent, Command
 from agent.core.ports import SessionReader
 from agent.journal import command_entry
 from storage.log.database import shown
@@ -60,14 +59,19 @@ class StoredReplay:
     """
 
     def __init__(
-        self, url: str, path: Path, reader: SessionReader, config: Config, commands: Sequence[Command]
+        self,
+        url: str,
+        path: Path,
+        reader: SessionReader,
+        config: Config,
+        commands: Sequence[Command],
+        fingerprint: Mapping[str, Any],
     ) -> None:
         self.session = replay_name(reader.header.session, config, commands)
         self._url, self._path, self._config = url, path, config
         self._opened_ns = reader.header.created_ns
         self._instruments = list(reader.instruments)
-        started = [c for c in commands if isinstance(c, StartParent)]
-        self._algos = {spec.algo for c in started for spec in (c.spec, *c.shadows)}
+        self._fingerprint = fingerprint
         self._log = SqlExecutionLog(url, self.session, self._instruments)
         self._waiting: list[AuditEvent] = []
         self._events = 0
@@ -99,7 +103,7 @@ class StoredReplay:
             exchange=self._instruments[0].exchange if self._instruments else "",
             seed=self._config.seed,
             config=self._config.model_dump(mode="json"),
-            fingerprint=fingerprint(self._config, self._algos),
+            fingerprint=self._fingerprint,
             balances=self._config.venue.balances,
             state=REPLAYING,
             replace=True,

@@ -1,0 +1,66 @@
+"""``agent import``: make a session from market data that others recorded."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.amounts import parse_amount
+from agent.cli import options as o
+from agent.cli import output
+
+
+def import_(
+    files: Annotated[list[Path], typer.Argument(help="Recorded files, in any order.")],
+    symbol: Annotated[
+        str,
+        typer.Option(
+            metavar="SYMBOL",
+            help="As ccxt writes it: BTC/USDT, BTC/USDT:USDT (linear) or BTC/USD:BTC (inverse).",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Directory of the session to make.")],
+    kind: Annotated[
+        str, typer.Option("--format", metavar="binance-raw|tardis-csv|klines", help="What the files hold.")
+    ] = "binance-raw",
+    tick_size: Annotated[
+        str | None, typer.Option(metavar="PRICE", help="Smallest step of a price; inferred if left out.")
+    ] = None,
+    lot_size: Annotated[
+        str | None,
+        typer.Option(metavar="QUANTITY", help="Smallest step of a quantity, inferred if left out."),
+    ] = None,
+    contract_size: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="What one contract is worth; known for Binance.")
+    ] = None,
+    calendar: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Trading calendar of klines whose market closes, as in XNYS."),
+    ] = None,
+    as_json: o.AsJson = False,
+    log_json: o.LogJson = False,
+) -> int:
+    """Make a session from market data that others recorded."""
+    output.set_up_logging(log_json)
+    from agent.app.importing import import_files
+    from agent.terminal.import_tables import reading, render_import
+
+    units = (
+        _amount(tick_size, "tick size"),
+        _amount(lot_size, "lot size"),
+        _amount(contract_size, "contract size"),
+    )
+    with reading(files) as watch:
+        report = import_files(files, kind, symbol, out, *units, calendar, watch)
+    if as_json:
+        output.emit(report)
+    else:
+        render_import(report, output.console_of())
+    return 0
+
+
+def _amount(text: str | None, what: str) -> Decimal | None:
+    return None if text is None else parse_amount(text, what)

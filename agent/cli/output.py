@@ -1,0 +1,94 @@
+"""What every command writes: its one JSON document or tables on stdout, its log on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from agent.terminal.run_view import LiveView, PlainView
+
+ROWS_WIDTH = 10_000  # rows of a query are not wrapped in a pipe
+TABLE_WIDTH = 110
+
+
+def emit(document: object) -> None:
+    """Print the JSON document of a command."""
+    typer.echo(json.dumps(document, default=_plain))
+
+
+def _plain(value: object) -> str:
+    return str(value) if isinstance(value, Decimal | Path) else repr(value)
+
+
+def set_up_logging(as_json: bool) -> None:
+    """Logs go to stderr: console style on a terminal, JSON lines otherwise."""
+    import logging
+
+    import structlog
+
+    tty = sys.stderr.isatty() and not as_json
+    live = tty and sys.stdout.isatty()  # the live view shows what is normal; only trouble interrupts it
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer() if tty else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if live else logging.INFO),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+    )
+
+
+def console_of(width: int = TABLE_WIDTH) -> Console:
+    """The terminal as it is; a pipe, which has no width of its own, gets ``width`` columns."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=width)
+
+
+def show_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table of rows on stdout."""
+    from agent.terminal.rows_table import rows_table
+
+    rows_table(columns, rows, console_of(ROWS_WIDTH))
+
+
+def show_facts(title: str, facts: Mapping[str, object]) -> None:
+    """Names and values, one a line."""
+    typer.echo(title)
+    for name, value in facts.items():
+        typer.echo(f"  {name:24} {value}")
+
+
+def run_view(*, plain: bool) -> PlainView | LiveView:
+    """The live view on a terminal; plain lines on stderr otherwise."""
+    from rich.console import Console
+
+    from agent.terminal.run_view import LiveView, PlainView
+
+    console = Console()
+    if plain or not console.is_terminal:
+        return PlainView(Console(stderr=True), now_ns=time.time_ns)
+    return LiveView(console, now_ns=time.time_ns)
+
+
+@contextmanager
+def spinner(doing: str) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal what takes so long; the block may change the line. Nothing anywhere else."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(doing) as status:
+        yield status.update

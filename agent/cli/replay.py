@@ -1,0 +1,127 @@
+"""``agent replay``: the same engine over a recorded session."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli import options as o
+from agent.cli import output
+from agent.core.errors import InputError
+from agent.durations import parse_time_ns
+
+if TYPE_CHECKING:
+    from agent.app.replay_session import Replayed
+    from agent.config import Config
+
+IMPACT_WIDTH = 140
+
+
+@o.order_options
+def replay(
+    session: o.SessionPath,
+    order: o.OrderValues,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare with what was recorded; exit 1 if it differs.")
+    ] = False,
+    speed: Annotated[
+        str, typer.Option(metavar="max|1x|10x", help="As fast as possible, or a multiple of real time.")
+    ] = "max",
+    config: o.ConfigFile = None,
+    symbol: o.Symbol = None,
+    seed: o.Seed = None,
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Start of the order in a session of bars, as in 2025-03-03T14:30."),
+    ] = None,
+    db: Annotated[
+        str | None, typer.Option(metavar="URL", help="Store the replay in this execution log too.")
+    ] = None,
+    compare_impact: Annotated[
+        bool, typer.Option("--compare-impact", help="Replay with impact off and on, side by side.")
+    ] = False,
+    as_json: o.AsJson = False,
+    log_json: o.LogJson = False,
+) -> int:
+    """Run the same engine over a recorded session, with its own order or another.
+
+    Any order option replaces the recorded orders by one of your own.
+    """
+    output.set_up_logging(log_json)
+    override = bool(order)
+    given = override or config is not None or symbol is not None or seed is not None
+    chosen = o.configuration(config, order, symbol=symbol, seed=seed) if given else None
+    if compare_impact:
+        if verify or db is not None or speed != "max" or start is not None:
+            raise InputError(
+                "--compare-impact goes with order options only: leave --verify, --speed, --start, --db out"
+            )
+        return _compare_impact(session, chosen, override, as_json)
+    from agent.app.replay_session import replay_session
+    from agent.terminal.replay_view import replay_progress
+
+    with replay_progress(time.monotonic) as progress:
+        done = replay_session(
+            session,
+            chosen,
+            override=override,
+            verify=verify,
+            speed=_speed(speed),
+            database=db,
+            start_ns=None if start is None else parse_time_ns(start),
+            progress=progress,
+        )
+    if as_json:
+        output.emit(done.to_json())
+    else:
+        _show(done)
+    return 1 if verify and not done.result.match else 0
+
+
+def _compare_impact(session: Path, config: Config | None, override: bool, as_json: bool) -> int:
+    """Both replays' JSON, or a table of them."""
+    from agent.app.impact_comparison import compare_impact
+
+    document = compare_impact(session, config, override=override).to_json()
+    if as_json:
+        output.emit(document)
+        return 0
+    from agent.terminal.impact_tables import render_impact
+
+    render_impact(document, output.console_of(IMPACT_WIDTH))
+    return 0
+
+
+def _show(done: Replayed) -> None:
+    """What the replay did, the summary of its orders, and where it is stored."""
+    from agent.terminal.closing_tables import render_summary
+    from agent.terminal.replay_view import render_replay
+
+    console = output.console_of()
+    render_replay(done.result, console)
+    for note in done.notes:
+        console.print(note, style="yellow", markup=False, highlight=False)
+    render_summary(done.summary, console)
+    stored = done.stored
+    if stored is not None:
+        earlier = ", in place of the same replay stored before" if stored.replaced else ""
+        typer.echo(f"\nstored in {stored.database} as session {stored.session}{earlier}")
+        typer.echo(
+            f"look at it: python -m agent log parents --db {stored.database} --session {stored.session}"
+        )
+
+
+def _speed(text: str) -> float | None:
+    """The multiple of real time; None for as fast as possible. Raises InputError."""
+    if text == "max":
+        return None
+    try:
+        value = float(text.removesuffix("x"))
+    except ValueError:
+        value = 0.0
+    if value <= 0:
+        raise InputError(f"speed {text!r} is not understood: write max, or a multiple as in 1x or 10x")
+    return value

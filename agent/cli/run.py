@@ -1,0 +1,62 @@
+"""``agent run``: work a parent order live, on paper."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli import options as o
+from agent.cli import output
+from agent.core.errors import InputError
+
+if TYPE_CHECKING:
+    from agent.app.live_session import LiveResult
+
+
+@o.order_options
+def run(
+    order: o.OrderValues,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="Simulate fills; no order leaves this machine.")
+    ] = False,
+    config: o.ConfigFile = None,
+    exchange: o.Exchange = None,
+    symbol: o.Symbol = None,
+    market: o.Market = None,
+    seed: o.Seed = None,
+    db: o.Database = None,
+    out: o.SessionsFolder = None,
+    as_json: o.AsJson = False,
+    log_json: o.LogJson = False,
+) -> int:
+    """Work a parent order live, on paper.
+
+    An order option that is left out comes from the configuration.
+    """
+    if not paper:
+        raise InputError("run needs a mode: give --paper (no order leaves this machine)")
+    settings = o.market_configuration(
+        config, market, seed, order, exchange=exchange, symbol=symbol, database=db, out=out
+    )
+    output.set_up_logging(log_json)
+    from agent.app.live_session import run_paper
+
+    with output.run_view(plain=as_json) as view:
+        result = asyncio.run(run_paper(settings, view))
+    if as_json:
+        output.emit(result.to_json())
+    else:
+        _show(result)
+    if result.interrupted:
+        return 130
+    return 0 if result.succeeded else 1
+
+
+def _show(result: LiveResult) -> None:
+    """The closing summary."""
+    from agent.terminal.closing_tables import render_summary
+
+    render_summary(result.summary, output.console_of())
+    typer.echo(f"\nreplay and verify this session:  python -m agent replay {result.path} --verify")

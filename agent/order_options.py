@@ -1,0 +1,120 @@
+"""The options of a parent order, declared once.
+
+From ``Order`` come the ``order`` section of the configuration and of every schedule (pydantic reads the
+types and limits), and the options of every command that takes an order (``agent.cli.options`` reads the
+``Option`` of each field). ``agent.orders.build_spec`` checks an order against an instrument. Nothing here
+imports pydantic, because ``--help`` must answer at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from typing import Annotated, ClassVar, Literal, get_args, get_origin, get_type_hints
+
+from annotated_types import Gt
+
+from agent.core.orders.order_defaults import (
+    DEFAULT_ALIGN,
+    DEFAULT_MAX_RATE,
+    DEFAULT_MIN_RATE,
+    DEFAULT_RISK_AVERSION,
+    DEFAULT_TACTIC,
+)
+from agent.durations import Duration
+
+_S = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """How a person gives a field: what it means, what the value looks like, the flag if named differently."""
+
+    help: str
+    metavar: str
+    flag: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A parent order as a user gives it. Exactly one of ``quantity`` and ``notional`` is needed."""
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
+
+    side: Annotated[Literal["buy", "sell"], Option("Which way to trade.", "buy|sell")] = "buy"
+    quantity: Annotated[
+        Decimal | None, Option("How much, in the base currency (contracts, of a contract).", "QUANTITY")
+    ] = None
+    notional: Annotated[
+        Decimal | None, Option("How much, as money in the quote currency, fees not included.", "MONEY")
+    ] = None
+    benchmark: Annotated[Literal["vwap", "twap"], Option("What judges the order.", "vwap|twap")] = "vwap"
+    min_duration: Annotated[Duration, Option("Done no earlier than this, as in 3m.", "DURATION")] = 20 * _S
+    max_duration: Annotated[Duration, Option("Done no later than this, as in 9m.", "DURATION")] = 60 * _S
+    interval: Annotated[Duration, Option("Time between decisions, as in 45s.", "DURATION")] = 5 * _S
+    algo: Annotated[str, Option("What decides how much to trade when: lem, twap, vwap, pov, ...", "NAME")] = (
+        "lem"
+    )
+    algo_params: Annotated[
+        dict[str, float],
+        Option("Parameter of the algo, as in rate=0.1; may be repeated.", "NAME=VALUE", "--algo-param"),
+    ] = field(default_factory=dict)
+    tactic: Annotated[
+        Literal["twap_micro", "peg", "sweep"],
+        Option("How a slice becomes child orders.", "twap_micro|peg|sweep"),
+    ] = DEFAULT_TACTIC
+    shadows: Annotated[
+        tuple[str, ...],
+        Option("Algos that work the same order for comparison, as in twap,vwap.", "NAMES", "--shadow"),
+    ] = ("twap", "vwap", "pov")
+    limit_price: Annotated[Decimal | None, Option("Never trade beyond this price.", "PRICE")] = None
+    participation_cap: Annotated[
+        float | None, Option("Most share of the market's volume since the start, in (0, 1].", "SHARE")
+    ] = None
+    min_rate: Annotated[float, Option("Least share of the order in an interval.", "SHARE")] = DEFAULT_MIN_RATE
+    max_rate: Annotated[float, Option("Most share of the order in an interval.", "SHARE")] = DEFAULT_MAX_RATE
+    risk_aversion: Annotated[float, Gt(0), Option("Weight of deviation against gain, above 0.", "WEIGHT")] = (
+        DEFAULT_RISK_AVERSION
+    )
+    align: Annotated[
+        Literal["none", "grid"],
+        Option("Intervals start with the order (none) or at multiples of their length (grid).", "none|grid"),
+    ] = DEFAULT_ALIGN
+
+
+@dataclass(frozen=True, slots=True)
+class OptionOfField:
+    """A field of ``Order`` with its option."""
+
+    name: str
+    option: Option
+    kind: object  # the field's type, without what annotates it
+
+    @property
+    def flag(self) -> str:
+        return self.option.flag or f"--{self.name.replace('_', '-')}"
+
+    @property
+    def is_mapping(self) -> bool:
+        """Names with values, given one by one."""
+        return get_origin(self.kind) is dict
+
+    @property
+    def is_list(self) -> bool:
+        return get_origin(self.kind) is tuple
+
+    def holds(self, kind: type) -> bool:
+        """Whether the value is of that type, or none."""
+        return self.kind is kind or kind in get_args(self.kind)
+
+
+def order_fields() -> list[OptionOfField]:
+    """Every field of ``Order`` in order, as options."""
+    found = []
+    hints = get_type_hints(Order, include_extras=True)
+    for each in fields(Order):
+        kind, *extras = get_args(hints[each.name])
+        (option,) = (extra for extra in extras if isinstance(extra, Option))
+        found.append(OptionOfField(each.name, option, kind))
+    return found

@@ -1,0 +1,73 @@
+"""Numbers, money, prices, times and durations as a person reads them: the one place that formats them."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TypeGuard
+
+from agent.core.instrument import Instrument
+from agent.core.types import NS_PER_S
+
+UNKNOWN = "–"
+MONEY_DECIMALS = 4
+
+
+def known(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)
+
+
+def bps(value: float | None) -> str:
+    """+1.23, with a dash for what is not known; never -0.00."""
+    return f"{round(value, 2) + 0.0:+.2f}" if known(value) else UNKNOWN
+
+
+def percent(share: float | None) -> str:
+    """12.34%, with a dash for what is not known."""
+    return f"{share:.2%}" if known(share) else UNKNOWN
+
+
+def price(value: float | None, instrument: Instrument) -> str:
+    """As many decimals as the tick has, and one more: averages and mids lie between ticks."""
+    exponent = instrument.tick.normalize().as_tuple().exponent
+    decimals = max(0, -int(exponent)) + 1
+    return f"{value:.{decimals}f}" if known(value) else UNKNOWN
+
+
+def money(text: str) -> str:
+    """An exact amount at no fewer than four decimals, so that the amounts shown add up to the sum shown."""
+    amount = Decimal(text)
+    exponent = amount.as_tuple().exponent
+    return f"{amount:.{max(MONEY_DECIMALS, -int(exponent))}f}"
+
+
+def duration(ns: int) -> str:
+    """45.0 s, 12m 05s, 3h 07m, 31d 04h."""
+    whole = ns // NS_PER_S
+    if whole < 120:
+        return f"{ns / NS_PER_S:.1f} s"
+    minutes, seconds = divmod(whole, 60)
+    if minutes < 120:
+        return f"{minutes}m {seconds:02}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02}m" if hours < 48 else f"{hours // 24}d {hours % 24:02}h"
+
+
+def utc(ns: int) -> str:
+    """ISO 8601 to the millisecond."""
+    return datetime.fromtimestamp(ns // 10**6 / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def size(count: int) -> str:
+    """Bytes, in the unit that fits."""
+    for unit, least in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= least:
+            return f"{count / least:.1f} {unit}"
+    return f"{count} B"
+
+
+def rows_held(events: int, bars: int) -> str:
+    """What a session holds: 1,234 events + 60 bars."""
+    both = ((events, "events"), (bars, "bars"))
+    return " + ".join(f"{count:,} {name}" for count, name in both if count) or "nothing"

@@ -1,0 +1,132 @@
+"""Recorded sessions on a terminal: a table of many, and one with its instruments, gaps and results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from agent.terminal.formatting import duration, rows_held, size, utc
+from agent.terminal.order_sentences import recorded_order_sentence
+from agent.terminal.rows_table import rows_table
+
+if TYPE_CHECKING:
+    from storage.recordings.catalogue import Listed
+
+INPUTS = {"start": "orders", "control": "commands", "overrun": "late decisions", "round_trip": "round trips"}
+RESULTS = {
+    "ParentChanged": "order states",
+    "DecisionTaken": "decisions",
+    "ChildChanged": "child states",
+    "ChildFilled": "fills",
+    "SlippageMeasured": "cost measures",
+    "GapSeen": "gap edges",
+    "CommandHandled": "commands",
+}
+
+
+def render_sessions(found: Sequence[Listed], console: Console) -> None:
+    """Print a table of sessions, then what is wrong with any."""
+    if not found:
+        _print(console, "no sessions here: `run`, `record` and `import` make them")
+        return
+    columns = ["session", "start (UTC)", "length", "symbols", "source", "holds", "size", "orders", "state"]
+    rows_table(columns, [_list_row(s) for s in found], console)
+    for s in found:
+        for problem in s.problems:
+            _print(console, f"{s.session}: {problem}")
+
+
+def _list_row(s: Listed) -> list[str]:
+    start_ns, end_ns = s.start_ns, s.end_ns or 0
+    orders = ", ".join(f"{order['algo']} {order['side']} {order['state']}" for order in s.orders)
+    return [
+        Path(s.path).name,
+        "" if start_ns is None else utc(start_ns)[:19],
+        "" if start_ns is None else duration(end_ns - start_ns),
+        " ".join(s.symbols[:3]) + (f" +{len(s.symbols) - 3}" if len(s.symbols) > 3 else ""),
+        f"{s.source}, {s.made}" if s.made else s.source,
+        rows_held(s.events, s.bars),
+        size(s.bytes) + (" parquet" if s.compacted else ""),
+        orders or "-",
+        s.state,
+    ]
+
+
+def render_session(d: Mapping[str, Any], console: Console) -> None:
+    """Print an inspection's document (``storage.recordings.inspection``)."""
+    _print(
+        console,
+        f"{d['session']} ({d['source']}, {d['state']}): {utc(d['start_ns'])} to {utc(d['end_ns'])}, "
+        f"{duration(d['end_ns'] - d['start_ns'])}, {rows_held(d['events'], d['bars'])}, {size(d['bytes'])}",
+    )
+    for problem in d["problems"]:
+        _print(console, f"LOST: {problem}")
+    if d["origin"]:
+        _print(console, f"made of: {_origin(d['origin'])}")
+    _print(console)
+    seconds = max(1e-9, (d["end_ns"] - d["start_ns"]) / 1e9)
+    columns = ["symbol", "trades", "levels", "others", "rows/s", "trades/s", "peak", "low", "high"]
+    columns += ["spread bps p5", "median", "p95", "book there"]
+    rows_table(columns, [_instrument_row(i, seconds) for i in d["instruments"]], console)
+    _print(console)
+    _print_gaps(d["gaps"], console)
+    inputs = _counted(d["journal"], INPUTS)
+    _print(console, f"inputs: {inputs or 'none but the market'}")
+    results = _counted(d["results"], RESULTS)
+    _print(console, f"results, shadows included: {results}" if results else "results: nothing was traded")
+    for order in d["orders"]:
+        _print(console, f"  {recorded_order_sentence(order)}")
+
+
+def _counted(counts: Mapping[str, int], names: Mapping[str, str]) -> str:
+    return ", ".join(f"{names.get(kind, kind)} {n:,}" for kind, n in counts.items() if kind != "end")
+
+
+def _instrument_row(i: Mapping[str, Any], seconds: float) -> list[str]:
+    counts, spread = i["counts"], i["spread_bps"] or {}
+    rows = sum(n for kind, n in counts.items() if kind != "history")
+    others = ", ".join(f"{n:,} {k}" for k, n in counts.items() if k not in ("trade", "level"))
+    return [
+        i["symbol"],
+        f"{counts.get('trade', 0):,}",
+        f"{counts.get('level', 0):,}",
+        others,
+        f"{rows / seconds:,.0f}",
+        f"{counts.get('trade', 0) / seconds:,.1f}",
+        f"{i['peak_trades_per_s']:,.1f}",
+        i["low"] or "",
+        i["high"] or "",
+        *(f"{spread[q]:.3g}" if q in spread else "" for q in ("p5", "median", "p95")),
+        f"{i['book_share']:.1%}",
+    ]
+
+
+def _print_gaps(gaps: Sequence[Mapping[str, Any]], console: Console) -> None:
+    if not gaps:
+        _print(console, "gaps: none on the tape")
+        return
+    _print(console, f"gaps: {len(gaps)}")
+    rows = [
+        [
+            g["symbol"],
+            g["stream"],
+            utc(g["from_ns"]),
+            "never closed" if g["to_ns"] is None else f"{g['seconds']:.3f} s",
+            "" if g["lost"] is None else f"{g['lost']:,} lost",
+        ]
+        for g in gaps
+    ]
+    rows_table(["symbol", "stream", "from (UTC)", "for", "lost"], rows, console)
+
+
+def _origin(origin: Mapping[str, Any]) -> str:
+    if "merged" in origin:
+        return " + ".join(str(source["session"]) for source in origin["merged"])
+    return f"{origin['session']} from {utc(origin['from_ns'])} to {utc(origin['to_ns'])}"
+
+
+def _print(console: Console, line: str = "") -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
