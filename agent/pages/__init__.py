@@ -1,1 +1,1 @@
-"""The one HTML kit: the shell around a page, escaped markup, plots. Nothing of what a page says."""
+"""The one HTML kit: the shell, plots, tables and cited numbers. Nothing here knows what a page says."""

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.durations import format_duration
+from agent.pages.numbers import decimals_for
 from lem.cli.evaluate_words import legend, made_of
-from lem.page.source import decimals_for
 
 WIDTH = 160
 MANY = 10  # names

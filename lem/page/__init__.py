@@ -1,1 +1,1 @@
-"""Pages made from the commands' documents: one self-contained HTML file each."""
+"""What lem's pages say: the commands' documents as data for templates. The kit is ``agent.pages``."""

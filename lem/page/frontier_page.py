@@ -2,117 +2,143 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from agent.pages.markup import Markup, join, tag
+from agent.pages.elements import Column, Drawings, Table, table
 from agent.pages.plot import COLOUR, figure
-from lem.page.glossary import legend, look
-from lem.page.page_tables import Column, table
-from lem.page.source import Source
+from agent.pages.source import Source
+from lem.page.looks import legend, look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Point = dict[str, Any]
 CURVES = ("programme", "lem")
 SHOWN = ("optimal_stopping", "dump", "twap")
 SIZE = (4.2, 3.3)
-ROOM = 0.3  # of the curves' extent: how far from them a rule may lie and still be drawn in place
-LEAST = {"std_sigma": 0.12, "net_sigma": 0.04}  # extents, so that noise does not look like a difference
+MARGIN = 0.3  # of the curves' extent: how far from them a rule may lie and still be drawn in place
+LEAST_STD, LEAST_NET = 0.12, 0.04  # extents in sigma, so that noise does not look like a difference
+SEEN = {"gaussian": "walk", "gaussian-bars": "walk seen as bars"}
 
 
-def frontier(source: Source) -> Markup:
-    """A drawing for each market and participation, and the points; "" where the document has none."""
-    curves = source.parts("frontier/curves")
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """``points``: the title of each drawing and a table of its points."""
+
+    drawings: Drawings
+    points: tuple[tuple[str, Table | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A strategy at one risk aversion, mean of the sides, in units of sigma; ``half``: of its interval."""
+
+    risk_aversion: float
+    std: float
+    net: float
+    half: float
+
+
+def frontier(source: Source) -> Frontier | None:
+    """A drawing for each market and participation, and the points; None where the document has none."""
+    curves = source.entries("frontier/curves")
     if not curves:
-        return Markup()
+        return None
     drawn = [
         figure(
             f"frontier-{k}",
-            f"mean gain after impact against deviation, {_named(one)}",
+            f"mean gain after impact against deviation, {_title(one)}",
             partial(_panel, curve=one),
             SIZE,
         )
         for k, one in enumerate(curves)
     ]
-    folded = [tag("details", tag("summary", f"The points: {_named(one)}"), _table(one)) for one in curves]
-    return join(legend([*CURVES, *SHOWN]), tag("div", *drawn, class_="figures three"), *folded)
+    drawings = Drawings(tuple(drawn), legend([*CURVES, *SHOWN]), "three")
+    return Frontier(drawings, tuple((_title(one), _table(one)) for one in curves))
 
 
-def _named(curve: Source) -> str:
-    seen = {"gaussian": "walk", "gaussian-bars": "walk seen as bars"}
-    market = str(curve.find("market"))
-    return f"{seen.get(market, market)}, {100 * (curve.real('participation') or 0.0):g} % of the volume"
+def _title(curve: Source) -> str:
+    market = curve.text("market")
+    return f"{SEEN.get(market, market)}, {100 * (curve.real('participation') or 0.0):g} % of the volume"
 
 
-def _both_sides(points: list[Point], strategy: str) -> list[Point]:
+def _both_sides(points: list[Source], strategy: str) -> list[Point]:
     """Mean over the sides of a strategy's points, in order of risk aversion."""
-    groups: dict[float, list[Point]] = {}
+    groups: dict[float, list[Source]] = {}
     for point in points:
-        if point.get("strategy") == strategy:
-            groups.setdefault(point.get("risk_aversion", 0.0), []).append(point)
-    names = ("std_sigma", "net_sigma")
-    out = []
-    for x, group in sorted(groups.items()):
-        mean = {name: sum(p[name] for p in group) / len(group) for name in names}
-        ends = [p["net_sigma_ci95"] for p in group if p.get("net_sigma_ci95")]
-        mean["half_width"] = sum(0.5 * (b - a) for a, b in ends) / max(1, len(ends))  # the sides share paths
-        out.append({"risk_aversion": x, **mean})
-    return out
+        if point.text("strategy") == strategy:
+            groups.setdefault(point.real("risk_aversion") or 0.0, []).append(point)
+    return [_mean(x, group) for x, group in sorted(groups.items())]
+
+
+def _mean(risk_aversion: float, group: list[Source]) -> Point:
+    std, net = (sum(p.real(name) or 0.0 for p in group) / len(group) for name in ("std_sigma", "net_sigma"))
+    ends = [found for p in group if (found := p.ends("net_sigma_ci95"))]
+    half = sum(0.5 * (b - a) for a, b in ends) / max(1, len(ends))  # the sides share their paths
+    return Point(risk_aversion, std, net, half)
 
 
 def _panel(ax: Axes, curve: Source) -> None:
-    points: list[Point] = curve.find("points") or []
-    drawn = []
+    points, drawn = curve.entries("points"), []
     for name in CURVES:
         line, one = _both_sides(points, name), look(name)
         drawn += line
-        x, y, half = ([p[key] for p in line] for key in ("std_sigma", "net_sigma", "half_width"))
         ax.errorbar(
-            x, y, half, color=COLOUR[one.colour], linestyle=one.style, marker=one.marker, elinewidth=0.6
+            [p.std for p in line],
+            [p.net for p in line],
+            [p.half for p in line],
+            color=COLOUR[one.colour],
+            linestyle=one.style,
+            marker=one.marker,
+            elinewidth=0.6,
         )
-        for point in line[:1] + line[-1:]:
-            text, at = f"{point['risk_aversion']:g}", (point["std_sigma"], point["net_sigma"])
+        for p in line[:1] + line[-1:]:
+            text, at = f"{p.risk_aversion:g}", (p.std, p.net)
             ax.annotate(text, at, (4, 4), textcoords="offset points", fontsize=7, color=COLOUR[one.colour])
-    _rules(ax, curve.find("rules") or [], drawn)
-    ax.set_title(_named(curve))
+    if drawn:
+        _rules(ax, curve.entries("rules"), drawn)
+    ax.set_title(_title(curve))
     ax.set_xlabel("standard deviation of the gain, sigma")
     ax.set_ylabel("mean gain after impact, sigma")
 
 
-def _rules(ax: Axes, rules: list[Point], drawn: list[Point]) -> None:
+def _extent(values: list[float], least: float) -> tuple[float, float]:
+    """The values' range, at least ``least`` wide, with a margin on both sides."""
+    half = (0.5 + MARGIN) * max(max(values) - min(values), least)
+    middle = 0.5 * (min(values) + max(values))
+    return middle - half, middle + half
+
+
+def _rules(ax: Axes, rules: list[Source], drawn: list[Point]) -> None:
     """Rules near the curves in their place; those far from it named with their coordinates."""
-    ends = []
-    for axis in ("std_sigma", "net_sigma"):
-        values = [p[axis] for p in drawn]
-        extent = max(max(values) - min(values), LEAST[axis])
-        middle = 0.5 * (min(values) + max(values))
-        half = (0.5 + ROOM) * extent
-        ends.append((middle - half, middle + half))
-    ax.set_xlim(*ends[0])
-    ax.set_ylim(*ends[1])
+    left, right = ax.set_xlim(*_extent([p.std for p in drawn], LEAST_STD))
+    low, high = ax.set_ylim(*_extent([p.net for p in drawn], LEAST_NET))
     far = []
     for name in SHOWN:
-        for point in _both_sides(rules, name):
-            x, y, one = point["std_sigma"], point["net_sigma"], look(name)
-            if ends[0][0] <= x <= ends[0][1] and ends[1][0] <= y <= ends[1][1]:
-                ax.plot([x], [y], linestyle="none", marker=one.marker, markersize=6, color=COLOUR[one.colour])
+        for p in _both_sides(rules, name):
+            one = look(name)
+            if left <= p.std <= right and low <= p.net <= high:
+                colour = COLOUR[one.colour]
+                ax.plot([p.std], [p.net], linestyle="none", marker=one.marker, markersize=6, color=colour)
             else:
-                far.append(f"{one.label}: {x:.2f}, {y:.2f}")
+                far.append(f"{one.label}: {p.std:.2f}, {p.net:.2f}")
     if far:
-        told = "beyond the edges (x, y):\n" + "\n".join(far)
-        ax.text(0.98, 0.03, told, transform=ax.transAxes, fontsize=6.5, ha="right", color=COLOUR["soft"])
+        text = "beyond the edges (x, y):\n" + "\n".join(far)
+        ax.text(0.98, 0.03, text, transform=ax.transAxes, fontsize=6.5, ha="right", color=COLOUR["soft"])
 
 
-def _table(curve: Source) -> Markup:
-    rows = sorted(
-        curve.parts("points") + curve.parts("rules"),
-        key=lambda p: (p.find("side"), p.find("risk_aversion") is None, p.find("risk_aversion") or 0.0),
-    )
+def _order(point: Source) -> tuple[str, bool, float]:
+    """By side, then risk aversion; the rules, which have none, last."""
+    risk_aversion = point.real("risk_aversion")
+    return point.text("side"), risk_aversion is None, risk_aversion or 0.0
+
+
+def _table(curve: Source) -> Table | None:
+    rows = sorted(curve.entries("points") + curve.entries("rules"), key=_order)
     columns = [
-        Column("side", [str(p.find("side")) for p in rows], "word"),
-        Column("strategy", [look(str(p.find("strategy"))).label for p in rows], "word"),
+        Column("side", [p.text("side") for p in rows], "word"),
+        Column("strategy", [look(p.text("strategy")).label for p in rows], "word"),
         Column("risk aversion", [p.number("risk_aversion", 2) for p in rows]),
         Column("mean gain", [p.number("gain_sigma", 4) for p in rows]),
         Column("std", [p.number("std_sigma", 3) for p in rows]),
@@ -122,6 +148,7 @@ def _table(curve: Source) -> Markup:
         Column("objective", [p.number("objective", 5) for p in rows]),
         Column("model above the optimum's", [p.interval("excess_ci95", 5) for p in rows], "ci"),
     ]
-    own = [p.find("strategy") == "lem" for p in rows]
-    starts = [i > 0 and p.find("side") != rows[i - 1].find("side") for i, p in enumerate(rows)]
-    return table(columns, f"{_named(curve)}: gains, deviation and impact in units of sigma", starts, own)
+    own = [p.text("strategy") == "lem" for p in rows]
+    starts = [i > 0 and p.text("side") != rows[i - 1].text("side") for i, p in enumerate(rows)]
+    caption = f"{_title(curve)}: gains, deviation and impact in units of sigma"
+    return table(columns, caption, starts, own)

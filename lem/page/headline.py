@@ -1,12 +1,16 @@
-"""What was asked, of which model, on what data, and the answer: in words for somebody from outside."""
+"""The top of an evaluation's page: which model on what data with which orders, and the plainest answers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.pages.markup import Markup, join, tag
-from lem.page.source import PERCENT, Source, decimals_for
+from agent.pages.elements import Tile
+from agent.pages.numbers import PERCENT, Number, decimals_for
+from agent.pages.source import Source
+from lem.page.charts import min_period
 
 MARKETS = {
     "gaussian": "a simulated driftless Gaussian walk",
@@ -14,141 +18,155 @@ MARKETS = {
     "gaussian-volume": "a simulated driftless Gaussian walk with lognormal volume",
     "gaussian-bars-volume": "a simulated driftless Gaussian walk seen as bars, with lognormal volume",
 }
+NAMED = 3  # series in a title
 
 
-def day(ns: float) -> str:
-    return datetime.fromtimestamp(ns / 1e9, UTC).strftime("%Y-%m-%d")
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The data of one document. ``overlap``: how many orders of a series run at a time, if more than one."""
+
+    where: str
+    sigma_bps: Number | None
+    days: tuple[str, str] | None
+    overlap: str
+    series: str
 
 
-def where(source: Source) -> str:
-    """The data in a few words."""
-    return where_all([source])
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """``percent``: of the market's volume in n intervals; 0 where the orders do not move the market, whose
+    impact is priced at ``priced_percent`` all the same."""
+
+    risk_aversion: str
+    percent: str
+    priced_percent: str
+    arrival_weight: str
+    seed: str
 
 
-def where_all(sources: list[Source]) -> str:
-    """The data of several documents that differ in their interval."""
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is needed to know, and to make, the same numbers again; "" and None where a document has none."""
+
+    model: str
+    digest: str
+    data_digest: str
+    command: str
+    data: Data | None
+    orders: Orders | None
+    bound_is: str
+    volume_curve: str
+    left_out: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """Headline numbers, most of them at min period ``m``."""
+
+    tiles: tuple[Tile, ...]
+    m: int
+
+
+def where(sources: Sequence[Source]) -> str:
+    """The data of one document, or of several that differ in their interval, in a few words."""
     each = [text for source in sources if (text := source.duration("interval_ns"))]
     intervals = " and ".join(p for p in (", ".join(each[:-1]), *each[-1:]) if p)
-    market = sources[0].find("market")
+    market = sources[0].text("market")
     if market:
-        told = MARKETS.get(market, f"the simulated market {market!r}")
-        return f"{told}, intervals of {intervals}" if intervals else told
-    names = [str(name) for name in sources[0].find("bars") or []]
-    some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        what = MARKETS.get(market, f"the simulated market {market!r}")
+        return f"{what}, intervals of {intervals}" if intervals else what
+    names = sources[0].texts("bars")
+    some = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
     return f"{intervals} bars of {some}".lstrip()
 
 
-def lead(sources: list[Source]) -> Markup:
-    """One paragraph: the task that the model was given."""
-    n = sources[0].find("n")
-    units = [text for source in sources if (text := source.duration("interval_ns"))]
-    each = f" of {units[0]}" if len(set(units)) == 1 else ""
-    return tag(
-        "p",
-        "A model decided, interval by interval and knowing only the past, how much of each order to trade"
-        f" and when to finish. An order had to be complete within n = {n} intervals{each} and not before the"
-        " min period m. Its gain is how much better its average price was than the market's own average over"
-        " the time it took. The bound is the most that any such policy can gain on average where prices"
-        " cannot be predicted. The rules beside the model traded the same paths.",
-        class_="lead",
+def facts(source: Source, command: bool = True) -> Facts:
+    """The facts of a document, or what several together share; ``command``: with the one that made it."""
+    one = source.find("rows") is not None
+    reasons = source.entries("left_out")
+    return Facts(
+        model=Path(source.text("model")).name,
+        digest=source.text("digest"),
+        data_digest=source.text("data_digest"),
+        command=source.text("reproduce") if command else "",
+        data=_data(source) if one else None,
+        orders=_orders(source) if one else None,
+        bound_is=source.text("bound_is"),
+        volume_curve=source.text("volume_curve"),
+        left_out={reason.name.replace("_", " "): reason.text() for reason in reasons},
     )
 
 
-def facts(source: Source, command: bool = True) -> Markup:
-    """What is needed to know, and (``command``) to make, the same numbers again."""
-    model = join(Path(str(source.find("model"))).name, ", digest ", tag("code", str(source.find("digest"))))
-    rows: list[tuple[str, str]] = [("model", model)]
-    one = source.find("rows") is not None  # else these are the facts of several documents together
-    rows += [("data", _data(source))] if one else []
-    for name, key in (("data digest", "data_digest"), ("made with", "reproduce")):
-        if source.find(key) and (command or key != "reproduce"):
-            text = str(source.find(key))
-            rows.append((name, tag("pre", text) if key == "reproduce" else tag("code", text)))
-    rows += [("asked", _asked(source))] if one else []
-    for name, key in (("bound", "bound_is"), ("volume curve", "volume_curve")):
-        if source.find(key):
-            rows.append((name, str(source.find(key))))
-    rows += [
-        (f"no {what.replace('_', ' ')}", str(why)) for what, why in (source.find("left_out") or {}).items()
-    ]
-    return tag("dl", *(join(tag("dt", a), tag("dd", b)) for a, b in rows), class_="facts")
-
-
-def _data(source: Source) -> Markup:
-    sigma = source.number("sigma", decimals_for(1e4 * (source.real("sigma") or 1e-4)), 1e4)
-    parts: list[str] = [where(source), "; sigma ", sigma, " bps an interval"]
+def _data(source: Source) -> Data:
     first, last = source.real("data/from_ns"), source.real("data/to_ns")
-    if first is not None and last is not None:
-        parts.append(f"; {day(first)} to {day(last)}")
-    if (overlap := source.real("overlap") or 1.0) > 1.0:
-        parts.append(f"; orders overlap, {overlap:.3g} of a series at a time")
-    names = source.find("bars") or []
-    if len(names) > 3:
-        parts.append(f" ({', '.join(map(str, names))})")
-    return join(*parts)
+    overlap, names = source.real("overlap") or 1.0, source.texts("bars")
+    decimals = decimals_for(1e4 * (source.real("sigma") or 1e-4))
+    return Data(
+        where=where([source]),
+        sigma_bps=source.number("sigma", decimals, 1e4),
+        days=None if first is None or last is None else (_day(first), _day(last)),
+        overlap=f"{overlap:.3g}" if overlap > 1.0 else "",
+        series=", ".join(names) if len(names) > NAMED else "",
+    )
 
 
-def _asked(source: Source) -> str:
-    share = source.real("participation") or 0.0
-    priced = source.real("impact_participation") or 0.05
-    size = f"orders of {100 * share:g} % of the market's volume in n intervals"
-    if not share:
-        size = (
-            f"orders told that they do not move the market, their impact priced at {100 * priced:g} % of it"
-        )
-    parts = [f"risk aversion {source.real('risk_aversion') or 0.0:g}", size]
-    if source.real("arrival_weight"):
-        parts.append(f"weight {source.real('arrival_weight'):g} of the arrival price in the aim")
-    return "; ".join([*parts, f"seed {source.find('seed')}"])
+def _day(ns: float) -> str:
+    return datetime.fromtimestamp(ns / 1e9, UTC).strftime("%Y-%m-%d")
 
 
-def tiles(source: Source, decimals: int) -> Markup:
+def _orders(source: Source) -> Orders:
+    return Orders(
+        risk_aversion=f"{source.real('risk_aversion') or 0.0:g}",
+        percent=_percent(source.real("participation")),
+        priced_percent=_percent(source.real("impact_participation") or 0.05),
+        arrival_weight=f"{source.real('arrival_weight'):g}" if source.real("arrival_weight") else "",
+        seed=source.text("seed"),
+    )
+
+
+def _percent(share: float | None) -> str:
+    return f"{100 * share:g}" if share else ""
+
+
+def tiles(source: Source, decimals: int) -> Tiles | None:
     """The plainest scenario's numbers: fixed quantity against TWAP, the smallest m, each side."""
-    plain = [
-        r
-        for r in source.parts("rows")
-        if (r.find("target_kind"), r.find("benchmark")) == ("quantity", "twap")
-    ]
+    rows = source.entries("rows")
+    plain = [r for r in rows if (r.text("target_kind"), r.text("benchmark")) == ("quantity", "twap")]
     if not plain:
-        return Markup()
-    least = min(r.find("min_period") for r in plain)
-    rows = [r for r in plain if r.find("min_period") == least]
-    sides = " / ".join(r.find("side") for r in rows)
+        return None
+    least = min(map(min_period, plain))
+    rows = [r for r in plain if min_period(r) == least]
+    sides = " / ".join(r.text("side") for r in rows)
     kept = all(r.real("regret/fraction_of_bound") is not None for r in rows)
     made = [
         _tile(rows, "gain_bps/mean", f"mean gain, {sides}", decimals),
-        _tile(rows, "regret/fraction_of_bound", "of the bound, by regret", 1, PERCENT)
+        _tile(rows, "regret/fraction_of_bound", "of the bound, by regret")
         if kept
-        else _tile(rows, "fraction_of_bound", "of the bound", 1, PERCENT),
+        else _tile(rows, "fraction_of_bound", "of the bound"),
         _tile(rows, "gain_bps/std", "standard deviation from order to order", decimals),
         _tile(rows, "gain_after_impact_bps_mean", "mean gain after impact", decimals),
         _tile(rows, "impact/above_better_rule_bps", "after impact, above the better rule", decimals),
-        _tile(
-            rows, "impact/fraction_of_programme", "of what the optimum adds to TWAP, after impact", 1, PERCENT
-        ),
-        *_overall(source),
+        _tile(rows, "impact/fraction_of_programme", "of what the optimum adds to TWAP, after impact"),
+        *map(_overall, source.entries("summary")),
     ]
-    note = tag("p", f"Fixed quantity against TWAP, m = {least}, where nothing else is said.", class_="soft")
-    return join(tag("div", *made, class_="tiles"), note)
+    return Tiles(tuple(tile for tile in made if tile is not None), least)
 
 
-def _tile(rows: list[Source], path: str, what: str, decimals: int, scale: float = 1.0) -> Markup:
-    """A number of each row side by side, or nothing where one is missing."""
-    values = [r.number(path, decimals, scale) for r in rows]
-    if not all(values):
-        return Markup()
-    numbers = join(values[0], *(join(" / ", v) for v in values[1:]))
-    unit = tag("small", " %" if scale == PERCENT else " bps")
-    return tag("div", tag("b", numbers, unit), tag("span", what), class_="tile")
+def _tile(rows: list[Source], path: str, what: str, bps_decimals: int | None = None) -> Tile | None:
+    """A number of each row side by side, None where one is missing: in bps, or else a fraction in percent."""
+    found = [
+        r.number(path, 1, PERCENT) if bps_decimals is None else r.number(path, bps_decimals) for r in rows
+    ]
+    numbers = tuple(number for number in found if number is not None)
+    unit = "%" if bps_decimals is None else "bps"
+    return Tile(numbers, unit, what) if len(numbers) == len(rows) else None
 
 
-def _overall(source: Source) -> list[Markup]:
+def _overall(row: Source) -> Tile | None:
     """The summary over all scenarios, beside the stopping rule's."""
-    out = []
-    for one in source.parts("summary"):
-        share = one.number("fraction_of_bound", 1, PERCENT)
-        if one.find("target_kind") == "all" and share:
-            rule = one.number("rule_fraction_of_bound", 1, PERCENT)
-            told = join("of the bound over all scenarios with room to stop; the stopping rule ", rule, " %")
-            out.append(tag("div", tag("b", share, tag("small", " %")), tag("span", told), class_="tile"))
-    return out
+    share = row.number("fraction_of_bound", 1, PERCENT)
+    if row.text("target_kind") != "all" or share is None:
+        return None
+    rule = row.number("rule_fraction_of_bound", 1, PERCENT)
+    what = "of the bound over all scenarios with room to stop"
+    return Tile((share,), "%", f"{what}; the stopping rule" if rule else what, rule)

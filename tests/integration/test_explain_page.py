@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.lem.pages import check_numbers, check_page
+from tests.page_checks import check_numbers, check_page
 
 SHORT = ["--interval", "1s", "--min-duration", "2s", "--max-duration", "4s", "--quantity", "0.5"]
 

@@ -8,7 +8,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -22,6 +21,7 @@ from agent.cli import main
 from agent.core.market.tape import BAR, EVENT, Flag, Kind
 from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
 from tests.fakes import synthetic_tape
+from tests.page_checks import check_numbers, check_page
 
 GOLDEN = Path(__file__).parents[1] / "data" / "small-session"
 S = 10**9
@@ -132,8 +132,9 @@ def test_list_and_inspect_say_what_is_there(sessions: Path) -> None:
     assert market["counts"]["level"] == counts[Kind.LEVEL]
     assert market["mid"]["low"] <= market["mid"]["median"] <= market["mid"]["high"]
     assert market["spread_bps"]["p5"] > 0
-    page = ET.fromstring(html.read_text().replace("<!DOCTYPE html>\n", ""))
-    assert sum(element.tag.endswith("svg") for element in page.iter()) == 3
+    page = check_page(html.read_text(encoding="utf-8"), found)
+    assert len(list(page.iter("figure"))) == 3
+    assert check_numbers(page, found) > 10
     words = agent("sessions", "inspect", sessions / "market").stdout
     assert "gaps: 1" in words
     assert "3.000 s" in words

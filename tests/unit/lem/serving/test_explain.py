@@ -17,7 +17,7 @@ from lem.network.model_config import SCENARIOS
 from lem.page.explanation_page import explanation_page
 from lem.serving.explain import Explanation, explain
 from lem.serving.predictor import Predictor
-from tests.unit.lem.pages import check_numbers, check_page
+from tests.page_checks import check_numbers, check_page
 from tests.unit.lem.worlds import Walk
 
 QUESTION = Question(n=12, risk_aversion=0.5, participation=0.02)

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
+HOSTILE = "</script></style><script>alert(1)</script><b-evil onload='x' a=\"y\">&amp; $\\frac{ {{ 7*7 }} %}"
 
 
 def parse(text: str) -> ElementTree.Element:
@@ -35,7 +36,8 @@ def check_numbers(root: ElementTree.Element, document: dict[str, Any]) -> int:
         path = row_of.get(cell, "") + path
         value: Any = document
         for key in path.split("/"):
-            value = value[int(key)] if isinstance(value, list) else value[key]
+            name = key.replace("~1", "/").replace("~0", "~")
+            value = value[int(key)] if isinstance(value, list) else value[name]
         told = (cell.text or "").replace("\N{MINUS SIGN}", "-").replace("\N{NARROW NO-BREAK SPACE}", "")
         decimals = len(told.partition(".")[2])
         exact = value * float(cell.get("data-scale", "1"))
@@ -61,3 +63,12 @@ def check_page(text: str, document: dict[str, Any]) -> ElementTree.Element:
         assert drawing.find(f"{SVG}title") is not None or drawing.get("aria-hidden")
     assert "nan" not in " ".join(e.get("d", "") for e in root.iter(f"{SVG}path"))
     return root
+
+
+def check_hostile(root: ElementTree.Element, times: int) -> None:
+    """``HOSTILE`` is on the page as text, at least so many times, and nowhere as markup."""
+    assert len(list(root.iter("script"))) == 1
+    assert len(list(root.iter("style"))) == 1
+    assert list(root.iter("b-evil")) == []
+    shown = " ".join(text for text in root.find("body/main").itertext())  # type: ignore[union-attr]
+    assert shown.count(HOSTILE) >= times, shown.count(HOSTILE)
