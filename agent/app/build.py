@@ -9,24 +9,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from agent.algos import registry
 from agent.app.venue_setup import paper_venue, venue_setup
+from agent.app.warm_up import warm_up_bars
 from agent.config import Config
 from agent.core.agenda import Agenda
-from agent.core.compile.checksum import SMALL, crc32_blocks
 from agent.core.instrument import Instrument
-from agent.core.market.series import BarSeries, TradeColumns
 from agent.core.ports import Algo, OrderVenue, SlicePolicy
 from agent.core.types import (
-    BenchmarkKind,
     MarketView,
     OrderView,
     ParentSpec,
-    Side,
     Slice,
-    TargetKind,
 )
 from agent.engine.engine import Engine
 from agent.engine.policy import InlinePolicy, RecordedPolicy, WatchedPolicy
@@ -126,39 +120,8 @@ def build_engine(
         policies,
         fallback,
     )
-    crc32_blocks(np.zeros(2 * SMALL, np.uint8), 0, SMALL, SMALL)  # what checks the tape
-    _warm_up_decisions(instruments[0], fallback)
+    warm_up_bars()
     return engine
-
-
-def _warm_up_decisions(instrument: Instrument, fallback: Algo) -> None:
-    """Compile what the first decision would otherwise wait for: bars, and the fallback's programme."""
-    second, count = 10**9, 6
-    series = BarSeries(instrument, second, 0, count)
-    at = np.arange(-count, 0, dtype=np.int64) * second
-    prices = 1000 + np.array([0, 3, -2, 5, 1, 4], dtype=np.int64)
-    series.update(TradeColumns(at, prices, np.ones(count, np.int64), np.ones(count, np.int8)))
-    order = OrderView(
-        side=Side.BUY,
-        target_kind=TargetKind.QUANTITY,
-        benchmark=BenchmarkKind.TWAP,
-        t=1,
-        m=1,
-        n=3,
-        interval_ns=second,
-        start_ns=0,
-        remaining=0.6,
-        lot_share=0.01,
-        min_rate=0.0,
-        max_rate=1.0,
-        achieved_price=1000.0,
-        benchmark_price=1001.0,
-        arrival_price=1000.0,
-        own_volume_share=0.0,
-        expected_participation=0.0,
-        risk_aversion=1.0,
-    )
-    fallback.decide(order, MarketView(second, second, series.view(0), 1000.0, 1.0))
 
 
 def fingerprint(config: Config, algos: Iterable[str] = ()) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class Streams:
         key = b"%d.%d." % (delta_ns, memory) + raw[: window.itemsize]
         stream = self._streams.get(key)
         if stream is None:
-            stream = self._streams[key] = self._fresh(seen)
+            stream = self._streams[key] = self.fresh(seen)
         self._streams.move_to_end(key)
         if raw != stream.raw:
             # A context is the last row's: where that row is known already, it alone is taken in again.
@@ -131,7 +131,8 @@ class Streams:
                 self._newest.popitem(last=False)
         return found
 
-    def _fresh(self, rows: int) -> Stream:
+    def fresh(self, rows: int) -> Stream:
+        """An encoding that has taken in nothing, with room for ``rows`` bars."""
         width, rows = self._model.width, rows + ROOM
         layers, sub = self._model.encoder.cell.sub_recurrent.shape[:2]
         shapes = ((rows + 1, width), (rows + 1, width), (rows + 1, layers, sub), (rows, width), (width, rows))

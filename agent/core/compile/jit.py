@@ -60,5 +60,12 @@ def direct(function: Callable[P, R]) -> Callable[P, R]:
 
 def _cached(function: Callable[P, R], compiled: Any) -> Callable[P, R]:
     with suppress(RuntimeError):  # no directory can be written to: every process compiles for itself
-        compiled._cache = KernelCache(function)
+        kernels = compiled._cache = KernelCache(compiled)
+        compile_one = compiled.compile
+
+        def compile_once(signature: Any) -> Any:
+            with kernels.compiling():
+                return compile_one(signature)
+
+        compiled.compile = compile_once  # what Numba calls for each new signature, from Python or a caller
     return cast(Callable[P, R], compiled)
