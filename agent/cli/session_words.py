@@ -24,7 +24,7 @@ RESULTS = {
 
 
 def show_list(found: Sequence[Any]) -> None:
-    """A table of ``storage.recordings.catalogue.Listed``, then what is wrong with any."""
+    """A table of ``storage.recordings.catalogue.ListedSession``, then what is wrong with any."""
     if not found:
         typer.echo("no sessions here: `run`, `record` and `import` make them")
         return
@@ -37,7 +37,7 @@ def show_list(found: Sequence[Any]) -> None:
 
 def _list_row(s: Any) -> list[str]:
     known = s.start_ns is not None
-    orders = ", ".join(f"{order['algo']} {order['side']} {order['state']}" for order in s.orders)
+    orders = ", ".join(f"{order.algo} {order.side} {order.state}" for order in s.orders)
     return [
         Path(s.path).name,
         utc(s.start_ns)[:19] if known else "",
