@@ -9,17 +9,17 @@ trades since the last one seen are fetched again, and only an overlap proves tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import Any
 
 import numpy as np
 
 from agent.core.arrays import BoolArray, IntArray
 from agent.core.errors import ExchangeError
+from connectors.ccxt_types import CcxtTrade, UsableTrade
 
-Trades = Sequence[dict[str, Any]]
+Trades = Sequence[CcxtTrade]
 
 
 @dataclass(slots=True)
@@ -157,7 +157,7 @@ class RangeCoverage:
                 del spans[at + 1]
             at += 1
 
-    def add_aggregates(self, trades: Trades) -> None:
+    def add_aggregates(self, trades: Sequence[UsableTrade]) -> None:
         """Cover a batch of ccxt trades of the aggregate stream.
 
         Raises ExchangeError when one has no raw range: then the stream carries raw trade ids while
@@ -165,13 +165,12 @@ class RangeCoverage:
         """
         for trade in trades:
             info = trade["info"]
-            try:
-                first, last = int(info["f"]), int(info["l"])
-            except KeyError:
+            if not isinstance(info, Mapping) or "f" not in info or "l" not in info:
                 raise ExchangeError(
                     f"trade {trade['id']} of {trade['symbol']} carries no aggregate range (f, l): stream and"
                     " REST must use the same ids, so set options['watchTrades']['name'] to 'aggTrade'"
-                ) from None
+                )
+            first, last = int(info["f"]), int(info["l"])
             if self._covered and first == self._covered[-1][1] + 1:
                 self._covered[-1][1] = last
             else:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from agent.core.clock import Clock
 from agent.core.market.tape import Flag, Kind
 from connectors.ccxt_link import CcxtLink
+from connectors.ccxt_types import CcxtBook, CcxtTicker
 from connectors.normalise import BookDiffer, Scale, bbo_rows, mark_late, mark_row
 from connectors.supervisor import Outbox
 
@@ -46,13 +47,13 @@ class BookSource:
         self.outbox: Outbox | None = None
         self._link, self._clock, self._silent_s = link, clock, silent_s
         self._newest_ns = 0
-        self._nonce: Any = None
+        self._nonce: int | None = None
         self._connections = 0
         self._whole = False  # the tape's book is whole
         self._gap_open = False
         self._crossed_run = 0
 
-    async def watch(self) -> Any:
+    async def watch(self) -> CcxtBook:
         """Wait for the next book. Raises ConnectionError on one that cannot be true."""
         book = await self._link.exchange.watch_order_book(self.symbol, self._link.quirks.book_limit, {})
         if not book["bids"] and not book["asks"]:
@@ -64,9 +65,12 @@ class BookSource:
             raise ConnectionError(f"order book of {self.symbol} stays crossed")
         return book
 
-    def drain(self, got: Any | None) -> int:
+    def drain(self, got: object) -> int:
         """Put the book on the tape, if it is one and says something new. Returns 1 or 0."""
-        book = got if got is not None else (self._link.exchange.orderbooks or {}).get(self.symbol)
+        if got is not None:
+            book = cast("CcxtBook | None", got)
+        else:
+            book = (self._link.exchange.orderbooks or {}).get(self.symbol)
         nonce = None if book is None else book.get("nonce")
         if book is None or (got is None and (nonce is None or nonce == self._nonce)):
             return 0
@@ -78,7 +82,7 @@ class BookSource:
         self._nonce = nonce
         return self._put_book(book)
 
-    def _put_book(self, book: Mapping[str, Any]) -> int:
+    def _put_book(self, book: CcxtBook) -> int:
         if self.outbox is None or (self._whole and self.outbox.crowded):
             self.counters.conflated += 1
             return 1
@@ -106,7 +110,7 @@ class BookSource:
             self.outbox.put(mark_row(Kind.GAP_END, self.flag, self.number, self._clock.now_ns()))
         return 1
 
-    def _stamp_ns(self, book: Mapping[str, Any]) -> int:
+    def _stamp_ns(self, book: CcxtBook) -> int:
         """The book's stamp on our clock; a REST snapshot has none: then half a round trip ago."""
         stamp_ms = book.get("timestamp")
         if stamp_ms is not None:
@@ -130,7 +134,7 @@ class BookSource:
 
 
 class BboSource:
-    """A ``Source`` of BBO rows: faster news of the touch than the book. It may fall silent unpunished."""
+    """A ``Source`` of BBO rows: faster news of the touch than the book. Its silence is never called stale."""
 
     name = "bbo"
     flag = Flag.BOOK
@@ -141,12 +145,12 @@ class BboSource:
         self.updates = 0
         self._link, self._scale, self._clock = link, scale, clock
 
-    async def watch(self) -> Any:
+    async def watch(self) -> Mapping[str, CcxtTicker]:
         return await self._link.exchange.watch_bids_asks([self.symbol], {})
 
-    def drain(self, got: Any | None) -> int:
+    def drain(self, got: object) -> int:
         """Put the touch on the tape. Binance does not stamp it: then it is as old as its arrival."""
-        ticker = None if got is None else got.get(self.symbol)
+        ticker = cast("Mapping[str, CcxtTicker]", got or {}).get(self.symbol)
         if ticker is None or self.outbox is None or self.outbox.crowded:
             return 0
         stamp_ms = ticker.get("timestamp")

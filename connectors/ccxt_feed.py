@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -27,6 +28,9 @@ from connectors.ccxt_markets import SIGNIFICANT_DIGITS, instrument_of, unknown_s
 from connectors.ccxt_trades import TradeCounters, TradeSource
 from connectors.normalise import Scale, trade_ids, usable
 from connectors.supervisor import Outbox, Patience, Supervisor
+
+if TYPE_CHECKING:
+    import aiohttp
 
 EMBEDDED = "embedded"
 _CLOCK_PROBES = 5
@@ -56,7 +60,7 @@ class EndpointLike(Protocol):
     def port(self) -> int: ...
 
     @property
-    def ca_file(self) -> Any: ...
+    def ca_file(self) -> Path: ...
 
 
 @dataclass(slots=True)
@@ -108,8 +112,9 @@ class CcxtFeed:
         within the deadline, a capability or a precision is missing).
         """
         await asyncio.to_thread(load_ccxt)
-        config = _with_market_types(self._config, self.exchange_id, symbols)
-        self._link = link = CcxtLink(self.exchange_id, config, self._session_factory, self._clock)
+        self._link = link = CcxtLink(
+            self.exchange_id, self._config, self._session_factory, self._clock, symbols
+        )
         try:
             link.require("watchTrades", "watchOrderBook")
             return await self._connected(link, symbols)
@@ -211,7 +216,7 @@ class CcxtFeed:
         finally:
             await self._stop()
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[object, None, None]) -> None:
         task = asyncio.ensure_future(work)
         task.add_done_callback(self._ended)
         self._tasks.append(task)
@@ -315,18 +320,10 @@ def _brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
 
 
-def _with_market_types(config: ExchangeConfig, exchange_id: str, symbols: Sequence[str]) -> ExchangeConfig:
-    """Let Binance list spot markets only, unless a symbol names a contract: it saves two requests."""
-    if exchange_id != "binance" or any(":" in symbol for symbol in symbols):
-        return config
-    options = {"fetchMarkets": {"types": ["spot"]}, **config.get("options", {})}
-    return {**config, "options": options}
-
-
 def embedded_feed(endpoint: EndpointLike, clock: Clock, *, options: FeedOptions | None = None) -> CcxtFeed:
     """The feed of ``--exchange embedded``: ccxt's binance, every host resolved to loopback."""
 
-    def session() -> Any:
+    def session() -> aiohttp.ClientSession:
         from connectors.embedded.loopback import loopback_session
 
         return loopback_session(endpoint.port, endpoint.ca_file)

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from agent.core.market.tape import BAR, BarArray
 from agent.core.types import NS_PER_MS, NS_PER_S
 from connectors.ccxt_link import CcxtLink
+from connectors.ccxt_types import Candle, UsableTrade
 from connectors.kline_rows import bar_rows, binance_bar_rows
 from connectors.normalise import Scale, trade_ids, usable
 
 MINUTE_NS = 60 * NS_PER_S
 
-Page = list[dict[str, Any]]
+Page = list[UsableTrade]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,17 @@ async def recent_trades(link: CcxtLink, symbol: str, since_ms: int, limits: Hist
     by_id = link.quirks.aggregates
     walk = _backwards if by_id else _forwards
     await _within(limits.deadline_s, walk(link, symbol, since_ms, limits.trade_pages, pages))
-    merged: dict[int, dict[str, Any]] = {}
+    merged: dict[int, UsableTrade] = {}
     for page in pages:
         ids, _ = trade_ids(page)
         merged.update(zip(ids.tolist(), page, strict=True))
     inside = (t for t in merged.values() if t["timestamp"] >= since_ms)
-    return sorted(inside, key=lambda t: int(t["id"] if by_id else t["timestamp"]))
+    return sorted(inside, key=lambda t: _id(t) if by_id else t["timestamp"])
+
+
+def _id(trade: UsableTrade) -> int:
+    """Its number, on an exchange that numbers its trades."""
+    return int(trade["id"] or 0)
 
 
 async def _backwards(link: CcxtLink, symbol: str, since_ms: int, most: int, pages: list[Page]) -> None:
@@ -54,11 +59,11 @@ async def _backwards(link: CcxtLink, symbol: str, since_ms: int, most: int, page
     size = link.quirks.page or len(page)
     while page:
         pages.append(page)
-        first = int(page[0]["id"])
+        first = _id(page[0])
         if page[0]["timestamp"] < since_ms or first <= 0 or len(pages) >= most:
             return
         older = usable(await link.trades(symbol, from_id=max(0, first - size)))
-        page = [t for t in older if int(t["id"]) < first]
+        page = [t for t in older if _id(t) < first]
 
 
 async def _forwards(link: CcxtLink, symbol: str, since_ms: int, most: int, pages: list[Page]) -> None:
@@ -83,7 +88,7 @@ async def recent_bars(
     link: CcxtLink, symbol: str, scale: Scale, since_ms: int, until_ms: int, limits: HistoryLimits
 ) -> BarArray:
     """Return the closed one-minute klines from ``since_ms`` to ``until_ms`` (exchange time), or none."""
-    candles: dict[int, Sequence[Any]] = {}
+    candles: dict[int, Candle] = {}
     raw = link.quirks.klines is not None
     if raw or (link.exchange.has.get("fetchOHLCV") and "1m" in (link.exchange.timeframes or {})):
         await _within(limits.deadline_s, _candles(link, symbol, since_ms, limits.kline_pages, candles))
@@ -95,9 +100,7 @@ async def recent_bars(
     return make(closed, scale, MINUTE_NS, link.clock.offset_ns)
 
 
-async def _candles(
-    link: CcxtLink, symbol: str, since_ms: int, most: int, candles: dict[int, Sequence[Any]]
-) -> None:
+async def _candles(link: CcxtLink, symbol: str, since_ms: int, most: int, candles: dict[int, Candle]) -> None:
     at_ms = since_ms
     for _ in range(most):
         page = await _kline_page(link, symbol)(at_ms)
@@ -108,8 +111,8 @@ async def _candles(
         at_ms = max(new) + 1
 
 
-def _kline_page(link: CcxtLink, symbol: str) -> Callable[[int], Awaitable[list[Sequence[Any]]]]:
-    async def page(at_ms: int) -> list[Sequence[Any]]:
+def _kline_page(link: CcxtLink, symbol: str) -> Callable[[int], Awaitable[list[Candle]]]:
+    async def page(at_ms: int) -> list[Candle]:
         if link.quirks.klines is None:
             got = await link.exchange.fetch_ohlcv(symbol, "1m", at_ms)
         else:  # ccxt's unified candles leave out quote and taker volume

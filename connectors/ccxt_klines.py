@@ -12,13 +12,14 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from agent.core.errors import ExchangeError, InputError
-from connectors.ccxt_link import QUIRKS, network_errors
+from connectors.ccxt_link import network_errors
+from connectors.ccxt_types import CcxtExchange
+from connectors.exchange_quirks import quirks_of
 
 PAGE = 1_000
 RETRIES = 5
@@ -42,7 +43,7 @@ class Fetched:
     missing: int
     columns: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {
             "symbol": self.symbol,
             "path": str(self.path),
@@ -56,7 +57,7 @@ class Fetched:
         }
 
 
-def check_names(exchange: Any, symbols: list[str], interval: str) -> None:
+def check_names(exchange: CcxtExchange, symbols: list[str], interval: str) -> None:
     """Refuse symbols and intervals that the exchange does not have. Raises InputError, with near names."""
     for symbol in symbols:
         if symbol not in exchange.markets:
@@ -68,7 +69,7 @@ def check_names(exchange: Any, symbols: list[str], interval: str) -> None:
 
 
 async def fetch_klines(
-    exchange: Any,
+    exchange: CcxtExchange,
     symbol: str,
     interval: str,
     span_ms: tuple[int, int],
@@ -83,7 +84,7 @@ async def fetch_klines(
     """
     path = out / f"{symbol.replace('/', '').replace(':', '_')}-{interval}.parquet"
     step_ms = int(exchange.parse_timeframe(interval)) * 1_000
-    raw = QUIRKS.get(exchange.id) is not None and QUIRKS[exchange.id].klines is not None
+    raw = quirks_of(exchange.id).klines is not None
     columns = (*WHOLE, *TAKERS) if raw else WHOLE[:6]
     rows = _existing(path, columns)
     had, at_ms = len(rows), max([span_ms[0], *(int(row[0]) + step_ms for row in rows[-1:])])
@@ -104,14 +105,21 @@ async def fetch_klines(
     return _result(symbol, path, rows, had, step_ms, columns)
 
 
-async def _page(exchange: Any, symbol: str, interval: str, at_ms: int, width: int, raw: bool) -> list[Row]:
-    """One page of rows, asked again with growing pauses when the network fails. Raises ExchangeError."""
+async def _page(
+    exchange: CcxtExchange, symbol: str, interval: str, at_ms: int, width: int, raw: bool
+) -> list[Row]:
+    """One page of rows, fetched again with growing pauses when the network fails. Raises ExchangeError."""
     for attempt in range(RETRIES):
         try:
             if raw:
-                request = {"symbol": exchange.market(symbol)["id"], "interval": exchange.timeframes[interval]}
-                request |= {"startTime": at_ms, "limit": PAGE}
-                got = await getattr(exchange, QUIRKS[exchange.id].klines or "")(request)
+                market_id, timeframes = exchange.market(symbol)["id"], exchange.timeframes or {}
+                request = {
+                    "symbol": market_id,
+                    "interval": timeframes[interval],
+                    "startTime": at_ms,
+                    "limit": PAGE,
+                }
+                got = await getattr(exchange, quirks_of(exchange.id).klines or "")(request)
             else:
                 got = await exchange.fetch_ohlcv(symbol, interval, at_ms, PAGE)
             usable = [k for k in got if isinstance(k, list)]

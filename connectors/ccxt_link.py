@@ -16,35 +16,24 @@ import asyncio
 import difflib
 import importlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
 from agent.core.clock import Clock
 from agent.core.errors import ExchangeError, InputError
+from agent.core.json_types import JsonObject, object_in
 from agent.core.types import NS_PER_MS
+from connectors.ccxt_types import CcxtExchange, CcxtModule, CcxtSocket, CcxtTrade, SocketMessage
 from connectors.clock_offset import ClockOffset
+from connectors.exchange_quirks import quirks_of
 
+if TYPE_CHECKING:
+    import aiohttp
 
-@dataclass(frozen=True, slots=True)
-class Quirks:
-    """What has to be known of an exchange beyond its ``has``."""
+SessionFactory = Callable[[], "aiohttp.ClientSession"]
 
-    aggregates: bool = False  # Binance: stream and REST both speak of aggregate trades
-    book_limit: int | None = None  # levels asked of watch_order_book; None: the exchange's default
-    page: int | None = None  # trades per REST page; None: the exchange's default
-    klines: str | None = None  # implicit method that gives klines with every column
-
-
-QUIRKS: Mapping[str, Quirks] = {
-    "binance": Quirks(aggregates=True, book_limit=1000, page=1000, klines="publicGetKlines"),
-    "binanceus": Quirks(aggregates=True, book_limit=1000, page=1000, klines="publicGetKlines"),
-    "binanceusdm": Quirks(aggregates=True, book_limit=1000, page=1000),
-    "binancecoinm": Quirks(aggregates=True, book_limit=1000, page=1000),
-    "kraken": Quirks(book_limit=100, page=1000),
-}
 
 TRADES_CACHE = 200_000
 """ccxt's own default of 1000 silently loses what a burst brings before the reader runs."""
@@ -53,23 +42,24 @@ KEPT_ROUND_TRIPS = 1024
 _TIMED: ContextVar[list[int] | None] = ContextVar("timed", default=None)
 """Where the requests of the running task note how long they took: without ccxt's waiting for its turn."""
 
-ExchangeConfig = Mapping[str, Any]
-SessionFactory = Callable[[], Any]
+ExchangeConfig = JsonObject
+ExchangeClass = Callable[[ExchangeConfig], CcxtExchange]
 
 
-def load_ccxt() -> Any:
+def load_ccxt() -> CcxtModule:
     """Import ``ccxt.pro``: 1 to 2 s and 111 MB, so not before an exchange is wanted."""
-    return importlib.import_module("ccxt.pro")
+    return cast("CcxtModule", importlib.import_module("ccxt.pro"))
 
 
-def network_errors() -> Any:
-    return importlib.import_module("ccxt").NetworkError
+def network_errors() -> type[Exception]:
+    return load_ccxt().NetworkError
 
 
-def known_exchange(ccxt_pro: Any, exchange_id: str) -> Any:
+def known_exchange(ccxt_pro: CcxtModule, exchange_id: str) -> ExchangeClass:
     """Return the exchange's class. Raises InputError with the nearest names."""
     if exchange_id in ccxt_pro.exchanges:
-        return getattr(ccxt_pro, exchange_id)
+        found: ExchangeClass = getattr(ccxt_pro, exchange_id)
+        return found
     near = difflib.get_close_matches(exchange_id, ccxt_pro.exchanges, n=3)
     hint = (
         f"did you mean {' or '.join(near)}?"
@@ -90,32 +80,32 @@ class CcxtLink:
         config: ExchangeConfig,
         session_factory: SessionFactory | None,
         our_clock: Clock,
+        symbols: Sequence[str] = (),
     ) -> None:
         """Build the object; nothing is contacted. Raises InputError / ExchangeError."""
         kind = known_exchange(load_ccxt(), exchange_id)
         self.id = exchange_id
-        self.quirks = QUIRKS.get(exchange_id, Quirks())
+        self.quirks = quirks_of(exchange_id)
         self.clock, self._our_clock = ClockOffset(), our_clock
         self.connections = 0  # websocket clients made so far: a new one means the stream was cut
         self.bad_frames = self.rest_rejected = 0
         self.round_trips: deque[tuple[int, int]] = deque(
             maxlen=KEPT_ROUND_TRIPS
         )  # (sent_ns, ns), not yet taken
-        self._heard: WeakKeyDictionary[Any, list[float]] = WeakKeyDictionary()
+        self._last_message_s: WeakKeyDictionary[CcxtSocket, list[float]] = WeakKeyDictionary()  # loop time
         self._session = session_factory() if session_factory is not None else None
-        self.exchange: Any = kind(self._config(config))
+        self.exchange = kind(self._config(config, any(":" in symbol for symbol in symbols)))
         self._guard_frames()
         self._guard_rest()
 
-    def _config(self, config: ExchangeConfig) -> dict[str, Any]:
-        options: dict[str, Any] = {
+    def _config(self, config: ExchangeConfig, contracts: bool) -> dict[str, object]:
+        options = {
             "tradesLimit": TRADES_CACHE,
             "fetchCurrencies": False,
             "fetchMargins": False,
+            **self.quirks.options(contracts=contracts),
+            **object_in(config, "options"),
         }
-        if self.quirks.aggregates:
-            options["watchTrades"] = {"name": "aggTrade"}
-        options |= config.get("options", {})
         full = {"enableRateLimit": True, "newUpdates": True, "timeout": 10_000, **config, "options": options}
         return full if self._session is None else {**full, "session": self._session}
 
@@ -133,25 +123,27 @@ class CcxtLink:
     def _guard_frames(self) -> None:
         make = self.exchange.client
 
-        def client(url: str) -> Any:
+        def client(url: str) -> CcxtSocket:
             made = make(url)
-            if made not in self._heard:
+            if made not in self._last_message_s:
                 self.connections += 1
                 made.handle_message = self._guarded(made, made.handle_message)
             return made
 
         self.exchange.client = client
 
-    def _guarded(self, client: Any, handle: Callable[[Any], None]) -> Callable[[Any], None]:
+    def _guarded(
+        self, client: CcxtSocket, handle: Callable[[SocketMessage], None]
+    ) -> Callable[[SocketMessage], None]:
         now = asyncio.get_running_loop().time
-        heard = self._heard[client] = [now()]
+        last_s = self._last_message_s[client] = [now()]
         network_error = network_errors()
 
-        def guarded(message: Any) -> None:
+        def guarded(message: SocketMessage) -> None:
             if client.error is not None:
                 return  # given up already: what is still in its buffer belongs to no stream
             if message.type in (1, 2):  # text, binary: a pong proves a connection, not a stream
-                heard[0] = now()
+                last_s[0] = now()
             try:
                 handle(message)
             except Exception as error:
@@ -162,9 +154,9 @@ class CcxtLink:
 
     def _guard_rest(self) -> None:
         fetch = self.exchange.fetch
-        unavailable = importlib.import_module("ccxt").ExchangeNotAvailable
+        unavailable = load_ccxt().ExchangeNotAvailable
 
-        async def checked(*args: Any, **kwargs: Any) -> Any:
+        async def checked(*args: object, **kwargs: object) -> object:
             began_ns = self._our_clock.now_ns()
             answer = await fetch(*args, **kwargs)
             if (took_ns := _TIMED.get()) is not None:
@@ -178,10 +170,10 @@ class CcxtLink:
 
     def restart(self, silent_s: float) -> None:
         """Drop the connections that brought nothing for ``silent_s``; all, if none is that quiet."""
-        timeout = importlib.import_module("ccxt").RequestTimeout
+        timeout = load_ccxt().RequestTimeout
         now = asyncio.get_running_loop().time()
         live = [c for c in (self.exchange.clients or {}).values() if c.isConnected and not c.closed()]
-        silent = [c for c in live if now - self._heard[c][0] >= 0.9 * silent_s]
+        silent = [c for c in live if now - self._last_message_s[c][0] >= 0.9 * silent_s]
         for client in silent or live:
             client.on_error(timeout(f"no message for {silent_s:g} s"))
 
@@ -189,9 +181,9 @@ class CcxtLink:
 
     async def trades(
         self, symbol: str, *, from_id: int | None = None, since_ms: int | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> list[CcxtTrade]:
         """Return one page of trades, oldest first: from an id on, from a stamp on, or the latest."""
-        params: dict[str, Any] = {}
+        params: dict[str, object] = {}
         if from_id is not None and self.quirks.aggregates:
             params["fromId"], since_ms = from_id, None
         page = await self.exchange.fetch_trades(symbol, since_ms, self.quirks.page, params)
@@ -201,15 +193,15 @@ class CcxtLink:
         return page
 
     async def measure_clock(self, probes: int = 1) -> None:
-        """Ask the exchange for its time; without fetchTime the offset stays 0 (unmeasured)."""
+        """Fetch the exchange's time ``probes`` times; without fetchTime the offset stays 0 (unmeasured)."""
         for _ in range(probes if self.exchange.has.get("fetchTime") else 0):
             took_ns: list[int] = []
-            asked = _TIMED.set(took_ns)
+            token = _TIMED.set(took_ns)
             sent_ns = self._our_clock.now_ns()
             try:
                 server_ms = await self.exchange.fetch_time()
             finally:
-                _TIMED.reset(asked)
+                _TIMED.reset(token)
             if isinstance(server_ms, int):
                 self.clock.add(sent_ns, server_ms, self._our_clock.now_ns())
                 self.round_trips.extend((sent_ns, ns) for ns in took_ns)

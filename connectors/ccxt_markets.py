@@ -5,16 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_CEILING, Decimal
-from typing import Any
 
 from agent.core.errors import ExchangeError, OrderError
 from agent.core.instrument import Instrument
+from connectors.ccxt_types import CcxtMarket
 
 DECIMAL_PLACES, SIGNIFICANT_DIGITS, TICK_SIZE = 2, 3, 4
 """ccxt's precision modes."""
 
 
-def step(precision: Any, mode: int, typical: float | None = None) -> Decimal | None:
+def step(precision: float | str | None, mode: int, typical: float | None = None) -> Decimal | None:
     """Return the smallest step a precision stands for; None where it is not stated.
 
     With significant digits the step hangs on the value: that of ``typical`` is taken, one digit finer,
@@ -32,7 +32,7 @@ def step(precision: Any, mode: int, typical: float | None = None) -> Decimal | N
 
 
 def instrument_of(
-    market: Mapping[str, Any], number: int, exchange: str, mode: int, price: float | None = None
+    market: CcxtMarket, number: int, exchange: str, mode: int, price: float | None = None
 ) -> Instrument:
     """Build the instrument of a ccxt market. Raises ExchangeError where it states no tick or lot."""
     precision, limits = market["precision"], market["limits"]
@@ -61,7 +61,7 @@ def instrument_of(
     )
 
 
-def _limit(limits: Mapping[str, Any], name: str) -> Decimal:
+def _limit(limits: Mapping[str, Mapping[str, float | None] | None], name: str) -> Decimal:
     return Decimal(str((limits.get(name) or {}).get("min") or 0))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from agent.core.market.tape import EventArray, Flag, Kind
 from agent.core.types import NS_PER_MS, NS_PER_S
 from connectors.backfill import BackfillLimits, Hole, RangeCoverage, SeenIds, TradeLedger, Trades, fill_holes
 from connectors.ccxt_link import CcxtLink
+from connectors.ccxt_types import CcxtTrade, UsableTrade
 from connectors.normalise import (
     Scale,
     TradeColumns,
@@ -88,22 +89,22 @@ class TradeSource:
 
     # --- the stream ---------------------------------------------------------------------------------
 
-    async def watch(self) -> Any:
-        """Wait for trades. In a burst: pause, then say None if some have come meanwhile."""
+    async def watch(self) -> Sequence[CcxtTrade] | None:
+        """Wait for trades. In a burst: pause, then return None if some have come meanwhile."""
         if self._burst:
             await asyncio.sleep(BURST_PAUSE_S)
             if (self._link.exchange.trades or {}).get(self.symbol):
                 return None
         return await self._link.exchange.watch_trades(self.symbol, None, None, {})
 
-    def drain(self, got: Any | None) -> int:
+    def drain(self, got: object) -> int:
         """Put what ccxt has cached on the tape. Returns how many trades that were.
 
-        The cache is emptied rather than asked for what is new: its count of that forgets, and a full
+        The cache is emptied, and not read by its count of what is new: that count forgets, and a full
         cache costs 1.7 kB a trade.
         """
         cache = (self._link.exchange.trades or {}).get(self.symbol)
-        trades = list(cache) if cache is not None else list(got or [])
+        trades = list(cache) if cache is not None else list(cast("Trades", got) or [])
         if cache is not None:
             cache.clear()
         if self._connections != self._link.connections:
@@ -117,11 +118,6 @@ class TradeSource:
         if not self.gapless and self._live and self._break_ms is None:
             self._break_ms = self.seen.last_ms
             self._open_gap(0)
-
-    async def repaired(self) -> None:
-        """Wait for the repair under way, if there is one."""
-        if self._repair is not None:
-            await self._repair
 
     async def is_dead(self) -> bool:
         """Ask REST whether trades happened that the stream did not bring."""
@@ -143,12 +139,12 @@ class TradeSource:
 
     def seed(self, trades: Trades) -> EventArray:
         """Take the warm-up's trades, oldest first: what is streamed later joins them, without repeats."""
-        trades, columns, keep = self._admit(trades)
+        columns, keep = self._admit(trades)
         rows = trade_rows(columns, self.number, self._link.clock.offset_ns, Flag.HISTORY)[keep]
         self._newest_ns, _ = mark_late(rows, self._newest_ns)
         return rows
 
-    def _admit(self, trades: Trades, repair: bool = False) -> tuple[Trades, TradeColumns, BoolArray]:
+    def _admit(self, trades: Trades, repair: bool = False) -> tuple[TradeColumns, BoolArray]:
         """Decide by id which usable trades are new (or, in a repair, missing)."""
         whole = usable(trades)
         self.counters.malformed += len(trades) - len(whole)
@@ -164,11 +160,11 @@ class TradeSource:
         if self.coverage is not None:
             kept = whole if keep.all() else [t for t, k in zip(whole, keep, strict=True) if k]
             self.coverage.add_aggregates(kept)
-        return whole, columns, keep
+        return columns, keep
 
     def _ingest(self, trades: Trades) -> int:
         before = self.ledger.next_id
-        _, columns, keep = self._admit(trades)
+        columns, keep = self._admit(trades)
         self.counters.off_tick += columns.off_tick
         rows = trade_rows(columns, self.number, self._link.clock.offset_ns)
         rows = rows if keep.all() else rows[keep]
@@ -221,7 +217,7 @@ class TradeSource:
             self._gap_id = None
 
     def _emit_repair(self, trades: Trades) -> int:
-        _, columns, keep = self._admit(trades, repair=True)
+        columns, keep = self._admit(trades, repair=True)
         rows = trade_rows(columns, self.number, self._link.clock.offset_ns, Flag.BACKFILL)[keep]
         self._emit(rows)
         return len(rows)
@@ -254,18 +250,18 @@ class TradeSource:
                 attempt = 0 if page else attempt + 1
                 if (page and not filled) or attempt >= self._limits.attempts:
                     break
-                since_ms = max(since_ms, *(int(t["timestamp"] or 0) for t in page)) if page else since_ms
+                since_ms = max(since_ms, *(t["timestamp"] for t in page)) if page else since_ms
                 await asyncio.sleep(0 if page else self._limits.first_wait_s * 2**attempt)
             self._repair = None
             self._close_gap(0 if proven else 1)  # how many cannot be known: at least one
 
-    async def _page_by_time(self, since_ms: int) -> list[dict[str, Any]]:
+    async def _page_by_time(self, since_ms: int) -> list[UsableTrade]:
         try:
             return usable(await self._link.trades(self.symbol, since_ms=since_ms))
         except Exception:
             return []
 
-    def _overlaps(self, page: Sequence[dict[str, Any]], since_ms: int) -> bool:
+    def _overlaps(self, page: Sequence[UsableTrade], since_ms: int) -> bool:
         """True when the page holds a trade seen up to the break: nothing lies between."""
         before = [t for t in page if t["timestamp"] <= since_ms]
         return bool(before) and any(int(i) in self.seen for i in trade_columns(before, self._scale).ids)

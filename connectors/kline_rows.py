@@ -7,12 +7,12 @@ embedded exchange may live in another year), and by none when the offset is a fe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from agent.core.market.tape import BAR, BarArray, Flag
 from agent.core.types import NS_PER_MS
+from connectors.ccxt_types import Candle
 from connectors.normalise import Scale
 
 
@@ -21,7 +21,7 @@ def on_grid_ns(open_ms: int, delta_ns: int, offset_ns: int) -> int:
     return open_ms * NS_PER_MS - round(offset_ns / delta_ns) * delta_ns
 
 
-def bar_rows(candles: Sequence[Sequence[Any]], scale: Scale, delta_ns: int, offset_ns: int) -> BarArray:
+def bar_rows(candles: Sequence[Candle], scale: Scale, delta_ns: int, offset_ns: int) -> BarArray:
     """ccxt candles ``[ms, open, high, low, close, base volume]`` to BAR rows flagged HISTORY.
 
     ccxt leaves out the quote volume: it is taken as volume x (high + low + close) / 3. Taker volume
@@ -34,9 +34,7 @@ def bar_rows(candles: Sequence[Sequence[Any]], scale: Scale, delta_ns: int, offs
     return rows
 
 
-def binance_bar_rows(
-    klines: Sequence[Sequence[Any]], scale: Scale, delta_ns: int, offset_ns: int
-) -> BarArray:
+def binance_bar_rows(klines: Sequence[Candle], scale: Scale, delta_ns: int, offset_ns: int) -> BarArray:
     """Binance's own klines to BAR rows: also quote volume, trade count and taker volumes, as sent.
 
     Columns: open time, open, high, low, close, volume, close time, quote volume, trades, taker base,
@@ -51,7 +49,7 @@ def binance_bar_rows(
     return rows
 
 
-def _bars(candles: Sequence[Sequence[Any]], scale: Scale, delta_ns: int, offset_ns: int) -> BarArray:
+def _bars(candles: Sequence[Candle], scale: Scale, delta_ns: int, offset_ns: int) -> BarArray:
     rows = np.zeros(len(candles), dtype=BAR)
     rows["open_ns"] = [on_grid_ns(int(c[0]), delta_ns, offset_ns) for c in candles]
     rows["delta_ns"], rows["instrument"], rows["flags"] = delta_ns, scale.number, Flag.HISTORY

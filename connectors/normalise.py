@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EVENT, EventArray, Flag, Kind, empty_events
 from agent.core.types import NS_PER_MS
+from connectors.ccxt_types import CcxtTicker, CcxtTrade, Level, UsableTrade
 
 EXACT_BELOW = float(2**50)
 """Above this many ticks or lots a double may stand for two neighbours: the exact way decides."""
@@ -107,12 +108,13 @@ class TradeColumns:
         )
 
 
-def usable(trades: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def usable(trades: Sequence[CcxtTrade]) -> list[UsableTrade]:
     """Return the trades that have a price, a size and a stamp: the others are not guessed at."""
-    return [t for t in trades if t["price"] and t["amount"] and t["timestamp"]]
+    kept = [t for t in trades if t["price"] and t["amount"] and t["timestamp"]]
+    return cast("list[UsableTrade]", kept)
 
 
-def trade_columns(trades: Sequence[Mapping[str, Any]], scale: Scale) -> TradeColumns:
+def trade_columns(trades: Sequence[UsableTrade], scale: Scale) -> TradeColumns:
     """Read usable ccxt trade structures."""
     ids, hashed = trade_ids(trades)
     prices, amounts = [t["price"] for t in trades], [t["amount"] for t in trades]
@@ -132,7 +134,7 @@ def trade_columns(trades: Sequence[Mapping[str, Any]], scale: Scale) -> TradeCol
     )
 
 
-def _raw(trade: Mapping[str, Any], field: str, names: tuple[str, ...]) -> str:
+def _raw(trade: UsableTrade, field: Literal["price", "amount"], names: tuple[str, ...]) -> str:
     """The exchange's own string for ``field``, where it is there and means the same number."""
     info, value = trade.get("info"), trade[field]
     for name in names if isinstance(info, Mapping) else ():
@@ -149,20 +151,20 @@ def _as_float(text: str) -> float | None:
         return None
 
 
-def trade_ids(trades: Sequence[Mapping[str, Any]]) -> tuple[IntArray, bool]:
+def trade_ids(trades: Sequence[CcxtTrade]) -> tuple[IntArray, bool]:
     """Return (ids, whether some had to be hashed)."""
     try:
-        ids = np.array([int(t["id"]) for t in trades], dtype=np.int64)
+        ids = np.array([int(str(t["id"])) for t in trades], dtype=np.int64)
     except (TypeError, ValueError, OverflowError):
         return np.array([_any_id(t) for t in trades], dtype=np.int64), True
     return ids, False
 
 
-def _any_id(trade: Mapping[str, Any]) -> int:
+def _any_id(trade: CcxtTrade) -> int:
     """The id as a number, or 63 bits of a stable hash of it (or of the trade, without an id)."""
     text = trade["id"]
     if text is None:
-        text = "/".join(str(trade[k]) for k in ("timestamp", "side", "price", "amount"))
+        text = "/".join(map(str, (trade["timestamp"], trade["side"], trade["price"], trade["amount"])))
     if str(text).isdecimal() and int(text) < 2**63:
         return int(text)
     digest = hashlib.blake2b(str(text).encode(), digest_size=8).digest()
@@ -213,7 +215,7 @@ class BookDiffer:
         self._sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
 
     def update(
-        self, bids: Sequence[Any], asks: Sequence[Any], exch_ns: int, ext_id: int, *, snapshot: bool
+        self, bids: Sequence[Level], asks: Sequence[Level], exch_ns: int, ext_id: int, *, snapshot: bool
     ) -> EventArray:
         """Return the rows that lead from the last book to this one; the last of them has LAST."""
         new = (self._window(bids), self._window(asks))
@@ -228,7 +230,7 @@ class BookDiffer:
         self._sides = new
         return self._rows(changes, exch_ns, ext_id, snapshot)
 
-    def _window(self, side: Sequence[Any]) -> dict[int, int]:
+    def _window(self, side: Sequence[Level]) -> dict[int, int]:
         top = side[: self.depth]
         ticks, off_price = self.scale.tick.counts([level[0] for level in top])
         lots, off_size = self.scale.lot.counts([level[1] for level in top])
@@ -270,7 +272,7 @@ def _best(levels: dict[int, int], side: int) -> tuple[int, int]:
     return tick, levels[tick]
 
 
-def bbo_rows(ticker: Mapping[str, Any], scale: Scale, exch_ns: int, ext_id: int = 0) -> EventArray:
+def bbo_rows(ticker: CcxtTicker, scale: Scale, exch_ns: int, ext_id: int = 0) -> EventArray:
     """Return BBO rows (bid, ask) of a ccxt ticker; none where it names neither."""
     sides = [
         (1, ticker.get("bid"), ticker.get("bidVolume")),

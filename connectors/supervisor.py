@@ -1,7 +1,7 @@
 """Streams that never die, and the one bounded way their rows leave.
 
-A ``Supervisor`` keeps one ccxt stream going: it watches, hears silence, restarts, backs off, and
-says STALE and ALIVE on the tape. It knows nothing of trades or books: a ``Source`` does.
+A ``Supervisor`` keeps one ccxt stream going: it watches, notices silence, restarts, backs off, and
+puts STALE and ALIVE on the tape. It knows nothing of trades or books: a ``Source`` does.
 
 An error of the outside world is counted and retried for ever; an error of ours (``AgentError``, or
 anything raised while rows are made) stops the feed and is raised to whoever reads ``stream()``.
@@ -14,7 +14,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -94,11 +94,11 @@ class Source(Protocol):
     number: int
     flag: Flag  # TRADES or BOOK
 
-    async def watch(self) -> Any:
+    async def watch(self) -> object:
         """Wait for the next message. The outside world: may raise anything."""
         ...
 
-    def drain(self, got: Any | None) -> int:
+    def drain(self, got: object) -> int:
         """Put what has come on the tape. ``got`` is what ``watch`` returned, None for a look in between."""
         ...
 
@@ -140,7 +140,7 @@ class StreamCounters:
     stale: int = 0
     stale_ns: int = 0
     last_error: str = ""
-    last_heard_ns: int = field(default=0)
+    last_message_ns: int = field(default=0)
 
 
 class Supervisor:
@@ -171,9 +171,9 @@ class Supervisor:
 
     async def run(self) -> None:
         """Keep the stream going. Raises only what is ours, or what ``fatal`` says no retry mends."""
-        self.counters.last_heard_ns = self._clock.now_ns()
+        self.counters.last_message_ns = self._clock.now_ns()
         while True:
-            watch: asyncio.Task[Any] = asyncio.ensure_future(self.source.watch())
+            watch: asyncio.Task[object] = asyncio.ensure_future(self.source.watch())
             try:
                 got = await self._next(watch)
             except TimeoutError:
@@ -189,12 +189,12 @@ class Supervisor:
                 await self._failed(error)
             else:
                 self._failures = 0
-                self._heard()
+                self._received()
                 self.source.drain(got)
             finally:
                 await _dispose(watch)
 
-    async def _next(self, watch: asyncio.Task[Any]) -> Any:
+    async def _next(self, watch: asyncio.Task[object]) -> object:
         # Once the watch is registered, look at what came while nobody watched: ccxt would only hand
         # it over with the next message, which in a quiet market may be long in coming.
         await asyncio.sleep(0)
@@ -203,13 +203,13 @@ class Supervisor:
         except Exception as error:
             raise _OursError(error) from error
         if waiting:
-            self._heard()
+            self._received()
         return await asyncio.wait_for(watch, self._patience.stale_s)
 
-    def _heard(self) -> None:
+    def _received(self) -> None:
         now = self._clock.now_ns()
         self.counters.messages += 1
-        self.counters.last_heard_ns = now
+        self.counters.last_message_ns = now
         if self._stale_since_ns is not None:
             self.counters.stale_ns += now - self._stale_since_ns
             self._stale_since_ns = None
@@ -217,12 +217,12 @@ class Supervisor:
 
     async def _silent(self) -> None:
         if await self.source.is_dead():
-            self._say_stale()
+            self._mark_stale()
             self.source.broken()
             self.counters.restarts += 1
             self.source.restart()
         elif self._stale_since_ns is None:
-            self.counters.last_heard_ns = self._clock.now_ns()  # the market is quiet, and we know it
+            self.counters.last_message_ns = self._clock.now_ns()  # the market is quiet, and we know it
 
     async def _failed(self, error: Exception) -> None:
         self._failures += 1
@@ -232,12 +232,12 @@ class Supervisor:
         if verdict is not None:
             raise verdict from error
         self.source.broken()
-        silent_s = (self._clock.now_ns() - self.counters.last_heard_ns) / 1e9
+        silent_s = (self._clock.now_ns() - self.counters.last_message_ns) / 1e9
         if silent_s > self._patience.stale_s:
-            self._say_stale()
+            self._mark_stale()
         await asyncio.sleep(self._patience.wait_s(self._failures))
 
-    def _say_stale(self) -> None:
+    def _mark_stale(self) -> None:
         if self._stale_since_ns is None:
             self._stale_since_ns = self._clock.now_ns()
             self.counters.stale += 1
@@ -252,7 +252,7 @@ class _OursError(Exception):
         self.error = error
 
 
-async def _dispose(watch: asyncio.Task[Any]) -> None:
+async def _dispose(watch: asyncio.Task[object]) -> None:
     """Let no pending watch live on, and no exception go unretrieved."""
     if not watch.done():
         watch.cancel()

@@ -13,7 +13,7 @@ from agent.terminal.order_sentences import recorded_order_sentence
 from agent.terminal.rows_table import rows_table
 
 if TYPE_CHECKING:
-    from storage.recordings.catalogue import Listed
+    from storage.recordings.catalogue import ListedSession
 
 INPUTS = {"start": "orders", "control": "commands", "overrun": "late decisions", "round_trip": "round trips"}
 RESULTS = {
@@ -27,7 +27,7 @@ RESULTS = {
 }
 
 
-def render_sessions(found: Sequence[Listed], console: Console) -> None:
+def render_sessions(found: Sequence[ListedSession], console: Console) -> None:
     """Print a table of sessions, then what is wrong with any."""
     if not found:
         _print(console, "no sessions here: `run`, `record` and `import` make them")
@@ -39,9 +39,9 @@ def render_sessions(found: Sequence[Listed], console: Console) -> None:
             _print(console, f"{s.session}: {problem}")
 
 
-def _list_row(s: Listed) -> list[str]:
+def _list_row(s: ListedSession) -> list[str]:
     start_ns, end_ns = s.start_ns, s.end_ns or 0
-    orders = ", ".join(f"{order['algo']} {order['side']} {order['state']}" for order in s.orders)
+    orders = ", ".join(f"{order.algo} {order.side} {order.state}" for order in s.orders)
     return [
         Path(s.path).name,
         "" if start_ns is None else utc(start_ns)[:19],

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
 
 import orjson
 from aiohttp import WSMsgType, web
 
+from agent.core.json_types import JsonObject
 from connectors.embedded.faults import Faults
 
 MOST_PENDING = 1_000_000
@@ -72,7 +72,7 @@ class Hub:
     def wants(self, stream: str) -> bool:
         return stream in self._streams
 
-    def publish(self, stream: str, payload: dict[str, Any]) -> None:
+    def publish(self, stream: str, payload: JsonObject) -> None:
         """Send ``payload`` to the subscribers of ``stream``; free of cost when there are none."""
         subscribers = self._streams.get(stream)
         if not subscribers or self.faults.swallows(stream):
@@ -134,7 +134,7 @@ class Hub:
             self.connections.pop(connection, None)
         return ws
 
-    def _answer(self, connection: Connection, text: str) -> dict[str, Any]:
+    def _answer(self, connection: Connection, text: str) -> dict[str, object]:
         """Carry out one SUBSCRIBE, UNSUBSCRIBE or LIST_SUBSCRIPTIONS. Returns the answer."""
         try:
             request = orjson.loads(text)

@@ -7,7 +7,7 @@ Continuity of the book is the exchange's own rule: each depth message covers the
 from __future__ import annotations
 
 import heapq
-from typing import Any
+from decimal import Decimal
 
 from agent.core.instrument import Instrument
 from connectors.embedded.hub import Hub
@@ -23,7 +23,7 @@ Levels = dict[int, int]
 class Decimals:
     """Integers of a unit (tick or lot) as the exchange's strings with eight decimals."""
 
-    def __init__(self, unit: Any) -> None:
+    def __init__(self, unit: Decimal) -> None:
         self._e8 = int(unit.scaleb(8))
 
     def __call__(self, count: int) -> str:
@@ -146,7 +146,7 @@ class Lane:
             self._hub.publish(self._slow, self._depth(self._slow_changed, self._slow_first, ms))
         self._slow_changed, self._slow_first, self._slow_ms = {}, 0, ms
 
-    def _depth(self, changed: dict[tuple[int, int], int], first: int, ms: int) -> dict[str, Any]:
+    def _depth(self, changed: dict[tuple[int, int], int], first: int, ms: int) -> dict[str, object]:
         price, quantity = self.price, self.quantity
         return {
             "e": "depthUpdate",

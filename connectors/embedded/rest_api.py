@@ -6,9 +6,8 @@ Parameters are checked as the exchange does: errors are status 400 with its own 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
 
 import orjson
 from aiohttp import web
@@ -34,6 +33,9 @@ INTERVALS_MS = {
 }
 _DAY_MS = 86_400_000
 
+Answer = Callable[[Mapping[str, str]], object]
+"""From a request's parameters to what JSON can hold."""
+
 
 class BadRequestError(Exception):
     """An error as the exchange words it: ``code`` and ``msg``."""
@@ -53,7 +55,7 @@ class Rest:
         self.requests = 0
 
     def routes(self) -> list[web.RouteDef]:
-        paths: Mapping[str, Callable[[Mapping[str, str]], Any]] = {
+        paths: Mapping[str, Answer] = {
             "ping": lambda _: {},
             "time": lambda _: {"serverTime": self._now_ms()},
             "exchangeInfo": self.exchange_info,
@@ -67,7 +69,7 @@ class Rest:
         }
         return [web.get(f"/api/v3/{path}", self._handler(answer)) for path, answer in paths.items()]
 
-    def _handler(self, answer: Callable[[Mapping[str, str]], Any]) -> Any:
+    def _handler(self, answer: Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
             self.requests += 1
             fault = self._faults.rest_answer(request.path)
@@ -87,7 +89,7 @@ class Rest:
 
     # --- endpoints --------------------------------------------------------------------------------
 
-    def exchange_info(self, query: Mapping[str, str]) -> dict[str, Any]:
+    def exchange_info(self, query: Mapping[str, str]) -> dict[str, object]:
         lanes = [self._lane(query)] if "symbol" in query else list(self._lanes.values())
         return {
             "timezone": "UTC",
@@ -97,13 +99,13 @@ class Rest:
             "symbols": [_symbol(lane) for lane in lanes],
         }
 
-    def depth(self, query: Mapping[str, str]) -> dict[str, Any]:
+    def depth(self, query: Mapping[str, str]) -> dict[str, object]:
         lane = self._lane(query)
         sides = lane.top(_limit(query, 100, 5000))
         bids, asks = ([[lane.price(t), lane.quantity(q)] for t, q in side] for side in sides)
         return {"lastUpdateId": lane.update_id, "bids": bids, "asks": asks}
 
-    def agg_trades(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+    def agg_trades(self, query: Mapping[str, str]) -> list[dict[str, object]]:
         lane, limit = self._lane(query), _limit(query, 500, 1000)
         from_id, start, end = (_integer(query, name) for name in ("fromId", "startTime", "endTime"))
         if from_id is not None and (start is not None or end is not None):
@@ -128,16 +130,16 @@ class Rest:
             for a, first, last, ms, ticks, lots, side in rows.tolist()
         ]
 
-    def latest_trades(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+    def latest_trades(self, query: Mapping[str, str]) -> list[dict[str, object]]:
         lane = self._lane(query)
         return _raw_trades(lane, lane.trades.latest("raw", _limit(query, 500, 1000)))
 
-    def historical_trades(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+    def historical_trades(self, query: Mapping[str, str]) -> list[dict[str, object]]:
         lane, limit, from_id = self._lane(query), _limit(query, 500, 1000), _integer(query, "fromId")
         rows = lane.trades.latest("raw", limit)
         return _raw_trades(lane, rows if from_id is None else lane.trades.since_id("raw", from_id, limit))
 
-    def klines(self, query: Mapping[str, str]) -> list[list[Any]]:
+    def klines(self, query: Mapping[str, str]) -> list[list[str | int]]:
         lane, limit = self._lane(query), _limit(query, 500, 1000)
         interval = INTERVALS_MS.get(query.get("interval", ""))
         if interval is None:
@@ -147,17 +149,17 @@ class Rest:
         rows = lane.trades.klines(interval, _integer(query, "startTime"), end, limit)
         return [kline(lane, row, interval) for row in rows.tolist()]
 
-    def ticker_day(self, query: Mapping[str, str]) -> Any:
+    def ticker_day(self, query: Mapping[str, str]) -> object:
         if "symbol" not in query:
             return [self._day(lane) for lane in self._lanes.values()]
         return self._day(self._lane(query))
 
-    def ticker_book(self, query: Mapping[str, str]) -> Any:
+    def ticker_book(self, query: Mapping[str, str]) -> object:
         if "symbol" not in query:
             return [_book_ticker(lane) for lane in self._lanes.values()]
         return _book_ticker(self._lane(query))
 
-    def _day(self, lane: Lane) -> dict[str, Any]:
+    def _day(self, lane: Lane) -> dict[str, object]:
         now = self._now_ms()
         bars = lane.trades.klines(60_000, now - _DAY_MS, now, 1441)
         low, high = (int(bars["low"].min()), int(bars["high"].max())) if len(bars) else (0, 0)
@@ -187,7 +189,7 @@ class Rest:
         return lane
 
 
-def kline(lane: Lane, row: tuple[int, ...], interval_ms: int) -> list[Any]:
+def kline(lane: Lane, row: tuple[int, ...], interval_ms: int) -> list[str | int]:
     """One bar (``KLINE``) in the exchange's twelve columns."""
     start, opened, high, low, close, lots, tl, trades, taker_lots, taker_tl = row
     return [
@@ -203,7 +205,7 @@ def kline(lane: Lane, row: tuple[int, ...], interval_ms: int) -> list[Any]:
     ]
 
 
-def _json(answer: Any, status: int = 200) -> web.Response:
+def _json(answer: object, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(answer), status=status, content_type="application/json")
 
 
@@ -225,7 +227,7 @@ def _money(lane: Lane, ticks_x_lots: int) -> str:
     return f"{lane.instrument.notional(ticks_x_lots):.8f}"
 
 
-def _raw_trades(lane: Lane, rows: Rows) -> list[dict[str, Any]]:
+def _raw_trades(lane: Lane, rows: Rows) -> list[dict[str, object]]:
     return [
         {
             "id": trade_id,
@@ -240,7 +242,7 @@ def _raw_trades(lane: Lane, rows: Rows) -> list[dict[str, Any]]:
     ]
 
 
-def _book_ticker(lane: Lane) -> dict[str, Any]:
+def _book_ticker(lane: Lane) -> dict[str, object]:
     bids, asks = lane.top(1)
     (bid, bid_lots), (ask, ask_lots) = (bids or [(0, 0)])[0], (asks or [(0, 0)])[0]
     return {
@@ -252,7 +254,7 @@ def _book_ticker(lane: Lane) -> dict[str, Any]:
     }
 
 
-def _symbol(lane: Lane) -> dict[str, Any]:
+def _symbol(lane: Lane) -> dict[str, object]:
     instrument = lane.instrument
     lot, least = lane.quantity(1), lane.quantity(instrument.min_lots)
     return {

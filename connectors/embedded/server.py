@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from aiohttp import WSCloseCode, web
 
@@ -43,7 +42,7 @@ class Endpoint:
     port: int
     ca_file: Path
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self) | {"ca_file": str(self.ca_file)}
 
 
@@ -174,7 +173,7 @@ class EmbeddedExchange:
 
     # --- what a test or a person may ask ------------------------------------------------------------
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> dict[str, int]:
         """Counters: rows and trades played, how late playing was, connections, REST requests."""
         return {
             "ended": self.ended,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 _PROBLEMS_NAMED = 20
 
@@ -72,5 +71,5 @@ class ImportReport:
         if len(self.problems) < _PROBLEMS_NAMED:
             self.problems.append(text)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)

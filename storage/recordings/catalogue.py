@@ -1,4 +1,4 @@
-"""What lies in a folder of sessions, told from their ends and outlines: nothing is read through for a list.
+"""What lies in a folder of sessions, from their ends and outlines: no session is read through for a list.
 
 A session is *whole* when it was closed and holds as many rows as it says, *cut off* when it was never closed
 (a run may be writing it), *damaged* when something is missing. A flipped byte shows only when every row is
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -27,8 +26,19 @@ WHOLE, CUT_OFF, DAMAGED, UNREADABLE_STATE = "whole", "cut off", "damaged", "unre
 
 
 @dataclass(slots=True)
-class Listed:
-    """One session of a list. ``orders`` are its parents with how they ended; ``problems`` in words."""
+class ListedOrder:
+    """A parent order of a session and the state it was left in, as the session's rows have it."""
+
+    id: str
+    symbol: str
+    side: str  # "buy" or "sell"
+    algo: str
+    state: str
+
+
+@dataclass(slots=True)
+class ListedSession:
+    """One session of a list. ``orders`` are its parents, shadows left out; ``problems`` are sentences."""
 
     session: str
     path: str
@@ -42,14 +52,14 @@ class Listed:
     bars: int = 0
     bytes: int = 0
     compacted: bool = False
-    orders: list[dict[str, str]] = field(default_factory=list)
+    orders: list[ListedOrder] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)
 
 
-def list_sessions(folder: Path, *, check: bool = False) -> list[Listed]:
+def list_sessions(folder: Path, *, check: bool = False) -> list[ListedSession]:
     """The sessions in ``folder``, oldest first. Raises SessionError when there is no such folder."""
     if not folder.is_dir():
         raise SessionError(f"no such folder: {folder}; give the one that --out of `run` named")
@@ -59,14 +69,14 @@ def list_sessions(folder: Path, *, check: bool = False) -> list[Listed]:
     return sorted(found, key=lambda s: (s.start_ns or 0, s.session))
 
 
-def look_at(path: Path, *, check: bool = False) -> Listed:
+def look_at(path: Path, *, check: bool = False) -> ListedSession:
     """One session's entry. Never raises for a bad session: it is listed with what is wrong."""
     try:
         reader = SessionReader(path)
     except SessionError as error:
-        return Listed(path.name, str(path), UNREADABLE_STATE, problems=[str(error)])
+        return ListedSession(path.name, str(path), UNREADABLE_STATE, problems=[str(error)])
     header = reader.header
-    found = Listed(
+    found = ListedSession(
         session=header.session,
         path=str(path),
         state=WHOLE,
@@ -75,7 +85,7 @@ def look_at(path: Path, *, check: bool = False) -> Listed:
         symbols=list(dict.fromkeys(i.symbol for i in reader.instruments)),
         bytes=size_of(path),
         compacted=any(p.suffix == PARQUET for p in segment_paths(path, "tape")),
-        orders=orders_of(reader.outcome()),
+        orders=_orders_of(reader.outcome()),
     )
     _outline(found, reader)
     if check:
@@ -91,7 +101,7 @@ def _made(origin: JsonObject) -> str:
     return "merge" if "merged" in origin else "slice" if origin else ""
 
 
-def _outline(found: Listed, reader: SessionReader) -> None:
+def _outline(found: ListedSession, reader: SessionReader) -> None:
     """Rows and times from the segments' own accounts."""
     end = next((e for e in reversed(reader.journal()) if e["kind"] == "end"), None)
     for stem, dtype in (("tape", EVENT), ("bars", BAR)):
@@ -139,28 +149,28 @@ def size_of(path: Path) -> int:
     return sum(f.stat().st_size for f in path.iterdir() if f.is_file())
 
 
-def orders_of(outcome: Sequence[str]) -> list[dict[str, str]]:
+def _orders_of(outcome: Sequence[str]) -> list[ListedOrder]:
     """The parents of a run with their last state, shadows left out, read from its canonical rows."""
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, ListedOrder] = {}
     for row in outcome:
         if not row.startswith("ParentChanged|"):
             continue
         members = _members(row)
         if "parent_id" in members:
             if members.get("shadow_of", "-") == "-":
-                found[members["parent_id"]] = {
-                    "id": members["parent_id"],
-                    "symbol": members["symbol"],
-                    "side": {"1": "buy", "-1": "sell"}.get(members["side"], members["side"]),
-                    "algo": members["algo"],
-                    "state": members["state"],
-                }
+                found[members["parent_id"]] = ListedOrder(
+                    id=members["parent_id"],
+                    symbol=members["symbol"],
+                    side={"1": "buy", "-1": "sell"}.get(members["side"], members["side"]),
+                    algo=members["algo"],
+                    state=members["state"],
+                )
         elif members["spec"] in found:
-            found[members["spec"]]["state"] = members["state"]
+            found[members["spec"]].state = members["state"]
     return list(found.values())
 
 
 def _members(row: str) -> Mapping[str, str]:
     """Names and values of a row; those of the order, in brackets, beside the others."""
-    parts = (part.lstrip("(").removeprefix("spec=(").rstrip(")") for part in row.split("|")[1:])
-    return dict(part.split("=", 1) for part in parts if "=" in part)
+    members = (text.lstrip("(").removeprefix("spec=(").rstrip(")") for text in row.split("|")[1:])
+    return dict(member.split("=", 1) for member in members if "=" in member)

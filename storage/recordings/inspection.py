@@ -8,10 +8,10 @@ of rates and prices.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,8 +19,9 @@ from agent.core.arrays import FloatArray, IntArray
 from agent.core.errors import SessionError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Flag, Kind
+from agent.core.session_header import SessionHeader
 from agent.core.types import NS_PER_S
-from storage.recordings.catalogue import look_at, size_of
+from storage.recordings.catalogue import DAMAGED, ListedSession, look_at, size_of
 from storage.recordings.opening_rows import Opening
 from storage.recordings.session import SessionReader
 from storage.recordings.slicing import span
@@ -30,8 +31,87 @@ SAMPLES = 600
 _DIGITS = 10  # after the point: more is the noise of ticks as floats
 _KINDS = [kind.name.lower() for kind in Kind]
 _PAST = int(Flag.HISTORY | Flag.CARRIED)
-_BEGINS = {Kind.GAP_BEGIN: "", Kind.STALE: " silent"}
-_ENDS = {Kind.GAP_END: Kind.GAP_BEGIN, Kind.ALIVE: Kind.STALE}
+_BEGINS: dict[int, str] = {Kind.GAP_BEGIN: "", Kind.STALE: " silent"}
+_ENDS: dict[int, int] = {Kind.GAP_END: Kind.GAP_BEGIN, Kind.ALIVE: Kind.STALE}
+
+
+@dataclass(frozen=True, slots=True)
+class OverTime:
+    """One instrument's course: mids and spreads at moments on an even grid, counts in bins of time."""
+
+    sample_ns: list[int]
+    mid: list[float | None]
+    spread_bps: list[float | None]
+    trades: list[int]
+    book_updates: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentInspection:
+    """What a tape holds of one instrument. Volume and turnover are decimal strings."""
+
+    number: int
+    symbol: str
+    exchange: str
+    counts: dict[str, int]  # rows by kind
+    volume: str
+    turnover: str  # in the quote currency
+    low: str | None
+    high: str | None
+    mid: dict[str, float] | None  # first, last, quantiles and mean
+    spread_bps: dict[str, float] | None
+    book_share: float  # of the moments at which there was a two-sided book
+    peak_trades_per_s: float
+    over_time: OverTime
+
+
+@dataclass(slots=True)
+class InspectedGap:
+    """A gap on the tape; ``to_ns`` and ``lost`` are None for one that was never closed."""
+
+    number: int
+    stream: str
+    from_ns: int
+    to_ns: int | None = None
+    lost: int | None = None
+
+    def to_json(self, symbols: Mapping[int, str]) -> dict[str, object]:
+        return {
+            "symbol": symbols.get(self.number, "?"),
+            "stream": self.stream,
+            "from_ns": self.from_ns,
+            "to_ns": self.to_ns,
+            "lost": self.lost,
+            "seconds": None if self.to_ns is None else (self.to_ns - self.from_ns) / 1e9,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A session's whole account. ``journal`` and ``results`` count its inputs and results by kind."""
+
+    listed: ListedSession
+    header: SessionHeader
+    start_ns: int
+    end_ns: int
+    bin_ns: int
+    instruments: list[InstrumentInspection]
+    gaps: list[InspectedGap]
+    journal: dict[str, int]
+    results: dict[str, int]
+
+    def to_json(self) -> dict[str, object]:
+        symbols = {i.number: i.symbol for i in self.instruments}
+        return {
+            **self.listed.to_json(),
+            "origin": dict(self.header.origin),
+            "clock_offsets": dict(self.header.clock_offsets),
+            "instruments": [asdict(i) for i in self.instruments],
+            "gaps": [gap.to_json(symbols) for gap in self.gaps],
+            "rates": {"start_ns": self.start_ns, "bin_ns": self.bin_ns},
+            "journal": self.journal,
+            "results": self.results,
+        }
 
 
 @dataclass(slots=True)
@@ -49,36 +129,38 @@ class _Symbol:
     ask: list[int | None] = field(default_factory=list)
 
 
-def inspect_session(path: Path) -> dict[str, Any]:
-    """The whole account as a JSON document. Raises SessionError for what is no session, or an empty one."""
+def inspect_session(path: Path) -> Inspection:
+    """The whole account. Raises SessionError for what is no session, or an empty one."""
     reader = SessionReader(path)
     first, last = span(reader)
     step = max(NS_PER_S, -(-(last - first + 1) // BINS))
-    look = _Look(reader.instruments[-1].number + 1 if reader.instruments else 0, first, last, step)
+    tape = _TapeCounts(reader.instruments[-1].number + 1 if reader.instruments else 0, first, last, step)
     for batch in reader.batches():
-        look.add(batch)
-    look.finish()
+        tape.add(batch)
+    tape.finish()
     listed = look_at(path)
-    outcome = reader.outcome()
-    document: dict[str, Any] = {
-        **listed.to_json(),
-        "state": "damaged" if reader.losses else listed.state,
-        "problems": list(reader.losses) or listed.problems,
-        "bytes": size_of(path),
-        "start_ns": first,
-        "end_ns": last,
-        "origin": dict(reader.header.origin),
-        "clock_offsets": dict(reader.header.clock_offsets),
-        "instruments": [_instrument(i, look) for i in reader.instruments],
-        "gaps": _gaps(look.gaps, reader.instruments),
-        "rates": {"start_ns": first, "bin_ns": step},
-        "journal": dict(Counter(str(e["kind"]) for e in reader.journal())),
-        "results": dict(Counter(r.partition("|")[0] for r in outcome if not r.startswith("tape|"))),
-    }
-    return document
+    found = replace(
+        listed,
+        state=DAMAGED if reader.losses else listed.state,
+        problems=list(reader.losses) or listed.problems,
+        bytes=size_of(path),
+        start_ns=first,
+        end_ns=last,
+    )
+    return Inspection(
+        listed=found,
+        header=reader.header,
+        start_ns=first,
+        end_ns=last,
+        bin_ns=step,
+        instruments=[_instrument(i, tape) for i in reader.instruments],
+        gaps=tape.gaps,
+        journal=dict(Counter(str(e["kind"]) for e in reader.journal())),
+        results=dict(Counter(r.partition("|")[0] for r in reader.outcome() if not r.startswith("tape|"))),
+    )
 
 
-class _Look:
+class _TapeCounts:
     """One pass over the tape."""
 
     def __init__(self, instruments: int, first: int, last: int, step: int) -> None:
@@ -87,9 +169,9 @@ class _Look:
             _Symbol(np.zeros(self._bins, np.int64), np.zeros(self._bins, np.int64))
             for _ in range(instruments)
         ]
-        self.gaps: list[dict[str, Any]] = []
+        self.gaps: list[InspectedGap] = []
         self.grid = np.linspace(first, last, SAMPLES).astype(np.int64)
-        self._first, self._step = first, step
+        self._first, self.bin_ns = first, step
         self._opening = Opening()
         self._next = 0  # sample to take
 
@@ -118,7 +200,7 @@ class _Look:
 
     def _count(self, batch: EventArray) -> None:
         kind = batch["kind"]
-        when = np.clip((batch["recv_ns"] - self._first) // self._step, 0, self._bins - 1)
+        when = np.clip((batch["recv_ns"] - self._first) // self.bin_ns, 0, self._bins - 1)
         for number in np.unique(batch["instrument"]).tolist():
             if not 0 <= number < len(self.symbols):
                 raise SessionError(f"the tape speaks of instrument {number}, which the session does not know")
@@ -144,63 +226,49 @@ class _Look:
         symbol.low = min(symbol.low or int(price[0]), int(price.min()))
         symbol.high = max(symbol.high, int(price.max()))
 
-    def _mark(self, row: tuple[Any, ...]) -> None:
+    def _mark(self, row: tuple[int, ...]) -> None:
         """A gap's edge: what ends closes the last open one of its kind."""
         recv_ns, lost, number, kind, flags = row[0], row[5], row[6], row[7], row[9]
         stream = "trades" if flags & Flag.TRADES else "book" if flags & Flag.BOOK else "feed"
         if kind in _BEGINS:
             stream += _BEGINS[kind]
-            self.gaps.append(
-                {"number": number, "stream": stream, "from_ns": recv_ns, "to_ns": None, "lost": None}
-            )
+            self.gaps.append(InspectedGap(number, stream, recv_ns))
             return
         name = stream + _BEGINS[_ENDS[kind]]
         for gap in reversed(self.gaps):
-            if gap["to_ns"] is None and (gap["number"], gap["stream"]) == (number, name):
-                gap["to_ns"], gap["lost"] = recv_ns, lost
+            if gap.to_ns is None and (gap.number, gap.stream) == (number, name):
+                gap.to_ns, gap.lost = recv_ns, lost
                 return
 
 
-def _gaps(gaps: list[dict[str, Any]], instruments: Any) -> list[dict[str, Any]]:
-    names = {i.number: i.symbol for i in instruments}
-    return [
-        {
-            "symbol": names.get(gap.pop("number"), "?"),
-            **gap,
-            "seconds": None if gap["to_ns"] is None else (gap["to_ns"] - gap["from_ns"]) / 1e9,
-        }
-        for gap in gaps
-    ]
-
-
-def _instrument(instrument: Instrument, look: _Look) -> dict[str, Any]:
+def _instrument(instrument: Instrument, tape: _TapeCounts) -> InstrumentInspection:
     """One instrument's counts, volumes, prices, spreads, and their course over time."""
-    symbol = look.symbols[instrument.number]
+    symbol = tape.symbols[instrument.number]
     bid, ask = (np.array([np.nan if x is None else x for x in side]) for side in (symbol.bid, symbol.ask))
     mid = (bid + ask) / 2
     spread_bps = (ask - bid) / mid * 1e4
     tick = float(instrument.tick)
-    return {
-        "number": instrument.number,
-        "symbol": instrument.symbol,
-        "exchange": instrument.exchange,
-        "counts": {kind: n for kind, n in symbol.counts.items() if n},
-        "volume": str(instrument.quantity(symbol.lots)),
-        "turnover": str(_turnover(instrument, symbol)),  # in the quote currency
-        "low": str(instrument.price(symbol.low)) if symbol.lots else None,
-        "high": str(instrument.price(symbol.high)) if symbol.lots else None,
-        "mid": _summary(mid * tick),
-        "spread_bps": _summary(spread_bps),
-        "book_share": float(np.isfinite(mid).mean()),
-        "peak_trades_per_s": float(symbol.trades.max() / look._step * 1e9),
-        "over_time": {
-            "sample_ns": look.grid.tolist(),
-            "mid": _nulls(mid * tick),
-            "spread_bps": _nulls(spread_bps),
-            "trades": symbol.trades.tolist(),
-            "book_updates": symbol.book.tolist(),
-        },
-    }
+    return InstrumentInspection(
+        number=instrument.number,
+        symbol=instrument.symbol,
+        exchange=instrument.exchange,
+        counts={kind: n for kind, n in symbol.counts.items() if n},
+        volume=str(instrument.quantity(symbol.lots)),
+        turnover=str(_turnover(instrument, symbol)),
+        low=str(instrument.price(symbol.low)) if symbol.lots else None,
+        high=str(instrument.price(symbol.high)) if symbol.lots else None,
+        mid=_summary(mid * tick),
+        spread_bps=_summary(spread_bps),
+        book_share=float(np.isfinite(mid).mean()),
+        peak_trades_per_s=float(symbol.trades.max() / tape.bin_ns * 1e9),
+        over_time=OverTime(
+            sample_ns=tape.grid.tolist(),
+            mid=_nulls(mid * tick),
+            spread_bps=_nulls(spread_bps),
+            trades=symbol.trades.tolist(),
+            book_updates=symbol.book.tolist(),
+        ),
+    )
 
 
 def _turnover(instrument: Instrument, symbol: _Symbol) -> Decimal:

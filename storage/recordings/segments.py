@@ -13,7 +13,6 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -87,7 +86,7 @@ class _Pending:
     def __init__(self) -> None:
         self._data = bytearray()
 
-    def write(self, data: Any) -> int:
+    def write(self, data: bytes) -> int:
         self._data += data
         return len(data)
 
@@ -138,7 +137,7 @@ class Segment:
         self._file.close()
 
 
-def to_batch(rows: Rows, schema: Any) -> Any:
+def to_batch(rows: Rows, schema: pa.Schema) -> pa.RecordBatch:
     """Rows as a record batch of ``schema``. Built of buffers: ``pa.array`` would import pandas first."""
     arrays = [
         pa.Array.from_buffers(kind, len(rows), [None, pa.py_buffer(rows[name].tobytes())])
@@ -147,7 +146,7 @@ def to_batch(rows: Rows, schema: Any) -> Any:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def schema_of(dtype: np.dtype[np.void]) -> Any:
+def schema_of(dtype: np.dtype[np.void]) -> pa.Schema:
     """Return the Arrow schema whose columns are the fields of ``dtype``."""
     return pa.schema([pa.field(n, pa.from_numpy_dtype(dtype[n]), nullable=False) for n in dtype.names or ()])
 
@@ -163,7 +162,7 @@ def crc_of(rows: Rows) -> int:
 
 
 class SegmentDamageError(Exception):
-    """The rest of a segment cannot be read. The message says why, in words."""
+    """The rest of a segment cannot be read. The message says why."""
 
 
 def read_segment(path: Path, dtype: np.dtype[np.void]) -> Iterator[Rows]:
@@ -195,7 +194,7 @@ def read_segment(path: Path, dtype: np.dtype[np.void]) -> Iterator[Rows]:
         ) from error
 
 
-def _checked(rows: Rows, metadata: Any) -> Rows:
+def _checked(rows: Rows, metadata: pa.KeyValueMetadata | None) -> Rows:
     recorded = metadata.get(_CRC) if metadata is not None else None
     if recorded != b"%08x" % crc_of(rows):
         raise SegmentDamageError("its checksum does not match its rows")

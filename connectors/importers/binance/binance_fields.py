@@ -1,13 +1,66 @@
-"""Fields of Binance's messages, checked: levels, ids, stamps."""
+"""Binance's messages as they are captured, and their fields, checked: levels, ids, stamps."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NotRequired, TypedDict
 
 from agent.core.arrays import IntArray
 from connectors.importers.decimals import e8_many
 
 MOST_ID = 1 << 62
+
+Levels = list[list[str]]
+"""Price and size of each."""
+
+
+class TradeData(TypedDict):
+    """``trade`` (with ``t``) or ``aggTrade`` (with ``a``). Stamps in milliseconds."""
+
+    t: NotRequired[int]
+    a: NotRequired[int]
+    E: int  # sent
+    T: int  # traded
+    p: str
+    q: str
+    m: bool  # the buyer was the maker
+    M: NotRequired[bool]  # spot only
+    X: NotRequired[str]  # futures only: MARKET where it was made in the book
+
+
+class TickerData(TypedDict):
+    """``bookTicker``: best bid ``b`` of size ``B``, best ask ``a`` of size ``A``."""
+
+    u: int
+    b: str
+    B: str
+    a: str
+    A: str
+    T: NotRequired[int]  # futures only
+
+
+class DepthData(TypedDict):
+    """``depthUpdate``: ids ``U`` to ``u``; futures also name the update before (``pu``)."""
+
+    E: int
+    U: int
+    u: int
+    b: Levels
+    a: Levels
+    pu: NotRequired[int]
+    ps: NotRequired[str]  # coin-M only: the pair
+    T: NotRequired[int]
+
+
+class SnapshotMessage(TypedDict):
+    """A depth snapshot over REST; futures also say when (``T``)."""
+
+    lastUpdateId: int
+    bids: Levels
+    asks: Levels
+    T: NotRequired[int]
+    symbol: NotRequired[str]
+    pair: NotRequired[str]  # coin-M only
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +74,7 @@ class Diff:
     numbers: IntArray
 
 
-def levels_of(bids: list[list[str]], asks: list[list[str]]) -> IntArray:
+def levels_of(bids: Levels, asks: Levels) -> IntArray:
     """Prices and sizes in 1e-8, bids first. Raises ValueError when a level is not a price and a size."""
     texts = [text for side in (bids, asks) for level in side for text in level]
     if len(texts) != 2 * (len(bids) + len(asks)):

@@ -6,13 +6,21 @@ The rules of continuity are in ``connectors.importers.binance.binance_raw``.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
 import orjson
 
 from agent.core.errors import InputError
 from agent.core.market.tape import Flag, Kind
-from connectors.importers.binance.binance_fields import Diff, id_of, levels_of, stamp_ns
+from connectors.importers.binance.binance_fields import (
+    DepthData,
+    Diff,
+    SnapshotMessage,
+    TickerData,
+    TradeData,
+    id_of,
+    levels_of,
+    stamp_ns,
+)
 from connectors.importers.decimals import Memo
 from connectors.importers.import_report import ImportReport
 from connectors.importers.raw_rows import UNSTAMPED, Delays, Place, RawBuffer
@@ -82,28 +90,25 @@ class Messages:
         """
         try:
             stamp, _, text = line.partition(b" ")
-            recv_ns, message = int(stamp), orjson.loads(text)
-            if not _FIRST_NS < recv_ns < _LAST_NS:
-                raise ValueError(f"receive stamp {recv_ns} is not in nanoseconds since 1970")
-            stream = message.get("stream")
-            if stream is None:
-                self._snapshot(recv_ns, message)
-                return
-            symbol, _, name = stream.partition("@")
-            self._of_file = symbol
-            if symbol != self._prefix:
-                self._other(symbol)
-                return
-            self._stream(name, recv_ns, message["data"])
+            self._message(int(stamp), text)
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
             self._report.bad_lines += 1
             self._report.problem(f"{self._place.name()}: {type(error).__name__}: {error}")
 
-    def _other(self, symbol: str) -> None:
-        self._report.other_symbols += 1
-        self.others.add(symbol.upper())
-
-    def _stream(self, name: str, recv_ns: int, data: dict[str, Any]) -> None:
+    def _message(self, recv_ns: int, text: bytes) -> None:
+        message = orjson.loads(text)
+        if not _FIRST_NS < recv_ns < _LAST_NS:
+            raise ValueError(f"receive stamp {recv_ns} is not in nanoseconds since 1970")
+        stream = message.get("stream")
+        if stream is None:
+            self._snapshot(recv_ns, message)
+            return
+        symbol, _, name = stream.partition("@")
+        self._of_file = symbol
+        if symbol != self._prefix:
+            self._other(symbol)
+            return
+        data = message["data"]
         if name == "bookTicker":
             self._ticker(recv_ns, data)
         elif name in ("trade", "aggTrade"):
@@ -113,6 +118,10 @@ class Messages:
         else:
             counter = _COUNTED.get(name.partition("@")[0], "other_streams")
             setattr(self._report, counter, getattr(self._report, counter) + 1)
+
+    def _other(self, symbol: str) -> None:
+        self._report.other_symbols += 1
+        self.others.add(symbol.upper())
 
     def _received(self, recv_ns: int, sent_ns: int | None = None) -> int:
         """Return the stamp, held at the last one if it stepped back.
@@ -157,7 +166,7 @@ class Messages:
 
     # --- trades -----------------------------------------------------------------------------------
 
-    def _trade(self, name: str, recv_ns: int, data: dict[str, Any]) -> None:
+    def _trade(self, name: str, recv_ns: int, data: TradeData) -> None:
         if "M" in data:  # "best match", which only spot has
             self._is(Market.SPOT)
         elif self._market is Market.SPOT and "X" in data:
@@ -204,7 +213,7 @@ class Messages:
 
     # --- the book ---------------------------------------------------------------------------------
 
-    def _ticker(self, recv_ns: int, data: dict[str, Any]) -> None:
+    def _ticker(self, recv_ns: int, data: TickerData) -> None:
         """Of a spot capture it bears no time of the exchange's."""
         update = id_of(data["u"])
         prices, sizes = self._prices, self._sizes
@@ -215,7 +224,7 @@ class Messages:
         self._report.book_tickers += 1
         self._buffer.bbo(self._received(recv_ns), exch_ns, update, numbers)
 
-    def _depth(self, recv_ns: int, data: dict[str, Any]) -> None:
+    def _depth(self, recv_ns: int, data: DepthData) -> None:
         futures = "pu" in data
         self._is((Market.INVERSE if "ps" in data else Market.LINEAR) if futures else Market.SPOT)
         sent_ns = stamp_ns(data["E"])
@@ -268,7 +277,7 @@ class Messages:
             self._report.depth_unsynced += 1
         self._held.append(diff)
 
-    def _snapshot(self, recv_ns: int, message: dict[str, Any]) -> None:
+    def _snapshot(self, recv_ns: int, message: SnapshotMessage) -> None:
         update, numbers = id_of(message["lastUpdateId"]), levels_of(message["bids"], message["asks"])
         futures, symbol = "T" in message, str(message.get("symbol", self._of_file)).lower()
         if symbol != self._prefix:

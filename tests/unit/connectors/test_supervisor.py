@@ -15,10 +15,10 @@ from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Flag, Kind
 from agent.system_clock import SystemClock
 from connectors.backfill import BackfillLimits
-from connectors.ccxt_link import Quirks
 from connectors.ccxt_markets import instrument_of, unknown_symbol
 from connectors.ccxt_trades import TradeSource
 from connectors.clock_offset import ClockOffset
+from connectors.exchange_quirks import Quirks
 from connectors.normalise import Scale, mark_row
 from connectors.supervisor import Outbox, Patience, Supervisor
 
@@ -187,7 +187,8 @@ async def test_without_gapless_ids_an_interruption_is_bridged_by_time() -> None:
     source.broken()
     source.drain(market[20:])
     async with asyncio.timeout(5):
-        await source.repaired()
+        assert source._repair is not None
+        await source._repair
     outbox.close()
     tape = []
     while (got := await outbox.take(1000)) is not None:
