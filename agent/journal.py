@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from decimal import Decimal
-from typing import Any
+from enum import Enum
+from typing import Any, get_type_hints
 
 from agent.core.errors import SessionError
 from agent.core.events import Command, CommandKind, ControlParent, StartParent, VenueReported
 from agent.core.orders.venue_messages import Report, ReportKind
-from agent.core.types import Align, BenchmarkKind, ParentSpec, Side, Slice, TacticKind, TargetKind
+from agent.core.types import ParentSpec, Slice
 from agent.shadow import shadow_specs
 
 ROUND_TRIP = "round_trip"
@@ -99,15 +100,16 @@ def _report(raw: Mapping[str, Any]) -> Report:
     return Report(**{**raw, **typed})
 
 
+_ENUMS: Mapping[str, Callable[[Any], Any]] = {
+    name: kind
+    for name, kind in get_type_hints(ParentSpec).items()
+    if isinstance(kind, type) and issubclass(kind, Enum)
+}
+"""Members of an order that JSON holds as a plain name or number."""
+
+
 def _spec(raw: Mapping[str, Any]) -> ParentSpec:
-    typed = {
-        "side": Side,
-        "target_kind": TargetKind,
-        "benchmark": BenchmarkKind,
-        "tactic": TacticKind,
-        "align": Align,
-    }
-    return ParentSpec(**{k: typed[k](v) if k in typed else v for k, v in raw.items()})
+    return ParentSpec(**{k: _ENUMS[k](v) if k in _ENUMS else v for k, v in raw.items()})
 
 
 def recorded_decisions(outcome: Sequence[str]) -> dict[str, Slice]:

@@ -26,6 +26,7 @@ from agent.algos.common import closing, interval_volatility, percent
 from agent.core.arrays import FloatArray
 from agent.core.compile.jit import njit
 from agent.core.errors import InputError
+from agent.core.orders.order_defaults import DEFAULT_MAX_RATE
 from agent.core.orders.projection import fewest_intervals
 from agent.core.types import MarketView, OrderView, Slice
 
@@ -95,7 +96,7 @@ class StoppingRule:
     first: int
 
 
-def solve(n: int, m: int, max_rate: float = 1.0, model: str = "walk") -> StoppingRule:
+def solve(n: int, m: int, max_rate: float = DEFAULT_MAX_RATE, model: str = "walk") -> StoppingRule:
     """Solve for ``n`` intervals at most, ``m`` at least. Cached. Raises InputError on impossible bounds."""
     if not 1 <= n <= MAX_INTERVALS or not 0 <= m <= n:
         raise InputError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.core.errors import InputError
+from agent.core.orders.order_defaults import DEFAULT_MAX_RATE, DEFAULT_MIN_RATE
 from lem.cli.common_options import Json, Threads, check_writable, progress, time_ns
 from lem.cli.evaluate_csv import write_csv
 from lem.cli.evaluate_options import command_line, min_periods
@@ -44,8 +45,8 @@ def evaluate(
     min_period: Annotated[
         list[str] | None, typer.Option(help="as in 4, 0-6 or 0,4,8; default 0, n/3, 2n/3, n")
     ] = None,
-    min_rate: Annotated[float, typer.Option(help="least of the order an interval")] = 0.0,
-    max_rate: Annotated[float, typer.Option(help="most of the order an interval")] = 1.0,
+    min_rate: Annotated[float, typer.Option(help="least of the order an interval")] = DEFAULT_MIN_RATE,
+    max_rate: Annotated[float, typer.Option(help="most of the order an interval")] = DEFAULT_MAX_RATE,
     orders: Annotated[int, typer.Option(help="paths, or orders on real bars at most")] = 20_000,
     every: Annotated[
         int,

@@ -12,6 +12,7 @@ import torch
 
 from agent.core.errors import InputError
 from agent.core.market.bars import FBarArray, FloatArray
+from agent.core.orders.order_defaults import DEFAULT_MAX_RATE, DEFAULT_MIN_RATE
 from agent.core.orders.projection import check_rates
 from agent.core.types import NS_PER_S
 from lem.network.dataset import Encodable, context_rows, encodable, order_columns
@@ -45,8 +46,8 @@ class Question:
     risk_aversion: float = 1.0
     participation: float = 0.0
     arrival_weight: float = 0.0
-    min_rate: float = 0.0
-    max_rate: float = 1.0
+    min_rate: float = DEFAULT_MIN_RATE
+    max_rate: float = DEFAULT_MAX_RATE
     lot_share: float = 1e-6
     every: int = 0
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from agent.algos.optimal_stopping import MAX_INTERVALS, solve
 from agent.core.errors import InputError
 from agent.core.market.bars import FloatArray
+from agent.core.orders.order_defaults import DEFAULT_MAX_RATE
 
 PRICE_MODEL = {"gaussian": "walk", "gaussian-bars": "bars", "gaussian-volume": "walk"}
 """Simulated market -> the programme's price model. Real bars and the other simulators: "bars"."""
@@ -15,12 +16,12 @@ PRICE_MODEL = {"gaussian": "walk", "gaussian-bars": "bars", "gaussian-volume": "
 MAX_TABLE = 200
 
 
-def gain_sigma(n: int, m: int, max_rate: float = 1.0, model: str = "walk") -> float:
+def gain_sigma(n: int, m: int, max_rate: float = DEFAULT_MAX_RATE, model: str = "walk") -> float:
     """Return the best expected gain in units of an interval's volatility. Raises InputError."""
     return solve(n, m, max_rate, model).gain_sigma
 
 
-def bound_table(n: int, max_rate: float = 1.0, model: str = "walk") -> dict[int, float]:
+def bound_table(n: int, max_rate: float = DEFAULT_MAX_RATE, model: str = "walk") -> dict[int, float]:
     """Return the optimum for every m = 0 .. n. Raises InputError."""
     if n > MAX_TABLE:
         raise InputError(

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agent.core.errors import InputError
+from agent.core.orders.order_defaults import DEFAULT_MAX_RATE, DEFAULT_MIN_RATE
 from lem.optima.impact_optimum import ImpactProgramme, solve_impact
 from lem.optima.optimum_paths import Study, study
 from lem.optima.programme import Terms
@@ -38,8 +39,8 @@ class Case:
 
     n: int = 12
     m: int | None = None
-    min_rate: float = 0.0
-    max_rate: float = 1.0
+    min_rate: float = DEFAULT_MIN_RATE
+    max_rate: float = DEFAULT_MAX_RATE
     price: str = "walk"
     benchmark: str = "twap"
     volume_sigma: float | None = None

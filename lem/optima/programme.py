@@ -22,6 +22,7 @@ from agent.algos.optimal_stopping import MODELS
 from agent.core.compile.jit import njit
 from agent.core.errors import InputError
 from agent.core.market.bars import FloatArray
+from agent.core.orders.order_defaults import DEFAULT_MAX_RATE, DEFAULT_MIN_RATE
 from agent.core.orders.projection import EPS, check_rates, fewest_intervals, project
 
 REACH = 5.5
@@ -36,8 +37,8 @@ class Terms:
 
     n: int
     m: int = 0
-    min_rate: float = 0.0
-    max_rate: float = 1.0
+    min_rate: float = DEFAULT_MIN_RATE
+    max_rate: float = DEFAULT_MAX_RATE
     price: str = "walk"
 
     def checked(self, most: int = MAX_N) -> Terms:

@@ -15,9 +15,10 @@ from agent.core.types import NS_PER_MS, NS_PER_S, Side
 
 @dataclass(frozen=True, slots=True)
 class RiskLimits:
-    """What is allowed. ``max_notional_tl`` is the money of one parent order, in ticks x lots.
+    """What is allowed, in one instrument's integers; None is off. The configuration holds the defaults.
 
-    ``max_notional_lots`` is the same for inverse contracts, each of which is a fixed sum.
+    ``max_notional_tl`` is the money of one parent order, in ticks x lots; ``max_notional_lots`` is the same
+    for inverse contracts, each of which is a fixed sum.
     """
 
     max_notional_tl: int | None = None
