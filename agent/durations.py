@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
 SHORTEST_NS = 10**6
+
 _UNIT_NS = {
     "ms": 10**6,
     "s": 10**9,

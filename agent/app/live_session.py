@@ -25,7 +25,8 @@ from agent.core.instrument import Instrument
 from agent.core.ports import ExecutionLog, Feed, FeedHealth, PendingCommand, SlicePolicy
 from agent.core.types import NS_PER_S, ParentSpec
 from agent.engine.policy import InlinePolicy
-from agent.jobs import Jobs, check_schedules
+from agent.jobs.session_jobs import Jobs
+from agent.jobs.triggers import check_schedules
 from agent.order_options import Order
 from agent.orders import build_spec
 from agent.runtime import LiveRun, ThreadedPolicy
@@ -107,7 +108,7 @@ async def run_paper(
     ``seconds`` ends a session that only records. Raises AgentError.
     """
     if trade:
-        check_schedules(config.schedules)
+        check_schedules(config.schedules, datetime.now(UTC))
         names = [config.order.algo, *config.order.shadows, *_scheduled_algos(config)]
         await asyncio.to_thread(check_algos, names, config)
     own_order = trade
@@ -286,6 +287,7 @@ class _Session:
             heartbeat=heartbeat,
             heartbeat_ns=self.config.jobs.heartbeat,
             rotate_ns=self.config.jobs.rotate_session,
+            now=datetime.fromtimestamp(self.clock.now_ns() / NS_PER_S, UTC),
         )
 
     def _until(self, live: LiveRun, seconds: float | None, market_ended: Ended) -> Ended:

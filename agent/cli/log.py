@@ -77,7 +77,7 @@ def log(
 
 
 def _time_ns(text: str | None, option: str) -> int | None:
-    """A time, or a duration before now, in ns."""
+    """A time, or a duration before now, in ns. Raises InputError."""
     return None if text is None else parse_time_ns(text, option, before_ns=time.time_ns())
 
 

@@ -71,7 +71,7 @@ def replay(
             verify=verify,
             speed=_speed(speed),
             database=db,
-            start_ns=None if start is None else parse_time_ns(start),
+            start_ns=None if start is None else parse_time_ns(start, "--start"),
             progress=progress,
         )
     if as_json:

@@ -64,7 +64,7 @@ def inspect(
     if html is not None and not html.absolute().parent.is_dir():
         raise InputError(f"--html {html}: there is no folder {html.absolute().parent}; make it first")
     with output.spinner(f"reading {session}"):
-        document = inspect_session(session).to_json()
+        document = inspect_session(session)
     if html is not None:
         from agent.report.session_page import session_page
 
@@ -112,8 +112,8 @@ def slice_(
 
     first_ns = span(SessionReader(session))[0] if start or end else 0
     cut = Cut(
-        start_ns=_moment_ns(start, first_ns, "--from"),
-        end_ns=_moment_ns(end, first_ns, "--to"),
+        start_ns=_time_ns(start, "--from", first_ns),
+        end_ns=_time_ns(end, "--to", first_ns),
         symbols=tuple(symbol or ()),
         history_ns=parse_duration_ns(history) if history else 0,
     )
@@ -216,8 +216,8 @@ def _outcome(done: Compaction) -> str:
     )
 
 
-def _moment_ns(text: str | None, first_ns: int, option: str) -> int | None:
-    """A time, or a duration from the session's start. Raises InputError."""
+def _time_ns(text: str | None, option: str, first_ns: int) -> int | None:
+    """A time, or a duration from the session's start, in ns. Raises InputError."""
     return None if text is None else parse_time_ns(text, option, after_ns=first_ns)
 
 

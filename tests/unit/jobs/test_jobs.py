@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 
 from agent.config import Order, Schedule
 from agent.core.errors import ConfigError
-from agent.jobs import Jobs, check_schedules, cron_trigger, trigger_of
+from agent.jobs.session_jobs import Jobs
+from agent.jobs.triggers import check_schedules, cron_trigger, trigger_of
 
 MS = 1_000_000
 HOUR_NS = 3600 * 10**9
@@ -51,6 +52,7 @@ class Desk:
             heartbeat=self.heartbeat,
             heartbeat_ns=heartbeat_ns,
             rotate_ns=rotate_ns,
+            now=SUNDAY,
             retry_ns=50 * MS,
         )
 
@@ -173,7 +175,7 @@ def test_cron_is_in_utc() -> None:
 def test_a_bad_cron_names_itself(cron: str, words: str) -> None:
     """The message names the schedule, the expression and what is wrong with it."""
     with pytest.raises(ConfigError) as caught:
-        trigger_of(Schedule(name="lunch", cron=cron))
+        trigger_of(Schedule(name="lunch", cron=cron), SUNDAY)
     message = str(caught.value)
     assert "'lunch'" in message
     assert repr(cron) in message
@@ -184,11 +186,11 @@ def test_a_bad_cron_names_itself(cron: str, words: str) -> None:
 def test_exactly_one_of_cron_and_every(given: dict[str, str]) -> None:
     """Neither and both are refused, naming the schedule."""
     with pytest.raises(ConfigError, match="'lunch': give exactly one of cron and every"):
-        trigger_of(Schedule(name="lunch", **given))
+        trigger_of(Schedule(name="lunch", **given), SUNDAY)
 
 
 def test_two_schedules_cannot_share_a_name() -> None:
     """A name is how a schedule is told apart in the log."""
     same = [Schedule(name="lunch", every="2h"), Schedule(name="lunch", every="3h")]
     with pytest.raises(ConfigError, match="'lunch' is there 2 times"):
-        check_schedules(same)
+        check_schedules(same, SUNDAY)

@@ -1,0 +1,91 @@
+"""The jobs of one live session. APScheduler runs them by its own clock, the computer's wall clock."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+
+import structlog
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MISSED, JobExecutionEvent
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from agent.config import Schedule
+from agent.core.types import NS_PER_S
+from agent.jobs.triggers import check_schedules, every
+from agent.order_options import Order
+
+log = structlog.get_logger("jobs")
+
+StartOrder = Callable[[str, Order], Awaitable[None]]
+
+GRACE_S = 60
+"""An order whose moment passed longer ago (the machine slept) is not started: its market is another."""
+
+
+class Jobs:
+    """APScheduler jobs of one session. ``rotate`` returns False while a parent works: tried again later.
+
+    Everything runs on the event loop's thread, one at a time with the engine.
+    """
+
+    def __init__(
+        self,
+        schedules: Sequence[Schedule],
+        *,
+        start_order: StartOrder,
+        rotate: Callable[[], bool],
+        heartbeat: Callable[[], None],
+        heartbeat_ns: int,
+        rotate_ns: int,
+        now: datetime,
+        retry_ns: int = 10 * NS_PER_S,
+    ) -> None:
+        """Raises ConfigError for a schedule that cannot be understood, or has no moment after ``now``."""
+        self._scheduler = AsyncIOScheduler(timezone="UTC")
+        self._scheduler.add_listener(_report, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
+        self._rotate, self._heartbeat, self._retry_ns = rotate, heartbeat, retry_ns
+        for schedule, trigger in zip(schedules, check_schedules(schedules, now), strict=True):
+            self._scheduler.add_job(
+                start_order,
+                trigger,
+                args=(schedule.name, schedule.order),
+                id=f"order {schedule.name}",
+                name=schedule.name,
+                coalesce=True,  # after a pause an order is started once, not once for every time missed
+                misfire_grace_time=GRACE_S,
+            )
+        # As coroutines: APScheduler runs plain functions on threads, beside the engine.
+        self._scheduler.add_job(self._beat, every(heartbeat_ns), id="heartbeat", coalesce=True)
+        self._rotation = self._scheduler.add_job(
+            self._try_rotate, every(rotate_ns), id="rotate", coalesce=True, misfire_grace_time=None
+        )
+        self._started = False
+
+    def start(self) -> None:
+        """Begin, on the running event loop."""
+        self._scheduler.start()
+        self._started = True
+
+    def stop(self) -> None:
+        """Start nothing any more. Safe before ``start`` and when repeated."""
+        if self._started:
+            self._started = False
+            self._scheduler.shutdown(wait=False)
+
+    async def _beat(self) -> None:
+        self._heartbeat()
+
+    async def _try_rotate(self) -> None:
+        if self._rotate():
+            log.info("session_rotates")
+        else:
+            log.info("rotation_waits", reason="a parent order is working")
+            self._rotation.reschedule(every(self._retry_ns))
+
+
+def _report(event: JobExecutionEvent) -> None:
+    """A job that failed or came too late says so; the others go on."""
+    if event.code == EVENT_JOB_MISSED:
+        log.warning("job_missed", job=event.job_id, due=event.scheduled_run_time.isoformat(), grace_s=GRACE_S)
+    else:
+        log.error("job_failed", job=event.job_id, error=repr(event.exception))
