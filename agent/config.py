@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import itertools
+from collections.abc import Mapping
 from dataclasses import is_dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Literal, get_args, get_type_hints
 
 import yaml
 from pydantic import (
@@ -62,7 +63,7 @@ class ImpactParameters(Section):
     decay: Duration = 5 * 60 * 10**9  # half-life of the displacement
 
 
-def _off(value: Any) -> Any:
+def _off(value: object) -> object:
     return "off" if value is False else value  # YAML reads a bare off as false
 
 
@@ -251,7 +252,7 @@ def load_config(path: Path | None) -> Config:
     return parse_config(raw, str(path))
 
 
-def parse_config(raw: dict[str, Any], source: str = "configuration") -> Config:
+def parse_config(raw: Mapping[str, object], source: str = "configuration") -> Config:
     """Check ``raw`` against the schema. Raises ConfigError naming every wrong key and value."""
     try:
         return Config.model_validate(raw)

@@ -7,7 +7,6 @@ import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from agent.algos import registry
 from agent.app.venue_setup import paper_venue, venue_setup
@@ -124,9 +123,9 @@ def build_engine(
     return engine
 
 
-def fingerprint(config: Config, algos: Iterable[str] = ()) -> dict[str, Any]:
+def fingerprint(config: Config, algos: Iterable[str] = ()) -> dict[str, str]:
     """What byte-identical decisions depend on besides the session; the model's part where it decides."""
-    found: dict[str, Any] = {
+    found: dict[str, str] = {
         "machine": platform.machine(),
         "software": VERSION,
         **{name: importlib.metadata.version(name) for name in ("torch", "numpy", "numba")},

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from agent.app.replay_session import Replayed, recorded_config, replay_session
 from agent.calibration.impact_effect import ComparedOrder, compare_orders, laws_for
@@ -22,17 +21,17 @@ class ImpactComparison:
     laws: Mapping[str, ImpactParameters]
     sources: Mapping[str, str]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         laws = {s: {**law.model_dump(), "source": self.sources[s]} for s, law in self.laws.items()}
         return {
             "session": self.off.session,
             "laws": laws,
-            "compared": self.rows(),
+            "compared": self.orders(),
             "off": self.off.to_json(),
             "on": self.on.to_json(),
         }
 
-    def rows(self) -> list[ComparedOrder]:
+    def orders(self) -> list[ComparedOrder]:
         return compare_orders(self.off.summary, self.on.summary)
 
 

@@ -1,4 +1,4 @@
-"""Checks of an installation, each with what was found: what to run before trusting the rest."""
+"""Tries every part of an installation and says what was found."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from agent.app.build import lem_algo
 from agent.app.live_feed import open_feed
@@ -19,7 +19,16 @@ from storage.log.database import migrate
 FREE_BYTES = 500 * 2**20
 
 
-def run_checks(config: Config) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: what was found, or what is wrong and what to do."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def run_checks(config: Config) -> list[Check]:
     """Run every check; none stops the others."""
     checks: tuple[tuple[str, Callable[[Config], str]], ...] = (
         ("configuration", lambda c: f"{c.exchange} {c.symbol}, order by {c.order.algo}"),
@@ -32,11 +41,11 @@ def run_checks(config: Config) -> list[dict[str, Any]]:
     return [_run(name, check, config) for name, check in checks]
 
 
-def _run(name: str, check: Callable[[Config], str], config: Config) -> dict[str, Any]:
+def _run(name: str, check: Callable[[Config], str], config: Config) -> Check:
     try:
-        return {"name": name, "ok": True, "detail": check(config)}
+        return Check(name, True, check(config))
     except AgentError as error:
-        return {"name": name, "ok": False, "detail": str(error)}
+        return Check(name, False, str(error))
 
 
 def _check_disk(config: Config) -> str:

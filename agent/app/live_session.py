@@ -73,7 +73,7 @@ class LiveResult:
     interrupted: bool
     rotated: bool
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         names = ("trades", "gaps", "backfilled", "lost", "stale_ns")
         return {
             "session": self.session,

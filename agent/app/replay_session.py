@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -51,7 +51,7 @@ class Replayed:
     stored: Stored | None = None  # where its rows are, if it was stored
     notes: tuple[str, ...] = ()  # what a reader has to know of the result, in words
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         r = self.result
         return {
             "session": self.session,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypedDict
 
-from agent.calibration.session_calibration import calibrate_session, law_of
+from agent.calibration.session_calibration import calibrate_session
 from agent.config import ImpactParameters
 from agent.core.errors import InputError
 from agent.core.events import SlippageMeasured
@@ -86,12 +86,12 @@ def laws_for(
     found = calibrate_session(reader)
     for instrument in missing:
         symbol = instrument.symbol
-        if symbol not in found.estimates:
+        if symbol not in found.laws:
             raise InputError(
                 f"{symbol} has no law in venue.impact_laws, and this session gives none: "
                 + found.refused[symbol]
             )
-        law, basis = law_of(found.estimates[symbol], instrument)
-        laws[symbol] = ImpactParameters.model_validate(law)
-        sources[symbol] = f"this session ({basis})"
+        calibrated = found.laws[symbol]
+        laws[symbol] = ImpactParameters.model_validate(calibrated.law)
+        sources[symbol] = f"this session ({calibrated.basis})"
     return laws, sources

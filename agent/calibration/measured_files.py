@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -24,7 +23,7 @@ MOST_ROWS = 100_000
 def resolved(config: Config) -> Config:
     """The same configuration with the files it names read. Raises ConfigError."""
     venue = config.venue
-    changes: dict[str, Any] = {}
+    changes: dict[str, object] = {}
     if venue.calibration is not None:
         known = {symbol: law.model_dump() for symbol, law in venue.impact_laws.items()}
         changes["impact_laws"] = {**_laws(venue.calibration), **known}
@@ -37,11 +36,11 @@ def resolved(config: Config) -> Config:
         return config
     whole = config.model_dump()
     whole["venue"].update(changes)
-    source = f"configuration with what {venue.calibration} says" if venue.calibration else "configuration"
+    source = f"configuration with the laws of {venue.calibration}" if venue.calibration else "configuration"
     return parse_config(whole, source)
 
 
-def _laws(path: Path) -> dict[str, Any]:
+def _laws(path: Path) -> dict[str, dict[str, object]]:
     """The laws of a file made by `calibrate`, by symbol."""
     try:
         document = yaml.safe_load(path.read_text())

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
 
-from agent.calibration.estimate import SURE, Estimates, Sampled, estimate
+from agent.calibration.estimate import Sampled, estimate
+from agent.calibration.impact_laws import CalibratedLaw, calibrated_law
 from agent.calibration.measured_files import ONE_WAY, ROUND_TRIP
 from agent.core.arrays import IntArray
 from agent.core.errors import InputError, RecordingError, SessionError
@@ -19,14 +19,11 @@ from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Flag, Kind, empty_events
 from agent.core.ports import SessionReader
 from agent.core.types import NS_PER_S
-from agent.durations import format_duration
 from agent.journal import round_trips
 from agent.venue.kernel import loop as k
 from agent.venue.kernel.tape_market import TapeMarket
 
 STEP_NS = NS_PER_S
-USUAL_HALF_LIFE_NS = 300 * NS_PER_S
-USUAL_Y = 1.0
 QUANTILES = (50, 90, 99)
 MOST_LATENCIES = 10_000
 """Rows of a latency file: more are thinned evenly, since sessions hold them in their headers."""
@@ -34,26 +31,46 @@ MOST_LATENCIES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What a session says. ``refused`` names the symbols it says too little about, and why."""
+    """What a session tells. ``refused`` names the symbols it tells too little about, and why."""
 
     session: str
-    estimates: Mapping[str, Estimates]
+    laws: Mapping[str, CalibratedLaw]
     refused: Mapping[str, str]
-    instruments: Mapping[str, Instrument]
     latencies: Mapping[str, IntArray]  # name -> [row, (at_ns, ns)]
 
-    def require_estimates(self) -> None:
+    def require_laws(self) -> None:
         """Raise InputError, saying why, when no symbol could be calibrated."""
-        if not self.estimates:
+        if not self.laws:
             raise InputError("; ".join(self.refused.values()) or f"session {self.session} has no instrument")
 
-    def to_json(self) -> dict[str, Any]:
+    def latency_quantiles(self) -> dict[str, LatencyQuantiles]:
+        return {name: LatencyQuantiles.of(rows) for name, rows in self.latencies.items()}
+
+    def to_json(self) -> dict[str, object]:
         return {
             "session": self.session,
-            "symbols": {s: symbol_document(e, self.instruments[s]) for s, e in self.estimates.items()},
+            "symbols": {symbol: law.to_json() for symbol, law in self.laws.items()},
             "refused": dict(self.refused),
-            "latency": {name: _quantiles(rows) for name, rows in self.latencies.items()},
+            "latency": {name: found.to_json() for name, found in self.latency_quantiles().items()},
         }
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyQuantiles:
+    """Quantiles of measured latencies, in ns by percent; empty without measurements."""
+
+    count: int
+    ns: Mapping[int, int]
+
+    @classmethod
+    def of(cls, rows: IntArray) -> LatencyQuantiles:
+        if not len(rows):
+            return cls(0, {})
+        found = np.percentile(rows[:, 1], QUANTILES)
+        return cls(len(rows), {q: round(ns) for q, ns in zip(QUANTILES, found, strict=True)})
+
+    def to_json(self) -> dict[str, int]:
+        return {"count": self.count} | {f"p{q}_ns": ns for q, ns in self.ns.items()}
 
 
 def calibrate_session(reader: SessionReader) -> Calibration:
@@ -61,18 +78,18 @@ def calibrate_session(reader: SessionReader) -> Calibration:
     sampler = _Sampler(reader.instruments)
     for batch in reader.batches():
         sampler.add(batch)
-    estimates, refused = {}, {}
+    laws, refused = {}, {}
     for instrument in reader.instruments:
         try:
-            estimates[instrument.symbol] = estimate(sampler.sampled(instrument.number), instrument.symbol)
+            estimates = estimate(sampler.sampled(instrument.number), instrument.symbol)
+            laws[instrument.symbol] = calibrated_law(estimates, instrument)
         except InputError as error:
             refused[instrument.symbol] = str(error)
     trips = np.array(round_trips(reader.journal()), np.int64).reshape(-1, 2)
     return Calibration(
         session=reader.header.session,
-        estimates=estimates,
+        laws=laws,
         refused=refused,
-        instruments={i.symbol: i for i in reader.instruments},
         latencies={**sampler.latencies(), "round_trip": trips},
     )
 
@@ -105,8 +122,8 @@ class _Sampler:
     def _keep(self, live: EventArray) -> None:
         names = ["recv_ns", "exch_ns", "qty_lots", "instrument", "side", "flags"]
         self._trades.append(live[live["kind"] == Kind.TRADE][names].copy())
-        told = (live["kind"] == Kind.LEVEL) & (live["flags"] & Flag.LAST != 0)
-        self._book.append(live[told][["recv_ns", "exch_ns", "flags"]].copy())
+        updates = (live["kind"] == Kind.LEVEL) & (live["flags"] & Flag.LAST != 0)
+        self._book.append(live[updates][["recv_ns", "exch_ns", "flags"]].copy())
 
     def _look(self) -> None:
         for number, mids in enumerate(self._mids):
@@ -147,49 +164,6 @@ def _late(rows: EventArray) -> IntArray:
     return np.column_stack([at_ns, at_ns - rows["exch_ns"][known]])
 
 
-def _quantiles(rows: IntArray) -> dict[str, Any]:
-    if not len(rows):
-        return {"count": 0}
-    found = np.percentile(rows[:, 1], QUANTILES)
-    return {"count": len(rows)} | {f"p{q}_ns": round(v) for q, v in zip(QUANTILES, found, strict=True)}
-
-
-# --- the law ---------------------------------------------------------------------------------------
-
-
-def law_of(found: Estimates, instrument: Instrument) -> tuple[dict[str, Any], str]:
-    """(the law as the configuration holds it, where its coefficient and half-life come from).
-
-    Fitted together where the tape tells; else the coefficient of the window that has it best, with the
-    usual half-life; else both usual.
-    """
-    fading = found.fading
-    y, half_life_ns, basis = (
-        USUAL_Y,
-        USUAL_HALF_LIFE_NS,
-        "assumed: the tape shows no impact that is not noise",
-    )
-    sure = [w.y for w in found.windows if w.y.value > SURE * w.y.error]
-    if fading.identified:
-        y, half_life_ns, basis = fading.y.value, round(fading.half_life_s * NS_PER_S), "fitted together"
-    elif sure:
-        y = min(sure, key=lambda e: e.error / e.value).value
-        basis = "y from windows; the tape is too short to tell a half-life, the usual one is assumed"
-    law = {
-        "y": float(f"{y:.4g}"),
-        "sigma_bps_per_day": float(f"{found.sigma_bps.value:.4g}"),
-        "volume_per_day": float(f"{found.volume_lots.value * float(instrument.lot):.4g}"),
-        "decay": format_duration(max(half_life_ns // 10**6, 1) * 10**6),
-    }
-    return law, basis
-
-
-def symbol_document(found: Estimates, instrument: Instrument) -> dict[str, Any]:
-    """One symbol's law and everything behind it."""
-    law, basis = law_of(found, instrument)
-    return {"impact": law, "basis": basis, "estimates": asdict(found)}
-
-
 # --- files -----------------------------------------------------------------------------------------
 
 
@@ -207,7 +181,7 @@ def write_calibration(found: Calibration, path: Path) -> None:
         raise RecordingError(f"cannot write {path}: {error.strerror}; choose another --out") from error
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """What YAML knows: lists for tuples."""
     if isinstance(value, Mapping):
         return {key: _plain(v) for key, v in value.items()}

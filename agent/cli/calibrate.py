@@ -29,15 +29,14 @@ def calibrate(
 
     found = calibrate_session(SessionReader(session))
     if out is not None or latencies is None:
-        found.require_estimates()
+        found.require_laws()
     if out is not None:
         write_calibration(found, out)
     files = write_latencies(found, latencies) if latencies is not None else []
-    document = found.to_json() | {"out": out, "latency_files": files}
     if as_json:
-        output.emit(document)
+        output.emit(found.to_json() | {"out": out, "latency_files": files})
         return 0
     from agent.terminal.calibration_tables import render_calibration
 
-    render_calibration(document, output.console_of())
+    render_calibration(found, out, files, output.console_of())
     return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from agent.cli import options as o
 from agent.cli import output
 
@@ -18,10 +20,10 @@ def doctor(
 
     checks = run_checks(o.configuration(config, exchange=exchange, symbol=symbol, database=db))
     if as_json:
-        output.emit({"checks": checks})
+        output.emit({"checks": [asdict(check) for check in checks]})
     else:
         output.show_rows(
             ["check", "", "detail"],
-            [[c["name"], "ok" if c["ok"] else "FAILED", str(c["detail"])] for c in checks],
+            [[check.name, "ok" if check.ok else "FAILED", check.detail] for check in checks],
         )
-    return 0 if all(c["ok"] for c in checks) else 1
+    return 0 if all(check.ok for check in checks) else 1

@@ -85,13 +85,13 @@ def _compare_impact(session: Path, config: Config | None, override: bool, as_jso
     """Both replays' JSON, or a table of them."""
     from agent.app.impact_comparison import compare_impact
 
-    document = compare_impact(session, config, override=override).to_json()
+    found = compare_impact(session, config, override=override)
     if as_json:
-        output.emit(document)
+        output.emit(found.to_json())
         return 0
     from agent.terminal.impact_tables import render_impact
 
-    render_impact(document, output.console_of(IMPACT_WIDTH))
+    render_impact(found.laws, found.sources, found.orders(), output.console_of(IMPACT_WIDTH))
     return 0
 
 

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agent.config import ImpactParameters
 from agent.durations import format_duration
 from agent.terminal.formatting import UNKNOWN, bps, percent
 
-WORDS = (
+if TYPE_CHECKING:  # a neighbour: what is shown is handed in
+    from agent.calibration.impact_effect import ComparedOrder
+
+NOTE = (
     "Gains: positive is good. Slippage and impact: positive is cost. Impact is what the model added to the"
     " book's prices; an order that fills later or less because of it shows that in the other columns."
 )
 
 
-def render_impact(document: Mapping[str, Any], console: Console) -> None:
-    """Print the laws, then a line an order: every measure without and with impact."""
+def render_impact(
+    laws: Mapping[str, ImpactParameters],
+    sources: Mapping[str, str],
+    orders: Sequence[ComparedOrder],
+    console: Console,
+) -> None:
+    """Print each symbol's law and its source, then a line an order: every measure without and with impact."""
     console.print()
-    for symbol, law in document["laws"].items():
+    for symbol, law in laws.items():
         console.print(
-            f"{symbol}: Y {law['y']:.3g}, {law['sigma_bps_per_day']:.4g} bps and {law['volume_per_day']:,.6g}"
-            f" a day, half-life {format_duration(law['decay'])}, from {law['source']}",
+            f"{symbol}: Y {law.y:.3g}, {law.sigma_bps_per_day:.4g} bps and {law.volume_per_day:,.6g}"
+            f" a day, half-life {format_duration(law.decay)}, from {sources[symbol]}",
             highlight=False,
         )
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -35,18 +44,18 @@ def render_impact(document: Mapping[str, Any], console: Console) -> None:
             table.add_column(f"{name}\nimpact {side}", justify="right", no_wrap=True)
     for name in ("impact\ncost", "impact\nin money", "mid\nmoved by"):
         table.add_column(name, justify="right", no_wrap=True)
-    for row in document["compared"]:
-        table.add_row(*_cells(row))
+    for order in orders:
+        table.add_row(*_cells(order))
     console.print(table)
-    console.print(Text(WORDS, "dim"))
+    console.print(Text(NOTE, "dim"))
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    pairs = [bps(row[m][side]) for m in ("gain_bps", "arrival_slippage_bps") for side in ("off", "on")]
-    filled = [percent(row["filled"][side]) for side in ("off", "on")]
-    impact = row["impact"]
+def _cells(order: ComparedOrder) -> list[str]:
+    gain, slippage, filled = order["gain_bps"], order["arrival_slippage_bps"], order["filled"]
+    measures = [bps(gain["off"]), bps(gain["on"]), bps(slippage["off"]), bps(slippage["on"])]
+    impact = order["impact"]
     taken = [UNKNOWN] * 3
     if impact is not None:
         taken = [bps(impact["cost_bps"]), f"{Decimal(impact['cost']):,.2f}", bps(impact["displacement_bps"])]
-    name = row["algo"] if row["shadow_of"] is None else f"~{row['algo']}"
-    return [name, *pairs, *filled, *taken]
+    name = order["algo"] if order["shadow_of"] is None else f"~{order['algo']}"
+    return [name, *measures, percent(filled["off"]), percent(filled["on"]), *taken]

@@ -12,7 +12,6 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -39,7 +38,7 @@ class Stored:
     events: int
     replaced: bool
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)
 
 
@@ -65,7 +64,7 @@ class StoredReplay:
         reader: SessionReader,
         config: Config,
         commands: Sequence[Command],
-        fingerprint: Mapping[str, Any],
+        fingerprint: Mapping[str, str],
     ) -> None:
         self.session = replay_name(reader.header.session, config, commands)
         self._url, self._path, self._config = url, path, config

@@ -159,7 +159,7 @@ async def test_round_trips_are_measured_recorded_and_given_back(tmp_path: Path) 
     assert len(trips) >= 5
     assert all(sent_ns > 0 and 0 < ns < 5 * S for sent_ns, ns in trips)
     empty = np.zeros((0, 2), np.int64)
-    found = Calibration("live", {}, {}, {}, {"round_trip": np.array(trips), "market_data_book": empty})
+    found = Calibration("live", {}, {}, {"round_trip": np.array(trips), "market_data_book": empty})
     (file,) = write_latencies(found, tmp_path / "measured")
     config = resolved(Config(venue=Venue(entry=LatencyMs(measured=file, draw="nearest"))))
     entry = venue_setup(config).rules.latencies.entry

@@ -40,7 +40,7 @@ def test_off_is_the_session_and_on_costs_what_is_said() -> None:
         found.off.result.digest
         == replay_session(GOLDEN, None, override=False, verify=True, speed=None).result.digest
     )
-    rows = {row["algo"]: row for row in found.rows()}
+    rows = {row["algo"]: row for row in found.orders()}
     assert list(rows) == ["optimal_stopping", "twap", "vwap", "pov"]
     for row in rows.values():
         assert row["impact"]["cost_bps"] > 0
