@@ -200,6 +200,6 @@ def test_a_session_without_books_is_refused(tmp_path: Path) -> None:
     btc = Instrument(0, "test", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.01"), Decimal("0.001"))
     SessionWriter.create(tmp_path / "s", SessionHeader("s", (btc,), 0)).close(1)
     with pytest.raises(InputError, match="BTC/USDT: the session has no order book"):
-        calibrate_session(SessionReader(tmp_path / "s")).require_estimates()
+        calibrate_session(SessionReader(tmp_path / "s")).require_laws()
     with pytest.raises(SessionError, match="session s holds no measured latency"):
         write_latencies(calibrate_session(SessionReader(tmp_path / "s")), tmp_path / "l")
