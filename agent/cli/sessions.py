@@ -64,7 +64,7 @@ def inspect(
     if html is not None and not html.absolute().parent.is_dir():
         raise InputError(f"--html {html}: there is no folder {html.absolute().parent}; make it first")
     with output.spinner(f"reading {session}"):
-        document = inspect_session(session)
+        document = inspect_session(session).to_json()
     if html is not None:
         from agent.report.session_page import session_page
 
