@@ -6,18 +6,19 @@ the first row that differs. With another order there is nothing to compare with.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from agent.core.canonical import TapeCheck, canonical_row, digest
+from agent.core.clock import Clock
 from agent.core.errors import SessionError
 from agent.core.events import AuditEvent, Command
 from agent.core.json_types import int_in
 from agent.core.market.tape import EventArray, Kind
 from agent.core.ports import SessionReader
+from agent.core.types import NS_PER_S
 from agent.engine.engine import Engine
 
 BATCH_ROWS = 16384
@@ -83,6 +84,7 @@ def replay(
     engine: Engine,
     pending: Sequence[Command],
     *,
+    clock: Clock,
     compare: bool,
     rows: int = BATCH_ROWS,
     pace: Callable[[int], None] | None = None,
@@ -98,7 +100,7 @@ def replay(
     tape_rows: list[str] = []
     result_rows: list[str] = []
     total = _end(reader, "events")
-    started = time.perf_counter()
+    started_ns = clock.now_ns()
 
     def take() -> None:
         events = engine.drain()
@@ -126,7 +128,7 @@ def replay(
         take()
     engine.close(max(_end(reader, "recv_ns"), last_ns, engine.now_ns))
     take()
-    seconds = time.perf_counter() - started
+    seconds = (clock.now_ns() - started_ns) / NS_PER_S
     tape_rows.extend(check.finish())
     recorded = list(reader.outcome()) if compare else []
     ours = result_rows + tape_rows

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -26,7 +25,7 @@ from agent.core.events import AuditEvent, Command, CommandKind, ControlParent, S
 from agent.core.market.tape import BarArray, EventArray, Flag, Kind
 from agent.core.orders.venue_messages import Report
 from agent.core.ports import Algo, ExecutionLog, Feed, OutsideLink, PendingCommand, SessionWriter
-from agent.core.types import MarketView, OrderView, ParentSpec, Slice
+from agent.core.types import NS_PER_MS, NS_PER_S, MarketView, OrderView, ParentSpec, Slice
 from agent.engine.engine import Engine
 from agent.journal import command_entry, round_trip_entry
 
@@ -34,33 +33,33 @@ log = structlog.get_logger("runtime")
 
 COMMAND_POLL_S = 0.1
 IDLE_S = 0.05
-STEP_S = 0.01
+STEP_NS = 10 * NS_PER_MS
 """In a busy market batches are gathered for so long: recording and hand-over cost by the batch."""
 LOG_QUEUE = 1024
 """Batches of events waiting for the database; when full the run waits for it, and says so."""
 
 
 class ThreadedPolicy:
-    """An algo asked on a thread, so that a model never blocks the event loop.
+    """An algo that decides on a thread, so that a model never blocks the event loop.
 
     ``late`` collects the ids of decisions that were not there in time: the one thing about inference
-    that a replay must be told.
+    that a replay has to know.
     """
 
-    def __init__(self, algo: Algo, executor: ThreadPoolExecutor, late: list[str]) -> None:
-        self._algo, self._executor, self._late = algo, executor, late
-        self._asked: dict[str, Future[Slice]] = {}
+    def __init__(self, algo: Algo, executor: ThreadPoolExecutor, late: list[str], clock: Clock) -> None:
+        self._algo, self._executor, self._late, self._clock = algo, executor, late, clock
+        self._pending: dict[str, Future[Slice]] = {}
 
     def request(self, decision_id: str, order: OrderView, market: MarketView) -> None:
-        self._asked[decision_id] = self._executor.submit(self._decide, order, market)
+        self._pending[decision_id] = self._executor.submit(self._decide, order, market)
 
     def _decide(self, order: OrderView, market: MarketView) -> Slice:
-        started_ns = time.perf_counter_ns()
+        started_ns = self._clock.now_ns()
         answer = self._algo.decide(order, market)
-        return replace(answer, latency_ns=time.perf_counter_ns() - started_ns)
+        return replace(answer, latency_ns=self._clock.now_ns() - started_ns)
 
     def collect(self, decision_id: str) -> Slice | None:
-        future = self._asked.pop(decision_id)
+        future = self._pending.pop(decision_id)
         if not future.done():
             future.cancel()
             self._late.append(decision_id)
@@ -101,7 +100,7 @@ class LiveRun:
         self._inbox: asyncio.Queue[EventArray | Report] = asyncio.Queue()
         self._book_seen = asyncio.Event()
         self._next_poll_ns = 0
-        self._stepped_s = 0.0
+        self._stepped_ns = 0
         self._handled: set[str] = set()
 
     def quiet(self, for_ns: int) -> bool:
@@ -116,7 +115,7 @@ class LiveRun:
     # --- ingest: the one place that stamps --------------------------------------------------------
 
     def _stamp_ns(self) -> int:
-        """Now, later than anything the engine has been told of."""
+        """Now, later than any input before it."""
         self._last_ns = max(self.clock.now_ns(), self._last_ns + 1)
         return self._last_ns
 
@@ -196,7 +195,7 @@ class LiveRun:
     # --- the loop ---------------------------------------------------------------------------------
 
     async def run(self, on_book: Callable[[], Awaitable[None]], until: Callable[[], bool]) -> None:
-        """Stream until ``until()`` holds or a stop is asked for; ``on_book`` is called at the first book.
+        """Stream until ``until()`` holds or ``stopping`` is set; ``on_book`` is called at the first book.
 
         Whatever happens, parents are ended, the session closed and the log written out.
         """
@@ -270,10 +269,10 @@ class LiveRun:
 
     async def _gather(self) -> None:
         """Wait until a step's length has passed since the last one; in a quiet market it has."""
-        early_s = STEP_S - (time.monotonic() - self._stepped_s)
-        if early_s > 0:
-            await asyncio.sleep(early_s)
-        self._stepped_s = time.monotonic()
+        early_ns = STEP_NS - (self.clock.now_ns() - self._stepped_ns)
+        if early_ns > 0:
+            await asyncio.sleep(early_ns / NS_PER_S)
+        self._stepped_ns = self.clock.now_ns()
 
     async def _pump(self) -> None:
         async for rows in self.feed.stream():

@@ -244,7 +244,7 @@ class _Session:
     def _policy(self, spec: ParentSpec, executor: ThreadPoolExecutor) -> SlicePolicy:
         chosen = algo(spec.algo, self.config)
         if spec.algo in THREADED:
-            return ThreadedPolicy(chosen, executor, self._late)
+            return ThreadedPolicy(chosen, executor, self._late, self.clock)
         return InlinePolicy(chosen)
 
     async def _warm_up(self, live: LiveRun) -> None:

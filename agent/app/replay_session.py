@@ -32,6 +32,7 @@ from agent.orders import build_spec
 from agent.replay import BATCH_ROWS, ReplayResult, first_book, replay
 from agent.shadow import shadow_specs
 from agent.summary import Summary
+from agent.system_clock import SystemClock
 from agent.venue.outside import OutsideVenue
 from storage.recordings.session import SessionReader
 
@@ -125,6 +126,7 @@ def replay_session(
             bars or reader,
             engine,
             pending,
+            clock=SystemClock(),
             compare=compare,
             rows=rows,
             pace=_pace(speed),

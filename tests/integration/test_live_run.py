@@ -93,7 +93,9 @@ class Live:
         engine = app.build_engine(
             config,
             [instrument],
-            lambda s: ThreadedPolicy(Slow() if slow else app.algo(s.algo, config), executor, late),
+            lambda s: ThreadedPolicy(
+                Slow() if slow else app.algo(s.algo, config), executor, late, self.clock
+            ),
             outside=link.venue if link else None,
         )
         summary = Summary([instrument])
