@@ -92,7 +92,7 @@ class DecisionTaken:
     parent_id: str
     interval: int
     asked_ns: int
-    algo: str  # the one that acted: the fallback's name when the asked one was late
+    algo: str  # the one that acted: the fallback, when the order's own was late
     view: OrderView
     market_close: float
     market_mid: float

@@ -27,7 +27,7 @@ class Algo(Protocol):
 
 
 class SlicePolicy(Protocol):
-    """An algo as the engine uses it: asked at T, collected at T + decision latency.
+    """An algo as the engine uses it: the request at T, the answer at T + decision latency.
 
     ``collect`` returns None when the answer is not there in time; the engine then falls back and the
     late answer is dropped. Implementations run the algo inline (replay, cheap schedules) or on a
@@ -49,7 +49,7 @@ class Stop(IntEnum):
 
 
 Needs = Callable[[int], tuple[int, int]]
-"""For an instrument: the number of the first trade, and the first time of a mid, that may be asked for."""
+"""For an instrument: the number of the first trade, and the first time of a mid, that may still be needed."""
 
 
 class Market(Protocol):
@@ -94,7 +94,7 @@ class Market(Protocol):
         ...
 
     def forget_beyond(self, needs: Needs) -> None:
-        """From now on drop what nobody needs when room is short."""
+        """From now on drop what nobody needs when space is short."""
         ...
 
     def forget_lane(self, lane: int) -> None:
@@ -272,7 +272,7 @@ class SessionReader(Protocol):
 
     @property
     def losses(self) -> Sequence[str]:
-        """What could not be read, in words; empty for a whole session."""
+        """What could not be read, a sentence each; empty for a whole session."""
         ...
 
 

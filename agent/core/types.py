@@ -183,7 +183,7 @@ class Slice:
     share: float
     finish: bool
     finish_probability: float | None = None
-    reason: str = ""  # in words, for the terminal and the log
+    reason: str = ""  # a sentence, for the terminal and the log
     model: str | None = None  # digest of the checkpoint that answered
     history_bars: int | None = None  # bars of history the answer is based on
     importances: Mapping[str, float] = field(default_factory=dict)  # feature -> weight, main ones

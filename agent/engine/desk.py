@@ -1,7 +1,7 @@
 """The desk: where child orders leave, after risk, and where the venue's reports come back.
 
 One desk serves every parent, and knows of the venue only what ``OrderVenue`` says. It numbers the orders,
-keeps each with the execution it belongs to, and turns reports into the child's and the parent's next state.
+keeps each with the execution it belongs to, and takes its reports to the child and the parent.
 
 Reports may come twice, late and out of order. A report counts once, by its sequence. One that closes an order
 and says how much was filled in all waits until those fills have come. What answers a question after the order
@@ -188,7 +188,7 @@ class Desk:
         elif report.kind not in _MAY_COME_LATE:
             raise InternalError(
                 f"report {report.kind} about order {report.number}, which is not open:"
-                " after its end only answers to what was asked before may come"
+                " after its end only answers to earlier amendments and cancels may come"
             )
 
     def _take(self, sent: _Sent, report: Report) -> None:

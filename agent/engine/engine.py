@@ -100,7 +100,7 @@ class Engine:
     def command(self, command: Command) -> None:
         """Take a command, at its place among the events."""
         if self._last_command_seen:
-            raise InternalError(f"a command at {command.recv_ns} after the engine was told of the last one")
+            raise InternalError(f"a command at {command.recv_ns} after the last one was announced")
         self._run_due(command.recv_ns - 1)
         self.now_ns, self._outbox.seq = max(self.now_ns, command.recv_ns), command.seq
         self._handlers[type(command)](command)

@@ -56,7 +56,7 @@ class Execution:
         self._market, self._series, self._desk, self._agenda = market, series, desk, agenda
         self._most_participation = risk.max_participation
 
-    # --- what may be asked ------------------------------------------------------------------------
+    # --- what a tactic may ask ------------------------------------------------------------------------
 
     @property
     def spec(self) -> ParentSpec:
@@ -126,7 +126,7 @@ class Execution:
         self._series.update(self._market.trades(self.spec.instrument))
         return self._series.totals(0, self.spec.max_intervals + 1)[0]
 
-    # --- what may be done -------------------------------------------------------------------------
+    # --- what a tactic may do -------------------------------------------------------------------------
 
     def send(self, ticket: Ticket, now_ns: int) -> None:
         """Send a child, unless risk refuses it."""

@@ -1,4 +1,4 @@
-"""What stood in the way of a child order, in words that alike causes share."""
+"""What stood in the way of a child order, in a phrase that alike causes share."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def obstacle(child: ChildOrder) -> str:
         return f"the venue's rule {named[1]}"
     if child.state is not ChildState.REJECTED or child.tif is TimeInForce.POST_ONLY:
         return ""  # a post-only order that came too late is sent again
-    words = [word for word in child.reason.split() if not word[:1].isdigit()]
-    return f"rejected by the venue: {' '.join(words)}"
+    without_values = [w for w in child.reason.split() if not w[:1].isdigit()]
+    return f"rejected by the venue: {' '.join(without_values)}"

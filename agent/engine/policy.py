@@ -1,4 +1,4 @@
-"""Algos as the engine asks them, answered inline: cheap schedules always, every algo in a replay."""
+"""How the engine gets an algo's answer: inline for cheap schedules always, for every algo in a replay."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agent.core.types import MarketView, OrderView, Slice
 
 
 class InlinePolicy:
-    """Decides when asked. ``overruns`` are decisions that were late in the run being replayed."""
+    """Decides at once. ``overruns`` are decisions that were late in the run being replayed."""
 
     def __init__(self, algo: Algo, overruns: Set[str] = frozenset()) -> None:
         self._algo, self._overruns = algo, overruns
@@ -24,7 +24,7 @@ class InlinePolicy:
 
 
 class WatchedPolicy:
-    """Tells ``seen`` what a policy is asked, and changes nothing."""
+    """Shows ``seen`` the views that a policy gets, and changes nothing."""
 
     def __init__(self, policy: SlicePolicy, seen: Callable[[str, OrderView, MarketView], None]) -> None:
         self._policy, self._seen = policy, seen

@@ -1,8 +1,8 @@
 """One parent order's life: its intervals, its decisions, its end.
 
-At the start of interval k the algo is asked; a decision latency later its answer is projected on what
-bounds allow and handed to the tactic, which works it until the interval ends. ``finish`` is sticky.
-What could not be done is carried to the next interval, and what is left at the end expires, named.
+At the start of interval k the algo gets the views. A decision latency later its answer is projected on what
+the bounds allow and handed to the tactic, which works it until the interval ends. ``finish`` is sticky.
+What could not be done is carried to the next interval; what is left at the end expires, with its cause.
 """
 
 from __future__ import annotations

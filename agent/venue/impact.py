@@ -106,7 +106,7 @@ class Impact:
         """Half ticks, against us, that a fill of ``lots`` would be displaced by now."""
         return self._displacement(instrument, side * self.flow_lots(lane, instrument, now_ns), lots, mid)
 
-    def room(
+    def most_lots(
         self, lane: int, instrument: int, side: int, limit_ticks: int, lots: int, mid: int, now_ns: int
     ) -> int:
         """How many of ``lots`` may be filled before the displaced mid is beyond the limit.

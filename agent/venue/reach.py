@@ -76,7 +76,7 @@ class Reach:
             return order
         flow = (order.lane, order.instrument, order.side)
         mid = self._market.mid_half_ticks(order.instrument)
-        lots = self._impact.room(*flow, order.price_ticks, order.lots, mid, now_ns)
+        lots = self._impact.most_lots(*flow, order.price_ticks, order.lots, mid, now_ns)
         if order.cap_tl and lots:
             walk = self._market.preview(order.lane, replace(order, lots=lots, cap_tl=0), now_ns)
             lots = self._impact.affordable(*flow, walk, order.cap_tl, mid, now_ns)

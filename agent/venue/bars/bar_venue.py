@@ -5,7 +5,7 @@ Nobody can say what an order would have met inside a bar, so the model says litt
 * an order that is at the venue when a bar ends is filled in it, at the bar's VWAP and half a spread worse
   (price model ``bars:vwap``), plus what our own flow displaces the price by, where an impact law is
   configured (``bars:vwap+impact``). Half the spread is of the VWAP;
-* prices are whole ticks, so a fill may come in two parts of neighbouring prices. Together they cost what
+* prices are whole ticks, so a fill may come as two, at neighbouring prices. Together they cost what
   the model says, rounded against us to one tick of one lot;
 * of a bar's volume no more than ``max_participation`` is given to one lane, in order of arrival, and
   nothing of a bar without volume or of one in which the market was closed for a part;
@@ -145,7 +145,7 @@ class BarVenue:
         if lots < 1:
             return 0, why
         displaced = self._displace(order, price, lots, now_ns)
-        for ticks, part in parts(order.side, price + order.side * Fraction(displaced or 0, 2), lots):
+        for ticks, part in in_whole_ticks(order.side, price + order.side * Fraction(displaced or 0, 2), lots):
             self._book(state, bar, (ticks, part), displaced, now_ns)
         return lots, why
 
@@ -163,7 +163,7 @@ class BarVenue:
         lots = most
         if self._impact is not None:
             flow = (order.lane, order.instrument, order.side)
-            lots = self._impact.room(*flow, order.price_ticks, lots, 2 * worst, now_ns)
+            lots = self._impact.most_lots(*flow, order.price_ticks, lots, 2 * worst, now_ns)
             why = "its limit, our own impact counted in" if lots < most else why
         if order.cap_tl:
             left = order.cap_tl - state.spent_tl
@@ -237,7 +237,7 @@ def cost_tl(side: int, price: Fraction, lots: int) -> int:
     return worse_ticks(side, price * lots)
 
 
-def parts(side: int, price: Fraction, lots: int) -> list[tuple[int, int]]:
+def in_whole_ticks(side: int, price: Fraction, lots: int) -> list[tuple[int, int]]:
     """(price ticks, lots) of at most two fills at neighbouring ticks that cost ``cost_tl`` together."""
     total, low = cost_tl(side, price, lots), int(price // 1)
     dear = total - low * lots

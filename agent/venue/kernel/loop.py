@@ -126,7 +126,7 @@ def run(s: KernelState, events: EventArray, start: int, end: int, due_ns: int) -
 
 @njit_inner
 def _plain_rows(s: KernelState, events: EventArray, i: int, end: int, due_ns: int) -> tuple[int, int]:
-    """Consume rows that concern no order of ours, need no room and do nothing rare. Returns (index, stop).
+    """Consume rows that concern no order of ours, need no space and do nothing rare. Returns (index, stop).
 
     With stop UPDATE_END the row at the index has been consumed but for the end of its update; otherwise
     nothing of it has. Nearly every row of a tape is plain. All that this loop calls is small and inlined:
@@ -171,15 +171,15 @@ def _plain_rows(s: KernelState, events: EventArray, i: int, end: int, due_ns: in
         elif e.kind != BBO:
             return i, ROW
         if e.flags & LAST and market[inst, M_TOUCHED]:
-            bid, asked = head[2 * inst, BEST], head[2 * inst + 1, BEST]
-            mid = bid - asked
+            bid, ask_key = head[2 * inst, BEST], head[2 * inst + 1, BEST]
+            mid = bid - ask_key
             if (
                 market[inst, M_IN_SNAPSHOT]
                 or bid == NOTHING
-                or asked == NOTHING
-                or bid + asked >= 0
+                or ask_key == NOTHING
+                or bid + ask_key >= 0
                 or market[inst, M_MIDS] >= mid_room
-                or _crosses_ours(span, inst, bid, asked)
+                or _crosses_ours(span, inst, bid, ask_key)
             ):
                 return i, UPDATE_END
             market[inst, M_TOUCHED] = 0
@@ -202,9 +202,9 @@ def _reaches_ours(span: IntArray, inst: int, taker_side: int, price: int) -> boo
 
 
 @njit_inner
-def _crosses_ours(span: IntArray, inst: int, bid: int, asked: int) -> bool:
+def _crosses_ours(span: IntArray, inst: int, bid: int, ask_key: int) -> bool:
     """Whether the touch, given by its keys, has reached an order of ours on the other side."""
-    return bool(span[2 * inst, S_REST_HIGH] >= -asked or span[2 * inst + 1, S_REST_HIGH] >= -bid)
+    return bool(span[2 * inst, S_REST_HIGH] >= -ask_key or span[2 * inst + 1, S_REST_HIGH] >= -bid)
 
 
 @njit_inner
@@ -267,15 +267,15 @@ def _end_of_update(s: KernelState, inst: int, recv_ns: int, why: int) -> int:
 
 @njit_inner
 def _match_and_mid(s: KernelState, inst: int, recv_ns: int) -> None:
-    bid, asked = s.book.head[2 * inst, BEST], s.book.head[2 * inst + 1, BEST]
+    bid, ask_key = s.book.head[2 * inst, BEST], s.book.head[2 * inst + 1, BEST]
     mid = 0
-    if bid != NOTHING and asked != NOTHING:
-        if bid + asked >= 0:
+    if bid != NOTHING and ask_key != NOTHING:
+        if bid + ask_key >= 0:
             s.market[inst, M_CROSSED] += 1
         else:
-            mid = bid - asked
-            if _crosses_ours(s.span, inst, bid, asked):
-                match_crossed(s, inst, bid, -asked, recv_ns, mid)
+            mid = bid - ask_key
+            if _crosses_ours(s.span, inst, bid, ask_key):
+                match_crossed(s, inst, bid, -ask_key, recv_ns, mid)
     if mid != s.market[inst, M_MID]:
         n = s.market[inst, M_MIDS]
         s.mid_ns[inst, n] = recv_ns

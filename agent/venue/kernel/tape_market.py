@@ -1,4 +1,4 @@
-"""The kernel in Python's hands: the market every lane shares, and room for it to grow."""
+"""The compiled kernel behind a class: the market that every lane shares, its arrays grown as needed."""
 
 from __future__ import annotations
 
@@ -80,16 +80,16 @@ class TapeMarket:
         Each row kept is then moved at most once for every row dropped; with less to drop the store grows.
         """
         s, (first_trade, first_ns) = self.state, needed
-        n, room = int(s.market[number, k.M_TRADES]), s.trade_ns.shape[1]
+        n, capacity = int(s.market[number, k.M_TRADES]), s.trade_ns.shape[1]
         gone = min(n, first_trade - self._forgotten[number])
-        if n + 2 > room and 2 * gone >= room:
+        if n + 2 > capacity and 2 * gone >= capacity:
             for column in (s.trade_ns, s.trade_ticks, s.trade_lots, s.trade_side):
                 column[number, : n - gone] = column[number, gone:n]
             s.market[number, k.M_TRADES] = n - gone
             self._forgotten[number] += gone
-        n, room = int(s.market[number, k.M_MIDS]), s.mid_ns.shape[1]
+        n, capacity = int(s.market[number, k.M_MIDS]), s.mid_ns.shape[1]
         gone = int(np.searchsorted(s.mid_ns[number, :n], first_ns, side="right")) - 1  # in force then: stays
-        if n + 2 > room and 2 * gone >= room:
+        if n + 2 > capacity and 2 * gone >= capacity:
             for column in (s.mid_ns, s.mid_half_ticks):
                 column[number, : n - gone] = column[number, gone:n]
             s.market[number, k.M_MIDS] = n - gone

@@ -103,5 +103,5 @@ def test_a_command_after_the_last_is_refused(tape: tuple[Instrument, EventArray]
     config = Config(order=ORDER)
     engine = app.build_engine(config, [instrument], app.inline_policies(config))
     engine.no_more_commands()
-    with pytest.raises(InternalError, match="after the engine was told of the last one"):
+    with pytest.raises(InternalError, match="after the last one was announced"):
         engine.command(start(instrument, events, ORDER))

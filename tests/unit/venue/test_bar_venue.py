@@ -19,7 +19,7 @@ from agent.core.market.trading_time import BarFlag
 from agent.core.orders.venue_messages import Report, ReportKind, VenueOrder
 from agent.core.types import Side, TimeInForce
 from agent.venue.bars.bar_market import BarMarket, half_spread_ticks
-from agent.venue.bars.bar_venue import BarVenue, cost_tl, parts
+from agent.venue.bars.bar_venue import BarVenue, cost_tl, in_whole_ticks
 from agent.venue.fees import Fees
 from agent.venue.impact import ImpactLaw, mean_root
 from agent.venue.latency import Latencies, Latency
@@ -243,7 +243,7 @@ def test_money_is_spent_to_the_last_lot_with_impact_on(side: Side) -> None:
 )
 def test_two_neighbouring_prices_make_the_model_price(side: int, price: Fraction, lots: int) -> None:
     """Whatever the price, the parts are whole, and cost at most one tick of one lot more than it says."""
-    found = parts(side, price, lots)
+    found = in_whole_ticks(side, price, lots)
     paid = sum(p * q for p, q in found)
     assert sum(q for _, q in found) == lots
     assert all(q > 0 for _, q in found)

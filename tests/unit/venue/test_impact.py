@@ -112,7 +112,7 @@ def test_room_is_the_last_lot_within_the_limit() -> None:
             if flow:
                 model.fill(0, 0, 1 if flow > 0 else -1, (10_000, abs(flow)), MID, True, 0)
             mine = limit if side > 0 else MID - limit
-            room = model.room(0, 0, side, mine, 10**7, MID, 0)
+            room = model.most_lots(0, 0, side, mine, 10**7, MID, 0)
             start = side * flow
 
             def moved(lots: int, start: int = start) -> float:
@@ -127,7 +127,7 @@ def test_room_is_the_last_lot_within_the_limit() -> None:
 def test_without_a_mid_the_law_says_nothing() -> None:
     """No two-sided book: no displacement of it, and a fill keeps its price."""
     model = impact()
-    assert model.room(0, 0, 1, 10_000, 500, 0, 0) == 500
+    assert model.most_lots(0, 0, 1, 10_000, 500, 0, 0) == 500
     priced = model.fill(0, 0, 1, (10_000, 500), 0, True, 0)
     assert (priced.price_ticks, priced.displacement_half_ticks) == (10_000, 0)
 
