@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from lem.netsource.checkpoint import fresh_model
+from lem.netsource.model import LEM
+from lem.netsource.model_config import PRESETS, SCENARIOS, ModelConfig, TrainConfig
 
-from lem.network.checkpoint import fresh_model
-from lem.network.model import LEM
-from lem.network.model_config import PRESETS, SCENARIOS, ModelConfig, TrainConfig
 from lem.training.train import Setting, Trainer
-from lem.training.workers import Work
+from lem.training.workers import ShardSource
 
 INTERVALS = 12
 WARM_UP = 3  # steps: processes start, kernels load
@@ -37,15 +37,15 @@ def step_s(workers: int, config: TrainConfig) -> list[float]:
     trainer = Trainer(ModelConfig(), config, Setting(workers=workers))
     trainer.train(lambda *_: marks.append(time.perf_counter()))
     steps = enumerate(pairwise(marks), start=1)
-    return [b - a for k, (a, b) in steps if k >= WARM_UP and trainer.work.length(k) == INTERVALS]
+    return [b - a for k, (a, b) in steps if k >= WARM_UP and trainer.source.length(k) == INTERVALS]
 
 
-def part_s(work: Work, model: LEM, step: int, part: int) -> list[float]:
-    """Seconds of each of ``STAGES`` of one part."""
+def shard_s(source: ShardSource, model: LEM, step: int, shard: int) -> list[float]:
+    """Seconds of each of ``STAGES`` of one shard."""
     marks = [time.perf_counter()]
-    batch = work.draw(step, part)
+    batch = source.draw(step, shard)
     marks.append(time.perf_counter())
-    value = batch.loss(model, work.config)
+    value = batch.loss(model, source.config)
     marks.append(time.perf_counter())
     torch.autograd.grad(value, list(model.parameters()), allow_unused=True)
     marks.append(time.perf_counter())
@@ -53,17 +53,17 @@ def part_s(work: Work, model: LEM, step: int, part: int) -> list[float]:
 
 
 def stages_ms(config: TrainConfig) -> dict[str, float]:
-    """Mean milliseconds of each of ``STAGES`` of a part, in this process alone."""
-    work = Work(ModelConfig(), config)
-    model = fresh_model(work.shape, config.seed)
-    steps = [k for k in range(config.iterations) if work.length(k) == INTERVALS]
-    spent = [part_s(work, model, step, part) for step in steps for part in range(config.parts)]
+    """Mean milliseconds of each of ``STAGES`` of a shard, in this process alone."""
+    source = ShardSource(ModelConfig(), config)
+    model = fresh_model(source.shape, config.seed)
+    steps = [k for k in range(config.iterations) if source.length(k) == INTERVALS]
+    spent = [shard_s(source, model, step, shard) for step in steps for shard in range(config.parts)]
     means = [round(1e3 * float(s), 1) for s in np.mean(spent[config.parts :], axis=0)]
     return dict(zip(STAGES, means, strict=True))
 
 
 def measure(config: TrainConfig, workers: list[int]) -> dict[str, Any]:
-    """The rate with each number of processes, and where the time of a part goes."""
+    """The rate with each number of processes, and where the time of a shard goes."""
     seconds = {str(count): step_s(count, config) for count in workers}
     orders = config.series * config.starts
     return {

@@ -42,4 +42,5 @@ def interval_volatility(bars: FBarArray) -> float | None:
 
 
 def percent(share: float) -> str:
+    """As in 12.5 %."""
     return f"{100 * share:.1f} %"

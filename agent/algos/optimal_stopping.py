@@ -1,17 +1,31 @@
 """When to stop the clock: the dynamic programme behind the gain of a flexible order, and its schedule.
 
-An order judged against the average price of the window it used may end early once that pays. On a
-driftless walk the achieved price has the same mean whatever is traded when, so the expected gain depends
-on two things only: D, the last price minus the running mean (in units of sigma, times the side), and
-what is left, which says when finishing is possible. With t intervals behind and interval t ahead:
+Theory of operation
+-------------------
+An order judged against the average price of the window it used may end early once that pays. On a driftless
+walk the achieved price has the same mean whatever is traded when. So the expected gain depends on the time of
+stopping only, and the state before interval t (t intervals are behind) has two parts:
 
-    stop in t:   gain -D t/(t+1)
-    go on:       E V_{t+1}(D t/(t+1) + s_t z),  z ~ N(0, 1)
-    s_t^2 = (t/(t+1))^2                              walk: an interval's price is its end
-    s_t^2 = 1 - 1/(t+1) + 1/(3 (t+1)^2)              bars: it is its average, and the last close is known
+* D, the last price minus the running mean, in units of sigma, times the side: below 0 is good for the order;
+* w, the number of intervals that what is left needs at the max rate: finishing needs w = 1.
 
-(derived from M' = M + (p_t - M)/(t+1); bars: var(avg) = sigma^2/3, cov(avg, close) = sigma^2/2).
-What is left enters as the number of intervals it needs at the max rate: finishing takes exactly one.
+V_t(D, w) is the best expected gain from here on:
+
+    stop in t:   -D t/(t+1)                              where t + 1 >= m and w = 1
+    go on:       E V_{t+1}(D t/(t+1) + s_t z, w'),       z ~ N(0, 1), w' = max(w - 1, 1)
+    s_t^2 = (t/(t+1))^2                                  walk: an interval's price is its end
+    s_t^2 = 1 - 1/(t+1) + 1/(3 (t+1)^2)                  bars: it is its average, and the last close is known
+
+V_t is the better of the two, and the last interval stops whatever it is worth. (From M' = M + (p_t -
+M)/(t+1); bars: var(average) = sigma^2/3, cov(average, close) = sigma^2/2.)
+
+Invariants: V_t falls as D rises, so stopping is right exactly below one threshold of D an interval; V_t never
+rises with w or m; the thresholds do not depend on the rates, which only delay the first possible stop.
+
+Worked example: n = 3, m = 0, bars. Before interval 0 nothing is known: D = 0, and stopping gains 0. Interval
+0 leaves D = z/sqrt(3), as s_0^2 = 1/3. In interval 1 stopping gains -D/2; going on must stop in interval 2
+and gains E[-(2/3)(D/2 + s_1 z)] = -D/3. So it stops when D < 0: the threshold is 0. The value is E max(-D/2,
+-D/3) = (1/2 - 1/3) E[max(-D, 0)] = (1/6) (1/sqrt(3)) / sqrt(2 pi) = 0.0384 sigma.
 """
 
 from __future__ import annotations
@@ -55,8 +69,11 @@ def _expect(value: FloatArray, grid_0: float, step: float, centre: float, scale:
 
 
 @njit
-def _programme(grid: FloatArray, n: int, m: int, needs: int, bars: bool) -> tuple[float, FloatArray]:
-    """Return (value at the start in sigmas when ``needs`` intervals are needed, thresholds [n])."""
+def _backward(grid: FloatArray, n: int, m: int, needs: int, bars: bool) -> tuple[float, FloatArray]:
+    """Return (value at the start in sigmas when ``needs`` intervals are needed, thresholds [n]).
+
+    ``grid``: of D, even and symmetric around 0. Works backward from the last interval.
+    """
     step = grid[1] - grid[0]
     value = np.zeros((needs + 1, len(grid)))  # row w: w intervals at the max rate are needed, w >= 1
     thresholds = np.full(n, NEVER)
@@ -114,7 +131,7 @@ def _solve(n: int, m: int, needs: int, model: str) -> StoppingRule:
     half = REACH * sqrt(n)
     grid = np.linspace(-half, half, POINTS)
     # At t = 0 nothing has been seen: D is 0 and finishing there gains nothing.
-    gain, thresholds = _programme(grid, n, m, needs, model == "bars")
+    gain, thresholds = _backward(grid, n, m, needs, model == "bars")
     thresholds.setflags(write=False)
     return StoppingRule(n, m, float(gain), thresholds, max(m, needs) - 1)
 
@@ -137,7 +154,7 @@ class OptimalStopping:
         if sigma is None or last is None or order.t == 0 or not _usable(order):
             why = "nothing traded yet" if order.t == 0 else "volatility or prices unknown"
             return Slice(even, False, reason=f"optimal_stopping: {why}, so evenly over what is left")
-        rule = solve(order.n, order.m, 1.0, self.model)  # thresholds do not depend on the rate
+        rule = solve(order.n, order.m, DEFAULT_MAX_RATE, self.model)  # thresholds do not depend on the rate
         below = -float(order.side) * (1.0 - last / order.benchmark_price) / sigma
         limit = float(rule.thresholds[order.t])
         finish = below <= limit and order.t + 1 >= order.m and order.remaining <= order.max_rate

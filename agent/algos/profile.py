@@ -60,7 +60,7 @@ def volume_profile(klines: BarArray | None, now_ns: int) -> VolumeProfile | None
 
 
 def expected_curve(order: OrderView, market: MarketView) -> tuple[FloatArray, str]:
-    """Return relative volumes expected in intervals t .. n-1, all positive, and in words where from.
+    """Return relative volumes expected in intervals t .. n-1, all positive, and where they are from.
 
     Intervals whose time of day the history lacks take the mean of the others; with none known, or
     nothing traded in them, the curve is flat.

@@ -21,7 +21,7 @@ from agent.core.ports import Algo
 
 
 def _optimal_stopping() -> Algo:
-    # Its dynamic programme compiles with numba: imported only by those who ask for it.
+    # Its dynamic programme compiles with numba, so it is imported only where it is used.
     module = import_module("agent.algos.optimal_stopping")
     algo: Algo = module.OptimalStopping()
     return algo

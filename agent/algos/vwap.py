@@ -1,4 +1,4 @@
-"""Trade in step with the market's usual volume; the dynamic one also listens to today's.
+"""Trade in step with the market's usual volume; the dynamic one also uses today's.
 
 ``vwap`` follows the intraday profile. ``vwap_dynamic`` splits volume into that profile and a deviation
 that decays, log v = log profile + x with x an AR(1), after Bialkowski, Darolles and Le Fol, "Improving

@@ -62,7 +62,7 @@ def all_parts(model: bool) -> dict[str, Part]:
             TapeMarket([_instrument()]).warm_up,
         ),
         "bars and rule": Part(
-            (series._accumulate, optimal_stopping._programme, checksum._crc32_blocks), warm_up_bars
+            (series._accumulate, optimal_stopping._backward, checksum._crc32_blocks), warm_up_bars
         ),
     }
     if model:

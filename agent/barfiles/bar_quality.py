@@ -15,12 +15,11 @@ nearer of the two closes (``far_prints``); high and low stay as they are.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from agent.barfiles.calendars import DAY_NS, Grid, when
+from agent.core.arrays import IntArray
 from agent.core.errors import InputError
 from agent.core.market.bars import FBarArray
 from agent.core.market.features import recent_sigma
@@ -30,6 +29,10 @@ CHECKED = (*PRICES, "volume", "quote_volume", "vwap")
 ROUNDING = 1e-9  # relative: a VWAP is a quotient of two rounded numbers
 FAR = float(np.log(1.5))
 FAR_SIGMAS = 8.0  # of the closes before, where that is further
+
+
+QualityRecord = dict[str, int | str | list[str]]
+"""The fields of ``Quality`` by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,8 @@ class Quality:
     splits: tuple[str, ...] = ()
     windows_across_splits: int = 0
 
-    def record(self) -> dict[str, Any]:
-        """What a JSON document holds of it."""
+    def record(self) -> QualityRecord:
+        """As a JSON document holds it."""
         found = asdict(self)
         return {k: list(value) if isinstance(value, tuple) else value for k, value in found.items()}
 
@@ -103,7 +106,7 @@ def clean(name: str, bars: FBarArray) -> tuple[FBarArray, Quality]:
     )
 
 
-def gaps_on(quality: Quality, grid: Grid, place: npt.NDArray[np.int64]) -> Quality:
+def gaps_on(quality: Quality, grid: Grid, place: IntArray) -> Quality:
     """``quality`` with gaps and missing bars judged by the calendar: ``place`` [T], rising, on ``grid``."""
     expected = np.arange(place[0], place[-1] + 1)
     missing = expected[~np.isin(expected, place)]
@@ -154,9 +157,7 @@ def _refuse_senseless(name: str, bars: FBarArray) -> None:
             )
 
 
-def _without_copies(
-    name: str, bars: FBarArray, row: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], int]:
+def _without_copies(name: str, bars: FBarArray, row: IntArray) -> tuple[IntArray, int]:
     """``row`` without those equal to the one before, and how many; two different bars are refused."""
     time = bars["start_ns"][row]
     again = np.flatnonzero(np.diff(time) == 0) + 1
@@ -170,7 +171,7 @@ def _without_copies(
     return np.delete(row, again), len(again)
 
 
-def _gaps(start_ns: npt.NDArray[np.int64]) -> tuple[int, int, tuple[str, ...]]:
+def _gaps(start_ns: IntArray) -> tuple[int, int, tuple[str, ...]]:
     """Steps longer than the most frequent one, and the bars that would fill them (a market always open)."""
     if len(start_ns) < 2:
         return 0, 0, ()

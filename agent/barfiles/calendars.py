@@ -11,15 +11,17 @@ import warnings
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import IntArray
 from agent.core.errors import InputError
 from agent.core.types import NS_PER_S
 
-IntArray = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    from exchange_calendars import ExchangeCalendar
+
 DAY_NS = 86_400 * NS_PER_S
 MARGIN_NS = 3 * DAY_NS  # any clock is within a day of UTC; sessions on both sides of the data are needed
 MAX_BARS = 30_000_000  # between the first and the last: a year of seconds
@@ -148,7 +150,7 @@ def hours(calendar: str, start_ns: IntArray, interval_ns: int) -> Hours:
 
 
 def when(start_ns: int, zone: str = "Z") -> str:
-    """A time as people write it, to the second."""
+    """A time in ISO 8601, to the second."""
     return f"{np.datetime64(int(start_ns) // NS_PER_S, 's')}{zone}"
 
 
@@ -202,27 +204,29 @@ def sessions(calendar: str, first_day: int, last_day: int) -> Sessions:
         ) from error
 
 
-def _sessions(found: Any) -> Sessions:
+def _sessions(found: ExchangeCalendar) -> Sessions:
     table = found.schedule
 
-    def ns(column: Any) -> IntArray:
-        values: IntArray = column.dt.tz_convert(None).to_numpy().astype("datetime64[ns]").astype(np.int64)
+    def ns(name: str) -> IntArray:
+        values: IntArray = (
+            table[name].dt.tz_convert(None).to_numpy().astype("datetime64[ns]").astype(np.int64)
+        )
         return values
 
-    opens, close_ns = table["open"], ns(table["close"])
-    wall = opens.dt.tz_convert(found.tz).dt.tz_localize(None).to_numpy().astype("datetime64[ns]")
+    open_ns, close_ns = ns("open"), ns("close")
+    wall = table["open"].dt.tz_convert(found.tz).dt.tz_localize(None).to_numpy().astype("datetime64[ns]")
     pauses, resumes = (
-        np.where(table[name].isna(), close_ns, ns(table[name])) for name in ("break_start", "break_end")
+        np.where(table[name].isna(), close_ns, ns(name)) for name in ("break_start", "break_end")
     )
     return Sessions(
         calendar=str(found.name),
         clock=str(found.tz),
         date_ns=table.index.to_numpy().astype("datetime64[ns]").astype(np.int64),
-        open_ns=ns(opens),
+        open_ns=open_ns,
         close_ns=close_ns,
         break_ns=pauses,
         resume_ns=resumes,
-        offset_ns=wall.astype(np.int64) - ns(opens),
+        offset_ns=wall.astype(np.int64) - open_ns,
     )
 
 

@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -22,8 +20,9 @@ import pyarrow.parquet
 
 from agent.barfiles.bar_quality import Quality, clean, gaps_on, typical_price
 from agent.barfiles.calendars import DAY_NS, Grid, fit, when
+from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.errors import InputError
-from agent.core.market.bars import FBarArray, FloatArray, empty_fbars
+from agent.core.market.bars import FBarArray, empty_fbars
 
 TIMES = ("open_time", "time", "timestamp", "datetime", "date")
 NEEDED = ("open", "high", "low", "close", "volume")
@@ -75,7 +74,7 @@ def read_series(
     return series if calendar is None else [on_calendar(one, calendar) for one in series]
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> pa.Table:
     if not path.exists():
         raise InputError(f"no file {path}: give a parquet or CSV file of bars")
     try:
@@ -88,7 +87,7 @@ def _read(path: Path) -> Any:
         ) from error
 
 
-def _series(name: str, table: Any, time: str, from_ns: int | None, to_ns: int | None) -> Series:
+def _series(name: str, table: pa.Table, time: str, from_ns: int | None, to_ns: int | None) -> Series:
     start_ns = _times_ns(name, table[time])
     bars = empty_fbars(len(start_ns))
     bars["start_ns"] = start_ns
@@ -118,7 +117,7 @@ def _vwap(bars: FBarArray) -> FloatArray:
     return np.where(traded, price, bars["close"])
 
 
-def _column(name: str, table: Any, column: str) -> FloatArray:
+def _column(name: str, table: pa.Table, column: str) -> FloatArray:
     try:
         values: FloatArray = table[column].cast(pa.float64()).to_numpy().astype(np.float64)
     except pa.ArrowException as error:
@@ -128,7 +127,7 @@ def _column(name: str, table: Any, column: str) -> FloatArray:
     return values
 
 
-def _times_ns(name: str, column: Any) -> npt.NDArray[np.int64]:
+def _times_ns(name: str, column: pa.ChunkedArray) -> IntArray:
     """Start times; integers are milliseconds. Raises InputError on what is no time between 1970 and 2262."""
     try:
         if pa.types.is_integer(column.type):
@@ -138,7 +137,7 @@ def _times_ns(name: str, column: Any) -> npt.NDArray[np.int64]:
         raise InputError(
             f"{name}: times are {column.type}: give ms since 1970 or ISO 8601 ({str(error).splitlines()[0]})"
         ) from error
-    out: npt.NDArray[np.int64] = times.fill_null(-1).to_numpy().astype(np.int64)
+    out: IntArray = times.fill_null(-1).to_numpy().astype(np.int64)
     if (out < 0).any():
         row = int(np.flatnonzero(out < 0)[0]) + 1
         raise InputError(f"{name}: row {row} has no time from 1970 on: correct the row or remove it")
@@ -179,17 +178,20 @@ def on_calendar(series: Series, calendar: str) -> Series:
     return Series(series.name, bars, quality, found.grid)
 
 
-def neighbours(series: Series, delta_ns: int) -> npt.NDArray[np.bool_]:
+def neighbours(series: Series, delta_ns: int) -> BoolArray:
     """Whether each of the series' ``delta_ns`` bars is followed by the one expected next, [T - 1]."""
     if series.grid is None:
-        steps: npt.NDArray[np.bool_] = np.diff(series.bars["start_ns"]) == delta_ns
+        steps: BoolArray = np.diff(series.bars["start_ns"]) == delta_ns
         return steps
-    joined: npt.NDArray[np.bool_] = np.diff(series.grid.place(series.bars["start_ns"])) == 1
+    joined: BoolArray = np.diff(series.grid.place(series.bars["start_ns"])) == 1
     return joined
 
 
 def refuse_closing(series: Series, delta_ns: int) -> None:
-    """Refuse many gaps, and some day of the week that never has a bar: a market that closes, uncalled so."""
+    """Refuse many gaps with some day of the week without bars: a market that closes, without its calendar.
+
+    Raises InputError.
+    """
     start_ns = series.bars["start_ns"]
     if series.grid is not None or len(start_ns) < 2 or start_ns[-1] - start_ns[0] < 2 * WEEK_DAYS * DAY_NS:
         return
@@ -230,14 +232,14 @@ def _resample_sessions(series: Series, grid: Grid, delta_ns: int) -> Series:
     bucket = bucket_of[grid.place(series.bars["start_ns"])]
     have = np.bincount(bucket, minlength=len(coarse.start_ns))
     expected = np.bincount(bucket_of)
-    parts = []
+    bars_by_size = []
     for size in np.unique(expected):  # buckets at a session's end are smaller
         whole = (have == expected) & (expected == size)
         rows = series.bars[whole[bucket]].reshape(-1, size)
-        part = add_up(rows)
-        part["start_ns"] = coarse.start_ns[whole]
-        parts.append(part)
-    bars = np.concatenate(parts)
+        made = add_up(rows)
+        made["start_ns"] = coarse.start_ns[whole]
+        bars_by_size.append(made)
+    bars = np.concatenate(bars_by_size)
     return replace(series, bars=bars[np.argsort(bars["start_ns"])], grid=coarse)
 
 

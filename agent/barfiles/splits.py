@@ -17,10 +17,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from agent.barfiles.calendars import when
 from agent.barfiles.read_bars import Series
+from agent.core.arrays import FloatArray
 
 RATIOS = {
     "5 for 4": 4 / 5,
@@ -76,7 +76,7 @@ def find_splits(series: Series) -> list[Split]:
     return out
 
 
-def _terms(step: float, moves: npt.NDArray[np.float64], money: npt.NDArray[np.float64]) -> str | None:
+def _terms(step: float, moves: FloatArray, money: FloatArray) -> str | None:
     """The split's terms; ``moves`` from close to close and ``money`` end with the session in question."""
     if abs(step) > EXTREME:
         return f"about 1 for {np.exp(step):.0f}" if step > 0 else f"about {np.exp(-step):.0f} for 1"

@@ -1,1 +1,1 @@
-"""The bars that the model learns from and is judged on: simulated and real."""
+"""The bars that the model is trained and evaluated on: simulated, or from files. No model, no orders."""

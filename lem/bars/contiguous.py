@@ -1,20 +1,20 @@
-"""Stretches: bars that follow each other with no gap and no split between them.
+"""Contiguous runs: bars that follow each other with no gap and no split between them.
 
-What follows what is said by the series' calendar; without one the market never closes. Bars of a market
-that closes need their calendar, because nobody could tell its nights from gaps.
+Which bar follows which is known from the series' calendar; without one the market never closes. Bars of a
+market that closes need their calendar, because its nights cannot be told from gaps.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from agent.barfiles.calendars import IntArray
 from agent.barfiles.read_bars import Series, neighbours, refuse_closing
 from agent.barfiles.splits import Split, find_splits
+from agent.core.arrays import IntArray
 
 
-def stretches(series: Series, delta_ns: int) -> tuple[IntArray, list[Split]]:
-    """The first row of each stretch of ``delta_ns`` bars, from 0 on, and the splits some of them begin with.
+def contiguous_runs(series: Series, delta_ns: int) -> tuple[IntArray, list[Split]]:
+    """The first row of each run of ``delta_ns`` bars, from 0 on, and the splits that some of them begin with.
 
     Raises InputError on a series without a calendar whose market closes.
     """

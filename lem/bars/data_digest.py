@@ -1,4 +1,4 @@
-"""What an evaluation was made of, in sixteen digits: the same data gives the same digest on any machine."""
+"""Digests of an evaluation's data, in sixteen digits: the same data gives the same digest on any machine."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ def bars_digest(series: Sequence[tuple[str, FBarArray]], delta_ns: int) -> str:
     return sha.hexdigest()[:16]
 
 
-def market_digest(market: str, question: DataclassInstance) -> str:
-    """Digest of a simulated market and of all that is asked of it: its bars follow from them."""
-    return hashlib.sha256(json.dumps([market, asdict(question)], sort_keys=True).encode()).hexdigest()[:16]
+def market_digest(market: str, spec: DataclassInstance) -> str:
+    """Digest of a simulated market and of the evaluation's spec: its bars follow from them."""
+    return hashlib.sha256(json.dumps([market, asdict(spec)], sort_keys=True).encode()).hexdigest()[:16]

@@ -1,31 +1,32 @@
-"""Real bars for training: no draw holds a bar that ends after the split, or one across a gap.
+"""Real bars for training: no draw holds a bar that ends after the cut in time, or one across a gap.
 
-A draw picks a series and an interval, then a start anywhere in its stretches (``lem.bars.contiguous``) in
-proportion to how many starts each offers. Where the market never closes these are of native bars, so that
-the phase of a coarser grid is random too; bars of a calendar are made of whole sessions' parts first.
+A draw picks a series and an interval, then a start anywhere in its contiguous runs (``lem.bars.contiguous``),
+in proportion to how many starts each run offers. Where the market never closes the runs are of native bars,
+so that the phase of a coarser grid is random too. On a calendar the bars of each interval are made first,
+within whole sessions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from agent.barfiles.read_bars import Series, add_up, native_interval_ns, resample
+from agent.core.arrays import IntArray
 from agent.core.errors import InputError
 from agent.core.market.bars import FBarArray, empty_fbars
-from lem.bars.contiguous import stretches
+from lem.bars.contiguous import contiguous_runs
 from lem.bars.data_digest import bars_digest
+from lem.network.checkpoint import BarsRecord
 
 
-def split(series: Series, from_ns: int, to_ns: int, embargo_ns: int = 0) -> Series:
+def bars_between(series: Series, from_ns: int, to_ns: int, embargo_ns: int = 0) -> Series:
     """Bars that start at or after ``from_ns`` + embargo and end at or before ``to_ns``.
 
-    ``embargo_ns``: the time left out after the part before, so that no window of one part overlaps the
-    history of the other: (lookback + n) intervals. Raises InputError where nothing is left.
+    ``embargo_ns``: left out after ``from_ns``, so that no window on one side of it overlaps the history of
+    the other: (lookback + n) intervals. Raises InputError where nothing is left.
     """
     if embargo_ns < 0 or from_ns + embargo_ns >= to_ns:
         raise InputError(
@@ -41,11 +42,11 @@ def split(series: Series, from_ns: int, to_ns: int, embargo_ns: int = 0) -> Seri
 
 @dataclass(frozen=True, slots=True)
 class TrainingBars:
-    """Bars to learn from, later ones to watch (None: nothing held back), and a record of what they are."""
+    """Bars to train on, later bars to validate on (None: nothing held back), and a record of both."""
 
     train: BarSource
     validation: BarSource | None
-    record: dict[str, Any]
+    record: BarsRecord
 
 
 def training_bars(
@@ -53,14 +54,14 @@ def training_bars(
 ) -> TrainingBars:
     """Hold the last ``validation_share`` of the time back, after an embargo of ``window`` longest bars.
 
-    ``window``: bars a draw takes, history and order. Raises InputError where a part cannot be drawn from.
+    ``window``: bars a draw takes, history and order. Raises InputError where either side has too few bars.
     """
     if not 0.0 <= validation_share < 1.0:
         raise InputError(f"validation share is {validation_share:g}: give 0 up to, but less than, 1")
     first = min(int(one.bars["start_ns"][0]) for one in series)
     last = max(int(one.bars["start_ns"][-1]) + native_interval_ns(one) for one in series)
     cut = last - int(validation_share * (last - first))
-    train = BarSource([split(one, first, cut) for one in series], intervals_ns)
+    train = BarSource([bars_between(one, first, cut) for one in series], intervals_ns)
     validation = None
     train.check(window)
     embargo_ns = window * max(intervals_ns)
@@ -71,9 +72,9 @@ def training_bars(
         )
         if cut + embargo_ns >= last:
             raise InputError(_too_short(window, max(intervals_ns)) + advice)
-        validation = BarSource([split(one, cut, last, embargo_ns) for one in series], intervals_ns)
+        validation = BarSource([bars_between(one, cut, last, embargo_ns) for one in series], intervals_ns)
         validation.check(window, advice)
-    record = {
+    record: BarsRecord = {
         "series": [one.name for one in series],
         "intervals_ns": list(intervals_ns),
         "from_ns": first,
@@ -86,13 +87,13 @@ def training_bars(
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretches:
-    """Gap-free rows [first, last) of one series."""
+class _Runs:
+    """Contiguous runs of one series: run k is rows [first[k], last[k]) of ``bars``."""
 
     bars: FBarArray
     native_ns: int
-    first: npt.NDArray[np.int64]
-    last: npt.NDArray[np.int64]
+    first: IntArray
+    last: IntArray
     whole: bool  # bars are drawn as they are, not added up
 
     def bars_in(self, delta_ns: int) -> int:
@@ -101,8 +102,8 @@ class _Stretches:
             return int(self.native_ns == delta_ns)
         return 0 if delta_ns % self.native_ns else delta_ns // self.native_ns
 
-    def starts(self, need: int) -> npt.NDArray[np.int64]:
-        """How many starts each stretch offers to ``need`` native bars, cumulated."""
+    def starts(self, need: int) -> IntArray:
+        """How many starts each run offers to ``need`` native bars, cumulated."""
         return np.cumsum(np.maximum(self.last - self.first - need + 1, 0))
 
 
@@ -113,18 +114,18 @@ class BarSource:
         """``intervals_ns``: each a multiple of at least one series' native interval, else InputError."""
         if not series or not intervals_ns:
             raise InputError("real bars need at least one series and one interval")
-        self._parts = [part for one in series for part in _parts(one, intervals_ns)]
+        self._series = [runs for one in series for runs in _runs_of(one, intervals_ns)]
         for delta_ns in intervals_ns:
-            if delta_ns <= 0 or not any(part.bars_in(delta_ns) for part in self._parts):
-                known = sorted({part.native_ns // 10**9 for part in self._parts})
+            if delta_ns <= 0 or not any(runs.bars_in(delta_ns) for runs in self._series):
+                known = sorted({runs.native_ns // 10**9 for runs in self._series})
                 raise InputError(
                     f"interval {delta_ns / 1e9:g} s is not a multiple of the bars' own ({known} s)"
                 )
         self._intervals = tuple(intervals_ns)
-        self._cache: dict[tuple[int, int], tuple[npt.NDArray[np.int64], list[npt.NDArray[np.int64]]]] = {}
+        self._cache: dict[tuple[int, int], tuple[IntArray, list[IntArray]]] = {}
 
     def check(self, length: int, advice: str = "") -> None:
-        """Raise InputError, ending with ``advice``, where an interval has no stretch of ``length`` bars."""
+        """Raise InputError, ending with ``advice``, where an interval has no run of ``length`` bars."""
         for delta_ns in self._intervals:
             if not self._offered(delta_ns, length)[0][-1]:
                 raise InputError(_too_short(length, delta_ns) + advice)
@@ -132,7 +133,7 @@ class BarSource:
     def draw(self, rng: np.random.Generator, count: int, length: int) -> tuple[FBarArray, int]:
         """Return bars [count, length] of one interval, drawn with ``rng``, and that interval.
 
-        Raises InputError when no stretch holds ``length`` bars of the interval drawn.
+        Raises InputError when no run holds ``length`` bars of the interval drawn.
         """
         delta_ns = int(self._intervals[rng.integers(len(self._intervals))])
         total, cumulated = self._offered(delta_ns, length)
@@ -148,16 +149,14 @@ class BarSource:
         shuffled: FBarArray = out[rng.permutation(count)]
         return shuffled, delta_ns
 
-    def _offered(
-        self, delta_ns: int, length: int
-    ) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[np.int64]]]:
+    def _offered(self, delta_ns: int, length: int) -> tuple[IntArray, list[IntArray]]:
         key = (delta_ns, length)
         if key not in self._cache:
             starts = [
-                part.starts(length * per)
-                if (per := part.bars_in(delta_ns))
-                else np.zeros(len(part.first), int)
-                for part in self._parts
+                runs.starts(length * per)
+                if (per := runs.bars_in(delta_ns))
+                else np.zeros(len(runs.first), int)
+                for runs in self._series
             ]
             self._cache[key] = np.cumsum([s[-1] for s in starts]), starts
         return self._cache[key]
@@ -165,17 +164,17 @@ class BarSource:
     def _cut(
         self,
         k: int,
-        local: npt.NDArray[np.int64],
-        cumulated: npt.NDArray[np.int64],
+        local: IntArray,
+        cumulated: IntArray,
         delta_ns: int,
         length: int,
     ) -> FBarArray:
-        part = self._parts[k]
-        stretch = np.searchsorted(cumulated, local, side="right")
-        before = np.where(stretch > 0, cumulated[stretch - 1], 0)
-        first = part.first[stretch] + local - before
-        per = part.bars_in(delta_ns)
-        rows = part.bars[first[:, None] + np.arange(length * per)]
+        runs = self._series[k]
+        run = np.searchsorted(cumulated, local, side="right")
+        before = np.where(run > 0, cumulated[run - 1], 0)
+        first = runs.first[run] + local - before
+        per = runs.bars_in(delta_ns)
+        rows = runs.bars[first[:, None] + np.arange(length * per)]
         if per > 1:
             rows = add_up(rows.reshape(-1, per)).reshape(len(local), length)
         out: FBarArray = rows
@@ -189,15 +188,15 @@ def _too_short(length: int, delta_ns: int) -> str:
     )
 
 
-def _parts(series: Series, intervals_ns: Sequence[int]) -> list[_Stretches]:
-    """What a series offers: its native bars, or with a calendar bars of each interval it can be made into."""
+def _runs_of(series: Series, intervals_ns: Sequence[int]) -> list[_Runs]:
+    """The runs of a series: of its native bars, or on a calendar of each interval they can be added up to."""
     if series.grid is None:
-        return [_stretches(series, native_interval_ns(series), whole=False)]
+        return [_runs(series, native_interval_ns(series), whole=False)]
     native = series.grid.interval_ns
     made = [resample(series, delta_ns) for delta_ns in intervals_ns if delta_ns % native == 0]
-    return [_stretches(one, one.grid.interval_ns, whole=True) for one in made if one.grid is not None]
+    return [_runs(one, one.grid.interval_ns, whole=True) for one in made if one.grid is not None]
 
 
-def _stretches(series: Series, native_ns: int, *, whole: bool) -> _Stretches:
-    first, _ = stretches(series, native_ns)
-    return _Stretches(series.bars, native_ns, first, np.append(first[1:], len(series.bars)), whole)
+def _runs(series: Series, native_ns: int, *, whole: bool) -> _Runs:
+    first, _ = contiguous_runs(series, native_ns)
+    return _Runs(series.bars, native_ns, first, np.append(first[1:], len(series.bars)), whole)

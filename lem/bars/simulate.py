@@ -1,4 +1,4 @@
-"""Simulated markets: bars with a known law, so that a gain has something exact to be held against.
+"""Simulated markets: bars with a known law, so that a gain can be compared with an exact optimum.
 
 Within an interval the close-to-close move e and the average's distance from the last close g are jointly
 Gaussian with var e = s^2, var g = s^2 / 3, cov = s^2 / 2 (a Brownian path and its average); high and low
@@ -14,8 +14,8 @@ seasonal              U-shaped volume and volatility over the day
 mean-reversion        price pulled back to a slow level, half-life HALF_LIFE intervals
 momentum              returns with autocorrelation MOMENTUM at lag one
 book-signal           the touch imbalance at a bar's end says where the next move leans: an AR(1) signal
-flow-signal           idem, the takers' share of the volume
-regimes               calm, busy and trending stretches, switching at random
+flow-signal           the same with the takers' share of the volume
+regimes               calm, busy and trending periods, switching at random
 ====================  ================================================================================
 """
 
@@ -25,15 +25,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from agent.core.arrays import FloatArray, IntArray
 from agent.core.errors import InputError
-from agent.core.market.bars import FBarArray, FloatArray, empty_fbars
+from agent.core.market.bars import FBarArray, empty_fbars
 
 MARTINGALES = ("gaussian", "gaussian-bars", "gaussian-volume", "gaussian-bars-volume")
 PREDICTABLE = ("momentum", "mean-reversion", "book-signal", "flow-signal")
-"""Their next moves can be told to a known extent: see ``lem.optima.arrival_optimum``."""
+"""Markets whose next moves can be forecast to a known extent: see ``lem.optima.arrival_optimum``."""
 HALF_LIFE = 4.0
 MOMENTUM = 0.3
 SIGNAL_RHO = 0.8  # of the signal, interval to interval; its variance is 1
@@ -53,7 +53,7 @@ class Laws:
     momentum: float = 0.0
     gap: FloatArray | None = None  # [S] from the slow level at the start, in units of volatility
     drift: FloatArray | None = None  # [S,T] in units of volatility
-    jumps: FloatArray | None = None  # idem
+    jumps: FloatArray | None = None  # [S,T] in units of volatility
     book: FloatArray | None = None  # [S,T] in (-1, 1): the touch imbalance at each bar's end; else noise
     taker_share: FloatArray | None = None  # [S,T] in (0, 1); else leaning with the move
     printed_once: bool = field(default=False)
@@ -84,8 +84,8 @@ def simulate_with_drift(
 ) -> tuple[FBarArray, FloatArray]:
     """As ``simulate``, with each bar's expected move [series, length]: a log return, to its close.
 
-    It is expected by one who knows the market's whole state when the bar begins, hidden parts included; the
-    bar's average moves half as far. No model may see it: it takes the noise out of what training learns from.
+    The expectation given the market's whole state when the bar begins, hidden variables included; the bar's
+    average moves half as far. No model may see it: it takes the noise out of training.
     """
     if market not in MARKETS:
         raise InputError(f"unknown market {market!r}: use one of {', '.join(MARKETS)}")
@@ -109,8 +109,8 @@ def _prices(
     z, w = rng.standard_normal(shape), rng.standard_normal(shape)
     shock = scale * z if laws.jumps is None else scale * (z + laws.jumps)
     move = _with_feedback(shock, scale, laws)
-    pushed = move - shock
-    average = scale * w / np.sqrt(12.0) + 0.5 * (shock + pushed)
+    expected = move - shock
+    average = scale * w / np.sqrt(12.0) + 0.5 * (shock + expected)
     close = np.cumsum(move, axis=1)
     before = np.concatenate([np.zeros((shape[0], 1)), close[:, :-1]], axis=1)
     level = 10.0 ** rng.uniform(-2.0, 5.0, (shape[0], 1))
@@ -121,18 +121,18 @@ def _prices(
     if laws.printed_once:
         for name in ("open", "high", "low", "close", "vwap"):
             bars[name] = price(close)
-        return pushed
+        return expected
     reach = -2.0 * scale**2 * np.log(rng.uniform(1e-12, 1.0, (2, *shape)))
     high = 0.5 * (move + np.sqrt(move**2 + reach[0]))
     low = 0.5 * (move - np.sqrt(move**2 + reach[1]))
     bars["open"], bars["close"], bars["vwap"] = price(before), price(close), price(before + average)
     bars["high"] = price(before + np.maximum(high, average))
     bars["low"] = price(before + np.minimum(low, average))
-    return pushed
+    return expected
 
 
 def _with_feedback(shock: FloatArray, scale: FloatArray, laws: Laws) -> FloatArray:
-    """Add to each move what the past pushes: drift, momentum, and the pull of the slow level."""
+    """Add to each move what follows from the past: drift, momentum, and the pull of the slow level."""
     move = shock if laws.drift is None else shock + scale * laws.drift
     if not laws.momentum and not laws.reversion:
         return move
@@ -161,7 +161,7 @@ def _flows(bars: FBarArray, laws: Laws, rng: np.random.Generator) -> None:
 
 
 def _books(bars: FBarArray, laws: Laws, scale: FloatArray, rng: np.random.Generator) -> None:
-    """A book that says nothing about the next move, but where the law has a signal in it."""
+    """A book without information on the next move, unless the law has a signal in it."""
     shape = bars.shape
     ratio = 10.0 ** rng.uniform(-2.0, 0.0, (shape[0], 1))
     bars["spread_bps"] = 1e4 * scale * ratio * np.exp(0.3 * rng.standard_normal(shape))
@@ -174,7 +174,7 @@ def _books(bars: FBarArray, laws: Laws, scale: FloatArray, rng: np.random.Genera
 
 # --- the markets ------------------------------------------------------------------------------------
 
-Market = Callable[[np.random.Generator, int, int, npt.NDArray[np.int64]], Laws]
+Market = Callable[[np.random.Generator, int, int, IntArray], Laws]
 
 
 def _ar1(rng: np.random.Generator, series: int, length: int, rho: float) -> FloatArray:
@@ -192,13 +192,11 @@ def _noisy_volume(rng: np.random.Generator, volatility: FloatArray) -> FloatArra
     return volatility**0.8 * np.exp(0.5 * noise - 0.125)
 
 
-def _gaussian(rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]) -> Laws:
+def _gaussian(rng: np.random.Generator, series: int, length: int, start_ns: IntArray) -> Laws:
     return Laws(np.ones((series, length)), np.ones((series, length)), printed_once=True)
 
 
-def _gaussian_bars(
-    rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]
-) -> Laws:
+def _gaussian_bars(rng: np.random.Generator, series: int, length: int, start_ns: IntArray) -> Laws:
     return Laws(np.ones((series, length)), np.ones((series, length)))
 
 
@@ -207,37 +205,29 @@ def _independent_volume(rng: np.random.Generator, series: int, length: int) -> F
     return np.exp(VOLUME_SIGMA * rng.standard_normal((series, length)) - 0.5 * VOLUME_SIGMA**2)
 
 
-def _gaussian_volume(
-    rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]
-) -> Laws:
+def _gaussian_volume(rng: np.random.Generator, series: int, length: int, start_ns: IntArray) -> Laws:
     ones = np.ones((series, length))
     return Laws(ones, _independent_volume(rng, series, length), printed_once=True)
 
 
-def _gaussian_bars_volume(
-    rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]
-) -> Laws:
+def _gaussian_bars_volume(rng: np.random.Generator, series: int, length: int, start_ns: IntArray) -> Laws:
     return Laws(np.ones((series, length)), _independent_volume(rng, series, length))
 
 
-def _stochastic_vol(
-    rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]
-) -> Laws:
+def _stochastic_vol(rng: np.random.Generator, series: int, length: int, start_ns: IntArray) -> Laws:
     spread = rng.uniform(0.2, 0.6, (series, 1))
     volatility = np.exp(spread * _ar1(rng, series, length, 0.97) - spread**2)
     jumps = np.where(rng.random((series, length)) < 0.02, 4.0 * rng.standard_normal((series, length)), 0.0)
     return Laws(volatility, _noisy_volume(rng, volatility), jumps=jumps)
 
 
-def _seasonal(rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]) -> Laws:
+def _seasonal(rng: np.random.Generator, series: int, length: int, start_ns: IntArray) -> Laws:
     day = 2.0 * np.pi * ((start_ns % DAY_NS) / DAY_NS)
     u_shape = 1.0 + 0.5 * np.cos(day) + 0.2 * np.cos(2.0 * day)
     return Laws(np.sqrt(u_shape), _noisy_volume(rng, u_shape))
 
 
-def _mean_reversion(
-    rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]
-) -> Laws:
+def _mean_reversion(rng: np.random.Generator, series: int, length: int, start_ns: IntArray) -> Laws:
     volume = _noisy_volume(rng, np.ones((series, length)))
     pull = reversion_pull()
     gap = rng.standard_normal(series) / np.sqrt(1.0 - (1.0 - pull) ** 2)  # its stationary law
@@ -249,7 +239,7 @@ def reversion_pull() -> float:
     return float(1.0 - 0.5 ** (1.0 / HALF_LIFE))
 
 
-def _momentum(rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]) -> Laws:
+def _momentum(rng: np.random.Generator, series: int, length: int, start_ns: IntArray) -> Laws:
     volume = _noisy_volume(rng, np.ones((series, length)))
     return Laws(np.ones((series, length)), volume, momentum=MOMENTUM)
 
@@ -265,19 +255,19 @@ def _signal(rng: np.random.Generator, series: int, length: int) -> tuple[FloatAr
     return _normal_cdf(x[:, 1:]), SIGNAL_DRIFT * x[:, :-1]
 
 
-def _book_signal(rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]) -> Laws:
+def _book_signal(rng: np.random.Generator, series: int, length: int, start_ns: IntArray) -> Laws:
     rank, drift = _signal(rng, series, length)
     ones = np.ones((series, length))
     return Laws(ones, _noisy_volume(rng, ones), drift=drift, book=2.0 * rank - 1.0)
 
 
-def _flow_signal(rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]) -> Laws:
+def _flow_signal(rng: np.random.Generator, series: int, length: int, start_ns: IntArray) -> Laws:
     rank, drift = _signal(rng, series, length)
     ones = np.ones((series, length))
     return Laws(ones, _noisy_volume(rng, ones), drift=drift, taker_share=rank)
 
 
-def _regimes(rng: np.random.Generator, series: int, length: int, start_ns: npt.NDArray[np.int64]) -> Laws:
+def _regimes(rng: np.random.Generator, series: int, length: int, start_ns: IntArray) -> Laws:
     """Three states (calm, busy, trending either way), each kept with probability 0.97 an interval."""
     state = np.empty((series, length), np.int64)
     state[:, 0] = rng.integers(0, 4, series)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lem.cli.common_options import Json, Threads, Workers, preset_config, progress
+
+if TYPE_CHECKING:
+    from lem.training.ablate import AblationDocument
 
 
 def ablate(
@@ -41,7 +44,7 @@ def ablate(
     typer.echo(json.dumps(document)) if as_json else _print(document)
 
 
-def _print(document: dict[str, Any]) -> None:
+def _print(document: AblationDocument) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,7 @@ from agent.core.orders.order_defaults import DEFAULT_MAX_RATE, DEFAULT_MIN_RATE
 from lem.cli.common_options import Json
 
 if TYPE_CHECKING:
-    from lem.optima.optimum_cases import Answer, Case
+    from lem.optima.optimum_cases import Case, CaseOptimum
 
 SIDES = {"buy": 1, "sell": -1}
 
@@ -47,25 +47,13 @@ def bound(
         return _arrival(market, n, history, simulate, seed, as_json)
     if market is not None or history is not None:
         raise InputError(f"benchmark {benchmark}: --market and --history belong to --benchmark arrival")
-    from lem.optima.optimum_cases import Case, answers
+    from lem.optima.optimum_cases import Case, case_optima
 
     case = Case(
-        n,
-        m,
-        min_rate,
-        max_rate,
-        price,
-        benchmark,
-        volume_sigma,
-        participation,
-        risk_aversion,
-        target,
-        sigma,
-        SIDES[side],
-        simulate,
-        seed,
+        n, m, min_rate, max_rate, price, benchmark, volume_sigma, participation, risk_aversion, target
     )
-    rows = list(answers(case))
+    case = replace(case, sigma=sigma, side=SIDES[side], simulate=simulate, seed=seed)
+    rows = list(case_optima(case))
     if as_json:
         typer.echo(json.dumps(_document(case, side, rows)))
     else:
@@ -73,10 +61,10 @@ def bound(
     return None
 
 
-def _document(case: Case, side: str, rows: list[Answer]) -> dict[str, Any]:
+def _document(case: Case, side: str, rows: list[CaseOptimum]) -> dict[str, object]:
     gains = {str(row.m): round(row.gain_sigma, 6) + 0.0 for row in rows}
-    asked = asdict(case) | {"side": side, "gain_sigma": gains}
-    document = {key: asked[key] for key in ("n", "gain_sigma", "max_rate", "price")} | asked
+    found: dict[str, object] = asdict(case) | {"side": side, "gain_sigma": gains}
+    document = {key: found[key] for key in ("n", "gain_sigma", "max_rate", "price")} | found
     if any(row.half_width for row in rows):
         document["half_width_sigma"] = {str(row.m): row.half_width for row in rows}
     if any(row.objective is not None for row in rows):
@@ -86,7 +74,7 @@ def _document(case: Case, side: str, rows: list[Answer]) -> dict[str, Any]:
     return document
 
 
-def _print(case: Case, side: str, rows: list[Answer]) -> None:
+def _print(case: Case, side: str, rows: list[CaseOptimum]) -> None:
     typer.echo(f"best expected gain in units of sigma, {_described(case, side)}")
     for row in rows:
         line = f"  m = {row.m:<4d} {row.gain_sigma:8.4f}"
@@ -100,15 +88,15 @@ def _print(case: Case, side: str, rows: list[Answer]) -> None:
 
 
 def _described(case: Case, side: str) -> str:
-    words = [f"n = {case.n}", f"max rate {case.max_rate:g}"]
-    words += [f"min rate {case.min_rate:g}"] if case.min_rate else []
-    words += [f"price: {case.price}", f"benchmark: {case.benchmark}"]
-    words += [f"volume sigma {case.volume_sigma:g}"] if case.volume_sigma is not None else []
-    words += [f"after impact at participation {case.participation:g}"] if case.participation else []
-    words += [f"risk aversion {case.risk_aversion:g}"] if case.risk_aversion else []
-    words += [f"{side} notional at sigma {case.sigma:g}"] if case.sigma is not None else []
-    words += ["notional as sigma -> 0"] if case.target == "notional" and case.sigma is None else []
-    return ", ".join(words)
+    texts = [f"n = {case.n}", f"max rate {case.max_rate:g}"]
+    texts += [f"min rate {case.min_rate:g}"] if case.min_rate else []
+    texts += [f"price: {case.price}", f"benchmark: {case.benchmark}"]
+    texts += [f"volume sigma {case.volume_sigma:g}"] if case.volume_sigma is not None else []
+    texts += [f"after impact at participation {case.participation:g}"] if case.participation else []
+    texts += [f"risk aversion {case.risk_aversion:g}"] if case.risk_aversion else []
+    texts += [f"{side} notional at sigma {case.sigma:g}"] if case.sigma is not None else []
+    texts += ["notional as sigma -> 0"] if case.target == "notional" and case.sigma is None else []
+    return ", ".join(texts)
 
 
 def _arrival(
@@ -123,7 +111,7 @@ def _arrival(
     gain = solve_arrival(market, n, history).gain_sigma
     ran = study_arrival(market, n, history, simulate, seed) if simulate and history else None
     if as_json:
-        document: dict[str, Any] = {"n": n, "gain_sigma": {"0": round(gain, 6)}, "benchmark": "arrival"}
+        document: dict[str, object] = {"n": n, "gain_sigma": {"0": round(gain, 6)}, "benchmark": "arrival"}
         document |= {"market": market, "history": history}
         typer.echo(json.dumps(document | ({"simulated": asdict(ran)} if ran else {})))
         return

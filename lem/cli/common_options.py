@@ -1,4 +1,4 @@
-"""What the commands share: options, times, files that can be written, and a progress bar."""
+"""What the commands share: options, times, checks of output files, and a progress bar."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON document on s
 Threads = Annotated[int, typer.Option(help="CPU threads; one is as fast as two at these sizes", min=1)]
 Workers = Annotated[
     int | None,
-    typer.Option(help="processes; default: one a core, up to a step's 2 parts; changes no weight", min=1),
+    typer.Option(help="processes; default: one a core, up to a step's 2 shards; changes no weight", min=1),
 ]
 
 
 def time_ns(text: str | None, option: str) -> int | None:
+    """A time in ns since 1970. Raises InputError naming the option."""
     return None if text is None else parse_time_ns(text, option)
 
 
@@ -59,7 +60,7 @@ def check_writable(path: Path | None, option: str, *, makes_directory: bool = Fa
 
 
 class Report(Protocol):
-    """What a progress bar hands out; a caller with nothing to say but how far it is leaves the note."""
+    """Moves a progress bar; ``note`` is shown beside it."""
 
     def __call__(self, done: int, total: int, note: str = "") -> None: ...
 

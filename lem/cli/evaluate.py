@@ -3,143 +3,97 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from agent.core.errors import InputError
 from agent.core.orders.order_defaults import DEFAULT_MAX_RATE, DEFAULT_MIN_RATE
+from lem.cli import evaluate_options as options
 from lem.cli.common_options import Json, Threads, check_writable, progress, time_ns
 from lem.cli.evaluate_csv import write_csv
-from lem.cli.evaluate_options import command_line, min_periods
 from lem.cli.html_files import Html, write_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from lem.evaluation.paths import Question
+    from lem.evaluation.evaluation_document import (
+        EvaluationDocument,
+        Frontier,
+        JoinedDocument,
+        SummaryRow,
+    )
+    from lem.evaluation.evaluation_spec import EvaluationSpec
     from lem.network.checkpoint import Checkpoint
 
 HISTORY = 32
-Documents = list[dict[str, Any]]
+OnProgress = Callable[[int, int], None]
 
 
 def evaluate(
     context: typer.Context,
-    market: Annotated[str | None, typer.Option(help="a simulator: gaussian, gaussian-bars, ...")] = None,
-    bars: Annotated[list[Path] | None, typer.Option(help="parquet or CSV files of bars")] = None,
-    more_bars: Annotated[list[Path] | None, typer.Argument(help="further bar files")] = None,
-    interval: Annotated[
-        list[str] | None, typer.Option(help="as in 15m, or several; default: the files' own, simulated 1m")
-    ] = None,
-    calendar: Annotated[
-        str | None, typer.Option(help="of a market that closes, as in XNYS; its nights are no gaps")
-    ] = None,
-    from_: Annotated[str | None, typer.Option("--from", help="ISO 8601")] = None,
-    to: Annotated[str | None, typer.Option("--to", help="ISO 8601")] = None,
-    sigma: Annotated[float, typer.Option(help="volatility an interval of a simulated market")] = 1e-4,
-    n: Annotated[int, typer.Option(help="max duration in intervals")] = 12,
-    min_period: Annotated[
-        list[str] | None, typer.Option(help="as in 4, 0-6 or 0,4,8; default 0, n/3, 2n/3, n")
-    ] = None,
-    min_rate: Annotated[float, typer.Option(help="least of the order an interval")] = DEFAULT_MIN_RATE,
-    max_rate: Annotated[float, typer.Option(help="most of the order an interval")] = DEFAULT_MAX_RATE,
-    orders: Annotated[int, typer.Option(help="paths, or orders on real bars at most")] = 20_000,
-    every: Annotated[
-        int,
-        typer.Option(help="on real bars an order starts every so many bars; 0: every n: none overlaps"),
-    ] = 0,
-    seed: Annotated[int, typer.Option(help="of paths and of intervals by bootstrap", min=0)] = 1,
-    risk_aversion: Annotated[
-        float, typer.Option(help="of the model, of the optimum with impact and of Almgren-Chriss")
-    ] = 1.0,
-    participation: Annotated[float, typer.Option(help="order / market volume in n intervals")] = 0.0,
-    arrival_weight: Annotated[
-        float, typer.Option(help="0: beat the benchmark; 1: beat the arrival price", min=0.0, max=1.0)
-    ] = 0.0,
-    history: Annotated[
-        int | None,
-        typer.Option(
-            help="bars seen before a simulated order; default 32, all it can use with arrival weight 1"
-        ),
-    ] = None,
-    model: Annotated[Path | None, typer.Option(help="checkpoint; default: the one shipped")] = None,
-    csv: Annotated[Path | None, typer.Option(help="also write the rows, flat, to this file")] = None,
+    market: options.Market = None,
+    bars: options.BarFiles = None,
+    more_bars: options.MoreBarFiles = None,
+    interval: options.Intervals = None,
+    calendar: options.Calendar = None,
+    from_: options.From = None,
+    to: options.To = None,
+    sigma: options.Sigma = 1e-4,
+    n: options.MaxDuration = 12,
+    min_period: options.MinPeriods = None,
+    min_rate: options.MinRate = DEFAULT_MIN_RATE,
+    max_rate: options.MaxRate = DEFAULT_MAX_RATE,
+    orders: options.Orders = 20_000,
+    every: options.Every = 0,
+    seed: options.Seed = 1,
+    risk_aversion: options.RiskAversion = 1.0,
+    participation: options.Participation = 0.0,
+    arrival_weight: options.ArrivalWeight = 0.0,
+    history: options.History = None,
+    model: options.Model = None,
+    csv: options.Csv = None,
     html: Html = None,
-    frontier: Annotated[
-        bool,
-        typer.Option("--frontier", help="also gain against risk and impact beside the optimum: 2 minutes"),
-    ] = False,
-    regimes: Annotated[bool, typer.Option("--regimes", help="also print the regimes")] = False,
+    frontier: options.WithFrontier = False,
+    regimes: options.WithRegimes = False,
     threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
     """Judge a model on the same paths as optimal stopping, TWAP, a volume curve and Almgren-Chriss."""
     files = [*(bars or []), *(more_bars or [])]
-    _check_choice(
-        market,
-        files,
-        {"--calendar": calendar, "--from": from_, "--to": to, "--every": str(every) if every else None},
-    )
+    of_bars = {"--calendar": calendar, "--from": from_, "--to": to, "--every": str(every) if every else None}
+    options.check_source(market, files, of_bars)
     check_writable(csv, "--csv")
     check_writable(html, "--html")
     import torch
 
-    from lem.evaluation.paths import Question, default_min_periods
+    from lem.evaluation.evaluation_spec import EvaluationSpec, default_min_periods
     from lem.network.checkpoint import load_checkpoint
 
     torch.set_num_threads(threads)
-    question = Question(
-        n=n,
-        min_periods=min_periods(min_period) if min_period else default_min_periods(n),
-        orders=orders,
-        seed=seed,
-        sigma=sigma,
-        history=HISTORY if history is None else history,
-        risk_aversion=risk_aversion,
-        participation=participation,
-        arrival_weight=arrival_weight,
-        min_rate=min_rate,
-        max_rate=max_rate,
-        every=every,
-    ).checked()
+    periods = options.min_periods(min_period) if min_period else default_min_periods(n)
+    spec = EvaluationSpec(n, periods, orders, seed, sigma, HISTORY if history is None else history)
+    spec = replace(spec, risk_aversion=risk_aversion, participation=participation, every=every)
+    spec = replace(spec, arrival_weight=arrival_weight, min_rate=min_rate, max_rate=max_rate).checked()
     checkpoint = load_checkpoint(model)
     if history is None and arrival_weight == 1.0:
-        question = replace(question, history=checkpoint.model.config.lookback)
-    intervals = _intervals(interval)
-    if files:
-        span = (time_ns(from_, "--from"), time_ns(to, "--to"))
-        documents = _on_files(checkpoint, files, intervals, span, question, calendar)
-    else:
-        documents = _on_market(checkpoint, market or "gaussian", intervals, question)
-    document = _together(documents, command_line(context))
+        spec = replace(spec, history=checkpoint.model.config.lookback)
+    span = (time_ns(from_, "--from"), time_ns(to, "--to"))
+    source = _Files(files, span, calendar) if files else market or "gaussian"
+    document = _document(context, checkpoint, source, _intervals(interval), spec)
     if frontier:
-        document["frontier"] = _frontier(checkpoint, question)
-    if csv is not None:
-        write_csv(csv, document)
-    if html is not None:
-        from lem.page.evaluation_page import evaluation_page
-
-        write_page(html, evaluation_page(document))
-    if as_json:
-        typer.echo(json.dumps(document))
-    else:
-        from lem.cli.evaluate_tables import print_document
-
-        print_document(document, regimes)
+        document["frontier"] = _frontier(checkpoint, spec)
+    _output(document, csv, html, regimes=regimes, as_json=as_json)
 
 
-def _check_choice(market: str | None, files: list[Path], of_bars: dict[str, str | None]) -> None:
-    if files and market is not None:
-        raise InputError("--market and --bars exclude each other: give one of them")
-    lost = [name for name, value in of_bars.items() if value is not None]
-    if lost and not files:
-        raise InputError(
-            f"{lost[0]} says something of bars, and there are none: give --bars FILE, or leave it out"
-        )
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Bar files, the span of their bars in ns, and the calendar of their market."""
+
+    files: list[Path]
+    span: tuple[int | None, int | None]
+    calendar: str | None
 
 
 def _intervals(texts: list[str] | None) -> list[int | None]:
@@ -149,65 +103,87 @@ def _intervals(texts: list[str] | None) -> list[int | None]:
     return list(dict.fromkeys(found)) or [None]
 
 
-def _on_files(
+def _document(
+    context: typer.Context,
     checkpoint: Checkpoint,
-    files: list[Path],
+    source: _Files | str,
     intervals: list[int | None],
-    span: tuple[int | None, int | None],
-    question: Question,
-    calendar: str | None,
-) -> Documents:
+    spec: EvaluationSpec,
+) -> EvaluationDocument | JoinedDocument:
+    """Evaluate at each interval: one document, or what several share and each of them."""
+    documents = []
+    for interval_ns in intervals:
+        with progress("evaluating", spec.orders) as bar:
+            if isinstance(source, str):
+                documents.append(_on_market(checkpoint, source, interval_ns, spec, bar))
+            else:
+                documents.append(_on_files(checkpoint, source, interval_ns, spec, bar))
+    command = options.command_line(context)
+    for one in documents:
+        one["reproduce"] = command
+    return documents[0] if len(documents) == 1 else _joined(documents, command)
+
+
+def _on_files(
+    checkpoint: Checkpoint, source: _Files, interval_ns: int | None, spec: EvaluationSpec, report: OnProgress
+) -> EvaluationDocument:
     from lem.evaluation.evaluate_files import evaluate_files
 
-    def one(interval: int | None, report: Callable[[int, int], None]) -> dict[str, Any]:
-        return evaluate_files(checkpoint, files, interval, span, question, report, calendar)
-
-    return _each(intervals, question.orders, one)
+    return evaluate_files(checkpoint, source.files, interval_ns, source.span, spec, report, source.calendar)
 
 
 def _on_market(
-    checkpoint: Checkpoint, market: str, intervals: list[int | None], question: Question
-) -> Documents:
+    checkpoint: Checkpoint, market: str, interval_ns: int | None, spec: EvaluationSpec, report: OnProgress
+) -> EvaluationDocument:
     from lem.evaluation.evaluate import evaluate_market
 
-    def one(interval: int | None, report: Callable[[int, int], None]) -> dict[str, Any]:
-        asked = replace(question, delta_ns=interval or question.delta_ns)
-        found = evaluate_market(checkpoint, market, asked, report)
-        return found if interval is None else found | {"interval_ns": interval}
-
-    return _each(intervals, question.orders, one)
-
-
-def _each(
-    intervals: list[int | None],
-    orders: int,
-    one: Callable[[int | None, Callable[[int, int], None]], dict[str, Any]],
-) -> Documents:
-    documents = []
-    for interval in intervals:
-        with progress("evaluating", orders) as bar:
-            documents.append(one(interval, bar))
-    return documents
+    timed = replace(spec, delta_ns=interval_ns or spec.delta_ns)
+    document = evaluate_market(checkpoint, market, timed, report)
+    if interval_ns is not None:
+        document["interval_ns"] = interval_ns
+    return document
 
 
-def _together(documents: Documents, command: str) -> dict[str, Any]:
-    """One document; of several intervals, what they share and each under "documents"."""
-    if len(documents) == 1:
-        return documents[0] | {"reproduce": command}
-    digests = " ".join(part["data_digest"] for part in documents)
-    summary = [{"interval_ns": part["interval_ns"], **row} for part in documents for row in part["summary"]]
+def _joined(documents: list[EvaluationDocument], command: str) -> JoinedDocument:
+    digests = " ".join(one["data_digest"] for one in documents)
+    summary: list[SummaryRow] = [
+        {"interval_ns": one["interval_ns"], **row} for one in documents for row in one["summary"]
+    ]
     return {
         "model": documents[0]["model"],
         "digest": documents[0]["digest"],
         "data_digest": sha256(digests.encode()).hexdigest()[:16],
         "reproduce": command,
         "summary": summary,
-        "documents": [part | {"reproduce": command} for part in documents],
+        "documents": documents,
     }
 
 
-def _frontier(checkpoint: Any, question: Question) -> dict[str, Any]:
+def _frontier(checkpoint: Checkpoint, spec: EvaluationSpec) -> Frontier:
     from lem.evaluation.frontier import frontier
 
     with progress("frontier", 1) as bar:
-        return frontier(checkpoint, question, bar)
+        return frontier(checkpoint, spec, bar)
+
+
+def _output(
+    document: EvaluationDocument | JoinedDocument,
+    csv: Path | None,
+    html: Path | None,
+    *,
+    regimes: bool,
+    as_json: bool,
+) -> None:
+    """Write the files that were named, and print the document or its tables."""
+    if csv is not None:
+        write_csv(csv, document)
+    if html is not None:
+        from lem.page.evaluation_page import evaluation_page
+
+        write_page(html, evaluation_page(dict(document)))
+    if as_json:
+        typer.echo(json.dumps(document))
+    else:
+        from lem.cli.evaluate_tables import print_document
+
+        print_document(document, regimes)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from csv import DictWriter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from agent.core.errors import InputError
 
+if TYPE_CHECKING:
+    from lem.evaluation.evaluation_document import EvaluationDocument, JoinedDocument
 
-def write_csv(path: Path, document: dict[str, Any]) -> None:
+
+def write_csv(path: Path, document: EvaluationDocument | JoinedDocument) -> None:
     """Write the rows of one or several evaluations. Raises InputError where it cannot be written."""
-    parts = document.get("documents") or [document]
-    flat = [_start(part) | dict(_flat(row, "")) for part in parts for row in part["rows"]]
+    flat = [_interval(one) | dict(_flat(row, "")) for one in evaluations_of(document) for row in one["rows"]]
     names = list(dict.fromkeys(name for row in flat for name in row))
     try:
         with path.open("w", newline="", encoding="utf-8") as file:
@@ -24,16 +26,23 @@ def write_csv(path: Path, document: dict[str, Any]) -> None:
         raise InputError(f"cannot write {path}: {error.strerror}; give another --csv") from error
 
 
-def _start(part: dict[str, Any]) -> dict[str, Any]:
-    return {"interval_ns": part["interval_ns"]} if "interval_ns" in part else {}
+def evaluations_of(document: EvaluationDocument | JoinedDocument) -> list[EvaluationDocument]:
+    """The evaluations in a document: itself, or those it joins."""
+    if "documents" not in document:
+        return [document]
+    return document["documents"]
 
 
-def _flat(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+def _interval(one: EvaluationDocument) -> dict[str, object]:
+    return {"interval_ns": one["interval_ns"]} if "interval_ns" in one else {}
+
+
+def _flat(value: object, name: str) -> Iterator[tuple[str, object]]:
     if isinstance(value, dict):
-        for key, part in value.items():
-            yield from _flat(part, f"{name}.{key}" if name else key)
+        for key, below in value.items():
+            yield from _flat(below, f"{name}.{key}" if name else key)
     elif isinstance(value, list):
-        for part, end in zip(value, ("low", "high"), strict=True):  # intervals are the only lists
-            yield f"{name}.{end}", part
+        for below, end in zip(value, ("low", "high"), strict=True):  # intervals are the only lists
+            yield f"{name}.{end}", below
     else:
         yield name, value

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,8 +18,10 @@ from lem.cli.html_files import Html, write_page
 
 if TYPE_CHECKING:
     from agent.core.types import MarketView, OrderView
+    from lem.serving.explain import Explanation
 
-    Asked = dict[str, tuple[OrderView, MarketView]]
+    Decisions = dict[str, tuple[OrderView, MarketView]]
+    """By decision id: what the model was shown."""
 
 MOST = 12  # rows of a table
 SPARK = " ▁▂▃▄▅▆▇█"
@@ -38,84 +42,85 @@ def explain(
     from lem.serving.explain import explain as run
 
     check_writable(html, "--html")
-    asked = _asked(session)
-    name = decision or list(asked)[-1]
-    if name not in asked:
-        raise InputError(f"no decision {name!r} by the model in {session}: it has {_some(asked)}")
-    order, market = asked[name]
+    decisions = _decisions(session)
+    name = decision or list(decisions)[-1]
+    if name not in decisions:
+        raise InputError(f"no decision {name!r} by the model in {session}: it has {_some(decisions)}")
+    order, market = decisions[name]
     if not len(market.bars):
         raise InputError(
-            f"decision {name} saw no bars: nothing to explain; take a later one of {_some(asked)}"
+            f"decision {name} saw no bars: nothing to explain; take a later one of {_some(decisions)}"
         )
     checkpoint = load_checkpoint(model)
     explanation = run(checkpoint.model, order, market)
-    document = {"decision": name, "interval": order.t, "digest": checkpoint.digest}
+    document: dict[str, object] = {"decision": name, "interval": order.t, "digest": checkpoint.digest}
     document["reproduce"] = shlex.join(["python", "-m", "lem", "explain", str(session), "--decision", name])
     document |= explanation.to_json()
     if html is not None:
         from lem.page.explanation_page import explanation_page
 
         write_page(html, explanation_page(json.loads(json.dumps(document))))
-    typer.echo(json.dumps(document)) if as_json else _print(document)
+    if as_json:
+        typer.echo(json.dumps(document))
+    else:
+        _print(name, order.t, checkpoint.digest, explanation)
 
 
-def _asked(session: Path) -> Asked:
-    """What the model was shown at each of its decisions in a replay of ``session``."""
+def _decisions(session: Path) -> Decisions:
+    """The model's decisions in a replay of ``session``. Raises InputError where there is none."""
     from agent.app.replay_session import replay_session
 
-    asked: Asked = {}
+    shown: Decisions = {}
 
-    def seen(name: str, order: OrderView, market: MarketView) -> None:
-        asked[name] = (order, market)
+    def record(name: str, order: OrderView, market: MarketView) -> None:
+        shown[name] = (order, market)
 
-    replayed = replay_session(session, None, override=False, verify=False, speed=None, shown=seen)
+    replayed = replay_session(session, None, override=False, verify=False, speed=None, shown=record)
     by_lem = {parent["id"] for parent in replayed.summary.parents() if parent["algo"] == "lem"}
-    asked = {k: v for k, v in asked.items() if k.rsplit("/", 1)[0] in by_lem}
-    if not asked:
+    found = {k: v for k, v in shown.items() if k.rsplit("/", 1)[0] in by_lem}
+    if not found:
         raise InputError(f"{session} holds no decision by the model: give a session with an order by lem")
-    return asked
+    return found
 
 
-def _some(asked: Asked) -> str:
-    names = list(asked)
+def _some(decisions: Decisions) -> str:
+    names = list(decisions)
     return ", ".join(names) if len(names) <= MOST else f"{names[0]} ... {names[-1]} ({len(names)})"
 
 
-def _print(document: dict[str, Any]) -> None:
+def _print(name: str, interval: int, digest: str, found: Explanation) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from lem.page.explanation_page import distance
 
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-    may = "" if document["may_finish"] else " (not allowed to finish in this interval)"
+    may = "" if found.may_finish else " (not allowed to finish in this interval)"
     console.print(
-        f"decision {document['decision']}, interval {document['interval']}:"
-        f" {100 * document['share']:.2f} % of the order,"
-        f" finish probability {document['finish_probability']:.3f}{may}; model {document['digest']}"
+        f"decision {name}, interval {interval}: {100 * found.share:.2f} % of the order,"
+        f" finish probability {found.finish_probability:.3f}{may}; model {digest}"
     )
     flips = Table(title="what would change its mind, one input at a time")
-    for name in ("input", "value", "finish / go on would turn at", "share of the order could be"):
-        flips.add_column(name, justify="left" if name == "input" else "right")
-    ordered = sorted(document["flips"], key=distance)
-    for row in ordered[:MOST]:
-        low, high = row["shares"]
-        at = "never" if row["flips_at"] is None else f"{row['flips_at']:.4g}"
-        flips.add_row(row["name"], f"{row['value']:.4g}", at, f"{100 * low:.2f} .. {100 * high:.2f} %")
+    for header in ("input", "value", "finish / go on would turn at", "share of the order could be"):
+        flips.add_column(header, justify="left" if header == "input" else "right")
+    for flip in sorted(found.flips, key=lambda flip: distance(asdict(flip)))[:MOST]:
+        low, high = flip.shares
+        at = "never" if flip.flips_at is None else f"{flip.flips_at:.4g}"
+        flips.add_row(flip.name, f"{flip.value:.4g}", at, f"{100 * low:.2f} .. {100 * high:.2f} %")
     weights = Table(title="where it looks")
-    for name in ("feature", "value", "weight", "mean weight"):
-        weights.add_column(name, justify="left" if name == "feature" else "right")
-    for row in document["features"][:MOST]:
-        value = "absent" if row["value"] is None else f"{row['value']:+.3f}"
-        weights.add_row(row["name"], value, f"{row['weight']:.3f}", f"{row['mean_weight']:.3f}")
+    for header in ("feature", "value", "weight", "mean weight"):
+        weights.add_column(header, justify="left" if header == "feature" else "right")
+    for feature in found.features[:MOST]:
+        value = "absent" if feature.value is None else f"{feature.value:+.3f}"
+        weights.add_row(feature.name, value, f"{feature.weight:.3f}", f"{feature.mean_weight:.3f}")
     console.print(flips)
     console.print(weights)
-    console.print(f"attention, newest bar first: {_spark(document['attention'])}")
-    told = ", ".join(f"{name} {value:+.3f}" for name, value in document["forecasts"].items())
-    console.print(f"forecasts in the context (features, in their own units): {told}")
+    console.print(f"attention, newest bar first: {_spark(found.attention)}")
+    forecasts = ", ".join(f"{feature} {value:+.3f}" for feature, value in found.forecasts.items())
+    console.print(f"forecasts in the context (features, in their own units): {forecasts}")
 
 
-def _spark(weights: list[float]) -> str:
+def _spark(weights: Sequence[float]) -> str:
     most = max(weights, default=0.0)
     if most <= 0:
         return "none"

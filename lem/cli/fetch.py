@@ -17,6 +17,10 @@ from lem.cli.common_options import Json, Report, progress
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from aiohttp import ClientSession
+
+    from connectors.ccxt_klines import Fetched
+
 EMBEDDED = "embedded"
 
 
@@ -52,7 +56,7 @@ async def _fetch(
     span: tuple[int, int | None],
     out: Path,
     bar: Report,
-) -> list[Any]:
+) -> list[Fetched]:
     from connectors.ccxt_klines import check_names, fetch_klines
 
     files = []
@@ -72,11 +76,11 @@ async def _fetch(
 
 @asynccontextmanager
 async def _opened(name: str) -> AsyncIterator[Any]:
-    """The real ccxt client of an exchange, its markets loaded; the embedded one is served meanwhile."""
+    """ccxt's client of an exchange (untyped), its markets loaded; the embedded one is served meanwhile."""
     from connectors.ccxt_link import known_exchange, load_ccxt, network_errors
 
     ccxt = load_ccxt()
-    options: dict[str, Any] = {"enableRateLimit": True, "options": {"fetchMarkets": {"types": ["spot"]}}}
+    options: dict[str, object] = {"enableRateLimit": True, "options": {"fetchMarkets": {"types": ["spot"]}}}
     async with AsyncExitStack() as closing:
         if name == EMBEDDED:
             options |= {"session": await _served(closing), "enableRateLimit": False}
@@ -91,7 +95,7 @@ async def _opened(name: str) -> AsyncIterator[Any]:
         yield client
 
 
-async def _served(closing: AsyncExitStack) -> Any:
+async def _served(closing: AsyncExitStack) -> ClientSession:
     """A session with the embedded exchange, which is served until ``closing``."""
     from agent.app.embedded_market import embedded_exchange
     from agent.config import Config

@@ -1,4 +1,4 @@
-"""Pages to files."""
+"""Writing pages to files."""
 
 from __future__ import annotations
 

@@ -5,56 +5,88 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
 from agent.core.errors import InputError
 from lem.cli.common_options import Json, Threads, Workers, check_writable, preset_config, progress, time_ns
+from lem.cli.evaluate_options import MoreBarFiles
 
 if TYPE_CHECKING:
     from agent.barfiles.read_bars import Series
     from lem.bars.real_bars import TrainingBars
-    from lem.network.model_config import TrainConfig
+    from lem.network.checkpoint import BarsRecord
+    from lem.network.model_config import ModelConfig, TrainConfig
     from lem.training.train import Setting, TrainResult
 
 BARS_SHARE = 0.7
 MULTIPLES = (1, 6, 16)  # of the files' own interval: 15 min, 90 min, 4 h
 
 
+Preset = Annotated[str, typer.Option(help="tiny | quick | martingale | default | long | finetune")]
+Seed = Annotated[int, typer.Option(min=0)]
+Out = Annotated[Path, typer.Option(help="file to write")]
+Iterations = Annotated[int | None, typer.Option(help="instead of the preset's", min=1)]
+BarFiles = Annotated[
+    list[Path] | None, typer.Option(help="parquet or CSV files of bars to learn from as well")
+]
+Intervals = Annotated[
+    list[str] | None, typer.Option(help="of the bars, several allowed; default: 1, 6 and 16 bars in one")
+]
+Calendar = Annotated[
+    str | None, typer.Option(help="of a market that closes, as in XNYS: its nights are no gaps")
+]
+From = Annotated[str | None, typer.Option("--from", help="ISO 8601: bars from here on")]
+To = Annotated[str | None, typer.Option("--to", help="ISO 8601: no bar that starts at or after this")]
+BarsShare = Annotated[
+    float | None, typer.Option(help="of the series, from bars; the rest is simulated", min=0.0, max=1.0)
+]
+ValidationShare = Annotated[
+    float, typer.Option(help="of the bars' time, the last part: watched, not learned from")
+]
+Init = Annotated[Path | None, typer.Option(help="checkpoint to start from, not a fresh model")]
+Run = Annotated[Path | None, typer.Option(help="directory for states and TensorBoard logs; needed to resume")]
+Resume = Annotated[bool, typer.Option("--resume", help="go on with the run in --run")]
+Device = Annotated[str, typer.Option(help="cpu | cuda")]
+
+
+class TrainDocument(TypedDict):
+    """What ``lem train --json`` prints; ``orders_per_s`` counts an order once, not once a scenario."""
+
+    path: str
+    digest: str
+    preset: str
+    seed: int
+    iterations: int
+    loss: float
+    seconds: float
+    orders_per_s: int
+    validation: float | None
+    bars: BarsRecord | None
+    init: str | None
+    run: str | None
+    resumed_from: int
+    bytes: int
+
+
 def train(
-    preset: Annotated[
-        str, typer.Option(help="tiny | quick | martingale | default | long | finetune")
-    ] = "quick",
-    seed: Annotated[int, typer.Option(min=0)] = 1,
-    out: Annotated[Path, typer.Option(help="file to write")] = Path("lem-model.safetensors"),
-    iterations: Annotated[int | None, typer.Option(help="instead of the preset's", min=1)] = None,
-    bars: Annotated[
-        list[Path] | None, typer.Option(help="parquet or CSV files of bars to learn from as well")
-    ] = None,
-    more_bars: Annotated[list[Path] | None, typer.Argument(help="further bar files")] = None,
-    interval: Annotated[
-        list[str] | None, typer.Option(help="of the bars, several allowed; default: 1, 6 and 16 bars in one")
-    ] = None,
-    calendar: Annotated[
-        str | None, typer.Option(help="of a market that closes, as in XNYS: its nights are no gaps")
-    ] = None,
-    from_: Annotated[str | None, typer.Option("--from", help="ISO 8601: bars from here on")] = None,
-    to: Annotated[
-        str | None, typer.Option("--to", help="ISO 8601: no bar that starts at or after this")
-    ] = None,
-    bars_share: Annotated[
-        float | None, typer.Option(help="of the series, from bars; the rest is simulated", min=0.0, max=1.0)
-    ] = None,
-    validation_share: Annotated[
-        float, typer.Option(help="of the bars' time, the last part: watched, not learned from")
-    ] = 0.25,
-    init: Annotated[Path | None, typer.Option(help="checkpoint to start from, not a fresh model")] = None,
-    run: Annotated[
-        Path | None, typer.Option(help="directory for states and TensorBoard logs; needed to resume")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --run")] = False,
-    device: Annotated[str, typer.Option(help="cpu | cuda")] = "cpu",
+    preset: Preset = "quick",
+    seed: Seed = 1,
+    out: Out = Path("lem-model.safetensors"),
+    iterations: Iterations = None,
+    bars: BarFiles = None,
+    more_bars: MoreBarFiles = None,
+    interval: Intervals = None,
+    calendar: Calendar = None,
+    from_: From = None,
+    to: To = None,
+    bars_share: BarsShare = None,
+    validation_share: ValidationShare = 0.25,
+    init: Init = None,
+    run: Run = None,
+    resume: Resume = False,
+    device: Device = "cpu",
     workers: Workers = None,
     threads: Threads = 1,
     as_json: Json = False,
@@ -80,8 +112,14 @@ def train(
     real = _bars(source, interval, window, validation_share) if source else None
     setting = Setting(run, real, start, _device(device), workers)
     result = _train(shape, config, setting, resume)
-    digest = save_checkpoint(result.model, out, result.summary(config, preset))
-    record = {
+    digest = save_checkpoint(result.model, out, result.record(config, preset))
+    _print(_document(result, preset, seed, out, digest, run), as_json)
+
+
+def _document(
+    result: TrainResult, preset: str, seed: int, out: Path, digest: str, run: Path | None
+) -> TrainDocument:
+    return {
         "path": str(out),
         "digest": digest,
         "preset": preset,
@@ -97,18 +135,23 @@ def train(
         "resumed_from": result.resumed_from,
         "bytes": out.stat().st_size,
     }
+
+
+def _print(document: TrainDocument, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(record))
+        typer.echo(json.dumps(document))
         return
-    watched = "" if result.validation is None else f", validation {result.validation:+.4f}"
+    cost = document["validation"]
+    validated = "" if cost is None else f", validation {cost:+.4f}"
     typer.echo(
-        f"{out}: digest {digest}, {out.stat().st_size / 1e6:.2f} MB, {result.iterations} iterations in"
-        f" {result.seconds:.0f} s ({result.orders_per_s:.0f} orders/s), loss {result.loss:+.4f}{watched}"
+        f"{document['path']}: digest {document['digest']}, {document['bytes'] / 1e6:.2f} MB,"
+        f" {document['iterations']} iterations in {document['seconds']:.0f} s"
+        f" ({document['orders_per_s']:.0f} orders/s), loss {document['loss']:+.4f}{validated}"
     )
 
 
 def _config(config: TrainConfig, bars_share: float | None, has_bars: bool) -> TrainConfig:
-    """``config`` with the share of real bars that the options ask for. Raises InputError on none of them."""
+    """``config`` with the options' share of real bars. Raises InputError on bars without a share."""
     if bars_share is not None:
         config = replace(config, bars_share=bars_share)
     elif has_bars and not config.bars_share:
@@ -142,7 +185,7 @@ def _device(name: str) -> str:
     return name
 
 
-def _train(shape: Any, config: TrainConfig, setting: Setting, resume: bool) -> TrainResult:
+def _train(shape: ModelConfig, config: TrainConfig, setting: Setting, resume: bool) -> TrainResult:
     """Train under a progress bar; Ctrl-C says how to go on."""
     from lem.training.train import train_run
 

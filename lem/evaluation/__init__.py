@@ -1,1 +1,4 @@
-"""Judging on the same paths: orders, baselines, statistics, tables."""
+"""A model on the same paths as rules and exact optima: orders, outcomes, statistics, and their document.
+
+Computes only: what prints or draws the document lives in ``lem.cli`` and ``lem.page``.
+"""

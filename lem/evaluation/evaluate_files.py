@@ -1,19 +1,22 @@
-"""Evaluation on bar files: orders of every series in order of time, one after another unless asked."""
+"""Evaluate on bar files: orders of every series, in order of time."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from agent.barfiles.read_bars import Series, native_interval_ns, read_series, resample
+from agent.core.arrays import IntArray
 from agent.core.errors import InputError
 from lem.bars.data_digest import bars_digest
 from lem.evaluation.evaluate import evaluate_windows
-from lem.evaluation.paths import Paths, Progress, Question
-from lem.evaluation.windows import order_windows
+from lem.evaluation.evaluation_document import DataSource, EvaluationDocument, TimeSpan
+from lem.evaluation.evaluation_spec import EvaluationSpec
+from lem.evaluation.paths import OnProgress, Paths
+from lem.evaluation.windows import Windows, order_windows
 from lem.network.checkpoint import Checkpoint
 
 
@@ -22,55 +25,70 @@ def evaluate_files(
     files: list[Path],
     interval_ns: int | None,
     bounds_ns: tuple[int | None, int | None],
-    question: Question,
-    progress: Progress,
+    spec: EvaluationSpec,
+    progress: OnProgress,
     calendar: str | None = None,
-) -> dict[str, Any]:
-    """Evaluate on bar files, an order every ``question.every`` bars. Raises InputError.
+) -> EvaluationDocument:
+    """Evaluate on bar files, an order every ``spec.every`` bars. Raises InputError.
 
-    ``calendar``: of a market that closes; its nights and holidays are then no gaps.
+    ``interval_ns``: of the orders; None: the files' own. ``bounds_ns``: only bars from the first up to the
+    second. ``calendar``: of a market that closes; its nights and holidays are then no gaps.
     """
     series = read_series(files, bounds_ns, calendar)
     delta_ns = interval_ns or native_interval_ns(series[0])
     series = [resample(one, delta_ns) for one in series]
-    question = replace(question, delta_ns=delta_ns).checked()
+    spec = replace(spec, delta_ns=delta_ns).checked()
     past = checkpoint.model.config.bars_needed
-    parts = [order_windows(one, delta_ns, past, question.n, question.every) for one in series]
-    counts = np.array([len(part.start) for part in parts])
-    windows, every = int(counts.sum()), question.every or question.n
-    if not windows:
+    windows = [order_windows(one, delta_ns, past, spec.n, spec.every) for one in series]
+    count, every = sum(len(one.start) for one in windows), spec.every or spec.n
+    if not count:
         hint = "" if calendar else " (of a market that closes: name its --calendar)"
         raise InputError(
-            f"no stretch of {question.n + 1} bars without a gap in {', '.join(map(str, files))}{hint}"
+            f"no stretch of {spec.n + 1} bars without a gap in {', '.join(map(str, files))}{hint}"
         )
-    keep = np.linspace(0, windows - 1, min(question.orders, windows)).astype(np.int64)
-    of = np.repeat(np.arange(len(parts)), counts)[keep]
-    row = keep - (counts.cumsum() - counts)[of]
-    in_time = np.argsort(np.concatenate([part.starts_ns for part in parts])[keep], kind="stable")
-    paths = _together([part.paths(row[of == k]) for k, part in enumerate(parts)]).part(in_time)
-    overlap = max(1.0, question.n / every * len(keep) / windows)
-    source: dict[str, Any] = {
+    chosen = _choose(windows, spec.orders)
+    overlap = max(1.0, spec.n / every * len(chosen.series) / count)
+    source: DataSource = {
         "bars": [one.name for one in series],
         "interval_ns": delta_ns,
         "data": _span(series),
         "every": every,
-        "windows": windows,
+        "windows": count,
         "overlap": overlap,
         "data_digest": bars_digest([(one.name, one.bars) for one in series], delta_ns),
     }
     if calendar is not None:
         source["calendar"] = calendar
-    source["quality"] = {one.name: found.quality.record() for one, found in zip(series, parts, strict=True)}
-    return evaluate_windows(checkpoint, paths, question, source, progress, of[in_time], overlap)
+    source["quality"] = {one.name: w.quality.record() for one, w in zip(series, windows, strict=True)}
+    return evaluate_windows(checkpoint, chosen.paths, spec, source, progress, chosen.series, overlap)
 
 
-def _together(parts: list[Paths]) -> Paths:
-    bars, cut, curve = (
-        np.concatenate([getattr(p, name) for p in parts]) for name in ("bars", "cut", "curve")
-    )
-    return Paths(bars, cut, parts[0].start, curve)
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """Orders in order of time, and the number of the series that each is of, [N]."""
+
+    paths: Paths
+    series: IntArray
 
 
-def _span(series: list[Series]) -> dict[str, int]:
+def _choose(windows: Sequence[Windows], orders: int) -> _Chosen:
+    """At most ``orders`` of all windows, evenly over series and time."""
+    counts = np.array([len(one.start) for one in windows])
+    total = int(counts.sum())
+    keep = np.linspace(0, total - 1, min(orders, total)).astype(np.int64)
+    series = np.repeat(np.arange(len(windows)), counts)[keep]
+    row = keep - (counts.cumsum() - counts)[series]
+    in_time = np.argsort(np.concatenate([one.starts_ns for one in windows])[keep], kind="stable")
+    paths = _join([one.paths(row[series == k]) for k, one in enumerate(windows)])
+    return _Chosen(paths.subset(in_time), series[in_time])
+
+
+def _join(several: list[Paths]) -> Paths:
+    names = ("bars", "known_from", "curve")
+    bars, known_from, curve = (np.concatenate([getattr(one, name) for one in several]) for name in names)
+    return Paths(bars, known_from, several[0].start, curve)
+
+
+def _span(series: list[Series]) -> TimeSpan:
     starts = [one.bars["start_ns"] for one in series if len(one.bars)]
     return {"from_ns": int(min(s[0] for s in starts)), "to_ns": int(max(s[-1] for s in starts))}

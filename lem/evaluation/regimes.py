@@ -1,28 +1,29 @@
-"""Regimes: orders sorted by what the market had done before they began; nothing after that counts.
+"""Regimes: orders sorted by what the market had done before they began, and the model's results in each.
 
 Volatility and trend are split into thirds, and stress is the top twentieth, within each series: pooled over
-series, a regime would say which symbol it is rather than how the symbol is.
+series, a regime would tell symbols apart rather than times.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from agent.core.market.bars import FBarArray, FloatArray
+from agent.core.arrays import BoolArray, FloatArray, IntArray
+from agent.core.market.bars import FBarArray
 from agent.core.market.features import LONG_SPAN, SHORT_SPAN, recent_sigma
 from agent.core.types import Side
-from lem.evaluation.evaluate_rows import MODEL, RULE, Judged, Pick
-from lem.evaluation.evaluate_summary import blend, room
-from lem.evaluation.statistics import BoolArray, Mean
+from lem.evaluation.baselines import RULE
+from lem.evaluation.evaluate_rows import MODEL, Evaluation, Pick
+from lem.evaluation.evaluate_summary import blend, flexible_periods
+from lem.evaluation.evaluation_document import Interval, RegimeRow, Regimes, RegimeSummary
+from lem.evaluation.statistics import Mean
 from lem.network.model_config import SCENARIOS
 
 STRESS = 0.05
-FEW = 20  # orders: below it no interval is given
+FEW = 20  # orders: with fewer no interval is given
 DEFINITIONS = {
     "volatility": f"thirds of the volatility of the last {LONG_SPAN} bars before the order",
     "trend": f"thirds of the move over the last {LONG_SPAN} bars before the order, in its own volatility",
@@ -32,7 +33,12 @@ DEFINITIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What each order began in, [N]; NaN where too few bars are known. ``inside``: what came, for reading."""
+    """The market when each order began, [N]; NaN where too few bars are known.
+
+    ``sigma``: volatility of the last LONG_SPAN bars, ``burst`` of the last SHORT_SPAN, fractions of the price
+    an interval; ``trend``: the move over LONG_SPAN bars in its own volatility; ``inside``: the volatility
+    while the order ran, which sorts nothing.
+    """
 
     sigma: FloatArray
     burst: FloatArray
@@ -41,13 +47,14 @@ class Conditions:
 
     @staticmethod
     def join(parts: Sequence[Conditions]) -> Conditions:
+        """Conditions of several batches of orders, one after another."""
         names = Conditions.__slots__
         return Conditions(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
 
 @dataclass(frozen=True, slots=True)
 class Regime:
-    """One kind's level and which orders are in it, [N]."""
+    """One level of one kind, and which orders are in it, [N]."""
 
     kind: str
     level: str
@@ -55,7 +62,7 @@ class Regime:
 
 
 def conditions(bars: FBarArray, start: int) -> Conditions:
-    """Conditions of orders that start at row ``start`` of ``bars`` [N, T], NaN before they are known."""
+    """Conditions of orders that start at row ``start`` of ``bars`` [N, T]."""
     known = bars[:, max(0, start - LONG_SPAN - 1) : start]
     nothing = np.full(len(bars), np.nan)
     closes = np.log(bars["close"][:, max(0, start - 1) :])
@@ -70,8 +77,8 @@ def conditions(bars: FBarArray, start: int) -> Conditions:
     return Conditions(sigma, burst, np.where(np.isfinite(trend), trend, np.nan), inside)
 
 
-def regimes(found: Conditions, series: npt.NDArray[np.int64]) -> list[Regime]:
-    """Sort orders [N] by their conditions; ``series`` [N] says which series each belongs to."""
+def regimes(found: Conditions, series: IntArray) -> list[Regime]:
+    """Sort orders [N] by their conditions; ``series`` [N]: the series each belongs to."""
     out = []
     for kind, column, names in (
         ("volatility", found.sigma, ("low", "middle", "high")),
@@ -87,7 +94,7 @@ def regimes(found: Conditions, series: npt.NDArray[np.int64]) -> list[Regime]:
     return [regime for regime in out if regime.chosen.any()]
 
 
-def _rank(x: FloatArray, series: npt.NDArray[np.int64]) -> FloatArray:
+def _rank(x: FloatArray, series: IntArray) -> FloatArray:
     """Rank in [0, 1) of each order among those of its series; NaN where ``x`` is."""
     rank = np.full(len(x), np.nan)
     for one in np.unique(series):
@@ -96,77 +103,99 @@ def _rank(x: FloatArray, series: npt.NDArray[np.int64]) -> FloatArray:
     return rank
 
 
-def regimes_of(
-    judged: Judged, found: Conditions, series: npt.NDArray[np.int64], constant: bool
-) -> dict[str, Any]:
+def regimes_of(evaluation: Evaluation, found: Conditions, series: IntArray, constant: bool) -> Regimes:
     """Rows by scenario and min period, and their summary by side, for every regime.
 
-    The bound is at the regime's own mean trailing volatility, or where that is ``constant`` at the market's.
+    The optimum is taken at the regime's own mean trailing volatility, or at the market's where that is
+    ``constant``.
     """
-    rows, summary = [], []
-    periods = range(len(judged.question.min_periods))
+    rows: list[RegimeRow] = []
+    summary: list[RegimeSummary] = []
     for regime in regimes(found, series):
-        scale = 1.0 if constant else float(found.sigma[regime.chosen].mean()) / judged.yard.sigma
-        shared = {
-            "kind": regime.kind,
-            "regime": regime.level,
-            "orders": int(regime.chosen.sum()),
-            "sigma": scale * judged.yard.sigma,
-            "sigma_inside": float(np.nanmean(found.inside[regime.chosen])),
-        }
-        picks = [judged.pick(s, i) for s in range(len(SCENARIOS)) for i in periods]
-        rows += [shared | _row(judged, pick, regime.chosen, scale) for pick in picks]
-        summary += [shared | record for record in _by_side(judged, regime.chosen, scale)]
+        scale = 1.0
+        if not constant:
+            scale = float(found.sigma[regime.chosen].mean()) / evaluation.optimum.sigma
+        view = _View(evaluation, regime, scale, float(np.nanmean(found.inside[regime.chosen])))
+        rows += view.rows()
+        summary += view.by_side()
     return {"definitions": DEFINITIONS, "summary": summary, "rows": rows}
 
 
-def _row(judged: Judged, pick: Pick, chosen: BoolArray, scale: float) -> dict[str, Any]:
-    side, kind, benchmark = SCENARIOS[pick[0]]
-    own, rule = judged.outcomes[MODEL], judged.outcomes[RULE]
-    m, bound = judged.question.min_periods[pick[1].start], scale * judged.bound(pick)
-    gain = judged.estimate.within(own.gain[pick], own.exposure[pick], chosen)
-    versus = judged.estimate.within(
-        own.gain[pick] - rule.gain[pick], own.exposure[pick] - rule.exposure[pick], chosen
-    )
-    return {
-        "side": side.name.lower(),
-        "target_kind": kind.value,
-        "benchmark": benchmark.value,
-        "min_period": m,
-        **_told("gain_bps", gain, chosen),
-        "bound_gain_bps": bound,
-        "fraction_of_bound": gain.value / bound if bound > 0 and m < judged.question.n else None,
-        **_told("versus_rule_bps", versus, chosen),
-    }
+@dataclass(frozen=True, slots=True)
+class _View:
+    """An evaluation within one regime; ``scale``: its volatility in units of the whole evaluation's."""
 
+    evaluation: Evaluation
+    regime: Regime
+    scale: float
+    sigma_inside: float
 
-def _by_side(judged: Judged, chosen: BoolArray, scale: float) -> list[dict[str, Any]]:
-    """Means over targets, benchmarks and the min periods with room to stop, as fractions of the bound."""
-    periods = room(judged)
-    if not periods:
-        return []
-    out = []
-    for side in Side:
+    def rows(self) -> list[RegimeRow]:
+        periods = range(len(self.evaluation.spec.min_periods))
+        return [self._row(self.evaluation.pick(s, i)) for s in range(len(SCENARIOS)) for i in periods]
+
+    def by_side(self) -> list[RegimeSummary]:
+        """Means over targets, benchmarks and flexible min periods, as fractions of the optimum's gain."""
+        periods = flexible_periods(self.evaluation)
+        return [self._side(side, periods) for side in Side] if periods else []
+
+    def _row(self, pick: Pick) -> RegimeRow:
+        side, kind, benchmark = SCENARIOS[pick[0]]
+        own, rule = self.evaluation.outcomes[MODEL], self.evaluation.outcomes[RULE]
+        m, best = self.evaluation.period(pick), self.scale * self.evaluation.optimum_gain(pick)
+        gain = self._within(own.gain[pick], own.exposure[pick])
+        versus = self._within(own.gain[pick] - rule.gain[pick], own.exposure[pick] - rule.exposure[pick])
+        return {
+            "kind": self.regime.kind,
+            "regime": self.regime.level,
+            "orders": self._orders,
+            "sigma": self._sigma,
+            "sigma_inside": self.sigma_inside,
+            "side": side.name.lower(),
+            "target_kind": kind.value,
+            "benchmark": benchmark.value,
+            "min_period": m,
+            "gain_bps_mean": gain.value,
+            "gain_bps_ci95": self._interval(gain),
+            "bound_gain_bps": best,
+            "fraction_of_bound": gain.value / best if best > 0 and m < self.evaluation.spec.n else None,
+            "versus_rule_bps_mean": versus.value,
+            "versus_rule_bps_ci95": self._interval(versus),
+        }
+
+    def _side(self, side: Side, periods: list[int]) -> RegimeSummary:
+        evaluation, scale = self.evaluation, self.scale
         rows = [s for s, scenario in enumerate(SCENARIOS) if scenario[0] is side]
-        picks = [judged.pick(s, i) for s in rows for i in periods]
-        own, rule = blend(judged, MODEL, picks), blend(judged, RULE, picks)
-        fraction = judged.estimate.within(own.fraction / scale, own.exposure / scale, chosen)
-        versus = judged.estimate.within(
-            (own.fraction - rule.fraction) / scale, (own.exposure - rule.exposure) / scale, chosen
-        )
-        gains = np.mean([judged.outcomes[MODEL].gain[p][chosen].mean() for p in picks])
-        out.append(
-            {
-                "side": side.name.lower(),
-                "min_periods": [judged.question.min_periods[i] for i in periods],
-                "gain_bps_mean": float(gains),
-                **_told("fraction_of_bound", fraction, chosen),
-                **_told("versus_rule_fraction", versus, chosen),
-            }
-        )
-    return out
+        picks = [evaluation.pick(s, i) for s in rows for i in periods]
+        own, rule = blend(evaluation, MODEL, picks), blend(evaluation, RULE, picks)
+        fraction = self._within(own.fraction / scale, own.exposure / scale)
+        versus = self._within((own.fraction - rule.fraction) / scale, (own.exposure - rule.exposure) / scale)
+        gains = np.mean([evaluation.outcomes[MODEL].gain[p][self.regime.chosen].mean() for p in picks])
+        return {
+            "kind": self.regime.kind,
+            "regime": self.regime.level,
+            "orders": self._orders,
+            "sigma": self._sigma,
+            "sigma_inside": self.sigma_inside,
+            "side": side.name.lower(),
+            "min_periods": [evaluation.spec.min_periods[i] for i in periods],
+            "gain_bps_mean": float(gains),
+            "fraction_of_bound_mean": fraction.value,
+            "fraction_of_bound_ci95": self._interval(fraction),
+            "versus_rule_fraction_mean": versus.value,
+            "versus_rule_fraction_ci95": self._interval(versus),
+        }
 
+    def _within(self, x: FloatArray, exposure: FloatArray) -> Mean:
+        return self.evaluation.estimate.within(x, exposure, self.regime.chosen)
 
-def _told(name: str, mean: Mean, chosen: BoolArray) -> dict[str, Any]:
-    enough = int(chosen.sum()) >= FEW
-    return {f"{name}_mean": mean.value, f"{name}_ci95": mean.interval if enough else None}
+    @property
+    def _orders(self) -> int:
+        return int(self.regime.chosen.sum())
+
+    @property
+    def _sigma(self) -> float:
+        return self.scale * self.evaluation.optimum.sigma
+
+    def _interval(self, mean: Mean) -> Interval | None:
+        return mean.interval if self._orders >= FEW else None

@@ -4,34 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from agent.core.market.bars import FloatArray
+from agent.core.arrays import BoolArray, FloatArray, IntArray
+from lem.evaluation.evaluation_document import GainSummary
 
 Z95 = 1.959964
 PERCENTILES = (5, 25, 50, 75, 95)
 RESAMPLES = 1_000
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Mean:
+    """An estimated mean and half of its 95 % interval."""
+
     value: float
-    half_width: float  # of the 95 % interval
+    half_width: float
 
     @property
     def interval(self) -> list[float]:
+        """Both ends of the interval."""
         return [self.value - self.half_width, self.value + self.half_width]
 
 
 class Estimate(Protocol):
-    """How a mean and its 95 % interval are found from one number an order, [N]."""
+    """How a mean and its 95 % interval are estimated from one number an order, [N]."""
 
     def mean(self, x: FloatArray, exposure: FloatArray, paired: FloatArray | None = None) -> Mean:
-        """Mean of ``x``; ``exposure`` has mean 0 where the drift is known, ``paired`` where there is none."""
+        """Mean of ``x``. Control variates: ``exposure`` where the drift is known, ``paired`` without one."""
 
     def within(self, x: FloatArray, exposure: FloatArray, chosen: BoolArray) -> Mean:
         """Mean of ``x`` over the ``chosen`` orders."""
@@ -42,7 +44,7 @@ class Estimate(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Independent:
-    """Orders on simulated paths of their own, with the control variates; ``paired`` on martingales only."""
+    """Orders on independent simulated paths, with control variates; ``paired`` on martingales only."""
 
     martingale: bool
 
@@ -62,9 +64,10 @@ class Independent:
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Serially dependent orders in order of time: a moving-block bootstrap of ``block`` orders a block.
+    """Serially dependent orders in order of time: a moving-block bootstrap, ``block`` orders a block.
 
-    Source: H. Kuensch, Annals of Statistics 17 (1989). All means of one count see the same draws.
+    Source: H. Kuensch, Annals of Statistics 17 (1989). Means over the same number of orders use the same
+    draws.
     """
 
     block: int
@@ -91,14 +94,14 @@ class Blocks:
 
 
 @lru_cache(maxsize=4)
-def _draws(count: int, block: int, seed: int) -> npt.NDArray[np.int64]:
+def _draws(count: int, block: int, seed: int) -> IntArray:
     """First entries of the blocks of every resample, [RESAMPLES, blocks]."""
     rng = np.random.default_rng(seed)
     return rng.integers(0, count - block + 1, (RESAMPLES, -(-count // block)))
 
 
 def controlled_mean(x: FloatArray, controls: list[FloatArray]) -> Mean:
-    """Mean of independent ``x`` [N], using variates of known mean 0, with least-squares weights.
+    """Mean of independent ``x`` [N], using control variates of known mean 0 with least-squares weights.
 
     Source: P. Glasserman, Monte Carlo Methods in Financial Engineering (2003), 4.1.
     """
@@ -112,7 +115,7 @@ def controlled_mean(x: FloatArray, controls: list[FloatArray]) -> Mean:
     return Mean(float(residual.mean()), Z95 * float(residual.std()) / float(np.sqrt(len(x))))
 
 
-def summary(x: FloatArray, mean: Mean) -> dict[str, Any]:
+def gain_summary(x: FloatArray, mean: Mean) -> GainSummary:
     """The paper's columns for gains ``x`` [N] in bps."""
     p5, p25, median, p75, p95 = (float(v) for v in np.percentile(x, PERCENTILES))
     return {

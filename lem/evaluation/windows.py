@@ -1,6 +1,6 @@
-"""Windows of real bars: where orders start, and what is known before each.
+"""Windows of real bars: where orders start, and the bars known before each.
 
-No window holds a gap or a split, and no history reaches back across one: both stay in one stretch
+No window holds a gap or a split, and no history reaches back across one: both stay within one contiguous run
 (``lem.bars.contiguous``).
 """
 
@@ -11,55 +11,59 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from agent.barfiles.bar_quality import Quality
-from agent.barfiles.calendars import IntArray
 from agent.barfiles.read_bars import Series
+from agent.core.arrays import IntArray
 from agent.core.market.bars import FBarArray, empty_fbars
-from lem.bars.contiguous import stretches
+from lem.bars.contiguous import contiguous_runs
+from lem.bars.volume_curves import VolumeCurves, volume_curves
 from lem.evaluation.paths import Paths
-from lem.evaluation.volume_curves import VolumeCurves, volume_curves
 
 ALL = slice(None)
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Where the orders of one series start; expected volumes are known before (``volume_curves``)."""
+    """Where the N orders of one series start.
 
-    bars: FBarArray  # [T]
-    start: IntArray  # [N] rows of bars
-    known_from: IntArray  # [N] idem: the first of each order's stretch
+    ``bars`` [T]; ``start`` [N]: each order's first row; ``known_from`` [N]: the first row of its contiguous
+    run; ``past``: bars of history at most; ``curves`` [N, n]: expected volumes; ``quality``: of the series,
+    with its splits.
+    """
+
+    bars: FBarArray
+    start: IntArray
+    known_from: IntArray
     past: int
-    curves: VolumeCurves  # [N, n]
-    quality: Quality  # the series', with its splits
+    curves: VolumeCurves
+    quality: Quality
 
     @property
     def starts_ns(self) -> IntArray:
+        """When each order starts, [N]."""
         starts: IntArray = self.bars["start_ns"][self.start]
         return starts
 
     def paths(self, chosen: slice | IntArray = ALL) -> Paths:
-        """The bars of the ``chosen`` orders: hundreds each, so that not all are held where few are judged."""
+        """The bars of the ``chosen`` orders: hundreds for each, so not all are copied where few are used."""
         start, first = self.start[chosen], self.known_from[chosen]
         curve = self.curves.expected[chosen]
         rows = start[:, None] + np.arange(-self.past, curve.shape[1])
         out = empty_fbars(rows.size).reshape(rows.shape)
         known = rows >= first[:, None]
         out[known] = self.bars[rows[known]]
-        cut = self.past - np.minimum(self.past, start - first)
-        return Paths(out, cut.astype(np.int64), self.past, curve)
+        known_from = self.past - np.minimum(self.past, start - first)
+        return Paths(out, known_from.astype(np.int64), self.past, curve)
 
 
 def order_windows(series: Series, delta_ns: int, past: int, n: int, every: int = 0) -> Windows:
-    """Orders every ``every`` bars (0: every ``n``, so that none overlaps), each with up to ``past`` bars
-    before it; none crosses a gap or a split.
+    """Orders every ``every`` bars (0: every ``n``, so that none overlaps), with up to ``past`` bars before.
 
-    With the static volume curve of each order and the splits that were found.
-    Raises InputError on a series without a calendar whose market closes.
+    No order crosses a gap or a split. Raises InputError on a series without a calendar whose market closes.
     """
     good = np.isfinite(series.bars["close"]) & np.isfinite(series.bars["vwap"]) & (series.bars["vwap"] > 0)
     series = replace(series, bars=series.bars[good])
     bars = series.bars
-    first, splits = stretches(series, delta_ns)
+    first, splits = contiguous_runs(series, delta_ns)
     first_of = first[np.searchsorted(first, np.arange(len(bars)), side="right") - 1]
     start = np.arange(1, len(bars) - n + 1, every or n)
     last = start + n - 1

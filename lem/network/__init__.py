@@ -1,1 +1,1 @@
-"""What the model is: layers, inputs, constraints, objective and the file that holds it."""
+"""The model itself: layers, inputs, limits, objective, and the file that holds it. No bars from files."""

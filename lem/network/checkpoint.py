@@ -1,4 +1,8 @@
-"""Model files: safetensors with the configuration, feature version and training digest inside. No pickle."""
+"""Model files: safetensors with the configuration, feature version and training digest inside. No pickle.
+
+The header's metadata, all text: ``format``, ``config`` (JSON of ``ModelConfig``), ``feature_version``,
+``feature_names`` (JSON), ``training`` (JSON of ``TrainingRecord``), ``training_digest``.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
 from safetensors import SafetensorError
@@ -15,11 +19,38 @@ from safetensors.torch import load, save
 from agent.core.errors import CheckpointError
 from agent.core.market.features import FEATURE_NAMES, FEATURE_VERSION
 from lem.network.model import LEM
-from lem.network.model_config import ModelConfig
+from lem.network.model_config import ModelConfig, Settings
 
 FORMAT = "lem-checkpoint-1"
 DEFAULT_PATH = Path(__file__).parents[1] / "checkpoints" / "default.safetensors"
 ADVICE = "give another file with --model, or train one with `python -m lem train --preset quick`"
+
+
+class BarsRecord(TypedDict):
+    """Which real bars a training used; times in ns."""
+
+    series: list[str]
+    intervals_ns: list[int]
+    from_ns: int
+    train_to_ns: int
+    embargo_ns: int
+    to_ns: int
+    digest: str
+
+
+class TrainingRecord(TypedDict, total=False):
+    """How a model was trained. No times, so that the same run gives the same file.
+
+    ``iterations``: steps done; ``loss``: smoothed, at the end; ``data``: "simulated markets", or which real
+    bars were among them; ``init``: digest of the checkpoint it started from.
+    """
+
+    preset: str
+    settings: Settings
+    iterations: int
+    loss: float
+    data: str | dict[str, BarsRecord]
+    init: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +60,10 @@ class Checkpoint:
     model: LEM
     digest: str
     path: Path
-    training: dict[str, Any] = field(default_factory=dict)
+    training: TrainingRecord = field(default_factory=lambda: TrainingRecord())
 
 
-def training_digest(model: LEM, training: dict[str, Any]) -> str:
+def training_digest(model: LEM, training: TrainingRecord) -> str:
     """Digest of what was trained and how: configuration, settings and weights."""
     sha = hashlib.sha256(json.dumps([model.config.to_json(), training], sort_keys=True).encode())
     for name, tensor in sorted(model.state_dict().items()):
@@ -40,7 +71,7 @@ def training_digest(model: LEM, training: dict[str, Any]) -> str:
     return sha.hexdigest()[:16]
 
 
-def save_checkpoint(model: LEM, path: Path, training: dict[str, Any]) -> str:
+def save_checkpoint(model: LEM, path: Path, training: TrainingRecord) -> str:
     """Write ``model`` and return the file's digest. The write is atomic. Raises CheckpointError."""
     metadata = {
         "format": FORMAT,

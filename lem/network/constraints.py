@@ -1,4 +1,4 @@
-"""``agent.core.orders.projection`` on tensors: what training, evaluation and live all obey."""
+"""``agent.core.orders.projection`` on tensors: the same limits in training, evaluation and live."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""From bars to what the model is trained and judged on: encoder inputs and orders inside each series.
+"""From bars to what the model is trained and evaluated on: encoder inputs, and orders inside each series.
 
-A series is one array of bars; the encoder's view of it starts at a *cut*: rows before it are void (state
-reset, attention masked), so cuts at random give every history from 0 to ``lookback`` bars. An order that
+A series is one array of bars, known from a row of its own on: rows before it are void (the state is reset,
+attention masked). Random first rows give every length of history from 0 to ``lookback`` bars. An order that
 starts at row k sees, before its interval t, the context of row k + t - 1.
 """
 
@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from agent.core.market.bars import FBarArray, FloatArray
+from agent.core.arrays import FloatArray, IntArray
+from agent.core.market.bars import FBarArray
 from agent.core.market.features import LONG_SPAN, features, recent_sigma
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +31,13 @@ class Encodable:
         return Encodable(self.values.to(device), self.mask.to(device), self.valid.to(device))
 
 
-def encodable(bars: FBarArray, delta_ns: int, cut: IntArray, first: int = 0) -> Encodable:
-    """Features of bars [B,T] from row ``first`` on, void before row ``cut`` [B].
+def encodable(bars: FBarArray, delta_ns: int, known_from: IntArray, first: int = 0) -> Encodable:
+    """Features of bars [B,T] from row ``first`` on, void before row ``known_from`` [B].
 
-    They may know bars before ``first``, but none before the cut.
+    They may use bars before ``first``, but none before ``known_from``.
     """
     rows = np.arange(bars.shape[-1])
-    valid = rows >= cut[:, None]
+    valid = rows >= known_from[:, None]
     known = bars.copy()
     for name in bars.dtype.names or ():
         if name != "start_ns":
@@ -57,7 +55,7 @@ def order_columns(
     """Market columns of orders that start at row ``start`` of ``series``, [N, length] each.
 
     ``price`` and ``last`` are deviations from the last close before the order (or its first price);
-    ``sigma`` is what bars from ``known_from`` [B] on say before each interval, 0 where nothing;
+    ``sigma`` is the volatility before each interval by the bars from ``known_from`` [B] on, 0 where unknown;
     volumes are in units of the mean of up to LONG_SPAN bars before, so ``usual_volume`` [N] is 1.
     """
     rows = start[:, None] + np.arange(length)

@@ -1,8 +1,8 @@
-"""Contexts of many series at once: the encoder's own function with its affine parts multiplied out.
+"""Contexts of many series at once: the encoder's own function with its affine maps multiplied out.
 
-A variable's embedding is affine in its value and its mask, so the layers behind it that are affine too take
-(value, mask) at once: two numbers instead of a vector. Rows are taken in blocks that stay in the caches.
-Training uses ``lem.network.model`` itself, live decisions their kernels: a test holds this equal up to
+A variable's embedding is affine in its value and its mask, so the affine layers behind it take (value, mask)
+directly: two numbers instead of a vector. Rows are taken in blocks that stay in the processor's caches.
+Training uses ``lem.network.model`` itself, live decisions the compiled kernels. A test holds all equal up to
 rounding.
 """
 
@@ -20,14 +20,14 @@ ROWS = 2_048
 
 
 def encode(encoder: Encoder, inputs: Encodable, first: int = 0) -> Tensor:
-    """A context for every bar from row ``first`` on, [B, T, d]; before it the context of knowing nothing."""
+    """A context for every bar from row ``first`` on, [B, T, d]; before it the void context."""
     chosen = _chosen(encoder, inputs)
     x = encoder.grn(encoder.tkan_add(encoder.tkan(chosen, inputs.valid), chosen))
-    late = x[:, first:]
+    contexts = x[:, first:]
     if encoder.attends:
-        late = encoder.attention_add(encoder.attention(x, inputs.valid, first), late)
-    late = torch.where(inputs.valid[:, first:, None], late, encoder.void)
-    return torch.cat([encoder.void.expand(len(late), first, -1), late], dim=1)
+        contexts = encoder.attention_add(encoder.attention(x, inputs.valid, first), contexts)
+    contexts = torch.where(inputs.valid[:, first:, None], contexts, encoder.void)
+    return torch.cat([encoder.void.expand(len(contexts), first, -1), contexts], dim=1)
 
 
 def _chosen(encoder: Encoder, inputs: Encodable) -> Tensor:
@@ -63,10 +63,10 @@ class FoldedSelection:
         known = torch.cat([values, mask], dim=-1)
         inner = functional.elu(functional.linear(known, *self.weight_inner))
         logits = self.weights.add(self.weights.outer(inner), functional.linear(known, *self.weight_skip))
-        told = torch.stack([values, mask, torch.ones_like(mask)], dim=-1).transpose(0, 1).contiguous()
-        hidden = functional.elu(torch.baddbmm(self.inner_bias, told[..., :2], self.inner), inplace=True)
+        known_rows = torch.stack([values, mask, torch.ones_like(mask)], dim=-1).transpose(0, 1).contiguous()
+        hidden = functional.elu(torch.baddbmm(self.inner_bias, known_rows[..., :2], self.inner), inplace=True)
         gated = torch.bmm(hidden, self.open).mul_(torch.bmm(hidden, self.close).sigmoid_())
-        each = self.norm(gated.baddbmm_(told, self.skip))  # [F, R, d]
+        each = self.norm(gated.baddbmm_(known_rows, self.skip))  # [F, R, d]
         chosen = torch.einsum("rf,frd->rd", torch.softmax(logits, dim=-1), each)
         out: Tensor = chosen + self.direct(values)
         return out

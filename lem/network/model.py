@@ -1,9 +1,9 @@
 """The Large Execution Model: one market encoder, eight allocation networks.
 
 The encoder sees the market only, so a series is encoded once for every order that starts in it. The
-allocation networks see a context vector and the order's own state, normalised so that buy and sell,
-quantity and notional look alike: prices are the order's side times (price / running benchmark - 1), in
-units of recent volatility.
+allocation networks see a context vector and the order's own state. It is normalised so that buy and sell,
+quantity and notional look alike: prices are the order's side times (price / running benchmark - 1), in units
+of recent volatility.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ GIVEN_INPUTS = (
     "next volume weight",
     "elapsed volume",
 )
-"""Inputs that do not depend on what the policy itself has done: known for all steps of a path at once."""
+"""Inputs that do not depend on the policy's own trades: known for all steps of a path at once."""
 
 OWN_INPUTS = (
     "remaining",
@@ -69,7 +69,7 @@ OWN_INPUTS = (
     "one interval left to do",
     "intervals needed / left",
 )
-"""Inputs that do: what is left, and what was achieved."""
+"""Inputs that depend on the policy's own trades: what is left, and what was achieved."""
 
 WEIGHT = GIVEN_INPUTS.index("arrival weight")
 PRICE_INPUTS = (9, 10, 11, 12, 13, 14, 22, 23, 24)  # of GIVEN_INPUTS: the order's window so far
@@ -77,7 +77,7 @@ PRICE_INPUTS = (9, 10, 11, 12, 13, 14, 22, 23, 24)  # of GIVEN_INPUTS: the order
 
 @dataclass(frozen=True, slots=True)
 class OrderTerms:
-    """What a decision is given: terms and the market of the order's window.
+    """What a decision is given: the order's terms and the market since its start.
 
     ``last_z`` is [8, ...] and everything else broadcasts to it.
 
@@ -139,7 +139,7 @@ class OrderTerms:
 
 @dataclass(frozen=True, slots=True)
 class OrderProgress:
-    """What the order itself has done, [8, N] each. Shares are of the whole order.
+    """What the order itself has traded, [8, N] each. Shares are of the whole order.
 
     ``achieved_z``: side * (achieved price / running benchmark - 1) / sigma, 0 where unknown.
     """
@@ -172,13 +172,13 @@ FORECASTS = (
     ("momentum_8", 8, 40.0),
     ("volume", 1, 0.3),
 )
-"""(feature, bars ahead, weight of its error): what a context must be able to tell, linearly.
+"""(feature, bars ahead, weight of its error): what a linear layer must be able to forecast from a context.
 
-Of the moves, only what their drift makes of them where the drift is known: that is small, and weighs much.
-Volume is told easily; at equal weights it takes the whole encoder."""
+Where the drift is known, the target of a move is what the drift makes of it: that is small, and weighs much.
+Volume is easy to forecast; at equal weights it would take the whole encoder."""
 
-MOVES = 3  # of them are of moves: what the policy is shown, seen from the order's side
-AHEAD = 3.0  # times what they say, to be of the size of the other inputs
+MOVES = 3  # the first of FORECASTS are moves: the policy sees them from the order's side
+AHEAD = 3.0  # scale of the forecast moves, so that they are of the size of the other inputs
 
 
 class Encoder(nn.Module):
@@ -190,7 +190,7 @@ class Encoder(nn.Module):
         self.embedding = VariableEmbedding(config.features, config.embedding)
         select: type[nn.Module] = VariableSelection if config.selection else NoSelection
         self.selection = select(config.features, config.embedding, width)
-        self.direct = nn.Linear(config.features, width)  # no softmax can starve a variable of this path
+        self.direct = nn.Linear(config.features, width)  # for every variable, whatever its softmax weight
         self.tkan: nn.Module = LSTM(width)
         if config.cell == "tkan":
             self.tkan = TKAN(width, config.sublayers, config.sublayer_width, config.spline_cells)
@@ -222,7 +222,7 @@ class Encoder(nn.Module):
 class AllocationNetworks(nn.Module):
     """Eight independent two-hidden-layer networks as batched matrix products.
 
-    They start equal and even: the share of the remainder is 1 / (intervals left) and finishing unlikely.
+    They start equal, trading evenly: the share of the remainder is 1 / (intervals left), finishing unlikely.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -255,10 +255,10 @@ class AllocationNetworks(nn.Module):
         return self.decide(self.prepare(contexts, given), own, left)
 
     def prepare(self, contexts: Tensor, given: Tensor) -> Tensor:
-        """What the first layer makes of all that does not depend on the policy's own past, [8, N, w].
+        """The first layer's sums over all that does not depend on the policy's own trades, [8, N, w].
 
-        The moves that contexts foresee are shown from the order's side, and once more times the arrival
-        weight, which says what they are worth.
+        The moves forecast from contexts enter from the order's side, and once more times the arrival weight,
+        which says what they are worth.
         """
         if not self.on_order:
             given = given.index_fill(-1, torch.tensor(PRICE_INPUTS, device=given.device), 0.0)
@@ -281,8 +281,8 @@ class AllocationNetworks(nn.Module):
     def share_gradients(self) -> None:
         """Give every scenario the mean gradient: a first phase in which all learn from all orders.
 
-        They start equal, so they stay equal. What the market's direction means is the side's own, so
-        the context's weights are shared within each side only.
+        They start equal, so they stay equal. The market's direction means opposite things to buyers and
+        sellers, so the context's weights are shared within each side only.
         """
         for name, parameter in self.named_parameters():
             if parameter.grad is not None and not name.startswith("foresee"):
@@ -292,6 +292,8 @@ class AllocationNetworks(nn.Module):
 
 
 class LEM(nn.Module):
+    """Encoder, allocation networks, and the forecasts that training adds."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -300,5 +302,5 @@ class LEM(nn.Module):
         self.volume = nn.Linear(config.hidden, len(FORECASTS) - MOVES)  # training only
 
     def forecast(self, contexts: Tensor) -> Tensor:
-        """What contexts [..., d] tell of ``FORECASTS``, [..., K]."""
+        """``FORECASTS`` from contexts [..., d], [..., K]."""
         return torch.cat([self.policy.foresee(contexts), self.volume(contexts)], dim=-1)

@@ -9,6 +9,9 @@ from agent.core.errors import InputError
 from agent.core.market.features import FEATURE_NAMES, FEATURE_SPAN
 from agent.core.types import BenchmarkKind, Side, TargetKind
 
+Settings = dict[str, int | float | str | bool]
+"""A configuration as JSON, by field."""
+
 SCENARIOS: tuple[tuple[Side, TargetKind, BenchmarkKind], ...] = tuple(
     (side, kind, benchmark) for side in Side for kind in TargetKind for benchmark in BenchmarkKind
 )
@@ -38,12 +41,13 @@ class ModelConfig:
         """Bars before an order's start beyond which more changes nothing."""
         return self.lookback + FEATURE_SPAN
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Settings:
+        """Every field by name."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> ModelConfig:
-        """Rebuild. Raises ValueError on unknown keys."""
+        """Rebuild from JSON. Raises ValueError on unknown keys."""
         unknown = set(record) - {f.name for f in fields(cls)}
         if unknown:
             raise ValueError(f"unknown model settings {sorted(unknown)}")
@@ -52,9 +56,9 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """One training run. ``series`` simulated series an iteration, ``starts`` orders in each.
+    """One training run: ``iterations`` steps of ``series`` series each, with ``starts`` orders in a series.
 
-    An iteration is computed in ``parts``, each of its own draw; the weights depend on how many.
+    A step is computed in ``parts`` shards, each with a draw of its own; the weights depend on their number.
     """
 
     seed: int = 1
@@ -65,27 +69,28 @@ class TrainConfig:
     learning_rate: float = 8e-3
     weight_decay: float = 1e-4
     clip: float = 1.0
-    shared: float = 0.3  # part of the run in which all scenarios learn from each other's orders
+    shared: float = 0.3  # of the run: all scenarios learn from each other's orders
     forecast_weight: float = 0.3
     impact: float = 1.0  # Y of the square-root law
     n_min: int = 2
     n_max: int = 32
     martingales_only: bool = False
     bars_share: float = 0.0  # of the series, from real bars, where there are any
-    validation: int = 0  # batches that are watched, 0: none
+    validation: int = 0  # batches to validate on, 0: none
     validate_every: int = 50
     patience: int = 8  # validations without a better one before it stops
     time_limit_s: float = 1_700.0  # stops early, with the schedule finished, on a slow machine
 
-    def of_part(self) -> TrainConfig:
-        """The same with the series of one part. Raises InputError where parts would not be equal."""
+    def of_shard(self) -> TrainConfig:
+        """The same with the series of one shard. Raises InputError where shards would not be equal."""
         if self.parts < 1 or self.series % self.parts:
             raise InputError(
-                f"{self.series} series make no {self.parts} equal parts: use a multiple of the parts"
+                f"{self.series} series make no {self.parts} equal shards: use a multiple of their number"
             )
         return replace(self, series=self.series // self.parts)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Settings:
+        """Every field by name."""
         return asdict(self)
 
 
@@ -99,5 +104,5 @@ PRESETS = {
         iterations=600, learning_rate=2e-3, shared=0.0, bars_share=0.7, validation=8, time_limit_s=3_600.0
     ),
 }
-"""quick: under five minutes; default: what made the shipped checkpoint; long: overnight, watched;
-finetune: on real bars, from a trained model, watched on later bars."""
+"""quick: under five minutes; default: made the shipped checkpoint; long: overnight, with validation;
+finetune: on real bars, from a trained model, validated on later bars."""

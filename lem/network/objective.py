@@ -1,12 +1,22 @@
 """Rolling orders through the market, and the exact expectation over the time they finish.
 
-An order that has not finished follows one path, whatever it might have done earlier: so one pass of n
-steps gives, for every T, the cost of finishing in T and the hazard of doing so. With h_t the hazard,
+Theory of operation
+-------------------
+While an order is unfinished it follows one path, whatever its chance of having finished earlier. So one pass
+over n intervals gives, for every T, the cost of finishing in T and the hazard h_T of doing so: the
+probability of finishing in T given that the order has not finished before. Then
 
     P(finish at T) = h_T prod_{t<T} (1 - h_t),   E[cost] = sum_T P(finish at T) cost_T
 
-exactly and differentiably. Prices are deviations x = p / p_ref - 1 from the price before the order, so
-that slippage keeps its digits: P/B - 1 = (P' - B') / (1 + B').
+exactly, and differentiably: no draw, so no noise of drawing. Prices are deviations x = p / p_ref - 1 from the
+price before the order, so that slippage keeps its digits: P/B - 1 = (P' - B') / (1 + B').
+
+Invariants: the last interval's hazard is 1, so the probabilities sum to 1; a hazard is 0 where finishing is
+not allowed; intervals beyond n trade nothing; remaining + traded shares is 1 in every interval.
+
+Worked example: n = 3, hazards (0.2, 0.5, 1), costs of finishing (3, 1, 2). The probabilities are 0.2,
+0.8 x 0.5 = 0.4 and 0.8 x 0.5 x 1 = 0.4, and E[cost] = 0.6 + 0.4 + 0.8 = 1.8. Its slope in the first hazard is
+3 - (0.5 x 1 + 0.5 x 2) = 1.5: the cost of finishing now less the expected cost of going on.
 """
 
 from __future__ import annotations
@@ -24,12 +34,12 @@ from lem.network.model_config import SCENARIOS
 THIN = 0.01
 TIE_BREAK = 0.25
 ARRIVAL_COUNTS = 3.0  # times that an order judged on arrival counts: what signals are worth is small
-REACH = 1.0  # rates beyond the limit from which finishing is still felt to be near
+REACH = 1.0  # max rates above the limit over which the hazard has a slope
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """N orders over L intervals. [N, L] market columns, [N] terms; any float dtype.
+    """N orders over L intervals: market columns [N, L], terms [N]; any float dtype.
 
     ``price`` and ``last`` (close before the interval) are deviations from one reference price an order;
     ``sigma`` [N, L] is the recent volatility as known at each decision, 0 where unknown; ``scale`` [N]
@@ -50,7 +60,7 @@ class Orders:
     participation: Tensor
     risk_aversion: Tensor
     arrival_weight: Tensor
-    drift: Tensor  # [N, L] the move expected when an interval begins, NaN where nobody knows (``simulate``)
+    drift: Tensor  # [N, L] the move expected when an interval begins, NaN where it is not known
 
     def to(self, where: torch.dtype | str) -> Orders:
         """The same orders in another dtype, or on another device."""
@@ -69,7 +79,7 @@ class Rollout:
     remaining: Tensor
     hazard: Tensor
     gain: Tensor  # of finishing in t: -side (P/B - 1), a fraction of the price
-    arrival_gain: Tensor  # idem against the price before the order
+    arrival_gain: Tensor  # the same against the price before the order
     fair_gain: Tensor  # the two as expected when t begins: its price is the last one and half of the drift
     fair_arrival_gain: Tensor
 
@@ -115,8 +125,8 @@ def roll(model: LEM, contexts: Tensor, orders: Orders) -> Rollout:
         spent = spent + traded * value[..., t]
         remaining = remaining - traded
     shares, remains, hazards, spents = (torch.stack(rows, dim=-1) for rows in zip(*steps, strict=True))
-    # before the last interval an order with more left than may trade cannot finish: its price is that of
-    # finishing whole, which is what the hazard's slope there has to be told
+    # Before the last interval an order with more left than may trade cannot finish. Its price is then that of
+    # finishing whole, because the hazard has a slope there.
     steps_left = orders.n[:, None] - 1 - torch.arange(remains.shape[-1], device=remains.device)
     last_trade = torch.where(steps_left > 0, remains, ending(orders, remains))
 
@@ -138,12 +148,13 @@ def ending(orders: Orders, remaining: Tensor) -> Tensor:
 def _hazard(t: int, orders: Orders, remaining: Tensor, finish: Tensor) -> Tensor:
     """The chance of finishing in ``t``: ``finish`` where it may, else 0, with a slope where too much is left.
 
-    A rate limit makes finishing a cliff: without the slope no order would learn to hurry to where it may
-    stop, nor that it would stop there. The value is exact; the slope is that of ``finish`` times a sigmoid.
+    A rate limit makes finishing possible or not, with nothing between: without the slope no order would learn
+    to trade faster so that it may finish. The value is exact; the slope is that of ``finish`` times a
+    sigmoid.
     """
     may = can_finish(torch.tensor(float(t)), orders.m, remaining, orders.max_rate)
-    late = torch.tensor(float(t)) + 1.0 >= orders.m
-    near = finish * late * torch.sigmoid((orders.max_rate - remaining) / (REACH * orders.max_rate))
+    old_enough = torch.tensor(float(t)) + 1.0 >= orders.m
+    near = finish * old_enough * torch.sigmoid((orders.max_rate - remaining) / (REACH * orders.max_rate))
     return torch.where(may, finish, near - near.detach())
 
 
@@ -186,8 +197,9 @@ def finish_probability(hazard: Tensor) -> Tensor:
 def impact_cost(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
     """Square-root impact of finishing in T, a fraction of the price, [8, N, L].
 
-    sum_t a_t Y sigma sqrt(own volume in t / market volume in t), with all that is left in T. The law says
-    nothing where next to nothing trades: the market's volume counts as at least THIN of its usual one.
+    sum_t a_t Y sigma sqrt(own volume in t / market volume in t), with all that is left in T: the square-root
+    law (Donier and Bonart, arXiv 1412.4503). It does not hold where next to nothing trades: the market's
+    volume counts as at least THIN of its usual one.
     """
     own = (orders.participation * orders.n * orders.usual_volume).unsqueeze(1)
     market = torch.maximum(orders.volume, THIN * orders.usual_volume.unsqueeze(1))
@@ -198,18 +210,20 @@ def impact_cost(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
 
 
 def loss(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
-    """Mean over scenarios and orders of E[c + lambda (c+)^2], c = cost / (sigma sqrt n), weighed by
-    1 / (1 + lambda), and ARRIVAL_COUNTS more where there is an arrival weight. No order's optimum depends on
-    its weight, but else the most averse to risk, whose costs are tens of the others', would teach most.
+    """Mean over scenarios and orders of E[c + lambda max(c, 0)^2], c = cost / (sigma sqrt n).
 
-    The linear part teaches when to finish with the finishing interval's price at its expectation, and the
-    shares with nothing but the drift (``drift_cost``). Both are unbiased (up to sigma^2 for a fixed
-    notional): what prices do beyond their drift has the same mean for any adapted allocation, and its
-    gradient would be noise. Where the drift is not known the linear part is as realised, and the shares
-    learn from prices as far as the arrival price counts. Impact and risk always teach both.
+    Orders are weighted by 1 / (1 + lambda), and by ARRIVAL_COUNTS more where there is an arrival weight. The
+    weight does not change an order's optimum, but without it the most risk averse orders, whose costs are
+    tens of times the others', would have most of the gradient.
 
-    Where nothing else speaks, for a small order with little aversion to risk, any shares cost the same on
-    average: there the squared slippage breaks the tie. It teaches the shares only and adds no cost.
+    The term that is linear in c: the hazards learn from the finishing interval's price at its expectation,
+    the shares from the drift alone (``drift_cost``). Both are unbiased (up to sigma^2 for a fixed notional):
+    what prices do beyond their drift has the same mean for any adapted allocation, and its gradient would be
+    noise. Where the drift is not known the term is as realised, and the shares learn from prices as far as
+    the arrival price counts. Hazards and shares always learn from impact and risk.
+
+    A small order with little risk aversion costs the same on average whatever its shares. The squared
+    slippage breaks that tie: it gives the shares a gradient and adds no cost.
     """
     unit = (orders.scale * torch.sqrt(orders.n)).unsqueeze(1)
     classic = (orders.m >= orders.n).unsqueeze(1)
@@ -231,7 +245,7 @@ def loss(rollout: Rollout, orders: Orders, strength: float) -> Tensor:
 
 
 def drift_cost(rollout: Rollout, orders: Orders) -> Tensor:
-    """What the drift is expected to add to the achieved price when finishing in T, as a cost, [8, N, L].
+    """The drift's expected part of the achieved price when finishing in T, as a cost, [8, N, L].
 
     side sum_t d_t (R_t - a_t / 2) before T, and half of d_T on what is left: shares trade at the average,
     which moves half as far as the close. The realised price differs from it by a martingale.
@@ -249,7 +263,7 @@ def _power(share: Tensor) -> Tensor:
 
 
 def _running_benchmarks(orders: Orders, vwap: Tensor, price: Tensor | None = None) -> Tensor:
-    """Benchmarks over intervals 0 .. t, [8, N, L]; with ``price`` given, that is interval t's own."""
+    """Benchmarks over intervals 0 .. t, [8, N, L]; ``price``: of interval t, in the place of its own."""
     length = orders.price.shape[1]
     steps = torch.arange(1, length + 1, dtype=orders.price.dtype, device=orders.price.device)
     newest = orders.price if price is None else price
@@ -266,7 +280,7 @@ def _traded_value(price: Tensor, notional: Tensor) -> Tensor:
 
 
 def _before(column: Tensor) -> Tensor:
-    """Running sum of [N, L] without the present interval, which a decision has not seen."""
+    """Running sum of [N, L] before each interval: a decision has not seen the interval itself."""
     return torch.cat([torch.zeros_like(column[:, :1]), column[:, :-1].cumsum(1)], dim=1)
 
 

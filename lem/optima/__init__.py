@@ -1,1 +1,1 @@
-"""Exact optima, how they are computed, and what a policy gives up of them."""
+"""Exact optima of an order, and what a policy gives up of them. No model, no bars from files."""

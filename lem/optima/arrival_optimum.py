@@ -1,25 +1,34 @@
-"""The optimum against the arrival price on a market whose drift is known: when a signal says wait.
+"""The exact optimum against the arrival price on a market whose drift is known: when a signal says wait.
 
-The next move's mean y (in units of sigma) is a Gaussian AR(1), y' = rho y + noise, seen before each
-interval; the interval's price is its average, which has half of the move in it. Without impact the expected
-cost is linear in the shares, so with max rate 1 all of the order trades at once, and for a buyer
+Theory of operation
+-------------------
+The state before interval t is y, the mean of the next move in units of sigma: a Gaussian AR(1), y' = rho y +
+noise, known before each interval. The interval's price is its average, which has half of the move in it.
+Without impact the expected cost is linear in the shares, so with max rate 1 the whole order trades in one
+interval. For a buyer
 
     V_t(y) = max(-y/2, -y + E V_{t+1}(y')),   V_{n-1}(y) = -y/2:   trade when y/2 >= E V_{t+1}(y')
 
-A seller sees -y. The markets of ``lem.bars.simulate`` and their signal:
+A seller sees -y. Invariant: what waiting adds falls as y rises, so there is one threshold an interval.
+
+Worked example: n = 2, momentum, so rho = 0.3 and y_0 ~ N(0, 0.3145^2). Waiting gains -y - rho y/2, which
+beats -y/2 when y < 0. The gain is E max(-y/2, -(1 + rho/2) y) = ((1 + rho)/2) 0.3145 / sqrt(2 pi) = 0.0816
+sigma.
+
+The markets of ``lem.bars.simulate`` and their signals:
 
 ==============  =====================================================================================
 momentum        y = MOMENTUM times the last move
 book-signal     y = SIGNAL_DRIFT x, x the normal score of the touch imbalance (the rank it is drawn as)
-flow-signal     idem of the takers' share
+flow-signal     the same of the takers' share
 mean-reversion  y = -kappa (S - level). The level is never printed: ``history`` bars of prices (and the
                 order's own intervals) tell of it as a Gaussian filter has it, and then y is its mean
 ==============  =====================================================================================
 
-The filter: each move is -kappa (S - level) + e, so what is known of the level gains precision kappa^2 a move
+The filter: each move is -kappa (S - level) + e, so the estimate of the level gains precision kappa^2 a move
 on top of the stationary prior. With variance P left, and z ~ N(0, 1), the mean of the gap S - level goes to
-(1 - kappa) gap + z s (1 - kappa P / s^2), s^2 = 1 + kappa^2 P. ``history`` None: the level is known, an upper
-bound that no trader reaches.
+(1 - kappa) gap + z s (1 - kappa P / s^2), s^2 = 1 + kappa^2 P. ``history`` None: the level is known, an
+upper limit that no trader reaches.
 """
 
 from __future__ import annotations
@@ -29,13 +38,13 @@ from functools import lru_cache
 from math import sqrt
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import FloatArray, IntArray
 from agent.core.errors import InputError
-from agent.core.market.bars import FloatArray
 from lem.bars.simulate import MOMENTUM, SIGNAL_DRIFT, SIGNAL_RHO, reversion_pull, simulate
+from lem.optima.optimum_grids import normal_steps
 from lem.optima.optimum_paths import BATCH, check_paths
-from lem.optima.programme import MAX_N, normal_steps
+from lem.optima.optimum_terms import MAX_N
 
 DRIFTS = 1_201
 MOVES = 161
@@ -54,7 +63,7 @@ class DriftLaw:
 
 
 @dataclass(frozen=True, slots=True)
-class ArrivalProgramme:
+class ArrivalOptimum:
     """The solution. ``gain_sigma``: expected arrival gain; trade once side y >= ``thresholds``[t], [n]."""
 
     market: str
@@ -63,14 +72,14 @@ class ArrivalProgramme:
     thresholds: FloatArray
     law: DriftLaw
 
-    def run(self, drift: FloatArray, side: int) -> npt.NDArray[np.int64]:
+    def run(self, drift: FloatArray, side: int) -> IntArray:
         """Return the interval in which all is traded, [N].
 
         ``drift`` [N, n]: the next move's mean as known before each interval, in units of sigma
         (``known_drift``).
         """
         now = side * drift[:, : self.n] >= self.thresholds
-        at: npt.NDArray[np.int64] = now.argmax(axis=1)
+        at: IntArray = now.argmax(axis=1)
         return at
 
 
@@ -100,7 +109,7 @@ def drift_law(market: str, n: int, history: int | None = None) -> DriftLaw:
 
 
 @lru_cache(maxsize=256)
-def solve_arrival(market: str, n: int, history: int | None = None) -> ArrivalProgramme:
+def solve_arrival(market: str, n: int, history: int | None = None) -> ArrivalOptimum:
     """Solve for ``market``. Cached. Raises InputError on an unknown market, n or history."""
     if not 1 <= n <= MAX_N or (history is not None and history < 1):
         raise InputError(f"n = {n}, history = {history}: give 1 to {MAX_N} intervals and at least 1 close")
@@ -115,7 +124,7 @@ def solve_arrival(market: str, n: int, history: int | None = None) -> ArrivalPro
         thresholds[t] = np.interp(0.0, -wait, grid, left=-np.inf, right=np.inf)
         value = np.maximum(-0.5 * grid, -grid + after)
     start = _extended(law.start * z, grid, value) @ w
-    return ArrivalProgramme(market, n, float(start), thresholds, law)
+    return ArrivalOptimum(market, n, float(start), thresholds, law)
 
 
 def arrival_gain_sigma(market: str, n: int, history: int | None = None) -> float:
@@ -126,7 +135,7 @@ def arrival_gain_sigma(market: str, n: int, history: int | None = None) -> float
 def known_drift(market: str, level: FloatArray, signal: FloatArray, history: int) -> FloatArray:
     """Return the next move's mean (sigmas) as known before each interval after ``history`` bars, [N, n].
 
-    ``level`` [N, history + n]: log price at each bar's end over sigma, from any origin; ``signal`` idem:
+    ``level`` [N, history + n]: log price at each bar's end over sigma, from any origin; ``signal`` likewise:
     the touch imbalance (book-signal) or the takers' share (flow-signal) of each bar, else unused.
     Raises InputError on an unknown market or less than 2 bars of history.
     """
@@ -146,8 +155,8 @@ def known_drift(market: str, level: FloatArray, signal: FloatArray, history: int
 class ArrivalStudy:
     """The policy on ``paths`` simulated orders of either side, in units of sigma.
 
-    ``gain``: mean of what its drifts promised, with standard error; ``surprise``: mean of what prices then
-    paid beyond that (0 but for noise), idem.
+    ``gain``: mean of what the drifts it saw are worth, with its standard error; ``surprise``: mean of what
+    prices then paid beyond that (0 but for noise), with its own.
     """
 
     paths: int
@@ -162,9 +171,9 @@ def study_arrival(
 ) -> ArrivalStudy:
     """Run the policy on bars of ``lem.bars.simulate``. Raises InputError on arguments out of bounds."""
     check_paths(paths)
-    programme = solve_arrival(market, n, history)
+    optimum = solve_arrival(market, n, history)
     rng = np.random.default_rng(seed)
-    promised, paid = [], []
+    expected, paid = [], []
     for first in range(0, paths, BATCH):
         bars = simulate(market, rng, min(BATCH, paths - first), history + n, sigma, MINUTE_NS)
         level = np.log(bars["close"] / bars["close"][:, :1]) / sigma
@@ -174,11 +183,11 @@ def study_arrival(
         before = np.cumsum(drift, axis=1) - drift
         rows = np.arange(len(drift))
         for side in (1, -1):
-            at = programme.run(drift, side)
-            promised.append(-side * (before + 0.5 * drift)[rows, at])
+            at = optimum.run(drift, side)
+            expected.append(-side * (before + 0.5 * drift)[rows, at])
             price = bars["vwap"][rows, history + at] / bars["close"][:, history - 1]
             paid.append(-side * np.log(price) / sigma)
-    gain = np.concatenate(promised)
+    gain = np.concatenate(expected)
     surprise = np.concatenate(paid) - gain
     errors = [float(x.std() / sqrt(len(x))) for x in (gain, surprise)]
     return ArrivalStudy(paths, float(gain.mean()), errors[0], float(surprise.mean()), errors[1])
@@ -189,13 +198,13 @@ def filtered_gap(level: FloatArray) -> FloatArray:
     pull = reversion_pull()
     precision = 1.0 - (1.0 - pull) ** 2  # of the stationary prior around the first price
     gap = np.zeros_like(level)
-    believed = level[:, 0].copy()
+    estimate = level[:, 0].copy()
     for t in range(1, level.shape[1]):
         move = level[:, t] - level[:, t - 1]
-        told = level[:, t - 1] + move / pull  # the level, with noise of precision pull^2
-        believed = (precision * believed + pull**2 * told) / (precision + pull**2)
+        observed = level[:, t - 1] + move / pull  # the level, with noise of precision pull^2
+        estimate = (precision * estimate + pull**2 * observed) / (precision + pull**2)
         precision += pull**2
-        gap[:, t] = level[:, t] - believed
+        gap[:, t] = level[:, t] - estimate
     return gap
 
 

@@ -1,15 +1,30 @@
-"""The optimum after impact, risk neutral: how much to trade in every interval, and when to stop.
+"""The exact optimum after impact, risk neutral: how much to trade in every interval, and when to stop.
 
-Interval t costs K(a) = Y sqrt(participation n) a^1.5 for a share a (``lem.network.objective.impact_cost`` at
-the usual volume). Any schedule has the same expected price, so with the order marked to the last close the
-value V_t(D, R) = sup E[B_T - S_t - impact still to come] needs two states, D and the remaining share R:
+Theory of operation
+-------------------
+A share a of the order traded in one interval costs K(a) = Y sqrt(participation n) a^1.5 in units of sigma
+(``lem.network.objective.impact_cost`` at the usual volume; Y = 1). Any schedule has the same expected price
+on a driftless walk. So, with what is left marked to the last close, the state before interval t has two
+parts:
+
+* D, the last close minus the running benchmark (``lem.optima.optimum_grids``);
+* R, the share of the order that is left.
+
+V_t(D, R) is the best expected gain less the impact still to come:
 
     finish in t (t+1 >= m, R <= max rate):   -D t/(t+1) - K(R)
     go on with the best share a:              G_t(D, R) = max_a  -K(a) + W_t(D, R - a)
     W_t(D, r) = E V_{t+1}(D t/(t+1) + u, r),  V = max(finish, G)
 
-G is smooth in D (cubics), its kinks against finishing are not smoothed: both are compared at the point.
-In R, W is straight between nodes, where the best a of a cell solves K'(a) = -dW/dR exactly.
+Invariants: V falls in D, and in R where the max rate allows; without impact V does not depend on R, and is
+the stopping optimum's. The kink where finishing and G cross is never interpolated: G alone is on the grid
+(smooth in D: cubics), and the two are compared at the point. In R, W is straight between nodes, and within a
+cell the best a solves K'(a) = -dW/dR exactly.
+
+Worked example: n = 3, m = 0, bars, participation 0.1, so K(a) = sqrt(0.3) a^1.5. Before interval 1 half is
+left: R = 1/2. Finishing gains -D/2 - K(1/2) = -D/2 - 0.1936. Going on must finish in interval 2; the best is
+to trade a quarter twice, for -D/3 - 2 K(1/4) = -D/3 - 0.1369. So it finishes when -D/6 > 0.0567: when the
+price is more than 0.340 sigma better than the benchmark, and not at once as without impact.
 """
 
 from __future__ import annotations
@@ -19,15 +34,11 @@ from functools import lru_cache
 from math import sqrt
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import FloatArray, IntArray
 from agent.core.compile.jit import njit
 from agent.core.errors import InputError
-from agent.core.market.bars import FloatArray
-from lem.optima.programme import (
-    Schedule,
-    Tape,
-    Terms,
+from lem.optima.optimum_grids import (
     can_finish,
     cell,
     cubic,
@@ -38,8 +49,8 @@ from lem.optima.programme import (
     share_bounds,
     share_cell,
     share_nodes,
-    tape,
 )
+from lem.optima.optimum_terms import PolicyInputs, Schedule, Terms, policy_inputs
 
 DISTANCES = 121
 SHARES = 240
@@ -70,7 +81,7 @@ def _best_share(
 
 
 @njit
-def _waited(
+def _value_at(
     t: int, distance: float, j: int, go: FloatArray, step: float, stop: float, may_stop: bool, last: bool
 ) -> float:
     """V_t at (distance, node j): the better of finishing and going on (``go`` [D, R] of interval t)."""
@@ -108,13 +119,13 @@ def _expected(
             centre = grid[i] * t / (t + 1.0)
             total = 0.0
             for q in range(len(z)):
-                total += w[q] * _waited(t + 1, centre + spread * z[q], j, go, step, stop, may_stop, last)
+                total += w[q] * _value_at(t + 1, centre + spread * z[q], j, go, step, stop, may_stop, last)
             out[i, j] = total
     return out
 
 
 @njit
-def _programme(
+def _backward(
     n: int,
     m: int,
     min_rate: float,
@@ -127,7 +138,10 @@ def _programme(
     z: FloatArray,
     w: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return (going on [n, D, R], best shares [n, D, R]); interval n-1 finishes whatever it is worth."""
+    """Return (value of going on [n, D, R], best shares [n, D, R]), from the last interval to the first.
+
+    Interval n-1 finishes whatever it is worth.
+    """
     go = np.zeros((n, count, len(nodes)))
     share = np.zeros((n, count, len(nodes)))
     half = 0.5 * (count - 1)
@@ -155,14 +169,14 @@ def _at(table: FloatArray, d: float, r: float, nodes: FloatArray, max_rate: floa
 
 @njit
 def _line(table: FloatArray, d: float, r: float, nodes: FloatArray, max_rate: float) -> float:
-    """table [D, R] at ``d`` and share ``r``, straight both ways and level beyond: for shares to trade."""
+    """table [D, R] at ``d`` and share ``r``, straight both ways, constant beyond: for shares to trade."""
     j, x = share_cell(nodes, r, max_rate)
     at = min(max(d, 0.0), len(table) - 1.0)
     i = min(int(at), len(table) - 2)
     y = at - i
     low = (1.0 - x) * table[i, j] + x * table[i, j + 1]
     high = (1.0 - x) * table[i + 1, j] + x * table[i + 1, j + 1]
-    if needs(r - low, max_rate) != needs(r - high, max_rate):  # a share between them would be the worst
+    if needs(r - low, max_rate) != needs(r - high, max_rate):  # a share between them is worse than either
         y = round(y)
     return float((1.0 - y) * low + y * high)
 
@@ -182,7 +196,7 @@ def _run(
     go: FloatArray,
     share: FloatArray,
     shares: FloatArray,
-    finish: npt.NDArray[np.int64],
+    finish: IntArray,
 ) -> None:
     """Fill ``shares`` [N, n] and ``finish`` [N] with what the policy does."""
     n = shares.shape[1]
@@ -210,7 +224,7 @@ def _run(
 
 
 @dataclass(frozen=True, slots=True)
-class ImpactProgramme:
+class ImpactOptimum:
     """The solution. ``gain_sigma``: expected gain less impact, in units of sigma.
 
     ``go`` and ``share`` [n, D, R]: value of going on and the best share, D on even grids of ``steps`` [n]
@@ -234,15 +248,15 @@ class ImpactProgramme:
         sigma: FloatArray | float,
         volume: FloatArray | None = None,
     ) -> Schedule:
-        """Run the policy on N paths: see ``lem.optima.programme.Tape``; ``volume`` is not looked at."""
-        given: Tape = tape(price, last, sigma, volume, self.terms.n)
-        shares = np.zeros(given.price.shape)
+        """Run the policy on N paths (``lem.optima.optimum_terms``); ``volume`` is ignored."""
+        seen: PolicyInputs = policy_inputs(price, last, sigma, volume, self.terms.n)
+        shares = np.zeros(seen.price.shape)
         finish = np.zeros(len(shares), np.int64)
         terms = self.terms
         _run(
-            given.price,
-            given.last,
-            given.sigma,
+            seen.price,
+            seen.last,
+            seen.sigma,
             float(side),
             terms.m,
             terms.min_rate,
@@ -269,16 +283,16 @@ def impact_unit(participation: float, n: int) -> float:
 
 
 @lru_cache(maxsize=64)
-def solve_impact(terms: Terms, participation: float) -> ImpactProgramme:
+def solve_impact(terms: Terms, participation: float) -> ImpactOptimum:
     """Solve for an order with impact. Cached. Raises InputError on terms that make no sense."""
     terms.checked()
     unit = max(impact_unit(participation, terms.n), LEAST)
     nodes = share_nodes(terms, SHARES)
     steps = distance_reach(terms) / (0.5 * (DISTANCES - 1))
     rule = normal_steps(QUADRATURE)
-    go, share = _programme(
+    go, share = _backward(
         terms.n, terms.m, terms.min_rate, terms.max_rate, terms.bars, unit, nodes, steps, DISTANCES, *rule
     )
     stop = -unit if terms.n == 1 or can_finish(0, terms.m, 1.0, terms.max_rate) else -np.inf
     value = stop if terms.n == 1 else max(stop, float(go[0, DISTANCES // 2, -1]))
-    return ImpactProgramme(terms, participation, value, unit, nodes, steps, go, share)
+    return ImpactOptimum(terms, participation, value, unit, nodes, steps, go, share)

@@ -1,15 +1,15 @@
-"""Which programme answers which question: one case in, its exact optimum for every m out.
+"""One case in, its exact optimum for every min duration out: which of the optima is meant.
 
 =============================================  ======================================================
-TWAP                                           stopping (``programme_stopping``)
-TWAP, participation > 0                        impact (``programme_impact``)
-TWAP, risk aversion > 0                        impact and risk (``programme_risk``)
-VWAP, volume sigma                             volume as a state (``programme_vwap``)
-arrival, market                                known drift (``programme_arrival``)
-a fixed notional at sigma > 0, TWAP or VWAP    simulated (``programme_stopping.notional_gain``)
+TWAP                                           ``stopping_optimum``
+TWAP, participation > 0                        ``impact_optimum``
+TWAP, risk aversion > 0                        ``risk_optimum``, with impact
+VWAP, volume sigma                             ``vwap_optimum``: volume is a state
+arrival, market                                ``arrival_optimum`` (``lem bound`` calls it itself)
+a fixed notional at sigma > 0, TWAP or VWAP    ``notional_gain``: simulated
 =============================================  ======================================================
 
-Everything else is refused: nobody has an exact optimum of it here.
+Every other combination is refused: its exact optimum is not known here.
 """
 
 from __future__ import annotations
@@ -19,23 +19,29 @@ from dataclasses import dataclass
 
 from agent.core.errors import InputError
 from agent.core.orders.order_defaults import DEFAULT_MAX_RATE, DEFAULT_MIN_RATE
-from lem.optima.impact_optimum import ImpactProgramme, solve_impact
+from lem.optima.impact_optimum import ImpactOptimum, solve_impact
+from lem.optima.notional_gain import notional_gain
 from lem.optima.optimum_paths import Study, study
-from lem.optima.programme import Terms
-from lem.optima.risk_optimum import RiskProgramme, solve_risk
-from lem.optima.stopping_optimum import StoppingProgramme, notional_gain, solve_stopping
-from lem.optima.vwap_optimum import VwapProgramme, solve_vwap
+from lem.optima.optimum_terms import Terms
+from lem.optima.risk_optimum import RiskOptimum, solve_risk
+from lem.optima.stopping_optimum import StoppingOptimum, solve_stopping
+from lem.optima.vwap_optimum import VwapOptimum, solve_vwap
 
 BENCHMARKS = ("twap", "vwap")
 TARGETS = ("quantity", "notional")
-PATHS = 200_000  # where an answer is simulated
+PATHS = 200_000  # where a gain is simulated
 LONG = 24  # a table of every m of more intervals takes minutes
-Programme = StoppingProgramme | ImpactProgramme | RiskProgramme | VwapProgramme
+Optimum = StoppingOptimum | ImpactOptimum | RiskOptimum | VwapOptimum
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A question. ``m`` None: every m. ``side``: matters to a notional at a finite ``sigma`` only."""
+    """What to solve for. ``m`` None: every m. ``side``: matters to a notional at a finite ``sigma`` only.
+
+    ``n``, ``m``: intervals; rates: shares of the order an interval; ``participation``: the order as a share
+    of the market's volume in n intervals; ``sigma``: volatility of an interval, a fraction of the price;
+    ``simulate``: paths on which the policy is run too.
+    """
 
     n: int = 12
     m: int | None = None
@@ -53,7 +59,7 @@ class Case:
     seed: int = 1
 
     def checked(self) -> Case:
-        """Return itself. Raises InputError on a combination that has no programme."""
+        """Return itself. Raises InputError on a combination whose optimum is not known."""
         problem = self._problem()
         if problem is not None:
             raise InputError(problem)
@@ -68,7 +74,7 @@ class Case:
         priced = self.participation != 0.0 or self.risk_aversion != 0.0
         if (self.benchmark == "vwap") != (self.volume_sigma is not None):
             return (
-                f"benchmark {self.benchmark} with volume sigma {self.volume_sigma}: the vwap programme needs"
+                f"benchmark {self.benchmark} with volume sigma {self.volume_sigma}: the vwap optimum needs"
                 " --volume-sigma (0.6 is usual), the twap one takes none"
             )
         if priced and (self.benchmark == "vwap" or self.sigma is not None):
@@ -82,7 +88,7 @@ class Case:
                 " give --sigma with --target notional only"
             )
         if self.m is None and (self.risk_aversion != 0.0 or (self.n > LONG and self._slow(priced))):
-            return f"every m of n = {self.n} takes too long for this programme: give one, as in --m 0"
+            return f"every m of n = {self.n} takes too long for this optimum: give one, as in --m 0"
         return None
 
     def _slow(self, priced: bool) -> bool:
@@ -92,7 +98,7 @@ class Case:
         return Terms(self.n, m, self.min_rate, self.max_rate, self.price)
 
     def periods(self) -> list[int]:
-        """The m that are asked for: every one that the min rate leaves possible, if none was named."""
+        """The m to solve for: the case's own, or every one that the min rate leaves possible."""
         if self.m is not None:
             return [self.m]
         possible = [m for m in range(self.n + 1) if self.min_rate * (m - 1) < 1.0]
@@ -100,10 +106,10 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CaseOptimum:
     """``gain_sigma``: the optimum in units of sigma, net of impact; ``half_width``: 0 where exact.
 
-    ``objective``: of the risk programme, whose gain is that of its simulated policy.
+    ``objective``: of the risk optimum, whose gain is that of its simulated policy.
     """
 
     m: int
@@ -113,8 +119,8 @@ class Answer:
     simulated: Study | None
 
 
-def solve_case(case: Case, m: int) -> Programme:
-    """Return the programme that answers ``case`` for one m. Raises InputError."""
+def solve_case(case: Case, m: int) -> Optimum:
+    """Return the optimum of ``case`` for one m. Raises InputError."""
     terms = case.checked().terms(m)
     if case.volume_sigma is not None:
         return solve_vwap(terms, case.volume_sigma)
@@ -125,12 +131,12 @@ def solve_case(case: Case, m: int) -> Programme:
     return solve_stopping(terms)
 
 
-def simulate_case(case: Case, programme: Programme, paths: int) -> Study:
-    """Run a programme's policy on fresh paths. Raises InputError."""
-    unit = programme.unit if isinstance(programme, ImpactProgramme | RiskProgramme) else 0.0
+def simulate_case(case: Case, optimum: Optimum, paths: int) -> Study:
+    """Run an optimum's policy on fresh paths. Raises InputError."""
+    unit = optimum.unit if isinstance(optimum, ImpactOptimum | RiskOptimum) else 0.0
     return study(
-        programme.run,
-        programme.terms,
+        optimum.run,
+        optimum.terms,
         paths,
         case.seed,
         side=case.side,
@@ -141,16 +147,16 @@ def simulate_case(case: Case, programme: Programme, paths: int) -> Study:
     )
 
 
-def answers(case: Case) -> Iterator[Answer]:
+def case_optima(case: Case) -> Iterator[CaseOptimum]:
     """Yield the optimum for each m of ``case``. Raises InputError before the first."""
     for m in case.checked().periods():
-        programme = solve_case(case, m)
-        simulated = simulate_case(case, programme, case.simulate) if case.simulate is not None else None
-        if isinstance(programme, RiskProgramme):
-            ran = simulated or simulate_case(case, programme, PATHS)
-            yield Answer(m, ran.net, ran.half_width, programme.objective, simulated)
-        elif case.sigma is not None and isinstance(programme, StoppingProgramme | VwapProgramme):
-            found = notional_gain(programme, case.side, case.sigma, case.simulate or PATHS, case.seed)
-            yield Answer(m, found.gain_sigma, found.half_width, None, simulated)
+        optimum = solve_case(case, m)
+        simulated = simulate_case(case, optimum, case.simulate) if case.simulate is not None else None
+        if isinstance(optimum, RiskOptimum):
+            ran = simulated or simulate_case(case, optimum, PATHS)
+            yield CaseOptimum(m, ran.net, ran.half_width, optimum.objective, simulated)
+        elif case.sigma is not None and isinstance(optimum, StoppingOptimum | VwapOptimum):
+            found = notional_gain(optimum, case.side, case.sigma, case.simulate or PATHS, case.seed)
+            yield CaseOptimum(m, found.gain_sigma, found.half_width, None, simulated)
         else:
-            yield Answer(m, programme.gain_sigma, 0.0, None, simulated)
+            yield CaseOptimum(m, optimum.gain_sigma, 0.0, None, simulated)

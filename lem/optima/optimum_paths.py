@@ -1,7 +1,7 @@
-"""Programmes judged on simulated paths: what a schedule gains, what it pays in impact, and its risk.
+"""Policies of the optima on simulated paths: what a schedule gains, what it pays in impact, and its risk.
 
-Prices are S_0 (1 + sigma x) on an arithmetic walk or its bars; x starts at 0 and is what policies are given,
-as a deviation. At sigma -> 0 (``sigma`` of a study 1e-6 by default) gains are those of the programmes.
+Prices are S_0 (1 + sigma x) on an arithmetic walk or its bars. x starts at 0, and policies see it as a
+deviation. As sigma -> 0 (``sigma`` of a study is 1e-6 by default) gains are those of the optima.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from math import sqrt
 
 import numpy as np
 
+from agent.core.arrays import FloatArray
 from agent.core.errors import InputError
-from agent.core.market.bars import FloatArray
-from lem.optima.programme import Schedule, Terms
+from lem.optima.optimum_terms import Schedule, Terms
 
 BATCH = 20_000
 MAX_PATHS = 10_000_000
 SMALL = 1e-6
 Policy = Callable[[FloatArray, FloatArray, int, "FloatArray | float", FloatArray], Schedule]
-"""``run`` of any programme: (price, last, side, sigma, volume) -> Schedule."""
+"""``run`` of any optimum: (price, last, side, sigma, volume) -> Schedule."""
 
 
 @dataclass(frozen=True, slots=True)
-class Paths:
+class SimulatedPaths:
     """N simulated paths, [N, n]: prices and moves as deviations from S_0 (fractions), volume around 1."""
 
     price: FloatArray
@@ -35,17 +35,17 @@ class Paths:
 
 def draw_paths(
     rng: np.random.Generator, count: int, terms: Terms, sigma: float = SMALL, volume_sigma: float = 0.0
-) -> Paths:
+) -> SimulatedPaths:
     """Draw ``count`` paths of the price law in ``terms``, with iid lognormal volume of mean 1."""
     z, w, v = rng.standard_normal((3, count, terms.n))
     move = sigma * z
     last = np.cumsum(move, axis=1) - move
     price = last + (0.5 * move + sigma * w / sqrt(12.0) if terms.bars else move)
-    return Paths(price, last, move, np.exp(volume_sigma * v - 0.5 * volume_sigma**2))
+    return SimulatedPaths(price, last, move, np.exp(volume_sigma * v - 0.5 * volume_sigma**2))
 
 
 @dataclass(frozen=True, slots=True)
-class Outcomes:
+class SimulatedOutcomes:
     """Per path, in units of sigma: gain against the benchmark, impact paid, and a martingale of mean 0."""
 
     gain: FloatArray
@@ -55,14 +55,14 @@ class Outcomes:
 
 def outcomes(
     schedule: Schedule,
-    paths: Paths,
+    paths: SimulatedPaths,
     side: int,
     sigma: float,
     unit: float,
     *,
     vwap: bool = False,
     notional: bool = False,
-) -> Outcomes:
+) -> SimulatedOutcomes:
     """Judge ``schedule`` on ``paths``; ``unit``: impact of a whole order in one interval of usual volume.
 
     The martingale is side sum_s R_s move_s (what is left, times the move it is exposed to), of mean zero
@@ -82,7 +82,7 @@ def outcomes(
     impact = (unit * shares**1.5 / np.sqrt(np.maximum(paths.volume, 0.01))).sum(1)
     after = np.maximum(1.0 - np.cumsum(shares, axis=1), 0.0)
     exposed = after * paths.move + shares * (paths.price - paths.last)
-    return Outcomes(gain, impact, side * exposed.sum(1) / sigma)
+    return SimulatedOutcomes(gain, impact, side * exposed.sum(1) / sigma)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +129,14 @@ def study(
     """
     check_paths(paths)
     rng = np.random.default_rng(seed)
-    parts = []
+    batches = []
     for first in range(0, paths, BATCH):
         drawn = draw_paths(rng, min(BATCH, paths - first), terms, sigma, volume_sigma)
         schedule = policy(drawn.price, drawn.last, side, sigma, drawn.volume)
-        parts.append(outcomes(schedule, drawn, side, sigma, unit, vwap=vwap, notional=notional))
+        batches.append(outcomes(schedule, drawn, side, sigma, unit, vwap=vwap, notional=notional))
     gain, impact, martingale = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("gain", "impact", "martingale")
+        np.concatenate([getattr(batch, name) for batch in batches])
+        for name in ("gain", "impact", "martingale")
     )
     cost = (impact - gain) / sqrt(terms.n)
     objective = cost + risk_aversion * np.maximum(cost, 0.0) ** 2

@@ -1,9 +1,9 @@
-"""How much of the proven optimum a stopping policy gives up, exactly, on its own paths.
+"""How much of the exact optimum a stopping policy gives up, without the noise of prices.
 
 By the performance difference lemma (Kakade and Langford, ICML 2002), the optimum less a policy's expected
-gain is the expected sum, over the intervals it visits, of what each decision costs in the optimal
-programme: max(stop, go on) less the value of what it chose. No noise of prices is left in it, so a few
-thousand paths tell what a million realised gains would. TWAP benchmark, driftless walk or bars, max rate 1.
+gain is the expected sum, over the intervals it visits, of what each decision costs against the optimal one:
+max(stop, go on) less the value of what it chose. So a few thousand paths tell what a million realised gains
+would. TWAP benchmark, driftless walk or bars, max rate 1.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from agent.algos.optimal_stopping import REACH
-from agent.core.market.bars import FloatArray
+from agent.core.arrays import FloatArray, IntArray
 
 POINTS = 3_001
 QUADRATURE = 121
 
 
 @lru_cache(maxsize=256)
-def going_on(n: int, m: int, bars: bool) -> tuple[FloatArray, FloatArray]:
+def value_of_going_on(n: int, m: int, bars: bool) -> tuple[FloatArray, FloatArray]:
     """(grid of D, value of going on [n, grid] in sigmas), with the last row unused."""
     grid = np.linspace(-REACH * n**0.5, REACH * n**0.5, POINTS)
     z = np.linspace(-6.0, 6.0, QUADRATURE)
@@ -40,13 +39,13 @@ def going_on(n: int, m: int, bars: bool) -> tuple[FloatArray, FloatArray]:
 
 
 def regret(
-    price: FloatArray, last: FloatArray, side: int, finish: npt.NDArray[np.int64], n: int, m: int, bars: bool
+    price: FloatArray, last: FloatArray, side: int, finish: IntArray, n: int, m: int, bars: bool
 ) -> FloatArray:
     """Return what stopping at ``finish`` [..., N] gives up, in sigmas, never negative beyond rounding.
 
     ``price``, ``last`` [N, >= n]: deviations from one reference in units of sigma.
     """
-    grid, table = going_on(n, m, bars)
+    grid, table = value_of_going_on(n, m, bars)
     lost = np.zeros(finish.shape)
     for t in range(max(0, m - 1), n - 1):
         mean = price[:, :t].mean(1) if t else last[:, 0]
@@ -61,6 +60,6 @@ def _line(at: FloatArray, grid: FloatArray, value: FloatArray) -> FloatArray:
     """Linear interpolation that goes on as a straight line beyond the grid."""
     step = grid[1] - grid[0]
     cell = np.clip(((at - grid[0]) / step).astype(np.int64), 0, len(grid) - 2)
-    part = (at - grid[0]) / step - cell
-    out: FloatArray = value[cell] + part * (value[cell + 1] - value[cell])
+    along = (at - grid[0]) / step - cell
+    out: FloatArray = value[cell] + along * (value[cell + 1] - value[cell])
     return out

@@ -1,9 +1,8 @@
-"""The kernel of ``lem.optima.risk_optimum``: backward over the grid of (D, R, L), whose derivation stands
-there.
+"""The compiled backward pass of ``lem.optima.risk_optimum``, over its grid of (D, R, L).
 
-Rule: what lies ahead of one D is worked out once for all R and L (``Ahead``), so that a candidate share costs
-one walk over the quadrature with a cubic in L. Finishing and going on are interpolated apart, both smooth,
-and the better is taken at the point.
+What lies ahead of one D is computed once for all R and L (``Ahead``). A candidate share then costs one walk
+over the quadrature, with a cubic in L. Finishing and going on are interpolated separately, because each is
+smooth and their minimum is not; the smaller is taken at the point.
 """
 
 from __future__ import annotations
@@ -13,15 +12,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from agent.core.arrays import FloatArray
 from agent.core.compile.jit import njit
-from agent.core.market.bars import FloatArray
-from lem.optima.programme import can_finish, cubic, needs, noise, share_bounds, share_cell
+from lem.optima.optimum_grids import can_finish, cubic, needs, noise, share_bounds, share_cell
 
 NEVER = 1e9
 
 
 class Problem(NamedTuple):
-    """What is solved; ``unit``: impact of a whole order in one interval, ``spread``: deviation of g."""
+    """The problem. ``unit``: impact of a whole order in one interval; ``spread``: standard deviation of g.
+
+    ``unit`` and ``spread`` are in units of sigma.
+    """
 
     n: int
     m: int
@@ -43,7 +45,7 @@ class Grid(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """Quadrature of u (``z``, ``w``) and of the rest of g."""
+    """Points and weights of the quadrature of u (``z``, ``w``) and of the rest of g."""
 
     z: FloatArray
     w: FloatArray
@@ -59,7 +61,7 @@ class Ahead(NamedTuple):
 
 
 class Here(NamedTuple):
-    """Where a choice is made: interval, D, and the law of its noise (``lem.optima.programme.noise``)."""
+    """Where a choice is made: interval, D, and the law of its noise (``lem.optima.optimum_grids.noise``)."""
 
     t: int
     d: float
@@ -213,7 +215,7 @@ def _choose(
 
 
 @njit
-def programme(on: Problem, grid: Grid, rule: Rule) -> tuple[FloatArray, FloatArray]:
+def solve_backward(on: Problem, grid: Grid, rule: Rule) -> tuple[FloatArray, FloatArray]:
     """Return (cost of going on, best shares), [n, D, R, L] each; interval n-1 finishes in any case."""
     shape = (on.n, grid.points, len(grid.nodes), len(grid.locks))
     go, share = np.zeros(shape), np.zeros(shape)

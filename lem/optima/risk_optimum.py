@@ -1,18 +1,30 @@
-"""The optimum of the training objective: gain, impact and the risk of a loss, E[c + lambda max(c, 0)^2].
+"""The exact optimum of the training objective: gain, impact and risk of a loss, E[c + lambda max(c, 0)^2].
 
-c = (slippage + impact) / sqrt(n) in units of sigma (``lem.network.objective.loss``). A third state is what
-the order has locked in: L = sum a_s (p_s - M) over what is traded, plus the impact paid. From the
-definitions, trading a of R in interval t, r = R - a left, with b = a - (1 - r)/(t+1) and K(a) = Y
-sqrt(participation n) a^1.5,
+Theory of operation
+-------------------
+c = (slippage + impact) / sqrt(n) in units of sigma (``lem.network.objective.loss``). To D and R (see
+``lem.optima.impact_optimum``) the state adds a third part:
+
+* L, the cost that is locked in: sum a_s (p_s - M) over what is traded, plus the impact paid.
+
+Trading a of R in interval t leaves r = R - a. With b = a - (1 - r)/(t+1) and K(a) = Y sqrt(participation n)
+a^1.5,
 
     L' = L + K(a) + b (D + g),   D' = D t/(t+1) + u        (the move e itself drops out)
 
-and an order that finishes has r = 0 and sqrt(n) c = L'. Trading pro rata (b = 0) leaves L where it is: that
-is why L, and not the order marked to market, is kept on a grid. The cost of finishing is a closed form: for
-X ~ N(mu, s^2), E max(X, 0)^2 = (mu^2 + s^2) Phi(mu/s) + mu s phi(mu/s). Only the value of going on, which is
-smooth, is on grids (cubics in D and L), and it is compared with finishing at each point.
+and an order that finishes has r = 0 and sqrt(n) c = L'.
 
-With m = n the objective has |slippage| in it: trading 1/n is free of slippage and has the least impact.
+Invariants: trading pro rata (b = 0) leaves L where it is. That is why L is on the grid, and not the order
+marked to market. The cost of finishing has a closed form: for X ~ N(mu, s^2), E max(X, 0)^2 =
+(mu^2 + s^2) Phi(mu/s) + mu s phi(mu/s). Only the cost of going on, which is smooth, is on grids (cubics in D
+and L), and it is compared with finishing at each point. With lambda = 0 the objective is minus the gain after
+impact of the risk-neutral optimum, over sqrt(n). With m = n it has |slippage| in it: trading 1/n is free of
+slippage and has the least impact.
+
+Worked example: n = 2, m = 0, walk, participation 0.1, lambda = 1, so K(a) = sqrt(0.2) a^1.5. In interval 0 b
+= a - (1 - r) = 0: nothing is locked in but impact. Halves give b = 1/2 - 1/2 = 0 in interval 1 too. So L' is
+2 K(1/2) = 0.3162 for certain, c = 0.3162 / sqrt(2) = 0.2236, and the objective is c + c^2 = 0.2736. Trading
+all at once costs L' = K(1) = 0.4472, c = 0.3162, and 0.4162.
 """
 
 from __future__ import annotations
@@ -22,29 +34,24 @@ from functools import lru_cache
 from math import sqrt
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import FloatArray, IntArray
 from agent.core.compile.jit import njit
 from agent.core.errors import InputError
-from agent.core.market.bars import FloatArray
 from lem.optima.impact_optimum import LEAST, impact_unit
-from lem.optima.programme import (
-    Schedule,
-    Tape,
-    Terms,
+from lem.optima.optimum_grids import (
     can_finish,
     cubic,
     distance_reach,
-    even_schedule,
     gauss_hermite,
     needs,
     normal_steps,
     share_bounds,
     share_cell,
     share_nodes,
-    tape,
 )
-from lem.optima.risk_kernel import Grid, Problem, Rule, finished, programme
+from lem.optima.optimum_terms import PolicyInputs, Schedule, Terms, even_schedule, policy_inputs
+from lem.optima.risk_kernel import Grid, Problem, Rule, finished, solve_backward
 
 DISTANCES = 41
 SHARES = 24
@@ -74,7 +81,7 @@ def _at(table: FloatArray, d: float, r: float, locked: float, on: Problem, grid:
 
 @njit
 def _line(table: FloatArray, d: float, r: float, locked: float, on: Problem, grid: Grid) -> float:
-    """Idem, straight everywhere and level beyond the grid: for shares, which have corners."""
+    """As ``_at``, straight everywhere and constant beyond the grid: for shares, which have corners."""
     d = min(max(d, 0.0), grid.points - 1.0)
     i = min(int(d), grid.points - 2)
     at = (locked - grid.locks[0]) / (grid.locks[1] - grid.locks[0])
@@ -84,7 +91,7 @@ def _line(table: FloatArray, d: float, r: float, locked: float, on: Problem, gri
     low = (1.0 - x) * table[i : i + 2, j, k : k + 2] + x * table[i : i + 2, j + 1, k : k + 2]
     y, v = d - i, at - k
     few, many = needs(r - low.max(), on.max_rate), needs(r - low.min(), on.max_rate)
-    if few < many:  # corners that leave different numbers of intervals: a share between them is the worst
+    if few < many:  # corners that need different numbers of intervals: a share between is worse than either
         y, v = round(y), round(v)
     return float(
         (1.0 - y) * ((1.0 - v) * low[0, 0] + v * low[0, 1]) + y * ((1.0 - v) * low[1, 0] + v * low[1, 1])
@@ -100,7 +107,7 @@ def _run(
     go: FloatArray,
     share: FloatArray,
     shares: FloatArray,
-    finish: npt.NDArray[np.int64],
+    finish: IntArray,
 ) -> None:
     """Fill ``shares`` [N, n] and ``finish`` [N] with what the policy does."""
     price, last, sigma, volume = seen
@@ -133,7 +140,7 @@ def _run(
 
 
 @dataclass(frozen=True, slots=True)
-class RiskProgramme:
+class RiskOptimum:
     """The solution. ``objective``: least E[c + lambda max(c, 0)^2]; its gain comes from a simulation.
 
     ``go`` and ``share`` [n, D, R, L]: cost of going on and the best share; None where m = n, where trading
@@ -161,8 +168,8 @@ class RiskProgramme:
         sigma: FloatArray | float,
         volume: FloatArray | None = None,
     ) -> Schedule:
-        """Run the policy on N paths: see ``lem.optima.programme.Tape``; past volumes give the impact paid."""
-        given: Tape = tape(price, last, sigma, volume, self.terms.n)
+        """Run the policy on N paths (``lem.optima.optimum_terms``); past volumes give the impact paid."""
+        given: PolicyInputs = policy_inputs(price, last, sigma, volume, self.terms.n)
         shares = np.zeros(given.price.shape)
         finish = np.full(len(shares), self.terms.n - 1, np.int64)
         if self.go is None or self.share is None:
@@ -172,8 +179,8 @@ class RiskProgramme:
         return Schedule(shares, finish)
 
 
-@lru_cache(maxsize=64)  # an evaluation asks for each of its min periods again and again
-def solve_risk(terms: Terms, participation: float, risk_aversion: float) -> RiskProgramme:
+@lru_cache(maxsize=64)  # an evaluation solves for each of its min periods again and again
+def solve_risk(terms: Terms, participation: float, risk_aversion: float) -> RiskOptimum:
     """Solve for an order with impact and risk aversion. Cached. Raises InputError on impossible terms."""
     terms.checked()
     if not 0.0 <= risk_aversion <= MAX_AVERSION:
@@ -184,14 +191,14 @@ def solve_risk(terms: Terms, participation: float, risk_aversion: float) -> Risk
     grid = _grid(terms, unit)
     if terms.m == terms.n or terms.n == 1:
         cost = _fixed_horizon(terms, unit, risk_aversion)
-        return RiskProgramme(terms, participation, risk_aversion, cost, on, grid, None, None)
+        return RiskOptimum(terms, participation, risk_aversion, cost, on, grid, None, None)
     rest = gauss_hermite(RESTS) if terms.bars else (np.zeros(1), np.ones(1))
-    go, share = programme(on, grid, Rule(*normal_steps(MOVES), *rest))
+    go, share = solve_backward(on, grid, Rule(*normal_steps(MOVES), *rest))
     start = int(np.searchsorted(grid.locks, 0.0))
     cost = float(go[0, grid.points // 2, -1, start])
     if can_finish(0, terms.m, 1.0, terms.max_rate):
         cost = min(cost, finished(0, 0.0, 1.0, 0.0, on))
-    return RiskProgramme(terms, participation, risk_aversion, cost, on, grid, go, share)
+    return RiskOptimum(terms, participation, risk_aversion, cost, on, grid, go, share)
 
 
 def _grid(terms: Terms, unit: float) -> Grid:

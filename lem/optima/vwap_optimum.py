@@ -1,14 +1,20 @@
-"""The optimum against the VWAP of the window used, when volume is iid lognormal and independent of prices.
+"""The exact optimum against the VWAP of the window used, volume iid lognormal and independent of prices.
 
+Theory of operation
+-------------------
 With V the volume behind, M its VWAP and v the volume of interval t, the interval enters M with the weight
-w = v / (V + v), drawn apart from prices. Without impact the gain depends on when one stops only, and
+w = v / (V + v), drawn independently of prices. Without impact the gain depends on the time of stopping only.
+The state is (D, V):
 
     stop in t:   gain -D E[V / (V + v)]            (E[M' - S], as E p = S)
     go on:       E V_{t+1}(D (1 - w) + u_w, V + v),   u_w = e - w g
 
-(``lem.optima.programme``: w takes the place of 1/(t+1)). States D and V; ln V on even grids around ln t. A
-max rate below 1 only moves the earliest interval that can finish, and shares change nothing: so the policy
-trades 1/n. Volume without spread gives the time-weighted bound back.
+These are the recursions of ``lem.optima.optimum_grids`` with w in the place of 1/(t+1). ln V is on even grids
+around ln t. A max rate below 1 only delays the first interval that can finish, and shares change nothing, so
+the policy trades 1/n.
+
+Invariant and example: volume without spread gives V = t, w = 1/(t+1), and the time-weighted optimum back. For
+n = 3, m = 0, bars that is 0.0384 sigma (see ``agent.algos.optimal_stopping``).
 """
 
 from __future__ import annotations
@@ -18,23 +24,12 @@ from functools import lru_cache
 from math import log, sqrt
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import FloatArray, IntArray
 from agent.core.compile.jit import njit
 from agent.core.errors import InputError
-from agent.core.market.bars import FloatArray
-from lem.optima.programme import (
-    Schedule,
-    Tape,
-    Terms,
-    cubic,
-    distance_reach,
-    even_schedule,
-    gauss_hermite,
-    noise,
-    normal_steps,
-    tape,
-)
+from lem.optima.optimum_grids import cubic, distance_reach, gauss_hermite, noise, normal_steps
+from lem.optima.optimum_terms import PolicyInputs, Schedule, Terms, even_schedule, policy_inputs
 
 DISTANCES = 121
 VOLUMES = 31
@@ -101,7 +96,7 @@ def _forward(
 
 
 @njit
-def _programme(
+def _backward(
     n: int,
     first: int,
     bars: bool,
@@ -115,7 +110,7 @@ def _programme(
     z: FloatArray,
     wz: FloatArray,
 ) -> tuple[float, FloatArray]:
-    """Return (value before interval 0, going on [n, V, D])."""
+    """Return (value before interval 0, value of going on [n, V, D])."""
     go = np.zeros((n, volumes, distances))
     half = 0.5 * (distances - 1)
     nothing = np.zeros((0, distances))
@@ -144,7 +139,7 @@ def _run(
     v: FloatArray,
     wv: FloatArray,
     go: FloatArray,
-    finish: npt.NDArray[np.int64],
+    finish: IntArray,
 ) -> None:
     """Fill ``finish`` [N]."""
     price, last, sigma, volumes = seen
@@ -169,7 +164,7 @@ def _run(
 
 
 @dataclass(frozen=True, slots=True)
-class VwapProgramme:
+class VwapOptimum:
     """The solution. ``gain_sigma``: expected gain against VWAP in units of sigma.
 
     ``go`` [n, V, D]: value of going on; D on even ``steps`` [n] around 0, ln V from ``log_starts`` [n] by
@@ -194,8 +189,8 @@ class VwapProgramme:
         sigma: FloatArray | float,
         volume: FloatArray | None = None,
     ) -> Schedule:
-        """Run the policy on N paths: see ``lem.optima.programme.Tape``; past volumes weigh the benchmark."""
-        given: Tape = tape(price, last, sigma, volume, self.terms.n)
+        """Run the policy on N paths (``lem.optima.optimum_terms``); past volumes weight the benchmark."""
+        given: PolicyInputs = policy_inputs(price, last, sigma, volume, self.terms.n)
         finish = np.zeros(len(given.price), np.int64)
         seen = (given.price, given.last, given.sigma, given.volume)
         grids = (self.steps, self.log_starts, self.log_steps)
@@ -204,7 +199,7 @@ class VwapProgramme:
 
 
 @lru_cache(maxsize=64)
-def solve_vwap(terms: Terms, volume_sigma: float) -> VwapProgramme:
+def solve_vwap(terms: Terms, volume_sigma: float) -> VwapOptimum:
     """Solve for lognormal volume of mean 1, ``volume_sigma`` its log deviation. Cached. Raises InputError."""
     terms.checked()
     if not 0.0 <= volume_sigma <= MAX_VOLUME_SIGMA:
@@ -219,9 +214,9 @@ def solve_vwap(terms: Terms, volume_sigma: float) -> VwapProgramme:
     steps = distance_reach(terms) * (1.0 + 0.25 * volume_sigma) / (0.5 * (DISTANCES - 1))
     rule = normal_steps(MOVES)
     grids = (steps, log_starts, log_steps, DISTANCES, VOLUMES)
-    value, go = _programme(terms.n, terms.first, terms.bars, *grids, volumes, weights, *rule)
+    value, go = _backward(terms.n, terms.first, terms.bars, *grids, volumes, weights, *rule)
     value = 0.0 if terms.n == 1 else float(value)
-    return VwapProgramme(terms, volume_sigma, value, steps, log_starts, log_steps, volumes, weights, go)
+    return VwapOptimum(terms, volume_sigma, value, steps, log_starts, log_steps, volumes, weights, go)
 
 
 def _volume_grids(n: int, volume_sigma: float) -> tuple[FloatArray, FloatArray]:

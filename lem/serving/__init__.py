@@ -1,1 +1,1 @@
-"""What runs inside an order: weights, compiled kernels, decisions and their reasons."""
+"""What runs inside an order: compiled inference, decisions and their reasons. No training, no evaluation."""

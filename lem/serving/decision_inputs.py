@@ -1,9 +1,9 @@
-"""What decisions need of the views, as plain numbers: an order is a row of ``ORDER``, a market a ``Look``.
+"""Order and market views as the plain numbers that decisions are computed from.
 
-A market's history is what follows its last gap: where a bar does not begin where the one before it ended,
-what is before belongs to another stretch and is not used, as in training and evaluation
-(``lem.bars.contiguous``). Bars without a time (``start_ns`` 0) are taken at their place in the row. What is
-not finite is 0.
+An order is a row of ``POLICY_COLUMNS``, a market a ``MarketInputs``. A market's history is what follows its
+last gap: where a bar does not begin where the one before it ended, the bars before are not used, as in
+training and evaluation (``lem.bars.contiguous``). Bars without a time (``start_ns`` 0) count as following
+each other. What is not finite becomes 0.
 """
 
 from __future__ import annotations
@@ -18,35 +18,42 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent.core.market.bars import FBarArray, FloatArray
+from agent.core.arrays import FloatArray
+from agent.core.market.bars import FBarArray
 from agent.core.market.features import LONG_SPAN, recent_sigma
 from agent.core.types import MarketView, OrderView
 from lem.network.model import OrderProgress, OrderTerms
 from lem.network.model_config import SCENARIOS
-from lem.serving.policy_kernel import FACTS, ORDER, elapsed_volume, fill_orders
+from lem.serving.policy_kernel import POLICY_COLUMNS, VIEW_COLUMNS, elapsed_volume, fill_orders
 
-_facts = attrgetter(*FACTS)
+_view_columns = attrgetter(*VIEW_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What decisions need of one market view, worked out once."""
+class MarketInputs:
+    """One market view's numbers, computed once for all its orders.
 
-    bars: FBarArray  # since the last gap
-    gap: bool  # whether there is one
-    sigma: float  # NaN: not known
-    last: float  # close
+    ``bars``: since the last gap; ``gap``: whether there is one; ``sigma``: volatility of an interval as a
+    fraction of the price, NaN where not known; ``last``: the last close; ``volume`` [T] by bar, and its
+    running sum ``volumes`` [T + 1].
+    """
+
+    bars: FBarArray
+    gap: bool
+    sigma: float
+    last: float
     volume: FloatArray
-    volumes: FloatArray  # running sum of ``volume``, 0 first
+    volumes: FloatArray
 
 
-def look_at(market: MarketView) -> Look:
+def market_inputs(market: MarketView) -> MarketInputs:
+    """The numbers of one market view."""
     first = since_gap(market.bars, market.delta_ns)
     bars = market.bars[first:]
     volume = np.nan_to_num(bars["volume"], posinf=0.0, neginf=0.0)
     sigma = float(recent_sigma(bars[-(LONG_SPAN + 1) :])[-1]) if len(bars) else math.nan
     last = float(bars["close"][-1]) if len(bars) else math.nan
-    return Look(bars, first > 0, sigma, last, volume, np.concatenate([[0.0], volume.cumsum()]))
+    return MarketInputs(bars, first > 0, sigma, last, volume, np.concatenate([[0.0], volume.cumsum()]))
 
 
 def since_gap(bars: FBarArray, delta_ns: int) -> int:
@@ -64,21 +71,22 @@ def since_gap(bars: FBarArray, delta_ns: int) -> int:
     return int(dated[gaps[-1] + 1]) if len(gaps) else 0
 
 
-def facts_of(orders: Sequence[OrderView]) -> FloatArray:
-    """What the orders say, [N, len(FACTS)]."""
-    flat = chain.from_iterable(map(_facts, orders))
-    return np.fromiter(flat, np.float64, len(orders) * len(FACTS)).reshape(len(orders), len(FACTS))
+def order_view_rows(orders: Sequence[OrderView]) -> FloatArray:
+    """The orders' own fields, [N, len(VIEW_COLUMNS)]."""
+    flat = chain.from_iterable(map(_view_columns, orders))
+    shape = len(orders), len(VIEW_COLUMNS)
+    return np.fromiter(flat, np.float64, shape[0] * shape[1]).reshape(shape)
 
 
-def market_row(order: OrderView, look: Look) -> tuple[float, float, float]:
+def market_row(order: OrderView, market: MarketInputs) -> tuple[float, float, float]:
     """(sigma, last close, elapsed volume), as the kernels take them."""
-    return look.sigma, look.last, elapsed_volume(look.volume, look.volumes, order.t)
+    return market.sigma, market.last, elapsed_volume(market.volume, market.volumes, order.t)
 
 
 def _order_row(order: OrderView, market: MarketView) -> dict[str, float]:
-    look, out = np.array([market_row(order, look_at(market))]), np.empty((1, len(ORDER)))
-    fill_orders(facts_of([order]), np.zeros(1, np.int64), look, out)
-    return dict(zip(ORDER, out[0].tolist(), strict=True))
+    rows, out = np.array([market_row(order, market_inputs(market))]), np.empty((1, len(POLICY_COLUMNS)))
+    fill_orders(order_view_rows([order]), np.zeros(1, np.int64), rows, out)
+    return dict(zip(POLICY_COLUMNS, out[0].tolist(), strict=True))
 
 
 def normalised_prices(order: OrderView, market: MarketView) -> tuple[float, float, bool]:

@@ -1,8 +1,9 @@
-"""The encoder compiled: bars taken in one after another, the state after each of them kept.
+"""The encoder compiled: bars taken in one after another, the state before each of them kept.
 
-What a bar's own features say is worked out for a few bars at once, the recurrence bar by bar, attention
-for the newest bar only (no state depends on it). Sums are each bar's own (``lem.serving.row_kernels``), so a
-context depends neither on how many bars came in one call nor on whether the state was carried or rebuilt.
+Variables are selected for a few bars at once, the recurrence runs bar by bar, and attention is computed for
+the newest bar only, because no state depends on it. Sums are each bar's own (``lem.serving.row_kernels``),
+so a context depends neither on how many bars came in one call nor on whether the state was carried or
+rebuilt. How it fits together: ``lem.serving.weights``.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from agent.core.arrays import BoolArray
 from agent.core.compile.jit import njit
 from lem.network.layers import MEMORY_LIMIT
 from lem.serving.row_kernels import ONE, add_product, elu, gate, gated, linear, residual, sigmoid, start
-from lem.serving.weights import Cell, Encoder, Float32, Mask, Selection
+from lem.serving.weights import CellWeights, EncoderWeights, Float32, SelectionWeights
 
 BLOCK = 24  # bars at once: their work fits the nearest cache
 
@@ -22,7 +24,7 @@ LIMIT = np.float32(MEMORY_LIMIT)
 
 
 class States(NamedTuple):
-    """What an encoding keeps, one row a bar. Row k of h, c and u is the state *before* bar k."""
+    """What an encoding keeps, one row a bar; row k of h, c and u is the state *before* bar k."""
 
     h: Float32  # [rows + 1, d]
     c: Float32  # [rows + 1, d]
@@ -32,7 +34,9 @@ class States(NamedTuple):
 
 
 @njit
-def select(values: Float32, masks: Mask, net: Selection, chosen: Float32, weights: Float32) -> None:
+def select(
+    values: Float32, masks: BoolArray, net: SelectionWeights, chosen: Float32, weights: Float32
+) -> None:
     """The selected variables [N, d] of bars with features ``values`` [N, F], and their weights [N, F]."""
     for begin in range(0, len(values), BLOCK):
         end = min(len(values), begin + BLOCK)
@@ -41,23 +45,25 @@ def select(values: Float32, masks: Mask, net: Selection, chosen: Float32, weight
 
 @njit
 def advance(
-    chosen: Float32, first: int, net: Encoder, states: States, context: Float32, looked: Float32
+    chosen: Float32, first: int, net: EncoderWeights, states: States, context: Float32, attention: Float32
 ) -> None:
     """Take in bars with selected variables ``chosen`` [N, d], number ``first`` and on of their stream.
 
-    ``states`` are filled in; ``context`` [d] is that of the last bar. ``looked`` [K, 2]: the bars it looked
-    at most, their age (0 the last one) and weight, the mean over heads; ages of -1 where there are fewer.
+    Fills ``states``, ``context`` [d] of the last bar, and ``attention`` [K, 2]: of the bars with the largest
+    weights their age (0 is the last one) and weight, the mean over heads; ages of -1 where there are fewer.
     """
     x, projected = chosen.copy(), np.empty((len(chosen), 3 * len(context)), np.float32)
     _recur_all(chosen, net.cell, first, states)
     _finish(x, net, first, states, projected)
     last = len(chosen) - 1
-    _attend(x[last : last + 1], projected[last], net, first + len(chosen), states, looked)
+    _attend(x[last : last + 1], projected[last], net, first + len(chosen), states, attention)
     context[:] = x[last]
 
 
 @njit
-def _select(values: Float32, mask: Mask, net: Selection, chosen: Float32, weights: Float32) -> None:
+def _select(
+    values: Float32, mask: BoolArray, net: SelectionWeights, chosen: Float32, weights: Float32
+) -> None:
     """The selected variables of each bar [R, d] and the weights [R, F] that selected them."""
     variables, width = net.scale.shape
     rows, out = chosen.shape
@@ -85,7 +91,7 @@ def _select(values: Float32, mask: Mask, net: Selection, chosen: Float32, weight
 
 
 @njit
-def _choose(embedded: Float32, net: Selection, weights: Float32) -> None:
+def _choose(embedded: Float32, net: SelectionWeights, weights: Float32) -> None:
     """Softmax over variables of the weights' network: ``embedded`` [F, R, e] -> ``weights`` [R, F]."""
     variables, rows, width = embedded.shape
     grn = net.weights
@@ -104,7 +110,7 @@ def _choose(embedded: Float32, net: Selection, weights: Float32) -> None:
 
 
 @njit
-def _recur_all(chosen: Float32, cell: Cell, first: int, states: States) -> None:
+def _recur_all(chosen: Float32, cell: CellWeights, first: int, states: States) -> None:
     """The TKAN over bars ``first`` and on, each state kept."""
     layers, sub, basis = states.u.shape[1], states.u.shape[2], len(cell.knots)
     width = chosen.shape[1]
@@ -133,7 +139,7 @@ def _recur_all(chosen: Float32, cell: Cell, first: int, states: States) -> None:
 
 @njit
 def _sublayer(
-    x: Float32, cell: Cell, layer: int, memory: Float32, s: Float32, bases: Float32, out: Float32
+    x: Float32, cell: CellWeights, layer: int, memory: Float32, s: Float32, bases: Float32, out: Float32
 ) -> None:
     """One KAN sub-layer of one bar: x [1, d] and its memory [1, k] -> out [1, k]."""
     sub, basis = s.shape[1], len(cell.knots)
@@ -153,7 +159,7 @@ def _sublayer(
 
 
 @njit
-def _finish(x: Float32, net: Encoder, first: int, states: States, projected: Float32) -> None:
+def _finish(x: Float32, net: EncoderWeights, first: int, states: States, projected: Float32) -> None:
     """Gate, add and the residual network after the recurrence; keys and values are stored."""
     rows, width = x.shape
     gates = np.empty((rows, 2 * width), np.float32)
@@ -169,42 +175,44 @@ def _finish(x: Float32, net: Encoder, first: int, states: States, projected: Flo
 
 
 @njit
-def _attend(x: Float32, query: Float32, net: Encoder, seen: int, states: States, looked: Float32) -> None:
+def _attend(
+    x: Float32, query: Float32, net: EncoderWeights, seen: int, states: States, attention: Float32
+) -> None:
     """x [1, d], the newest of ``seen`` bars, becomes its context: attention over the last ``window``."""
     width, heads = x.shape[1], net.attention.heads
-    part = width // heads
+    head_width = width // heads
     first = max(0, seen - net.attention.window)
-    scale = ONE / np.sqrt(np.float32(part))
+    scale = ONE / np.sqrt(np.float32(head_width))
     out, merged = np.zeros((1, width), np.float32), np.empty((1, width), np.float32)
     scores = np.zeros((heads, seen - first), np.float32)
     for i in range(width):
         for row in range(seen - first):
-            scores[i // part, row] += query[i] * states.keys[i, first + row]
+            scores[i // head_width, row] += query[i] * states.keys[i, first + row]
     for head in range(heads):
         for row in range(seen - first):
             scores[head, row] *= scale
     _softmax(scores)
-    _most(scores, looked)
+    _largest(scores, attention)
     for row in range(seen - first):
         for head in range(heads):
-            for i in range(head * part, (head + 1) * part):
+            for i in range(head * head_width, (head + 1) * head_width):
                 out[0, i] += scores[head, row] * states.values[first + row, i]
     linear(merged, out, net.attention.merge, net.attention.merge_bias)
     gate(x, merged, net.attention_gate, np.empty((1, 2 * width), np.float32))
 
 
 @njit
-def _most(scores: Float32, looked: Float32) -> None:
-    """The ages and mean weights that are largest over heads; ``scores`` [heads, N], the newest bar last."""
+def _largest(scores: Float32, attention: Float32) -> None:
+    """Ages and weights, largest first, of the mean over heads; ``scores`` [heads, N], the newest bar last."""
     heads, count = scores.shape
     weights = np.zeros(count, np.float32)
     for head in range(heads):
         for row in range(count):
             weights[row] += scores[head, row]
-    for k in range(len(looked)):
-        row = count - 1 - np.argmax(weights[::-1])  # the newest of equals
-        looked[k, 0] = np.float32(count - 1 - row if weights[row] >= 0 else -1)
-        looked[k, 1] = weights[row] / np.float32(heads)
+    for k in range(len(attention)):
+        row = count - 1 - np.argmax(weights[::-1])  # of equals the newest
+        attention[k, 0] = np.float32(count - 1 - row if weights[row] >= 0 else -1)
+        attention[k, 1] = weights[row] / np.float32(heads)
         weights[row] = np.float32(-1.0)
 
 

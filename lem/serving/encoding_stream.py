@@ -1,10 +1,12 @@
-"""Encodings carried from bar to bar, and shared by every order that sees the same bars from the same start.
+"""Encodings carried from bar to bar, and shared by all orders that see the same bars from the same start.
 
-A stream is the encoding of one series of bars from a fixed first bar on: ``lookback`` bars before an
-order's start (or where the known history begins). A new bar is one row of features and one step. Nothing
-depends on how often a stream was asked: rows are taken in one at a time, so a state carried bar to bar and
-one rebuilt are the same bits. The state before every bar is kept: where a bar is revised later (a late
-trade), the stream goes back to the first bar that differs and takes in the rest anew.
+A stream is the encoding of one series of bars from a fixed first bar on: ``lookback`` bars before an order's
+start, or where the known history begins. A new bar costs one row of features and one step of the recurrence.
+The state before every bar is kept, so where a bar is revised later (by a late trade) the stream goes back to
+the first bar that differs and takes in the rest again. How it fits together: ``lem.serving.weights``.
+
+Invariant: a carried state and a rebuilt one are the same bits. Example: a stream of 60 bars takes in 60. One
+more bar takes 1. If then bar 50 of the 61 (from 0) is revised, it takes in 50 to 60 again: 11, so 72 in all.
 """
 
 from __future__ import annotations
@@ -15,49 +17,54 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import BoolArray
 from agent.core.market.bars import FBarArray
 from agent.core.market.features import FEATURE_NAMES, FEATURE_SPAN, features
 from lem.serving.encoder_kernel import States, advance, select
-from lem.serving.weights import CompiledModel, Float32, Mask
+from lem.serving.weights import CompiledModel, Float32
 
 STREAMS = 4_096  # of some 100 kB each at the default lookback
 NEWEST = 512  # selections kept: the newest bar of every market
-ROOM = 32  # rows a stream grows by
+SPARE_ROWS = 32  # that a stream grows by
 MAIN_FEATURES = 5
 MAIN_BARS = 3
 
 
-class Chosen(NamedTuple):
-    """What the selection makes of some bars; it depends on them only, not on the stream."""
+class SelectedBars(NamedTuple):
+    """Some bars after the selection of variables, which depends on them only, not on the stream."""
 
     variables: Float32  # [N, d]
-    importances: Mapping[str, float]  # of the newest one: the main features that are known, and their weights
+    importances: Mapping[str, float]  # of the newest bar: its main known features and their weights
 
 
 @dataclass(slots=True)
 class Stream:
-    """One encoding: the bars it has taken in (``raw``, with the memory before them), and its states."""
+    """One encoding: the bars it has taken in (``raw``, with those before that features need), and its states.
+
+    ``context`` [d], ``importances`` and ``attention`` (age in bars -> weight, the largest) are the newest
+    bar's.
+    """
 
     states: States
     context: Float32
     raw: bytes = b""
     rows: int = 0
-    importances: Mapping[str, float] = field(default_factory=dict)  # of the newest row
-    attention: Mapping[int, float] = field(default_factory=dict)  # its own: age in bars -> weight, main ones
+    importances: Mapping[str, float] = field(default_factory=dict)
+    attention: Mapping[int, float] = field(default_factory=dict)
 
-    def room_for(self, rows: int) -> None:
+    def reserve(self, rows: int) -> None:
+        """Make the states at least ``rows`` long."""
         if rows > len(self.states.values):
-            more = ROOM + rows - len(self.states.values)
+            more = SPARE_ROWS + rows - len(self.states.values)
             h, c, u, values, keys = self.states
             columns = np.ascontiguousarray(_grown(keys.T, more).T)
             self.states = States(
                 _grown(h, more), _grown(c, more), _grown(u, more), _grown(values, more), columns
             )
 
-    def same(self, raw: bytes, size: int) -> int:
-        """How many bars of ``raw``, each of ``size`` bytes, are those taken in, from the first one on."""
+    def unchanged(self, raw: bytes, size: int) -> int:
+        """How many bars of ``raw``, from the first on and each of ``size`` bytes, are those taken in."""
         if raw.startswith(self.raw):
             return len(self.raw) // size
         length = min(len(raw), len(self.raw))
@@ -66,20 +73,20 @@ class Stream:
         return int(differing[0] if len(differing) else length) // size
 
 
-class Selected:
+class SharedSelection:
     """The selection of a market's newest bars, made once for all the streams that take them in."""
 
     def __init__(self, streams: Streams, bars: FBarArray, delta_ns: int) -> None:
         self._streams, self._bars, self._delta_ns = streams, bars, delta_ns
-        self._chosen: Chosen | None = None
+        self._chosen: SelectedBars | None = None
 
-    def last(self, count: int) -> Chosen:
-        """Of the last ``count`` bars. Rows do not depend on how many are asked for."""
+    def last(self, count: int) -> SelectedBars:
+        """The last ``count`` bars after the selection; a row does not depend on ``count``."""
         chosen = self._chosen
         if chosen is None or len(chosen.variables) < count:
             bars = self._bars[-(FEATURE_SPAN + count) :]
             chosen = self._chosen = self._streams.choose(bars, self._delta_ns, count)
-        return Chosen(chosen.variables[-count:], chosen.importances)
+        return SelectedBars(chosen.variables[-count:], chosen.importances)
 
 
 class Streams:
@@ -87,11 +94,13 @@ class Streams:
 
     def __init__(self, model: CompiledModel) -> None:
         self._model = model
-        self.taken = 0  # bars taken in so far, again where they were revised: the work done
+        self.taken = 0  # bars taken in so far, counted again where they were revised
         self._streams: OrderedDict[bytes, Stream] = OrderedDict()
-        self._newest: OrderedDict[bytes, Chosen] = OrderedDict()
+        self._newest: OrderedDict[bytes, SelectedBars] = OrderedDict()
 
-    def take(self, window: FBarArray, seen: int, delta_ns: int, selected: Selected | None = None) -> Stream:
+    def take(
+        self, window: FBarArray, seen: int, delta_ns: int, selected: SharedSelection | None = None
+    ) -> Stream:
         """Return the stream of the last ``seen`` bars of ``window``, up to date.
 
         Bars before them are memory of the features only. ``selected``: of bars that end with ``window``.
@@ -103,28 +112,28 @@ class Streams:
             stream = self._streams[key] = self.fresh(seen)
         self._streams.move_to_end(key)
         if raw != stream.raw:
-            # A context is the last row's: where that row is known already, it alone is taken in again.
-            known = max(0, min(stream.same(raw, window.itemsize) - memory, seen - 1))
-            chosen = (selected or Selected(self, window, delta_ns)).last(seen - known)
-            stream.room_for(seen)
-            looked = np.empty((MAIN_BARS, 2), np.float32)
-            advance(chosen.variables, known, self._model.encoder, stream.states, stream.context, looked)
+            # The context is the last row's. Where that row is known already, it is taken in again.
+            known = max(0, min(stream.unchanged(raw, window.itemsize) - memory, seen - 1))
+            chosen = (selected or SharedSelection(self, window, delta_ns)).last(seen - known)
+            stream.reserve(seen)
+            attention = np.empty((MAIN_BARS, 2), np.float32)
+            advance(chosen.variables, known, self._model.encoder, stream.states, stream.context, attention)
             stream.raw, stream.rows, stream.importances = raw, seen, chosen.importances
-            stream.attention = {int(age): round(weight, 6) for age, weight in looked.tolist() if age >= 0}
+            stream.attention = {int(age): round(weight, 6) for age, weight in attention.tolist() if age >= 0}
             self.taken += seen - known
         if len(self._streams) > STREAMS:
             self._streams.popitem(last=False)
         return stream
 
-    def choose(self, bars: FBarArray, delta_ns: int, count: int) -> Chosen:
-        """Select the last ``count`` bars' variables; those of the newest bar of a market are remembered."""
+    def choose(self, bars: FBarArray, delta_ns: int, count: int) -> SelectedBars:
+        """Select the last ``count`` bars' variables; a single bar's, the newest of a market, are cached."""
         key = b"%d." % delta_ns + bars.tobytes() if count == 1 else b""
         found = self._newest.get(key)
         if found is None:
             values, masks = features(bars, delta_ns, count)
             variables, weights = np.empty((count, self._model.width), np.float32), np.empty_like(values)
             select(values, masks, self._model.selection, variables, weights)
-            found = Chosen(variables, _importances(weights[-1], masks[-1]))
+            found = SelectedBars(variables, _importances(weights[-1], masks[-1]))
             if key:
                 self._newest[key] = found
             if len(self._newest) > NEWEST:
@@ -132,8 +141,8 @@ class Streams:
         return found
 
     def fresh(self, rows: int) -> Stream:
-        """An encoding that has taken in nothing, with room for ``rows`` bars."""
-        width, rows = self._model.width, rows + ROOM
+        """An encoding that has taken in nothing, with space for ``rows`` bars."""
+        width, rows = self._model.width, rows + SPARE_ROWS
         layers, sub = self._model.encoder.cell.sub_recurrent.shape[:2]
         shapes = ((rows + 1, width), (rows + 1, width), (rows + 1, layers, sub), (rows, width), (width, rows))
         return Stream(
@@ -142,14 +151,14 @@ class Streams:
         )
 
 
-def _grown(old: npt.NDArray[np.float32], more: int) -> npt.NDArray[np.float32]:
+def _grown(old: Float32, more: int) -> Float32:
     """``old`` with ``more`` rows of zeros after it."""
     new = np.zeros((len(old) + more, *old.shape[1:]), np.float32)
     new[: len(old)] = old
     return new
 
 
-def _importances(weights: Float32, mask: Mask) -> Mapping[str, float]:
+def _importances(weights: Float32, mask: BoolArray) -> Mapping[str, float]:
     ranked = np.argsort(-weights, kind="stable")
     main = [int(f) for f in ranked if mask[f]][:MAIN_FEATURES]
     return {FEATURE_NAMES[f]: round(float(weights[f]), 6) for f in main}

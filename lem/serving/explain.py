@@ -1,12 +1,12 @@
-"""Why a decision was what it was: what the model looked at, and what would have changed its mind.
+"""Why a decision was what it was: where the model looked, its forecasts, and what would have changed it.
 
 Three views of one decision, all computed from the model itself:
 
-* selection weights of the variables (at the newest bar, and their mean over the window), and attention
-  over past bars;
-* forecasts that the context allows (trained beside the policy): the next moves and the next volume;
-* **flips**: for the order's terms and state, and for each market feature of the newest bar, the nearest
-  value at which the decision would change between "go on" and "finish"; else how far the share moves.
+* selection weights of the variables (at the newest bar, and their mean over the window), and attention over
+  past bars;
+* forecasts made from the context (trained beside the policy): the next moves and the next volume;
+* **flips**: for the order's terms and state, and for each market feature of the newest bar, the nearest value
+  at which the decision would change between "go on" and "finish"; else how far the share moves.
 
 Weights say where the model looks, not what is true; flips are exact statements about the model.
 """
@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -51,9 +50,9 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """What an input does alone. ``flips_at``: the nearest value that turns the decision, None if none does.
+    """The effect of one input alone. ``flips_at``: the nearest value that changes the decision, or None.
 
-    ``shares``: the smallest and largest share of the order it could ask for.
+    Searched from ``low`` to ``high``; ``shares``: the smallest and largest share of the order traded there.
     """
 
     name: str
@@ -77,7 +76,8 @@ class Explanation:
     forecasts: dict[str, float]
     flips: tuple[Flip, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
+        """Every field by name, as ``lem explain --json`` prints them."""
         return asdict(self)
 
 
@@ -89,7 +89,7 @@ def explain(model: LEM, order: OrderView, market: MarketView) -> Explanation:
     market = replace(market, bars=market.bars[since_gap(market.bars, market.delta_ns) :])  # as decisions do
     window = _window(model, order, market)
     context, weights, attention = _encode(model, window)
-    fraction, chance = _answers(model, context, order, market)
+    fraction, chance = _outputs(model, context, order, market)
     closes = market.bars["close"][::-1][: len(attention)]
     may = order.t + 1 >= order.m and order.remaining <= order.max_rate
     return Explanation(
@@ -143,7 +143,7 @@ def _forecasts(model: LEM, context: Tensor) -> dict[str, float]:
     return {f"{name}_{ahead}_ahead": float(guess[k]) for k, (name, ahead, _) in enumerate(FORECASTS)}
 
 
-def _answers(model: LEM, contexts: Tensor, order: OrderView, market: MarketView) -> tuple[Tensor, Tensor]:
+def _outputs(model: LEM, contexts: Tensor, order: OrderView, market: MarketView) -> tuple[Tensor, Tensor]:
     """(fraction of the remainder, chance of finishing) for each context [N, d]."""
     last_z, achieved_z, known = normalised_prices(order, market)
     return _policy(model, contexts, order, market, last_z, achieved_z, known)
@@ -225,14 +225,14 @@ def _feature_flips(model: LEM, window: Encodable, order: OrderView, market: Mark
     for i, k in enumerate(known):
         values[i * FEATURE_STEPS : (i + 1) * FEATURE_STEPS, 0, k] = grid
     contexts = _newest_contexts(model, window, values)
-    fraction, chance = _answers(model, contexts, order, market)
-    present = float(_answers(model, _encode(model, window)[0], order, market)[1][0]) > 0.5
+    fraction, chance = _outputs(model, contexts, order, market)
+    present = float(_outputs(model, _encode(model, window)[0], order, market)[1][0]) > 0.5
     for i, k in enumerate(known):
         rows = slice(i * FEATURE_STEPS, (i + 1) * FEATURE_STEPS)
         shares = fraction[rows] * order.remaining
         value = float(window.values[0, -1, k])
-        turned = grid[(chance[rows] > 0.5) != present]
-        flip = float(turned[(turned - value).abs().argmin()]) if len(turned) else math.nan
+        changed = grid[(chance[rows] > 0.5) != present]
+        flip = float(changed[(changed - value).abs().argmin()]) if len(changed) else math.nan
         yield Flip(
             FEATURE_NAMES[k],
             value,

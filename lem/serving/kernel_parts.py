@@ -13,7 +13,7 @@ from agent.core.market.bars import empty_fbars
 from agent.core.market.features import FEATURE_NAMES
 from agent.core.types import MarketView, OrderView
 from lem.network.checkpoint import load_checkpoint
-from lem.serving import encoder_kernel, policy_kernel, turning_kernel
+from lem.serving import encoder_kernel, flip_kernel, policy_kernel
 from lem.serving.encoding_stream import MAIN_BARS, Streams
 from lem.serving.predictor import FIRST, Predictor
 from lem.serving.weights import CompiledModel
@@ -23,7 +23,7 @@ DECISIONS = (
     policy_kernel.elapsed_volume,
     policy_kernel.fill_orders,
     policy_kernel.decide_all,
-    turning_kernel.turns_all,
+    flip_kernel.flip_moves_bps,
     policy_kernel.project_all,
 )
 

@@ -1,23 +1,24 @@
-"""The allocation networks compiled: many orders in one call, each order's sums its own (``row_kernels``)."""
+"""The allocation networks compiled: many orders in one call, each order's sums its own (``row_kernels``).
+
+An order is a row of numbers: as ``OrderView`` has it (``VIEW_COLUMNS``), then as the network's inputs are
+made of it (``POLICY_COLUMNS``). How it fits together: ``lem.serving.weights``.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.compile.jit import njit
 from agent.core.market.features import LONG_SPAN
 from agent.core.orders.projection import project
 from lem.network.model import AHEAD, GIVEN_INPUTS, MOVES, OWN_INPUTS, SHARPNESS, WEIGHT, Z_LIMIT
 from lem.serving.row_kernels import add_product, linear, sigmoid, silu
-from lem.serving.weights import Float32, Policy
+from lem.serving.weights import Float32, PolicyWeights
 
-Rows = npt.NDArray[np.float64]  # [N, columns]
-Column = npt.NDArray[np.float64]  # [N]
-Indices = npt.NDArray[np.int64]  # [N]
 GIVEN, OWN = len(GIVEN_INPUTS), len(OWN_INPUTS)
 
-ORDER = (
+POLICY_COLUMNS = (
     "t",
     "n",
     "m",
@@ -34,9 +35,9 @@ ORDER = (
     "achieved_z",
     "own_share",
 )
-"""Columns of an order as ``decide`` takes it: ``OrderTerms`` and ``OrderProgress`` as plain numbers."""
+"""Columns of an order as ``decide`` takes it: fields of ``OrderTerms`` and ``OrderProgress``."""
 
-FACTS = (
+VIEW_COLUMNS = (
     "side",
     "t",
     "m",
@@ -53,11 +54,11 @@ FACTS = (
     "risk_aversion",
     "finishing",
 )
-"""What an ``OrderView`` says, as it says it: prices in quote currency, NaN where unknown."""
+"""Fields of an ``OrderView``, as it has them: prices in quote currency, NaN where unknown."""
 
 
 @njit
-def elapsed_volume(volume: Column, volumes: Column, t: int) -> float:
+def elapsed_volume(volume: FloatArray, volumes: FloatArray, t: int) -> float:
     """The market's volume in the last ``t`` bars, in units of a bar's usual one before them.
 
     ``volume`` [T] by bar, and its running sum ``volumes`` [T + 1].
@@ -74,8 +75,8 @@ def elapsed_volume(volume: Column, volumes: Column, t: int) -> float:
 
 
 @njit
-def _mean(x: Column) -> float:
-    """The mean as NumPy takes it of up to 128 numbers: eight sums side by side, then those in pairs."""
+def _mean(x: FloatArray) -> float:
+    """The mean as NumPy computes it for up to 128 numbers: eight sums side by side, then those in pairs."""
     count, total = len(x), 0.0
     whole = count - count % 8 if count >= 8 else 0
     if whole:
@@ -89,14 +90,15 @@ def _mean(x: Column) -> float:
 
 
 @njit
-def fill_orders(facts: Rows, which: Indices, market: Rows, out: Rows) -> None:
-    """``out`` [N, ORDER] from ``facts`` [N, FACTS] and (sigma, last close, elapsed volume) [P, 3].
+def fill_orders(views: FloatArray, which: IntArray, market: FloatArray, out: FloatArray) -> None:
+    """Fill ``out`` [N, POLICY_COLUMNS] from ``views`` [N, VIEW_COLUMNS] and ``market`` [C, 3].
 
-    Prices become sides times their distance in sigmas; what is not finite becomes 0.
+    ``market``: sigma, last close and elapsed volume of each context. Prices become sides times their distance
+    in sigmas; what is not finite becomes 0.
     """
-    for i in range(len(facts)):
-        side, t, m, n = facts[i, 0], facts[i, 1], facts[i, 2], facts[i, 3]
-        achieved, benchmark, arrival = facts[i, 8], facts[i, 9], facts[i, 10]
+    for i in range(len(views)):
+        side, t, m, n = views[i, 0], views[i, 1], views[i, 2], views[i, 3]
+        achieved, benchmark, arrival = views[i, 8], views[i, 9], views[i, 10]
         sigma, last, elapsed = market[which[i], 0], market[which[i], 1], market[which[i], 2]
         known = sigma > 0
         row = out[i]
@@ -107,9 +109,9 @@ def fill_orders(facts: Rows, which: Indices, market: Rows, out: Rows) -> None:
             row[13] = _finite(side * (achieved / benchmark - 1.0) / sigma)
         if t > 0 and known and arrival > 0:
             row[4] = _finite(side * (last / arrival - 1.0) / sigma)
-        row[5], row[6], row[7] = elapsed, 1.0 if known else 0.0, _finite(facts[i, 12])
-        row[8], row[9], row[10] = _finite(facts[i, 6]), _finite(facts[i, 7]), _finite(facts[i, 13])
-        row[12], row[14] = _finite(facts[i, 4]), _finite(facts[i, 11])
+        row[5], row[6], row[7] = elapsed, 1.0 if known else 0.0, _finite(views[i, 12])
+        row[8], row[9], row[10] = _finite(views[i, 6]), _finite(views[i, 7]), _finite(views[i, 13])
+        row[12], row[14] = _finite(views[i, 4]), _finite(views[i, 11])
 
 
 @njit
@@ -121,26 +123,24 @@ _project = njit(project)
 
 
 @njit
-def project_all(answers: Rows, facts: Rows, shares: Column, finishes: npt.NDArray[np.bool_]) -> None:
-    """``projection`` itself, for every order: ``answers`` [N, 2] and FACTS to feasible slices."""
-    for i in range(len(answers)):
-        t, m, n, remaining = facts[i, 1], facts[i, 2], facts[i, 3], facts[i, 4]
-        lot, slowest, fastest, finishing = facts[i, 5], facts[i, 6], facts[i, 7], facts[i, 14] != 0
-        wanted, ending = answers[i, 0] * remaining, finishing or answers[i, 1] > 0.5
+def project_all(outputs: FloatArray, views: FloatArray, shares: FloatArray, finishes: BoolArray) -> None:
+    """``projection`` for every order, from ``outputs`` [N, 2] and ``views`` [N, VIEW_COLUMNS]."""
+    for i in range(len(outputs)):
+        t, m, n, remaining = views[i, 1], views[i, 2], views[i, 3], views[i, 4]
+        lot, slowest, fastest, finishing = views[i, 5], views[i, 6], views[i, 7], views[i, 14] != 0
+        wanted, ending = outputs[i, 0] * remaining, finishing or outputs[i, 1] > 0.5
         share, end = _project(wanted, ending, remaining, n - 1 - t, m, t, slowest, fastest, lot)
         shares[i], finishes[i] = share, end
 
 
 @njit
-def decide(
-    net: Policy, scenario: int, context: Float32, order: npt.NDArray[np.float64]
-) -> tuple[float, float]:
-    """(fraction of the remainder, probability of finishing) of one order; ``order``: see ``ORDER``."""
+def decide(net: PolicyWeights, scenario: int, context: Float32, order: FloatArray) -> tuple[float, float]:
+    """(fraction of the remainder, probability of finishing) of one ``order`` [POLICY_COLUMNS]."""
     x = np.empty((1, net.bias.shape[1]), np.float32)
     given, out = np.empty((1, GIVEN), np.float32), np.empty((1, 2), np.float32)
     left = first_layer(net, scenario, context, order, given, x)
     later_layers(net, scenario, x, out)
-    if not (np.isfinite(out[0, 0]) and np.isfinite(out[0, 1])):  # an infinity's sigmoid looks sound
+    if not (np.isfinite(out[0, 0]) and np.isfinite(out[0, 1])):  # the sigmoid of an infinity is finite
         return np.nan, np.nan
     even = -np.float32(np.log(max(left - 1.0, 1e-3)))
     return sigmoid(even + np.float32(2.0) * out[0, 0]), sigmoid(np.float32(SHARPNESS) * out[0, 1])
@@ -148,14 +148,14 @@ def decide(
 
 @njit
 def first_layer(
-    net: Policy,
+    net: PolicyWeights,
     scenario: int,
     context: Float32,
-    order: npt.NDArray[np.float64],
+    order: FloatArray,
     given: Float32,
     x: Float32,
 ) -> float:
-    """x [1, w] and the given inputs [1, GIVEN] of an order; intervals left."""
+    """Fill x [1, w] and the given inputs [1, GIVEN] of an order; return intervals left."""
     own = np.empty((1, OWN), np.float32)
     left = _inputs(order, given[0], own[0])
     market = context.reshape((1, len(context)))
@@ -172,8 +172,8 @@ def first_layer(
 
 
 @njit
-def later_layers(net: Policy, scenario: int, x: Float32, out: Float32) -> None:
-    """What becomes of first layers x [R, w], which are used up: out [R, 2]."""
+def later_layers(net: PolicyWeights, scenario: int, x: Float32, out: Float32) -> None:
+    """The layers behind the first: x [R, w], which is overwritten, to out [R, 2]."""
     silu(x)
     y = np.empty(x.shape, np.float32)
     linear(y, x, net.hidden[scenario], net.hidden_bias[scenario])
@@ -183,21 +183,27 @@ def later_layers(net: Policy, scenario: int, x: Float32, out: Float32) -> None:
 
 @njit
 def decide_all(
-    net: Policy, scenario: Indices, contexts: Float32, which: Indices, orders: Rows, out: Rows
+    net: PolicyWeights,
+    scenario: IntArray,
+    contexts: Float32,
+    which: IntArray,
+    orders: FloatArray,
+    out: FloatArray,
 ) -> None:
-    """``decide`` for every row of ``orders`` [N, ORDER], contexts[which[i]]; ``out`` [N, 2]."""
+    """``decide`` for every row of ``orders`` [N, POLICY_COLUMNS], contexts[which[i]]; ``out`` [N, 2]."""
     for i in range(len(orders)):
         out[i, 0], out[i, 1] = decide(net, scenario[i], contexts[which[i]], orders[i])
 
 
 @njit
 def limited(x: float, low: float, high: float) -> float:
+    """``x`` held within [low, high]."""
     return min(max(x, low), high)
 
 
 @njit
-def _inputs(order: npt.NDArray[np.float64], g: Float32, o: Float32) -> float:
-    """Fill in the given inputs ``g`` and own ones ``o`` by the model's formulae; intervals left."""
+def _inputs(order: FloatArray, g: Float32, o: Float32) -> float:
+    """Fill in given inputs ``g`` and own inputs ``o`` as in ``lem.network.model``; return intervals left."""
     t, n, m = order[0], order[1], order[2]
     last, arrival = limited(order[3], -Z_LIMIT, Z_LIMIT), limited(order[4], -Z_LIMIT, Z_LIMIT)
     elapsed, rate, aversion = order[5], order[9], max(order[10], 0.0)
@@ -223,10 +229,10 @@ def _inputs(order: npt.NDArray[np.float64], g: Float32, o: Float32) -> float:
 
 
 @njit
-def price_inputs(order: npt.NDArray[np.float64], last: float, g: Float32) -> None:
-    """The given inputs that the last price makes, ``last`` sigmas from the benchmark.
+def price_inputs(order: FloatArray, last: float, g: Float32) -> None:
+    """Fill in the given inputs that depend on the last price, ``last`` sigmas from the benchmark.
 
-    (Its distance from the arrival price is an input too, of weight 0 at decisions.)
+    (Its distance from the arrival price is an input too; live decisions weight it by 0.)
     """
     t, n, elapsed = order[0], order[1], order[5]
     stopping = last * t / (t + 1.0)

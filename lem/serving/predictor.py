@@ -1,9 +1,9 @@
 """The model as an algo: one decision from an order's view and the market's, the same bits every time.
 
-Encodings are carried from bar to bar (``lem.serving.encoding_stream``), decisions run compiled
-(``lem.serving.policy_kernel``), each in sums of its own, so neither a neighbour in a batch nor what was
-asked before can change a bit. A decision whose inputs or outputs are not finite is left to the optimal
-stopping rule, and says so.
+Encodings are carried from bar to bar (``lem.serving.encoding_stream``) and decisions run compiled
+(``lem.serving.policy_kernel``), each with sums of its own, so neither the other requests of a call nor
+earlier calls can change a bit. A decision whose inputs or outputs are not finite is left to the optimal
+stopping rule, and its reason says so.
 """
 
 from __future__ import annotations
@@ -15,45 +15,49 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from agent.algos.optimal_stopping import OptimalStopping
+from agent.core.arrays import FloatArray, IntArray
 from agent.core.errors import CheckpointError
 from agent.core.market.bars import empty_fbars
 from agent.core.types import MarketView, OrderView, Slice
 from lem.network.checkpoint import Checkpoint, load_checkpoint
 from lem.network.model_config import SCENARIOS
-from lem.serving.decision_inputs import Look, facts_of, look_at, market_row
-from lem.serving.encoding_stream import Selected, Streams
-from lem.serving.policy_kernel import ORDER, decide_all, fill_orders, project_all
-from lem.serving.turning_kernel import turns_all
+from lem.serving.decision_inputs import MarketInputs, market_inputs, market_row, order_view_rows
+from lem.serving.encoding_stream import SharedSelection, Streams
+from lem.serving.flip_kernel import flip_moves_bps
+from lem.serving.policy_kernel import POLICY_COLUMNS, decide_all, fill_orders, project_all
 from lem.serving.weights import CompiledModel, Float32
 
 FIRST = SCENARIOS[0]
 Request = tuple[OrderView, MarketView]
 
 
-class _Told(NamedTuple):
-    """What decisions at one place say of it."""
+class _ContextInfo(NamedTuple):
+    """What the decisions taken from one context report of it."""
 
-    history: int  # bars
-    words: str  # the same
+    history_bars: int
+    history: str  # the same, for the reason
     importances: Mapping[str, float]  # main features
-    attention: Mapping[int, float]  # main bars
+    attention: Mapping[int, float]  # main bars by age
 
 
 @dataclass(slots=True)
-class _Places:
-    """Where the orders of one call are: a place is a market and how far into it an order is."""
+class _Contexts:
+    """The C contexts of one call, one for each market and how far into it an order is.
 
-    which: npt.NDArray[np.int64]  # [N] the place of each order
-    contexts: Float32  # [P, d]
-    market: npt.NDArray[np.float64]  # [P, 3] sigma, last close, elapsed volume
-    told: list[_Told]  # [P]
+    ``which`` [N]: each order's; ``vectors`` [C, d]; ``market`` [C, 3]: sigma, last close, elapsed volume;
+    ``infos`` [C].
+    """
+
+    which: IntArray
+    vectors: Float32
+    market: FloatArray
+    infos: list[_ContextInfo]
 
 
 class Predictor:
-    """Answers requests with a loaded checkpoint. Not thread-safe: one instance, one thread."""
+    """Decides with a loaded checkpoint. Not thread-safe: one instance, one thread."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
@@ -81,6 +85,7 @@ class Predictor:
 
     @property
     def digest(self) -> str:
+        """Digest of the checkpoint file."""
         return self.checkpoint.digest
 
     @property
@@ -89,77 +94,67 @@ class Predictor:
         return self.checkpoint.model.config.bars_needed
 
     def decide_many(self, requests: Sequence[Request]) -> list[Slice]:
-        """One slice per request, in order; each is what it would be if asked alone."""
+        """One slice per request, in order; each is what it would be in a call of its own."""
         if not requests:
             return []
         orders = [order for order, _ in requests]
-        places, facts = self._places(requests), facts_of(orders)
+        contexts, views = self._contexts(requests), order_view_rows(orders)
         scenario = np.fromiter(map(_scenario, orders), np.int64, len(orders))
-        numbers, answers = np.empty((len(orders), len(ORDER))), np.empty((len(orders), 2))
-        fill_orders(facts, places.which, places.market, numbers)
-        decide_all(self._model.policy, scenario, places.contexts, places.which, numbers, answers)
+        numbers, outputs = np.empty((len(orders), len(POLICY_COLUMNS))), np.empty((len(orders), 2))
+        fill_orders(views, contexts.which, contexts.market, numbers)
+        encoded = contexts.vectors, contexts.which
+        decide_all(self._model.policy, scenario, *encoded, numbers, outputs)
         moves = np.empty(len(orders))
-        turns_all(
-            self._model.policy,
-            scenario,
-            places.contexts,
-            places.which,
-            numbers,
-            facts,
-            places.market,
-            moves,
-        )
+        flip_moves_bps(self._model.policy, scenario, *encoded, numbers, views, contexts.market, moves)
         shares, finishes = np.empty(len(orders)), np.empty(len(orders), np.bool_)
-        project_all(answers, facts, shares, finishes)
+        project_all(outputs, views, shares, finishes)
         last_z = np.where(numbers[:, 6] > 0, numbers[:, 3], np.nan)
-        columns = (shares, finishes, answers[:, 1], last_z, moves.round(4), places.which)
-        slices, digest, told = [], self.digest, places.told
-        for order, share, finish, chance, z, move, place in zip(
+        columns = (shares, finishes, outputs[:, 1], last_z, moves.round(4), contexts.which)
+        slices, digest, infos = [], self.digest, contexts.infos
+        for order, share, finish, chance, z, move, k in zip(
             orders, *(column.tolist() for column in columns), strict=True
         ):
-            history, known, importances, attention = told[place]
-            reason = _reason(order, share, finish, chance, z, known)
-            turns = None if move != move else move
-            slices.append(
-                Slice(share, finish, chance, reason, digest, history, importances, attention, turns)
-            )
-        for i in np.flatnonzero(~np.isfinite(answers).all(1)).tolist():
+            bars, history, importances, attention = infos[k]
+            reason = _reason(order, share, finish, chance, z, history)
+            flip = None if math.isnan(move) else move
+            slices.append(Slice(share, finish, chance, reason, digest, bars, importances, attention, flip))
+        for i in np.flatnonzero(~np.isfinite(outputs).all(1)).tolist():
             slices[i] = self._ruled(*requests[i], slices[i])
         return slices
 
-    def _places(self, requests: Sequence[Request]) -> _Places:
-        """Encode every market at the intervals asked for, each once."""
-        looks: dict[int, tuple[Look, Selected]] = {}
+    def _contexts(self, requests: Sequence[Request]) -> _Contexts:
+        """Encode every market at the intervals requested, each once."""
+        markets: dict[int, tuple[MarketInputs, SharedSelection]] = {}
         found: dict[tuple[int, int], int] = {}
-        which, rows, told = [], [], []
-        contexts: list[Float32] = []
+        which, rows, infos = [], [], []
+        vectors: list[Float32] = []
         for order, market in requests:
-            place = (id(market), order.t)
-            k = found.get(place)
+            key = (id(market), order.t)
+            k = found.get(key)
             if k is None:
-                k = found[place] = len(contexts)
-                if place[0] not in looks:
-                    look = look_at(market)
-                    looks[place[0]] = look, Selected(self._streams, look.bars, market.delta_ns)
-                look, selected = looks[place[0]]
-                context, history, features, bars = self._encode(look, selected, order.t, market.delta_ns)
-                contexts.append(context)
-                rows.append(market_row(order, look))
-                words = f"{history} bars of history" + (" since a gap" if look.gap else "")
-                told.append(_Told(history, words, features, bars))
+                k = found[key] = len(vectors)
+                if key[0] not in markets:
+                    inputs = market_inputs(market)
+                    markets[key[0]] = inputs, SharedSelection(self._streams, inputs.bars, market.delta_ns)
+                inputs, selection = markets[key[0]]
+                vector, bars, features, ages = self._encode(inputs, selection, order.t, market.delta_ns)
+                vectors.append(vector)
+                rows.append(market_row(order, inputs))
+                history = f"{bars} bars of history" + (" since a gap" if inputs.gap else "")
+                infos.append(_ContextInfo(bars, history, features, ages))
             which.append(k)
-        return _Places(np.array(which), np.stack(contexts), np.array(rows), told)
+        return _Contexts(np.array(which), np.stack(vectors), np.array(rows), infos)
 
     def _encode(
-        self, look: Look, selected: Selected, t: int, delta_ns: int
+        self, market: MarketInputs, selection: SharedSelection, t: int, delta_ns: int
     ) -> tuple[Float32, int, Mapping[str, float], Mapping[int, float]]:
-        """(the market's encoding before interval ``t``, bars it rests on, main features, main bars)."""
+        """(context before interval ``t``, bars it rests on, main features, main bars by age)."""
         own = max(0, t)
-        window = look.bars[-(self.bars_needed + own) :]
+        window = market.bars[-(self.bars_needed + own) :]
         seen = min(len(window), self.lookback + own)
         if not seen:
             return self._model.void, 0, {}, {}
-        stream = self._streams.take(window, seen, delta_ns, selected)
+        stream = self._streams.take(window, seen, delta_ns, selection)
         context = stream.context.copy()  # a stream may move on
         return context, stream.rows, stream.importances, stream.attention
 
@@ -170,16 +165,16 @@ class Predictor:
 
 
 def _scenario(order: OrderView) -> int:
-    """Its place in SCENARIOS."""
+    """The order's place in SCENARIOS, of which each of three choices of two changes half."""
     side, kind, benchmark = FIRST
-    late = order.side is not side, order.target_kind is not kind, order.benchmark is not benchmark
-    return 4 * late[0] + 2 * late[1] + late[2]
+    bits = order.side is not side, order.target_kind is not kind, order.benchmark is not benchmark
+    return 4 * bits[0] + 2 * bits[1] + bits[2]
 
 
 def _reason(
-    order: OrderView, share: float, finish: bool, probability: float, last_z: float, known: str
+    order: OrderView, share: float, finish: bool, probability: float, last_z: float, history: str
 ) -> str:
-    """The decision in plain words; ``last_z`` is NaN where volatility is not known."""
+    """The decision for people; ``last_z`` is NaN where volatility is not known."""
     t, n, m = order.t, order.n, order.m
     if finish:
         pace = " and finish"
@@ -189,7 +184,7 @@ def _reason(
         pace = ", slower than even" if share < 0.8 * even else pace
     if t == 0:
         price = "no price against the benchmark yet"
-    elif last_z != last_z:
+    elif math.isnan(last_z):
         price = "volatility not known yet"
     else:
         word = "better" if last_z < 0 else "worse"
@@ -200,11 +195,11 @@ def _reason(
         stop = f"min duration {m} intervals not reached"
     else:
         stop = f"finish probability {probability:.2f}"
-    return f"lem: {100 * share:.1f} % of the order{pace}; {price}; {stop}; {known}"
+    return f"lem: {100 * share:.1f} % of the order{pace}; {price}; {stop}; {history}"
 
 
 class LemAlgo:
-    """The model behind the schedules' one protocol."""
+    """The model behind the protocol that all schedules share."""
 
     name = "lem"
 
@@ -222,4 +217,5 @@ class LemAlgo:
         return self.predictor.digest
 
     def decide(self, order: OrderView, market: MarketView) -> Slice:
+        """One decision: see ``Predictor.decide_many``."""
         return self.predictor.decide_many([(order, market)])[0]

@@ -1,8 +1,8 @@
 """Layers on a few rows at once, compiled, in place: every row's sums are its own, in one fixed order.
 
-A sum starts at the bias and takes its inputs one after another, whatever rows stand beside it, so one row
-and a hundred give the same bits. Rows go side by side only to keep the processor's additions independent
-of each other. R rows, I inputs, J outputs.
+A sum starts at the bias and takes its inputs one after another, whatever rows stand beside it, so one row and
+a hundred give the same bits. Rows go side by side only so that the processor can add them independently.
+R rows, I inputs, J outputs. How it fits together: ``lem.serving.weights``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.core.compile.jit import njit
-from lem.serving.weights import Float32, Gate, Residual
+from lem.serving.weights import Float32, GateWeights, ResidualWeights
 
 ONE = np.float32(1.0)
 EPSILON = np.float32(1e-5)  # of torch's layer norm
@@ -18,6 +18,7 @@ EPSILON = np.float32(1e-5)  # of torch's layer norm
 
 @njit
 def sigmoid(x: float) -> float:
+    """1 / (1 + exp(-x))."""
     out: float = ONE / (ONE + np.exp(-x))
     return out
 
@@ -49,6 +50,7 @@ def linear(out: Float32, x: Float32, weight: Float32, bias: Float32) -> None:
 
 @njit
 def elu(x: Float32) -> None:
+    """x [R, J] becomes exp(x) - 1 where it is negative."""
     for r in range(x.shape[0]):
         for i in range(x.shape[1]):
             if x[r, i] < 0:
@@ -57,6 +59,7 @@ def elu(x: Float32) -> None:
 
 @njit
 def silu(x: Float32) -> None:
+    """x [R, J] becomes x sigmoid(x)."""
     for r in range(x.shape[0]):
         for i in range(x.shape[1]):
             x[r, i] *= sigmoid(x[r, i])
@@ -82,20 +85,20 @@ def gated(out: Float32, gates: Float32, scale: Float32, shift: Float32) -> None:
 
 
 @njit
-def gate(out: Float32, x: Float32, net: Gate, gates: Float32) -> None:
+def gate(out: Float32, x: Float32, net: GateWeights, gates: Float32) -> None:
     """out [R, J] becomes norm(out + a sigmoid(b)), (a, b) linear in x: ``lem.network.layers.GatedAdd``.
 
-    ``gates`` [R, 2 J] is room to work in.
+    ``gates`` [R, 2 J] is overwritten.
     """
     linear(gates, x, net.weight, net.bias)
     gated(out, gates, net.scale, net.shift)
 
 
 @njit
-def residual(x: Float32, net: Residual, inner: Float32, outer: Float32, gates: Float32) -> None:
+def residual(x: Float32, net: ResidualWeights, inner: Float32, outer: Float32, gates: Float32) -> None:
     """x [R, J] becomes ``lem.network.layers.GRN`` of itself, where input and output are equally wide.
 
-    ``inner``, ``outer`` [R, hidden] and ``gates`` [R, 2 J] are room to work in.
+    ``inner``, ``outer`` [R, hidden] and ``gates`` [R, 2 J] are overwritten.
     """
     linear(inner, x, net.inner, net.inner_bias)
     elu(inner)

@@ -1,65 +1,88 @@
-"""What each part of the model is worth: the same training without it, judged on the same paths.
+"""What each component of the model is worth: the same training without it, on the same paths.
 
-Variants of one seed see the same batches in the same order, and are evaluated on the same orders, so
-differences are paired. An interval covers the evaluation's paths only: what another training seed would
-have changed shows when several seeds are run.
+Variants of one seed see the same batches in the same order, and are scored on the same orders, so
+differences are paired. An interval covers the paths only: what another training seed would have changed
+shows when several seeds are run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
 
-from agent.core.market.bars import FloatArray
+from agent.core.arrays import FloatArray
 from lem.bars.simulate import simulate
-from lem.evaluation.paths import CHUNK, IMPACT_PARTICIPATION, Paths, Question, policy_paths, realise
+from lem.evaluation.evaluation_spec import EvaluationSpec
+from lem.evaluation.paths import BPS, CHUNK, IMPACT_PARTICIPATION, Paths, policy_paths, realise
 from lem.evaluation.statistics import Z95
 from lem.network.model import LEM
 from lem.network.model_config import ModelConfig, TrainConfig
 from lem.network.objective import scenario_columns
 from lem.training.train import train
 
-VARIANTS: dict[str, dict[str, Any]] = {
-    "full": {},
-    "without TKAN (LSTM)": {"cell": "lstm"},
-    "without variable selection": {"selection": False},
-    "without attention": {"attention": False},
-    "without order state": {"conditioned_on_order": False},
+VARIANTS = {
+    "full": ModelConfig(),
+    "without TKAN (LSTM)": ModelConfig(cell="lstm"),
+    "without variable selection": ModelConfig(selection=False),
+    "without attention": ModelConfig(attention=False),
+    "without order state": ModelConfig(conditioned_on_order=False),
 }
-Progress = Callable[[str, int, int], None]
+OnVariantStep = Callable[[str, int, int], None]
+"""Called after each step with (variant, steps done, in total)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Exam:
-    """One measure: a market, a question, and which of its numbers counts (in sigmas an interval)."""
+class Metric:
+    """One number to compare variants by, in sigmas an interval: a market, its orders, and a measure.
+
+    ``measure``: "gain", "net" (of impact), "slippage" (its size, negative: less is better) or "arrival".
+    """
 
     name: str
     market: str
-    measure: str  # gain | slippage (its size, negative: less is better) | arrival
-    question: Question
+    measure: str
+    spec: EvaluationSpec
 
 
-def exams(orders: int, seed: int) -> tuple[Exam, ...]:
+class AblationRow(TypedDict):
+    """One variant by one metric (``exam``), and its paired difference to the full model, in sigmas."""
+
+    variant: str
+    exam: str
+    mean: float
+    difference: float
+    ci95: list[float]
+    difference_by_seed: list[float]
+
+
+class AblationDocument(TypedDict):
+    """What ``lem ablate --json`` prints."""
+
+    seeds: list[int]
+    iterations: int
+    orders: int
+    unit: str
+    training_loss: dict[str, list[float]]
+    rows: list[AblationRow]
+
+
+def metrics(orders: int, seed: int) -> tuple[Metric, ...]:
     """A known optimum, a market whose volume can be forecast, and two whose moves can be."""
-    base = Question(n=12, orders=orders, seed=seed, risk_aversion=0.1, history=120)
+    base = EvaluationSpec(n=12, orders=orders, seed=seed, risk_aversion=0.1, history=120)
     start = replace(base, min_periods=(0,))
-    seen = replace(start, arrival_weight=1.0)
+    on_arrival = replace(start, arrival_weight=1.0)
+    fixed = replace(base, min_periods=(12,))
     return (
-        Exam("gain, m = 0", "gaussian-bars", "gain", start),
-        Exam("gain, m = 6", "gaussian-bars", "gain", replace(base, min_periods=(6,))),
-        Exam(
-            "net of impact at 10 %",
-            "gaussian-bars",
-            "net",
-            replace(base, min_periods=(0,), participation=0.1),
-        ),
-        Exam("-|slippage|, m = n, seasonal volume", "seasonal", "slippage", replace(base, min_periods=(12,))),
-        Exam("arrival gain, book signal", "book-signal", "arrival", seen),
-        Exam("arrival gain, momentum", "momentum", "arrival", seen),
+        Metric("gain, m = 0", "gaussian-bars", "gain", start),
+        Metric("gain, m = 6", "gaussian-bars", "gain", replace(base, min_periods=(6,))),
+        Metric("net of impact at 10 %", "gaussian-bars", "net", replace(start, participation=0.1)),
+        Metric("-|slippage|, m = n, seasonal volume", "seasonal", "slippage", fixed),
+        Metric("arrival gain, book signal", "book-signal", "arrival", on_arrival),
+        Metric("arrival gain, momentum", "momentum", "arrival", on_arrival),
     )
 
 
@@ -67,9 +90,9 @@ def ablate(
     config: TrainConfig,
     orders: int,
     seeds: tuple[int, ...],
-    progress: Progress | None = None,
+    progress: OnVariantStep | None = None,
     workers: int | None = 1,
-) -> dict[str, Any]:
+) -> AblationDocument:
     """Train every variant for every seed and return the document of differences to the full model.
 
     ``workers``: processes that train, which changes no result (``lem.training.workers``).
@@ -77,19 +100,19 @@ def ablate(
     scores: dict[str, dict[str, list[FloatArray]]] = {name: {} for name in VARIANTS}
     losses: dict[str, list[float]] = {name: [] for name in VARIANTS}
     for seed in seeds:
-        for name, change in VARIANTS.items():
+        for name, shape in VARIANTS.items():
 
             def report(done: int, total: int, _: float, name: str = name) -> None:
                 if progress is not None:
                     progress(name, done, total)
 
-            result = train(ModelConfig(**change), replace(config, seed=seed), report, workers)
+            result = train(shape, replace(config, seed=seed), report, workers)
             losses[name].append(result.loss)
-            for exam in exams(orders, seed=10_000 + seed):
-                scores[name].setdefault(exam.name, []).append(score(result.model, exam))
+            for metric in metrics(orders, seed=10_000 + seed):
+                scores[name].setdefault(metric.name, []).append(score(result.model, metric))
     rows = [
-        row(name, exam.name, np.stack(scores[name][exam.name]), np.stack(scores["full"][exam.name]))
-        for exam in exams(orders, 0)
+        row(name, metric.name, np.stack(scores[name][metric.name]), np.stack(scores["full"][metric.name]))
+        for metric in metrics(orders, 0)
         for name in VARIANTS
     ]
     return {
@@ -102,32 +125,32 @@ def ablate(
     }
 
 
-def score(model: LEM, exam: Exam) -> FloatArray:
-    """The exam's measure for every path, mean over scenarios, in sigmas; [orders]."""
-    question = exam.question.checked()
-    rng = np.random.default_rng(question.seed)
+def score(model: LEM, metric: Metric) -> FloatArray:
+    """The metric for every path, mean over scenarios, in sigmas; [orders]."""
+    spec = metric.spec.checked()
+    rng = np.random.default_rng(spec.seed)
     out = []
-    for first in range(0, question.orders, CHUNK):
-        count = min(CHUNK, question.orders - first)
-        length = question.history + question.n
-        bars = simulate(exam.market, rng, count, length, question.sigma, question.delta_ns)
-        paths = Paths(bars, np.zeros(count, np.int64), question.history)
-        rollout, orders = policy_paths(model, paths, question)
+    for first in range(0, spec.orders, CHUNK):
+        count = min(CHUNK, spec.orders - first)
+        length = spec.history + spec.n
+        bars = simulate(metric.market, rng, count, length, spec.sigma, spec.delta_ns)
+        paths = Paths(bars, np.zeros(count, np.int64), spec.history)
+        rollout, orders = policy_paths(model, paths, spec)
         outcome = realise(
-            rollout, orders, scenario_columns(orders.price)[0], question.participation or IMPACT_PARTICIPATION
+            rollout, orders, scenario_columns(orders.price)[0], spec.participation or IMPACT_PARTICIPATION
         )
-        if exam.measure == "arrival":
+        if metric.measure == "arrival":
             at = torch.from_numpy(outcome.finish)[..., None]
-            values = 1e4 * rollout.arrival_gain.gather(-1, at)[..., 0].numpy()
-        elif exam.measure == "slippage":
+            values = BPS * rollout.arrival_gain.gather(-1, at)[..., 0].numpy()
+        elif metric.measure == "slippage":
             values = -np.abs(outcome.gain)
         else:
-            values = outcome.gain - (outcome.impact if exam.measure == "net" else 0.0)
-        out.append(values.mean(0) / (1e4 * question.sigma))
+            values = outcome.gain - (outcome.impact if metric.measure == "net" else 0.0)
+        out.append(values.mean(0) / (BPS * spec.sigma))
     return np.concatenate(out)
 
 
-def row(variant: str, exam: str, own: FloatArray, full: FloatArray) -> dict[str, Any]:
+def row(variant: str, exam: str, own: FloatArray, full: FloatArray) -> AblationRow:
     """Mean and paired difference to the full model, [seeds, orders] each."""
     difference = own - full
     half = Z95 * float(difference.mean(0).std()) / float(np.sqrt(difference.shape[1]))

@@ -1,4 +1,4 @@
-"""Training batches: simulated and real bars, orders with random terms, what forecasts are to tell."""
+"""Training batches: simulated and real bars, orders with random terms, and targets of the forecasts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent.core.market.bars import FBarArray, FloatArray
+from agent.core.arrays import BoolArray, FloatArray, IntArray
+from agent.core.market.bars import FBarArray
 from agent.core.market.features import FEATURE_GROUPS, FEATURE_NAMES, FEATURE_SPAN
 from agent.core.types import NS_PER_S
 from lem.bars.real_bars import BarSource
 from lem.bars.simulate import MARKETS, MARTINGALES, simulate_with_drift
-from lem.evaluation.statistics import BoolArray
-from lem.network.dataset import Encodable, IntArray, context_rows, encodable, order_columns
+from lem.network.dataset import Encodable, context_rows, encodable, order_columns
 from lem.network.model import FORECASTS, LEM
 from lem.network.model_config import ModelConfig, TrainConfig
 from lem.network.objective import Orders, loss, roll
@@ -26,26 +26,33 @@ MIXTURE = {
     "gaussian-bars-volume": 0.08,
     "stochastic-vol": 0.12,  # as real bars are
     "seasonal": 0.1,
-    "momentum": 0.1,  # both have to be told from a martingale first
+    "momentum": 0.1,  # this and the next have to be told from a martingale first
     "mean-reversion": 0.1,
-}  # the rest shares what is left
+}  # the other markets share the rest equally
 TINY = 1e-9  # volatility an interval
 ARRIVAL_SHARE = {True: 0.75, False: 0.12}
-"""Part of the orders judged on arrival, by whether the market can be predicted. Where it cannot, nobody gains
-or loses against arrival whatever he does; and orders judged on a benchmark, which lose by following signals
-that are none, should not believe too easily that there are some."""
+"""Share of the orders with an arrival weight, by whether the market can be predicted. Where it cannot, no
+schedule gains or loses against arrival. And orders with a benchmark, which lose by following a false signal,
+should not learn to expect signals too easily."""
 REALISED = 0.1  # weight of a forecast's error where the target is a realised move
 INTERVALS_S = (1, 5, 15, 45, 60, 300, 900, 3_600, 14_400, 86_400)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
+    """Series to encode, N orders inside them, and targets of the forecasts.
+
+    ``series``, ``start`` [N]: where each order begins; ``ahead`` [B, T, len(FORECASTS)]: targets, NaN where
+    unknown; ``sure`` [B, 1, 1]: weight of a series' targets, low where they are realised moves, nearly all
+    noise.
+    """
+
     inputs: Encodable
     series: IntArray
     start: IntArray
     orders: Orders
-    ahead: Tensor  # [B, T, len(FORECASTS)] what contexts are to tell; NaN where unknown
-    sure: Tensor  # [B, 1, 1] how much a series' targets count: nearly all of a realised move is noise
+    ahead: Tensor
+    sure: Tensor
 
     def to(self, device: str) -> Batch:
         """The same batch on another device."""
@@ -58,12 +65,12 @@ class Batch:
         )
 
     def loss(self, model: LEM, train: TrainConfig) -> Tensor:
-        """The orders' mean cost, plus the error of the forecasts that contexts must allow."""
+        """The orders' mean cost, plus the weighted error of the forecasts."""
         encoded = self.encoded(model)
         return self._cost(model, encoded, train) + train.forecast_weight * self.forecast_error(model, encoded)
 
     def cost(self, model: LEM, train: TrainConfig) -> Tensor:
-        """The orders' mean cost alone, by which runs are judged: errors of forecasts are mostly noise."""
+        """The orders' mean cost alone, for validation: errors of forecasts are mostly noise."""
         return self._cost(model, self.encoded(model), train)
 
     def _cost(self, model: LEM, encoded: Tensor, train: TrainConfig) -> Tensor:
@@ -90,10 +97,10 @@ class Batch:
 
 
 def forecast_targets(inputs: Encodable, drift: FloatArray, scale: FloatArray) -> Tensor:
-    """What ``FORECASTS`` are to say at each bar, [B, T, K]; NaN where unknown.
+    """Targets of ``FORECASTS`` at each bar, [B, T, K]; NaN where unknown.
 
-    Where ``drift`` [B, T] is known, moves are told without their noise: its sum over the bars ahead, in units
-    of ``scale`` [B] (volatility an interval) and the root of the horizon, as their features are.
+    Where ``drift`` [B, T] is known, the target of a move is without noise: the drift's sum over the bars
+    ahead, in units of ``scale`` [B] (volatility an interval) and the root of the horizon, as features are.
     """
     batch, steps, _ = inputs.values.shape
     out = np.full((batch, steps, len(FORECASTS)), np.nan, np.float32)
@@ -126,18 +133,18 @@ def draw_batch(
     length = draw_length(rng, train) if length is None else length
     past = model.bars_needed
     bars, drift, delta_ns = _draw_bars(rng, train, real, past + length)
-    first = _cuts(rng, train.series, past)
+    first = _first_rows(rng, train.series, past)
     inputs = encodable(bars, delta_ns, first, FEATURE_SPAN)
     _drop_sources(rng, inputs)
     series = np.repeat(np.arange(train.series), train.starts)
     earliest = np.maximum(first, FEATURE_SPAN)
     start = rng.integers(earliest[series], past + 1)
-    start[:: train.starts] = earliest  # an order a series starts with as little history as there can be
+    start[:: train.starts] = earliest  # one order of each series has as little history as possible
     columns = order_columns(bars, first, series, start, length)
     scale = np.sqrt(np.mean(np.diff(np.log(bars["close"]), axis=1) ** 2, axis=1))
-    scale = np.maximum(scale, TINY)  # prices that stand still
+    scale = np.maximum(scale, TINY)  # where prices do not move
     columns["drift"] = drift[series[:, None], start[:, None] + np.arange(length)]
-    predictable = np.nan_to_num(np.abs(drift)).max(axis=1) > 0.0  # real bars count as not: nobody knows
+    predictable = np.nan_to_num(np.abs(drift)).max(axis=1) > 0.0  # real bars count as not predictable
     terms = random_terms(rng, predictable[series], length, train.n_min) | {"scale": scale[series]}
     tensors = {k: torch.from_numpy(np.asarray(v, np.float64)).float() for k, v in (columns | terms).items()}
     sure = np.where(np.isfinite(drift[:, :1, None]), 1.0, REALISED)
@@ -151,8 +158,8 @@ def bars_needed(model: ModelConfig, train: TrainConfig) -> int:
     return model.bars_needed + train.n_max
 
 
-def _cuts(rng: np.random.Generator, count: int, past: int) -> IntArray:
-    """The first bar known of each series: all of them, or any part of the encoder's window."""
+def _first_rows(rng: np.random.Generator, count: int, past: int) -> IntArray:
+    """The first known row of each series: 0, or anywhere in the encoder's window."""
     whole = rng.random(count) < 0.4
     return np.where(whole, 0, rng.integers(FEATURE_SPAN, past + 1, count))
 
@@ -179,14 +186,14 @@ def _simulated(
     """Bars and drift [count, length] of a mixture of markets."""
     names = list(MARTINGALES if train.martingales_only else MARKETS)
     sigma = 10.0 ** rng.uniform(-5.0, -1.8, count)
-    parts = rng.multinomial(count, _weights(names))
-    edges = np.concatenate([[0], np.cumsum(parts)])
-    worlds = [
-        simulate_with_drift(name, rng, int(parts[k]), length, sigma[edges[k] : edges[k + 1]], delta_ns)
+    counts = rng.multinomial(count, _weights(names))
+    edges = np.concatenate([[0], np.cumsum(counts)])
+    drawn = [
+        simulate_with_drift(name, rng, int(counts[k]), length, sigma[edges[k] : edges[k + 1]], delta_ns)
         for k, name in enumerate(names)
-        if parts[k]
+        if counts[k]
     ]
-    bars, drift = zip(*worlds, strict=True)
+    bars, drift = zip(*drawn, strict=True)
     return np.concatenate(bars), np.concatenate(drift)
 
 
@@ -233,8 +240,8 @@ def random_terms(
     max_rate = np.where(limited, slowest + (1.0 - slowest) * rng.random(count) ** 2, 1.0)
     min_rate = np.where(rng.random(count) < 0.2, rng.random(count) * 0.8 / n, 0.0)
     kind = rng.random(count)
-    part = np.where(predictable, ARRIVAL_SHARE[True], ARRIVAL_SHARE[False])
-    arrival = np.where(kind >= part, 0.0, np.where(kind < 0.7 * part, 1.0, rng.random(count)))
+    share = np.where(predictable, ARRIVAL_SHARE[True], ARRIVAL_SHARE[False])
+    arrival = np.where(kind >= share, 0.0, np.where(kind < 0.7 * share, 1.0, rng.random(count)))
     return {
         "n": n.astype(np.float64),
         "m": m.astype(np.float64),

@@ -1,8 +1,8 @@
-"""A training run on disk: what a killed run needs to go on as if nothing had happened. No pickle.
+"""A training run on disk: what a killed run needs to go on as if it had not been killed. No pickle.
 
 A run directory holds the two newest states (``state-000500.safetensors``: weights and the optimiser's
-moments; its header: iteration, settings), TensorBoard events, and, should a step meet a number
-that is not finite, that step's batch. Every write is atomic.
+moments; in the header the fields of ``RunProgress`` as JSON), TensorBoard events, and, should a step meet a
+number that is not finite, that step's batch. Every write is atomic.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from agent.core.errors import CheckpointError, InputError
+from lem.network.checkpoint import BarsRecord
 from lem.network.model import LEM
+from lem.network.model_config import Settings
 
 if TYPE_CHECKING:
     from lem.training.batches import Batch
@@ -28,24 +31,37 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 UNKNOWN_IS_NAN = ("ahead", "orders.drift")  # of a batch
 
 
+class RunSettings(TypedDict):
+    """What a run was started with, and a resumed run must share; ``init``: digest of its first model."""
+
+    model: Settings
+    training: Settings
+    bars: BarsRecord | None
+    init: str | None
+
+
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a run stands. ``settings``: what it was started with, which a resumed run must share."""
+class RunProgress:
+    """Where a run stands.
+
+    ``done``: steps; ``smoothed``: their loss; ``best``: the lowest validation cost; ``waited``: validations
+    since; ``total``: steps the schedule ends at, once a slow machine has shortened it.
+    """
 
     done: int
     smoothed: float
     elapsed_s: float
-    settings: dict[str, Any]
+    settings: RunSettings
     best: float | None = None
-    waited: int = 0  # validations since the best
-    total: int | None = None  # steps the schedule ends at, once a slow machine has shortened it
+    waited: int = 0
+    total: int | None = None
 
 
 def save_state(
     directory: Path,
     model: LEM,
     optimiser: torch.optim.Optimizer,
-    progress: Progress,
+    progress: RunProgress,
     best: dict[str, torch.Tensor] | None = None,
 ) -> Path:
     """Write a state and remove all but the newest two. Raises InputError where it cannot be written."""
@@ -70,7 +86,7 @@ def save_state(
 
 def load_state(
     directory: Path, model: LEM, optimiser: torch.optim.Optimizer
-) -> tuple[Progress, dict[str, torch.Tensor] | None]:
+) -> tuple[RunProgress, dict[str, torch.Tensor] | None]:
     """Restore the newest state that reads whole, in place; return where it stands and the best weights.
 
     Raises InputError where there is none, or where another version wrote it.
@@ -82,25 +98,26 @@ def load_state(
                 tensors = {key: file.get_tensor(key) for key in names}
                 state = json.loads(file.metadata()["state"])
         except (SafetensorError, OSError, ValueError, KeyError, TypeError):
-            continue  # half written or damaged: the one before it is kept for this
-        if set(state) != {field.name for field in fields(Progress)}:
+            continue  # half written or damaged: this is what the one before is kept for
+        if set(state) != {field.name for field in fields(RunProgress)}:
             raise InputError(
                 f"{path} was written by another version of this program, whose runs cannot be resumed: train"
                 " anew with another --run"
             )
         try:
-            model.load_state_dict(_part(tensors, "model."))
+            model.load_state_dict(_with_prefix(tensors, "model."))
         except RuntimeError as error:
             raise CheckpointError(f"{path} belongs to a model of another shape: {error}") from error
         for name, parameter in model.named_parameters():
             moments = {m: tensors[f"{m}.{name}"].to(parameter.device) for m in MOMENTS}
             optimiser.state[parameter] = {"step": torch.tensor(float(state["done"])), **moments}
-        best = _part(tensors, "best.")
-        return Progress(**state), best or None
+        best = _with_prefix(tensors, "best.")
+        return RunProgress(**state), best or None
     raise InputError(f"no training state in {directory}: start without --resume, or give the run's directory")
 
 
 def has_state(directory: Path) -> bool:
+    """Whether a run has written a state there."""
     return bool(_states(directory))
 
 
@@ -108,12 +125,12 @@ def _states(directory: Path) -> list[Path]:
     return sorted(directory.glob("state-*.safetensors"))
 
 
-def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+def _with_prefix(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def save_bad_step(directory: Path, model: LEM, batch: Batch, iteration: int) -> tuple[Path, str]:
-    """Keep the batch and the weights of a step that went wrong; return where, and what was not finite."""
+    """Write the batch and the weights of a step that went wrong; return where, and what was not finite."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"bad-batch-{iteration:06d}.npz"
     arrays = _arrays(batch, "")
@@ -131,11 +148,15 @@ def save_bad_step(directory: Path, model: LEM, batch: Batch, iteration: int) -> 
     return path, "the loss itself"
 
 
-def _arrays(item: Any, prefix: str) -> dict[str, np.ndarray[Any, Any]]:
+Array = npt.NDArray[np.generic]
+
+
+def _arrays(item: object, prefix: str) -> dict[str, Array]:
+    """Every tensor and array of a dataclass, by the dotted path of its fields."""
     if is_dataclass(item):
-        out: dict[str, np.ndarray[Any, Any]] = {}
-        for part in fields(item):
-            out |= _arrays(getattr(item, part.name), f"{prefix}{part.name}.")
+        out: dict[str, Array] = {}
+        for field in fields(item):
+            out |= _arrays(getattr(item, field.name), f"{prefix}{field.name}.")
         return out
     values = item.detach().cpu().numpy() if isinstance(item, torch.Tensor) else np.asarray(item)
     return {prefix.rstrip("."): values}

@@ -1,6 +1,6 @@
-"""Training: exact expected cost, AdamW, one-cycle learning rate, seeded, and able to go on after a kill.
+"""Training: exact expected cost, AdamW, one-cycle learning rate, seeded, resumable after a kill.
 
-A step depends on the weights, the seed and its number only: neither on the processes that compute its parts
+A step depends on the weights, the seed and its number only: neither on the processes that compute its shards
 (``lem.training.workers``) nor on what was drawn before.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,16 +23,22 @@ from agent.core.errors import InputError, InternalError
 from agent.core.types import NS_PER_S
 from agent.system_clock import SystemClock
 from lem.bars.real_bars import TrainingBars
-from lem.network.checkpoint import Checkpoint, fresh_model
+from lem.network.checkpoint import BarsRecord, Checkpoint, TrainingRecord, fresh_model
 from lem.network.model import LEM
 from lem.network.model_config import ModelConfig, TrainConfig
 from lem.training.batches import draw_batch
-from lem.training.run_state import Progress as Standing
-from lem.training.run_state import has_state, load_state, save_bad_step, save_state
-from lem.training.workers import Crew, Part, Work, crew_size, mean_gradient, unflatten
+from lem.training.run_state import (
+    RunProgress,
+    RunSettings,
+    has_state,
+    load_state,
+    save_bad_step,
+    save_state,
+)
+from lem.training.workers import Shard, ShardSource, WorkerPool, mean_gradient, pool_size, unflatten
 
-Progress = Callable[[int, int, float], None]
-"""Called after each iteration with (done, total, smoothed loss)."""
+OnStep = Callable[[int, int, float], None]
+"""Called after each step with (steps done, in total, smoothed loss)."""
 
 WARM_UP = 0.04
 STATE_EVERY = 50
@@ -41,33 +47,43 @@ VALIDATION_SEED = 1_000_003
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
+    """A trained model and how it was trained.
+
+    ``loss``: smoothed, at the end; ``orders_per_s``: an order counts once, not once a scenario;
+    ``validation``: the lowest cost, where there was validation; ``data``: the real bars among the data;
+    ``init``: digest of the checkpoint it started from.
+    """
+
     model: LEM
-    loss: float  # smoothed, at the end
+    loss: float
     iterations: int
     seconds: float
-    orders_per_s: float  # an order counts once, whatever its scenarios
-    validation: float | None = None  # best, where it was watched
+    orders_per_s: float
+    validation: float | None = None
     resumed_from: int = 0
 
-    data: dict[str, Any] | None = None  # the real bars in it
-    init: str | None = None  # digest of the checkpoint it started from
+    data: BarsRecord | None = None
+    init: str | None = None
 
-    def summary(self, config: TrainConfig, preset: str) -> dict[str, Any]:
-        """What is kept in the checkpoint: no times, so that the same run gives the same file."""
-        return {
+    def record(self, config: TrainConfig, preset: str) -> TrainingRecord:
+        """What the checkpoint holds of it."""
+        record: TrainingRecord = {
             "preset": preset,
             "settings": config.to_json(),
             "iterations": self.iterations,
             "loss": round(self.loss, 6),
             "data": "simulated markets" if self.data is None else {"bars": self.data},
-        } | ({} if self.init is None else {"init": self.init})
+        }
+        if self.init is not None:
+            record["init"] = self.init
+        return record
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Where a run takes place: its directory, real bars, the model it starts from, device, processes.
+    """A run's surroundings: its directory, real bars, the model it starts from, device, processes.
 
-    ``workers``: how many processes compute; it changes no weight. None: as many as cores and parts allow.
+    ``workers``: how many processes compute; it changes no weight. None: as many as cores and shards allow.
     """
 
     run: Path | None = None
@@ -77,7 +93,7 @@ class Setting:
     workers: int | None = 1
     clock: Clock = field(default_factory=SystemClock)
 
-    def record(self, model: ModelConfig, config: TrainConfig) -> dict[str, Any]:
+    def record(self, model: ModelConfig, config: TrainConfig) -> RunSettings:
         """What a resumed run must share."""
         return {
             "model": model.to_json(),
@@ -88,7 +104,7 @@ class Setting:
 
 
 class Trainer:
-    """One run: model, optimiser, and where it stands.
+    """One run: model, optimiser, and its progress.
 
     The same seed on the same machine gives the same weights, interrupted or not. On a machine so slow that
     the time limit would be passed, the learning-rate schedule is shortened to end within it: the checkpoint
@@ -100,9 +116,9 @@ class Trainer:
     ) -> None:
         setting = Setting() if setting is None else setting
         self.config, self.run, self.setting = config, setting.run, setting
-        self._size = crew_size(setting.workers, config, setting.device)
+        self._size = pool_size(setting.workers, config, setting.device)
         bars = setting.bars
-        self.work = Work(model_config, config, None if bars is None else bars.train, setting.device)
+        self.source = ShardSource(model_config, config, None if bars is None else bars.train, setting.device)
         self.model = fresh_model(model_config, config.seed)
         if setting.init is not None:
             self.model.load_state_dict(setting.init.model.state_dict())
@@ -113,17 +129,19 @@ class Trainer:
             weight_decay=config.weight_decay,
             betas=(0.9, 0.98),
         )
-        self.at = Standing(0, 0.0, 0.0, setting.record(model_config, config))
+        self.at = RunProgress(0, 0.0, 0.0, setting.record(model_config, config))
         self.best: dict[str, torch.Tensor] | None = None
         self.resumed_from = 0
         self._log = _tensorboard(self.run)
         later = None if bars is None else bars.validation
-        exam = (np.random.default_rng(VALIDATION_SEED + k) for k in range(config.validation))
-        self._exam = [draw_batch(rng, model_config, config, later).to(setting.device) for rng in exam]
-        self._whole = True  # no step is half done
+        generators = (np.random.default_rng(VALIDATION_SEED + k) for k in range(config.validation))
+        self._validation = [
+            draw_batch(rng, model_config, config, later).to(setting.device) for rng in generators
+        ]
+        self._between_steps = True
 
     def resume(self) -> None:
-        """Take up the newest state of the run directory. Raises InputError if it was another run."""
+        """Go on from the newest state of the run directory. Raises InputError if it was another run."""
         if self.run is None:
             raise InputError("resuming needs the run's directory: give --run DIR")
         started = self.at.settings
@@ -135,27 +153,27 @@ class Trainer:
                 " --iterations and bars, or give another --run"
             )
 
-    def train(self, progress: Progress | None = None) -> TrainResult:
-        """Run to the end. Ctrl-C is heard between steps, and writes the state where there is a directory."""
+    def train(self, progress: OnStep | None = None) -> TrainResult:
+        """Run to the end. Ctrl-C acts between steps, and writes the state where there is a directory."""
         clock, started_ns, before_s = self.setting.clock, self.setting.clock.now_ns(), self.at.elapsed_s
         total = self.at.total or self.config.iterations
         try:
-            with interrupts_wait() as stop_if_asked, Crew(self.work, self._size) as crew:
+            with interrupts_wait() as stop_if_interrupted, WorkerPool(self.source, self._size) as pool:
                 while self.at.done < total and not self._exhausted():
-                    self._whole = False
-                    value = self._iterate(crew, total)
+                    self._between_steps = False
+                    value = self._step(pool, total)
                     smoothed = value if not self.at.done else 0.97 * self.at.smoothed + 0.03 * value
                     elapsed = before_s + (clock.now_ns() - started_ns) / NS_PER_S
                     self.at = replace(self.at, done=self.at.done + 1, smoothed=smoothed, elapsed_s=elapsed)
-                    self._whole = True
+                    self._between_steps = True
                     total = _fit_to_limit(self.at.done, elapsed, self.config)
                     self.at = replace(self.at, total=total)
-                    self._watch(value, total)
+                    self._after_step(value, total)
                     if progress is not None:
                         progress(self.at.done, total, smoothed)
-                    stop_if_asked()
+                    stop_if_interrupted()
         except KeyboardInterrupt:
-            if self._whole:  # else the state before stands: the weights may have moved on
+            if self._between_steps:  # else the state before stands: the weights may have moved on
                 self._save()
             raise
         if self.best is not None:
@@ -174,49 +192,51 @@ class Trainer:
             None if self.setting.init is None else self.setting.init.digest,
         )
 
-    def _iterate(self, crew: Crew, total: int) -> float:
+    def _step(self, pool: WorkerPool, total: int) -> float:
         """One step: its loss. Raises InternalError where a number is not finite."""
         done = self.at.done / total
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.learning_rate * _schedule(done)
-        parts = crew.compute(self.model, self.at.done)
-        value = sum(part.loss for part in parts) / len(parts)
-        for parameter, gradient in unflatten(mean_gradient(parts), self.model):
+        shards = pool.compute(self.model, self.at.done)
+        value = sum(shard.loss for shard in shards) / len(shards)
+        for parameter, gradient in unflatten(mean_gradient(shards), self.model):
             parameter.grad = gradient
         if done < self.config.shared:
             self.model.policy.share_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         if not (math.isfinite(value) and math.isfinite(float(norm))):
-            raise self._bad_step(parts)
+            raise self._bad_step(shards)
         self.optimiser.step()
         return value
 
-    def _bad_step(self, parts: list[Part]) -> InternalError:
-        """Save the part that is to blame, drawn again, with the weights; return what to say."""
-        step, part = self.at.done, next((k for k, part in enumerate(parts) if not part.finite), 0)
-        for parameter, gradient in unflatten(parts[part].gradient, self.model):
+    def _bad_step(self, shards: list[Shard]) -> InternalError:
+        """Save the shard that is to blame, drawn again, with the weights; return the error to raise."""
+        step, bad = self.at.done, next((k for k, shard in enumerate(shards) if not shard.finite), 0)
+        for parameter, gradient in unflatten(shards[bad].gradient, self.model):
             parameter.grad = gradient
-        batch = self.work.draw(step, part)
+        batch = self.source.draw(step, bad)
         path, name = save_bad_step(self.run or Path(), self.model, batch, step)
         return InternalError(
-            f"iteration {step}, part {part}: a number is not finite (first: {name}); no weight was changed;"
+            f"iteration {step}, shard {bad}: a number is not finite (first: {name}); no weight was changed;"
             f" the batch and the weights are in {path}"
         )
 
-    def _watch(self, value: float, total: int) -> None:
-        """Log, validate and keep the state, each at its own pace."""
+    def _after_step(self, value: float, total: int) -> None:
+        """Log, validate and save the state, each every so many steps."""
         done = self.at.done
         if self._log is not None and done % 10 == 0:
             self._log.add_scalar("loss", value, done)
             self._log.add_scalar("learning_rate", self.optimiser.param_groups[0]["lr"], done)
-        if self._exam and (done % self.config.validate_every == 0 or done == total):
+        if self._validation and (done % self.config.validate_every == 0 or done == total):
             self._validate(done)
         if done % STATE_EVERY == 0 or done == total:
             self._save()
 
     @torch.no_grad()
     def _validate(self, done: int) -> None:
-        score = sum(float(batch.cost(self.model, self.config)) for batch in self._exam) / len(self._exam)
+        score = sum(float(batch.cost(self.model, self.config)) for batch in self._validation) / len(
+            self._validation
+        )
         if self._log is not None:
             self._log.add_scalar("validation", score, done)
         if self.at.best is not None and not score < self.at.best:
@@ -226,7 +246,7 @@ class Trainer:
             self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
     def _exhausted(self) -> bool:
-        return bool(self._exam) and self.at.waited > self.config.patience
+        return bool(self._validation) and self.at.waited > self.config.patience
 
     def _save(self) -> None:
         if self.run is not None and self.at.done:
@@ -236,7 +256,7 @@ class Trainer:
 def train(
     model_config: ModelConfig,
     config: TrainConfig,
-    progress: Progress | None = None,
+    progress: OnStep | None = None,
     workers: int | None = 1,
 ) -> TrainResult:
     """Train a fresh model, keeping nothing on disk.
@@ -253,9 +273,9 @@ def train_run(
     setting: Setting,
     *,
     resume: bool,
-    progress: Progress | None = None,
+    progress: OnStep | None = None,
 ) -> TrainResult:
-    """Train in a setting. Raises InputError where its run directory is used and no resuming is asked for."""
+    """Train in a setting. Raises InputError where its run directory holds a run and ``resume`` is False."""
     run = setting.run
     if run is not None and not resume and has_state(run):
         raise InputError(f"{run} holds an unfinished or finished run: give --resume, or another --run")
@@ -269,39 +289,46 @@ def train_run(
 
 @contextmanager
 def interrupts_wait() -> Iterator[Callable[[], None]]:
-    """Hold Ctrl-C back until the function given is called: a step is whole or not begun.
+    """Hold Ctrl-C back until the function this yields is called: a step is whole or not begun.
 
     Off the main thread, where no handler can be set, interrupts are left as they are.
     """
-    asked: list[int] = []
+    received: list[int] = []
 
-    def stop_if_asked() -> None:
-        if asked:
+    def stop_if_interrupted() -> None:
+        if received:
             raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
-        yield stop_if_asked
+        yield stop_if_interrupted
         return
-    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
     try:
-        yield stop_if_asked
+        yield stop_if_interrupted
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def _tensorboard(run: Path | None) -> Any:
+class _ScalarLog(Protocol):
+    """What of TensorBoard's writer is used: one number at one step."""
+
+    def add_scalar(self, tag: str, value: float, step: int) -> None: ...
+
+
+def _tensorboard(run: Path | None) -> _ScalarLog | None:
     if run is None:
         return None
     from tensorboardX import SummaryWriter
 
-    return SummaryWriter(str(run))
+    writer: _ScalarLog = SummaryWriter(str(run))
+    return writer
 
 
-def _schedule(part: float) -> float:
-    """Linear warm-up, then cosine to 1 % of the peak."""
-    if part < WARM_UP:
-        return part / WARM_UP + 0.02
-    return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * (part - WARM_UP) / (1.0 - WARM_UP)))
+def _schedule(done: float) -> float:
+    """Learning rate over its peak after the fraction ``done``: linear warm-up, then cosine to 1 %."""
+    if done < WARM_UP:
+        return done / WARM_UP + 0.02
+    return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * (done - WARM_UP) / (1.0 - WARM_UP)))
 
 
 def _fit_to_limit(done: int, elapsed_s: float, config: TrainConfig) -> int:

@@ -1,8 +1,8 @@
-"""The parts of a training step, computed by one process or several: which one does it changes no bit.
+"""The shards of a training step, computed by one process or several: the weights do not depend on which.
 
-A part is drawn from (seed, step, part) alone and computed in one process, on as many threads as in any
-other. Processes are spawned and keep nothing between steps: each step sends them the weights, some hundred
-kB. They end with the pipe to their parent, however that ends, and never hear Ctrl-C: the parent decides.
+A shard is drawn from (seed, step, shard number) alone and computed in one process, on as many threads as any
+other. Worker processes are spawned and keep nothing between steps: each step sends them the weights, some
+hundred kB. They end with the pipe to their parent, however it ends, and ignore Ctrl-C: the parent decides.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,20 +35,21 @@ Flat = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What a part has to say about the step: its loss and that loss's gradient."""
+class Shard:
+    """One shard's loss and its gradient."""
 
     loss: float
     gradient: Flat
 
     @property
     def finite(self) -> bool:
+        """Whether every number is."""
         return math.isfinite(self.loss) and bool(np.isfinite(self.gradient).all())
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What the parts of a run are made from. Raises InputError where they would not be equal."""
+class ShardSource:
+    """Draws and computes the shards of a run. Raises InputError where they would not be equal."""
 
     shape: ModelConfig
     config: TrainConfig
@@ -57,35 +57,35 @@ class Work:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        self.config.of_part()
+        self.config.of_shard()
 
     def length(self, step: int) -> int:
-        """Intervals of all parts of a step: a longer one would keep the others waiting."""
+        """Intervals of all shards of a step: a longer one would keep the others waiting."""
         return draw_length(np.random.default_rng([self.config.seed, step]), self.config)
 
-    def draw(self, step: int, part: int) -> Batch:
-        """The part's batch, the same whenever it is drawn.
+    def draw(self, step: int, shard: int) -> Batch:
+        """The shard's batch, the same whenever it is drawn.
 
-        Parts' generators are numbered from 1: numpy takes (seed, step) and (seed, step, 0) for the same.
+        Generators are numbered from 1, because numpy takes (seed, step) and (seed, step, 0) for the same.
         """
-        rng, part_config = np.random.default_rng([self.config.seed, step, 1 + part]), self.config.of_part()
-        return draw_batch(rng, self.shape, part_config, self.real, self.length(step)).to(self.device)
+        rng, config = np.random.default_rng([self.config.seed, step, 1 + shard]), self.config.of_shard()
+        return draw_batch(rng, self.shape, config, self.real, self.length(step)).to(self.device)
 
-    def compute(self, model: LEM, step: int, part: int) -> Part:
-        """Draw the part and differentiate its loss; the model stays as it is."""
-        value = self.draw(step, part).loss(model, self.config)
+    def compute(self, model: LEM, step: int, shard: int) -> Shard:
+        """Draw the shard and differentiate its loss; the model stays as it is."""
+        value = self.draw(step, shard).loss(model, self.config)
         slopes = torch.autograd.grad(
             value, list(model.parameters()), allow_unused=True, materialize_grads=True
         )
-        return Part(float(value.detach()), parameters_to_vector(slopes).cpu().numpy())
+        return Shard(float(value.detach()), parameters_to_vector(slopes).cpu().numpy())
 
 
-def mean_gradient(parts: list[Part]) -> Flat:
-    """Added up in the parts' order, in float32: a sum's last bits depend on its order."""
-    total = parts[0].gradient.copy()
-    for part in parts[1:]:
-        total += part.gradient
-    total /= np.float32(len(parts))
+def mean_gradient(shards: list[Shard]) -> Flat:
+    """Added up in the shards' order, in float32: a sum's last bits depend on its order."""
+    total = shards[0].gradient.copy()
+    for shard in shards[1:]:
+        total += shard.gradient
+    total /= np.float32(len(shards))
     return total
 
 
@@ -98,84 +98,87 @@ def unflatten(flat: Flat, model: LEM) -> Iterator[tuple[torch.nn.Parameter, Tens
         first += parameter.numel()
 
 
-def crew_size(asked: int | None, config: TrainConfig, device: str) -> int:
-    """Processes to work with; None: as many as there are cores, and parts, for. Raises InputError."""
-    if asked is None:
+def pool_size(workers: int | None, config: TrainConfig, device: str) -> int:
+    """The number of processes; None: as many as cores and shards allow. Raises InputError."""
+    if workers is None:
         return max(1, min(config.parts, _usable_cores() // torch.get_num_threads())) if device == "cpu" else 1
-    if device != "cpu" and asked > 1:
+    if device != "cpu" and workers > 1:
         raise InputError(
-            f"{asked} workers with device {device}: one process computes all parts there; leave --workers out"
+            f"{workers} workers with device {device}: one process computes all shards there;"
+            " leave --workers out"
         )
-    if not 1 <= asked <= config.parts:
+    if not 1 <= workers <= config.parts:
         raise InputError(
-            f"{asked} workers: a step has {config.parts} parts, use 1 to {config.parts} processes, or leave"
-            " --workers out"
+            f"{workers} workers: a step has {config.parts} shards, use 1 to {config.parts} processes, or"
+            " leave --workers out"
         )
-    return asked
+    return workers
 
 
 def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # Linux; elsewhere nobody says which cores are ours
+    if hasattr(os, "sched_getaffinity"):  # Linux; elsewhere the usable cores are not known
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-class Crew:
-    """``size`` processes that compute every step's parts: this one, and ``size`` - 1 spawned on entering."""
+class WorkerPool:
+    """``size`` processes that compute every step's shards: this one, and ``size`` - 1 spawned on entering."""
 
-    def __init__(self, work: Work, size: int) -> None:
-        self._work, self._size = work, size
-        self._others: list[_Helper] = []
+    def __init__(self, source: ShardSource, size: int) -> None:
+        self._source, self._size = source, size
+        self._others: list[_Worker] = []
 
-    def __enter__(self) -> Crew:
-        self._others = [_Helper(self._work, self._share(k)) for k in range(1, self._size)]
+    def __enter__(self) -> WorkerPool:
+        self._others = [_Worker(self._source, self._shards_of(k)) for k in range(1, self._size)]
         return self
 
     def __exit__(self, *_: object) -> None:
         for other in self._others:
             other.close()
 
-    def compute(self, model: LEM, step: int) -> list[Part]:
-        """All parts of a step, in order. Raises what a part raised, whichever process met it."""
+    def compute(self, model: LEM, step: int) -> list[Shard]:
+        """All shards of a step, in order. Raises what a shard raised, in whichever process."""
         if self._others:
             weights = parameters_to_vector(model.parameters()).detach().numpy()
             for other in self._others:
-                other.ask(step, weights)
-        own = [self._work.compute(model, step, part) for part in self._share(0)]
-        shares = [own, *(other.answer() for other in self._others)]
-        return [shares[part % self._size][part // self._size] for part in range(self._work.config.parts)]
+                other.send(step, weights)
+        own = [self._source.compute(model, step, shard) for shard in self._shards_of(0)]
+        computed = [own, *(other.receive() for other in self._others)]
+        count = self._source.config.parts
+        return [computed[shard % self._size][shard // self._size] for shard in range(count)]
 
-    def _share(self, k: int) -> range:
-        return range(k, self._work.config.parts, self._size)
+    def _shards_of(self, k: int) -> range:
+        """Numbers of the shards that process ``k`` computes."""
+        return range(k, self._source.config.parts, self._size)
 
 
-class _Helper:
+class _Worker:
     """A spawned process, as its parent sees it."""
 
-    def __init__(self, work: Work, share: range) -> None:
+    def __init__(self, source: ShardSource, shards: range) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, work, share, torch.get_num_threads()), daemon=True
+            target=_serve, args=(theirs, source, shards, torch.get_num_threads()), daemon=True
         )
         with _interrupts_blocked():
             self._process.start()
-        theirs.close()  # the helper's alone now: its end is seen here
+        theirs.close()  # only the worker holds it now, so its end is seen here
 
-    def ask(self, step: int, weights: Flat) -> None:
+    def send(self, step: int, weights: Flat) -> None:
         try:
             self._pipe.send((step, weights))
         except OSError as error:
             raise self._gone() from error
 
-    def answer(self) -> list[Part]:
+    def receive(self) -> list[Shard]:
         try:
-            said: list[Part] | Exception = self._pipe.recv()
+            result: list[Shard] | Exception = self._pipe.recv()
         except (EOFError, OSError) as error:
             raise self._gone() from error
-        if isinstance(said, Exception):
-            raise said
-        return said
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def close(self) -> None:
         self._pipe.close()
@@ -193,7 +196,7 @@ class _Helper:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """A process started here never hears Ctrl-C, not even while it imports: it inherits the mask."""
+    """A process started here ignores Ctrl-C from the start, imports included: it inherits the mask."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -205,26 +208,28 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(pipe: Connection, work: Work, share: range, threads: int) -> None:
-    """What a helper does: parts for weights, until its parent is gone."""
+def _serve(pipe: Connection, source: ShardSource, shards: range, threads: int) -> None:
+    """A worker's loop: weights in, shards out, until its parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
-    model = LEM(work.shape)
+    model = LEM(source.shape)
     try:
         while True:
             step, weights = pipe.recv()
-            pipe.send(_said(work, model, weights, step, share))
+            pipe.send(_result(source, model, weights, step, shards))
     except (EOFError, OSError):
         return
 
 
-def _said(work: Work, model: LEM, weights: Flat, step: int, share: range) -> Any:
-    """The parts of a helper's share, or the error that one of them raised."""
+def _result(
+    source: ShardSource, model: LEM, weights: Flat, step: int, shards: range
+) -> list[Shard] | Exception:
+    """The worker's shards, or the error that one of them raised."""
     try:
         with torch.no_grad():
             for parameter, values in unflatten(weights, model):
                 parameter.copy_(values)
-        return [work.compute(model, step, part) for part in share]
+        return [source.compute(model, step, shard) for shard in shards]
     except Exception as error:
         error.add_note(f"in a training process:\n{traceback.format_exc()}")
         return error

@@ -13,7 +13,7 @@ from agent.algos.optimal_stopping import OptimalStopping, even_share, solve
 from agent.core.errors import InputError
 from agent.core.market.bars import empty_fbars
 from agent.core.types import NS_PER_S, BenchmarkKind, MarketView, OrderView, Side, TargetKind
-from lem.optima.bound import bound_table, stop_interval
+from lem.optima.stopping_optimum import gain_sigma, stop_interval
 
 WALK = [0.2990] * 4 + [0.2958, 0.2815, 0.2572, 0.2254, 0.1877, 0.1455, 0.0997, 0.0510, 0.0]
 BARS = [0.3668] * 3 + [0.3652, 0.3515, 0.3261, 0.2923, 0.2523, 0.2077, 0.1595, 0.1085, 0.0552, 0.0]
@@ -53,7 +53,7 @@ def swinging(last: float, count: int = 40) -> MarketView:
 @pytest.mark.parametrize(("model", "table"), [("walk", WALK), ("bars", BARS)])
 def test_the_table_of_the_specification(model: str, table: list[float]) -> None:
     """n = 12, every m, to 0.0005."""
-    assert list(bound_table(12, model=model).values()) == pytest.approx(table, abs=5e-4)
+    assert [gain_sigma(12, m, model=model) for m in range(13)] == pytest.approx(table, abs=5e-4)
 
 
 def test_other_lengths() -> None:

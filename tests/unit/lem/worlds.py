@@ -8,7 +8,7 @@ import numpy as np
 
 from agent.core.market.bars import FBarArray
 from agent.core.types import BenchmarkKind, MarketView, OrderView, Side, Slice, TargetKind
-from lem.evaluation.paths import Question
+from lem.evaluation.evaluation_spec import EvaluationSpec
 from lem.serving.predictor import Predictor
 
 Scenario = tuple[Side, TargetKind, BenchmarkKind]
@@ -20,7 +20,7 @@ class Walk:
 
     bars: FBarArray
     start: int
-    question: Question
+    question: EvaluationSpec
     m: int
     scenario: Scenario
 

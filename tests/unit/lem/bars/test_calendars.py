@@ -200,7 +200,7 @@ def test_orders_go_through_the_night() -> None:
     """Twelve hourly bars span two sessions; history reaches back over them, a missing hour cuts it."""
     whole = order_windows(on_calendar(series_at(hours()), "XNYS"), HOUR_NS, past=20, n=12)
     assert len(whole.paths().bars) == 185 // 12
-    assert whole.paths().cut[-1] == 0
+    assert whole.paths().known_from[-1] == 0
     cut = order_windows(on_calendar(series_at(np.delete(hours(), 100)), "XNYS"), HOUR_NS, past=20, n=12)
     assert len(cut.paths().bars) == 184 // 12 - 1
     assert np.isfinite(cut.paths().bars["close"][:, 20:]).all()

@@ -75,8 +75,8 @@ def test_no_window_holds_a_split_and_no_history_crosses_it() -> None:
     moves = np.abs(np.diff(np.log(orders.paths().bars["close"]), axis=1))
     assert np.nanmax(moves) < 0.02
     after = np.flatnonzero(orders.starts_ns > hours()[FIRST])[0]
-    assert np.isnan(orders.paths().bars["close"][after, : orders.paths().cut[after]]).all()
-    assert orders.paths().bars["start_ns"][after, orders.paths().cut[after]] == hours()[FIRST]
+    assert np.isnan(orders.paths().bars["close"][after, : orders.paths().known_from[after]]).all()
+    assert orders.paths().bars["start_ns"][after, orders.paths().known_from[after]] == hours()[FIRST]
 
 
 def test_no_order_starts_with_the_split_itself() -> None:
@@ -84,7 +84,7 @@ def test_no_order_starts_with_the_split_itself() -> None:
     orders = order_windows(stepped(0.5), HOUR_NS, past=20, n=8)
     assert hours()[FIRST] not in orders.starts_ns
     assert hours()[FIRST + 8] in orders.starts_ns
-    assert orders.paths().cut.max() < 20
+    assert orders.paths().known_from.max() < 20
 
 
 def test_splits_of_four_shares_since_1998() -> None:

@@ -18,13 +18,14 @@ from agent.core.types import NS_PER_S
 from lem.bars.simulate import simulate, simulate_with_drift
 from lem.evaluation.evaluate import evaluate_market, run_paths
 from lem.evaluation.evaluate_files import evaluate_files
-from lem.evaluation.paths import Paths, Question
+from lem.evaluation.evaluation_spec import EvaluationSpec
+from lem.evaluation.paths import Paths
 from lem.evaluation.statistics import Blocks, Independent, controlled_mean
 from lem.evaluation.windows import order_windows
 from lem.network.checkpoint import fresh_model, load_checkpoint
 from lem.network.model_config import ModelConfig
-from lem.optima.bound import gain_sigma, stop_interval
 from lem.optima.regret import regret
+from lem.optima.stopping_optimum import gain_sigma, stop_interval
 from tests.realdata import real_data
 
 MINUTE_NS = 60 * NS_PER_S
@@ -37,7 +38,7 @@ def quiet(done: int, total: int) -> None:
 @pytest.mark.parametrize("market", ["gaussian", "gaussian-bars"])
 def test_the_shipped_model_is_trained(market: str) -> None:
     """Quantity, TWAP, m = 0 and 4: 0.90 of the bound as realised, 0.97 by regret, a modest deviation."""
-    question = Question(n=12, min_periods=(0, 4), orders=1_500, sigma=1e-4, seed=11)
+    question = EvaluationSpec(n=12, min_periods=(0, 4), orders=1_500, sigma=1e-4, seed=11)
     document = evaluate_market(load_checkpoint(), market, question, quiet)
     rows = [r for r in document["rows"] if (r["target_kind"], r["benchmark"]) == ("quantity", "twap")]
     assert len(rows) == 4
@@ -53,7 +54,9 @@ def test_the_shipped_model_is_trained(market: str) -> None:
 @pytest.mark.parametrize("market", ["momentum", "mean-reversion", "flow-signal", "regimes"])
 def test_what_prices_do_beyond_their_drift_is_a_control(market: str) -> None:
     """On drifting markets every exposure has mean 0, and takes most of the noise out of means."""
-    question = Question(n=12, min_periods=(0, 6), orders=1_500, sigma=1e-4, history=40, arrival_weight=1.0)
+    question = EvaluationSpec(
+        n=12, min_periods=(0, 6), orders=1_500, sigma=1e-4, history=40, arrival_weight=1.0
+    )
     bars, drift = simulate_with_drift(market, np.random.default_rng(5), 1_500, 52, 1e-4, MINUTE_NS)
     paths = Paths(bars, np.zeros(1_500, np.int64), 40, drift=drift)
     outcomes, _ = run_paths(fresh_model(ModelConfig(), 1), paths, question, market, None, quiet)
@@ -70,7 +73,7 @@ def test_what_prices_do_beyond_their_drift_is_a_control(market: str) -> None:
 
 def test_a_fixed_horizon_order_has_little_slippage() -> None:
     """m = n: the mean absolute slippage is a small part of sigma, and the gain is no aim."""
-    question = Question(n=12, min_periods=(12,), orders=500, sigma=1e-3)
+    question = EvaluationSpec(n=12, min_periods=(12,), orders=500, sigma=1e-3)
     document = evaluate_market(load_checkpoint(), "gaussian-bars", question, quiet)
     for row in document["rows"]:
         assert row["abs_slippage_bps_mean"] < 0.05 * 1e4 * question.sigma
@@ -79,7 +82,7 @@ def test_a_fixed_horizon_order_has_little_slippage() -> None:
 
 def test_baselines_on_the_bound_market() -> None:
     """Optimal stopping earns the bound within its interval, TWAP nothing, with the deviations stated."""
-    question = Question(n=12, min_periods=(0,), orders=2_000)
+    question = EvaluationSpec(n=12, min_periods=(0,), orders=2_000)
     document = evaluate_market(load_checkpoint(), "gaussian", question, quiet)
     row = next(r for r in document["rows"] if r["benchmark"] == "twap" and r["target_kind"] == "quantity")
     best, even = row["baselines"]["optimal_stopping"], row["baselines"]["twap"]
@@ -91,7 +94,7 @@ def test_baselines_on_the_bound_market() -> None:
 
 def test_the_same_seed_gives_the_same_document() -> None:
     """Evaluation is reproducible, and another seed differs."""
-    question = Question(orders=300, min_periods=(0,))
+    question = EvaluationSpec(orders=300, min_periods=(0,))
     checkpoint = load_checkpoint()
     one, two = (evaluate_market(checkpoint, "regimes", question, quiet) for _ in range(2))
     other = evaluate_market(checkpoint, "regimes", replace(question, seed=2), quiet)
@@ -113,7 +116,7 @@ def test_the_same_seed_gives_the_same_document() -> None:
 def test_senseless_questions_are_refused(change: dict[str, object]) -> None:
     """Each with the value and what is allowed."""
     with pytest.raises(InputError, match=r"\d"):
-        replace(Question(), **change).checked()
+        replace(EvaluationSpec(), **change).checked()
 
 
 def test_control_variates_do_not_move_the_mean() -> None:
@@ -166,7 +169,12 @@ def test_bars_from_files(tmp_path: Path) -> None:
     assert five["volume"].sum() == pytest.approx(one.bars["volume"].sum())
     assert five["high"][3] == one.bars["high"][15:20].max()
     document = evaluate_files(
-        load_checkpoint(), [tmp_path / "one.parquet"], None, (None, None), Question(min_periods=(0,)), quiet
+        load_checkpoint(),
+        [tmp_path / "one.parquet"],
+        None,
+        (None, None),
+        EvaluationSpec(min_periods=(0,)),
+        quiet,
     )
     assert document["interval_ns"] == MINUTE_NS
     assert document["rows"][0]["orders"] == 899 // 12
@@ -182,7 +190,7 @@ def test_orders_may_overlap(tmp_path: Path) -> None:
             [tmp_path / "one.parquet"],
             None,
             (None, None),
-            Question(min_periods=(0,), every=every),
+            EvaluationSpec(min_periods=(0,), every=every),
             quiet,
         )
         for every in (0, 3)
@@ -193,7 +201,7 @@ def test_orders_may_overlap(tmp_path: Path) -> None:
     assert (apart["overlap"], often["overlap"]) == (1.0, 4.0)
     assert often["rows"][0]["gain_bps"]["mean"] != apart["rows"][0]["gain_bps"]["mean"]
     with pytest.raises(InputError, match="an order every -1 bars"):
-        Question(every=-1).checked()
+        EvaluationSpec(every=-1).checked()
 
 
 def test_few_of_many_overlapping_orders_do_not_overlap(tmp_path: Path) -> None:
@@ -201,7 +209,7 @@ def test_few_of_many_overlapping_orders_do_not_overlap(tmp_path: Path) -> None:
     files = [tmp_path / "one.parquet", tmp_path / "two.parquet"]
     for file in files:
         pyarrow.parquet.write_table(klines(900), file)
-    question = Question(min_periods=(0,), every=1, orders=30)
+    question = EvaluationSpec(min_periods=(0,), every=1, orders=30)
     document = evaluate_files(load_checkpoint(), files, None, (None, None), question, quiet)
     assert document["overlap"] == 1.0
     assert document["bootstrap_block_orders"] == 4  # of two pairs at two times
@@ -212,7 +220,7 @@ def test_few_of_many_overlapping_orders_do_not_overlap(tmp_path: Path) -> None:
 def test_orders_without_a_past_are_refused(tmp_path: Path) -> None:
     """One order at the second bar of a file: there is nothing to tell a volatility from."""
     pyarrow.parquet.write_table(klines(900), tmp_path / "one.parquet")
-    question = Question(min_periods=(0,), every=10_000)
+    question = EvaluationSpec(min_periods=(0,), every=10_000)
     with pytest.raises(InputError, match="none of 1 orders has enough bars before it"):
         evaluate_files(load_checkpoint(), [tmp_path / "one.parquet"], None, (None, None), question, quiet)
 
@@ -223,8 +231,8 @@ def test_chosen_windows_are_those_of_all(tmp_path: Path) -> None:
     (series,) = read_bars(tmp_path / "one.parquet")
     windows = order_windows(series, MINUTE_NS, past=30, n=8, every=2)
     chosen = np.array([0, 3, 200])
-    few, all_of_them = windows.paths(chosen), windows.paths().part(chosen)
-    for name in ("bars", "cut", "curve"):
+    few, all_of_them = windows.paths(chosen), windows.paths().subset(chosen)
+    for name in ("bars", "known_from", "curve"):
         assert getattr(few, name).tobytes() == getattr(all_of_them, name).tobytes()
 
 
@@ -238,9 +246,9 @@ def test_windows_do_not_cross_gaps() -> None:
     assert 49 not in starts
     assert not ((starts < 50) & (starts + 8 > 50)).any()
     after = np.flatnonzero(starts > 50)[0]
-    assert paths.cut[after] == 30 - (starts[after] - 50)
-    assert np.isnan(paths.bars["close"][after, : paths.cut[after]]).all()
-    assert np.isfinite(paths.bars["close"][after, paths.cut[after] :]).all()
+    assert paths.known_from[after] == 30 - (starts[after] - 50)
+    assert np.isnan(paths.bars["close"][after, : paths.known_from[after]]).all()
+    assert np.isfinite(paths.bars["close"][after, paths.known_from[after] :]).all()
 
 
 def test_bad_files_are_refused(tmp_path: Path) -> None:
@@ -259,7 +267,7 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
 def test_real_klines_give_most_of_their_bound() -> None:
     """BTC/USDT 15-minute bars: a positive gain on both sides with the simulator-trained model."""
     path = real_data("klines-15m", "BTCUSDT.parquet")
-    question = Question(min_periods=(0,), orders=400)
+    question = EvaluationSpec(min_periods=(0,), orders=400)
     document = evaluate_files(load_checkpoint(), [path], None, (None, None), question, quiet)
     for row in document["rows"]:
         assert row["gain_bps"]["ci95"][0] > 0
@@ -285,7 +293,7 @@ def test_regret_is_what_the_rule_gives_up() -> None:
 def test_the_programme_with_impact_is_not_beaten(risk_aversion: float) -> None:
     """At 5 % participation nothing nets more than the optimum of the mean alone, and the model nets most of
     what the optimum of its own risk aversion does: at 10 that is clearly less."""
-    question = Question(
+    question = EvaluationSpec(
         n=12,
         min_periods=(0, 6),
         orders=1_500,
@@ -305,7 +313,7 @@ def test_the_programme_with_impact_is_not_beaten(risk_aversion: float) -> None:
 
 def test_predictable_markets_say_what_could_be_earned() -> None:
     """On the flow signal, orders that aim at the arrival price earn more than half of the achievable."""
-    question = Question(
+    question = EvaluationSpec(
         n=12, min_periods=(0,), orders=600, history=120, arrival_weight=1.0, risk_aversion=0.02
     )
     document = evaluate_market(load_checkpoint(), "flow-signal", question, quiet)

@@ -8,10 +8,11 @@ import pytest
 from agent.core.errors import InputError
 from lem.bars.simulate import simulate
 from lem.evaluation.evaluate import evaluate_market, evaluate_windows, run_paths
-from lem.evaluation.evaluate_rows import Judged, rows_of
-from lem.evaluation.paths import Paths, Question
+from lem.evaluation.evaluate_rows import Evaluation, rows_of
+from lem.evaluation.evaluation_spec import EvaluationSpec
+from lem.evaluation.optimum_gains import OptimumGains, optimum_description, optimum_gains
+from lem.evaluation.paths import Paths
 from lem.evaluation.statistics import Blocks, Independent
-from lem.evaluation.yardsticks import Yardsticks, bound_is, bounds
 from lem.network.checkpoint import load_checkpoint
 
 
@@ -19,20 +20,20 @@ def quiet(done: int, total: int) -> None:
     """No progress bar."""
 
 
-def judged(market: str, question: Question, martingale: bool = True) -> Judged:
+def judged(market: str, question: EvaluationSpec, martingale: bool = True) -> Evaluation:
     bars = simulate(market, np.random.default_rng(5), question.orders, 44, question.sigma, question.delta_ns)
     paths = Paths(bars, np.zeros(question.orders, np.int64), 32)
     sigma = question.sigma if martingale else None
     model = load_checkpoint().model
     outcomes, _ = run_paths(model, paths, question, market, sigma, quiet)
     outcomes["vwap_curve"] = outcomes["twap"]
-    yard = Yardsticks(bounds(market, question), bound_is(market), question.sigma)
-    return Judged(outcomes, question, yard, Independent(martingale))
+    optimum = OptimumGains(optimum_gains(market, question), optimum_description(market), question.sigma)
+    return Evaluation(outcomes, question, optimum, Independent(martingale))
 
 
 def test_differences_are_paired() -> None:
     """Their means are those of the rows, with an interval far narrower than two separate ones."""
-    found = judged("gaussian", Question(min_periods=(0,), orders=1_500))
+    found = judged("gaussian", EvaluationSpec(min_periods=(0,), orders=1_500))
     row = next(r for r in rows_of(found) if r["benchmark"] == "twap" and r["target_kind"] == "quantity")
     rule = row["versus"]["optimal_stopping"]
     raw = found.outcomes["lem"].gain[1].mean() - found.outcomes["optimal_stopping"].gain[1].mean()
@@ -49,7 +50,7 @@ def test_differences_are_paired() -> None:
 
 def test_random_volume_does_not_bias_the_means() -> None:
     """Against VWAP the stopping rule is not the optimum: its result against TWAP is the control."""
-    found = judged("gaussian-bars-volume", Question(min_periods=(4,), orders=2_000))
+    found = judged("gaussian-bars-volume", EvaluationSpec(min_periods=(4,), orders=2_000))
     for s in range(8):
         zero = found.known_zero(found.pick(s, 0))
         assert abs(zero.mean()) < 4.0 * zero.std() / 2_000**0.5
@@ -58,7 +59,7 @@ def test_random_volume_does_not_bias_the_means() -> None:
 
 def test_rate_limits_have_their_own_bound() -> None:
     """Max rate 0.25: the rule earns the limited bound, dumping obeys the rate, regret is left out."""
-    question = Question(min_periods=(0,), orders=1_500, max_rate=0.25)
+    question = EvaluationSpec(min_periods=(0,), orders=1_500, max_rate=0.25)
     document = evaluate_market(load_checkpoint(), "gaussian", question, quiet)
     assert "rate limits" in document["left_out"]["regret"]
     for row in document["rows"]:
@@ -77,14 +78,14 @@ def test_rate_limits_have_their_own_bound() -> None:
 def test_impossible_rates_are_refused() -> None:
     """A max rate that cannot finish, and a min rate that would finish too early."""
     with pytest.raises(InputError, match=r"max rate 0\.05"):
-        Question(max_rate=0.05).checked()
+        EvaluationSpec(max_rate=0.05).checked()
     with pytest.raises(InputError, match=r"min rate 0\.2"):
-        Question(min_rate=0.2).checked()
+        EvaluationSpec(min_rate=0.2).checked()
 
 
 def test_windows_use_their_volume_curves() -> None:
     """With the volume known in advance the curve's slippage against VWAP is nil; the model's is told in %."""
-    question = Question(min_periods=(12,), sigma=1e-3)
+    question = EvaluationSpec(min_periods=(12,), sigma=1e-3)
     bars = simulate("seasonal", np.random.default_rng(3), 120, 44, 1e-3, question.delta_ns)
     curve = bars["volume"][:, 32:] * np.random.default_rng(4).uniform(0.8, 1.25, (120, 12))
     paths = Paths(bars, np.zeros(120, np.int64), 32, curve)

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from lem.evaluation.evaluation_spec import EvaluationSpec
 from lem.evaluation.frontier import frontier
-from lem.evaluation.paths import Question
 from lem.network.checkpoint import load_checkpoint
-from lem.optima.bound import gain_sigma
-from lem.optima.programme import Terms
+from lem.optima.optimum_terms import Terms
 from lem.optima.risk_optimum import solve_risk
+from lem.optima.stopping_optimum import gain_sigma
 
-QUESTION = Question(orders=500, min_periods=(0, 12), participation=0.3, max_rate=1.0)
+QUESTION = EvaluationSpec(orders=500, min_periods=(0, 12), participation=0.3, max_rate=1.0)
 
 
 @pytest.fixture(scope="module")

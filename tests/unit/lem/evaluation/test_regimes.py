@@ -15,12 +15,13 @@ from agent.core.market.bars import FBarArray
 from lem.bars.data_digest import bars_digest, market_digest
 from lem.bars.simulate import simulate
 from lem.evaluation.evaluate import evaluate_market, evaluate_windows
-from lem.evaluation.paths import Paths, Question
+from lem.evaluation.evaluation_spec import EvaluationSpec
+from lem.evaluation.paths import Paths
 from lem.evaluation.regimes import Conditions, conditions, regimes
 from lem.network.checkpoint import load_checkpoint
 from tests.unit.lem.evaluation.test_evaluate import klines, quiet
 
-QUESTION = Question(min_periods=(0, 4, 12), sigma=1e-3)
+QUESTION = EvaluationSpec(min_periods=(0, 4, 12), sigma=1e-3)
 
 
 def bars(count: int) -> FBarArray:

@@ -10,7 +10,8 @@ import torch
 
 from agent.core.market.bars import FBarArray
 from lem.bars.simulate import simulate
-from lem.evaluation.paths import Paths, Question, policy_paths
+from lem.evaluation.evaluation_spec import EvaluationSpec
+from lem.evaluation.paths import Paths, policy_paths
 from lem.network.checkpoint import load_checkpoint
 from lem.network.model_config import SCENARIOS
 from lem.serving.predictor import Predictor
@@ -19,7 +20,7 @@ from tests.unit.lem.worlds import Walk
 GARBAGE = (float("nan"), float("inf"), -3.0, 1e12)
 N = 8
 HISTORY = 20
-QUESTION = Question(n=N, min_periods=(0, 3, N), participation=0.1)
+QUESTION = EvaluationSpec(n=N, min_periods=(0, 3, N), participation=0.1)
 
 
 def spoil(bars: FBarArray, first: int, garbage: float) -> FBarArray:

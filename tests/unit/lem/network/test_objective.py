@@ -11,7 +11,8 @@ import torch
 
 from agent.core.types import BenchmarkKind, TargetKind
 from lem.bars.simulate import simulate_with_drift
-from lem.evaluation.paths import Paths, Question, evaluation_inputs, make_orders
+from lem.evaluation.evaluation_spec import EvaluationSpec
+from lem.evaluation.paths import Paths, evaluation_inputs, make_orders
 from lem.network.checkpoint import fresh_model
 from lem.network.dataset import context_rows
 from lem.network.model import LEM
@@ -92,7 +93,7 @@ def known_world(market: str, count: int) -> tuple[Orders, Rollout]:
     model = fresh_model(ModelConfig(lookback=12), 3)
     with torch.no_grad():
         model.policy.out.normal_(0.0, 0.3)
-    question = Question(n=6, min_periods=(0, 3), orders=count, sigma=1e-4, history=12)
+    question = EvaluationSpec(n=6, min_periods=(0, 3), orders=count, sigma=1e-4, history=12)
     bars, drift = simulate_with_drift(market, np.random.default_rng(1), count, 18, 1e-4, question.delta_ns)
     paths = Paths(bars, np.zeros(count, np.int64), 12)
     ahead = torch.from_numpy(drift[:, 12:]).repeat_interleave(2, 0)

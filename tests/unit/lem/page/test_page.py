@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from lem.evaluation.evaluate import evaluate_market
+from lem.evaluation.evaluation_spec import EvaluationSpec
 from lem.evaluation.frontier import frontier
-from lem.evaluation.paths import Question
 from lem.network.checkpoint import load_checkpoint
 from lem.page.evaluation_page import evaluation_page
 from tests.page_checks import HOSTILE, SVG, check_hostile, check_numbers, check_page
 
-QUESTION = Question(orders=120, min_periods=(0, 6, 12), participation=0.05)
+QUESTION = EvaluationSpec(orders=120, min_periods=(0, 6, 12), participation=0.05)
 
 
 @pytest.fixture(scope="module")

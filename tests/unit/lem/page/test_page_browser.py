@@ -13,8 +13,8 @@ import pytest
 from agent.report.session_page import session_page
 from lem.bars.simulate import simulate
 from lem.evaluation.evaluate import evaluate_market
+from lem.evaluation.evaluation_spec import EvaluationSpec
 from lem.evaluation.frontier import frontier
-from lem.evaluation.paths import Question
 from lem.network.checkpoint import load_checkpoint
 from lem.network.model_config import SCENARIOS
 from lem.page.evaluation_page import evaluation_page
@@ -24,7 +24,7 @@ from storage.recordings.inspection import inspect_session
 from tests.browser import Tab, chromium, opened
 from tests.unit.lem.worlds import Walk
 
-QUESTION = Question(orders=120, min_periods=(0, 6, 12), participation=0.05)
+QUESTION = EvaluationSpec(orders=120, min_periods=(0, 6, 12), participation=0.05)
 SIZES = """[...document.querySelectorAll('figure svg')].map(s => {
   const box = s.getBoundingClientRect(), text = s.querySelector('text');
   return [box.width, box.height, text ? text.getBoundingClientRect().height : 99, box.right]; })"""

@@ -11,15 +11,15 @@ import pytest
 from agent.core.market.bars import FBarArray
 from agent.core.orders.projection import project
 from lem.bars.simulate import simulate
-from lem.evaluation.paths import Question
+from lem.evaluation.evaluation_spec import EvaluationSpec
 from lem.network.checkpoint import load_checkpoint
 from lem.network.model_config import SCENARIOS
-from lem.serving.decision_inputs import look_at, since_gap
-from lem.serving.policy_kernel import FACTS, elapsed_volume, project_all
+from lem.serving.decision_inputs import market_inputs, since_gap
+from lem.serving.policy_kernel import VIEW_COLUMNS, elapsed_volume, project_all
 from lem.serving.predictor import Predictor, _scenario
 from tests.unit.lem.worlds import Walk
 
-QUESTION = Question(n=10, participation=0.05)
+QUESTION = EvaluationSpec(n=10, participation=0.05)
 DELTA = QUESTION.delta_ns
 ROWS = 200
 
@@ -120,15 +120,15 @@ def test_volatility_is_that_since_the_gap() -> None:
     series = moved(150, DELTA)
     series["close"][:150] *= 2.0
     _, market = Walk(series, ROWS - 2, QUESTION, 0, SCENARIOS[0]).views(0, [])
-    assert look_at(market).sigma < 2e-3
-    assert look_at(market).gap
+    assert market_inputs(market).sigma < 2e-3
+    assert market_inputs(market).gap
 
 
 def test_compiled_slices_are_projected_like_all_others() -> None:
     """Random, extreme and senseless wishes: the share and the finish of ``agent.core.orders.projection``."""
     rng = np.random.default_rng(1)
     count = 4_000
-    facts, answers = rng.random((count, len(FACTS))), rng.random((count, 2))
+    facts, answers = rng.random((count, len(VIEW_COLUMNS))), rng.random((count, 2))
     n = rng.integers(1, 20, count)
     facts[:, 3], facts[:, 1] = n, rng.integers(0, 2**31, count) % (n + 2)
     facts[:, 2] = rng.integers(0, 2**31, count) % (n + 1)
@@ -137,7 +137,7 @@ def test_compiled_slices_are_projected_like_all_others() -> None:
     answers[rng.random(count) < 0.1, 0] = rng.choice([0.0, 1.0, np.nan, np.inf])
     shares, finishes = np.empty(count), np.empty(count, np.bool_)
     project_all(answers, facts, shares, finishes)
-    names = {name: k for k, name in enumerate(FACTS)}
+    names = {name: k for k, name in enumerate(VIEW_COLUMNS)}
     for i in range(count):
         fact = {name: float(facts[i, k]) for name, k in names.items()}
         t, m, last = int(fact["t"]), int(fact["m"]), int(fact["n"])

@@ -11,7 +11,7 @@ import pytest
 
 from agent.core.types import MarketView, OrderView, Slice
 from lem.bars.simulate import simulate
-from lem.evaluation.paths import Question
+from lem.evaluation.evaluation_spec import EvaluationSpec
 from lem.network.checkpoint import Checkpoint, load_checkpoint
 from lem.network.model_config import SCENARIOS
 from lem.page.explanation_page import explanation_page
@@ -20,7 +20,7 @@ from lem.serving.predictor import Predictor
 from tests.page_checks import check_numbers, check_page
 from tests.unit.lem.worlds import Walk
 
-QUESTION = Question(n=12, risk_aversion=0.5, participation=0.02)
+QUESTION = EvaluationSpec(n=12, risk_aversion=0.5, participation=0.02)
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,15 @@ import torch
 from agent.algos.optimal_stopping import OptimalStopping
 from agent.core.market.bars import empty_fbars
 from lem.bars.simulate import simulate
-from lem.evaluation.paths import Outcome, Paths, Question, policy_paths, realise
+from lem.evaluation.evaluation_spec import EvaluationSpec
+from lem.evaluation.paths import Outcome, Paths, policy_paths, realise
 from lem.network.checkpoint import Checkpoint, fresh_model
 from lem.network.model_config import SCENARIOS
 from lem.network.objective import scenario_columns
 from lem.serving.predictor import LemAlgo, Predictor
 from tests.unit.lem.worlds import Walk
 
-QUESTION = Question(n=10, min_periods=(0, 5), participation=0.08)
+QUESTION = EvaluationSpec(n=10, min_periods=(0, 5), participation=0.08)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def test_a_decision_says_what_it_rests_on(predictor: Predictor) -> None:
     assert "sigma" in answer.reason
 
 
-def outcome(predictor: Predictor, question: Question) -> tuple[np.ndarray, Outcome]:
+def outcome(predictor: Predictor, question: EvaluationSpec) -> tuple[np.ndarray, Outcome]:
     """Unfinished shares [8, N, n] of the shipped model on fixed paths, and what it realises there.
 
     Impact is charged for a fifth of the market's volume, whatever the model was told.

@@ -12,12 +12,12 @@ import torch
 from agent.core.market.bars import FBarArray
 from agent.core.market.features import FEATURE_NAMES, FEATURE_SPAN, features
 from lem.bars.simulate import simulate
-from lem.evaluation.paths import Question
+from lem.evaluation.evaluation_spec import EvaluationSpec
 from lem.network.checkpoint import Checkpoint, fresh_model
 from lem.network.model import LEM, OrderProgress, OrderTerms
 from lem.network.model_config import SCENARIOS, ModelConfig
 from lem.serving.encoder_kernel import select
-from lem.serving.encoding_stream import Selected, Streams
+from lem.serving.encoding_stream import SharedSelection, Streams
 from lem.serving.policy_kernel import decide
 from lem.serving.predictor import Predictor
 from lem.serving.weights import CompiledModel
@@ -169,7 +169,7 @@ def test_ablated_models_are_refused() -> None:
 def test_thousands_of_orders_are_answered_as_if_alone() -> None:
     """300 orders of different starts on three markets in one call: each as a fresh predictor answers it."""
     checkpoint = Checkpoint(shaken(7), "shaken", Path("none"))
-    question = Question(n=20, participation=0.03)
+    question = EvaluationSpec(n=20, participation=0.03)
     requests = []
     for market in range(3):
         bars = window(140, market, "seasonal")
@@ -188,7 +188,7 @@ def test_streams_of_one_market_share_the_selection_of_its_bars() -> None:
     model = CompiledModel.of(shaken(9))
     bars = window(60 + FEATURE_SPAN + 12, 10)
     streams = Streams(model)
-    shared = Selected(streams, bars, DELTA_NS)
+    shared = SharedSelection(streams, bars, DELTA_NS)
     for own in (3, 0, 12, 7):
         part = bars[-(60 + FEATURE_SPAN + own) :]
         together = streams.take(part, 60 + own, DELTA_NS, shared)

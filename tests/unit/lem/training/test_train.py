@@ -26,7 +26,7 @@ from lem.network.checkpoint import load_checkpoint
 from lem.network.model_config import PRESETS, ModelConfig
 from lem.training.batches import ARRIVAL_SHARE, Batch, draw_batch
 from lem.training.train import Setting, Trainer, train, train_run
-from lem.training.workers import Work
+from lem.training.workers import ShardSource
 
 TINY = replace(PRESETS["tiny"], iterations=6)
 SMALL = ModelConfig(lookback=40)
@@ -54,7 +54,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     assert same(result.model, whole)
 
 
-class Interrupted(Work):
+class Interrupted(ShardSource):
     """Ctrl-C while the fourth step is drawn."""
 
     def draw(self, step: int, part: int) -> Batch:
@@ -66,7 +66,7 @@ class Interrupted(Work):
 def test_ctrl_c_inside_a_step_waits_for_its_end(tmp_path: Path) -> None:
     """A real SIGINT while the fourth step is drawn: the step ends first, the resumed run ends the same."""
     trainer = Trainer(SMALL, TINY, Setting(tmp_path))
-    trainer.work = Interrupted(SMALL, TINY)
+    trainer.source = Interrupted(SMALL, TINY)
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
     result = train_run(SMALL, TINY, Setting(tmp_path), resume=True)
@@ -186,7 +186,7 @@ def test_runs_are_not_mixed_up(tmp_path: Path) -> None:
         train_run(SMALL, TINY, Setting(tmp_path / "empty"), resume=True)
 
 
-class Poisoned(Work):
+class Poisoned(ShardSource):
     """A price of the second part is NaN."""
 
     def draw(self, step: int, part: int) -> Batch:
@@ -201,8 +201,8 @@ def test_a_number_that_is_not_finite_stops_with_its_batch_saved(tmp_path: Path, 
     """A NaN price, wherever it is met: no weight changes, that part is on disk, the message names it."""
     trainer = Trainer(SMALL, TINY, Setting(tmp_path, workers=workers))
     before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
-    trainer.work = Poisoned(SMALL, TINY)
-    with pytest.raises(InternalError, match=r"0, part 1: .*first: orders\.price.*bad-batch-000000\.npz"):
+    trainer.source = Poisoned(SMALL, TINY)
+    with pytest.raises(InternalError, match=r"0, shard 1: .*first: orders\.price.*bad-batch-000000\.npz"):
         trainer.train()
     kept = np.load(tmp_path / "bad-batch-000000.npz")
     assert np.isnan(kept["orders.price"]).sum() == 1
@@ -217,8 +217,8 @@ def test_validation_keeps_the_best_weights(tmp_path: Path) -> None:
     result = trainer.train()
     assert result.validation is not None
     with torch.no_grad():
-        score = sum(float(b.cost(result.model, wild)) for b in trainer._exam) / 2
-        whole = sum(float(b.loss(result.model, wild)) for b in trainer._exam) / 2
+        score = sum(float(b.cost(result.model, wild)) for b in trainer._validation) / 2
+        whole = sum(float(b.loss(result.model, wild)) for b in trainer._validation) / 2
     assert whole > score + 1e-3  # forecasts are not in it
     assert score == pytest.approx(result.validation, rel=1e-5)
     assert list(tmp_path.glob("events.*"))

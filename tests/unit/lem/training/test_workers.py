@@ -21,7 +21,7 @@ from lem.network.checkpoint import load_checkpoint, save_checkpoint
 from lem.network.model_config import PRESETS, ModelConfig
 from lem.training.batches import Batch
 from lem.training.train import Setting, Trainer, train_run
-from lem.training.workers import Crew, Work, crew_size
+from lem.training.workers import ShardSource, WorkerPool, pool_size
 
 TINY = replace(PRESETS["tiny"], iterations=6)
 SMALL = ModelConfig(lookback=40)
@@ -55,7 +55,7 @@ def test_the_number_of_processes_changes_no_byte(tmp_path: Path) -> None:
 
 def test_parts_differ_and_share_their_length() -> None:
     """Two parts of a step, and two steps, hold other bars; the parts of one step orders of one length."""
-    work = Work(SMALL, TINY)
+    work = ShardSource(SMALL, TINY)
     lengths = set()
     for step in range(8):
         a, b = work.draw(step, 0), work.draw(step, 1)
@@ -66,7 +66,7 @@ def test_parts_differ_and_share_their_length() -> None:
     assert not np.array_equal(work.draw(0, 0).inputs.values, work.draw(1, 0).inputs.values)
 
 
-class Refused(Work):
+class Refused(ShardSource):
     """The second part finds that the user gave something wrong."""
 
     def draw(self, step: int, part: int) -> Batch:
@@ -75,7 +75,7 @@ class Refused(Work):
         return super().draw(step, part)
 
 
-class Killed(Work):
+class Killed(ShardSource):
     """Whoever draws the second part of the second step is killed."""
 
     def draw(self, step: int, part: int) -> Batch:
@@ -87,7 +87,7 @@ class Killed(Work):
 def test_an_error_in_another_process_is_the_one_it_would_be_here() -> None:
     """Same class, same message, and where it happened as a note for whoever debugs it."""
     trainer = Trainer(SMALL, TINY, Setting(workers=2))
-    trainer.work = Refused(SMALL, TINY)
+    trainer.source = Refused(SMALL, TINY)
     with pytest.raises(InputError) as met:
         trainer.train()
     assert str(met.value) == "no stretch of 200 bars without a gap: give more history"
@@ -97,14 +97,14 @@ def test_an_error_in_another_process_is_the_one_it_would_be_here() -> None:
 def test_a_process_that_is_killed_is_named() -> None:
     """SIGKILL of a helper, as for want of memory: one message that says what to do."""
     trainer = Trainer(SMALL, TINY, Setting(workers=2))
-    trainer.work = Killed(SMALL, TINY)
+    trainer.source = Killed(SMALL, TINY)
     with pytest.raises(OutsideError, match=r"exit code -9.*--workers 1"):
         trainer.train()
 
 
 def test_helpers_end_with_their_crew() -> None:
     """After the block no process is left, even one that is still starting."""
-    with Crew(Work(SMALL, TINY), 2):
+    with WorkerPool(ShardSource(SMALL, TINY), 2):
         (helper,) = multiprocessing.active_children()
         assert helper.is_alive()
     assert not helper.is_alive()
@@ -113,7 +113,7 @@ def test_helpers_end_with_their_crew() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--workers", "3"], "3 workers: a step has 2 parts, use 1 to 2 processes"),
+        (["--workers", "3"], "3 workers: a step has 2 shards, use 1 to 2 processes"),
         (["--workers", "0"], "'--workers': Input should be greater than or equal to 1"),
         (["--seed", "-1"], "'--seed': Input should be greater than or equal to 0"),
     ],
@@ -135,17 +135,17 @@ def test_processes_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        assert [crew_size(None, c, "cpu") for c in (TINY, config)] == [2, 3]
+        assert [pool_size(None, c, "cpu") for c in (TINY, config)] == [2, 3]
         torch.set_num_threads(2)
-        assert crew_size(None, config, "cpu") == 1
+        assert pool_size(None, config, "cpu") == 1
     finally:
         torch.set_num_threads(threads)
-    assert crew_size(None, config, "cuda") == crew_size(1, config, "cuda") == 1
+    assert pool_size(None, config, "cuda") == pool_size(1, config, "cuda") == 1
     with pytest.raises(InputError, match=r"2 workers with device cuda: one process .* leave --workers out"):
-        crew_size(2, config, "cuda")
+        pool_size(2, config, "cuda")
 
 
 def test_parts_that_cannot_be_equal_are_refused() -> None:
     """Five series in two parts."""
-    with pytest.raises(InputError, match="5 series make no 2 equal parts"):
+    with pytest.raises(InputError, match="5 series make no 2 equal shards"):
         Trainer(SMALL, replace(TINY, series=5))

@@ -10,7 +10,7 @@ from agent.core.errors import InputError
 from agent.core.market.bars import empty_fbars
 from agent.core.types import NS_PER_S
 from lem.bars.data_digest import bars_digest
-from lem.bars.real_bars import BarSource, split, training_bars
+from lem.bars.real_bars import BarSource, bars_between, training_bars
 from tests.unit.lem.bar_days import DAY_NS, HOUR_NS, hours, series_at
 
 MINUTE_NS = 60 * NS_PER_S
@@ -33,7 +33,7 @@ def walk(count: int, hole: int) -> Series:
 def test_draws_stay_in_the_split_and_in_a_stretch(minutes: int) -> None:
     """No bar before the embargo's end, none ending after ``to``, none across the hole; sums are exact."""
     start, end = 100 * MINUTE_NS, 900 * MINUTE_NS
-    source = BarSource([split(walk(2_000, 500), start, end, 50 * MINUTE_NS)], [minutes * MINUTE_NS])
+    source = BarSource([bars_between(walk(2_000, 500), start, end, 50 * MINUTE_NS)], [minutes * MINUTE_NS])
     rng = np.random.default_rng(1)
     seen = np.concatenate([source.draw(rng, 64, 40)[0] for _ in range(30)])
     assert seen["start_ns"].min() >= start + 50 * MINUTE_NS
@@ -47,7 +47,7 @@ def test_draws_stay_in_the_split_and_in_a_stretch(minutes: int) -> None:
 
 def test_a_bar_that_ends_after_the_split_is_left_out() -> None:
     """``to`` in the middle of a bar: the bar before it is the last."""
-    part = split(walk(100, 200), 0, 50 * MINUTE_NS + 1)
+    part = bars_between(walk(100, 200), 0, 50 * MINUTE_NS + 1)
     assert part.bars["start_ns"][-1] == 49 * MINUTE_NS
 
 
@@ -67,7 +67,7 @@ def test_what_cannot_be_drawn_is_refused() -> None:
     with pytest.raises(InputError, match="no stretch of 60 bars"):
         BarSource([walk(100, 50)], [MINUTE_NS]).draw(np.random.default_rng(1), 1, 60)
     with pytest.raises(InputError, match="leaves nothing"):
-        split(walk(100, 50), 0, MINUTE_NS, MINUTE_NS)
+        bars_between(walk(100, 50), 0, MINUTE_NS, MINUTE_NS)
 
 
 @pytest.mark.parametrize("share", [0.04, 0.09])

@@ -1,7 +1,7 @@
-"""Schedules of simple rules: what each trades in every interval while unfinished, within the rate limits.
+"""Schedules of simple rules: the share traded in every interval while unfinished, within the rate limits.
 
-Shares are of the whole order, [N, L]; the last lot waits for the interval that finishes, as for every
-schedule here. A schedule knows what was known before the order began, and which bars have passed.
+Shares are of the whole order, [N, L]. The last lot waits for the interval that finishes. A schedule uses only
+what was known before the order began, and how many bars have passed.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from lem.network.constraints import project_share
 from lem.network.objective import Orders
 
 ANY_SIGMA = 1e-3
-"""With an expected participation the Almgren-Chriss urgency does not depend on the volatility."""
+"""Any value will do: with an expected participation the urgency does not depend on the volatility."""
 
 
-def first_end(orders: Orders) -> Tensor:
+def first_finish(orders: Orders) -> Tensor:
     """The first interval that each order can finish in, [N]."""
     needs = torch.ceil(1.0 / orders.max_rate - EPS)
     return torch.maximum(orders.m, needs) - 1.0
 
 
-def even(orders: Orders) -> Tensor:
-    """1/n an interval, all the way."""
+def twap(orders: Orders) -> Tensor:
+    """1/n an interval, to the end."""
     each = 1.0 / orders.n
-    if _free(orders):
+    if _unlimited(orders):
         return each[:, None].expand(-1, orders.price.shape[1])
     return within_rates(orders, lambda t, left: each)
 
 
-def even_until_stopped(orders: Orders) -> Tensor:
-    """1/n an interval, faster where the rates would keep the first possible end out of reach."""
-    n, first = orders.n, first_end(orders)
-    if _free(orders):
-        return even(orders)
+def twap_until_stopped(orders: Orders) -> Tensor:
+    """1/n an interval, faster where the max rate would otherwise delay the first possible finish."""
+    n, first = orders.n, first_finish(orders)
+    if _unlimited(orders):
+        return twap(orders)
 
     def wanted(t: int, left: Tensor) -> Tensor:
         share = torch.maximum(1.0 / n, left / (n - t).clamp(min=1.0))
@@ -48,20 +48,20 @@ def even_until_stopped(orders: Orders) -> Tensor:
     return within_rates(orders, wanted)
 
 
-def late(orders: Orders) -> Tensor:
-    """Nothing before the end but what the rates ask for, as late as they allow."""
-    first = first_end(orders)
+def back_loaded(orders: Orders) -> Tensor:
+    """As little as the rate limits allow until the end."""
+    first = first_finish(orders)
     return within_rates(orders, lambda t, left: left - orders.max_rate * (first - t).clamp(min=1.0))
 
 
-def along_curve(orders: Orders, expected: Tensor) -> Tensor:
-    """In proportion to the ``expected`` [N, L] volume of each interval, over all of them."""
+def volume_curve_schedule(orders: Orders, expected: Tensor) -> Tensor:
+    """In proportion to the ``expected`` [N, L] volume of each interval."""
     ahead = expected.flip(-1).cumsum(-1).flip(-1).clamp(min=1e-300)
     return within_rates(orders, lambda t, left: left * expected[:, t] / ahead[:, t])
 
 
-def almgren_chriss(orders: Orders, participation: float, risk_aversion: float) -> Tensor:
-    """Almgren and Chriss (2000) as ``agent.algos.almgren_chriss`` has it, evenly until sigma is known."""
+def almgren_chriss_schedule(orders: Orders, participation: float, risk_aversion: float) -> Tensor:
+    """Almgren and Chriss (2000) as in ``agent.algos.almgren_chriss``; evenly until sigma is known."""
     length = orders.price.shape[1]
     kappa = urgency(ANY_SIGMA, length, participation, risk_aversion, {})
     known = orders.sigma > 0
@@ -73,12 +73,12 @@ def almgren_chriss(orders: Orders, participation: float, risk_aversion: float) -
     return within_rates(orders, wanted)
 
 
-def _free(orders: Orders) -> bool:
+def _unlimited(orders: Orders) -> bool:
     return bool((orders.max_rate >= 1.0).all() and (orders.min_rate <= 0.0).all())
 
 
 def within_rates(orders: Orders, wanted: Callable[[int, Tensor], Tensor]) -> Tensor:
-    """What ``wanted(t, remaining [N])`` becomes under ``agent.core.orders.projection``, [N, L]."""
+    """``wanted(t, remaining [N])`` projected to what the rate limits allow, [N, L]."""
     left = torch.ones_like(orders.n)
     shares = []
     for t in range(orders.price.shape[1]):

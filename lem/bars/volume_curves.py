@@ -1,7 +1,7 @@
-"""Static volume curves: what an order may expect to trade beside it, from whole days before its own day.
+"""Static volume curves: the volume to expect in each interval of an order, from whole days before its own.
 
-An interval's expected volume is the mean over the trailing days of the bars at its own time of day (in the
-file's clock). Days without such a bar do not count; with fewer than MIN_DAYS of them the curve is flat.
+An interval's expected volume is the mean over the trailing days of the bars at its own time of day (by the
+bars' clock). Days without such a bar do not count. With fewer than MIN_DAYS of them the curve is flat.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.errors import InputError
-from agent.core.market.bars import FBarArray, FloatArray
+from agent.core.market.bars import FBarArray
 from agent.core.types import NS_PER_S
 
 DAY_NS = 86_400 * NS_PER_S
@@ -24,12 +24,10 @@ class VolumeCurves:
     """``expected`` volume [N, n], in the bars' unit; 1 throughout where ``flat`` [N]: too few days before."""
 
     expected: FloatArray
-    flat: npt.NDArray[np.bool_]
+    flat: BoolArray
 
 
-def volume_curves(
-    bars: FBarArray, start: npt.NDArray[np.int64], delta_ns: int, n: int, days: int = 20
-) -> VolumeCurves:
+def volume_curves(bars: FBarArray, start: IntArray, delta_ns: int, n: int, days: int = 20) -> VolumeCurves:
     """Curves of orders over rows start … start + n - 1 of ``bars`` [T], one symbol's in order of time.
 
     Only bars of days before an order's first are used. Raises InputError when ``days`` is below MIN_DAYS.

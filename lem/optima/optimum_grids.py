@@ -1,128 +1,33 @@
-"""Common ground of the exact optima (``lem/programme_*.py``): price laws, grids, and how a policy is run.
+"""Grids, quadrature and the law of prices that the exact optima share.
 
-Everything is in units of sigma per interval, from the buyer's side: a seller is the mirror image. With S the
-last close before interval t, M the benchmark over what is behind, D = S - M, e the interval's move and g its
-price less S, the walk has g = e ~ N(0, 1), bars have var e = 1, var g = 1/3, cov(e, g) = 1/2 (a Brownian
-path and its average), and with a time-weighted benchmark
+Everything is in units of sigma per interval, and from the buyer's side: a seller is the mirror image. Write
+S for the last close before interval t, M for the benchmark over the intervals behind, D = S - M for the
+distance between them, e for the interval's move and g for its price less S. On the walk g = e ~ N(0, 1). On
+bars var e = 1, var g = 1/3, cov(e, g) = 1/2: a Brownian path and its average. With a time-weighted benchmark
 
     M' = M + (D + g)/(t+1),   D' = D t/(t+1) + u,   u = e - g/(t+1),   g = beta u + independent rest
 
-A policy trades with lots of size 0 and otherwise exactly within ``agent.core.orders.projection``.
+Example, walk, t = 1, D = 2, e = g = -1: M' = M + (2 - 1)/2 = M + 1/2, the close is S - 1 = M + 1, so
+D' = 1/2; and D t/(t+1) + u = 1 + (-1 + 1/2) = 1/2.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-import numpy.typing as npt
 
-from agent.algos.optimal_stopping import MODELS
+from agent.core.arrays import FloatArray
 from agent.core.compile.jit import njit
-from agent.core.errors import InputError
-from agent.core.market.bars import FloatArray
-from agent.core.orders.order_defaults import DEFAULT_MAX_RATE, DEFAULT_MIN_RATE
-from agent.core.orders.projection import EPS, check_rates, fewest_intervals, project
+from agent.core.orders.projection import EPS
+from lem.optima.optimum_terms import Terms
 
 REACH = 5.5
 """Grids of D reach this many standard deviations of it; values go on as straight lines beyond."""
 
-MAX_N = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """Bounds of an order in intervals, its rate limits (shares of the order an interval), the price law."""
-
-    n: int
-    m: int = 0
-    min_rate: float = DEFAULT_MIN_RATE
-    max_rate: float = DEFAULT_MAX_RATE
-    price: str = "walk"
-
-    def checked(self, most: int = MAX_N) -> Terms:
-        """Return itself, of at most ``most`` intervals. Raises InputError on terms that no schedule keeps."""
-        if self.price not in MODELS:
-            raise InputError(f"unknown price model {self.price!r}: use one of {', '.join(MODELS)}")
-        if not 1 <= self.n <= most:
-            raise InputError(f"n = {self.n}: this programme takes 1 to {most} intervals")
-        check_rates(self.n, self.m, self.min_rate, self.max_rate)
-        return self
-
-    @property
-    def bars(self) -> bool:
-        return self.price == "bars"
-
-    @property
-    def first(self) -> int:
-        """The earliest interval that can finish."""
-        return max(self.m, fewest_intervals(self.max_rate), 1) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """What a policy does on N paths: ``shares`` [N, n] of the whole order, ``finish`` [N] intervals."""
-
-    shares: FloatArray
-    finish: npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Tape:
-    """N paths as a policy sees them, [N, n] each: interval t's row may use ``last[t]``, older columns else.
-
-    ``price`` and ``last`` (the close before the interval) are deviations from one reference a path,
-    ``sigma`` a fraction of the price an interval (0: unknown, and then an order goes on, evenly), ``volume``
-    in units of the usual one.
-    """
-
-    price: FloatArray
-    last: FloatArray
-    sigma: FloatArray
-    volume: FloatArray
-
-
-def tape(
-    price: FloatArray, last: FloatArray, sigma: FloatArray | float, volume: FloatArray | None, n: int
-) -> Tape:
-    """Return the first ``n`` intervals of [N, >= n] columns; ``sigma`` broadcasts, no volume means 1.
-
-    Raises InputError where the columns are shorter than n intervals or of different shapes.
-    """
-    if price.ndim != 2 or price.shape != last.shape or price.shape[1] < n:
-        raise InputError(
-            f"prices have shape {price.shape}, last closes {last.shape}: both must be [paths, at least {n}]"
-        )
-    shape = (len(price), n)
-    traded = np.ones(shape) if volume is None else volume[:, :n]
-    scale = np.broadcast_to(np.asarray(sigma, np.float64), price.shape)[:, :n]
-    columns = (np.ascontiguousarray(c, np.float64) for c in (price[:, :n], last[:, :n], scale, traded))
-    return Tape(*columns)
-
-
-def even_schedule(terms: Terms, finish: npt.NDArray[np.int64]) -> Schedule:
-    """Trade 1/n an interval, faster where the rates ask for it, and the rest in ``finish`` [N].
-
-    For programmes whose value does not depend on the shares: all that is asked of them is that finishing
-    is possible from ``terms.first`` on.
-    """
-    shares = np.zeros((len(finish), terms.n))
-    remaining = 1.0
-    for t in range(terms.n):
-        shares[finish == t, t] = remaining
-        share = max(1.0 / terms.n, remaining / (terms.n - t))
-        if terms.first > t:
-            share = max(share, (remaining - terms.max_rate) / (terms.first - t))
-        left = terms.n - 1 - t
-        share, _ = project(share, False, remaining, left, terms.m, t, terms.min_rate, terms.max_rate, 0.0)
-        shares[finish > t, t] = share
-        remaining -= share
-    return Schedule(shares, finish)
-
 
 def share_nodes(terms: Terms, count: int) -> FloatArray:
-    """Remaining shares that a programme knows, ascending from 0 to 1.
+    """The grid of remaining shares, ascending from 0 to 1.
 
     ``count`` even steps, and every share that the rates lead to: the value jumps at multiples of the max
     rate, where one more interval is needed.

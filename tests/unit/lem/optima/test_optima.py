@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from agent.core.errors import InputError
-from lem.optima.bound import bound_table
 from lem.optima.impact_optimum import solve_impact
-from lem.optima.optimum_cases import Case, answers
+from lem.optima.notional_gain import notional_gain
+from lem.optima.optimum_cases import Case, case_optima
 from lem.optima.optimum_paths import study
-from lem.optima.programme import Terms
-from lem.optima.stopping_optimum import notional_gain, solve_stopping
+from lem.optima.optimum_terms import Terms
+from lem.optima.stopping_optimum import gain_sigma, solve_stopping
 from lem.optima.vwap_optimum import solve_vwap
 
 WALK = (0.2990, 0.2990, 0.2990, 0.2990, 0.2958, 0.2815, 0.2572, 0.2254, 0.1877, 0.1455, 0.0997, 0.0510, 0.0)
@@ -22,8 +22,7 @@ PATHS = 200_000
 @pytest.mark.parametrize("price", ["walk", "bars"])
 def test_tables_of_the_specification(price: str) -> None:
     """Every m of n = 12 within 0.0005."""
-    table = bound_table(12, model=price)
-    assert list(table.values()) == pytest.approx(TABLES[price], abs=5e-4)
+    assert [gain_sigma(12, m, model=price) for m in range(13)] == pytest.approx(TABLES[price], abs=5e-4)
 
 
 @pytest.mark.parametrize(("n", "m", "gain"), [(6, 0, 0.104), (24, 0, 0.602), (24, 12, 0.451)])
@@ -167,9 +166,9 @@ REFUSED = [
 def test_questions_without_an_answer_are_refused(case: Case, words: str) -> None:
     """One message that names the value."""
     with pytest.raises(InputError, match=words):
-        list(answers(case))
+        list(case_optima(case))
 
 
 def test_a_table_stops_where_the_min_rate_completes_the_order() -> None:
     """Min rate 0.2 is done after five intervals: m = 5 is the last that it can keep."""
-    assert [a.m for a in answers(Case(min_rate=0.2, max_rate=0.5))] == [0, 1, 2, 3, 4, 5]
+    assert [a.m for a in case_optima(Case(min_rate=0.2, max_rate=0.5))] == [0, 1, 2, 3, 4, 5]

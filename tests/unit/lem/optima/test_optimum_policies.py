@@ -1,4 +1,4 @@
-"""What every programme's policy keeps on any path: rate limits, durations, and no look-ahead."""
+"""What every optimum's policy keeps on any path: rate limits, durations, and no look-ahead."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from agent.core.errors import InputError
 from agent.core.orders.projection import EPS, project
-from lem.optima.optimum_cases import Case, Programme, solve_case
+from lem.optima.optimum_cases import Case, Optimum, solve_case
 from lem.optima.optimum_paths import draw_paths
-from lem.optima.programme import Terms
+from lem.optima.optimum_terms import Terms
 
 CASES = {
     "stopping": Case(min_rate=0.03, max_rate=0.2, price="bars"),
@@ -22,7 +22,7 @@ CASES = {
 SIGMA = 0.002
 
 
-def solved(name: str, m: int) -> Programme:
+def solved(name: str, m: int) -> Optimum:
     return solve_case(replace(CASES[name], m=m), m)
 
 

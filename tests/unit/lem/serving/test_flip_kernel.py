@@ -13,18 +13,18 @@ import pytest
 from agent.core.market.features import recent_sigma
 from agent.core.types import MarketView, OrderView, Side
 from lem.bars.simulate import simulate
-from lem.evaluation.paths import Question
+from lem.evaluation.evaluation_spec import EvaluationSpec
 from lem.network.checkpoint import Checkpoint, load_checkpoint
 from lem.network.model_config import SCENARIOS
 from lem.serving.explain import explain
-from lem.serving.policy_kernel import ORDER, decide
+from lem.serving.flip_kernel import GRID, flip_z
+from lem.serving.policy_kernel import POLICY_COLUMNS, decide
 from lem.serving.predictor import Predictor
-from lem.serving.turning_kernel import GRID, turning_point
 from lem.serving.weights import CompiledModel
 from tests.unit.lem.serving.test_weights import CONFIG, shaken
 from tests.unit.lem.worlds import Walk
 
-QUESTION = Question(n=12, risk_aversion=0.5, participation=0.02)
+QUESTION = EvaluationSpec(n=12, risk_aversion=0.5, participation=0.02)
 TOLERANCE = 0.02  # sigmas
 
 
@@ -73,11 +73,11 @@ def test_a_turning_point_is_the_nearest_turn(seed: int) -> None:
 
         def finishes(z: float, row: np.ndarray = row, context: np.ndarray = context, k: int = k) -> bool:
             moved = row.copy()
-            moved[ORDER.index("last_z")] = z
+            moved[POLICY_COLUMNS.index("last_z")] = z
             return decide(policy, k % 8, context, moved)[1] > 0.5
 
-        own = float(row[ORDER.index("last_z")])
-        point, grid = turning_point(policy, k % 8, context, row), np.sort([*GRID, own])
+        own = float(row[POLICY_COLUMNS.index("last_z")])
+        point, grid = flip_z(policy, k % 8, context, row), np.sort([*GRID, own])
         turns = [(a, b) for a, b in pairwise(grid) if finishes(a) != finishes(b)]
         if math.isnan(point):
             assert not turns
@@ -107,7 +107,7 @@ def _random_order(rng: np.random.Generator) -> np.ndarray:
         "achieved_z": rng.normal(0.0, 1.0),
         "own_share": 0.3 * rng.random(),
     }
-    return np.array([known.get(name, 0.0) for name in ORDER])
+    return np.array([known.get(name, 0.0) for name in POLICY_COLUMNS])
 
 
 def test_a_buyer_finishes_on_a_fall_and_a_seller_on_a_rise(checkpoint: Checkpoint) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from lem.optima.impact_optimum import solve_impact
-from lem.optima.optimum_cases import Case, answers
-from lem.optima.optimum_paths import Paths, Study, draw_paths, outcomes, study
-from lem.optima.programme import Schedule, Terms
-from lem.optima.risk_optimum import RiskProgramme, solve_risk
+from lem.optima.optimum_cases import Case, case_optima
+from lem.optima.optimum_paths import SimulatedPaths, Study, draw_paths, outcomes, study
+from lem.optima.optimum_terms import Schedule, Terms
+from lem.optima.risk_optimum import RiskOptimum, solve_risk
 from lem.optima.stopping_optimum import solve_stopping
 
 SMALL = 1e-6
@@ -58,7 +58,7 @@ def test_objective_is_what_its_policy_pays(
     assert ran.objective_error < 4e-4
 
 
-def _objective(schedule: Schedule, paths: Paths, unit: float, aversion: float) -> np.ndarray:
+def _objective(schedule: Schedule, paths: SimulatedPaths, unit: float, aversion: float) -> np.ndarray:
     ran = outcomes(schedule, paths, 1, SMALL, unit)
     cost = (ran.impact - ran.gain) / sqrt(schedule.shares.shape[1])
     return cost + aversion * np.maximum(cost, 0.0) ** 2
@@ -85,13 +85,13 @@ def test_aversion_trades_gain_for_deviation() -> None:
     assert ran[0].net > ran[2].net
 
 
-def _study(programme: RiskProgramme) -> Study:
+def _study(programme: RiskOptimum) -> Study:
     return study(programme.run, programme.terms, 50_000, 4, unit=programme.unit)
 
 
 def test_the_case_reports_the_simulated_gain_beside_the_objective() -> None:
-    """``answers``: the exact objective, and the policy's gain with a half-width."""
-    (answer,) = answers(Case(m=4, participation=0.05, risk_aversion=1.0, simulate=20_000))
+    """``case_optima``: the exact objective, and the policy's gain with a half-width."""
+    (answer,) = case_optima(Case(m=4, participation=0.05, risk_aversion=1.0, simulate=20_000))
     assert answer.objective == solve_risk(Terms(12, 4), 0.05, 1.0).objective
     assert answer.simulated is not None
     assert answer.gain_sigma == answer.simulated.net

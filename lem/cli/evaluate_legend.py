@@ -1,18 +1,17 @@
-"""What the columns of the evaluation's tables mean, in a line each; only of columns that are shown."""
+"""What the columns of the evaluation's tables mean, in a line each, for the columns that are shown."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from lem.evaluation.evaluation_document import EvaluationDocument
 from lem.optima.risk_optimum import MAX_AVERSION
 
 
-def legend(document: dict[str, Any], fraction: str) -> list[str]:
-    """Lines for people who see the tables for the first time."""
+def legend(document: EvaluationDocument, fraction: str) -> list[str]:
+    """Lines for a reader who sees the tables for the first time."""
     impact = f"{100.0 * document['impact_participation']:g} %"
     real = "market" not in document
     rows = document["rows"]
-    said = [
+    lines = [
         "gain: the order's own price against the benchmark over the window used; above 0 is good for both",
         "m: no order may end before so many intervals; m = n is a fixed horizon, where low |slip| is the aim",
         f"bound: {document['bound_is']}; {fraction}: mean gain / bound",
@@ -23,28 +22,28 @@ def legend(document: dict[str, Any], fraction: str) -> list[str]:
         f"net: gain less square-root impact at {impact} of the volume, and so for every rule beside it",
     ]
     if any("regret" in row for row in rows):
-        said.append("regret: part of the bound kept, from what each stop gives up: no noise of prices in it")
+        lines.append("regret: part of the bound kept, from what each stop gives up: no noise of prices in it")
     if any("impact" in row for row in rows):
         averse = min(document["risk_aversion"], MAX_AVERSION)
         alone = ", of an order judged on its benchmark alone" if document["arrival_weight"] else ""
-        said.append(
+        lines.append(
             f"of prog.: the part of what the exact optimum at risk aversion {averse:g} adds to twap,"
             f" net{alone}; of neutral: of what the optimum of the mean alone adds"
         )
     if document["arrival_weight"] or real:
-        said.append(
+        lines.append(
             "arrival: gain against the price before the order: 0 on average for anyone on a martingale"
         )
     if any(row["arrival_fraction"] is not None for row in rows):
-        said.append("of best: the part of the most that anyone could gain against arrival here")
+        lines.append("of best: the part of the most that anyone could gain against arrival here")
     if real:
-        said.append("95 % intervals: moving-block bootstrap in order of time, the same for every rule")
-    return said
+        lines.append("95 % intervals: moving-block bootstrap in order of time, the same for every rule")
+    return lines
 
 
-def made_of(document: dict[str, Any]) -> list[str]:
-    """What one evaluation's own numbers rest on."""
-    said = f"volume curve: {document['volume_curve']}"
+def made_of(document: EvaluationDocument) -> list[str]:
+    """The volume curve, bootstrap and data behind one evaluation's numbers."""
+    line = f"volume curve: {document['volume_curve']}"
     if "bootstrap_block_orders" in document:
-        said += f"; {document['bootstrap_block_orders']} orders a block of the bootstrap"
-    return [f"{said}; data {document['data_digest']}"]
+        line += f"; {document['bootstrap_block_orders']} orders a block of the bootstrap"
+    return [f"{line}; data {document['data_digest']}"]
