@@ -117,7 +117,7 @@ def test_a_model_that_could_not_be_written_is_not_trained(
         (["evaluate", "--market", "casino"], "gaussian-bars"),
         (["evaluate", "--model", "/none.safetensors"], "/none.safetensors"),
         (["evaluate", "--bars", "none.parquet"], "no file"),
-        (["evaluate", "--bars", "none.parquet", "--from", "yesterday"], "ISO 8601"),
+        (["evaluate", "--bars", "none.parquet", "--from", "yesterday"], "write it as in 2025-03-03"),
         (["evaluate", "--market", "gaussian", "--bars", "x.csv"], "exclude"),
         (["evaluate", "--n", "x"], "--n"),
     ],
