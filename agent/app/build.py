@@ -65,6 +65,13 @@ def lem_algo(checkpoint: Path | None) -> Algo:
     return LemAlgo.load(checkpoint)
 
 
+def check_model(config: Config) -> None:
+    """Fail before anything is compiled for it. Raises CheckpointError."""
+    from lem.network.checkpoint import load_checkpoint
+
+    load_checkpoint(config.model.checkpoint)
+
+
 def algo(name: str, config: Config) -> Algo:
     """An algo by name. Raises InputError with the nearest names."""
     if name == LEM:

@@ -14,8 +14,9 @@ from typing import Protocol
 
 import structlog
 
-from agent.app.build import algo, build_engine, check_algos, fingerprint
+from agent.app.build import LEM, algo, build_engine, check_algos, check_model, fingerprint
 from agent.app.live_feed import Ended, open_feed
+from agent.app.warm_up import warm_up
 from agent.config import Config
 from agent.core.agenda import FAR_FUTURE_NS
 from agent.core.clock import Clock
@@ -47,6 +48,10 @@ DRAIN_NS = 2 * NS_PER_S
 
 class View(Protocol):
     """What shows a run (``agent.terminal``)."""
+
+    def preparing(self, doing: str, done: int = 0, total: int = 0) -> None:
+        """What is being done before the first event, how much of it is done, and how much there is."""
+        ...
 
     def open(self, session: str, instruments: Sequence[Instrument], title: str) -> None:
         """A session begins."""
@@ -100,20 +105,34 @@ class _NoLog:
         """Nothing is open."""
 
 
+def prepare(config: Config, view: View, *, trade: bool = True) -> None:
+    """What can fail or takes long before the first connection: the algos' names, the model, compilation.
+
+    Not a coroutine: Ctrl-C ends it at once. Raises AgentError.
+    """
+    names = _algos(config) if trade else []
+    check_schedules(config.schedules, datetime.now(UTC))
+    check_algos([name for name in names if name != LEM], config)
+    if LEM in names:
+        check_model(config)
+    warm_up(LEM in names, view.preparing)
+    check_algos(names, config)
+
+
 async def run_paper(
     config: Config, view: View, *, trade: bool = True, seconds: float | None = None
 ) -> LiveResult:
     """Run one session: stream, warm up, work the configured order (``trade``), record everything.
 
-    ``seconds`` ends a session that only records. Raises AgentError.
+    ``seconds`` ends a session that only records. ``prepare`` comes first. Raises AgentError.
     """
     if trade:
         check_schedules(config.schedules, datetime.now(UTC))
-        names = [config.order.algo, *config.order.shadows, *_scheduled_algos(config)]
-        await asyncio.to_thread(check_algos, names, config)
+        await asyncio.to_thread(check_algos, _algos(config), config)
     own_order = trade
     while True:
         clock = SystemClock()
+        view.preparing(f"connecting to {config.exchange}")
         async with open_feed(config, clock) as (feed, market_ended):
             instruments = await feed.instruments([config.symbol])
             result = await _Session(config, view, clock, feed, instruments, trade, own_order).run(
@@ -124,8 +143,10 @@ async def run_paper(
         own_order = False  # a rotated session goes on with what the clock starts
 
 
-def _scheduled_algos(config: Config) -> list[str]:
-    return [name for s in config.schedules for name in (s.order.algo, *s.order.shadows)]
+def _algos(config: Config) -> list[str]:
+    """Every algo that may decide in a session that trades."""
+    orders = [config.order, *(schedule.order for schedule in config.schedules)]
+    return [name for order in orders for name in (order.algo, *order.shadows)]
 
 
 class _Session:
@@ -222,8 +243,7 @@ class _Session:
 
     def _algos(self) -> list[str]:
         """Every algo that may decide in this session."""
-        order = self.config.order
-        return [order.algo, *order.shadows, *_scheduled_algos(self.config)] if self.trade else []
+        return _algos(self.config) if self.trade else []
 
     async def _open_log(self) -> ExecutionLog:
         if not self.trade:
@@ -250,9 +270,11 @@ class _Session:
     async def _warm_up(self, live: LiveRun) -> None:
         since_ns = self.clock.now_ns() - self.config.feed.warm_up
         for instrument in self.instruments:
+            self.view.preparing(f"fetching {instrument.symbol}'s history")
             trades, bars = await self.feed.history(instrument, since_ns)
             live.warm_up(trades, bars)
             log.info("warmed_up", symbol=instrument.symbol, trades=len(trades), klines=len(bars))
+        self.view.preparing("waiting for the first whole order book")
 
     async def _begin(self, live: LiveRun, jobs: Jobs) -> None:
         """With the first book, start the configured order, then what the clock starts."""

@@ -83,7 +83,6 @@ def all_parts(model: bool) -> dict[str, Part]:
 
 def warm_up(model: bool, progress: Progress) -> None:
     """Compile what is not on disk, on every core, and call everything once in this process."""
-    progress("loading the program", 0, 0)
     parts = all_parts(model)
     missing = [name for name, part in parts.items() if not part.on_disk]
     if missing:

@@ -29,9 +29,11 @@ def record(
     settings = o.market_configuration(config, market, seed, exchange=exchange, symbol=symbol, out=out)
     seconds = parse_duration_ns(duration) / 1e9 if duration else None
     output.set_up_logging(log_json)
-    from agent.app.live_session import run_paper
-
     with output.run_view(plain=True) as view:
+        view.preparing("loading the program")
+        from agent.app.live_session import prepare, run_paper
+
+        prepare(settings, view, trade=False)
         result = asyncio.run(run_paper(settings, view, trade=False, seconds=seconds))
     facts = {
         "session": str(result.path),

@@ -41,9 +41,11 @@ def run(
         config, market, seed, order, exchange=exchange, symbol=symbol, database=db, out=out
     )
     output.set_up_logging(log_json)
-    from agent.app.live_session import run_paper
-
     with output.run_view(plain=as_json) as view:
+        view.preparing("loading the program")
+        from agent.app.live_session import prepare, run_paper
+
+        prepare(settings, view)
         result = asyncio.run(run_paper(settings, view))
     if as_json:
         output.emit(result.to_json())

@@ -27,6 +27,7 @@ from agent.terminal.order_sentences import (
     state_sentence,
     waiting_sentence,
 )
+from agent.terminal.preparation import PreparationBar, PreparationLines
 
 NOTICES = 3
 FINISHED_SHOWN = 1
@@ -69,18 +70,24 @@ class PlainView:
         self._console, self._every_ns = console, every_ns
         self._folded = _Folded(now_ns)
         self._printed_ns = now_ns()
+        self._preparation = PreparationLines(self._print, now_ns)
 
     def __enter__(self) -> PlainView:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is held."""
+        self._preparation.end()
+
+    def preparing(self, doing: str, done: int = 0, total: int = 0) -> None:
+        """What is being done before the first event, how much of it is done, and how much there is."""
+        self._preparation.show(doing, done, total)
 
     def open(self, session: str, instruments: Sequence[Instrument], title: str) -> None:
         self._folded.open(instruments)
         self._print(f"session {session}: {title}")
 
     def add(self, events: Sequence[AuditEvent]) -> None:
+        self._preparation.end()
         self._folded.summary.add(events)
         for event in events:
             line = self._line(event)
@@ -124,6 +131,7 @@ class LiveView:
         self._health = FeedHealth()
         self._title = ""
         self._drawn_ns = 0
+        self._preparation = PreparationBar()
 
     def __enter__(self) -> LiveView:
         self._live.start()
@@ -133,6 +141,11 @@ class LiveView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
+
+    def preparing(self, doing: str, done: int = 0, total: int = 0) -> None:
+        """What is being done before the first event, how much of it is done, and how much there is."""
+        self._preparation.show(doing, done, total)
+        self._draw()
 
     def open(self, session: str, instruments: Sequence[Instrument], title: str) -> None:
         self._folded.open(instruments)
@@ -155,13 +168,14 @@ class LiveView:
         """What the screen shows now: working parents, else the last that worked."""
         parents = self._folded.summary.orders()
         working = [r for r in parents if r.changed.ended_ns is None] or parents[-FINISHED_SHOWN:]
-        lines: list[RenderableType] = [Text(self._title, "bold")]
+        lines: list[RenderableType] = [Text(self._title, "bold")] if self._title else []
         if not parents:
-            lines.append(Text("warming up; the order starts with the first whole order book", "dim"))
+            lines.append(self._preparation.bar)
         lines += [parent_frame(r, self._folded.summary, self._folded.now_ns()) for r in working]
         lines += [Text(notice, "yellow") for notice in self._notices]
-        silent = bool(self._health.stale_now)
-        lines.append(Text(f"feed: {health_sentence(self._health)}", "bold red" if silent else "dim"))
+        if self._title:
+            silent = bool(self._health.stale_now)
+            lines.append(Text(f"feed: {health_sentence(self._health)}", "bold red" if silent else "dim"))
         return Group(*lines)
 
     def _draw(self) -> None:

@@ -184,12 +184,6 @@ def test_the_gain_so_far_has_the_sign_of_the_side() -> None:
         assert gain != 0
 
 
-def test_before_the_first_book_the_view_says_what_it_waits_for() -> None:
-    """Nothing waits silently: without an order the frame says that it warms up."""
-    instrument, _ = run()
-    assert "warming up" in live_text([], instrument, FeedHealth())
-
-
 def test_a_finished_order_says_what_is_still_waited_for() -> None:
     """Between its end and the end of the allowed window the frame says for how long, and why."""
     instrument, events = run("buy", 12)
