@@ -26,7 +26,7 @@ from agent.core.market.tape import Kind
 from agent.core.types import NS_PER_S
 from agent.orders import build_spec
 from agent.venue.kernel.loop import N_RESTING
-from connectors.embedded.synthetic import synthetic_session
+from connectors.embedded.synthetic.synthetic_market import synthetic_session
 
 ROWS = 10
 

@@ -25,7 +25,7 @@ from agent.system_clock import SystemClock
 from connectors.backfill import RangeCoverage
 from connectors.embedded.loopback import loopback_session
 from connectors.embedded.server import EmbeddedExchange, PlayFrom
-from connectors.embedded.synthetic import SyntheticMarket
+from connectors.embedded.synthetic.synthetic_market import SyntheticMarket
 
 SYMBOL = "BTC/USDT"
 QUIET_S = 3.0  # after the market's end, so long without a trade means that no more will come

@@ -24,7 +24,7 @@ import numpy as np
 
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray
-from connectors.embedded.synthetic import START_NS, SyntheticMarket
+from connectors.embedded.synthetic.synthetic_market import START_NS, SyntheticMarket
 from storage.recordings.compaction import compact_session
 from storage.recordings.session import SessionHeader, SessionWriter
 

@@ -43,7 +43,7 @@ from agent.core.instrument import Instrument
 from agent.core.market.features import features
 from agent.core.market.tape import EventArray, Flag, Kind
 from agent.core.types import NS_PER_S, MarketView, OrderView
-from connectors.embedded.synthetic import synthetic_session
+from connectors.embedded.synthetic.synthetic_market import synthetic_session
 from storage.log.database import migrate
 from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
 

@@ -30,7 +30,7 @@ from connectors.ccxt_books import BookSource
 from connectors.ccxt_feed import embedded_feed
 from connectors.ccxt_trades import TradeSource
 from connectors.embedded.server import EmbeddedExchange, PlayFrom
-from connectors.embedded.synthetic import SyntheticMarket
+from connectors.embedded.synthetic.synthetic_market import SyntheticMarket
 from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
 
 SYMBOL = "BTC/USDT"

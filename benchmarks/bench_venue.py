@@ -36,7 +36,7 @@ from agent.venue.kernel import loop as kernel
 from agent.venue.kernel.tape_market import TapeMarket
 from agent.venue.latency import Latencies, Latency
 from agent.venue.paper import PaperVenue
-from connectors.embedded.synthetic import SyntheticMarket
+from connectors.embedded.synthetic.synthetic_market import SyntheticMarket
 from storage.recordings.session import SessionReader
 from tests.differential.reference import interpreter
 

@@ -1,9 +1,31 @@
 """Each trade reaches the tape exactly once: a ledger of ids, and what fills its holes.
 
-The ledger decides by id, not by exceptions: ccxt may lose trades without raising (a reconnect while
-nobody watches). Where an exchange numbers its trades without gaps, a jump in the ids *is* the hole,
-and REST fills it by id. Where it does not, ids only tell repeats apart; after each interruption the
+Theory of operation
+-------------------
+Where an exchange numbers its trades without gaps, a jump in the ids *is* a hole, and REST fills it by id.
+The ledger decides by id, not by exceptions: ccxt may lose trades without raising (a reconnect while no
+watch is pending).
+
+State of a ``TradeLedger``: ``next_id``, one above the highest id that came; ``holes``, ranges ``lo <= id <
+hi`` below it that never came, each with the stamp of the trade before it. Invariants: an id from the first
+one to ``next_id`` is in a hole or on the tape, never both; holes are disjoint; an id is admitted once. A
+hole ends by being filled, or by being given up, and then its trades are counted as lost.
+
+Worked example (``tests/unit/connectors/test_backfill.py`` holds it):
+
+    =================================  =======  ======================  ==================================
+    comes                              next_id  holes                   admitted
+    =================================  =======  ======================  ==================================
+    stream: 100, 101                   102      none                    both
+    stream: 105                        106      [102, 105)              105, at once: nothing is held back
+    REST page from 102: 103            106      [102, 103), [104, 105)  103
+    stream: 101 again                  106      the same                none, a duplicate
+    REST page from 102: 100 ... 104    106      none                    102 and 104
+    =================================  =======  ======================  ==================================
+
+Where ids have gaps of their own, they only tell repeats apart (``SeenIds``); after each interruption the
 trades since the last one seen are fetched again, and only an overlap proves that none is missing.
+``RangeCoverage`` is Binance's: an independent check by the raw ids that each of its aggregates names.
 """
 
 from __future__ import annotations
@@ -54,7 +76,7 @@ class TradeLedger:
         return np.array(keep, dtype=np.bool_)
 
     def fill(self, ids: IntArray, stamps_ms: IntArray) -> BoolArray:
-        """Return which ids close part of a hole; the others are not for a backfill to bring."""
+        """Return which ids close some of a hole; the others are not for a backfill to bring."""
         keep = [self._fill_one(i, ms) for i, ms in zip(ids.tolist(), stamps_ms.tolist(), strict=True)]
         return np.array(keep, dtype=np.bool_)
 
@@ -78,21 +100,18 @@ class TradeLedger:
     def _fill_one(self, trade_id: int, stamp_ms: int) -> bool:
         for at, hole in enumerate(self.holes):
             if hole.lo <= trade_id < hole.hi:
-                parts = (
-                    Hole(hole.lo, trade_id, hole.since_ms),
-                    Hole(trade_id + 1, hole.hi, stamp_ms),
-                )
-                self.holes[at : at + 1] = [part for part in parts if part.lo < part.hi]
+                rests = (Hole(hole.lo, trade_id, hole.since_ms), Hole(trade_id + 1, hole.hi, stamp_ms))
+                self.holes[at : at + 1] = [rest for rest in rests if rest.lo < rest.hi]
                 return True
         return False
 
 
 class SeenIds:
-    """Repeats among ids that say nothing about what is missing: the last ``room`` ids are kept."""
+    """Repeats among ids that have gaps of their own: the last ``capacity`` ids are kept."""
 
-    def __init__(self, room: int = 200_000) -> None:
+    def __init__(self, capacity: int = 200_000) -> None:
         self._seen: dict[int, None] = {}  # insertion-ordered
-        self._room = room
+        self._capacity = capacity
         self.last_ms = 0
         self.duplicates = 0
 
@@ -108,23 +127,23 @@ class SeenIds:
                 continue
             self._seen[trade_id] = None
             keep[at] = True
-        if len(self._seen) > self._room + self._room // 4:  # rarely: a rebuild costs room
-            self._seen = dict.fromkeys(islice(self._seen, len(self._seen) - self._room, None))
+        if len(self._seen) > self._capacity + self._capacity // 4:  # rarely: a rebuild costs time
+            self._seen = dict.fromkeys(islice(self._seen, len(self._seen) - self._capacity, None))
         if len(ids):
             self.last_ms = max(self.last_ms, int(stamps_ms.max()))
         return keep
 
 
 class RangeCoverage:
-    """Counts what the first and last raw ids (``f``, ``l``) of Binance's aggregates say of coverage.
+    """Which raw trades Binance's aggregates cover, by their first and last raw ids (``f``, ``l``).
 
     An independent check of "exactly once": aggregates follow each other without overlap. Fed in order
     of arrival, it keeps the covered raw ids as merged intervals.
     """
 
-    def __init__(self, room: int = 10_000) -> None:
+    def __init__(self, capacity: int = 10_000) -> None:
         self._covered: list[list[int]] = []  # [first, last] raw ids, disjoint, ascending
-        self._room = room  # spans kept; the oldest are forgotten, what is missing between them is not
+        self._capacity = capacity  # spans kept; the oldest are forgotten, what is missing between them is not
         self._missing_before = 0
         self.overlaps = 0
 
@@ -144,8 +163,8 @@ class RangeCoverage:
         self.overlaps += before or after
         spans.insert(at, [first, last])
         self._merge(max(0, at - 1))
-        if len(spans) > self._room:
-            half = self._room // 2
+        if len(spans) > self._capacity:
+            half = self._capacity // 2
             self._missing_before += _between(spans[: half + 1])
             del spans[:half]
 
@@ -161,7 +180,7 @@ class RangeCoverage:
         """Cover a batch of ccxt trades of the aggregate stream.
 
         Raises ExchangeError when one has no raw range: then the stream carries raw trade ids while
-        REST is asked by aggregate id, and every repair would bring the wrong trades.
+        REST is read by aggregate id, and every repair would bring the wrong trades.
         """
         for trade in trades:
             info = trade["info"]

@@ -1,7 +1,7 @@
 """The book stream of one instrument: LEVEL rows from consecutive ccxt books, and optional BBO rows.
 
 ccxt conflates (25,000 diffs gave 49 wake-ups), so what is differenced are the books it shows. After
-any interruption, also one that ccxt healed without a word, the whole window is sent again between
+any interruption, also one that ccxt healed silently, the whole window is sent again between
 SNAPSHOT_BEGIN and SNAPSHOT_END.
 """
 
@@ -33,7 +33,7 @@ class BookCounters:
 
 
 class BookSource:
-    """A ``Source`` of LEVEL rows within ``depth`` levels a side."""
+    """A ``StreamSource`` of LEVEL rows within ``depth`` levels a side."""
 
     name = "book"
     flag = Flag.BOOK
@@ -77,7 +77,7 @@ class BookSource:
         if self._connections != self._link.connections:
             self._whole = False
             if got is None:
-                return 0  # between connections the old book may still lie about
+                return 0  # between connections the old book may still be there
             self._connections = self._link.connections
         self._nonce = nonce
         return self._put_book(book)
@@ -134,7 +134,7 @@ class BookSource:
 
 
 class BboSource:
-    """A ``Source`` of BBO rows: faster news of the touch than the book. Its silence is never called stale."""
+    """A ``StreamSource`` of BBO rows: the touch, sooner than the book has it. It is never called stale."""
 
     name = "bbo"
     flag = Flag.BOOK

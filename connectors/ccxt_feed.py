@@ -1,7 +1,7 @@
 """The live feed: any exchange that ccxt.pro streams trades and order books from, as tape rows.
 
-``CcxtFeed`` is the ``Feed`` port. It builds the parts (link, sources, supervisors, outbox) and hands
-their rows over; what each does about faults is said in its own module.
+``CcxtFeed`` is the ``Feed`` port. It builds the link, the sources, their supervisors and the outbox, and
+hands their rows over; what each does about faults is in its own module.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class EndpointLike(Protocol):
 
 @dataclass(slots=True)
 class _Streams:
-    """The parts that serve one instrument."""
+    """What serves one instrument."""
 
     symbol: str
     scale: Scale
@@ -310,7 +310,7 @@ class CcxtFeed:
 
 
 def _ids(source: TradeSource) -> str:
-    """What a symbol's trade ids can tell: where they are not gapless, gaps are not found by id."""
+    """What a symbol's trade ids can show: where they are not gapless, gaps are not found by id."""
     if source.hashed:
         return "hashed: repeats are found, gaps only by interruption"
     return "gapless" if source.gapless else "sparse: repeats are found, gaps only by interruption"

@@ -1,6 +1,6 @@
 """Klines of any length of time through ccxt: forwards page by page, extending what a file already has.
 
-On Binance the implicit endpoint is asked, because ccxt's unified candles leave out the money, the trades
+On Binance the implicit endpoint is used, because ccxt's unified candles leave out the money, the trades
 and the takers' share. Elsewhere those columns are left out: nothing is invented.
 """
 

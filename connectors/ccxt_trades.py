@@ -23,7 +23,7 @@ from connectors.ccxt_link import CcxtLink
 from connectors.ccxt_types import CcxtTrade, UsableTrade
 from connectors.normalise import (
     Scale,
-    TradeColumns,
+    TradeBatch,
     mark_late,
     mark_row,
     trade_columns,
@@ -56,7 +56,7 @@ class TradeCounters:
 
 
 class TradeSource:
-    """A ``Source`` of TRADE rows. ``gapless``: the exchange numbers its trades without gaps."""
+    """A ``StreamSource`` of TRADE rows. ``gapless``: the exchange numbers its trades without gaps."""
 
     name = "trades"
     flag = Flag.TRADES
@@ -108,19 +108,19 @@ class TradeSource:
         if cache is not None:
             cache.clear()
         if self._connections != self._link.connections:
-            self.broken()  # nobody may have been watching when the old connection went
+            self.broken()  # the old connection may have gone while nothing was watched
             self._connections = self._link.connections
         self._burst = len(trades) >= BURST or (self._burst and got is None and not trades)
         return self._ingest(trades) if trades else 0
 
     def broken(self) -> None:
-        """Note an interruption: without gapless ids it is all that tells of missing trades."""
+        """Note an interruption: without gapless ids nothing else shows that trades are missing."""
         if not self.gapless and self._live and self._break_ms is None:
             self._break_ms = self.seen.last_ms
             self._open_gap(0)
 
     async def is_dead(self) -> bool:
-        """Ask REST whether trades happened that the stream did not bring."""
+        """Whether REST has trades that the stream did not bring."""
         try:
             page = usable(await self._link.trades(self.symbol))
         except Exception:
@@ -144,7 +144,7 @@ class TradeSource:
         self._newest_ns, _ = mark_late(rows, self._newest_ns)
         return rows
 
-    def _admit(self, trades: Trades, repair: bool = False) -> tuple[TradeColumns, BoolArray]:
+    def _admit(self, trades: Trades, repair: bool = False) -> tuple[TradeBatch, BoolArray]:
         """Decide by id which usable trades are new (or, in a repair, missing)."""
         whole = usable(trades)
         self.counters.malformed += len(trades) - len(whole)
@@ -181,7 +181,7 @@ class TradeSource:
         return len(trades)
 
     def _begin_repair(self, rows: EventArray, join: bool) -> None:
-        """Say where the gap is, between the rows around it, and start filling it."""
+        """Mark the gap between the rows around it, and start filling it."""
         holes = self.ledger.holes
         quiet = join and sum(hole.hi - hole.lo for hole in holes) <= JOIN_MOST
         at = next(iter(np.flatnonzero(rows["ext_id"] == holes[0].hi).tolist()), 0)
@@ -274,7 +274,7 @@ class TradeSource:
 
 
 class _reporting:  # noqa: N801  (reads as a statement)
-    """Hands an error of a repair to the reader of the feed: nobody awaits the task."""
+    """Hands an error of a repair to the reader of the feed: the task itself is not awaited."""
 
     def __init__(self, source: TradeSource) -> None:
         self._source = source

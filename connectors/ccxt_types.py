@@ -1,6 +1,6 @@
 """What ccxt hands over, as far as it is read here, and the calls made of its objects.
 
-ccxt is untyped. Its structures get these types where they come in; what a member may lack is said here.
+ccxt is untyped. Its structures get these types where they come in; None stands where a member may be missing.
 A client is built in ``connectors.ccxt_link`` only.
 """
 

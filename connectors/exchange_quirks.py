@@ -1,4 +1,4 @@
-"""What is particular to one exchange. An exchange's quirk goes here; everything else asks ``quirks_of``.
+"""What is particular to one exchange. An exchange's quirk goes here; everything else calls ``quirks_of``.
 
 Binance's are also: ``connectors.backfill.RangeCoverage`` (the raw ids that its aggregates name) and
 ``connectors.kline_rows.binance_bar_rows`` (the columns of its klines).

@@ -18,7 +18,7 @@ from typing import Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.arrays import BoolArray, FloatArray, IntArray
+from agent.core.arrays import FloatArray, IntArray
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EVENT, EventArray, Flag, Kind, empty_events
 from agent.core.types import NS_PER_MS
@@ -84,7 +84,7 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
-class TradeColumns:
+class TradeBatch:
     """A batch of trades by column, all of length n."""
 
     ids: IntArray
@@ -95,18 +95,6 @@ class TradeColumns:
     hashed: bool  # some id was not a number: its hash stands for it
     off_tick: int
 
-    def select(self, keep: BoolArray) -> TradeColumns:
-        """Return the rows where ``keep`` holds, counters unchanged."""
-        return TradeColumns(
-            self.ids[keep],
-            self.stamp_ns[keep],
-            self.ticks[keep],
-            self.lots[keep],
-            self.side[keep],
-            self.hashed,
-            self.off_tick,
-        )
-
 
 def usable(trades: Sequence[CcxtTrade]) -> list[UsableTrade]:
     """Return the trades that have a price, a size and a stamp: the others are not guessed at."""
@@ -114,7 +102,7 @@ def usable(trades: Sequence[CcxtTrade]) -> list[UsableTrade]:
     return cast("list[UsableTrade]", kept)
 
 
-def trade_columns(trades: Sequence[UsableTrade], scale: Scale) -> TradeColumns:
+def trade_columns(trades: Sequence[UsableTrade], scale: Scale) -> TradeBatch:
     """Read usable ccxt trade structures."""
     ids, hashed = trade_ids(trades)
     prices, amounts = [t["price"] for t in trades], [t["amount"] for t in trades]
@@ -123,7 +111,7 @@ def trade_columns(trades: Sequence[UsableTrade], scale: Scale) -> TradeColumns:
     if off_price or off_size:  # look again, at what the exchange wrote
         ticks, off_price = scale.tick.counts(prices, [_raw(t, "price", _RAW_PRICE) for t in trades])
         lots, off_size = scale.lot.counts(amounts, [_raw(t, "amount", _RAW_AMOUNT) for t in trades])
-    return TradeColumns(
+    return TradeBatch(
         ids=ids,
         stamp_ns=np.array([t["timestamp"] for t in trades], dtype=np.int64) * NS_PER_MS,
         ticks=ticks,
@@ -171,7 +159,7 @@ def _any_id(trade: CcxtTrade) -> int:
     return int.from_bytes(digest, "big") & (2**63 - 1)
 
 
-def trade_rows(columns: TradeColumns, number: int, offset_ns: int, flags: int = 0) -> EventArray:
+def trade_rows(columns: TradeBatch, number: int, offset_ns: int, flags: int = 0) -> EventArray:
     """Return one TRADE row a trade, each its own exchange update. LATE is for ``mark_late``."""
     rows = empty_events(len(columns.ids))
     rows["exch_ns"] = columns.stamp_ns - offset_ns

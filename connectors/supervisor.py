@@ -1,10 +1,10 @@
 """Streams that never die, and the one bounded way their rows leave.
 
 A ``Supervisor`` keeps one ccxt stream going: it watches, notices silence, restarts, backs off, and
-puts STALE and ALIVE on the tape. It knows nothing of trades or books: a ``Source`` does.
+puts STALE and ALIVE on the tape. It knows nothing of trades or books: a ``StreamSource`` does.
 
 An error of the outside world is counted and retried for ever; an error of ours (``AgentError``, or
-anything raised while rows are made) stops the feed and is raised to whoever reads ``stream()``.
+anything raised while rows are made) stops the feed and is raised to the reader of ``stream()``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from connectors.normalise import mark_row
 class Outbox:
     """Rows on their way to ``stream()``.
 
-    When its reader is slow, book updates may be skipped (``crowded``: the next book says it all),
+    When its reader is slow, book updates may be skipped (``crowded``: the next book holds it all),
     trades never: the box grows up to ``hard_rows`` and then raises, for a reader that far behind
     will not catch up.
     """
@@ -87,7 +87,7 @@ class Outbox:
         return taken[0] if len(taken) == 1 else np.concatenate(taken)
 
 
-class Source(Protocol):
+class StreamSource(Protocol):
     """One stream of one instrument, as a supervisor needs it."""
 
     name: str
@@ -148,7 +148,7 @@ class Supervisor:
 
     def __init__(
         self,
-        source: Source,
+        source: StreamSource,
         outbox: Outbox,
         clock: Clock,
         patience: Patience | None = None,
@@ -195,7 +195,7 @@ class Supervisor:
                 await _dispose(watch)
 
     async def _next(self, watch: asyncio.Task[object]) -> object:
-        # Once the watch is registered, look at what came while nobody watched: ccxt would only hand
+        # Once the watch is registered, look at what came while it was not: ccxt would only hand
         # it over with the next message, which in a quiet market may be long in coming.
         await asyncio.sleep(0)
         try:

@@ -21,7 +21,7 @@ from agent.journal import command_entry
 from agent.orders import build_spec
 from agent.replay import inputs
 from agent.shadow import shadow_specs
-from connectors.embedded.synthetic import synthetic_session
+from connectors.embedded.synthetic.synthetic_market import synthetic_session
 from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
 
 S = 10**9

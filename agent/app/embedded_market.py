@@ -11,7 +11,7 @@ from agent.core.clock import Clock
 from agent.core.errors import InputError
 from connectors.embedded.market_source import MarketSource, RecordedMarket
 from connectors.embedded.server import EmbeddedExchange, Endpoint, PlayFrom
-from connectors.embedded.synthetic import SyntheticMarket
+from connectors.embedded.synthetic.synthetic_market import SyntheticMarket
 from storage.recordings.session import SessionReader
 
 SYNTHETIC = "synthetic"

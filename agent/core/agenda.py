@@ -1,7 +1,22 @@
 """The agenda: everything that is due at a time, in one deterministic order.
 
-Ties are broken by rank, then by the order of scheduling, never by identity or hash. An entry due at
-T is handled after every market event with ``recv_ns <= T`` and before any later one.
+Theory of operation
+-------------------
+All that happens in a run stands in one total order. Rows of the tape come by ``(recv_ns, seq)``. An entry of
+the agenda due at T comes after every row with ``recv_ns <= T`` and before any later one. Entries among
+themselves go by ``(at_ns, rank, order of scheduling)``: never by identity or hash, so that two runs of one
+tape are the same.
+
+Invariants: entries come out in that order; an action may schedule others, at its own time too, and they take
+their place among what is still due; a time that is past is not refused, its entry is simply the next.
+
+Worked example (``tests/unit/core/test_agenda.py`` holds it). Scheduled in this order: a timer at 10, an
+order that reaches the venue at 10, another one at 10, a report at 9. The tape has rows at 9, 10 and 11. What
+happens:
+
+    row 9, report 9, row 10, order 1, order 2, timer, row 11
+
+If order 1 makes a report due at 10, that comes after order 2, whose rank goes first, and before the timer.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def _members(owner: DataclassInstance, spec: str | None = None) -> str:
 
 def _value(value: object) -> str:
     kind = type(value)
-    if kind is int or kind is str:  # most of them; the rest of the questions cost more than the answer
+    if kind is int or kind is str:  # most of them: the checks below cost more than the text
         return str(value)
     if value is None:
         return "-"

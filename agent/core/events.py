@@ -84,7 +84,7 @@ class ParentChanged:
 
 @dataclass(frozen=True, slots=True)
 class DecisionTaken:
-    """What an algo was shown at ``asked_ns`` and what was done with its answer at ``at_ns``."""
+    """What an algo saw at ``asked_ns``, and what was done with its answer at ``at_ns``."""
 
     at_ns: int
     seq: int

@@ -23,8 +23,8 @@ class Instrument:
     """One tradable symbol at one precision.
 
     ``multiplier`` is what one unit of quantity is: base units of a linear contract (1 for spot), quote
-    units of an ``inverse`` one (100 USD), which is settled in the base. ``settle`` tells contracts from
-    spot where it differs from the quote, and by the symbol's colon where it does not.
+    units of an ``inverse`` one (100 USD), which is settled in the base. ``settle`` is the currency of
+    settlement; a symbol with a colon is a contract.
     """
 
     number: int

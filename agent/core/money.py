@@ -16,10 +16,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from agent.core.arrays import FloatArray, IntArray
 from agent.core.compile.jit import njit
 
 INVERSE_UNITS = 10**15
 """BTC/USD:BTC (100 USD, tick 0.1) counts in 1e-12 BTC; int64 holds 9,000 lots for each tick of the price."""
+
+PPM = 1_000_000
+"""A fee (``fee_tlp``) counts values in parts per million."""
 
 _COARSE, _FINE = 10**6, 10**9
 
@@ -36,6 +40,17 @@ def value_tl(price_ticks: int, lots: int, *, inverse: bool) -> int:
     if not inverse:
         return price_ticks * lots
     return (lots * INVERSE_UNITS + price_ticks // 2) // price_ticks
+
+
+def value_at_mean_price(linear_tl: int, lots: int) -> int:
+    """The value of inverse ``lots`` whose ticks x lots sum to ``linear_tl``, at their mean price."""
+    return lots * lots * INVERSE_UNITS // linear_tl
+
+
+def mean_ticks(values: IntArray, lots: IntArray, *, inverse: bool) -> FloatArray:
+    """The average price of each row, as floats; NaN or infinite where nothing traded."""
+    ratio: FloatArray = values / lots
+    return INVERSE_UNITS / ratio if inverse else ratio
 
 
 def average_ticks(value: int, lots: int, *, inverse: bool) -> Fraction:

@@ -1,4 +1,4 @@
-"""What one part needs of another, as protocols; a composition root hands the parts over."""
+"""What one package needs of another, as protocols; a composition root hands the objects over."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent.core.events import AuditEvent, CommandKind
 from agent.core.instrument import Instrument
 from agent.core.json_types import JsonObject
 from agent.core.market.mids import MidTrack
-from agent.core.market.series import BarSeries, BookSample, TradeColumns
+from agent.core.market.series import BookSample, TradeBarSeries, TradeColumns
 from agent.core.market.tape import BarArray, EventArray
 from agent.core.orders.venue_messages import Deliver, VenueOrder, VenueTraits
 from agent.core.session_header import SessionHeader
@@ -89,7 +89,7 @@ class Market(Protocol):
         """The path of the mid up to ``known_ns`` (now)."""
         ...
 
-    def series(self, number: int, delta_ns: int, phase_ns: int, history: int) -> BarSeries:
+    def series(self, number: int, delta_ns: int, phase_ns: int, history: int) -> TradeBarSeries:
         """A new series of interval bars that this market will fill."""
         ...
 
@@ -166,7 +166,7 @@ class FeedHealth:
     off_tick: int = 0
     malformed: int = 0  # trades without a price, a size or a stamp
     duplicates: int = 0  # trades that came twice, dropped
-    ids: Sequence[str] = ()  # by instrument: what its trade ids can tell
+    ids: Sequence[str] = ()  # by instrument: what its trade ids can show
     range_overlaps: int = 0  # raw trades covered by two aggregates
     range_missing: int = 0  # raw trades that no aggregate has covered
     book_updates: int = 0

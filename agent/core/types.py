@@ -1,8 +1,8 @@
-"""The vocabulary of the core: sides, targets, states, and what an algo is shown and answers.
+"""The vocabulary of the core: sides, targets, states, and what an algo sees and answers.
 
 Units are in the names: ``_ns`` nanoseconds UTC, ``_ticks`` price in ticks, ``_lots`` quantity in
 lots, ``_tl`` money in ticks x lots (of inverse contracts: ``agent.core.money``), ``_bps`` basis points.
-Plain words (``price``, ``volume``) are floats in quote and base units, used in features, models and
+Names without a unit (``price``, ``volume``) are floats in quote and base units, used in features, models and
 analytics only.
 """
 
@@ -188,5 +188,5 @@ class Slice:
     history_bars: int | None = None  # bars of history the answer is based on
     importances: Mapping[str, float] = field(default_factory=dict)  # feature -> weight, main ones
     attention: Mapping[int, float] = field(default_factory=dict)  # age in bars, 0 newest -> weight, main ones
-    turns_at_bps: float | None = None  # nearest move of the last price that alone turns ``finish``
+    turns_at_bps: float | None = None  # nearest move of the last price that alone changes ``finish``
     latency_ns: int | None = None  # measured, live only; never part of a digest

@@ -1,4 +1,4 @@
-"""From engine time back to the wall clock: what a bars-only run says, as everybody else reads it.
+"""From engine time back to the wall clock: what a bars-only run reports, in the times people know.
 
 Fills and ends stand at the end of their bar, starts and decisions at the beginning of the next, which is
 another day where the market closed in between. Measures that look seconds ahead of a fill, or at a book,

@@ -14,7 +14,7 @@ import numpy as np
 from agent.core.agenda import Agenda, Rank
 from agent.core.errors import InternalError
 from agent.core.events import AuditEvent, Command, ControlParent, GapSeen, StartParent, VenueReported
-from agent.core.market.series import BarSeries
+from agent.core.market.series import TradeBarSeries
 from agent.core.market.tape import BarArray, EventArray, Flag, Kind
 from agent.core.orders.parent_order import ParentEvent, ParentOrder
 from agent.core.ports import Algo, Market, OrderVenue, SlicePolicy, Stop
@@ -52,7 +52,7 @@ class Engine:
         self._settings, self._policy, self._fallback = settings, policy, fallback
         self._agenda, self._outbox = agenda, Outbox()
         self._desk = Desk(market, venue, agenda, settings.risk, self._outbox)
-        self._series: dict[tuple[int, int, int], BarSeries] = {}
+        self._series: dict[tuple[int, int, int], TradeBarSeries] = {}
         self._klines: dict[int, BarArray] = {}
         self._lanes = 0
         self._unmeasured: dict[str, Worker] = {}
@@ -229,7 +229,7 @@ class Engine:
             self._on_end,
         )
 
-    def _series_of(self, spec: ParentSpec, start_ns: int) -> BarSeries:
+    def _series_of(self, spec: ParentSpec, start_ns: int) -> TradeBarSeries:
         """The bars of the order's interval and phase; orders on one grid share them."""
         delta = spec.interval_ns
         phase = start_ns % delta

@@ -12,7 +12,7 @@ from typing import Protocol
 from agent.core.agenda import Action, Agenda, Rank
 from agent.core.errors import InternalError
 from agent.core.events import ChildFilled
-from agent.core.market.series import BarSeries
+from agent.core.market.series import TradeBarSeries
 from agent.core.orders.child_order import ChildOrder
 from agent.core.orders.parent_order import ParentOrder
 from agent.core.orders.venue_messages import VenueTraits
@@ -40,7 +40,7 @@ class Execution:
         order: ParentOrder,
         lane: int,
         market: Market,
-        series: BarSeries,
+        series: TradeBarSeries,
         desk: Desk,
         agenda: Agenda,
         traits: VenueTraits,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from agent.core.market.series import BarSeries
+from agent.core.market.series import TradeBarSeries
 from agent.core.market.tape import BarArray
 from agent.core.orders.parent_order import ParentOrder
 from agent.core.ports import Market
@@ -19,7 +19,7 @@ class Views:
     order: ParentOrder
     start_ns: int
     market: Market
-    series: BarSeries
+    series: TradeBarSeries
     klines: BarArray | None
 
     def of_order(self, k: int, least_units: int) -> OrderView:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from agent.core.agenda import Agenda, Rank
 from agent.core.events import DecisionTaken
-from agent.core.market.series import BarSeries
+from agent.core.market.series import TradeBarSeries
 from agent.core.orders.child_order import ChildOrder
 from agent.core.orders.parent_order import ParentEvent, ParentOrder
 from agent.core.orders.projection import project
@@ -66,7 +66,7 @@ class Worker:
         execution.listener = self
 
     @property
-    def series(self) -> BarSeries:
+    def series(self) -> TradeBarSeries:
         """The bars of the order's interval and phase."""
         return self._views.series
 

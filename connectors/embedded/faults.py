@@ -1,4 +1,4 @@
-"""Faults that the embedded exchange can be told to have: those that were measured to hurt ccxt."""
+"""Faults that can be switched on in the embedded exchange: those that were measured to hurt ccxt."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RestFault:
 
 @dataclass(slots=True)
 class Faults:
-    """Switches; all off is a healthy exchange. Counters say what was withheld."""
+    """Switches; all off is a healthy exchange. Counters count what was withheld."""
 
     silent: bool = False  # streams send nothing; pings are still answered
     deaf: bool = False  # pings are not answered either (blackhole)
@@ -44,7 +44,7 @@ class Faults:
     skipped: dict[str, int] = field(default_factory=dict)
 
     def swallows(self, stream: str) -> bool:
-        """Say whether the next message of ``stream`` is to be lost."""
+        """Whether the next message of ``stream`` is to be lost."""
         if self.silent or self.deaf:
             self.withheld += 1
             return True

@@ -1,7 +1,7 @@
 """Websocket connections and who is subscribed to what.
 
 A message is encoded once and shared by all its subscribers. Each connection has its own bounded
-outbox, so a slow client delays nobody; one that falls ``MOST_PENDING`` messages behind is cut off, as
+outbox, so a slow client delays no other; one that falls ``MOST_PENDING`` messages behind is cut off, as
 the exchange itself would do.
 """
 
@@ -66,7 +66,7 @@ class Hub:
     def __init__(self, faults: Faults) -> None:
         self.connections: dict[Connection, None] = {}
         self.faults = faults
-        self.heard = asyncio.Event()  # somebody has subscribed to a trade stream
+        self.subscribed = asyncio.Event()  # to a trade stream
         self._streams: dict[str, dict[Connection, None]] = {}
 
     def wants(self, stream: str) -> bool:
@@ -96,7 +96,7 @@ class Hub:
             connection.streams[stream] = None
             self._streams.setdefault(stream, {})[connection] = None
             if stream.endswith(("@trade", "@aggTrade")):
-                self.heard.set()
+                self.subscribed.set()
 
     def unsubscribe(self, connection: Connection, streams: list[str]) -> None:
         for stream in streams:

@@ -55,7 +55,7 @@ class Lane:
         self._slow_changed: dict[tuple[int, int], int] = {}
         self._slow_first, self._slow_ms = 0, 0
         self._snapshot: tuple[Levels, Levels] | None = None
-        self._quoted = False  # the market itself tells the best bid and offer
+        self._quoted = False  # the market itself publishes the best bid and offer
 
     # --- trades -----------------------------------------------------------------------------------
 
@@ -119,7 +119,7 @@ class Lane:
         self._snapshot = None
 
     def end_update(self, ext_id: int, ms: int) -> None:
-        """Apply the changes since the last update, and tell the depth streams."""
+        """Apply the changes since the last update, and publish them on the depth streams."""
         if not self._changed or self._snapshot is not None:
             return
         first = self.update_id + 1 if self.update_id else ext_id
@@ -132,12 +132,12 @@ class Lane:
                 levels.pop(ticks, None)
         if self._hub.wants(self._fast):
             self._hub.publish(self._fast, self._depth(self._changed, first, ms))
-        self._tell_slowly(first, ms)
+        self._publish_slowly(first, ms)
         self._changed = {}
         if not self._quoted and self._hub.wants(self._ticker):
-            self._tell_best(self.update_id)
+            self._publish_own_best(self.update_id)
 
-    def _tell_slowly(self, first: int, ms: int) -> None:
+    def _publish_slowly(self, first: int, ms: int) -> None:
         self._slow_changed |= self._changed
         self._slow_first = self._slow_first or first
         if ms - self._slow_ms < _SLOW_MS:
@@ -173,7 +173,7 @@ class Lane:
         if self._hub.wants(self._ticker) and len(self.best) == 2:
             self._publish_best(ext_id)
 
-    def _tell_best(self, ext_id: int) -> None:
+    def _publish_own_best(self, ext_id: int) -> None:
         if not (self.bids and self.asks):
             return
         bid, ask = max(self.bids), min(self.asks)

@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 
 class LoopbackResolver(AbstractResolver):
-    """Maps every host, whatever its port, to 127.0.0.1:``port``; ``hosts`` records what was asked for."""
+    """Maps every host, whatever its port, to 127.0.0.1:``port``; ``hosts`` records the names."""
 
     def __init__(self, port: int) -> None:
         self.port = port

@@ -32,7 +32,7 @@ class MarketSource(Protocol):
         ...
 
     def past(self) -> EventArray:
-        """TRADE rows from before ``start_ns``, oldest first: what REST can tell at once."""
+        """TRADE rows from before ``start_ns``, oldest first: what REST can show at once."""
         ...
 
     def batches(self) -> Iterator[EventArray]:

@@ -208,7 +208,7 @@ class _Columns:
 
 @dataclass(slots=True)
 class _LaneTrades:
-    """One lane's trades of a batch, and how far they have been told."""
+    """One lane's trades of a batch, and how many REST knows already."""
 
     at: IntArray  # rows of the trades
     raw: Rows

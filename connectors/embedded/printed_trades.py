@@ -60,7 +60,7 @@ def aggregate(raw: Rows, next_id: int) -> Rows:
     return out
 
 
-class Column:
+class GrowingRows:
     """Rows that only grow at the end; the oldest half is forgotten when ``most`` is reached."""
 
     def __init__(self, dtype: np.dtype[np.void], most: int) -> None:
@@ -87,11 +87,11 @@ class Column:
 
 
 class TradeStore:
-    """What the REST endpoints may tell: trades already played, never those still to come."""
+    """What the REST endpoints may show: trades already played, never those still to come."""
 
     def __init__(self, most: int = 4_000_000) -> None:
-        self.raw = Column(RAW, most)
-        self.aggregates = Column(AGG, most)
+        self.raw = GrowingRows(RAW, most)
+        self.aggregates = GrowingRows(AGG, most)
 
     def since_id(self, kind: str, from_id: int, limit: int) -> Rows:
         """Rows of "raw" or "agg" with id >= ``from_id``, oldest first."""
@@ -117,7 +117,7 @@ class TradeStore:
     def klines(self, interval_ms: int, start_ms: int | None, end_ms: int, limit: int) -> Rows:
         """Bars (``KLINE``) on the grid of ``interval_ms``, oldest first, the open one included.
 
-        A bar without trades repeats the last close with volume 0; nothing is told of the time before
+        A bar without trades repeats the last close with volume 0; there are none of the time before
         the first trade known. With ``start_ms`` the first ``limit`` bars from there, else the last.
         """
         rows = self.raw.rows

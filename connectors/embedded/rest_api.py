@@ -38,7 +38,7 @@ Answer = Callable[[Mapping[str, str]], object]
 
 
 class BadRequestError(Exception):
-    """An error as the exchange words it: ``code`` and ``msg``."""
+    """An error as the exchange reports it: ``code`` and ``msg``."""
 
     def __init__(self, code: int, msg: str) -> None:
         super().__init__(msg)

@@ -5,7 +5,7 @@
     session = loopback_session(endpoint.port, endpoint.ca_file)
     client = ccxt.pro.binance({"session": session, ...})
 
-A market that ends leaves the exchange up, with its last book and all its trades: ``ended`` tells.
+A market that ends leaves the exchange up, with its last book and all its trades: ``ended`` is true then.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class PlayFrom(StrEnum):
     """What sets the market in motion."""
 
     START = "start"
-    SUBSCRIBED = "subscribed"  # the first subscription to a trade stream: no trade goes unheard
+    SUBSCRIBED = "subscribed"  # the first subscription to a trade stream: no trade is missed
     RELEASED = "released"  # a call of release()
 
 
@@ -94,7 +94,7 @@ class EmbeddedExchange:
         self._folder = tempfile.TemporaryDirectory(prefix="embedded-exchange-")
         certificates = make_certificates(Path(self._folder.name), self._clock.now_ns())
         context = certificates.server_context()
-        certificates.key_file.unlink()  # loaded: nobody needs to read it any more
+        certificates.key_file.unlink()  # loaded: it is not read again
         runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         self._runner = runner
@@ -151,13 +151,13 @@ class EmbeddedExchange:
 
     async def _play(self) -> None:
         if self._play_from is PlayFrom.SUBSCRIBED:
-            await self._hub.heard.wait()
+            await self._hub.subscribed.wait()
         elif self._play_from is PlayFrom.RELEASED:
             await self._released.wait()
         await self._player.play()
 
     async def _ws(self, request: web.Request) -> web.WebSocketResponse:
-        # /ws/btcusdt@trade/btcusdt@depth subscribes at once; ccxt asks for /ws/<number> and subscribes later
+        # /ws/btcusdt@trade/btcusdt@depth subscribes at once; ccxt opens /ws/<number> and subscribes later
         names = request.match_info.get("names", "").split("/")
         return await self._hub.serve(request, [name for name in names if "@" in name], combined=False)
 
@@ -171,7 +171,7 @@ class EmbeddedExchange:
     def _now_ms(self) -> int:
         return self._clock.now_ns() // NS_PER_MS
 
-    # --- what a test or a person may ask ------------------------------------------------------------
+    # --- its state ------------------------------------------------------------
 
     def status(self) -> dict[str, int]:
         """Counters: rows and trades played, how late playing was, connections, REST requests."""

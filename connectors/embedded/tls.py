@@ -1,7 +1,7 @@
 """A certificate authority and a server certificate of the embedded exchange's own, made at each start.
 
 The authority's key never leaves memory and is forgotten once it has signed. A client trusts the
-authority only because it is told to (``ca_file``); nothing is installed anywhere.
+authority only because it is given its file (``ca_file``); nothing is installed anywhere.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class ImportReport:
     trades: int = 0
     trade_duplicates: int = 0  # a trade id seen before: dropped
     trades_off_market: int = 0  # not made in the public book (insurance fund, deleveraging): dropped
-    trades_other_kind: int = 0  # the same trades told by the other of @trade and @aggTrade: dropped
+    trades_other_kind: int = 0  # the same trades in the other of @trade and @aggTrade: dropped
     depth_updates: int = 0  # applied
     depth_before_snapshot: int = 0  # older than the snapshot: dropped
     depth_unsynced: int = 0  # never covered by a snapshot: dropped

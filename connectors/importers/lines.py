@@ -16,29 +16,29 @@ class TornFileError(Exception):
     """The file breaks off here. The message says how; ``args[1]`` is the unfinished line."""
 
 
-Tell = Callable[[int], None]
-"""Told how many bytes of a file, as they lie on the disk, were read more."""
+OnBytes = Callable[[int], None]
+"""Called with the number of bytes of a file, as they lie on the disk, that were read more."""
 
 
 def _silent(_: int) -> None:
     pass
 
 
-def read_lines(path: Path, tell: Tell = _silent) -> Iterator[bytes]:
+def read_lines(path: Path, on_bytes: OnBytes = _silent) -> Iterator[bytes]:
     """Yield the lines of a file without their ends, decompressed.
 
     Raises InputError when it cannot be opened, and TornFileError after the last whole line when it is
     cut off or corrupt.
     """
-    for block in read_blocks(path, tell):
+    for block in read_blocks(path, on_bytes):
         yield from block.removesuffix(b"\n").split(b"\n")
 
 
-def read_blocks(path: Path, tell: Tell = _silent) -> Iterator[bytes]:
+def read_blocks(path: Path, on_bytes: OnBytes = _silent) -> Iterator[bytes]:
     """Yield pieces of whole lines, decompressed. Raises as ``read_lines`` does."""
     rest = b""
     try:
-        for data in _decompressed(path, tell):
+        for data in _decompressed(path, on_bytes):
             block, end, rest = (rest + data).rpartition(b"\n")
             if end:
                 yield block + end
@@ -48,7 +48,7 @@ def read_blocks(path: Path, tell: Tell = _silent) -> Iterator[bytes]:
         yield rest
 
 
-def _decompressed(path: Path, tell: Tell) -> Iterator[bytes]:
+def _decompressed(path: Path, on_bytes: OnBytes) -> Iterator[bytes]:
     try:
         file = path.open("rb")
     except OSError as error:
@@ -57,18 +57,18 @@ def _decompressed(path: Path, tell: Tell) -> Iterator[bytes]:
         first = file.read(_CHUNK)
         if not first.startswith(_GZIP_MAGIC):
             while first:
-                tell(len(first))
+                on_bytes(len(first))
                 yield first
                 first = file.read(_CHUNK)
             return
-        tell(len(first))
+        on_bytes(len(first))
         member = zlib.decompressobj(wbits=31)
         while first:
             yield member.decompress(first)
             rest = member.unused_data if member.eof else b""
             first = rest or file.read(_CHUNK)
             if not rest:
-                tell(len(first))
+                on_bytes(len(first))
             if member.eof and first:
                 member = zlib.decompressobj(wbits=31)
         if not member.eof:

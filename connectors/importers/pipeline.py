@@ -22,9 +22,9 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from agent.core.arrays import BoolArray
-from agent.core.errors import InputError, RecordingError
+from agent.core.errors import InputError, InternalError, RecordingError
 from agent.core.instrument import Instrument
-from agent.core.market.tape import EVENT, EventArray, Kind, empty_events
+from agent.core.market.tape import EVENT, EventArray, Kind
 from agent.core.ports import SessionWriter
 from connectors.importers.decimals import SCALE
 from connectors.importers.import_report import ImportReport
@@ -40,7 +40,7 @@ OpenWriter = Callable[[Instrument, ImportReport], SessionWriter]
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """What a user asks for. Units are inferred where they are None."""
+    """What a user wants imported. Units are inferred where they are None."""
 
     paths: Sequence[Path]
     symbol: str
@@ -48,10 +48,10 @@ class ImportRequest:
     lot: Decimal | None = None
     contract_size: Decimal | None = None
     calendar: str | None = None  # of bars whose market closes
-    watch: Callable[[int], None] | None = None  # told how many bytes of the files were read
+    watch: Callable[[int], None] | None = None  # called with the bytes of the files read so far
 
 
-class Source(Protocol):
+class FileSource(Protocol):
     """The files of one format, read once from beginning to end."""
 
     report: ImportReport
@@ -68,34 +68,21 @@ class Source(Protocol):
         ...
 
     def exchange(self) -> str:
-        """ccxt's id of the exchange; asked at the end."""
+        """ccxt's id of the exchange; called at the end."""
         ...
 
     def contract_size(self) -> Decimal:
-        """Base units (linear) or quote units (inverse) of one unit of quantity; asked at the end."""
+        """Base units (linear) or quote units (inverse) of one unit of quantity; called at the end."""
         ...
 
     def offset_ns(self) -> int:
-        """What the exchange's clock is ahead of the recorder's; asked at the end."""
+        """What the exchange's clock is ahead of the recorder's; called at the end."""
         ...
 
 
-def read_all(source: Source, request: ImportRequest) -> tuple[Instrument, EventArray]:
-    """Read everything into memory. Raises InputError."""
-    units = _Units(source.place, request)
-    blocks = []
-    for block in source.blocks():
-        units.learn(block)
-        blocks.append(block.rows)
-    instrument = _finish(source, units)
-    seq = 1
-    for rows in blocks:
-        _to_tape(rows, instrument, source.report, seq)
-        seq += len(rows)
-    return instrument, np.concatenate(blocks) if blocks else empty_events()
-
-
-def write_session(source: Source, request: ImportRequest, open_writer: OpenWriter, spool_at: Path) -> None:
+def write_session(
+    source: FileSource, request: ImportRequest, open_writer: OpenWriter, spool_at: Path
+) -> None:
     """Write the session that ``open_writer`` opens, and close it.
 
     Raw rows wait in a file of the directory ``spool_at`` that is gone when this returns or dies. Raises
@@ -137,11 +124,13 @@ def _put(spool: BinaryIO, rows: EventArray, folder: Path) -> None:
         ) from error
 
 
-def _finish(source: Source, units: _Units) -> Instrument:
+def _finish(source: FileSource, units: _Units) -> Instrument:
     """Complete the report and return the instrument. Raises InputError."""
     report = source.report
     if not report.events:
         raise source.nothing()
+    if report.accounted != report.lines:
+        raise InternalError(f"{report.lines} lines were read and {report.accounted} are accounted for")
     if len(source.delays):
         report.clock_offset_ns = source.offset_ns()
         report.delay_median_ns = source.delays.quantile(0.5) + report.clock_offset_ns
@@ -191,7 +180,7 @@ class _Units:
             self._sizes.learn(rows["qty_lots"][sizes], where[sizes])
 
     def tick(self, report: ImportReport) -> Decimal:
-        """The tick; the report is told of prices off it. Raises InputError."""
+        """The tick; the report names prices off it. Raises InputError."""
         tick = self._prices.unit()
         for name in self._prices.named():
             report.problem(f"price {name} is off the tick {tick:f}: moved to the nearest")

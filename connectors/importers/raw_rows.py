@@ -1,6 +1,6 @@
 """Rows on their way to the tape: messages are put in one by one and taken out as blocks of rows.
 
-Prices and sizes are in 1e-8 and stamps as the source gave them, until the whole source has told its
+Prices and sizes are in 1e-8 and stamps as the source gave them, until the whole source has been read for its
 tick, its lot and its clock (``connectors.importers.pipeline``). Every row knows its file and line.
 """
 
@@ -46,7 +46,7 @@ class Place:
         self._files.append(file)
         self.code = (len(self._files) - 1) << _LINE_BITS
 
-    def tell(self, count: int) -> None:
+    def count_bytes(self, count: int) -> None:
         """``count`` more bytes were read."""
         self.bytes_read += count
 

@@ -18,7 +18,7 @@ QUOTES = ("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "DAI", "BTC", "ETH", "BNB", "
 _UNIFIED = re.compile(r"([A-Z0-9]+)/([A-Z0-9]+)(?::([A-Z0-9]+)(?:-(\d{6}))?)?")
 
 
-class Market(StrEnum):
+class MarketKind(StrEnum):
     """What is traded."""
 
     SPOT = "spot"
@@ -34,12 +34,14 @@ class Symbol:
     quote: str
     settle: str
     expiry: str
-    market: Market
+    market: MarketKind
 
     @property
     def unified(self) -> str:
         end = f"-{self.expiry}" if self.expiry else ""
-        return f"{self.base}/{self.quote}" + ("" if self.market is Market.SPOT else f":{self.settle}{end}")
+        return f"{self.base}/{self.quote}" + (
+            "" if self.market is MarketKind.SPOT else f":{self.settle}{end}"
+        )
 
     def instrument(self, exchange: str, tick: Decimal, lot: Decimal, multiplier: Decimal) -> Instrument:
         return Instrument(
@@ -52,7 +54,7 @@ class Symbol:
             tick=tick,
             lot=lot,
             multiplier=multiplier,
-            inverse=self.market is Market.INVERSE,
+            inverse=self.market is MarketKind.INVERSE,
         )
 
 
@@ -64,23 +66,17 @@ def parse_symbol(text: str) -> Symbol:
     match = _UNIFIED.fullmatch(text.upper())
     if match is None:
         base, quote = _split(text)
-        return Symbol(base, quote, quote, "", Market.SPOT)
+        return Symbol(base, quote, quote, "", MarketKind.SPOT)
     base, quote, settle, expiry = match.groups()
     if settle is None:
-        return Symbol(base, quote, quote, "", Market.SPOT)
+        return Symbol(base, quote, quote, "", MarketKind.SPOT)
     if settle not in (base, quote):
         raise InputError(
             f"symbol {text!r} settles in {settle}: write it as {base}/{quote}:{quote} (linear) or "
             f"{base}/{quote}:{base} (inverse)"
         )
-    market = Market.LINEAR if settle == quote else Market.INVERSE
+    market = MarketKind.LINEAR if settle == quote else MarketKind.INVERSE
     return Symbol(base, quote, settle, expiry or "", market)
-
-
-def split_symbol(text: str) -> tuple[str, str]:
-    """Return (base, quote) of "BTC/USDT" or "BTCUSDT". Raises InputError when the quote is not known."""
-    symbol = parse_symbol(text)
-    return symbol.base, symbol.quote
 
 
 def _split(text: str) -> tuple[str, str]:

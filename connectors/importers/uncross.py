@@ -1,7 +1,7 @@
 """A book built from updates must not stay crossed: the newer level wins.
 
 When an update ends with the best bid not below the best ask, the side that was set last has crossed
-levels of the other side whose removal was never told: they are taken off with rows of their own, in the
+levels of the other side whose removal was never sent: they are taken off with rows of their own, in the
 same update. So one lost removal does not leave the rest of a session without a market.
 """
 
@@ -29,7 +29,7 @@ class Uncrosser:
 
     def mend(self, rows: EventArray) -> tuple[EventArray, IntArray, IntArray]:
         """Return the rows with the removals, and by old rows: which crossed, before which one was added."""
-        self._make_room(len(rows))
+        self._extend_by(len(rows))
         most = len(rows) + int(self._counts.sum())
         found, crossed = np.zeros((most, 3), np.int64), np.zeros(len(rows), np.int64)
         added, n = _scan(
@@ -48,7 +48,7 @@ class Uncrosser:
             rows = _insert(rows, found[:added])
         return rows, crossed[:n], found[:added, 0]
 
-    def _make_room(self, more: int) -> None:
+    def _extend_by(self, more: int) -> None:
         need = int(self._counts.max()) + more + 1
         if need > self._keys.shape[1]:
             grow = ((0, 0), (0, need))

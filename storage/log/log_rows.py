@@ -21,6 +21,7 @@ from agent.core.events import (
 )
 from agent.core.instrument import Instrument
 from agent.core.json_types import JsonObject
+from agent.core.money import PPM
 from agent.core.types import TargetKind
 from storage.log.tables import (
     Base,
@@ -35,7 +36,6 @@ from storage.log.tables import (
 )
 
 Values = dict[str, object]
-_MILLION = Decimal(1_000_000)
 
 
 class RowMaker:
@@ -278,7 +278,7 @@ def _of_mid(half_ticks: int, count: int | None, mid_half_ticks: int) -> float | 
 
 
 def _fee(on: Instrument, fee_tlp: int) -> Decimal:
-    return on.notional(fee_tlp) / _MILLION
+    return on.notional(fee_tlp) / PPM
 
 
 def _filled(on: Instrument, lots: int, tl: int) -> Values:

@@ -101,8 +101,8 @@ def query(
 
 def sql(url: str, statement: str) -> Result:
     """Return what one reading SQL statement gives. Raises InputError if it would write or is wrong."""
-    word = statement.split(maxsplit=1)[0].lower() if statement.strip() else ""
-    if word not in _READS:
+    verb = statement.split(maxsplit=1)[0].lower() if statement.strip() else ""
+    if verb not in _READS:
         raise InputError(
             f"SQL {statement.strip()[:60]!r} refused: the log is read-only here; start with SELECT"
         )

@@ -156,7 +156,7 @@ class ParentOrderRow(_Row):
 
 
 class DecisionRow(_Row):
-    """What an algo was shown and answered, and what came of it."""
+    """What an algo saw and answered, and what came of it."""
 
     __tablename__ = "decisions"
     __table_args__ = (_of_parent(), Index("ix_decisions_parent", "session", "parent_id"))

@@ -42,12 +42,12 @@ class Compaction:
 
 
 def compact_session(path: Path, progress: Callable[[int], None] | None = None) -> Compaction:
-    """Rewrite every Arrow segment of ``path``; ``progress`` is told the rows done so far.
+    """Rewrite every Arrow segment of ``path``; ``progress`` is called with the rows done so far.
 
     Raises SessionError for a session that is open, cut off or damaged, RecordingError on a full disk.
     """
     _check(path)
-    tell = progress or (lambda rows: None)
+    report = progress or (lambda rows: None)
     segments = rows = before = after = already = 0
     for stem, dtype in (("tape", EVENT), ("bars", BAR)):
         for segment in segment_paths(path, stem):
@@ -60,7 +60,7 @@ def compact_session(path: Path, progress: Callable[[int], None] | None = None) -
             rows += _rewrite(segment, dtype)
             segments, before = segments + 1, before + size
             after += segment.with_suffix(PARQUET).stat().st_size
-            tell(rows)
+            report(rows)
     return Compaction(segments, rows, before, after, already)
 
 

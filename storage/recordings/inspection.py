@@ -115,7 +115,7 @@ class Inspection:
 
 
 @dataclass(slots=True)
-class _Symbol:
+class _SymbolCounts:
     """What is gathered of one instrument."""
 
     trades: IntArray  # [bin]
@@ -166,7 +166,7 @@ class _TapeCounts:
     def __init__(self, instruments: int, first: int, last: int, step: int) -> None:
         self._bins = (last - first) // step + 1
         self.symbols = [
-            _Symbol(np.zeros(self._bins, np.int64), np.zeros(self._bins, np.int64))
+            _SymbolCounts(np.zeros(self._bins, np.int64), np.zeros(self._bins, np.int64))
             for _ in range(instruments)
         ]
         self.gaps: list[InspectedGap] = []
@@ -203,7 +203,9 @@ class _TapeCounts:
         when = np.clip((batch["recv_ns"] - self._first) // self.bin_ns, 0, self._bins - 1)
         for number in np.unique(batch["instrument"]).tolist():
             if not 0 <= number < len(self.symbols):
-                raise SessionError(f"the tape speaks of instrument {number}, which the session does not know")
+                raise SessionError(
+                    f"the tape holds rows of instrument {number}, which the session does not list"
+                )
             mine, symbol = batch["instrument"] == number, self.symbols[number]
             past = batch["flags"] & _PAST != 0
             live = mine & ~past
@@ -219,7 +221,7 @@ class _TapeCounts:
         for row in batch[kind >= Kind.GAP_BEGIN].tolist():
             self._mark(row)
 
-    def _prices(self, symbol: _Symbol, trades: EventArray) -> None:
+    def _prices(self, symbol: _SymbolCounts, trades: EventArray) -> None:
         price, lots = trades["price_ticks"], trades["qty_lots"]
         symbol.lots += int(lots.sum())
         symbol.tick_lots += int((price * lots).sum())
@@ -271,7 +273,7 @@ def _instrument(instrument: Instrument, tape: _TapeCounts) -> InstrumentInspecti
     )
 
 
-def _turnover(instrument: Instrument, symbol: _Symbol) -> Decimal:
+def _turnover(instrument: Instrument, symbol: _SymbolCounts) -> Decimal:
     if instrument.inverse:  # a contract is a sum of the quote currency
         return instrument.quote_notional(1, symbol.lots)
     return instrument.notional(symbol.tick_lots)

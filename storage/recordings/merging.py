@@ -41,11 +41,11 @@ class Merged:
 
 
 @dataclass(slots=True)
-class _Part:
+class _Input:
     """One session on its way in."""
 
     reader: SessionReader
-    spans: dict[Symbol, tuple[int, int]] = field(default_factory=dict)  # first and last recv_ns heard
+    spans: dict[Symbol, tuple[int, int]] = field(default_factory=dict)  # first and last recv_ns
     numbers: dict[int, int] = field(default_factory=dict)  # its instrument numbers to the new ones
     keeps_opening: dict[int, bool] = field(default_factory=dict)  # by new number, where others know it too
     rows: int = 0
@@ -62,14 +62,14 @@ def merge_sessions(paths: Sequence[Path], out: Path) -> Merged:
     where sessions overlap in a symbol or one is given twice, RecordingError where ``out`` cannot be written.
     """
     _check_distinct(paths)
-    parts = [_look(path) for path in paths]
-    instruments = _number(parts)
+    inputs = [_look(path) for path in paths]
+    instruments = _number(inputs)
     done = Merged(str(out), symbols=[i.symbol for i in instruments])
-    begun, ended = _join(parts, done.joins)
-    with staged(out, _header(out, parts, instruments)) as writer:
-        bars = _bars(parts)
+    begun, ended = _join(inputs, done.joins)
+    with staged(out, _header(out, inputs, instruments)) as writer:
+        bars = _bars(inputs)
         writer.bars(bars)
-        streams = [iter([ended]), *map(_rows, parts), iter([begun])]
+        streams = [iter([ended]), *map(_rows, inputs), iter([begun])]
         end_ns = 0
         for batch in rechunk(in_order(streams), _ROWS):
             batch["seq"] = np.arange(done.events + 1, done.events + len(batch) + 1)
@@ -77,8 +77,8 @@ def merge_sessions(paths: Sequence[Path], out: Path) -> Merged:
             end_ns = int(batch["recv_ns"][-1])
             writer.events(batch)
         done.bars = len(bars)
-        done.losses = [f"{part.name}: {loss}" for part in parts for loss in part.reader.losses]
-        writer.close(max([end_ns, *(part.reader.end_ns or 0 for part in parts)]))
+        done.losses = [f"{one.name}: {loss}" for one in inputs for loss in one.reader.losses]
+        writer.close(max([end_ns, *(one.reader.end_ns or 0 for one in inputs)]))
     return done
 
 
@@ -92,44 +92,44 @@ def _check_distinct(paths: Sequence[Path]) -> None:
         seen[real] = path
 
 
-def _look(path: Path) -> _Part:
-    """Read a session through once: when each of its symbols was heard. A slice listened from cut to cut."""
-    part = _Part(SessionReader(path))
-    by_number = {i.number: (i.exchange, i.symbol) for i in part.reader.instruments}
-    for batch in part.reader.batches():
-        part.rows += len(batch)
+def _look(path: Path) -> _Input:
+    """Read a session through once: when it holds each symbol. A slice holds them from cut to cut."""
+    one = _Input(SessionReader(path))
+    by_number = {i.number: (i.exchange, i.symbol) for i in one.reader.instruments}
+    for batch in one.reader.batches():
+        one.rows += len(batch)
         received = batch[batch["flags"] & Flag.CARRIED == 0]
         for number in np.unique(received["instrument"]).tolist():
             at = received["recv_ns"][received["instrument"] == number]
             key = by_number[number]
-            first, last = part.spans.get(key, (int(at[0]), 0))
-            part.spans[key] = (min(first, int(at[0])), max(last, int(at[-1])))
-    origin = part.reader.header.origin
+            first, last = one.spans.get(key, (int(at[0]), 0))
+            one.spans[key] = (min(first, int(at[0])), max(last, int(at[-1])))
+    origin = one.reader.header.origin
     if "to_ns" in origin:
-        listened = int_in(origin, "from_ns"), int_in(origin, "to_ns") - 1
-        part.spans = dict.fromkeys(by_number.values(), listened)
-    return part
+        covered = int_in(origin, "from_ns"), int_in(origin, "to_ns") - 1
+        one.spans = dict.fromkeys(by_number.values(), covered)
+    return one
 
 
-def _number(parts: Sequence[_Part]) -> list[Instrument]:
+def _number(inputs: Sequence[_Input]) -> list[Instrument]:
     """Give every instrument a new number; the same symbol at the same precision is one. Returns them."""
     found: dict[Instrument, Instrument] = {}
-    for part in parts:
-        for instrument in part.reader.instruments:
+    for one in inputs:
+        for instrument in one.reader.instruments:
             key = replace(instrument, number=-1)
             found.setdefault(key, replace(instrument, number=len(found)))
-            part.numbers[instrument.number] = found[key].number
+            one.numbers[instrument.number] = found[key].number
     return list(found.values())
 
 
-def _join(parts: Sequence[_Part], joins: list[str]) -> tuple[EventArray, EventArray]:
+def _join(inputs: Sequence[_Input], joins: list[str]) -> tuple[EventArray, EventArray]:
     """Find where symbols go on from one session to the next; returns the gaps' begins and their ends.
 
     Raises SessionError for an overlap.
     """
     begun, ended = [empty_events()], [empty_events()]
-    for symbol in sorted({key for part in parts for key in part.spans}):
-        line = sorted((p for p in parts if symbol in p.spans), key=lambda p: p.spans[symbol])
+    for symbol in sorted({key for one in inputs for key in one.spans}):
+        line = sorted((p for p in inputs if symbol in p.spans), key=lambda p: p.spans[symbol])
         for before, after in pairwise(line):
             last, first = before.spans[symbol][1], after.spans[symbol][0]
             if first <= last:
@@ -145,7 +145,7 @@ def _join(parts: Sequence[_Part], joins: list[str]) -> tuple[EventArray, EventAr
                 ended.append(_mark(Kind.GAP_END, _numbers(before, symbol)[-1], first))
             how = "without a gap" if goes_on else f"after a gap of {(first - last) / 1e9:.1f} s"
             joins.append(f"{symbol[1]}: {after.name} follows {before.name} {how}")
-        for silent in (p for p in parts if symbol not in p.spans):  # the others know its book better
+        for silent in (p for p in inputs if symbol not in p.spans):  # the others know its book better
             silent.keeps_opening.update(dict.fromkeys(_numbers(silent, symbol), False))
     return _sorted(np.concatenate(begun)), _sorted(np.concatenate(ended))
 
@@ -154,12 +154,12 @@ def _sorted(rows: EventArray) -> EventArray:
     return rows[np.argsort(rows["recv_ns"], kind="stable")]
 
 
-def _numbers(part: _Part, symbol: Symbol) -> list[int]:
+def _numbers(one: _Input, symbol: Symbol) -> list[int]:
     """New numbers of a symbol in one session: one for every precision it had there."""
-    return [part.numbers[i.number] for i in part.reader.instruments if (i.exchange, i.symbol) == symbol]
+    return [one.numbers[i.number] for i in one.reader.instruments if (i.exchange, i.symbol) == symbol]
 
 
-def _goes_on(before: _Part, after: _Part) -> bool:
+def _goes_on(before: _Input, after: _Input) -> bool:
     """Whether two slices of one session touch: then nothing is missing between them."""
     a, b = (p.reader.header.origin for p in (before, after))
     return "to_ns" in a and (a["session"], a["to_ns"]) == (b.get("session"), b.get("from_ns"))
@@ -172,12 +172,12 @@ def _mark(kind: Kind, number: int, recv_ns: int) -> EventArray:
     return row
 
 
-def _rows(part: _Part) -> Iterator[EventArray]:
-    """A session's rows under their new numbers, without the openings that others make needless."""
-    known = list(part.keeps_opening)  # instruments with a past: it is their history
-    gone = [number for number, stays in part.keeps_opening.items() if not stays]
-    for batch in part.reader.batches():
-        rows = renumbered(batch, part.numbers)
+def _rows(one: _Input) -> Iterator[EventArray]:
+    """A session's rows under their new numbers, without the openings that earlier sessions replace."""
+    known = list(one.keeps_opening)  # instruments with a past: it is their history
+    gone = [number for number, stays in one.keeps_opening.items() if not stays]
+    for batch in one.reader.batches():
+        rows = renumbered(batch, one.numbers)
         carried = rows["flags"] & Flag.CARRIED != 0
         if carried.any():
             history = (rows["kind"] == Kind.TRADE) & np.isin(rows["instrument"], known)
@@ -197,14 +197,14 @@ def in_order(streams: Sequence[Iterator[EventArray]]) -> Iterator[EventArray]:
         horizon = min(int(batch["recv_ns"][-1]) for batch in held.values())
         for at in [at for at, batch in held.items() if int(batch["recv_ns"][-1]) == horizon]:
             _read_beyond(held, streams, at, horizon)
-        parts = []
+        pieces = []
         for at in sorted(held):
             cut = int(np.searchsorted(held[at]["recv_ns"], horizon, side="right"))
-            parts.append(held[at][:cut])
+            pieces.append(held[at][:cut])
             held[at] = held[at][cut:]
             if not len(held[at]):
                 del held[at]
-        merged = np.concatenate(parts)
+        merged = np.concatenate(pieces)
         yield _sorted(merged)
 
 
@@ -219,9 +219,9 @@ def _read_beyond(
         held[at] = np.concatenate([held[at], more])
 
 
-def _bars(parts: Sequence[_Part]) -> BarArray:
+def _bars(inputs: Sequence[_Input]) -> BarArray:
     """All bars in order of ``recv_ns``, each once, numbered anew."""
-    found = np.concatenate([renumbered(p.reader.bars(), p.numbers) for p in parts])
+    found = np.concatenate([renumbered(p.reader.bars(), p.numbers) for p in inputs])
     found = found[np.argsort(found["recv_ns"], kind="stable")]
     _, first = np.unique(found[["instrument", "delta_ns", "open_ns"]], return_index=True)
     kept: BarArray = found[np.sort(first)]
@@ -229,8 +229,8 @@ def _bars(parts: Sequence[_Part]) -> BarArray:
     return kept
 
 
-def _header(out: Path, parts: Sequence[_Part], instruments: Sequence[Instrument]) -> SessionHeader:
-    headers = [part.reader.header for part in parts]
+def _header(out: Path, inputs: Sequence[_Input], instruments: Sequence[Instrument]) -> SessionHeader:
+    headers = [one.reader.header for one in inputs]
     sources = {header.source for header in headers}
     offsets: dict[str, int] = {}
     for header in reversed(headers):
@@ -245,12 +245,12 @@ def _header(out: Path, parts: Sequence[_Part], instruments: Sequence[Instrument]
         fingerprint=first.fingerprint,
         clock_offsets=offsets,
         source=sources.pop() if len(sources) == 1 else SOURCE,
-        origin={"merged": [_source(part) for part in parts]},
+        origin={"merged": [_source(one) for one in inputs]},
     )
 
 
-def _source(part: _Part) -> JsonObject:
+def _source(one: _Input) -> JsonObject:
     """What the merged session's header says of one it was made of."""
-    header = part.reader.header
-    told = {"session": header.session, "source": header.source, "origin": header.origin}
-    return {name: value for name, value in told.items() if value} | {"events": part.rows}
+    header = one.reader.header
+    members = {"session": header.session, "source": header.source, "origin": header.origin}
+    return {name: value for name, value in members.items() if value} | {"events": one.rows}

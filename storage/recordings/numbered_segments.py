@@ -23,7 +23,7 @@ from storage.recordings.segments import (
 PARQUET = ".parquet"
 
 
-class Series:
+class NumberedSegments:
     """The numbered segments of one kind of row, made when first needed, rotated by size."""
 
     def __init__(self, folder: Path, stem: str, dtype: np.dtype[np.void], segment_bytes: int) -> None:
@@ -94,7 +94,7 @@ def segment_paths(folder: Path, stem: str) -> list[Path]:
     """Return the segments of one kind in the order they were written.
 
     Of a segment that is there twice the Parquet file counts: it was verified before it got its name, and
-    whoever compacted it did not come to remove the other.
+    the compaction was stopped before it removed the other.
     """
     found = {p.stem: p for p in folder.glob(f"{stem}-*.arrows")}
     found |= {p.stem: p for p in folder.glob(f"{stem}-*{PARQUET}")}

@@ -1,7 +1,7 @@
-"""What a tape has come to at a moment: each instrument's book and open gaps, as rows that say it again.
+"""The state of a tape at a moment: each instrument's book and open gaps, as rows that restate it.
 
-A tape that begins in the middle begins with these rows, so that whoever reads it sees the book that a
-reader from the start would have seen. They carry ``CARRIED``, because no exchange sent them there.
+A tape that begins in the middle begins with these rows, so that its reader sees the book that a reader
+from the start would have seen. They carry ``CARRIED``, because no exchange sent them there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _STREAMS = int(Flag.TRADES | Flag.BOOK)
 
 
 class Opening:
-    """Follows a tape; ``rows`` says where it has come to. Memory: the present books, nothing of the past."""
+    """Follows a tape; ``rows`` restates where it is. Memory: the present books, nothing of the past."""
 
     def __init__(self) -> None:
         self.books: dict[int, Book] = {}
@@ -56,7 +56,7 @@ class Opening:
 
 
 class Book:
-    """One instrument's levels: the last size said of each price and side."""
+    """One instrument's levels: the last size shown at each price and side."""
 
     def __init__(self) -> None:
         self._key: IntArray = np.zeros(0, np.int64)  # 2 x price in ticks, + 1 for an ask

@@ -3,7 +3,7 @@
 A segment is a plain Arrow IPC stream (any Arrow reader opens it), one column a field of the dtype.
 Every record batch carries the CRC-32 of its rows as custom metadata. A segment that was cut off (crash,
 full disk) is whole up to its last complete batch; a flipped byte is found by the CRC. Either way only a
-*prefix* is ever used: rows after a hole would describe a book nobody saw.
+*prefix* is ever used: rows after a hole would describe a book that was never seen.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class _Pending:
         return len(data)
 
     def flush(self) -> None:
-        """Arrow asks for it; the bytes go out with ``take``."""
+        """Arrow calls it; the bytes go out with ``take``."""
 
     def take(self) -> bytearray:
         data, self._data = self._data, bytearray()

@@ -11,8 +11,22 @@
 A finished segment may be a Parquet file of the same name instead (``storage.recordings.parquet``, written by
 ``storage.recordings.compaction``): a reader sees no difference.
 
-Rules kept here: a call returns once the operating system has the bytes, so a killed process loses
-nothing that had an effect; a reader uses the whole prefix and names what lies beyond it.
+Theory of operation: the prefix rule
+------------------------------------
+A writer's call returns once the operating system has the bytes, and only then does the engine see the input.
+So a process that is killed loses nothing that had an effect, and what a file holds is always *whole records,
+then perhaps a torn one*: a record is one write, and after a write that failed none follows.
+
+A reader uses of each file the longest prefix of whole records, and names what lies beyond it in ``losses``.
+It never skips a record and goes on: rows after a hole would describe a book that was never seen. A record is
+whole when its checksum fits: a record batch's CRC-32 of its rows, a journal line's of its text. A missing
+segment ends the tape as a damaged one does. The closing ``end`` entry says how many rows there should be,
+which finds a last segment that is gone.
+
+Worked example (``tests/unit/storage/test_session.py`` holds it). Batches of 3, 2 and 4 rows, in one segment,
+and three journal lines. A byte of the third batch and one of the second line flip. The reader gives rows 0
+to 4 and the first line; ``losses`` says that tape rows from 5 on are lost, and inputs from line 2 on.
+``resume`` cuts a torn end away (a write that never returned, so nothing came of it) and goes on after it.
 """
 
 from __future__ import annotations
@@ -31,7 +45,7 @@ from agent.core.market.tape import BAR, EVENT, BarArray, EventArray
 from agent.core.session_header import SessionHeader
 from storage.recordings.header import HEADER, plain, read_header, write_header
 from storage.recordings.mapped import Rows
-from storage.recordings.numbered_segments import Series, segment_paths, segment_rows
+from storage.recordings.numbered_segments import NumberedSegments, segment_paths, segment_rows
 from storage.recordings.segments import (
     BATCH_ROWS,
     SEGMENT_BYTES,
@@ -54,8 +68,8 @@ class SessionWriter:
     def __init__(self, path: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         """Open the directory ``path`` for appending; use ``create`` or ``resume``."""
         self.path = path
-        self._tape = Series(path, "tape", EVENT, segment_bytes)
-        self._bars = Series(path, "bars", BAR, segment_bytes)
+        self._tape = NumberedSegments(path, "tape", EVENT, segment_bytes)
+        self._bars = NumberedSegments(path, "bars", BAR, segment_bytes)
         self._journal = AppendFile(path / JOURNAL)
         self._outcome = AppendFile(path / OUTCOME)
         self._seq = 0
@@ -140,8 +154,8 @@ class SessionWriter:
 
     def abandon(self) -> None:
         """Close the files as they are, as a crash would leave them."""
-        for part in (self._tape, self._bars):
-            part.abandon()
+        for series in (self._tape, self._bars):
+            series.abandon()
         self._journal.close()
         self._outcome.close()
 
@@ -174,7 +188,7 @@ class SessionReader:
 
     @property
     def losses(self) -> Sequence[str]:
-        """What could not be read, in words; complete once ``batches`` has been read through."""
+        """What could not be read, a sentence each; complete once ``batches`` has been read through."""
         return list(self._losses)
 
     def bars(self) -> BarArray:

@@ -1,4 +1,4 @@
-"""Slices: a stretch of a session as a session of its own, that replays alone.
+"""Slices: an extract of a session, from one time to another, as a session of its own that replays alone.
 
 It begins with the book, the open gaps and (on demand) the trades that led up to it, flagged ``CARRIED``;
 then the rows of ``[start_ns, end_ns)`` by ``recv_ns`` follow, as they were but for their numbering. A cut by
@@ -85,7 +85,7 @@ def slice_session(path: Path, out: Path, cut: Cut) -> Sliced:
         if not done.events and not len(bars):
             lost = f" ({'; '.join(done.losses)})" if done.losses else ""
             raise SessionError(
-                f"{path} has no events of {_names(chosen)} in the time asked for{lost}: widen it"
+                f"{path} has no events of {_names(chosen)} between these times{lost}: widen the slice"
             )
         writer.close(end_ns - 1)  # its last moment: the end of the session where nothing was cut off there
     return done
@@ -138,15 +138,15 @@ def _bounds(reader: SessionReader, cut: Cut) -> tuple[int, int]:
         )
     if end_ns <= first or start_ns > last:
         raise SessionError(
-            f"the slice {_asked(cut)} lies outside {reader.path}, which holds {utc(first)} to {utc(last)}: "
+            f"the slice {_named(cut)} lies outside {reader.path}, which holds {utc(first)} to {utc(last)}: "
             "give a time in it, or a duration from its start (15m)"
         )
     return max(start_ns, first), min(end_ns, last + 1)
 
 
-def _asked(cut: Cut) -> str:
+def _named(cut: Cut) -> str:
     ends = (("from", cut.start_ns), ("to", cut.end_ns))
-    return " ".join(f"{word} {utc(ns)}" for word, ns in ends if ns is not None)
+    return " ".join(f"{end} {utc(ns)}" for end, ns in ends if ns is not None)
 
 
 def cut_rows(

@@ -12,8 +12,8 @@ from functools import cache
 
 import numpy as np
 
-from agent.core.market.tape import EventArray, Flag, Kind, event_rows
-from connectors.importers.binance.binance_raw import load
+from agent.core.market.tape import EVENT, EventArray, Flag, Kind
+from tests.loaded_captures import load
 from tests.realdata import capture_files
 
 START_NS = 1_000_000_000_000
@@ -42,7 +42,7 @@ class _Market:
             if self._rng.random() < 0.01:
                 self._snapshot()
             moves[self._rng.integers(len(moves))]()
-        return event_rows(self._rows)
+        return np.array(self._rows, dtype=EVENT)
 
     def _lots(self) -> int:
         return 1 + int(self._rng.geometric(0.08))

@@ -24,8 +24,8 @@ from connectors.embedded.faults import RestFault
 from connectors.embedded.loopback import LoopbackResolver, loopback_session
 from connectors.embedded.market_source import MarketSource, RecordedMarket
 from connectors.embedded.server import EmbeddedExchange, Endpoint, PlayFrom
-from connectors.embedded.synthetic import SyntheticMarket, synthetic_session
-from connectors.importers.binance.binance_raw import load
+from connectors.embedded.synthetic.synthetic_market import SyntheticMarket, synthetic_session
+from tests.loaded_captures import load
 from tests.realdata import capture_files
 
 SYMBOL = "BTC/USDT"

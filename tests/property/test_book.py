@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.instrument import Instrument
-from agent.core.market.book import depth_within, level_qty, set_level
+from agent.core.market.book import set_level
 from agent.core.market.ladder import (
     BASE,
     BEST,
+    FAR,
+    LEVELS,
     NOTHING,
     WINDOW,
     Ladders,
@@ -76,7 +78,7 @@ updates = st.one_of(st.lists(levels, min_size=1, max_size=6), st.builds(snapshot
 @TIMELESS
 @given(changes=st.lists(st.tuples(st.integers(-30, 30), st.integers(0, 9)), max_size=60))
 def test_a_side_is_a_sorted_dictionary(changes: list[tuple[int, int]]) -> None:
-    """Sets, deletes and depths agree with a dictionary; keys stay ascending, without a double."""
+    """Sets and deletes agree with a dictionary; keys stay ascending, without a double."""
     key, qty, count = np.zeros(64, np.int64), np.zeros(64, np.int64), 0
     model: dict[int, int] = {}
     for at, lots in changes:
@@ -85,9 +87,6 @@ def test_a_side_is_a_sorted_dictionary(changes: list[tuple[int, int]]) -> None:
         if lots:
             model[at] = lots
     assert list(zip(key[:count].tolist(), qty[:count].tolist(), strict=True)) == sorted(model.items())
-    for at in range(-31, 32):
-        assert level_qty(key, qty, count, at) == model.get(at, 0)
-        assert depth_within(key, qty, count, at) == sum(q for p, q in model.items() if p >= at)
 
 
 def levels_of(book: Ladders, row: int) -> list[tuple[int, int]]:
@@ -126,6 +125,27 @@ def test_a_ladder_is_a_sorted_dictionary(changes: list[tuple[int, int] | None]) 
             assert 0 <= ordered[0][0] - book.head[1, BASE] < WINDOW
     assert not book.lots[0].any()
     assert [level_lots(book, 1, at) for at in range(-75, 75)] == [model.get(at, 0) for at in range(-75, 75)]
+
+
+def test_a_ladders_worked_example() -> None:
+    """The window, its bits and the far levels, as the head of ``agent.core.market.ladder`` has them."""
+    book = new_ladders(1, 16)
+
+    def stands() -> tuple[int, ...]:
+        return tuple(int(book.head[0, column]) for column in (BASE, BEST, LEVELS, FAR))
+
+    put_level(book, 0, 1_000_000, 5)
+    assert stands() == (950_848, 1_000_000, 1, 0)
+    assert (book.lots[0, 49_152], book.words[0, 768], book.groups[0, 12]) == (5, 1, 1)
+    put_level(book, 0, 950_000, 7)
+    assert stands() == (950_848, 1_000_000, 2, 1)
+    assert (book.far_key[0, 0], book.far_lots[0, 0]) == (950_000, 7)
+    put_level(book, 0, 1_020_000, 3)
+    assert stands() == (970_848, 1_020_000, 3, 1)
+    assert (book.lots[0, 49_152], book.lots[0, 29_152]) == (3, 5)
+    assert put_level(book, 0, 1_020_000, 0) == 3
+    assert stands() == (950_848, 1_000_000, 2, 1)
+    assert levels_of(book, 0) == [(1_000_000, 5), (950_000, 7)]
 
 
 @dataclass

@@ -89,6 +89,35 @@ class NaiveQueue:
         self.ahead = max(0.0, min(self.ahead, after))
 
 
+EXAMPLE: list[tuple[Row, dict[str, tuple[float, int]]]] = [  # (ahead, lots filled) under each model
+    ((Kind.TRADE, 99, 8, -1), {"risk averse": (12, 0), "power 1": (12, 0)}),
+    ((Kind.LEVEL, 99, 12, 1), {"risk averse": (12, 0), "power 1": (12, 0)}),
+    ((Kind.LEVEL, 99, 30, 1), {"risk averse": (12, 0), "power 1": (12, 0)}),
+    ((Kind.LEVEL, 99, 20, 1), {"risk averse": (12, 0), "power 1": (8, 0)}),
+    ((Kind.TRADE, 99, 10, -1), {"risk averse": (2, 0), "power 1": (0, 2)}),
+    ((Kind.TRADE, 98, 1, -1), {"risk averse": (0, 5), "power 1": (0, 3)}),
+]
+
+
+@pytest.mark.parametrize("name", ["risk averse", "power 1"])
+def test_the_worked_example(name: str) -> None:
+    """The example at the head of ``agent.venue.kernel.queue``: a bid of 5 behind 20, row by row."""
+    model, exponent = (k.RISK_AVERSE, 1.0) if name == "risk averse" else (k.POWER_PROBABILITY, 1.0)
+    market = TapeMarket([BTC], model, exponent)
+    for row in (*START, (Kind.LEVEL, 99, 20, 1)):
+        feed(market, [row])
+    market.rest(1, 0, order(1, Side.BUY, 99, 5), 5)
+    assert market.state.ahead[0] == 20
+    for row, expected in EXAMPLE:
+        fills = feed(market, [row])
+        ahead, filled = expected[name]
+        assert sum(fill[2] for fill in fills) == filled
+        assert all(fill[1] == 99 for fill in fills)
+        if market.state.counts[k.N_RESTING]:
+            assert float(market.state.ahead[0]) == pytest.approx(ahead)
+    assert not market.state.counts[k.N_RESTING]
+
+
 @pytest.mark.parametrize("name", MODELS)
 @TIMELESS
 @given(shown=st.integers(0, 30), lots=st.integers(1, 20), rows=shown_rows)

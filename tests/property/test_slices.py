@@ -17,7 +17,7 @@ from agent.core.events import ChildFilled, StartParent
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EVENT, EventArray, Flag, Kind
 from agent.orders import build_spec
-from connectors.embedded.synthetic import synthetic_session
+from connectors.embedded.synthetic.synthetic_market import synthetic_session
 from storage.recordings.merging import in_order, merge_sessions
 from storage.recordings.opening_rows import Opening
 from storage.recordings.session import SessionHeader, SessionReader, SessionWriter

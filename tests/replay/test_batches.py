@@ -32,7 +32,7 @@ from agent.core.market.tape import EVENT, EventArray, Flag, Kind
 from agent.journal import commands
 from agent.orders import build_spec
 from agent.shadow import shadow_specs
-from connectors.embedded.synthetic import synthetic_session
+from connectors.embedded.synthetic.synthetic_market import synthetic_session
 from storage.recordings.session import SessionReader
 from tests.fakes import S, record
 

@@ -10,14 +10,6 @@ from __future__ import annotations
 from agent.core.arrays import IntArray
 from agent.core.compile.jit import njit_flat
 
-BID, ASK = 0, 1
-
-
-@njit_flat
-def side_index(side: int) -> int:
-    """Row of a side in the book arrays: 0 for bids (+1), 1 for asks (-1)."""
-    return 0 if side > 0 else 1
-
 
 @njit_flat
 def find(key: IntArray, count: int, k: int) -> int:
@@ -38,17 +30,10 @@ def find(key: IntArray, count: int, k: int) -> int:
 
 
 @njit_flat
-def level_qty(key: IntArray, qty: IntArray, count: int, k: int) -> int:
-    """Displayed lots at key ``k``, 0 where there is no level."""
-    i = find(key, count, k)
-    return qty[i] if i < count and key[i] == k else 0
-
-
-@njit_flat
 def set_level(key: IntArray, qty: IntArray, count: int, k: int, lots: int) -> tuple[int, int]:
     """Set level ``k`` to ``lots`` (0 deletes). Returns (new count, lots before).
 
-    The caller guarantees room for one more level.
+    The caller guarantees space for one more level.
     """
     i = find(key, count, k)
     if i < count and key[i] == k:
@@ -68,14 +53,3 @@ def set_level(key: IntArray, qty: IntArray, count: int, k: int, lots: int) -> tu
     key[i] = k
     qty[i] = lots
     return count + 1, 0
-
-
-@njit_flat
-def depth_within(key: IntArray, qty: IntArray, count: int, worst_key: int) -> int:
-    """Lots displayed at keys >= ``worst_key``."""
-    total = 0
-    for j in range(count - 1, -1, -1):
-        if key[j] < worst_key:
-            break
-        total += qty[j]
-    return total

@@ -40,7 +40,7 @@ SUMS = 14
 SIGNAL = 28  # the first feature of the signals' record
 
 
-class Series(NamedTuple):
+class FeatureInputs(NamedTuple):
     """One series of T bars."""
 
     bars: FloatArray  # [T, 15]
@@ -75,7 +75,7 @@ def _note(sums: FloatArray, row: int, i: int, x: float) -> None:
 
 @njit
 def _mean(sums: FloatArray, row: int, i: int, at_least: int) -> float:
-    """Mean of what ``_note`` was told; NaN of fewer than ``at_least``."""
+    """Mean of what ``_note`` summed; NaN where fewer than ``at_least`` were known."""
     return sums[row, i] / sums[row + 1, i] if sums[row + 1, i] >= at_least else np.nan
 
 
@@ -113,7 +113,7 @@ def arguments(bars: FloatArray, logs: FloatArray, amounts: FloatArray, out: Floa
         double(short, 1, SHORT_SPAN)
         long = short.copy()
         double(long, SHORT_SPAN, LONG_SPAN)
-        series = Series(bars[s], logs[s], amounts[s], short, long)
+        series = FeatureInputs(bars[s], logs[s], amounts[s], short, long)
         signals, records = _signals(series)
         for r in range(rows):
             i = bars.shape[1] - rows + r
@@ -147,7 +147,7 @@ def _terms(logs: FloatArray, amounts: FloatArray, sums: FloatArray) -> None:
 
 
 @njit
-def _prices(series: Series, i: int, sigma: float, out: FloatArray, r: int) -> None:
+def _prices(series: FeatureInputs, i: int, sigma: float, out: FloatArray, r: int) -> None:
     """return_vwap .. close_location: the newest bar's prices in units of sigma."""
     logs = series.logs
     width = logs[HIGH, i] - logs[LOW, i]
@@ -159,8 +159,8 @@ def _prices(series: Series, i: int, sigma: float, out: FloatArray, r: int) -> No
 
 
 @njit
-def _spans(series: Series, i: int, sigma: float, out: FloatArray, r: int) -> None:
-    """volatility_short .. variance_ratio: what the last 2 to 32 returns say."""
+def _spans(series: FeatureInputs, i: int, sigma: float, out: FloatArray, r: int) -> None:
+    """volatility_short .. variance_ratio: the last 2 to 32 returns."""
     close, short, long = series.logs[CLOSE], series.short, series.long
     square, eight = sigma * sigma, np.sqrt(np.float64(SHORT_SPAN))
     root = np.sqrt(np.float64(LONG_SPAN))
@@ -176,7 +176,7 @@ def _spans(series: Series, i: int, sigma: float, out: FloatArray, r: int) -> Non
 
 
 @njit
-def _volumes(series: Series, i: int, out: FloatArray, r: int) -> None:
+def _volumes(series: FeatureInputs, i: int, out: FloatArray, r: int) -> None:
     """volume .. taker_8; nothing counts as a hundredth of the usual."""
     volume, taker = series.amounts[VOLUME, i], series.amounts[TAKER, i]
     bought, of = series.short[BOUGHT, i], series.short[OF, i]
@@ -188,7 +188,7 @@ def _volumes(series: Series, i: int, out: FloatArray, r: int) -> None:
 
 
 @njit
-def _book(series: Series, i: int, sigma: float, out: FloatArray, r: int) -> None:
+def _book(series: FeatureInputs, i: int, sigma: float, out: FloatArray, r: int) -> None:
     """spread .. depth_imbalance: the book at the bar's end."""
     bid, ask = series.amounts[BID, i], series.amounts[ASK, i]
     depth = bid + ask
@@ -200,7 +200,7 @@ def _book(series: Series, i: int, sigma: float, out: FloatArray, r: int) -> None
 
 
 @njit
-def _signals(series: Series) -> tuple[FloatArray, FloatArray]:
+def _signals(series: FeatureInputs) -> tuple[FloatArray, FloatArray]:
     """The signals of ``agent.core.market.signal_kernel`` [SIGNALS, T], and their record [3 * SIGNALS, T]."""
     close, count = series.logs[CLOSE], len(series.bars)
     means = series.long[PRICE : PRICES + 1].copy()

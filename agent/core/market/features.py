@@ -32,7 +32,7 @@ FEATURE_SPAN = MEMORY  # bars of memory
 LONG_SPAN, SHORT_SPAN = kernel.LONG_SPAN, kernel.SHORT_SPAN
 MIN_RETURNS = kernel.MIN_RETURNS
 LIMIT = kernel.LIMIT
-WORDS = len(FBAR.names or ())  # of 8 bytes in a bar
+BAR_COLUMNS = len(FBAR.names or ())  # of 8 bytes each
 SMALLEST = 5e-324  # the least number above 0
 DAY_NS = 86_400 * NS_PER_S
 
@@ -52,9 +52,9 @@ FEATURE_NAMES = (
     "autocorrelation",  # of returns at lag one over 32 bars
     "variance_ratio",  # log of the variance of 8-bar returns against 8 times that of one-bar returns
     "volume",  # log of volume against its mean over 32 bars
-    "trades",  # idem, trade count
+    "trades",  # log of the trade count against its mean over 32 bars
     "taker",  # taker imbalance, -1 .. 1
-    "taker_8",  # idem over 8 bars
+    "taker_8",  # the same over 8 bars
     "spread",  # log of spread against sigma
     "touch_imbalance",
     "microprice",  # microprice - mid / sigma
@@ -65,7 +65,7 @@ FEATURE_NAMES = (
     "week_sin",
     "week_cos",
     "log_delta",  # log10 of the interval's seconds, centred on 100 s
-    *(f"{signal}_{said}" for signal in SIGNALS for said in ("edge", "call")),  # of signal_kernel
+    *(f"{signal}_{worth}" for signal in SIGNALS for worth in ("edge", "call")),  # of signal_kernel
 )
 
 FEATURE_GROUPS = {
@@ -90,17 +90,17 @@ def features(bars: FBarArray, delta_ns: int, newest: int | None = None) -> tuple
     """Return feature values float32 [..., T, F] and where they are known, bool [..., T, F].
 
     ``bars``: FBAR rows [..., T] of ``delta_ns`` each, oldest first along the last axis. ``newest``: only that
-    many of the last rows are asked for. Absent values are 0. Never raises on the content of the bars.
+    many of the last rows are wanted. Absent values are 0. Never raises on the content of the bars.
     """
     length = bars.shape[-1]
     rows = length if newest is None else min(newest, length)
-    words = _words(bars)
-    columns = np.empty((len(FEATURE_NAMES), len(words) * rows))
+    floats = _as_floats(bars)
+    columns = np.empty((len(FEATURE_NAMES), len(floats) * rows))
     with np.errstate(all="ignore"):
-        logs = _logs(words, kernel.LOGGED)
-        kernel.arguments(words, logs, _known(words, kernel.AMOUNTS, 0.0), columns)
+        logs = _logs(floats, kernel.LOGGED)
+        kernel.arguments(floats, logs, _known(floats, kernel.AMOUNTS, 0.0), columns)
         _take_logs(columns)
-        _tell_time(columns, bars["start_ns"][..., length - rows :].reshape(-1), delta_ns)
+        _put_time(columns, bars["start_ns"][..., length - rows :].reshape(-1), delta_ns)
     shape = (*bars.shape[:-1], rows, len(FEATURE_NAMES))
     values, mask = np.empty(shape, np.float32), np.empty(shape, np.bool_)
     flat = (columns.shape[1], columns.shape[0])
@@ -115,7 +115,7 @@ def _take_logs(columns: FloatArray) -> None:
     columns[_LOG10] = (np.log10(columns[_LOG10]) + 3.0) / 1.5
 
 
-def _tell_time(columns: FloatArray, start_ns: IntArray, delta_ns: int) -> None:
+def _put_time(columns: FloatArray, start_ns: IntArray, delta_ns: int) -> None:
     """Columns [F, N] of the clock and of the interval's length; NaN where the time is not known."""
     end = start_ns + delta_ns  # a decision is taken at the end of the bar
     for cycle, length_ns in enumerate((DAY_NS, 7 * DAY_NS)):
@@ -130,28 +130,28 @@ def recent_sigma(bars: FBarArray) -> FloatArray:
 
     Root mean square of the last LONG_SPAN returns (mean taken as 0), of at least MIN_RETURNS.
     """
-    words = _words(bars)
-    out = np.empty(words.shape[:2])
+    floats = _as_floats(bars)
+    out = np.empty(floats.shape[:2])
     with np.errstate(all="ignore"):
-        kernel.sigmas(_logs(words, kernel.LOGGED[:1]), out)
+        kernel.sigmas(_logs(floats, kernel.LOGGED[:1]), out)
     return out.reshape(bars.shape)
 
 
-def _words(bars: FBarArray) -> FloatArray:
-    """The bars as floats [S, T, WORDS], ``start_ns`` among them as it is stored."""
+def _as_floats(bars: FBarArray) -> FloatArray:
+    """The bars as floats [S, T, BAR_COLUMNS], ``start_ns`` among them as it is stored."""
     flat = np.ascontiguousarray(bars, FBAR)
     count = flat.size // max(1, flat.shape[-1])
-    return flat.view(np.float64).reshape(count, flat.shape[-1], WORDS)
+    return flat.view(np.float64).reshape(count, flat.shape[-1], BAR_COLUMNS)
 
 
-def _known(words: FloatArray, columns: IntArray, least: float) -> FloatArray:
+def _known(floats: FloatArray, columns: IntArray, least: float) -> FloatArray:
     """Some columns, [S, len(columns), T]; NaN where not finite or below ``least``."""
-    out = np.empty((len(words), len(columns), words.shape[1]))
-    kernel.known(words, columns, least, out)
+    out = np.empty((len(floats), len(columns), floats.shape[1]))
+    kernel.known(floats, columns, least, out)
     return out
 
 
-def _logs(words: FloatArray, columns: IntArray) -> FloatArray:
+def _logs(floats: FloatArray, columns: IntArray) -> FloatArray:
     """Logarithms of some columns, [S, len(columns), T]; NaN where not finite or not above 0."""
-    out = _known(words, columns, SMALLEST)
+    out = _known(floats, columns, SMALLEST)
     return np.log(out, out=out)

@@ -1,10 +1,31 @@
 """Order books with cheap changes: a window of ticks, addressed directly, around the touch of either side.
 
-A side of a book is addressed by its *row*, 2 x instrument + (0 bids, 1 asks), and its levels by their
-*key*: the price for bids, minus the price for asks, so that "best" is the largest key on both sides.
-Levels within the window lie at ``lots[row, key - base]``; two layers of bits say where they are. The rest,
-all worse than the window, are kept sorted (``agent.core.market.book``), as many as there are. The window
-follows the touch, so it may hold every level or few: that is a matter of speed, never of what the book says.
+Theory of operation
+-------------------
+A side of a book is addressed by its *row*, 2 x instrument + (0 bids, 1 asks), and its levels by their *key*:
+the price for bids, minus the price for asks, so that "best" is the largest key on both sides.
+
+* The *window* of a row holds the keys ``base <= key < base + WINDOW``: ``lots[row, key - base]``. Two layers
+  of bits say which of them have lots: bit ``i & 63`` of ``words[row, i >> 6]`` for tick ``i``, and bit ``w &
+  63`` of ``groups[row, w >> 6]`` for a word ``w`` that is not 0. So the next worse level is found in a few
+  steps, however far it is.
+* The *far* levels, all below the window, are kept sorted (``agent.core.market.book``), as many as there are.
+
+Invariants: the best level, where there is one, lies in the window; no level is above it; a key is in the
+window or among the far ones, by ``base`` alone; ``head[LEVELS]`` counts both, ``head[FAR]`` the far ones; a
+bit is set where, and only where, there are lots. The window follows the touch: it is laid anew, with
+``BEHIND`` of its ticks below the best, when a new best lies above it, or when the best has fallen into its
+lower half while far levels wait. That is a matter of speed, never of what the book says.
+
+Worked example (``tests/property/test_book.py`` holds it), WINDOW 65,536, BEHIND 49,152, LOW 32,768:
+
+1. The first bid, 5 lots at 1,000,000: base = 1,000,000 - 49,152 = 950,848. Its tick is 49,152, which is bit
+   0 of word 768, which is bit 0 of group 12.
+2. A bid of 7 at 950,000 is below the base: it is the one far level.
+3. A new best, 3 at 1,020,000, would be tick 69,152: beyond the window. Base becomes 970,848; the level at
+   1,000,000 moves from tick 49,152 to 29,152; 950,000 stays far.
+4. The best goes. The next is at tick 29,152, below LOW, and a far level waits: base becomes 950,848 again.
+   950,000 is still below it, and still far.
 """
 
 from __future__ import annotations
@@ -41,12 +62,12 @@ class Ladders(NamedTuple):
     lots: IntArray  # [row, WINDOW]
     words: BitArray  # [row, WINDOW / 64] a bit for each tick that has lots
     groups: BitArray  # [row, WINDOW / 4096] a bit for each word that is not 0
-    far_key: IntArray  # [row, room] ascending, all below the window
-    far_lots: IntArray  # [row, room]
+    far_key: IntArray  # [row, levels] ascending, all below the window
+    far_lots: IntArray  # [row, levels]
 
 
-def new_ladders(instruments: int, room: int) -> Ladders:
-    """Empty books, with room for ``room`` levels a side."""
+def new_ladders(instruments: int, levels: int) -> Ladders:
+    """Empty books, with space for ``levels`` levels a side."""
     rows = 2 * instruments
     head = np.zeros((rows, HEAD_COLUMNS), np.int64)
     head[:, BEST] = NOTHING
@@ -55,8 +76,8 @@ def new_ladders(instruments: int, room: int) -> Ladders:
         lots=np.zeros((rows, WINDOW), np.int64),
         words=np.zeros((rows, WINDOW // 64), np.uint64),
         groups=np.zeros((rows, WINDOW // 4096), np.uint64),
-        far_key=np.zeros((rows, room), np.int64),
-        far_lots=np.zeros((rows, room), np.int64),
+        far_key=np.zeros((rows, levels), np.int64),
+        far_lots=np.zeros((rows, levels), np.int64),
     )
 
 
@@ -85,7 +106,7 @@ def level_lots(b: Ladders, row: int, k: int) -> int:
 def put_level(b: Ladders, row: int, k: int, lots: int) -> int:
     """Set level ``k`` to ``lots`` (0 deletes). Returns the lots before.
 
-    The caller guarantees room for one more level.
+    The caller guarantees space for one more level.
     """
     before = quick_put(b.head, b.lots, b.words, b.groups, row, k, lots)
     if before >= 0:
@@ -99,7 +120,7 @@ def put_level(b: Ladders, row: int, k: int, lots: int) -> int:
         return int(quick_put(b.head, b.lots, b.words, b.groups, row, k, lots))
     best = next_key(b, row, k)  # the best goes, and the next is low in the window or below it
     before = level_lots(b, row, k)
-    _turn(b, row, k - b.head[row, BASE])
+    _flip_bit(b, row, k - b.head[row, BASE])
     b.lots[row, k - b.head[row, BASE]] = 0
     b.head[row, LEVELS] -= 1
     b.head[row, BEST] = best
@@ -140,8 +161,8 @@ def quick_put(
 
 
 @njit_inner
-def _turn(b: Ladders, row: int, i: int) -> None:
-    """Turn the bit of tick ``i``."""
+def _flip_bit(b: Ladders, row: int, i: int) -> None:
+    """Flip the bit of tick ``i``."""
     w = i >> 6
     word = b.words[row, w] ^ (ONE << np.uint64(i & 63))
     b.words[row, w] = word
@@ -234,7 +255,7 @@ def _lay(b: Ladders, row: int, best: int) -> None:
         while far > 0 and b.far_key[row, far - 1] >= base:
             far -= 1
             b.lots[row, b.far_key[row, far] - base] = b.far_lots[row, far]
-            _turn(b, row, b.far_key[row, far] - base)
+            _flip_bit(b, row, b.far_key[row, far] - base)
         b.head[row, FAR] = far
 
 
@@ -254,7 +275,7 @@ def _move_word(b: Ladders, row: int, w: int, was: int) -> None:
         b.lots[row, i] = 0
         if k >= base:
             b.lots[row, k - base] = lots
-            _turn(b, row, k - base)
+            _flip_bit(b, row, k - base)
         else:  # ascending, and worse levels are further down: it is the best of the far ones
             far = b.head[row, FAR]
             b.far_key[row, far] = k

@@ -1,7 +1,7 @@
-"""The track of the mid: a step function of time, asked for its value and for its time-weighted mean.
+"""The track of the mid: a step function of time, its value at a moment and its time-weighted mean.
 
-Times are int nanoseconds, mids half ticks; every answer is exact. The track says None about times it has
-not been shown, so that a markout still in the future is absent rather than wrong.
+Times are int nanoseconds, mids half ticks; every answer is exact. The answer is None for times that the tape
+has not reached, so that a markout still in the future is absent rather than wrong.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Bars of one instrument at one interval and phase, accumulated from the trades the tape has shown.
 
-A series is brought up to date when somebody looks, from where it stopped: a late trade lands in its
-own bucket and so revises it for every later look, and for none before.
+A series is brought up to date when it is used, from where it stopped: a late trade lands in its own
+bucket, and so revises it for every later use, and for none before.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from agent.core.errors import InternalError
 from agent.core.instrument import Instrument
 from agent.core.market.bars import FBarArray, empty_fbars
 from agent.core.market.tape import BarArray
-from agent.core.money import INVERSE_UNITS, inverse_value
+from agent.core.money import inverse_value, mean_ticks, value_at_mean_price
 
 OPEN_NS, CLOSE_NS, OPEN, HIGH, LOW, CLOSE, BASE, QUOTE, TRADES, TAKER_BASE, COLUMNS = range(11)
 
@@ -39,7 +39,7 @@ class TradeColumns(NamedTuple):
         """The trades from number ``first`` on. Raises InternalError when it has been forgotten."""
         at = first - self.first
         if at < 0:
-            raise InternalError(f"trade {first} is asked for, and those before {self.first} are forgotten")
+            raise InternalError(f"trade {first} is needed, and those before {self.first} are forgotten")
         return TradeColumns(
             self.exch_ns[at:], self.price_ticks[at:], self.qty_lots[at:], self.side[at:], first
         )
@@ -94,7 +94,7 @@ def _accumulate(
             table[k, TAKER_BASE] += qty
 
 
-class BarSeries:
+class TradeBarSeries:
     """Interval bars around ``phase_ns``; bucket k covers [phase + k delta, phase + (k+1) delta).
 
     ``reach`` is how many buckets before the phase are kept, for the features' history.
@@ -113,14 +113,14 @@ class BarSeries:
         self._from_klines = np.zeros(0, np.int64)
 
     def update(self, trades: TradeColumns) -> None:
-        """Take in the trades that arrived since the last look."""
+        """Take in the trades that arrived since the last update."""
         new = trades.since(self.next_trade)
         if not len(new.exch_ns):
             return
         if self._first_ns is None:
             self._first_ns = int(new.exch_ns[0])
         self._first_ns = min(self._first_ns, int(new.exch_ns.min()))
-        self._make_room(int((new.exch_ns.max() - self._origin_ns) // self.delta_ns))
+        self._extend_to(int((new.exch_ns.max() - self._origin_ns) // self.delta_ns))
         _accumulate(
             self._table,
             new.exch_ns,
@@ -136,8 +136,8 @@ class BarSeries:
     def use_klines(self, klines: BarArray) -> None:
         """Fill the buckets begun before the first trade from klines, where they fit the grid exactly.
 
-        That is the first trade's own bucket too: its beginning nobody saw, and the closed klines that
-        cover it hold those trades. Left out, it would part the trades from all history before them.
+        That is the first trade's own bucket too: its beginning was not seen, and the closed klines that
+        cover it hold those trades. Without it the trades would be cut off from all history before them.
         """
         if not len(klines):
             return
@@ -169,13 +169,13 @@ class BarSeries:
         )
 
     def _kline_value(self, rows: BarArray) -> int:
-        """Klines tell ticks x lots, from which the value of an inverse bar is taken at its mean price."""
+        """Klines give ticks x lots, from which the value of an inverse bar is taken at its mean price."""
         money, lots = int(rows["quote_tl"].sum()), int(rows["base_lots"].sum())
         if not self.instrument.inverse or not money:
             return money
-        return lots * lots * INVERSE_UNITS // money
+        return value_at_mean_price(money, lots)
 
-    def _make_room(self, last: int) -> None:
+    def _extend_to(self, last: int) -> None:
         while last >= len(self._table) and len(self._table) < MOST_BUCKETS:
             self._table = np.concatenate([self._table, np.zeros_like(self._table)])
 
@@ -191,7 +191,7 @@ class BarSeries:
 
     def prices(self, first: int, end: int) -> tuple[list[tuple[int, int]], int]:
         """Per bucket (lots, value), and the last price in ticks before ``first``."""
-        self._make_room(self.reach + end)
+        self._extend_to(self.reach + end)
         rows = self._table[self.reach + first : self.reach + end]
         before = self._table[: self.reach + first]
         traded = np.flatnonzero(before[:, BASE])
@@ -204,7 +204,7 @@ class BarSeries:
 
     def view(self, end: int) -> FBarArray:
         """Bars up to bucket ``end`` (exclusive), oldest first, from the first whole bucket known."""
-        self._make_room(self.reach + end)
+        self._extend_to(self.reach + end)
         stop = self.reach + end
         start = self._first_known(stop)
         return self._to_floats(start, stop)
@@ -232,9 +232,7 @@ class BarSeries:
         for name, column in (("open", OPEN), ("high", HIGH), ("low", LOW), ("close", CLOSE)):
             bars[name] = np.where(traded, rows[:, column] * tick, np.nan)
         with np.errstate(invalid="ignore", divide="ignore"):
-            vwap = rows[:, QUOTE] / rows[:, BASE]
-            if self.instrument.inverse:
-                vwap = INVERSE_UNITS / vwap
+            vwap = mean_ticks(rows[:, QUOTE], rows[:, BASE], inverse=self.instrument.inverse)
             bars["vwap"] = np.where(traded, vwap * tick, np.nan)
         bars["volume"] = rows[:, BASE] * lot
         bars["quote_volume"] = rows[:, QUOTE] * (tick * lot)

@@ -1,4 +1,4 @@
-"""What a signal's own record says it is worth: regressions of each move on the signal before it, compiled.
+"""What a signal has been worth on its own record: regressions of each move on the signal before it, compiled.
 
 A signal is seen at a bar's end: the last move, the distance from the mean price, the takers' lean, the touch
 imbalance. Over the last SPAN bars, with r the move after a signal s and sigma the recent volatility,
@@ -58,7 +58,7 @@ def record(
 
 @njit
 def worth(product: float, square: float, count: float, sigma: float) -> tuple[float, float]:
-    """(beta / sigma times SCALE, rms of the signal); NaN where the record is too short or says nothing."""
+    """(beta / sigma times SCALE, rms of the signal); NaN where the record is too short or flat."""
     if not (count >= AT_LEAST and sigma > 0):
         return np.nan, np.nan
     mean, power = product / count, square / count

@@ -50,7 +50,7 @@ BAR = np.dtype(
         ("quote_tl", "<i8"),  # quote volume in ticks x lots
         ("trades", "<i8"),
         ("taker_base_lots", "<i8"),  # bought by takers; -1 where the source does not say
-        ("taker_quote_tl", "<i8"),  # idem
+        ("taker_quote_tl", "<i8"),  # -1 where the source does not say
         ("instrument", "<i2"),
         ("pad", "<i2"),
         ("flags", "<u4"),
@@ -60,7 +60,7 @@ BAR = np.dtype(
 
 
 class Kind(IntEnum):
-    """What one tape row says."""
+    """What one tape row is."""
 
     TRADE = 1  # side: +1 the taker bought, -1 the taker sold
     LEVEL = 2  # absolute size of a book level; 0 deletes. side: +1 bid, -1 ask
@@ -70,7 +70,7 @@ class Kind(IntEnum):
     GAP_BEGIN = 6  # data is known to be missing from here; flags say which stream
     GAP_END = 7  # qty_lots: events lost for good (0 if all were filled in)
     STALE = 8  # the feed has been silent too long
-    ALIVE = 9  # and is heard again
+    ALIVE = 9  # and sends again
 
 
 class Flag(IntFlag):
@@ -80,7 +80,7 @@ class Flag(IntFlag):
     HISTORY = 2  # warm-up data, fetched before the first live event
     LATE = 4  # exch_ns is older than an event of the same stream already seen
     BACKFILL = 8  # fetched over REST to fill a gap
-    TRADES = 16  # a gap or stale row speaks of the trade stream
+    TRADES = 16  # a gap or stale row is of the trade stream
     BOOK = 32  # ... of the book stream
     CARRIED = 64  # a slice's opening (book, history, open gaps), made from what came before it
 
@@ -88,8 +88,3 @@ class Flag(IntFlag):
 def empty_events(n: int = 0) -> EventArray:
     """Return ``n`` zeroed tape rows."""
     return np.zeros(n, dtype=EVENT)
-
-
-def event_rows(rows: list[tuple[int, ...]]) -> EventArray:
-    """Build tape rows from tuples in the column order of ``EVENT``."""
-    return np.array(rows, dtype=EVENT)

@@ -1,4 +1,4 @@
-"""Interval bars made of bars: what a market shows that has no trades on its tape.
+"""Interval bars made of shorter bars, for a market that has no trades on its tape.
 
 An interval is the sum of the bars that have ended in it, so counts of trades and takers' volumes are the
 source's own; a bar in which nothing traded adds nothing. The book at its end is not known: the levels that
@@ -12,12 +12,12 @@ from collections.abc import Callable
 import numpy as np
 
 from agent.core.instrument import Instrument
-from agent.core.market.series import BarSeries, BookSample, TradeColumns
+from agent.core.market.series import BookSample, TradeBarSeries, TradeColumns
 from agent.core.market.tape import BarArray
 
 
-class SeriesOfBars(BarSeries):
-    """A ``BarSeries`` of the bars that ``completed`` gives: all that have ended so far, oldest first."""
+class WholeBarSeries(TradeBarSeries):
+    """Made of what ``completed`` gives: all bars that have ended so far, oldest first."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class SeriesOfBars(BarSeries):
         self._next_bar = 0
 
     def update(self, trades: TradeColumns) -> None:
-        """Take in the bars that have ended since the last look; ``trades`` is empty on such a market."""
+        """Take in the bars that have ended since the last update; ``trades`` is empty on such a market."""
         bars = self._completed()
         if len(bars) == self._next_bar:
             return
@@ -43,7 +43,7 @@ class SeriesOfBars(BarSeries):
         per = self.delta_ns // max(1, int(bars["delta_ns"][0]))
         rows = bars[max(0, self._next_bar - per) :]
         bucket = (rows["open_ns"] - self._origin_ns) // self.delta_ns
-        self._make_room(int(bucket[-1]))
+        self._extend_to(int(bucket[-1]))
         for k in np.unique(bucket[bucket >= (first_ns - self._origin_ns) // self.delta_ns]):
             if 0 <= k < len(self._table):
                 self._from_kline_rows(int(k), rows[bucket == k])
@@ -55,4 +55,4 @@ class SeriesOfBars(BarSeries):
             super()._from_kline_rows(k, traded)
 
     def note_book(self, k: int, sample: BookSample) -> None:
-        """A modelled book says nothing of the market."""
+        """Nothing is kept: a modelled book is no observation of the market."""

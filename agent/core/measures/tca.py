@@ -2,7 +2,7 @@
 
 ``s`` is +1 for a buy, -1 for a sell. X lots were executed of a parent of S lots (notional orders: S is X
 plus the unfilled notional at the arrival mid). Money is exact: half ticks x lots, as integers or
-Fractions, so the parts of a shortfall sum to it to the last digit; basis points are floats.
+Fractions, so the components of a shortfall sum to it to the last digit; basis points are floats.
 
 What a lot is worth falls with the price for inverse contracts: averages are harmonic then, and costs are
 counted in the base currency (``agent.core.money``).
@@ -20,12 +20,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from agent.core.money import average_ticks, cost_of_half_ticks
+from agent.core.money import PPM, average_ticks, cost_of_half_ticks
 from agent.core.types import NS_PER_S, Side, TargetKind
 
 BPS = 10_000
 MARKOUT_NS = (1 * NS_PER_S, 10 * NS_PER_S, 60 * NS_PER_S)
-FEE_PARTS = 1_000_000  # fee_tlp: ticks x lots x parts per million
 
 MidAt = Callable[[int], int | None]
 """The mid in half ticks at a time, None where the tape has not shown it (``MidTrack.at``)."""
@@ -62,7 +61,7 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """The parts of implementation shortfall in half ticks x lots. Positive is cost."""
+    """The components of implementation shortfall in half ticks x lots. Positive is cost."""
 
     delay: Fraction  # from the decision to the arrival
     trading: Fraction  # fills against the arrival mid
@@ -102,26 +101,8 @@ def shortfall(
         delay=s * size_lots * (at_arrival - at_decision),
         trading=s * (filled - filled_lots * at_arrival),
         opportunity=s * (size_lots - filled_lots) * (at_end - at_arrival),
-        fees=Fraction(2 * fee_tlp, FEE_PARTS),
+        fees=Fraction(2 * fee_tlp, PPM),
     )
-
-
-def perold(
-    side: Side,
-    size_lots: Fraction,
-    filled_lots: int,
-    filled_tl: int,
-    fee_tlp: int,
-    *,
-    decision: int,
-    end: int,
-    inverse: bool = False,
-) -> Fraction:
-    """Return the shortfall undivided: s [X (P_avg - P_d) + (S - X)(P_n - P_d)] + fees."""
-    at_decision, at_end = (cost_of_half_ticks(mid, inverse=inverse) for mid in (decision, end))
-    traded = _filled(filled_tl, inverse) - filled_lots * at_decision
-    missed = (size_lots - filled_lots) * (at_end - at_decision)
-    return side * (traded + missed) + Fraction(2 * fee_tlp, FEE_PARTS)
 
 
 def _filled(filled_tl: int, inverse: bool) -> Fraction:

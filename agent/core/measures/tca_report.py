@@ -25,7 +25,7 @@ PWP_RATE = Fraction(1, 10)
 
 REVERSION_NS = 60 * NS_PER_S
 MONEY_STEP = Decimal("1e-12")
-"""Parts that have no finite decimal (a notional order divided by its arrival price) round to this."""
+"""Components that have no finite decimal (a notional order divided by its arrival price) round to this."""
 
 MONEY_DIGITS = 60
 
@@ -89,7 +89,7 @@ def measure(facts: TcaFacts) -> ParentTca:
     decision = facts.decision_mid_half_ticks
     spec, filled = facts.spec, (facts.filled_lots, facts.filled_tl)
     size = tca.parent_lots(spec.target_kind, spec.target, *filled, arrival)
-    parts = tca.shortfall(
+    components = tca.shortfall(
         spec.side,
         size,
         *filled,
@@ -104,7 +104,7 @@ def measure(facts: TcaFacts) -> ParentTca:
         avg = average_ticks(facts.filled_tl, facts.filled_lots, inverse=facts.inverse)
     market_lots = sum(t.base_lots for t in facts.trades[: facts.used_intervals])
     return ParentTca(
-        shortfall=parts,
+        shortfall=components,
         size_lots=size,
         decision_half_ticks=arrival if decision is None else decision,
         avg_ticks=avg,
@@ -144,17 +144,17 @@ def slippage_rows(facts: TcaFacts, instrument: Instrument, at_ns: int, seq: int)
 
 
 def money_measures(result: ParentTca, instrument: Instrument) -> dict[str, float | str | None]:
-    """Return the shortfall's parts as decimal strings that sum to the total's, and each in bps.
+    """Return the shortfall's components as decimal strings that sum to the total's, and each in bps.
 
     Basis points are of the paper portfolio's value at the decision, S x P_d.
     """
-    parts = {
+    components = {
         "delay": result.shortfall.delay,
         "trading": result.shortfall.trading,
         "opportunity": result.shortfall.opportunity,
         "fees": result.shortfall.fees,
     }
-    money = {name: _money(part, instrument) for name, part in parts.items()}
+    money = {name: _money(component, instrument) for name, component in components.items()}
     at_decision = cost_of_half_ticks(result.decision_half_ticks, inverse=instrument.inverse)
     paper = abs(result.size_lots * at_decision)
     with localcontext() as context:
@@ -162,8 +162,8 @@ def money_measures(result: ParentTca, instrument: Instrument) -> dict[str, float
         total = sum(money.values(), Decimal(0))
     rows: dict[str, float | str | None] = {f"shortfall_{k}": _plain(v) for k, v in money.items()}
     rows["shortfall_total"] = _plain(total)
-    for name, part in (*parts.items(), ("total", result.shortfall.total)):
-        rows[f"shortfall_{name}_bps"] = float(part / paper * tca.BPS) if paper else nan
+    for name, component in (*components.items(), ("total", result.shortfall.total)):
+        rows[f"shortfall_{name}_bps"] = float(component / paper * tca.BPS) if paper else nan
     return rows
 
 
@@ -216,14 +216,14 @@ def _measures(facts: TcaFacts, avg: Fraction | None) -> dict[str, float | str | 
 
 
 def _flags(facts: TcaFacts, used: Sequence[tca.IntervalTrades]) -> list[str]:
-    """Say in words where a definition had to fall back."""
+    """Where a definition had to fall back, a sentence each."""
     checks = (
         (facts.decision_mid_half_ticks is None, "no mid at submission: delay counted as 0"),
         (facts.end_mid_half_ticks is None, "no mid at the end: opportunity priced at arrival"),
         (tca.vwap(used) is None, "no market trades in the used window: vwap is the last price"),
         (facts.filled_lots == 0, "nothing filled"),
     )
-    return [words for applies, words in checks if applies]
+    return [sentence for applies, sentence in checks if applies]
 
 
 def _cost_bps(facts: TcaFacts, avg: Fraction | None, reference_ticks: Fraction) -> float:

@@ -15,7 +15,7 @@ from agent.core.errors import InternalError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import BAR, BarArray, EventArray, Flag, Kind, empty_events
 from agent.core.market.trading_time import BarFlag
-from agent.core.market.whole_bars import SeriesOfBars
+from agent.core.market.whole_bars import WholeBarSeries
 from agent.core.ports import Stop
 from agent.venue.kernel.tape_market import TapeMarket
 from agent.venue.rules import BarRules
@@ -43,10 +43,10 @@ class BarMarket(TapeMarket):
         self._complete(bar)
         return start + 1, Stop.FILLED
 
-    def series(self, number: int, delta_ns: int, phase_ns: int, history: int) -> SeriesOfBars:
+    def series(self, number: int, delta_ns: int, phase_ns: int, history: int) -> WholeBarSeries:
         """A new series of interval bars, made of the bars that have ended."""
         instrument = self.instruments[number]
-        return SeriesOfBars(instrument, delta_ns, phase_ns, history, lambda: self.completed(number))
+        return WholeBarSeries(instrument, delta_ns, phase_ns, history, lambda: self.completed(number))
 
     def _complete(self, bar: BarArray) -> None:
         """Show one bar (a row of BAR) at its end."""

@@ -1,8 +1,44 @@
 """Resting orders: a place in the queue, moved by trades at the price and by cancels ahead.
 
-Lanes are separate hypotheses: one trade may fill orders of several. Within a lane nothing is filled
-twice, because an order's queue counts the lane's own earlier orders at its price, and a trade there has
-met the lane's orders at better prices first.
+Theory of operation
+-------------------
+State, for each resting order, in order of arrival (row ``i``):
+
+* ``resting[i]``: order, lane, instrument, side, price and the lots still open;
+* ``ahead[i]``: lots in front of it at its price, as the model has it: those displayed when it came, and the
+  lane's own that came before it. A fraction under the probability models;
+* ``traded[i]``: lots traded at its price since that level was last set. The level's next size holds them
+  already, so that they are not taken for cancels too;
+* ``span``: the range of keys at which anything rests. A row of the tape outside it costs nothing.
+
+The tape says three things about an order:
+
+1. A trade at its price against its side takes the lots ahead, then the order's own (``queue_on_trade``). One
+   at a worse price would have met the order first, so it fills all of it, at the order's price.
+2. A new size of its level (``queue_on_level``): what went and was not traded was cancelled. Risk-averse:
+   every cancel stood behind us, until fewer lots are left than were ahead. Probability models: a share
+   ``back^p / (back^p + front^p)`` of them stood behind.
+3. The far touch reaches its price (``match_crossed``): it would have traded, as far as the levels beyond its
+   price have lots that the lane did not take before.
+
+Invariants, after each row of the tape: ``0 <= ahead[i] <= displayed lots + own lots ahead``; rows stay in
+order of arrival; an order fills no lot twice. Lanes are separate hypotheses: one trade may fill orders of
+several. Within a lane nothing is filled twice, because an order's queue counts the lane's own earlier orders
+at its price, and a trade there has met the lane's orders at better prices first.
+
+Worked example (``tests/property/test_queue.py`` holds it): a bid of 5 lots at 99, where 20 are displayed.
+
+    ======================  ===========  =============================================================
+    the tape                risk-averse  probability, p = 1
+    ======================  ===========  =============================================================
+    we join                 ahead 20     ahead 20
+    8 sold at 99            ahead 12     ahead 12; traded 8
+    level 20 -> 12          ahead 12     20 - 12 - 8 traded = 0 cancelled: ahead 12; traded 0
+    level 12 -> 30          ahead 12     18 join behind: ahead 12
+    level 30 -> 20          ahead 12     10 cancelled, behind 18 / (18 + 12) = 0.6 of them: ahead 12 - 4 = 8
+    10 sold at 99           ahead 2      10 - 8 = 2 lots fill; ahead 0, 3 lots open
+    1 sold at 98            5 lots fill  3 lots fill, at 99
+    ======================  ===========  =============================================================
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from agent.core.instrument import Instrument
 from agent.core.market.bars import DEPTH_BAND_BPS
 from agent.core.market.ladder import BEST
 from agent.core.market.mids import MidTrack
-from agent.core.market.series import BarSeries, BookSample, TradeColumns
+from agent.core.market.series import BookSample, TradeBarSeries, TradeColumns
 from agent.core.market.tape import EVENT, EventArray, Flag, Kind
 from agent.core.ports import Needs
 from agent.venue.kernel import loop as k
@@ -70,9 +70,9 @@ class TapeMarket:
         """From now on drop trades and mids that nobody needs, where a store is full."""
         self._needs = needs
 
-    def series(self, number: int, delta_ns: int, phase_ns: int, history: int) -> BarSeries:
+    def series(self, number: int, delta_ns: int, phase_ns: int, history: int) -> TradeBarSeries:
         """A new series of interval bars, made of the trades."""
-        return BarSeries(self.instruments[number], delta_ns, phase_ns, history)
+        return TradeBarSeries(self.instruments[number], delta_ns, phase_ns, history)
 
     def _forget(self, number: int, needed: tuple[int, int]) -> None:
         """Where a store of this instrument is full, drop what nobody needs, if that is half of it or more.

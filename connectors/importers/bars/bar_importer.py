@@ -36,7 +36,7 @@ from agent.durations import format_duration
 from connectors.importers.bars.bar_report import BarReport
 from connectors.importers.bars.units import in_units, largest_unit
 from connectors.importers.pipeline import ImportRequest, OpenWriter
-from connectors.importers.symbols import Market, Symbol, parse_symbol
+from connectors.importers.symbols import MarketKind, Symbol, parse_symbol
 
 PRICES = ("open", "high", "low", "close")
 BLOCK_ROWS = 65536
@@ -47,7 +47,7 @@ RUN = 10  # equal steps in a row that are no gaps, but another interval
 def import_klines(request: ImportRequest, open_writer: OpenWriter, _spool_at: Path) -> BarReport:
     """Read the files and write the session that ``open_writer`` opens. Raises InputError."""
     symbol = parse_symbol(request.symbol)
-    if symbol.market is Market.INVERSE:
+    if symbol.market is MarketKind.INVERSE:
         raise InputError(f"bars of inverse contracts ({symbol.unified}) are not taken: import its trades")
     report = BarReport(symbol.unified, [str(p) for p in request.paths], market=symbol.market.value)
     series = _read(request, symbol, report)
@@ -76,8 +76,8 @@ def _read(request: ImportRequest, symbol: Symbol, report: BarReport) -> Series:
         _refuse_other_steps(path.name, part.bars["start_ns"])
     lengths = {str(p): native_interval_ns(s) for p, s in zip(request.paths, parts, strict=True)}
     if len(set(lengths.values())) > 1:
-        words = ", ".join(f"{format_duration(ns)} in {name}" for name, ns in lengths.items())
-        raise InputError(f"the files hold bars of mixed intervals ({words}): import one interval at a time")
+        found = ", ".join(f"{format_duration(ns)} in {name}" for name, ns in lengths.items())
+        raise InputError(f"the files hold bars of mixed intervals ({found}): import one interval at a time")
     series = parts[0]
     if len(parts) > 1:
         bars, quality = clean(symbol.unified, np.concatenate([p.bars for p in parts]))
@@ -101,7 +101,7 @@ def _of_symbol(path: Path, symbol: Symbol) -> Series:
         if len(found) == 1 or series.name.upper() in names:
             if len(series.bars) < 2:
                 some = "1 bar" if len(series.bars) else "no bars"
-                more = "two or more tell the interval" if len(series.bars) else "give another file"
+                more = "two or more show the interval" if len(series.bars) else "give another file"
                 raise InputError(f"{path} holds {some} of {symbol.unified}: {more}")
             return series
     known = ", ".join(s.name for s in found[:12]) or "nothing"

@@ -65,7 +65,7 @@ class SnapshotMessage(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """``before``: the last update id before it, as its market tells; prices and sizes bids first."""
+    """``before``: the last update id before it, by its market's rule; prices and sizes bids first."""
 
     before: int
     last: int

@@ -24,7 +24,7 @@ from connectors.importers.binance.binance_fields import (
 from connectors.importers.decimals import Memo
 from connectors.importers.import_report import ImportReport
 from connectors.importers.raw_rows import UNSTAMPED, Delays, Place, RawBuffer
-from connectors.importers.symbols import Market
+from connectors.importers.symbols import MarketKind
 from connectors.importers.trade_ids import Seen, TradeIds
 
 _HELD_DIFFS = 20_000  # diffs kept while no snapshot has come: half an hour at 100 ms
@@ -32,8 +32,12 @@ _FIRST_NS, _LAST_NS = 10**18, 4 * 10**18  # receive stamps from 2001 to 2096
 _MOST_IDS = 1_000_000  # in one book update: more is a broken number
 _HOUR_NS = 3600 * 10**9
 _LAST = int(Flag.LAST)
-_NAMES = {Market.SPOT: "spot", Market.LINEAR: "USD-M futures", Market.INVERSE: "coin-M futures"}
-_EXAMPLES = {Market.SPOT: "BTC/USDT", Market.LINEAR: "BTC/USDT:USDT", Market.INVERSE: "BTC/USD:BTC"}
+_NAMES = {MarketKind.SPOT: "spot", MarketKind.LINEAR: "USD-M futures", MarketKind.INVERSE: "coin-M futures"}
+_EXAMPLES = {
+    MarketKind.SPOT: "BTC/USDT",
+    MarketKind.LINEAR: "BTC/USDT:USDT",
+    MarketKind.INVERSE: "BTC/USD:BTC",
+}
 _COUNTED = {"markPrice": "mark_prices", "forceOrder": "force_orders"}
 
 
@@ -41,7 +45,7 @@ class Messages:
     """Puts messages into a buffer of rows, keeping the continuity of the book and of the trade ids."""
 
     def __init__(
-        self, raw_symbol: str, market: Market, report: ImportReport, place: Place, buffer: RawBuffer
+        self, raw_symbol: str, market: MarketKind, report: ImportReport, place: Place, buffer: RawBuffer
     ) -> None:
         self._prefix = raw_symbol.lower()
         self._market = market
@@ -59,7 +63,7 @@ class Messages:
         self._trade_kind = ""
         self._trade_ns = 0
         self._recv_ns = 0
-        self._delay_ns: int | None = None  # received - sent of the last message that told both
+        self._delay_ns: int | None = None  # received - sent of the last message that held both
         self._other_delay_ns: int | None = None  # of the one after it, if it was quite another
         self._sure = False  # a message has shown that the capture is of the symbol's market
         self.delays = Delays()
@@ -153,7 +157,7 @@ class Messages:
             raise ValueError(f"received {(delay_ns - known[0]) / 1e9:.0f} s off the exchange's own stamp")
         self._delay_ns, self._other_delay_ns = delay_ns, None
 
-    def _is(self, market: Market) -> None:
+    def _is(self, market: MarketKind) -> None:
         """Refuse a capture of another market than the symbol's; one broken line of it is only bad."""
         self._sure = self._sure or market is self._market
         if market is not self._market and self._sure:
@@ -168,9 +172,9 @@ class Messages:
 
     def _trade(self, name: str, recv_ns: int, data: TradeData) -> None:
         if "M" in data:  # "best match", which only spot has
-            self._is(Market.SPOT)
-        elif self._market is Market.SPOT and "X" in data:
-            self._is(Market.LINEAR)
+            self._is(MarketKind.SPOT)
+        elif self._market is MarketKind.SPOT and "X" in data:
+            self._is(MarketKind.LINEAR)
         self._trade_kind = self._trade_kind or name
         if name != self._trade_kind:
             self._report.trades_other_kind += 1
@@ -226,7 +230,7 @@ class Messages:
 
     def _depth(self, recv_ns: int, data: DepthData) -> None:
         futures = "pu" in data
-        self._is((Market.INVERSE if "ps" in data else Market.LINEAR) if futures else Market.SPOT)
+        self._is((MarketKind.INVERSE if "ps" in data else MarketKind.LINEAR) if futures else MarketKind.SPOT)
         sent_ns = stamp_ns(data["E"])
         before, last = id_of(data["pu"]) if futures else id_of(data["U"]) - 1, id_of(data["u"])
         if not 0 <= last - before <= _MOST_IDS:
@@ -249,13 +253,13 @@ class Messages:
 
     def _old(self, diff: Diff) -> bool:
         assert self._book_id is not None
-        if self._market is not Market.SPOT and self._fresh:
+        if self._market is not MarketKind.SPOT and self._fresh:
             return diff.last < self._book_id  # futures: the one that ends at the snapshot leads on
         return diff.last <= self._book_id
 
     def _follows(self, diff: Diff) -> bool:
         assert self._book_id is not None
-        if self._market is Market.SPOT or self._fresh:
+        if self._market is MarketKind.SPOT or self._fresh:
             return diff.before <= self._book_id
         return diff.before == self._book_id
 
@@ -283,7 +287,9 @@ class Messages:
         if symbol != self._prefix:
             self._other(symbol)
             return
-        self._is((Market.INVERSE if "pair" in message else Market.LINEAR) if futures else Market.SPOT)
+        self._is(
+            (MarketKind.INVERSE if "pair" in message else MarketKind.LINEAR) if futures else MarketKind.SPOT
+        )
         recv_ns = self._received(recv_ns)
         if self._book_id is not None and update <= self._book_id:
             self._report.snapshots_old += 1

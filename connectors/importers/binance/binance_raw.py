@@ -14,13 +14,13 @@ Rules kept here:
   on ``pu`` must be the ``u`` before it. Anything else is a gap, on the tape until the next snapshot. Diffs
   are kept until a snapshot arrives, so that one received *before* its snapshot and newer than it is
   applied after it;
-* trades are told twice, one by one and aggregated by taker order and price: the kind that comes first in a
+* trades come twice, one by one and aggregated by taker order and price: the kind that comes first in a
   capture counts, the other is left out. Those of a futures capture that were not made in the book
   (``X`` is not MARKET: insurance fund) are left out;
 * the exchange's clock is brought onto the recorder's by one constant offset: the 0.1 % quantile of
   (received - sent), so that a thousandth of the messages at most seems to arrive before it was sent.
   The true offset is smaller by the unknown shortest delay of the line;
-* what a futures message says happened when the engine matched it (``T``); spot diffs tell only when they
+* what a futures message reports happened when the engine matched it (``T``); spot diffs say only when they
   were sent (``E``).
 """
 
@@ -31,8 +31,6 @@ from decimal import Decimal
 from pathlib import Path
 
 from agent.core.errors import InputError
-from agent.core.instrument import Instrument
-from agent.core.market.tape import EventArray
 from connectors.importers.binance.binance_messages import Messages
 from connectors.importers.import_report import ImportReport
 from connectors.importers.lines import TornFileError, read_lines
@@ -41,26 +39,13 @@ from connectors.importers.pipeline import (
     OFFSET_QUANTILE,
     ImportRequest,
     OpenWriter,
-    read_all,
     write_session,
 )
 from connectors.importers.raw_rows import Place, RawBuffer, RawRows
-from connectors.importers.symbols import Market, Symbol, parse_symbol, split_symbol
-
-__all__ = ["ImportReport", "import_binance_raw", "load", "split_symbol"]
+from connectors.importers.symbols import MarketKind, Symbol, parse_symbol
 
 _HEAD_LINES = 1000
-EXCHANGES = {Market.SPOT: "binance", Market.LINEAR: "binanceusdm", Market.INVERSE: "binancecoinm"}
-
-
-def load(
-    paths: list[Path], symbol: str, *, tick: Decimal | None = None, lot: Decimal | None = None
-) -> tuple[Instrument, EventArray, ImportReport]:
-    """Read captures of ``symbol`` ("BTC/USDT", "BTC/USDT:USDT", ...) into memory. Raises InputError."""
-    request = ImportRequest(paths, symbol, tick, lot)
-    source = _Captures(request)
-    instrument, events = read_all(source, request)
-    return instrument, events, source.report
+EXCHANGES = {MarketKind.SPOT: "binance", MarketKind.LINEAR: "binanceusdm", MarketKind.INVERSE: "binancecoinm"}
 
 
 def import_binance_raw(request: ImportRequest, open_writer: OpenWriter, spool_at: Path) -> ImportReport:
@@ -72,12 +57,12 @@ def import_binance_raw(request: ImportRequest, open_writer: OpenWriter, spool_at
 
 def raw_symbol(symbol: Symbol) -> str:
     """Binance's own name: BTCUSDT, of coin-M BTCUSD_PERP, with an expiry BTCUSDT_241227."""
-    end = symbol.expiry or ("PERP" if symbol.market is Market.INVERSE else "")
+    end = symbol.expiry or ("PERP" if symbol.market is MarketKind.INVERSE else "")
     return f"{symbol.base}{symbol.quote}" + (f"_{end}" if end else "")
 
 
 class _Captures:
-    """Capture files in order of time (``connectors.importers.pipeline.Source``)."""
+    """Capture files in order of time (``connectors.importers.pipeline.FileSource``)."""
 
     def __init__(self, request: ImportRequest) -> None:
         self.symbol = parse_symbol(request.symbol)
@@ -99,7 +84,7 @@ class _Captures:
             place.open(path.name)
             messages.begin_file(heads[path][1])
             try:
-                for line in read_lines(path, place.tell):
+                for line in read_lines(path, place.count_bytes):
                     place.code += 1
                     messages.line(line)
                     if buffer.pending >= BLOCK_ROWS:
@@ -129,7 +114,7 @@ class _Captures:
         """A coin-M contract is 100 USD of bitcoin, 10 USD of anything else; all other sizes are in base."""
         if self._request.contract_size is not None:
             return self._request.contract_size
-        if self.symbol.market is not Market.INVERSE:
+        if self.symbol.market is not MarketKind.INVERSE:
             return Decimal(1)
         return Decimal(100 if self.symbol.base == "BTC" else 10)
 

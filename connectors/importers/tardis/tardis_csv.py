@@ -28,24 +28,24 @@ from connectors.importers.import_report import ImportReport
 from connectors.importers.lines import TornFileError, read_lines
 from connectors.importers.pipeline import OFFSET_QUANTILE, ImportRequest, OpenWriter, write_session
 from connectors.importers.raw_rows import Delays, Mender, Place, RawRows
-from connectors.importers.symbols import Market, Symbol, parse_symbol
+from connectors.importers.symbols import MarketKind, Symbol, parse_symbol
 from connectors.importers.tardis.tardis_files import BookFile, CsvFile, TradeFile
 from connectors.importers.tardis.tardis_lines import BOOK_COLUMNS, TRADE_COLUMNS
 from connectors.importers.tardis.tardis_merge import merged
 
 _MARKETS = {
-    "binance": Market.SPOT,
-    "binance-us": Market.SPOT,
-    "binance-futures": Market.LINEAR,
-    "binance-delivery": Market.INVERSE,
-    "bitfinex": Market.SPOT,
-    "bitstamp": Market.SPOT,
-    "bybit-spot": Market.SPOT,
-    "coinbase": Market.SPOT,
-    "gate-io": Market.SPOT,
-    "kraken": Market.SPOT,
-    "kucoin": Market.SPOT,
-    "okex": Market.SPOT,
+    "binance": MarketKind.SPOT,
+    "binance-us": MarketKind.SPOT,
+    "binance-futures": MarketKind.LINEAR,
+    "binance-delivery": MarketKind.INVERSE,
+    "bitfinex": MarketKind.SPOT,
+    "bitstamp": MarketKind.SPOT,
+    "bybit-spot": MarketKind.SPOT,
+    "coinbase": MarketKind.SPOT,
+    "gate-io": MarketKind.SPOT,
+    "kraken": MarketKind.SPOT,
+    "kucoin": MarketKind.SPOT,
+    "okex": MarketKind.SPOT,
 }
 """What an exchange's files hold where that is one kind of market."""
 
@@ -71,7 +71,7 @@ def import_tardis_csv(request: ImportRequest, open_writer: OpenWriter, spool_at:
 
 
 class _Files:
-    """All files of an import (``connectors.importers.pipeline.Source``)."""
+    """All files of an import (``connectors.importers.pipeline.FileSource``)."""
 
     def __init__(self, request: ImportRequest) -> None:
         self.symbol = parse_symbol(request.symbol)
@@ -157,13 +157,13 @@ class _Files:
         market, exchange = self.symbol.market, self._exchange
         if self._request.contract_size is not None:
             return self._request.contract_size
-        if market is Market.SPOT or (market is Market.LINEAR and exchange in _BASE_AMOUNTS):
+        if market is MarketKind.SPOT or (market is MarketKind.LINEAR and exchange in _BASE_AMOUNTS):
             return Decimal(1)
-        if market is Market.INVERSE and exchange == "binance-delivery":
+        if market is MarketKind.INVERSE and exchange == "binance-delivery":
             return Decimal(100 if self.symbol.base == "BTC" else 10)
-        if market is Market.INVERSE and exchange in _DOLLAR_CONTRACTS:
+        if market is MarketKind.INVERSE and exchange in _DOLLAR_CONTRACTS:
             return Decimal(1)
-        what = self.symbol.base if market is Market.LINEAR else self.symbol.quote
+        what = self.symbol.base if market is MarketKind.LINEAR else self.symbol.quote
         raise InputError(
             f"what one contract of {self.report.symbol} on {exchange} is worth is not known: give "
             f"--contract-size in {what}, as the exchange states it"
@@ -178,4 +178,4 @@ def _same(name: str, symbol: Symbol) -> bool:
     plain = "".join(c for c in name.upper() if c.isalnum()).replace("XBT", "BTC")
     pair = f"{symbol.base}{symbol.quote}"
     perpetual = f"{symbol.base}PERPETUAL"  # deribit
-    return plain.startswith(pair) if plain != perpetual else symbol.market is not Market.SPOT
+    return plain.startswith(pair) if plain != perpetual else symbol.market is not MarketKind.SPOT

@@ -53,7 +53,7 @@ class CsvFile:
         """Yield blocks of whole updates, in order of time."""
         first = True
         try:
-            for data in read_blocks(self._path, self._place.tell):
+            for data in read_blocks(self._path, self._place.count_bytes):
                 parsed = parse(data, self._prefix, trades=self.trades)
                 lines = np.arange(self._line + 1, self._line + 1 + len(parsed))
                 self._line += len(parsed)

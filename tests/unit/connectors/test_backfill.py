@@ -33,6 +33,31 @@ def test_every_id_is_admitted_once_and_holes_are_what_is_missing(batches: list[l
     assert missing == set(range(first, max(came) + 1)) - came
 
 
+def test_the_worked_example() -> None:
+    """The example at the head of ``connectors.backfill``: a hole is met, split, and closed."""
+    ledger = TradeLedger()
+
+    def stands() -> tuple[int | None, list[tuple[int, int]]]:
+        return ledger.next_id, [(hole.lo, hole.hi) for hole in ledger.holes]
+
+    assert ledger.admit(ids_of(100, 101), ids_of(1, 1)).tolist() == [True, True]
+    assert stands() == (102, [])
+    assert ledger.admit(ids_of(105), ids_of(2)).tolist() == [True]
+    assert stands() == (106, [(102, 105)])
+    assert ledger.fill(ids_of(103), ids_of(1)).tolist() == [True]
+    assert stands() == (106, [(102, 103), (104, 105)])
+    assert ledger.admit(ids_of(101), ids_of(1)).tolist() == [False]
+    assert (stands(), ledger.duplicates) == ((106, [(102, 103), (104, 105)]), 1)
+    assert ledger.fill(ids_of(*range(100, 105)), ids_of(*[1] * 5)).tolist() == [
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert stands() == (106, [])
+
+
 def test_a_hole_remembers_the_stamp_before_it() -> None:
     """A hole carries the stamp from which an exchange that knows no fromId must be asked."""
     ledger = TradeLedger()
@@ -95,7 +120,7 @@ async def test_the_deadline_ends_a_hopeless_repair() -> None:
 
 def test_sparse_ids_only_tell_repeats() -> None:
     """Ids without order: repeats are dropped within the memory, which is bounded."""
-    seen = SeenIds(room=4)
+    seen = SeenIds(capacity=4)
     assert seen.admit(ids_of(70, 3, 70, 900), ids_of(1, 5, 1, 2)).tolist() == [True, True, False, True]
     assert seen.last_ms == 5
     seen.admit(ids_of(*range(1000, 1010)), ids_of(*range(10)))
@@ -124,7 +149,7 @@ def test_a_range_covered_twice_is_an_overlap() -> None:
 
 def test_forgetting_old_spans_keeps_the_count_of_what_is_missing() -> None:
     """The memory of coverage is bounded; the count is not."""
-    coverage = RangeCoverage(room=10)
+    coverage = RangeCoverage(capacity=10)
     for n in range(100):
         coverage.add(10 * n, 10 * n + 7)
     assert coverage.missing == 99 * 2

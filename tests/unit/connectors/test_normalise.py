@@ -188,6 +188,20 @@ def test_klines_keep_their_grid_and_their_money() -> None:
     assert plain["taker_base_lots"][0] == -1
 
 
+def test_the_clock_offsets_worked_example() -> None:
+    """The example at the head of ``connectors.clock_offset``: four answers, and what is in use after each."""
+    clock = ClockOffset()
+    in_use_us = []
+    for sent_ms, received_ms, server_ms in (
+        *((1_000, 1_040, 6_050), (2_000, 2_004, 7_029)),
+        *((3_000, 3_010, 8_033), (4_000, 4_002, 9_028)),
+    ):
+        clock.add(sent_ms * 10**6, server_ms, received_ms * 10**6)
+        in_use_us.append(clock.offset_ns // 1000)
+    assert in_use_us == [5_030_500, 5_027_500, 5_027_500, 5_027_500]
+    assert clock.round_trip_ns == 2_000_000
+
+
 def test_the_quickest_answer_sets_the_clock_offset() -> None:
     """Of several round trips the shortest decides, and noise below the step changes nothing."""
     clock = ClockOffset()

@@ -8,10 +8,10 @@ import pytest
 from agent.core.errors import OrderError
 from agent.core.market.tape import EventArray, Flag, Kind
 from connectors.embedded.market_source import RecordedMarket
-from connectors.embedded.market_stats import market_stats
-from connectors.embedded.synthetic import START_NS, SyntheticMarket, synthetic_session
-from connectors.importers.binance.binance_raw import load
+from connectors.embedded.synthetic.synthetic_market import START_NS, SyntheticMarket, synthetic_session
+from tests.loaded_captures import load
 from tests.realdata import capture_files
+from tests.unit.connectors.market_stats import market_stats
 
 SECONDS = 650  # as long as the capture
 ALIKE = (

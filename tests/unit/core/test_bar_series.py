@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from agent.core.market.series import BarSeries, BookSample, TradeColumns
+from agent.core.market.series import BookSample, TradeBarSeries, TradeColumns
 from agent.core.market.tape import BAR, BarArray
-from agent.core.market.whole_bars import SeriesOfBars
+from agent.core.market.whole_bars import WholeBarSeries
 from tests.venue import BTC
 
 S = 10**9
@@ -29,8 +29,8 @@ def _bars(*rows: dict[str, Any]) -> BarArray:
     return bars
 
 
-def _series(bars: BarArray, delta_s: int = 2) -> SeriesOfBars:
-    series = SeriesOfBars(BTC, delta_s * S, 0, 4, lambda: bars)
+def _series(bars: BarArray, delta_s: int = 2) -> WholeBarSeries:
+    series = WholeBarSeries(BTC, delta_s * S, 0, 4, lambda: bars)
     series.update(NO_TRADES)
     return series
 
@@ -48,7 +48,7 @@ def test_looks_in_between_change_nothing() -> None:
     """Bar by bar or all at once: the same rows."""
     bars = _bars(*({"price": 100 + k, "lots": k + 1} for k in range(6)))
     seen: list[int] = [0]
-    slow = SeriesOfBars(BTC, 2 * S, 0, 4, lambda: bars[: seen[0]])
+    slow = WholeBarSeries(BTC, 2 * S, 0, 4, lambda: bars[: seen[0]])
     for count in range(1, 7):
         seen[0] = count
         slow.update(NO_TRADES)
@@ -75,7 +75,7 @@ def test_what_the_source_does_not_say_is_unknown() -> None:
 
 def test_klines_that_count_no_trades_are_history() -> None:
     """Most exchanges send a volume and no count: prices are theirs, the count is unknown and not 0."""
-    series = BarSeries(BTC, S, 4 * S, 4)
+    series = TradeBarSeries(BTC, S, 4 * S, 4)
     series.use_klines(_bars(*({"price": 100 + k, "trades": 0, "taker": -1} for k in range(4))))
     view = series.view(0)
     assert len(view) == 4

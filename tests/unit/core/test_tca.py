@@ -17,6 +17,7 @@ from agent.core.measures.tca import Fill, IntervalTrades
 from agent.core.measures.tca_report import TcaFacts, measure, money_measures, slippage_rows
 from agent.core.types import NS_PER_S, BenchmarkKind, ParentState, Side, TargetKind
 from tests.fakes import mid_track
+from tests.perold import perold
 from tests.property.drawn_orders import parent
 
 BTC = Instrument(0, "binance", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.01"), Decimal("0.001"))
@@ -204,7 +205,7 @@ def test_parts_sum_exactly_to_perold(
     target = (lots if kind is TargetKind.QUANTITY else tl) + unfilled
     size = tca.parent_lots(kind, target, lots, tl, arrival)
     parts = tca.shortfall(side, size, lots, tl, fee_tlp, decision=decision, arrival=arrival, end=end)
-    assert parts.total == tca.perold(side, size, lots, tl, fee_tlp, decision=decision, end=end)
+    assert parts.total == perold(side, size, lots, tl, fee_tlp, decision=decision, end=end)
     spec = replace(BUY.spec, side=side, target_kind=kind, target=max(target, 1))
     whole = replace(BUY, spec=spec, filled_lots=lots, filled_tl=tl, fee_tlp=fee_tlp, fills=())
     rows = money_measures(measure(whole), BTC)

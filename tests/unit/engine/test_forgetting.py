@@ -18,7 +18,7 @@ from agent.core.market.series import TradeColumns
 from agent.core.market.tape import EventArray
 from agent.engine.engine import Engine
 from agent.venue.kernel.tape_market import TapeMarket
-from connectors.embedded.synthetic import synthetic_session
+from connectors.embedded.synthetic.synthetic_market import synthetic_session
 from tests.fakes import S, start
 
 ORDER = Order(

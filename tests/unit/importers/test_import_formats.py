@@ -11,9 +11,9 @@ import pytest
 
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Kind
-from connectors.importers.binance.binance_raw import load
 from tests import captures as c
 from tests.captures import EVENTS, MS, T0_MS, Depth, Trade, import_lines, tape_rows
+from tests.loaded_captures import load
 from tests.realdata import capture_files
 
 BINANCE = [

@@ -15,9 +15,12 @@ from agent.core.errors import InputError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import Flag, Kind
 from agent.core.ports import SessionWriter as WriterPort
-from connectors.importers.binance.binance_raw import ImportReport, import_binance_raw, load, split_symbol
+from connectors.importers.binance.binance_raw import import_binance_raw
+from connectors.importers.import_report import ImportReport
 from connectors.importers.pipeline import ImportRequest
+from connectors.importers.symbols import parse_symbol
 from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
+from tests.loaded_captures import load
 from tests.realdata import capture_files
 
 MS = 1_000_000
@@ -246,5 +249,5 @@ def test_unusable_input(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no Binance spot messages of ETH/USDT .*other symbols: BTCUSDT"):
         load([path], "ETHUSDT")
     with pytest.raises(InputError, match="BASE/QUOTE"):
-        split_symbol("BTC")
-    assert split_symbol("ethbtc") == ("ETH", "BTC")
+        parse_symbol("BTC")
+    assert parse_symbol("ethbtc").unified == "ETH/BTC"

@@ -73,7 +73,7 @@ def test_row_groups_say_when(tmp_path: Path) -> None:
 
 def test_the_real_capture_shrinks_ninefold(tmp_path: Path) -> None:
     """Eleven minutes of Binance: all rows again from a ninth of the bytes."""
-    from connectors.importers.binance.binance_raw import load
+    from tests.loaded_captures import load
 
     instrument, events, _ = load(capture_files("btcusdt")[:1], "BTC/USDT")
     writer = SessionWriter.create(tmp_path / "s", SessionHeader("s", (instrument,), 0))

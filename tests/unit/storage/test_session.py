@@ -164,6 +164,24 @@ def test_journal_damage_is_named(tmp_path: Path) -> None:
     assert reader.losses == ["journal.jsonl: line 2 is corrupt; the inputs from there on are lost"]
 
 
+def test_the_worked_example_of_the_prefix_rule(tmp_path: Path) -> None:
+    """Batches of 3, 2 and 4 rows, three journal lines, a byte changed in the third and one in the second."""
+    tape = _written(tmp_path / "s", [3, 2, 4], close=False)
+    segment, journal = tmp_path / "s" / "tape-00000.arrows", tmp_path / "s" / "journal.jsonl"
+    data = bytearray(segment.read_bytes())
+    at = data.rindex(tape["price_ticks"][5:].tobytes())
+    data[at] ^= 1
+    segment.write_bytes(data)
+    journal.write_bytes(journal.read_bytes().replace(b'"seq":5', b'"seq":6'))
+    reader = SessionReader(tmp_path / "s")
+    assert np.array_equal(reader.events(), tape[:5])
+    assert [e["seq"] for e in reader.journal()] == [3]
+    assert [loss.split("; ")[-1] for loss in reader.losses] == [
+        "tape rows from 5 on are lost",
+        "the inputs from there on are lost",
+    ]
+
+
 def test_resume_goes_on_after_a_torn_end(tmp_path: Path) -> None:
     """A session cut off in the middle of a write is resumed, and then reads whole."""
     tape = _written(tmp_path / "s", [50] * 3, close=False)

@@ -38,7 +38,7 @@ from agent.terminal.order_sentences import decision_sentence, order_sentence, tu
 from agent.terminal.replay_view import render_replay
 from agent.terminal.rows_table import rows_table
 from agent.terminal.run_view import LiveView, PlainView
-from connectors.embedded.synthetic import synthetic_session
+from connectors.embedded.synthetic.synthetic_market import synthetic_session
 
 COLUMNS = 100
 HEALTH = FeedHealth(trades=1234, gaps=1, backfilled=12)

@@ -12,7 +12,7 @@ import pytest
 from agent.config import parse_config
 from agent.core.errors import OrderError
 from agent.core.instrument import Instrument
-from agent.core.market.series import BarSeries, TradeColumns
+from agent.core.market.series import TradeBarSeries, TradeColumns
 from agent.core.measures import tca
 from agent.core.measures.tca import IntervalTrades
 from agent.core.money import INVERSE_UNITS, inverse_value
@@ -21,6 +21,7 @@ from agent.core.types import Side, TargetKind, TimeInForce
 from agent.orders import build_spec
 from agent.venue.fees import FeeBook, Fees
 from agent.venue.ledger import Ledger, OpenOrder
+from tests.perold import perold
 
 D = Decimal
 LINEAR = Instrument(0, "binanceusdm", "BTC/USDT:USDT", "BTC", "USDT", "USDT", D("0.1"), D("0.001"))
@@ -68,7 +69,7 @@ def test_compiled_value_is_the_same() -> None:
 
 def test_market_vwap_of_inverse_trades() -> None:
     """The bars' VWAP is contracts over bitcoin, as the exchange's own klines have it."""
-    series = BarSeries(INVERSE, 100, 0, 0)
+    series = TradeBarSeries(INVERSE, 100, 0, 0)
     ticks, lots = np.array([500_000, 1_000_000, 800_000]), np.array([10, 10, 4])
     stamps = np.array([0, 20, 110])
     series.update(TradeColumns(stamps, ticks, lots, np.ones(3, np.int8)))
@@ -90,7 +91,7 @@ def test_shortfall_of_an_inverse_order(side: Side) -> None:
     parts = tca.shortfall(
         side, Fraction(60), 50, value, 0, decision=decision, arrival=arrival, end=end, inverse=True
     )
-    whole = tca.perold(side, Fraction(60), 50, value, 0, decision=decision, end=end, inverse=True)
+    whole = perold(side, Fraction(60), 50, value, 0, decision=decision, end=end, inverse=True)
     assert parts.total == whole
     money = {
         name: float(getattr(parts, name)) / 2 * float(INVERSE.notional(1)) for name in ("trading", "total")

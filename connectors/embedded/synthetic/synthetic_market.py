@@ -1,25 +1,23 @@
 """A seeded synthetic market with the manners of a real one: tape rows, the same for the same seed.
 
-The constants were fitted to the raw capture of Binance spot of 2024-08-08 23:54 to 2024-08-09 00:05 UTC
-(99,574 lines of BTCUSDT, 79,744 of ETHUSDT), imported to tape rows and measured with ``market_stats``;
-the measured values stand beside them. ``tests/unit/connectors/test_synthetic.py`` measures both again.
+Its symbols are in ``connectors.embedded.synthetic.synthetic_symbols``, its mechanics in ``synthetic_kernel``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
-from math import log
 
 import numpy as np
 
-from agent.core.arrays import FloatArray, IntArray
+from agent.core.arrays import IntArray
 from agent.core.errors import OrderError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Flag, Kind, empty_events
 from agent.core.types import NS_PER_MS, NS_PER_S
-from connectors.embedded import synthetic_kernel as k
+from connectors.embedded.synthetic import synthetic_layout as k
+from connectors.embedded.synthetic.synthetic_kernel import run
+from connectors.embedded.synthetic.synthetic_symbols import SYMBOLS, SymbolParams
 
 START_NS = 1_723_161_600 * NS_PER_S
 """2024-08-09 00:00 UTC: market time of a synthetic market when none is given. Only differences matter."""
@@ -28,128 +26,6 @@ DELAY_NS = 3 * NS_PER_MS  # recv_ns - exch_ns; the capture's median after its cl
 _CHUNK_NS = NS_PER_S
 _OUT_ROWS = 65536
 _DIRTY_ROWS = 16384
-
-
-@dataclass(frozen=True, slots=True)
-class SymbolParams:
-    """One symbol's market. Rates are per second; names as in the kernel. Sizes in lots."""
-
-    symbol: str
-    tick: str
-    lot: str
-    min_notional: str
-    start_price: float
-    base_rate: float
-    informed: float
-    quote_moves: float
-    jump_ticks: float
-    size_mu: float
-    size_sigma: float
-    size_most: float
-    maker_mu: float
-    maker_sigma: float
-    walk_ticks: float
-    fresh_mu: float
-    touch_mu: float
-    level_mu: float
-    level_sigma: float
-    levels: float
-    reach_ticks: float
-    near_ticks: float
-    echo_fast: float
-    echo_slow: float
-    regime_sigma: float
-    fills_per_taker: float  # as this market makes them: an outcome, known by measuring
-    fast_per_s: float = 250.0
-    slow_per_s: float = 4.0
-    regime_per_s: float = 1 / 30
-    keep_side: float = 0.75
-    requote_per_s: float = 1000.0
-    fresh_sigma: float = 1.5
-    touch_sigma: float = 1.0
-    touch_pull: float = 0.15
-    touch_per_s: float = 80.0
-    level_per_s: float = 380.0
-    near_share: float = 0.3
-
-    def vector(self) -> FloatArray:
-        values = asdict(self)
-        return np.array([float(values[name]) for name in k.P_NAMES])
-
-    @property
-    def trades_per_s(self) -> float:
-        """Mean raw trades a second: takers times the fills that one makes."""
-        events = self.base_rate / (1.0 - self.echo_fast - self.echo_slow)
-        return events * (1.0 - self.quote_moves) * self.fills_per_taker
-
-    def busier(self, trades_per_s: float) -> SymbolParams:
-        """The same market sped up to a mean of ``trades_per_s``, its price no more volatile."""
-        by = trades_per_s / self.trades_per_s
-        return replace(
-            self,
-            base_rate=self.base_rate * by,
-            fast_per_s=self.fast_per_s * by,
-            slow_per_s=self.slow_per_s * by,
-            regime_per_s=self.regime_per_s * by,
-            requote_per_s=self.requote_per_s * by,
-            jump_ticks=self.jump_ticks / by**0.5,
-        )
-
-
-BTC = SymbolParams(
-    symbol="BTC/USDT",
-    tick="0.01",
-    lot="0.00001",
-    min_notional="5",
-    start_price=61_700.0,
-    base_rate=11.0 / 0.75 * (1 - 0.78),  # 10.97 takers/s
-    informed=0.25,
-    quote_moves=0.25,
-    jump_ticks=200.0,  # the mid's standard deviation over 1 s: 770 ticks
-    size_mu=log(316),  # taker sizes: median 316, 90 % 10,104, 99 % 104,000, mean 6,138
-    size_sigma=2.6,
-    size_most=1_400_000,
-    maker_mu=log(1500),  # trade sizes: 75 % 1,404, 90 % 5,761, 99 % 32,425
-    maker_sigma=2.2,
-    walk_ticks=500,
-    fresh_mu=log(15_000),
-    touch_mu=log(200_000),  # at the touch, mean over time: 212,000 bid, 239,000 ask
-    level_mu=log(3_000),  # within 10 bps a side: 4,460,000; a level behind the touch: mean 13,800
-    level_sigma=1.75,
-    levels=780,  # 789 within 20,000 ticks
-    reach_ticks=20_000,
-    near_ticks=600,
-    echo_fast=0.45,  # variance / mean of takers: 11.9 in 1 s, 27 in 10 s
-    echo_slow=0.33,
-    regime_sigma=0.5,
-    fills_per_taker=2.45,  # 2.79 in the capture
-)
-
-ETH = replace(
-    BTC,
-    symbol="ETH/USDT",
-    lot="0.0001",
-    start_price=2_682.0,
-    base_rate=7.62 / 0.75 * (1 - 0.80),  # 7.62 takers/s
-    jump_ticks=10.5,  # 33.6 ticks over 1 s
-    size_mu=log(260),  # median 260, 90 % 17,662, 99 % 119,000
-    size_sigma=2.75,
-    size_most=5_000_000,
-    maker_mu=log(2_000),
-    walk_ticks=25,
-    fresh_mu=log(12_000),
-    touch_mu=log(100_000),  # 112,000 bid, 144,000 ask
-    level_mu=log(12_000),  # within 10 bps: 5,780,000
-    levels=600,  # 519 within 1,000 ticks
-    reach_ticks=1_400,
-    near_ticks=30,
-    echo_fast=0.55,  # variance / mean of takers: 16.1 in 1 s, 47 in 10 s
-    echo_slow=0.25,
-    regime_sigma=0.7,
-    fills_per_taker=2.0,  # 2.93 in the capture
-)
-
-SYMBOLS = {params.symbol: params for params in (BTC, ETH)}
 
 
 class _Symbol:
@@ -176,8 +52,8 @@ class _Symbol:
         first_flush = start_ns - start_ns % k.FLUSH_NS + k.FLUSH_NS
         # Ids as large as the exchange's own, and of different size: a mix-up shows.
         self._ints[:6] = (start_ns, first_flush, start_ns, 3_700_000_000, 50_000_000_000, 1)
-        self._keys = np.zeros((2, k.ROOM), np.int64)
-        self._lots = np.zeros((2, k.ROOM), np.int64)
+        self._keys = np.zeros((2, k.CAPACITY), np.int64)
+        self._lots = np.zeros((2, k.CAPACITY), np.int64)
         self._counts = np.zeros(2, np.int64)
         self._dirty = np.zeros((_DIRTY_ROWS, 2), np.int64)
         self._out = np.zeros((_OUT_ROWS, k.COLUMNS), np.int64)
@@ -186,7 +62,7 @@ class _Symbol:
         """Return the rows up to ``until_ns`` exchange time; with ``trades_only`` the book stays bare."""
         parts = []
         while self._ints[k.NOW] < until_ns:
-            count = k.run(
+            count = run(
                 until_ns,
                 self._p,
                 self._floats,
@@ -330,7 +206,7 @@ def synthetic_session(
     trades_per_s: float | None = None,
     start_ns: int = START_NS,
 ) -> tuple[list[Instrument], EventArray]:
-    """Return (instruments, tape rows numbered from 1); the past, if asked for, flagged HISTORY."""
+    """Return (instruments, tape rows numbered from 1); the past, if there is one, flagged HISTORY."""
     market = SyntheticMarket(
         seed, symbols, seconds=seconds, past_s=past_s, trades_per_s=trades_per_s, start_ns=start_ns
     )

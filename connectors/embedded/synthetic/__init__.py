@@ -1,0 +1,1 @@
+"""The synthetic market: tape rows by seed. It knows no server and no client."""
