@@ -148,7 +148,7 @@ class Venue(Section):
     def _third_currency_has_a_rate(cls, rate: Decimal | None, info: ValidationInfo) -> Decimal | None:
         currency = info.data.get("fee_currency", "quote")
         if rate is None and currency not in ("quote", "received"):
-            raise ValueError(f"say what one {currency} is worth in the quote currency, as in 600")
+            raise ValueError(f"give what one {currency} is worth in the quote currency, as in 600")
         return rate
 
 

@@ -53,9 +53,9 @@ class Order:
     min_duration: Annotated[Duration, Option("Done no earlier than this, as in 3m.", "DURATION")] = 20 * _S
     max_duration: Annotated[Duration, Option("Done no later than this, as in 9m.", "DURATION")] = 60 * _S
     interval: Annotated[Duration, Option("Time between decisions, as in 45s.", "DURATION")] = 5 * _S
-    algo: Annotated[str, Option("What decides how much to trade when: lem, twap, vwap, pov, ...", "NAME")] = (
-        "lem"
-    )
+    algo: Annotated[
+        str, Option("What decides how much to trade in each interval: lem, twap, vwap, ...", "NAME")
+    ] = "lem"
     algo_params: Annotated[
         dict[str, float],
         Option("Parameter of the algo, as in rate=0.1; may be repeated.", "NAME=VALUE", "--algo-param"),

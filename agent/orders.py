@@ -80,7 +80,7 @@ def _target(order: Order, instrument: Instrument, price: Decimal | None) -> tupl
 
 
 def _not_by_notional(money: Decimal, instrument: Instrument) -> str:
-    """A sum of the quote currency is a number of inverse contracts: say which."""
+    """The message for money in an inverse contract: the number of contracts it would be."""
     each = instrument.multiplier
     lots = max(instrument.min_lots, int(money / (each * instrument.lot)))
     return (

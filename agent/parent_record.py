@@ -1,4 +1,4 @@
-"""What a run's events say of one parent order or shadow, and the few numbers that follow from it."""
+"""One parent order or shadow as a run's events show it, and the few numbers that follow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ImpactSeen:
     fills: int = 0
 
     def add(self, fill: ChildFilled, instrument: Instrument) -> None:
-        """Count a fill; one that no model priced says nothing."""
+        """Count a fill, unless no model priced it."""
         if fill.impact_ticks is None or fill.displacement_half_ticks is None:
             return
         self.added += fill.impact_ticks * fill.qty_lots

@@ -1,8 +1,8 @@
 """The composition root: the one place that builds objects and hands them to each other, and reads clocks.
 
 ``build`` makes the engine and its policies, ``live_session`` runs and records, ``replay_session`` replays,
-``importing`` imports, ``installation_checks`` tries every part of an installation. Only command lines import
-this. What is computed belongs below.
+``importing`` imports, ``installation_checks`` tries an installation. Only command lines import this, and
+what is computed belongs below.
 """
 
 from agent.app.build import algo, build_engine, check_algos, engine_settings, fingerprint, inline_policies

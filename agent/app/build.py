@@ -29,7 +29,9 @@ from agent.venue.rules import VenueSetup
 
 VERSION = "0.1.0"
 LEM = "lem"
-SAID = "share finish importances attention turns_at_bps"  # what its decisions say, and a session holds
+DECISION_MEMBERS = (
+    "share finish importances attention turns_at_bps"  # what its decisions say, and a session holds
+)
 PolicyFactory = Callable[[ParentSpec], SlicePolicy]
 
 
@@ -142,5 +144,5 @@ def fingerprint(config: Config, algos: Iterable[str] = ()) -> dict[str, str]:
 
         found["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
         found["model"] = str(getattr(lem_algo(config.model.checkpoint), "digest", ""))
-        found["decisions"] = SAID
+        found["decisions"] = DECISION_MEMBERS
     return found

@@ -1,4 +1,4 @@
-"""Imports: a session made of market data that others recorded, which says what was done with it."""
+"""Imports: a session made of market data that others recorded, with a report of what was done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tries every part of an installation and says what was found."""
+"""Tries configuration, database, disk, clock, exchange and model, and reports what was found."""
 
 from __future__ import annotations
 

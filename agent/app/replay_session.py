@@ -50,7 +50,7 @@ class Replayed:
     summary: Summary
     session: str
     stored: Stored | None = None  # where its rows are, if it was stored
-    notes: tuple[str, ...] = ()  # what a reader has to know of the result, in words
+    notes: tuple[str, ...] = ()  # what a reader has to know of the result
 
     def to_json(self) -> dict[str, object]:
         r = self.result
@@ -136,7 +136,7 @@ def replay_session(
         end_ns = bars.clock.ended(engine.now_ns) if bars else engine.now_ns
         stored = log.finish(end_ns, engine.seq) if log else None
     if doubts:
-        difference = "; ".join(part for part in (doubts[0], result.difference) if part)
+        difference = "; ".join(found for found in (doubts[0], result.difference) if found)
         result = replace(result, match=False, difference=difference)
     name = reader.header.session
     return Replayed(result, summary, name, stored, bars.notes() if bars else ())
@@ -193,7 +193,7 @@ def _instrument(reader: SessionReader, symbol: str) -> Instrument:
 
 
 def _other_fingerprint(reader: SessionReader, config: Config, algos: Iterable[str]) -> bool:
-    """Whether the session was recorded by another machine, model or version; says so if it was.
+    """Whether the session was recorded by another machine, model or version; logs how they differ.
 
     Then the recorded decisions are applied, all else must be identical, and what recomputing them here
     gives must agree to ``TOLERANCE``.

@@ -1,4 +1,4 @@
-"""What a tape says about impact: volatility, volume, the square-root coefficient, its fading, the spread.
+"""Estimates of impact from a tape: volatility, volume, the square-root coefficient, its fading, the spread.
 
 Everything is measured on a grid of one step (a second): the mid and the half-spread at its points, and the
 signed volume of the trades between them. The rules:
@@ -78,7 +78,7 @@ class Fading:
     low_s: float
     high_s: float
     r2: float
-    identified: bool  # the half-life lies inside what this tape can tell, and so does its interval
+    identified: bool  # the half-life and its interval lie within what this tape can resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Estimates:
 
 
 def estimate(tape: Sampled, symbol: str) -> Estimates:
-    """Everything at once. Raises InputError where the tape is too short to say anything."""
+    """Everything at once. Raises InputError where the tape is too short."""
     _long_enough(tape, symbol)
     logs = np.log(tape.mid)
     sigma = volatility(logs, tape.step_s)

@@ -31,7 +31,7 @@ MOST_LATENCIES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What a session tells. ``refused`` names the symbols it tells too little about, and why."""
+    """What a session gives. ``refused`` names the symbols it gives too little for, and why."""
 
     session: str
     laws: Mapping[str, CalibratedLaw]
@@ -158,7 +158,7 @@ class _Sampler:
 
 
 def _late(rows: EventArray) -> IntArray:
-    """[row, (at_ns, ns)]; a row fetched later, or stamped by us for want of a better, says nothing."""
+    """[row, (at_ns, ns)]; rows fetched later, or stamped by us for want of a better, are left out."""
     known = (rows["exch_ns"] != rows["recv_ns"]) & (rows["flags"] & Flag.BACKFILL == 0)
     at_ns = rows["recv_ns"][known]
     return np.column_stack([at_ns, at_ns - rows["exch_ns"][known]])
@@ -171,7 +171,7 @@ def write_calibration(found: Calibration, path: Path) -> None:
     """Write the YAML file that ``venue.calibration`` names. Raises RecordingError."""
     head = (
         "# Made by `python -m agent calibrate` from the session below; name this file in venue.calibration\n"
-        "# and set venue.impact to sqrt. Only `impact` is read back; the rest says where it comes from.\n"
+        "# and set venue.impact to sqrt. Only `impact` is read back; the rest is where it comes from.\n"
     )
     body = yaml.safe_dump(_plain(found.to_json()), sort_keys=False, default_flow_style=None, width=110)
     try:

@@ -47,7 +47,7 @@ app.command("doctor")(doctor.doctor)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Entry point: turns our errors into one message and an exit code."""
+    """Entry point: our errors become one message and an exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     debug = "--debug" in arguments
     try:

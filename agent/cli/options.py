@@ -96,12 +96,12 @@ def _value(each: OptionOfField, given: object) -> object:
     """The option's value; what stays text is checked with the rest of the configuration."""
     if isinstance(given, list):
         return dict(_named_number(each.flag, str(item)) for item in given)
-    text, name = str(given), each.name.replace("_", " ")
+    text, label = str(given), each.name.replace("_", " ")
     if each.is_list:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+        return tuple(name.strip() for name in text.split(",") if name.strip())
     if each.holds(Decimal):
-        return parse_amount(text, name)
-    return parse_number(text, name) if each.holds(float) else text
+        return parse_amount(text, label)
+    return parse_number(text, label) if each.holds(float) else text
 
 
 def _named_number(flag: str, text: str) -> tuple[str, float]:

@@ -127,7 +127,7 @@ def slice_(
 
     typer.echo(
         f"{done.session}: {utc(done.start_ns)} to {utc(done.end_ns)}, {rows_held(done.events, done.bars)} "
-        f"of {', '.join(done.symbols)}, and {done.carried:,} rows that say what came before"
+        f"of {', '.join(done.symbols)}, and {done.carried:,} opening rows (gaps, book, history)"
     )
     _hint_replay(done.session)
     return 0

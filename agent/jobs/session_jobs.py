@@ -84,7 +84,7 @@ class Jobs:
 
 
 def _report(event: JobExecutionEvent) -> None:
-    """A job that failed or came too late says so; the others go on."""
+    """Log a job that failed or came too late; the others go on."""
     if event.code == EVENT_JOB_MISSED:
         log.warning("job_missed", job=event.job_id, due=event.scheduled_run_time.isoformat(), grace_s=GRACE_S)
     else:

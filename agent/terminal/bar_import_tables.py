@@ -40,9 +40,9 @@ def render_bar_import(report: Mapping[str, Any], console: Console) -> None:
     table = Table(title=f"{report['lines']:,} rows", title_justify="left", show_header=False, box=None)
     for side in ("left", "right", "left"):
         table.add_column(justify="right" if side == "right" else "left")
-    for name, words in _FOUND.items():
+    for name, meaning in _FOUND.items():
         if report[name]:
-            table.add_row(name.replace("_", " "), f"{report[name]:,}", words)
+            table.add_row(name.replace("_", " "), f"{report[name]:,}", meaning)
     if table.row_count:
         console.print(table)
     else:

@@ -98,7 +98,7 @@ def _seconds(value: float) -> str:
 
 
 def _meaning(law: LawDocument) -> str:
-    """What the law says of an order of a tenth of a percent of a day's volume."""
+    """What the law means for an order of a tenth of a percent of a day's volume."""
     size = law["volume_per_day"] * 1e-3
     moved = law["y"] * law["sigma_bps_per_day"] * 1e-3**0.5
     return (

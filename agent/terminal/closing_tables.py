@@ -73,7 +73,7 @@ def _render_parent(summary: Summary, record: ParentRecord, p: ParentDocument, co
 
 
 def _tca(own: SlippageMeasured, p: ParentDocument, instrument: Instrument) -> Table:
-    """Prices, gains, the shortfall's parts and the finer measures, each with what its sign means."""
+    """Prices, gains, the terms of the shortfall and the finer measures, each with what its sign means."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("cost analysis", no_wrap=True)
     table.add_column(instrument.settle, justify="right", no_wrap=True)

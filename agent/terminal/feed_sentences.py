@@ -1,4 +1,4 @@
-"""What the views say of the market data: gaps, silence, and the feed's counters."""
+"""Sentences on the market data: gaps, silence (a stale feed), and the feed's counters."""
 
 from __future__ import annotations
 

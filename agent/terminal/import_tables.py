@@ -18,7 +18,7 @@ _LINES = {
     "trades": "on the tape",
     "trade_duplicates": "a trade id seen before: dropped",
     "trades_off_market": "made outside the book (insurance fund): dropped",
-    "trades_other_kind": "the same trades as told by the other stream: dropped",
+    "trades_other_kind": "the same trades from the other stream: dropped",
     "depth_updates": "applied",
     "depth_before_snapshot": "older than the snapshot: dropped",
     "depth_unsynced": "no snapshot covers them: dropped",
@@ -52,7 +52,7 @@ _PROBLEMS_SHOWN = 5
 
 @contextmanager
 def reading(files: Sequence[Path]) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr while files are read, when that is a terminal; told the bytes read."""
+    """A progress bar on a terminal's stderr while files are read; yields what takes the bytes read."""
     console = Console(stderr=True)
     columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
@@ -90,8 +90,8 @@ def render_import(report: Mapping[str, Any], console: Console) -> None:
     console.print(f"\ntrade on it:  python -m agent replay {report['session']} --quantity Q", highlight=False)
 
 
-def _counts(console: Console, title: str, report: Mapping[str, Any], words: Mapping[str, str]) -> None:
-    rows = [(name, report[name], text) for name, text in words.items() if report[name]]
+def _counts(console: Console, title: str, report: Mapping[str, Any], meanings: Mapping[str, str]) -> None:
+    rows = [(name, report[name], text) for name, text in meanings.items() if report[name]]
     if not rows:
         console.print(f"{title}: nothing")
         return

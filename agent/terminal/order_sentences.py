@@ -89,7 +89,7 @@ def notice_sentence(event: AuditEvent) -> str:
 
 
 def _child_sentence(child: ChildChanged) -> str:
-    """What the venue refused, or says of its fees. A post-only order that came too late is everyday."""
+    """A refusal of the venue, or a remark on its fees. A post-only order that came too late is usual."""
     refused = child.state is ChildState.REJECTED and not child.reason.startswith("post-only")
     waiting = child.state is ChildState.PENDING_NEW
     if refused or waiting or "fees are charged" in child.reason or child.reason.startswith("self_trade"):

@@ -153,7 +153,7 @@ class LiveView:
         self._draw()
 
     def add(self, events: Sequence[AuditEvent]) -> None:
-        """Fold ``events``. Drawing waits its turn: a busy market must not pay for each fill's picture."""
+        """Fold ``events``. Redraw only every so often: a busy market has many fills a second."""
         self._folded.summary.add(events)
         self._notices += filter(None, map(self._folded.notice, events))
         del self._notices[:-NOTICES]
