@@ -21,4 +21,4 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             said[0] = doing
             sys.stderr.write(f"{doing} ({total} kernels)\n" if total else f"{doing}\n")
 
-    warm_up(model=True, progress=progress)
+    warm_up(model=True, synthetic=True, progress=progress)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import sys
 
-from agent.app.warm_up import all_parts, compilations
+from agent.app.warm_up import compilations, parts
 
 
 def main() -> None:
-    parts = all_parts(model=True)
+    known = parts(model=True, synthetic=True)
     with compilations(lambda name: print(name, flush=True)):  # noqa: T201
         for line in sys.stdin:
-            parts[line.strip()].call()
+            known[line.strip()].call()
             print("done", flush=True)  # noqa: T201
 
 

@@ -15,7 +15,8 @@ from typing import Protocol
 import structlog
 
 from agent.app.build import LEM, algo, build_engine, check_algos, check_model, fingerprint
-from agent.app.live_feed import Ended, open_feed
+from agent.app.embedded_market import SYNTHETIC
+from agent.app.live_feed import EMBEDDED, Ended, open_feed
 from agent.app.warm_up import warm_up
 from agent.config import Config
 from agent.core.agenda import FAR_FUTURE_NS
@@ -115,7 +116,8 @@ def prepare(config: Config, view: View, *, trade: bool = True) -> None:
     check_algos([name for name in names if name != LEM], config)
     if LEM in names:
         check_model(config)
-    warm_up(LEM in names, view.preparing)
+    synthetic = config.exchange == EMBEDDED and config.embedded.market == SYNTHETIC
+    warm_up(LEM in names, synthetic, view.preparing)
     check_algos(names, config)
 
 

@@ -34,6 +34,8 @@ from agent.core.market.series import TradeBarSeries, TradeColumns
 from agent.core.types import BenchmarkKind, MarketView, OrderView, Side, TargetKind
 from agent.venue.kernel import loop
 from agent.venue.kernel.tape_market import TapeMarket
+from connectors.embedded import synthetic_kernel
+from connectors.embedded.synthetic import SyntheticMarket
 
 MOST_HELPERS = 3
 """The largest part bounds what more of them would gain, and each imports the program."""
@@ -54,8 +56,8 @@ class Part:
         return all(_on_disk(kernel) for kernel in self.kernels)
 
 
-def all_parts(model: bool) -> dict[str, Part]:
-    """By name, those that take longest first. ``model``: the model's too."""
+def parts(model: bool, synthetic: bool) -> dict[str, Part]:
+    """By name, those that take longest first. ``model``, ``synthetic``: the model's and that market's too."""
     found = {
         "book and queue": Part(
             (loop.run, loop.take, loop.rest, loop.withdraw, loop.forget_lane, loop.book_sample),
@@ -65,12 +67,14 @@ def all_parts(model: bool) -> dict[str, Part]:
             (series._accumulate, optimal_stopping._backward, checksum._crc32_blocks), warm_up_bars
         ),
     }
+    if synthetic:
+        found = {"synthetic market": Part((synthetic_kernel.run,), _warm_up_synthetic), **found}
     if model:
         from lem.serving import kernel_parts as lem
 
         features_of_bars = Part(
             (feature_kernel.known, feature_kernel.arguments, feature_kernel.settle, feature_kernel.sigmas),
-            warm_up_features,
+            _warm_up_features,
         )
         found = {
             "encoder": Part(lem.ENCODER, lem.warm_up_encoder),
@@ -81,19 +85,19 @@ def all_parts(model: bool) -> dict[str, Part]:
     return found
 
 
-def warm_up(model: bool, progress: Progress) -> None:
+def warm_up(model: bool, synthetic: bool, progress: Progress) -> None:
     """Compile what is not on disk, on every core, and call everything once in this process."""
-    parts = all_parts(model)
-    missing = [name for name, part in parts.items() if not part.on_disk]
+    needed = parts(model, synthetic)
+    missing = [name for name, part in needed.items() if not part.on_disk]
     if missing:
-        _compile(parts, missing, progress)
+        _compile(needed, missing, progress)
     progress("loading compiled code", 0, 0)
-    for part in parts.values():
+    for part in needed.values():
         part.call()
 
 
-def _compile(parts: dict[str, Part], missing: Sequence[str], progress: Progress) -> None:
-    kernels = kernels_below(kernel for name in missing for kernel in parts[name].kernels)
+def _compile(needed: dict[str, Part], missing: Sequence[str], progress: Progress) -> None:
+    kernels = kernels_below(kernel for name in missing for kernel in needed[name].kernels)
     count = _Count(kernels, progress)
     waiting = deque(missing)
     helpers = min(MOST_HELPERS, (os.cpu_count() or 1) - 1, len(missing) - 1)
@@ -102,7 +106,7 @@ def _compile(parts: dict[str, Part], missing: Sequence[str], progress: Progress)
         with compilations(count.compiled):
             while waiting:
                 with suppress(IndexError):  # a helper has just taken the last one
-                    parts[waiting.popleft()].call()
+                    needed[waiting.popleft()].call()
         for each in done:
             each.result()
 
@@ -175,7 +179,11 @@ def _instrument() -> Instrument:
     return Instrument(0, "none", "A/B", "A", "B", "B", one, one, 0, one)
 
 
-def warm_up_features() -> None:
+def _warm_up_synthetic() -> None:
+    SyntheticMarket(past_s=1.0).past()
+
+
+def _warm_up_features() -> None:
     """Of two empty bars."""
     features(empty_fbars(2), 60_000_000_000, 2)
     recent_sigma(empty_fbars(2))

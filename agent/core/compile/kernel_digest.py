@@ -42,10 +42,10 @@ def kernel_digest(kernel: Any) -> str:
 
 
 def layout_digest(argument_types: Iterable[Any]) -> str:
-    """Digest of the fields of named tuples among a call's argument types: code finds them by position."""
+    """Digest of the named tuples among a call's argument types: code finds their fields by place."""
     walk = _Walk()
     for argument in argument_types:
-        walk.add(argument)
+        walk.add_layout(argument)
     return walk.hexdigest()[:8]
 
 
@@ -124,7 +124,8 @@ class _Walk:
         elif isinstance(value, tuple | list | set | frozenset | Mapping):
             self._container(value)
         elif isinstance(value, numba.types.Type):
-            self._type(value)
+            self._put("type", str(value))
+            self.add_layout(value)
         elif isinstance(value, ModuleType | np.ufunc) or _foreign(value):
             self._put("foreign", getattr(value, "__module__", None), value.__name__)
         else:
@@ -184,12 +185,12 @@ class _Walk:
         for held in value:
             self.add(held)
 
-    def _type(self, value: Any) -> None:
-        """A Numba type: its name says all but the fields of named tuples."""
-        self._put("type", str(value))
-        self.add(getattr(value, "instance_class", None))
-        for held in getattr(value, "types", ()):
-            self.add(held)
+    def add_layout(self, numba_type: Any) -> None:
+        """The fields of a named tuple, and of those in it: all that a type's name does not say."""
+        if hasattr(numba_type, "instance_class"):
+            self.add(numba_type.instance_class)
+        for held in getattr(numba_type, "types", ()):
+            self.add_layout(held)
 
     def _object(self, value: Any) -> None:
         """Any other object: what it says of itself, if that is not its address; else its attributes."""
