@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from agent.algos.registry import check_params
 from agent.amounts import check_positive
 from agent.core.errors import OrderError
 from agent.core.instrument import Instrument
@@ -22,6 +23,7 @@ def build_spec(order: Order, instrument: Instrument, parent_id: str, price: Deci
     _check_durations(order)
     n, m = order.max_duration // order.interval, order.min_duration // order.interval
     check_rates(n, m, order.min_rate, order.max_rate)
+    check_params([order.algo, *order.shadows], order.algo_params)
     cap = order.participation_cap
     if cap is not None and not 0 < cap <= 1:
         raise OrderError(f"participation cap {cap:g} is not allowed: it must be in (0, 1], as in 0.1")

@@ -5,7 +5,7 @@ The model's own algo, ``lem``, is built by the composition root, because it carr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -16,7 +16,7 @@ from agent.algos.immediate import Immediate
 from agent.algos.pov import Pov
 from agent.algos.twap import Twap
 from agent.algos.vwap import Vwap, VwapDynamic
-from agent.core.errors import InputError, InternalError, OrderError
+from agent.core.errors import InputError, OrderError
 from agent.core.ports import Algo
 
 
@@ -80,21 +80,32 @@ def unknown_algo(name: str, also: Iterable[str] = ()) -> str:
     return f"unknown algo {name!r}: {hint}use one of {', '.join(names)}"
 
 
-def check_params(name: str, params: Mapping[str, float]) -> None:
-    """Refuse parameters an algo does not have, or out of range. Raises OrderError."""
-    if name not in ALGOS:
-        raise InternalError(f"parameters of {name!r} cannot be checked here: it is not a pure schedule")
-    known = PARAMS.get(name, {})
+def check_params(algos: Sequence[str], params: Mapping[str, float]) -> None:
+    """Refuse parameters that none of an order's ``algos`` has, or that are out of range. Raises OrderError.
+
+    ``algos``: the order's own and those of its shadows, which get the same parameters. The model has none.
+    """
     for key, value in params.items():
-        if key not in known:
-            takes = ", ".join(known) or "none"
-            raise OrderError(f"algo {name} has no parameter {key!r}: it takes {takes}")
-        if value not in known[key]:
-            raise OrderError(f"parameter {key} of algo {name} is {value:g}: it must be {known[key]}")
-    if name == "almgren_chriss" and params.get("gamma", 0.0) > 0:
+        ranges = {name: PARAMS[name][key] for name in algos if key in PARAMS.get(name, {})}
+        if not ranges:
+            raise OrderError(_unknown_param(key, algos))
+        for name, allowed in ranges.items():
+            if value not in allowed:
+                raise OrderError(f"parameter {key} of algo {name} is {value:g}: it must be {allowed}")
+    if "almgren_chriss" in algos and params.get("gamma", 0.0) > 0:
         eta = params.get("eta")
         if eta is None or params["gamma"] >= 2 * eta:
             raise OrderError(
                 f"parameter gamma of algo almgren_chriss is {params['gamma']:g}, eta is {eta}:"
                 " give an eta above gamma / 2"
             )
+
+
+def _unknown_param(key: str, algos: Sequence[str]) -> str:
+    known = sorted({name for algo in algos for name in PARAMS.get(algo, {})})
+    near = get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}? " if near else ""
+    alone = len(set(algos)) == 1
+    whose = f"algo {algos[0]} has" if alone else f"algos {', '.join(dict.fromkeys(algos))} have"
+    takes = f"{'it takes' if alone else 'they take'} {', '.join(known) or 'none'}"
+    return f"{whose} no parameter {key!r}: {hint}{takes}"

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from agent.algos.registry import check_params
 from agent.app.build import LEM, algo, build_engine, check_algos, check_model, fingerprint
 from agent.app.embedded_market import SYNTHETIC
 from agent.app.live_feed import EMBEDDED, Ended, open_feed
@@ -112,6 +113,8 @@ def prepare(config: Config, view: View, *, trade: bool = True) -> None:
     Not a coroutine: Ctrl-C ends it at once. Raises AgentError.
     """
     names = _algos(config) if trade else []
+    for order in _orders(config) if trade else ():
+        check_params([order.algo, *order.shadows], order.algo_params)
     check_schedules(config.schedules, datetime.now(UTC))
     check_algos([name for name in names if name != LEM], config)
     if LEM in names:
@@ -147,8 +150,12 @@ async def run_paper(
 
 def _algos(config: Config) -> list[str]:
     """Every algo that may decide in a session that trades."""
-    orders = [config.order, *(schedule.order for schedule in config.schedules)]
-    return [name for order in orders for name in (order.algo, *order.shadows)]
+    return [name for order in _orders(config) for name in (order.algo, *order.shadows)]
+
+
+def _orders(config: Config) -> list[Order]:
+    """The configured order and those of schedules."""
+    return [config.order, *(schedule.order for schedule in config.schedules)]
 
 
 class _Session:

@@ -34,8 +34,8 @@ from agent.core.market.series import TradeBarSeries, TradeColumns
 from agent.core.types import BenchmarkKind, MarketView, OrderView, Side, TargetKind
 from agent.venue.kernel import loop
 from agent.venue.kernel.tape_market import TapeMarket
-from connectors.embedded import synthetic_kernel
-from connectors.embedded.synthetic import SyntheticMarket
+from connectors.embedded.synthetic import synthetic_kernel
+from connectors.embedded.synthetic.synthetic_market import SyntheticMarket
 
 MOST_HELPERS = 3
 """The largest part bounds what more of them would gain, and each imports the program."""

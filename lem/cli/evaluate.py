@@ -66,22 +66,18 @@ def evaluate(
     options.check_source(market, files, of_bars)
     check_writable(csv, "--csv")
     check_writable(html, "--html")
-    import torch
-
     from lem.evaluation.evaluation_spec import EvaluationSpec, default_min_periods
-    from lem.network.checkpoint import load_checkpoint
 
-    torch.set_num_threads(threads)
     periods = options.min_periods(min_period) if min_period else default_min_periods(n)
     spec = EvaluationSpec(n, periods, orders, seed, sigma, HISTORY if history is None else history)
     spec = replace(spec, risk_aversion=risk_aversion, participation=participation, every=every)
     spec = replace(spec, arrival_weight=arrival_weight, min_rate=min_rate, max_rate=max_rate).checked()
-    checkpoint = load_checkpoint(model)
+    checkpoint = _load(model, threads)
     if history is None and arrival_weight == 1.0:
         spec = replace(spec, history=checkpoint.model.config.lookback)
     span = (time_ns(from_, "--from"), time_ns(to, "--to"))
     source = _Files(files, span, calendar) if files else market or "gaussian"
-    document = _document(context, checkpoint, source, _intervals(interval), spec)
+    document = _document(options.command_line(context), checkpoint, source, _intervals(interval), spec)
     if frontier:
         document["frontier"] = _frontier(checkpoint, spec)
     _output(document, csv, html, regimes=regimes, as_json=as_json)
@@ -96,6 +92,15 @@ class _Files:
     calendar: str | None
 
 
+def _load(model: Path | None, threads: int) -> Checkpoint:
+    import torch
+
+    from lem.network.checkpoint import load_checkpoint
+
+    torch.set_num_threads(threads)
+    return load_checkpoint(model)
+
+
 def _intervals(texts: list[str] | None) -> list[int | None]:
     from agent.durations import parse_duration_ns
 
@@ -104,7 +109,7 @@ def _intervals(texts: list[str] | None) -> list[int | None]:
 
 
 def _document(
-    context: typer.Context,
+    command: str,
     checkpoint: Checkpoint,
     source: _Files | str,
     intervals: list[int | None],
@@ -118,7 +123,6 @@ def _document(
                 documents.append(_on_market(checkpoint, source, interval_ns, spec, bar))
             else:
                 documents.append(_on_files(checkpoint, source, interval_ns, spec, bar))
-    command = options.command_line(context)
     for one in documents:
         one["reproduce"] = command
     return documents[0] if len(documents) == 1 else _joined(documents, command)

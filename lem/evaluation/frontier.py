@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from agent.core.arrays import FloatArray
+from agent.core.orders.order_defaults import DEFAULT_MAX_RATE, DEFAULT_MIN_RATE
 from agent.core.types import BenchmarkKind, Side, TargetKind
 from lem.bars.simulate import simulate
 from lem.evaluation.baselines import DUMP, OPTIMAL_IMPACT, RULE, TWAP, baselines, outcome_of
@@ -74,7 +75,13 @@ def frontier(
 
     At most ``ORDERS`` paths a market, rates not limited. Raises InputError on a spec that makes no sense.
     """
-    spec = replace(spec.checked(), min_periods=(0,), arrival_weight=0.0, min_rate=0.0, max_rate=1.0)
+    spec = replace(
+        spec.checked(),
+        min_periods=(0,),
+        arrival_weight=0.0,
+        min_rate=DEFAULT_MIN_RATE,
+        max_rate=DEFAULT_MAX_RATE,
+    )
     spec = replace(spec, orders=min(spec.orders, ORDERS))
     total = len(markets) * len(participations) * len(aversions)
     curves: list[FrontierCurve] = []

@@ -7,10 +7,7 @@ A step depends on the weights, the seed and its number only: neither on the proc
 from __future__ import annotations
 
 import math
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +24,7 @@ from lem.network.checkpoint import BarsRecord, Checkpoint, TrainingRecord, fresh
 from lem.network.model import LEM
 from lem.network.model_config import ModelConfig, TrainConfig
 from lem.training.batches import draw_batch
+from lem.training.interrupts import interrupts_wait
 from lem.training.run_state import (
     RunProgress,
     RunSettings,
@@ -285,28 +283,6 @@ def train_run(
     if resume:
         trainer.resume()
     return trainer.train(progress)
-
-
-@contextmanager
-def interrupts_wait() -> Iterator[Callable[[], None]]:
-    """Hold Ctrl-C back until the function this yields is called: a step is whole or not begun.
-
-    Off the main thread, where no handler can be set, interrupts are left as they are.
-    """
-    received: list[int] = []
-
-    def stop_if_interrupted() -> None:
-        if received:
-            raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop_if_interrupted
-        return
-    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
-    try:
-        yield stop_if_interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 class _ScalarLog(Protocol):

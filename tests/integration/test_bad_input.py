@@ -68,6 +68,34 @@ def test_a_bad_order_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize(
+    ("algo", "shadows", "params", "words"),
+    [
+        ("pov", "", {"rtae": 0.2}, ["algo pov has no parameter 'rtae'", "did you mean rate"]),
+        ("pov", "", {"rate": 9.0}, ["rate of algo pov is 9", "at most 1"]),
+        ("lem", "twap,vwap_dynamic", {"persistance": 0.5}, ["did you mean persistence"]),
+        ("lem", "twap", {"rate": 0.2}, ["algos lem, twap have no parameter 'rate'"]),
+    ],
+)
+def test_bad_parameters_of_an_algo_are_refused_before_an_exchange_is_asked(
+    algo: str,
+    shadows: str,
+    params: dict[str, float],
+    words: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A wrong name or value in algo_params: exit 2, nothing connected, nothing written."""
+    config = tmp_path_factory.mktemp("config") / "config.yaml"
+    config.write_text(json.dumps({"order": {"algo_params": params}}), encoding="utf-8")  # JSON is YAML
+    chosen = ["--algo", algo, "--shadow", shadows, "--exchange", "kraken", "--config", str(config)]
+    code, message = fails(run_argv(tmp_path, *chosen), capsys)
+    assert code == 2
+    assert all(word in message for word in words), message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("extra", "words"),
     [
         (["--symbol", "BTC/USDTT"], ["BTC/USDTT", "BTC/USDT"]),

@@ -232,6 +232,8 @@ def test_unknown_algos_name_the_nearest() -> None:
     ("name", "params", "message"),
     [
         ("twap", {"rate": 0.1}, "no parameter 'rate': it takes none"),
+        ("lem", {"rate": 0.1}, "algo lem has no parameter 'rate': it takes none"),
+        ("pov", {"rtae": 0.1}, "did you mean rate"),
         ("pov", {"rate": 0.0}, "above 0 and at most 1"),
         ("pov", {"rate": float("nan")}, "nan"),
         ("almgren_chriss", {"gamma": 5.0, "eta": 2.0}, "eta above gamma"),
@@ -242,10 +244,11 @@ def test_unknown_algos_name_the_nearest() -> None:
 def test_bad_parameters_are_refused(name: str, params: dict[str, float], message: str) -> None:
     """A parameter an algo lacks, or out of range, is an OrderError that says what is allowed."""
     with pytest.raises(OrderError, match=message):
-        check_params(name, params)
+        check_params([name], params)
 
 
 def test_good_parameters_pass() -> None:
     """What the documentation allows is accepted."""
-    check_params("pov", {"rate": 1.0})
-    check_params("almgren_chriss", {"eta": 3.0, "gamma": 5.0, "lambda": 0.0})
+    check_params(["pov"], {"rate": 1.0})
+    check_params(["lem", "twap", "pov"], {"rate": 0.2})  # a shadow's own
+    check_params(["almgren_chriss"], {"eta": 3.0, "gamma": 5.0, "lambda": 0.0})

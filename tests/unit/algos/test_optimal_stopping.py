@@ -155,3 +155,10 @@ def test_it_never_raises(
     order = replace(ORDER, t=t, m=m, remaining=remaining, max_rate=max_rate, benchmark_price=benchmark)
     answer = OptimalStopping().decide(order, market(closes, mid))
     assert 0.0 <= answer.share <= remaining
+
+
+def test_the_worked_example_of_three_intervals() -> None:
+    """n = 3, bars: stop in interval 1 below a distance of 0, worth (1/6) (1/sqrt 3) / sqrt(2 pi) = 0.0384."""
+    rule = solve(3, 0, 1.0, "bars")
+    assert rule.gain_sigma == pytest.approx(0.0384, abs=5e-5)
+    assert rule.thresholds[1] == pytest.approx(0.0, abs=0.01)  # a step of the grid is 0.005

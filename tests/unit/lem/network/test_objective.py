@@ -236,3 +236,14 @@ def test_the_loss_has_gradients_for_every_parameter() -> None:
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.abs().max() > 0, name
+
+
+def test_the_worked_example_of_hazards() -> None:
+    """Hazards 0.2, 0.5, 1 and costs 3, 1, 2: chances 0.2, 0.4, 0.4, mean 1.8, slope 1.5 in the first."""
+    hazard = torch.tensor([0.2, 0.5, 1.0], dtype=torch.float64, requires_grad=True)
+    chance = finish_probability(hazard)
+    assert chance.tolist() == pytest.approx([0.2, 0.4, 0.4])
+    cost = (chance * torch.tensor([3.0, 1.0, 2.0], dtype=torch.float64)).sum()
+    cost.backward()
+    assert float(cost.detach()) == pytest.approx(1.8)
+    assert float(hazard.grad[0]) == pytest.approx(1.5)

@@ -85,3 +85,8 @@ def test_unknown_markets_and_short_histories_are_refused() -> None:
         known_drift("momentum", np.zeros((2, 13)), np.zeros((2, 13)), 1)
     with pytest.raises(InputError, match="simulated paths"):
         study_arrival("momentum", 12, 32, 5, 1)
+
+
+def test_the_worked_example_of_momentum() -> None:
+    """n = 2, rho = 0.3: ((1 + rho)/2) 0.3145 / sqrt(2 pi) = 0.0816 sigma."""
+    assert arrival_gain_sigma("momentum", 2) == pytest.approx(0.0816, abs=1e-4)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from agent.core.errors import InputError
 from lem.optima.impact_optimum import solve_impact
 from lem.optima.notional_gain import notional_gain
 from lem.optima.optimum_cases import Case, case_optima
-from lem.optima.optimum_paths import study
-from lem.optima.optimum_terms import Terms
+from lem.optima.optimum_paths import SimulatedPaths, outcomes, study
+from lem.optima.optimum_terms import Schedule, Terms
 from lem.optima.stopping_optimum import gain_sigma, solve_stopping
 from lem.optima.vwap_optimum import solve_vwap
 
@@ -172,3 +173,31 @@ def test_questions_without_an_answer_are_refused(case: Case, words: str) -> None
 def test_a_table_stops_where_the_min_rate_completes_the_order() -> None:
     """Min rate 0.2 is done after five intervals: m = 5 is the last that it can keep."""
     assert [a.m for a in case_optima(Case(min_rate=0.2, max_rate=0.5))] == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_worked_example_of_impact() -> None:
+    """n = 3, bars, half left before interval 1: going on is worth -D/3 - 2 K(1/4), so finish below -0.340."""
+    best = solve_impact(Terms(3, price="bars"), 0.1)
+    half = int(np.searchsorted(best.nodes, 0.5))
+    distance = best.steps[1] * (np.arange(best.go.shape[1]) - best.go.shape[1] // 2)
+    np.testing.assert_allclose(best.go[1, :, half], -distance / 3 - 0.1369, atol=1e-4)
+    finish = -distance / 2 - best.unit * 0.5**1.5
+    first_on = distance[np.flatnonzero(finish < best.go[1, :, half])[0]]
+    assert first_on == pytest.approx(-0.340, abs=best.steps[1])
+    assert best.share[1, :, half] == pytest.approx(0.25, abs=0.005)
+
+
+def test_the_worked_example_of_three_intervals_against_vwap() -> None:
+    """Volume without spread, n = 3, bars: the stopping optimum's 0.0384 sigma."""
+    assert solve_vwap(Terms(3, price="bars"), 0.0).gain_sigma == pytest.approx(0.0384, abs=5e-4)
+
+
+def test_a_notional_buys_at_the_harmonic_mean() -> None:
+    """Half the money at 100 and half at 50: 66.67, a third below 100, where equal quantities pay 75."""
+    price = np.array([[0.0, -0.5]])
+    paths = SimulatedPaths(price, np.zeros((1, 2)), price, np.ones((1, 2)))
+    schedule = Schedule(np.array([[0.5, 0.5]]), np.array([1]))
+    mean = -0.25  # the TWAP, as a deviation
+    for notional, paid in ((True, -1 / 3), (False, -0.25)):
+        ran = outcomes(schedule, paths, 1, 1.0, 0.0, notional=notional)
+        assert ran.gain[0] == pytest.approx(-(paid - mean) / (1.0 + mean))

@@ -11,6 +11,7 @@ from lem.optima.impact_optimum import solve_impact
 from lem.optima.optimum_cases import Case, case_optima
 from lem.optima.optimum_paths import SimulatedPaths, Study, draw_paths, outcomes, study
 from lem.optima.optimum_terms import Schedule, Terms
+from lem.optima.risk_kernel import finished
 from lem.optima.risk_optimum import RiskOptimum, solve_risk
 from lem.optima.stopping_optimum import solve_stopping
 
@@ -96,3 +97,10 @@ def test_the_case_reports_the_simulated_gain_beside_the_objective() -> None:
     assert answer.simulated is not None
     assert answer.gain_sigma == answer.simulated.net
     assert 0.0 < answer.half_width < 0.01
+
+
+def test_the_worked_example_of_risk() -> None:
+    """n = 2, participation 0.1, lambda = 1: halves cost 0.2736, all at once 0.4162; halves are optimal."""
+    best = solve_risk(Terms(2), 0.1, 1.0)
+    assert best.objective == pytest.approx(0.2736, abs=2e-4)
+    assert finished(0, 0.0, 1.0, 0.0, best.problem) == pytest.approx(0.4162, abs=1e-4)

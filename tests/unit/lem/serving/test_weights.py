@@ -18,8 +18,9 @@ from lem.network.model import LEM, OrderProgress, OrderTerms
 from lem.network.model_config import SCENARIOS, ModelConfig
 from lem.serving.encoder_kernel import select
 from lem.serving.encoding_stream import SharedSelection, Streams
-from lem.serving.policy_kernel import decide
+from lem.serving.policy_kernel import POLICY_COLUMNS, decide
 from lem.serving.predictor import Predictor
+from lem.serving.row_kernels import linear
 from lem.serving.weights import CompiledModel
 from tests.unit.lem.worlds import Walk
 
@@ -206,3 +207,35 @@ def test_a_stream_that_outgrows_its_room_loses_nothing() -> None:
         seen = streams.take(bars[: 60 + FEATURE_SPAN + t], 60 + t, DELTA_NS)
     assert np.array_equal(seen.context, Streams(model).take(bars, 210, DELTA_NS).context)
     assert streams.taken == 210
+
+
+def test_the_worked_example_of_a_stream() -> None:
+    """60 bars, one more, then bar 50 of the 61 revised: 60 + 1 + 11 = 72 taken in."""
+    bars = window(61 + FEATURE_SPAN, 7)
+    streams = Streams(CompiledModel.of(shaken(5)))
+    streams.take(bars[:-1], 60, DELTA_NS)
+    streams.take(bars, 61, DELTA_NS)
+    bars = bars.copy()
+    bars["volume"][FEATURE_SPAN + 50] *= 3.0
+    streams.take(bars, 61, DELTA_NS)
+    assert streams.taken == 72
+
+
+@pytest.mark.parametrize("rows", [1, 100])
+def test_sums_start_at_the_bias_and_keep_their_order(rows: int) -> None:
+    """In float32 1 + 1e8 - 1e8 is 0 for a row alone and among a hundred; 1e8 - 1e8 + 1 would be 1."""
+    out, x = np.empty((rows, 1), np.float32), np.full((rows, 2), (1e8, -1e8), np.float32)
+    linear(out, x, np.ones((2, 1), np.float32), np.ones(1, np.float32))
+    assert (out == 0.0).all()
+
+
+def test_the_worked_example_of_a_decision() -> None:
+    """A last layer of (0, -1/2) with 4 intervals left: a quarter of the remainder, finishing at 0.269."""
+    policy = CompiledModel.of(shaken(1)).policy
+    silent = policy._replace(
+        out=np.zeros_like(policy.out), out_bias=np.full_like(policy.out_bias, (0.0, -0.5))
+    )
+    order = np.array([{"t": 2.0, "n": 6.0, "remaining": 0.5}.get(name, 0.0) for name in POLICY_COLUMNS])
+    fraction, chance = decide(silent, 0, np.zeros(CONFIG.hidden, np.float32), order)
+    assert fraction == pytest.approx(0.25)
+    assert chance == pytest.approx(0.269, abs=5e-4)

@@ -49,7 +49,7 @@ def test_the_number_of_processes_changes_no_byte(tmp_path: Path) -> None:
     assert more.resumed_from == 3
     files = tmp_path / "one.safetensors", tmp_path / "more.safetensors"
     for result, file in zip((one, more), files, strict=True):
-        save_checkpoint(result.model, file, result.summary(config, "tiny"))
+        save_checkpoint(result.model, file, result.record(config, "tiny"))
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
