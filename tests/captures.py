@@ -184,7 +184,7 @@ def import_lines(
 ) -> tuple[Instrument, EventArray, dict[str, Any]]:
     """Write files of these lines, import them into a new session, and read it."""
     paths = [write(folder / name, lines) for name, lines in files.items()]
-    report = import_files(paths, kind, symbol, folder / "session", **units)
+    report = import_files(paths, kind, symbol, folder / "session", **units).to_json()
     reader = SessionReader(folder / "session")
     return reader.instruments[0], reader.events(), report
 

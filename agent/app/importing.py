@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from agent.core.errors import InputError
 from agent.core.instrument import Instrument
+from connectors.importers.import_report import ImportReport
 from storage.recordings.session import SessionHeader, SessionWriter
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The session that was made, and what became of every line of the files."""
+
+    session: Path
+    report: ImportReport
+
+    def to_json(self) -> dict[str, object]:
+        return {"session": str(self.session), **self.report.to_json()}
 
 
 def import_files(
@@ -23,14 +34,13 @@ def import_files(
     contract_size: Decimal | None = None,
     calendar: str | None = None,
     watch: Callable[[int], None] | None = None,
-) -> dict[str, Any]:
+) -> Imported:
     """Make a session in ``out`` and return what became of every line. Raises InputError, SessionError.
 
     ``watch`` gets how many bytes of the files were read. The same report stands in the session's
     header under ``import``.
     """
     from connectors.importers.formats import loader
-    from connectors.importers.import_report import ImportReport
     from connectors.importers.pipeline import ImportRequest
 
     load = loader(kind)
@@ -56,7 +66,7 @@ def import_files(
         return writer
 
     request = ImportRequest(files, symbol, tick, lot, contract_size, calendar, watch)
-    report = load(request, open_writer, out.parent).to_json()
+    report = load(request, open_writer, out.parent)
     for writer, header in opened:
-        writer.restate(replace(header, imported=report))
-    return {"session": str(out), **report}
+        writer.restate(replace(header, imported=report.to_json()))
+    return Imported(out, report)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agent.amounts import parse_amount
 from agent.cli import options as o
 from agent.cli import output
+
+if TYPE_CHECKING:
+    from agent.app.importing import Imported
 
 
 def import_(
@@ -46,7 +49,7 @@ def import_(
     """Make a session from market data that others recorded."""
     output.set_up_logging(log_json)
     from agent.app.importing import import_files
-    from agent.terminal.import_tables import reading, render_import
+    from agent.terminal.import_tables import reading
 
     units = (
         _amount(tick_size, "tick size"),
@@ -54,12 +57,24 @@ def import_(
         _amount(contract_size, "contract size"),
     )
     with reading(files) as watch:
-        report = import_files(files, kind, symbol, out, *units, calendar, watch)
+        done = import_files(files, kind, symbol, out, *units, calendar, watch)
     if as_json:
-        output.emit(report)
+        output.emit(done.to_json())
     else:
-        render_import(report, output.console_of())
+        _show(done)
     return 0
+
+
+def _show(done: Imported) -> None:
+    """What was made and what became of every line, or of every bar."""
+    from agent.terminal.bar_import_tables import render_bar_import
+    from agent.terminal.import_tables import render_import
+    from connectors.importers.bars.bar_report import BarReport
+
+    if isinstance(done.report, BarReport):
+        render_bar_import(done.report, done.session, output.console_of())
+    else:
+        render_import(done.report, done.session, output.console_of())
 
 
 def _amount(text: str | None, what: str) -> Decimal | None:

@@ -64,23 +64,23 @@ def inspect(
     if html is not None and not html.absolute().parent.is_dir():
         raise InputError(f"--html {html}: there is no folder {html.absolute().parent}; make it first")
     with output.spinner(f"reading {session}"):
-        document = inspect_session(session).to_json()
+        found = inspect_session(session)
     if html is not None:
         from agent.report.session_page import session_page
 
         try:
-            html.write_text(session_page(document), encoding="utf-8")
+            html.write_text(session_page(found.to_json()), encoding="utf-8")
         except OSError as error:
             raise InputError(f"cannot write --html {html}: {error.strerror}; choose another file") from error
     if as_json:
-        output.emit(document)
+        output.emit(found.to_json())
     else:
         from agent.terminal.session_tables import render_session
 
-        render_session(document, output.console_of(output.ROWS_WIDTH))
+        render_session(found, output.console_of(output.ROWS_WIDTH))
         if html is not None:
             typer.echo(f"\nplots: {html}")
-    return 1 if document["problems"] else 0
+    return 1 if found.listed.problems else 0
 
 
 @app.command("slice")

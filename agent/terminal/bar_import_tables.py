@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from agent.durations import format_duration
+from agent.terminal.import_tables import print_units
+
+if TYPE_CHECKING:  # a neighbour: what is shown is handed in
+    from connectors.importers.bars.bar_report import BarReport
 
 _FOUND = {
     "absent": "missing in the files: an empty bar stands for each, nothing fills in them",
@@ -27,39 +31,36 @@ _FOUND = {
 }
 
 
-def render_bar_import(report: Mapping[str, Any], console: Console) -> None:
-    """Print a report as ``agent import --format klines --json`` gives it."""
-    length = format_duration(report["interval_ns"])
-    where = f" of {report['calendar']}, times read as {report['clock']}" if report["calendar"] else ""
-    console.print(
-        f"[bold]{report['session']}[/]  {report['symbol']}, {report['bars']:,} bars of {length}{where}"
-    )
-    for name in ("tick", "lot"):
-        how = "inferred from the data" if report[f"{name}_inferred"] else "given"
-        console.print(f"  {name:6}{report[name]}  ({how})")
-    table = Table(title=f"{report['lines']:,} rows", title_justify="left", show_header=False, box=None)
+def render_bar_import(report: BarReport, session: Path, console: Console) -> None:
+    """Print what was made of bars."""
+    length = format_duration(report.interval_ns)
+    where = f" of {report.calendar}, times read as {report.clock}" if report.calendar else ""
+    console.print(f"[bold]{session}[/]  {report.symbol}, {report.bars:,} bars of {length}{where}")
+    print_units(report, console)
+    table = Table(title=f"{report.lines:,} rows", title_justify="left", show_header=False, box=None)
     for side in ("left", "right", "left"):
         table.add_column(justify="right" if side == "right" else "left")
     for name, meaning in _FOUND.items():
-        if report[name]:
-            table.add_row(name.replace("_", " "), f"{report[name]:,}", meaning)
+        count: int = getattr(report, name)
+        if count:
+            table.add_row(name.replace("_", " "), f"{count:,}", meaning)
     if table.row_count:
         console.print(table)
     else:
-        console.print(f"{report['lines']:,} rows, nothing wrong in them")
-    for text in (*report["problems"], *_named(report)):
+        console.print(f"{report.lines:,} rows, nothing wrong in them")
+    for text in (*report.problems, *_named(report)):
         console.print(f"  {text}", markup=False, highlight=False)
     console.print(
         "bars-only session: fills are modelled at the interval's VWAP\n"
-        f"\ntrade on it:  python -m agent replay {report['session']} --quantity 1 --interval {length}"
-        f" --min-duration {format_duration(4 * report['interval_ns'])}"
-        f" --max-duration {format_duration(12 * report['interval_ns'])}",
+        f"\ntrade on it:  python -m agent replay {session} --quantity 1 --interval {length}"
+        f" --min-duration {format_duration(4 * report.interval_ns)}"
+        f" --max-duration {format_duration(12 * report.interval_ns)}",
         highlight=False,
     )
 
 
-def _named(report: Mapping[str, Any]) -> list[str]:
-    first, splits = report["first_outside"], report["splits"]
+def _named(report: BarReport) -> list[str]:
+    first, splits = report.first_outside, report.splits
     return [
         *([f"outside all sessions: {', '.join(first)} (as in the file)"] if first else []),
         *([f"splits, which no order may cross: {', '.join(splits)}"] if splits else []),

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from agent.terminal.bar_import_tables import render_bar_import
 from agent.terminal.formatting import duration
+
+if TYPE_CHECKING:  # a neighbour: what is shown is handed in
+    from connectors.importers.import_report import ImportReport
 
 _LINES = {
     "trades": "on the tape",
@@ -60,38 +62,41 @@ def reading(files: Sequence[Path]) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.update(task, completed=done)
 
 
-def render_import(report: Mapping[str, Any], console: Console) -> None:
-    """Print a report as ``agent import --json`` gives it."""
-    if "bars" in report:
-        render_bar_import(report, console)
-        return
-    span = duration(max(0, report["last_recv_ns"] - report["first_recv_ns"]))
-    console.print(f"[bold]{report['session']}[/]  {report['symbol']} ({report['market']}), {span}")
-    for name in ("tick", "lot"):
-        how = "inferred from the data" if report[f"{name}_inferred"] else "given"
-        console.print(f"  {name:6}{report[name]}  ({how})")
-    if report["contract_size"] != "1" or report["market"] == "inverse":
-        base, _, quote = report["symbol"].partition(":")[0].partition("/")
-        unit = quote if report["market"] == "inverse" else base
-        console.print(f"  a contract is {report['contract_size']} {unit}: give quantities in contracts")
+def render_import(report: ImportReport, session: Path, console: Console) -> None:
+    """Print what was made of market data with books and trades."""
+    span = duration(max(0, report.last_recv_ns - report.first_recv_ns))
+    console.print(f"[bold]{session}[/]  {report.symbol} ({report.market}), {span}")
+    print_units(report, console)
+    if report.contract_size != "1" or report.market == "inverse":
+        base, _, quote = report.symbol.partition(":")[0].partition("/")
+        unit = quote if report.market == "inverse" else base
+        console.print(f"  a contract is {report.contract_size} {unit}: give quantities in contracts")
     console.print(
-        f"  clock offset {report['clock_offset_ns'] / 1e6:.3f} ms (removed),"
-        f" median delay {report['delay_median_ns'] / 1e6:.3f} ms"
+        f"  clock offset {report.clock_offset_ns / 1e6:.3f} ms (removed),"
+        f" median delay {report.delay_median_ns / 1e6:.3f} ms"
     )
-    console.print(
-        f"  {report['events']:,} events of {report['trades']:,} trades and {report['levels']:,} book levels"
-    )
-    _counts(console, f"{report['lines']:,} lines", report, _LINES)
+    console.print(f"  {report.events:,} events of {report.trades:,} trades and {report.levels:,} book levels")
+    _counts(console, f"{report.lines:,} lines", report, _LINES)
     _counts(console, "What was wrong", report, _FAULTS)
-    for text in report["problems"][:_PROBLEMS_SHOWN]:
+    for text in report.problems[:_PROBLEMS_SHOWN]:
         console.print(f"  {text}", markup=False, highlight=False)
-    if len(report["problems"]) > _PROBLEMS_SHOWN:
+    if len(report.problems) > _PROBLEMS_SHOWN:
         console.print("  more in the session's session.json, under import")
-    console.print(f"\ntrade on it:  python -m agent replay {report['session']} --quantity Q", highlight=False)
+    console.print(f"\ntrade on it:  python -m agent replay {session} --quantity Q", highlight=False)
 
 
-def _counts(console: Console, title: str, report: Mapping[str, Any], meanings: Mapping[str, str]) -> None:
-    rows = [(name, report[name], text) for name, text in meanings.items() if report[name]]
+def print_units(report: ImportReport, console: Console) -> None:
+    """Tick and lot, and where they come from."""
+    for name, value, inferred in (
+        ("tick", report.tick, report.tick_inferred),
+        ("lot", report.lot, report.lot_inferred),
+    ):
+        console.print(f"  {name:6}{value}  ({'inferred from the data' if inferred else 'given'})")
+
+
+def _counts(console: Console, title: str, report: ImportReport, meanings: Mapping[str, str]) -> None:
+    counted = [(name, getattr(report, name), text) for name, text in meanings.items()]
+    rows = [row for row in counted if row[1]]
     if not rows:
         console.print(f"{title}: nothing")
         return

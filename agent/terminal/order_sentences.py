@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from agent.core.events import (
     AuditEvent,
@@ -18,6 +19,9 @@ from agent.durations import format_duration
 from agent.parent_record import ParentRecord
 from agent.summary import ParentDocument
 from agent.terminal.formatting import bps, duration, known, price
+
+if TYPE_CHECKING:  # a neighbour: what is shown is handed in
+    from storage.recordings.catalogue import ListedOrder
 
 FEATURES = 3
 
@@ -166,6 +170,6 @@ def waiting_sentence(changed: ParentChanged, now_ns: int) -> str:
     return f"done; the market is watched for {duration(left_ns)} more, to measure the full gain"
 
 
-def recorded_order_sentence(order: Mapping[str, str]) -> str:
+def recorded_order_sentence(order: ListedOrder) -> str:
     """S-P1: buy BTC/USDT by lem: completed."""
-    return f"{order['id']}: {order['side']} {order['symbol']} by {order['algo']}: {order['state']}"
+    return f"{order.id}: {order.side} {order.symbol} by {order.algo}: {order.state}"

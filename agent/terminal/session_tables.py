@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from agent.core.json_types import JsonObject, int_in
 from agent.terminal.formatting import duration, rows_held, size, utc
 from agent.terminal.order_sentences import recorded_order_sentence
 from agent.terminal.rows_table import rows_table
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a neighbour: what is shown is handed in
     from storage.recordings.catalogue import ListedSession
+    from storage.recordings.inspection import Inspection, InstrumentInspection
 
 INPUTS = {"start": "orders", "control": "commands", "overrun": "late decisions", "round_trip": "round trips"}
 RESULTS = {
@@ -55,29 +57,30 @@ def _list_row(s: ListedSession) -> list[str]:
     ]
 
 
-def render_session(d: Mapping[str, Any], console: Console) -> None:
-    """Print an inspection's document (``storage.recordings.inspection``)."""
+def render_session(found: Inspection, console: Console) -> None:
+    """Print what a session holds."""
+    listed, span_ns = found.listed, found.end_ns - found.start_ns
     _print(
         console,
-        f"{d['session']} ({d['source']}, {d['state']}): {utc(d['start_ns'])} to {utc(d['end_ns'])}, "
-        f"{duration(d['end_ns'] - d['start_ns'])}, {rows_held(d['events'], d['bars'])}, {size(d['bytes'])}",
+        f"{listed.session} ({listed.source}, {listed.state}): {utc(found.start_ns)} to {utc(found.end_ns)}, "
+        f"{duration(span_ns)}, {rows_held(listed.events, listed.bars)}, {size(listed.bytes)}",
     )
-    for problem in d["problems"]:
+    for problem in listed.problems:
         _print(console, f"LOST: {problem}")
-    if d["origin"]:
-        _print(console, f"made of: {_origin(d['origin'])}")
+    if found.header.origin:
+        _print(console, f"made of: {_origin(found.header.origin)}")
     _print(console)
-    seconds = max(1e-9, (d["end_ns"] - d["start_ns"]) / 1e9)
     columns = ["symbol", "trades", "levels", "others", "rows/s", "trades/s", "peak", "low", "high"]
     columns += ["spread bps p5", "median", "p95", "book there"]
-    rows_table(columns, [_instrument_row(i, seconds) for i in d["instruments"]], console)
+    seconds = max(1e-9, span_ns / 1e9)
+    rows_table(columns, [_instrument_row(i, seconds) for i in found.instruments], console)
     _print(console)
-    _print_gaps(d["gaps"], console)
-    inputs = _counted(d["journal"], INPUTS)
+    _print_gaps(found, console)
+    inputs = _counted(found.journal, INPUTS)
     _print(console, f"inputs: {inputs or 'none but the market'}")
-    results = _counted(d["results"], RESULTS)
+    results = _counted(found.results, RESULTS)
     _print(console, f"results, shadows included: {results}" if results else "results: nothing was traded")
-    for order in d["orders"]:
+    for order in listed.orders:
         _print(console, f"  {recorded_order_sentence(order)}")
 
 
@@ -85,47 +88,49 @@ def _counted(counts: Mapping[str, int], names: Mapping[str, str]) -> str:
     return ", ".join(f"{names.get(kind, kind)} {n:,}" for kind, n in counts.items() if kind != "end")
 
 
-def _instrument_row(i: Mapping[str, Any], seconds: float) -> list[str]:
-    counts, spread = i["counts"], i["spread_bps"] or {}
+def _instrument_row(i: InstrumentInspection, seconds: float) -> list[str]:
+    counts, spread = i.counts, i.spread_bps or {}
     rows = sum(n for kind, n in counts.items() if kind != "history")
     others = ", ".join(f"{n:,} {k}" for k, n in counts.items() if k not in ("trade", "level"))
     return [
-        i["symbol"],
+        i.symbol,
         f"{counts.get('trade', 0):,}",
         f"{counts.get('level', 0):,}",
         others,
         f"{rows / seconds:,.0f}",
         f"{counts.get('trade', 0) / seconds:,.1f}",
-        f"{i['peak_trades_per_s']:,.1f}",
-        i["low"] or "",
-        i["high"] or "",
+        f"{i.peak_trades_per_s:,.1f}",
+        i.low or "",
+        i.high or "",
         *(f"{spread[q]:.3g}" if q in spread else "" for q in ("p5", "median", "p95")),
-        f"{i['book_share']:.1%}",
+        f"{i.book_share:.1%}",
     ]
 
 
-def _print_gaps(gaps: Sequence[Mapping[str, Any]], console: Console) -> None:
-    if not gaps:
+def _print_gaps(found: Inspection, console: Console) -> None:
+    if not found.gaps:
         _print(console, "gaps: none on the tape")
         return
-    _print(console, f"gaps: {len(gaps)}")
+    _print(console, f"gaps: {len(found.gaps)}")
+    symbols = {i.number: i.symbol for i in found.instruments}
     rows = [
         [
-            g["symbol"],
-            g["stream"],
-            utc(g["from_ns"]),
-            "never closed" if g["to_ns"] is None else f"{g['seconds']:.3f} s",
-            "" if g["lost"] is None else f"{g['lost']:,} lost",
+            symbols.get(gap.number, "?"),
+            gap.stream,
+            utc(gap.from_ns),
+            "never closed" if gap.to_ns is None else f"{(gap.to_ns - gap.from_ns) / 1e9:.3f} s",
+            "" if gap.lost is None else f"{gap.lost:,} lost",
         ]
-        for g in gaps
+        for gap in found.gaps
     ]
     rows_table(["symbol", "stream", "from (UTC)", "for", "lost"], rows, console)
 
 
-def _origin(origin: Mapping[str, Any]) -> str:
-    if "merged" in origin:
-        return " + ".join(str(source["session"]) for source in origin["merged"])
-    return f"{origin['session']} from {utc(origin['from_ns'])} to {utc(origin['to_ns'])}"
+def _origin(origin: JsonObject) -> str:
+    merged = origin.get("merged")
+    if isinstance(merged, list):
+        return " + ".join(str(source["session"]) for source in merged)
+    return f"{origin['session']} from {utc(int_in(origin, 'from_ns'))} to {utc(int_in(origin, 'to_ns'))}"
 
 
 def _print(console: Console, line: str = "") -> None:

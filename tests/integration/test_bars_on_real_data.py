@@ -28,7 +28,7 @@ def _order(**given: Any) -> Order:
 def klines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """BTC/USDT from 2023 to mid 2025."""
     out = tmp_path_factory.mktemp("klines") / "session"
-    report = import_files([real_data("klines-15m", "BTCUSDT.parquet")], "klines", "BTC/USDT", out)
+    report = import_files([real_data("klines-15m", "BTCUSDT.parquet")], "klines", "BTC/USDT", out).to_json()
     assert (report["bars"], report["absent"], report["zero_volume"]) == (87_456, 5, 5)
     assert (report["tick"], report["lot"]) == ("0.01", "0.000001")
     return out
@@ -54,7 +54,7 @@ def test_five_sessions_of_hourly_shares(tmp_path: Path) -> None:
     """Thirty hours of IBM around Thanksgiving 2012: no Thursday, and three hours on the short Friday."""
     report = import_files(
         [real_data("equities", "us-hourly-raw.parquet")], "klines", "IBM/USD", tmp_path / "s", calendar="XNYS"
-    )
+    ).to_json()
     assert report["clock"] == "America/New_York"
     assert report["absent"] < 10
     order = _order(quantity=Decimal(3_000), interval=HOUR, min_duration=6 * HOUR, max_duration=30 * HOUR)

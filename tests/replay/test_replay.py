@@ -208,7 +208,7 @@ def test_the_real_capture(tmp_path: Path) -> None:
     from agent.app.importing import import_files
 
     files = capture_files("btcusdt")
-    report = import_files(list(files), "binance-raw", "BTC/USDT", tmp_path / "s", None, None)
+    report = import_files(list(files), "binance-raw", "BTC/USDT", tmp_path / "s", None, None).to_json()
     assert (report["lines"], report["gaps"], report["crossed"]) == (99_574, 0, 0)
     order = Order(
         quantity=Decimal(2),

@@ -142,7 +142,7 @@ def test_torn_tardis_file(tmp_path: Path) -> None:
     )[1]
     path = c.write(tmp_path / "t.csv.gz", lines)
     path.write_bytes(path.read_bytes()[:-400])
-    report = import_files([path], "tardis-csv", "BTC/USDT:USDT", tmp_path / "session")
+    report = import_files([path], "tardis-csv", "BTC/USDT:USDT", tmp_path / "session").to_json()
     assert 0 < report["trades"] < 3000
     assert report["problems"] == [
         f"t.csv.gz:{report['trades'] + 2}: the compressed file is cut off",

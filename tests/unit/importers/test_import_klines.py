@@ -20,14 +20,15 @@ from agent.app.importing import import_files
 from agent.cli import app
 from agent.core.errors import InputError
 from agent.core.market.trading_time import BarFlag
-from agent.terminal.import_tables import render_import
+from agent.terminal.bar_import_tables import render_bar_import
+from connectors.importers.bars.bar_report import BarReport
 from storage.recordings.session import SessionReader
 from tests.bar_sessions import HOUR, MIDNIGHT, Bar, hourly, write_csv
 
 
 def _import(folder: Path, *files: Sequence[Bar], symbol: str = "BTC/USDT", **units: Any) -> dict[str, Any]:
     paths = [write_csv(folder / f"bars{k}.csv", bars) for k, bars in enumerate(files)]
-    return import_files(paths, "klines", symbol, folder / "session", **units)
+    return import_files(paths, "klines", symbol, folder / "session", **units).to_json()
 
 
 def _bars(folder: Path) -> Any:
@@ -173,7 +174,8 @@ def test_the_terminal_says_what_was_found_and_how_fills_are_made(tmp_path: Path)
     del bars[5]
     report = _import(tmp_path, bars)
     console = Console(width=300, file=io.StringIO(), record=True)
-    render_import(report, console)
+    session = Path(report.pop("session"))
+    render_bar_import(BarReport(**report), session, console)
     text = console.export_text()
     assert "BTC/USDT, 20 bars of 1h" in text
     assert "1 bar missing, an empty bar stands for each: 2025-03-03T05:00:00Z" in text

@@ -76,7 +76,8 @@ def test_the_report_in_words(tmp_path: Path) -> None:
     del lines[1]
     _, _, report = import_lines(tmp_path, "binance-raw", "BTC/USDT", {"x.gz": [b"garbage\n", *lines]})
     console = Console(width=120, record=True, file=io.StringIO())
-    render_import(report, console)
+    session = Path(report.pop("session"))
+    render_import(ImportReport(**report), session, console)
     text = console.export_text()
     for part in (
         "BTC/USDT (spot)",
