@@ -24,6 +24,8 @@ from agent.engine.engine import Engine
 BATCH_ROWS = 16384
 """As sessions are recorded: no batch is copied together, and one stays in the processor's cache."""
 
+Watch = Callable[[list[AuditEvent]], None]
+
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
@@ -88,7 +90,7 @@ def replay(
     compare: bool,
     rows: int = BATCH_ROWS,
     pace: Callable[[int], None] | None = None,
-    watch: Callable[[list[AuditEvent]], None] | None = None,
+    watch: Watch | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ReplayResult:
     """Run the session through ``engine``. ``compare`` holds the outcome against the recorded one.
@@ -96,52 +98,69 @@ def replay(
     ``pace`` is called with each batch's time before it is consumed; ``watch`` with what happened;
     ``progress`` with the rows consumed and the rows there are (0: the session was cut off, nobody counted).
     """
-    check, count = TapeCheck(), 0
-    tape_rows: list[str] = []
-    result_rows: list[str] = []
+    run = _Pass(engine, len(pending), watch)
     total = _end(reader, "events")
     started_ns = clock.now_ns()
-
-    def take() -> None:
-        events = engine.drain()
-        result_rows.extend(canonical_row(e) for e in events)
-        if watch is not None and events:
-            watch(events)
-
     engine.on_bars(reader.bars())
-    last_ns, commands_left = 0, len(pending)
     for item in inputs(reader, pending, rows):
         if isinstance(item, np.ndarray):
             if pace is not None:
                 pace(int(item["recv_ns"][0]))
-            engine.advance(item)
-            tape_rows.extend(check.add(item))
-            count += len(item)
-            last_ns = int(item["recv_ns"][-1])
+            run.rows(item)
             if progress is not None:
-                progress(count, total)
+                progress(run.count, total)
         else:
-            engine.command(item)
-            commands_left -= 1
-            if not commands_left:
-                engine.no_more_commands()
-        take()
-    engine.close(max(_end(reader, "recv_ns"), last_ns, engine.now_ns))
-    take()
+            run.command(item)
+    outcome = run.close(_end(reader, "recv_ns"))
     seconds = (clock.now_ns() - started_ns) / NS_PER_S
-    tape_rows.extend(check.finish())
     recorded = list(reader.outcome()) if compare else []
-    ours = result_rows + tape_rows
-    difference = first_difference(recorded, ours) if compare else None
+    difference = first_difference(recorded, outcome) if compare else None
     return ReplayResult(
-        events=count,
+        events=run.count,
         seconds=seconds,
-        digest=digest(ours),
+        digest=digest(outcome),
         recorded_digest=digest(sorted_outcome(recorded)) if compare else None,
         match=(difference is None) if compare else None,
         difference=difference,
         losses=tuple(reader.losses),
     )
+
+
+class _Pass:
+    """One pass of a session through an engine, and the canonical rows that come of it."""
+
+    def __init__(self, engine: Engine, commands: int, watch: Watch | None) -> None:
+        self.count = 0  # rows of the tape
+        self._engine, self._commands_left, self._watch = engine, commands, watch
+        self._check, self._last_ns = TapeCheck(), 0
+        self._tape_rows: list[str] = []
+        self._result_rows: list[str] = []
+
+    def rows(self, rows: EventArray) -> None:
+        self._engine.advance(rows)
+        self._tape_rows.extend(self._check.add(rows))
+        self.count += len(rows)
+        self._last_ns = int(rows["recv_ns"][-1])
+        self._take()
+
+    def command(self, command: Command) -> None:
+        self._engine.command(command)
+        self._commands_left -= 1
+        if not self._commands_left:
+            self._engine.no_more_commands()
+        self._take()
+
+    def close(self, end_ns: int) -> list[str]:
+        """End the session, and return the outcome: results first, then the checks of the tape."""
+        self._engine.close(max(end_ns, self._last_ns, self._engine.now_ns))
+        self._take()
+        return [*self._result_rows, *self._tape_rows, *self._check.finish()]
+
+    def _take(self) -> None:
+        events = self._engine.drain()
+        self._result_rows.extend(canonical_row(e) for e in events)
+        if self._watch is not None and events:
+            self._watch(events)
 
 
 def _end(reader: SessionReader, member: str) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.core.arrays import IntArray
-from agent.core.compile.jit import njit_flat, njit_inner
+from agent.core.compile.jit import njit_flat, njit_inline, njit_inner
 from agent.core.market.ladder import (
     BEST,
     LEVELS,
@@ -159,15 +159,9 @@ def _plain_rows(s: KernelState, events: EventArray, i: int, end: int, due_ns: in
                 return i, ROW
             market[inst, M_TOUCHED] = 1
         elif e.kind == TRADE:
-            n = market[inst, M_TRADES]
-            if n >= trade_room or _reaches_ours(span, inst, e.side, e.price_ticks):
+            if market[inst, M_TRADES] >= trade_room or _reaches_ours(span, inst, e.side, e.price_ticks):
                 return i, ROW
-            s.trade_ns[inst, n] = e.exch_ns
-            s.trade_ticks[inst, n] = e.price_ticks
-            s.trade_lots[inst, n] = e.qty_lots
-            s.trade_side[inst, n] = e.side
-            market[inst, M_TRADES] = n + 1
-            market[inst, M_LAST_TRADE_TICKS] = e.price_ticks
+            _add_trade(s, inst, e.exch_ns, e.price_ticks, e.qty_lots, e.side)
         elif e.kind != BBO:
             return i, ROW
         if e.flags & LAST and market[inst, M_TOUCHED]:
@@ -184,12 +178,7 @@ def _plain_rows(s: KernelState, events: EventArray, i: int, end: int, due_ns: in
                 return i, UPDATE_END
             market[inst, M_TOUCHED] = 0
             market[inst, M_BOOK_NS] = e.recv_ns
-            if mid != market[inst, M_MID]:
-                n = market[inst, M_MIDS]
-                s.mid_ns[inst, n] = e.recv_ns
-                s.mid_half_ticks[inst, n] = mid
-                market[inst, M_MIDS] = n + 1
-                market[inst, M_MID] = mid
+            _set_mid(s, inst, mid, e.recv_ns)
         i += 1
     return i, ROW
 
@@ -238,7 +227,7 @@ def _row(s: KernelState, events: EventArray, i: int) -> int:
     return BATCH_END if has_room(s) else GROW
 
 
-@njit_inner
+@njit_inline
 def _add_trade(s: KernelState, inst: int, exch_ns: int, ticks: int, lots: int, side: int) -> None:
     n = s.market[inst, M_TRADES]
     s.trade_ns[inst, n] = exch_ns
@@ -276,6 +265,12 @@ def _match_and_mid(s: KernelState, inst: int, recv_ns: int) -> None:
             mid = bid - ask_key
             if _crosses_ours(s.span, inst, bid, ask_key):
                 match_crossed(s, inst, bid, -ask_key, recv_ns, mid)
+    _set_mid(s, inst, mid, recv_ns)
+
+
+@njit_inline
+def _set_mid(s: KernelState, inst: int, mid: int, recv_ns: int) -> None:
+    """Keep the mid's path: a new mid is a step of it."""
     if mid != s.market[inst, M_MID]:
         n = s.market[inst, M_MIDS]
         s.mid_ns[inst, n] = recv_ns
