@@ -1,0 +1,1 @@
+"""Data from outside: the live feed through ccxt, the embedded exchange, importers of files."""

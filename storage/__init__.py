@@ -1,0 +1,1 @@
+"""What is kept: recorded sessions, and the execution log."""
