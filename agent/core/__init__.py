@@ -1,1 +1,1 @@
-"""The core: what a market, an order and a measure are. Pure; nothing here waits, logs, reads a clock or a file."""
+"""The core: what a market, an order and a measure are. Pure: no waiting, no logs, no clocks, no files."""

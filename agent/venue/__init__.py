@@ -1,1 +1,1 @@
-"""Venues on paper: what an exchange would have done with our orders, and the engine's half of a venue outside."""
+"""Venues on paper, as an exchange would have done; and the engine's half of a venue outside."""
