@@ -39,9 +39,9 @@ def preset_config(name: str, iterations: int | None) -> TrainConfig:
 
 
 def check_writable(path: Path | None, option: str, *, makes_directory: bool = False) -> None:
-    """Raises InputError where ``path`` cannot become a file: found before the work, not after it.
+    """Refuse a ``path`` that cannot become a file, before the work rather than after it. Raises InputError.
 
-    None is no path. ``makes_directory``: who writes makes missing directories, and replaces the file whole.
+    None is no path. ``makes_directory``: the writer makes missing directories, and replaces the file whole.
     """
     if path is None:
         return

@@ -26,22 +26,3 @@ def project_share(
 def can_finish(t: Tensor, m: Tensor, remaining: Tensor, max_rate: Tensor) -> Tensor:
     """Whether interval ``t`` may finish the order."""
     return (t + 1 >= m) & (remaining <= max_rate + EPS)
-
-
-def project(
-    share: Tensor,
-    finish: Tensor,
-    remaining: Tensor,
-    k_left: Tensor,
-    m: Tensor,
-    t: Tensor,
-    min_rate: Tensor,
-    max_rate: Tensor,
-    lot_share: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Return (share to trade, whether it finishes), elementwise as the scalar rule."""
-    left = remaining.clamp(min=0.0)
-    wanted = torch.where(torch.isfinite(share), share, left / (k_left + 1.0))
-    finishing = can_finish(t, m, left, max_rate) & (finish | (k_left <= 0))
-    working = project_share(wanted, left, k_left, min_rate, max_rate, lot_share)
-    return torch.where(finishing, left, working), finishing

@@ -198,7 +198,7 @@ def _run(
     shares: FloatArray,
     finish: IntArray,
 ) -> None:
-    """Fill ``shares`` [N, n] and ``finish`` [N] with what the policy does."""
+    """Fill ``shares`` [N, n] and ``finish`` [N] with the policy's schedule."""
     n = shares.shape[1]
     half = 0.5 * (go.shape[1] - 1)
     for p in range(len(price)):

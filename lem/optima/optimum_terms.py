@@ -1,4 +1,4 @@
-"""What every exact optimum is given and gives: an order's terms, paths as a policy sees them, a schedule.
+"""Inputs and output of every exact optimum: an order's terms, paths as a policy sees them, a schedule.
 
 A policy trades with lots of size 0, and otherwise exactly within ``agent.core.orders.projection``.
 """

@@ -20,7 +20,7 @@ NEVER = 1e9
 
 
 class Problem(NamedTuple):
-    """The problem. ``unit``: impact of a whole order in one interval; ``spread``: standard deviation of g.
+    """Terms and costs. ``unit``: impact of a whole order in one interval; ``spread``: deviation of g.
 
     ``unit`` and ``spread`` are in units of sigma.
     """
@@ -150,7 +150,7 @@ def _candidates(r: float, left: int, on: Problem, nodes: FloatArray) -> FloatArr
 
 @njit
 def _vertex(x: FloatArray, y: FloatArray) -> tuple[float, float]:
-    """(place, value) of the least of the parabola through three points, kept within them."""
+    """(place, value) of the minimum of the parabola through three points, kept within them."""
     first = (y[1] - y[0]) / (x[1] - x[0])
     bend = ((y[2] - y[1]) / (x[2] - x[1]) - first) / (x[2] - x[0])
     if bend <= 0.0:
@@ -173,7 +173,7 @@ def _least(
     ahead: Ahead,
     costs: FloatArray,
 ) -> int:
-    """Walk downhill from ``start`` (-1: look everywhere); fill ``costs`` there, on the way and beside it."""
+    """Index of the least cost, downhill from ``start`` (-1: of all); fills the ``costs`` it computes."""
     costs[:] = np.inf
     if start < 0:
         for j in range(len(lefts)):

@@ -109,7 +109,7 @@ def _run(
     shares: FloatArray,
     finish: IntArray,
 ) -> None:
-    """Fill ``shares`` [N, n] and ``finish`` [N] with what the policy does."""
+    """Fill ``shares`` [N, n] and ``finish`` [N] with the policy's schedule."""
     price, last, sigma, volume = seen
     half = 0.5 * (grid.points - 1)
     for p in range(len(price)):

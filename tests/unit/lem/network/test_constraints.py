@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.core.errors import OrderError
 from agent.core.orders.projection import EPS, check_rates, project
-from lem.network.constraints import project as project_tensors
+from lem.network.constraints import can_finish, project_share
 
 share = st.one_of(st.floats(), st.floats(0, 1))
 
@@ -48,9 +48,10 @@ def test_every_output_is_feasible(
         assert traded <= max(0.0, remaining - lot) + 1e-15
     columns = [wanted, remaining, k_left, min(m, n), t, low, high, lot]
     w, r, k, m_, t_, lo, hi, lot_ = (torch.tensor([float(c)], dtype=torch.float64) for c in columns)
-    by_tensor, tensor_finishing = project_tensors(w, torch.tensor([finish]), r, k, m_, t_, lo, hi, lot_)
-    assert float(by_tensor[0]) == traded
-    assert bool(tensor_finishing[0]) == finishing
+    w = torch.where(torch.isfinite(w), w, r / (k + 1.0))
+    ends = can_finish(t_, m_, r, hi) & (torch.tensor([finish]) | (k <= 0))
+    assert bool(ends[0]) == finishing
+    assert float(torch.where(ends, r, project_share(w, r, k, lo, hi, lot_))[0]) == traded
 
 
 @given(
