@@ -32,6 +32,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,6 +58,32 @@ SHARES = 240
 QUADRATURE = 81
 LEAST = 1e-7
 """Impact of an order without impact: which of its many best schedules is chosen, not what it is worth."""
+
+
+class _Costs(NamedTuple):
+    """An order's terms, and ``unit``: impact, in sigmas, of trading everything in one interval."""
+
+    n: int
+    m: int
+    min_rate: float
+    max_rate: float
+    bars: bool
+    unit: float
+
+
+class _Grid(NamedTuple):
+    """D: ``points`` even ``steps`` [n] around 0; R on ``nodes``."""
+
+    points: int
+    steps: FloatArray
+    nodes: FloatArray
+
+
+class _Quadrature(NamedTuple):
+    """Points and weights for N(0, 1)."""
+
+    z: FloatArray
+    w: FloatArray
 
 
 @njit
@@ -96,64 +123,42 @@ def _value_at(
 
 @njit
 def _expected(
-    t: int,
-    m: int,
-    max_rate: float,
-    bars: bool,
-    unit: float,
-    nodes: FloatArray,
-    grid: FloatArray,
-    go: FloatArray,
-    step: float,
-    last: bool,
-    z: FloatArray,
-    w: FloatArray,
+    t: int, on: _Costs, grid: _Grid, rule: _Quadrature, distances: FloatArray, go: FloatArray
 ) -> FloatArray:
-    """W_t [D, R] from interval t+1's ``go`` on its own grid of that ``step``."""
-    spread, _, _ = noise(1.0 / (t + 1.0), bars)
-    out = np.zeros((len(grid), len(nodes)))
-    for j in range(len(nodes)):
-        stop = unit * nodes[j] ** 1.5
-        may_stop = can_finish(t + 1, m, nodes[j], max_rate)
-        for i in range(len(grid)):
-            centre = grid[i] * t / (t + 1.0)
+    """W_t [D, R] at ``distances`` from interval t+1's ``go`` [D, R] on its own grid."""
+    spread, _, _ = noise(1.0 / (t + 1.0), on.bars)
+    step, last = grid.steps[t + 1], t + 1 == on.n - 1
+    out = np.zeros((len(distances), len(grid.nodes)))
+    for j in range(len(grid.nodes)):
+        stop = on.unit * grid.nodes[j] ** 1.5
+        may_stop = can_finish(t + 1, on.m, grid.nodes[j], on.max_rate)
+        for i in range(len(distances)):
+            centre = distances[i] * t / (t + 1.0)
             total = 0.0
-            for q in range(len(z)):
-                total += w[q] * _value_at(t + 1, centre + spread * z[q], j, go, step, stop, may_stop, last)
+            for q in range(len(rule.z)):
+                ahead = centre + spread * rule.z[q]
+                total += rule.w[q] * _value_at(t + 1, ahead, j, go, step, stop, may_stop, last)
             out[i, j] = total
     return out
 
 
 @njit
-def _backward(
-    n: int,
-    m: int,
-    min_rate: float,
-    max_rate: float,
-    bars: bool,
-    unit: float,
-    nodes: FloatArray,
-    steps: FloatArray,
-    count: int,
-    z: FloatArray,
-    w: FloatArray,
-) -> tuple[FloatArray, FloatArray]:
+def _backward(on: _Costs, grid: _Grid, rule: _Quadrature) -> tuple[FloatArray, FloatArray]:
     """Return (value of going on [n, D, R], best shares [n, D, R]), from the last interval to the first.
 
     Interval n-1 finishes whatever it is worth.
     """
-    go = np.zeros((n, count, len(nodes)))
-    share = np.zeros((n, count, len(nodes)))
-    half = 0.5 * (count - 1)
-    for t in range(n - 2, -1, -1):
-        grid = steps[t] * (np.arange(count) - half)
-        ahead = _expected(
-            t, m, max_rate, bars, unit, nodes, grid, go[t + 1], steps[t + 1], t + 1 == n - 1, z, w
-        )
-        for i in range(count):
+    nodes = grid.nodes
+    go = np.zeros((on.n, grid.points, len(nodes)))
+    share = np.zeros((on.n, grid.points, len(nodes)))
+    half = 0.5 * (grid.points - 1)
+    for t in range(on.n - 2, -1, -1):
+        distances = grid.steps[t] * (np.arange(grid.points) - half)
+        ahead = _expected(t, on, grid, rule, distances, go[t + 1])
+        for i in range(grid.points):
             for r in range(len(nodes)):
-                lo, hi = share_bounds(nodes[r], n - 1 - t, min_rate, max_rate)
-                go[t, i, r], share[t, i, r] = _best_share(ahead[i], nodes, nodes[r], lo, hi, unit)
+                lo, hi = share_bounds(nodes[r], on.n - 1 - t, on.min_rate, on.max_rate)
+                go[t, i, r], share[t, i, r] = _best_share(ahead[i], nodes, nodes[r], lo, hi, on.unit)
     return go, share
 
 
@@ -183,22 +188,16 @@ def _line(table: FloatArray, d: float, r: float, nodes: FloatArray, max_rate: fl
 
 @njit
 def _run(
-    price: FloatArray,
-    last: FloatArray,
-    sigma: FloatArray,
+    seen: tuple[FloatArray, FloatArray, FloatArray],
     side: float,
-    m: int,
-    min_rate: float,
-    max_rate: float,
-    unit: float,
-    nodes: FloatArray,
-    steps: FloatArray,
-    go: FloatArray,
-    share: FloatArray,
+    on: _Costs,
+    grid: _Grid,
+    tables: tuple[FloatArray, FloatArray],
     shares: FloatArray,
     finish: IntArray,
 ) -> None:
     """Fill ``shares`` [N, n] and ``finish`` [N] with the policy's schedule."""
+    (price, last, sigma), (go, share) = seen, tables
     n = shares.shape[1]
     half = 0.5 * (go.shape[1] - 1)
     for p in range(len(price)):
@@ -208,16 +207,17 @@ def _run(
             d = side * (last[p, t] - mean) / ((1.0 + mean) * sigma[p, t]) if t and sigma[p, t] > 0.0 else 0.0
             known = sigma[p, t] > 0.0 and np.isfinite(d)
             d = d if known else 0.0
+            at = d / grid.steps[t] + half
             stop = t == n - 1
-            if not stop and can_finish(t, m, left, max_rate) and known:
-                now = -d * t / (t + 1.0) - unit * left**1.5
-                stop = now >= _at(go[t], d / steps[t] + half, left, nodes, max_rate)
+            if not stop and can_finish(t, on.m, left, on.max_rate) and known:
+                now = -d * t / (t + 1.0) - on.unit * left**1.5
+                stop = now >= _at(go[t], at, left, grid.nodes, on.max_rate)
             if stop:
                 shares[p, t] = left
                 finish[p] = t
                 break
-            lo, hi = share_bounds(left, n - 1 - t, min_rate, max_rate)
-            wanted = _line(share[t], d / steps[t] + half, left, nodes, max_rate) if known else left / (n - t)
+            lo, hi = share_bounds(left, n - 1 - t, on.min_rate, on.max_rate)
+            wanted = _line(share[t], at, left, grid.nodes, on.max_rate) if known else left / (n - t)
             shares[p, t] = min(max(wanted, lo), hi)
             left -= shares[p, t]
             total += price[p, t]
@@ -249,26 +249,11 @@ class ImpactOptimum:
         volume: FloatArray | None = None,
     ) -> Schedule:
         """Run the policy on N paths (``lem.optima.optimum_terms``); ``volume`` is ignored."""
-        seen: PolicyInputs = policy_inputs(price, last, sigma, volume, self.terms.n)
-        shares = np.zeros(seen.price.shape)
+        given: PolicyInputs = policy_inputs(price, last, sigma, volume, self.terms.n)
+        shares = np.zeros(given.price.shape)
         finish = np.zeros(len(shares), np.int64)
-        terms = self.terms
-        _run(
-            seen.price,
-            seen.last,
-            seen.sigma,
-            float(side),
-            terms.m,
-            terms.min_rate,
-            terms.max_rate,
-            self.unit,
-            self.nodes,
-            self.steps,
-            self.go,
-            self.share,
-            shares,
-            finish,
-        )
+        seen, grid = (given.price, given.last, given.sigma), _Grid(self.go.shape[1], self.steps, self.nodes)
+        _run(seen, float(side), _costs(self.terms, self.unit), grid, (self.go, self.share), shares, finish)
         return Schedule(shares, finish)
 
 
@@ -289,10 +274,12 @@ def solve_impact(terms: Terms, participation: float) -> ImpactOptimum:
     unit = max(impact_unit(participation, terms.n), LEAST)
     nodes = share_nodes(terms, SHARES)
     steps = distance_reach(terms) / (0.5 * (DISTANCES - 1))
-    rule = normal_steps(QUADRATURE)
-    go, share = _backward(
-        terms.n, terms.m, terms.min_rate, terms.max_rate, terms.bars, unit, nodes, steps, DISTANCES, *rule
-    )
+    grid, rule = _Grid(DISTANCES, steps, nodes), _Quadrature(*normal_steps(QUADRATURE))
+    go, share = _backward(_costs(terms, unit), grid, rule)
     stop = -unit if terms.n == 1 or can_finish(0, terms.m, 1.0, terms.max_rate) else -np.inf
     value = stop if terms.n == 1 else max(stop, float(go[0, DISTANCES // 2, -1]))
     return ImpactOptimum(terms, participation, value, unit, nodes, steps, go, share)
+
+
+def _costs(terms: Terms, unit: float) -> _Costs:
+    return _Costs(terms.n, terms.m, terms.min_rate, terms.max_rate, terms.bars, unit)
