@@ -22,6 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from math import log, sqrt
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,6 +38,24 @@ VOLUME_REACH = 4.5
 MOVES = 81
 DRAWS = 16
 MAX_VOLUME_SIGMA = 1.5
+
+
+class _Steps(NamedTuple):
+    """Grids before each interval, [n]: of D by ``steps`` around 0, of ln V from ``log_starts``."""
+
+    steps: FloatArray
+    log_starts: FloatArray
+    log_steps: FloatArray
+
+
+class _Law(NamedTuple):
+    """Quadrature of an interval's volume (``v``, ``wv``) and of its move (``z``, ``wz``); the price law."""
+
+    bars: bool
+    v: FloatArray
+    wv: FloatArray
+    z: FloatArray
+    wz: FloatArray
 
 
 @njit
@@ -58,57 +77,38 @@ def _kept(volume: float, v: FloatArray, w: FloatArray) -> float:
 
 @njit
 def _forward(
-    t: int,
-    first: int,
-    bars: bool,
-    d: FloatArray,
-    volume: float,
-    go: FloatArray,
-    step: float,
-    log_start: float,
-    log_step: float,
-    v: FloatArray,
-    wv: FloatArray,
-    z: FloatArray,
-    wz: FloatArray,
+    t: int, first: int, law: _Law, d: FloatArray, volume: float, go: FloatArray, grid: _Steps
 ) -> FloatArray:
-    """E V_{t+1} from ``volume`` behind and every distance of ``d``; ``go`` [V, D] is t+1's on its grids."""
-    n_ahead = len(go) == 0
+    """E V_{t+1} from ``volume`` behind and every distance of ``d``.
+
+    ``go`` [V, D] is interval t+1's value of going on; it is empty where that is the last.
+    """
+    must_stop = len(go) == 0
+    step, log_start, log_step = grid.steps[t + 1], grid.log_starts[t + 1], grid.log_steps[t + 1]
     out = np.zeros(len(d))
-    for q in range(len(v)):
-        after = volume + v[q]
-        keep = _kept(after, v, wv)
-        scale, _, _ = noise(v[q] / after, bars)
-        row = np.zeros(0) if n_ahead else _row(go, (np.log(after) - log_start) / log_step)
+    for q in range(len(law.v)):
+        after = volume + law.v[q]
+        keep = _kept(after, law.v, law.wv)
+        scale, _, _ = noise(law.v[q] / after, law.bars)
+        row = np.zeros(0) if must_stop else _row(go, (np.log(after) - log_start) / log_step)
         half = 0.5 * (len(row) - 1)
         for i in range(len(d)):
             total = 0.0
-            for h in range(len(z)):
-                ahead = d[i] * volume / after + scale * z[h]
+            for h in range(len(law.z)):
+                ahead = d[i] * volume / after + scale * law.z[h]
                 value = -ahead * keep
-                if not n_ahead:
+                if not must_stop:
                     k, a, b, c, e = cubic(ahead / step + half, len(row))
                     on = a * row[k] + b * row[k + 1] + c * row[k + 2] + e * row[k + 3]
                     value = max(value, on) if t + 1 >= first else on
-                total += wz[h] * value
-            out[i] += wv[q] * total
+                total += law.wz[h] * value
+            out[i] += law.wv[q] * total
     return out
 
 
 @njit
 def _backward(
-    n: int,
-    first: int,
-    bars: bool,
-    steps: FloatArray,
-    log_starts: FloatArray,
-    log_steps: FloatArray,
-    distances: int,
-    volumes: int,
-    v: FloatArray,
-    wv: FloatArray,
-    z: FloatArray,
-    wz: FloatArray,
+    n: int, first: int, law: _Law, grid: _Steps, distances: int, volumes: int
 ) -> tuple[float, FloatArray]:
     """Return (value before interval 0, value of going on [n, V, D])."""
     go = np.zeros((n, volumes, distances))
@@ -117,14 +117,13 @@ def _backward(
     start = 0.0
     for t in range(n - 2, -1, -1):
         ahead = nothing if t == n - 2 else go[t + 1]
-        grids = (steps[t + 1], log_starts[t + 1], log_steps[t + 1])
         if t == 0:
-            start = _forward(t, first, bars, np.zeros(1), 0.0, ahead, *grids, v, wv, z, wz)[0]
+            start = _forward(t, first, law, np.zeros(1), 0.0, ahead, grid)[0]
             break
-        d = steps[t] * (np.arange(distances) - half)
+        d = grid.steps[t] * (np.arange(distances) - half)
         for k in range(volumes):
-            volume = np.exp(log_starts[t] + k * log_steps[t])
-            go[t, k] = _forward(t, first, bars, d, volume, ahead, *grids, v, wv, z, wz)
+            volume = np.exp(grid.log_starts[t] + k * grid.log_steps[t])
+            go[t, k] = _forward(t, first, law, d, volume, ahead, grid)
     return start, go
 
 
@@ -133,15 +132,13 @@ def _run(
     seen: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
     side: float,
     first: int,
-    steps: FloatArray,
-    log_starts: FloatArray,
-    log_steps: FloatArray,
+    grid: _Steps,
     v: FloatArray,
     wv: FloatArray,
     go: FloatArray,
     finish: IntArray,
 ) -> None:
-    """Fill ``finish`` [N]."""
+    """Fill ``finish`` [N] with the intervals in which the policy stops."""
     price, last, sigma, volumes = seen
     n = price.shape[1]
     half = 0.5 * (go.shape[2] - 1)
@@ -153,8 +150,8 @@ def _run(
                 mean = money / volume
                 d = side * (last[p, t] - mean) / ((1.0 + mean) * sigma[p, t])
                 if np.isfinite(d) and np.isfinite(volume):
-                    row = _row(go[t], (np.log(volume) - log_starts[t]) / log_steps[t])
-                    k, a, b, c, e = cubic(d / steps[t] + half, len(row))
+                    row = _row(go[t], (np.log(volume) - grid.log_starts[t]) / grid.log_steps[t])
+                    k, a, b, c, e = cubic(d / grid.steps[t] + half, len(row))
                     on = a * row[k] + b * row[k + 1] + c * row[k + 2] + e * row[k + 3]
                     if -d * _kept(volume, v, wv) >= on:
                         finish[p] = t
@@ -193,8 +190,8 @@ class VwapOptimum:
         given: PolicyInputs = policy_inputs(price, last, sigma, volume, self.terms.n)
         finish = np.zeros(len(given.price), np.int64)
         seen = (given.price, given.last, given.sigma, given.volume)
-        grids = (self.steps, self.log_starts, self.log_steps)
-        _run(seen, float(side), self.terms.first, *grids, self.volumes, self.weights, self.go, finish)
+        grid = _Steps(self.steps, self.log_starts, self.log_steps)
+        _run(seen, float(side), self.terms.first, grid, self.volumes, self.weights, self.go, finish)
         return even_schedule(self.terms, finish)
 
 
@@ -212,9 +209,8 @@ def solve_vwap(terms: Terms, volume_sigma: float) -> VwapOptimum:
     log_starts, log_steps = _volume_grids(terms.n, volume_sigma)
     # uneven weights leave D wider than even ones do, at most as if there were fewer intervals
     steps = distance_reach(terms) * (1.0 + 0.25 * volume_sigma) / (0.5 * (DISTANCES - 1))
-    rule = normal_steps(MOVES)
-    grids = (steps, log_starts, log_steps, DISTANCES, VOLUMES)
-    value, go = _backward(terms.n, terms.first, terms.bars, *grids, volumes, weights, *rule)
+    law, grid = _Law(terms.bars, volumes, weights, *normal_steps(MOVES)), _Steps(steps, log_starts, log_steps)
+    value, go = _backward(terms.n, terms.first, law, grid, DISTANCES, VOLUMES)
     value = 0.0 if terms.n == 1 else float(value)
     return VwapOptimum(terms, volume_sigma, value, steps, log_starts, log_steps, volumes, weights, go)
 
