@@ -150,18 +150,15 @@ def test_without_any_directory_to_write_to_kernels_still_compile(tree: Path) -> 
     assert run(tree, "2", "2") == ["21 compiled", "21 compiled"]
 
 
-@pytest.mark.parametrize(
-    "edit",
-    [
+def test_an_edit_of_what_is_not_compiled_in_changes_nothing(tree: Path) -> None:
+    """Of a module that is imported only, of comments, neighbours, docstrings, annotations: code stays."""
+    edits: list[Files] = [
         {"constants.py": "UNUSED = 2\n"},
         {"caller.py": "# a comment more\n" + CALLER},
         {"caller.py": CALLER + "@njit\ndef another(x):\n    return x\n"},
         {"caller.py": CALLER.replace("def caller(x):", 'def caller(x: int) -> int:\n    """Says so."""')},
-    ],
-)
-def test_an_edit_of_what_is_not_compiled_in_changes_nothing(tree: Path, edit: Files) -> None:
-    """Of a module that is imported only, of comments, neighbours, docstrings, annotations: code stays."""
-    assert edited(tree, "caller", {}, edit) == ["21 compiled", "21 cached"]
+    ]
+    assert edited(tree, "caller", {}, *edits) == ["21 compiled"] + ["21 cached"] * 4
 
 
 def test_an_edit_of_a_constant_reaches_who_uses_it(tree: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,14 @@ from tests.unit.lem.worlds import Walk
 QUESTION = EvaluationSpec(n=12, risk_aversion=0.5, participation=0.02)
 
 
-@pytest.fixture(scope="module")
-def checkpoint() -> Checkpoint:
+@cache
+def shipped() -> Checkpoint:
     return load_checkpoint()
+
+
+@pytest.fixture
+def checkpoint() -> Checkpoint:
+    return shipped()
 
 
 def walk(seed: int) -> Walk:
@@ -33,15 +39,17 @@ def walk(seed: int) -> Walk:
     return Walk(bars, 150, QUESTION, 0, SCENARIOS[seed % 8])
 
 
-def explained(checkpoint: Checkpoint, seed: int, t: int = 4) -> tuple[Explanation, Walk]:
+@cache
+def explained(seed: int, t: int = 4) -> tuple[Explanation, Walk]:
+    """Made once: an explanation asks the network some 700 times."""
     one = walk(seed)
-    return explain(checkpoint.model, *one.views(t, [1 / 12] * t)), one
+    return explain(shipped().model, *one.views(t, [1 / 12] * t)), one
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_it_explains_the_decision_that_is_taken(checkpoint: Checkpoint, seed: int) -> None:
     """Share and probability are the predictor's own, weights and attention sum to one."""
-    found, one = explained(checkpoint, seed)
+    found, one = explained(seed)
     taken = Predictor(checkpoint).decide_many([one.views(4, [1 / 12] * 4)])[0]
     assert found.finish_probability == pytest.approx(taken.finish_probability, abs=2e-3)
     if not taken.finish:
@@ -73,7 +81,7 @@ def test_a_flip_is_where_the_decision_turns(checkpoint: Checkpoint) -> None:
         return predictor.decide_many([(order, market) for order in orders])
 
     for seed in range(1, 7):
-        found, one = explained(checkpoint, seed, 7)
+        found, one = explained(seed, 7)
         order, market = one.views(7, [1 / 12] * 7)
         for name, field in (("remaining share", "remaining"), ("risk aversion", "risk_aversion")):
             flip = next(f for f in found.flips if f.name == name)
@@ -90,7 +98,7 @@ def test_a_flip_is_where_the_decision_turns(checkpoint: Checkpoint) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_price_far_enough_below_finishes(checkpoint: Checkpoint, seed: int) -> None:
     """There is a last price at which the order would finish, and on the martingale it is a better one."""
-    found, _ = explained(checkpoint, seed, 7)
+    found, _ = explained(seed, 7)
     flip = next(f for f in found.flips if "last price" in f.name)
     assert flip.flips_at is not None
     assert -4.0 < flip.flips_at < 1.0
@@ -116,7 +124,7 @@ def test_the_command_refuses_a_session_without_the_model(capsys: pytest.CaptureF
 
 def test_weights_by_age_are_the_selection_weights(checkpoint: Checkpoint) -> None:
     """At every bar they add up to one; the newest is the weight named, and their mean the mean weight."""
-    found, one = explained(checkpoint, 1)
+    found, one = explained(1)
     table = np.array([f.weights for f in found.features])
     np.testing.assert_allclose(table.sum(0), 1.0, atol=1e-4)
     np.testing.assert_allclose(table[:, 0], [f.weight for f in found.features], atol=1e-6)
@@ -129,7 +137,7 @@ def test_weights_by_age_are_the_selection_weights(checkpoint: Checkpoint) -> Non
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_page_says_what_the_explanation_says(checkpoint: Checkpoint, seed: int) -> None:
     """Well-formed, alone, deterministic; every number is the document's, and every input is named."""
-    found, _ = explained(checkpoint, seed, 7)
+    found, _ = explained(seed, 7)
     document = json.loads(json.dumps({"decision": "x/7", "interval": 7, "digest": "d"} | found.to_json()))
     text = explanation_page(document)
     assert text == explanation_page(document)
@@ -143,7 +151,7 @@ def test_the_page_says_what_the_explanation_says(checkpoint: Checkpoint, seed: i
 
 def test_a_page_of_a_model_without_attention(checkpoint: Checkpoint) -> None:
     """What a model does not have is left out."""
-    found, _ = explained(checkpoint, 1)
+    found, _ = explained(1)
     document = json.loads(json.dumps(found.to_json())) | {
         "attention": [0.0] * len(found.attention),
         "flips": [],

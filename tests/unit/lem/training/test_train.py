@@ -93,9 +93,10 @@ def test_patience_survives_a_resume(tmp_path: Path, stop_at: int) -> None:
 
 def test_a_shortened_run_that_ended_stays_ended(tmp_path: Path) -> None:
     """A time limit far too short ends the run after 100 steps; resuming it changes nothing."""
-    hurried = replace(TINY, iterations=400, series=2, starts=1, time_limit_s=0.5)
-    first = train_run(SMALL, hurried, Setting(tmp_path), resume=False)
-    again = train_run(SMALL, hurried, Setting(tmp_path), resume=True)
+    hurried = replace(TINY, iterations=400, series=2, starts=1, n_min=3, n_max=4, time_limit_s=0.5)
+    short = ModelConfig(lookback=6)
+    first = train_run(short, hurried, Setting(tmp_path), resume=False)
+    again = train_run(short, hurried, Setting(tmp_path), resume=True)
     assert first.iterations == again.iterations == again.resumed_from < 400
     assert same(first.model, again.model)
 
