@@ -142,7 +142,7 @@ def _as_float(text: str) -> float | None:
 def trade_ids(trades: Sequence[CcxtTrade]) -> tuple[IntArray, bool]:
     """Return (ids, whether some had to be hashed)."""
     try:
-        ids = np.array([int(str(t["id"])) for t in trades], dtype=np.int64)
+        ids = np.array([int(t["id"] or "none") for t in trades], dtype=np.int64)
     except (TypeError, ValueError, OverflowError):
         return np.array([_any_id(t) for t in trades], dtype=np.int64), True
     return ids, False
