@@ -19,7 +19,7 @@ from agent.core.types import ParentSpec
 from agent.journal import command_entry, commands
 from agent.order_options import Order, order_fields
 from agent.orders import build_spec
-from storage.log.tables import ParentOrder
+from storage.log.tables import ParentOrderRow
 from tests.unit.app.test_orders import BTC
 
 GIVEN: dict[str, Any] = {  # every option, as typed, none at its default
@@ -81,7 +81,7 @@ def test_every_option_reaches_engine_journal_and_log() -> None:
     """Each option is a member of the engine's order and a column of the log, and the journal keeps it."""
     spec = build_spec(typed(), BTC, "s-P1", None)
     plain = build_spec(parse_config({"order": {"quantity": 1}}).order, BTC, "s-P1", None)
-    columns = {column.name for column in ParentOrder.__table__.columns}
+    columns = {column.name for column in ParentOrderRow.__table__.columns}
     for name in GIVEN.keys() - {"shadows", "notional"}:  # shadows are orders of their own
         member = IN_SPEC.get(name, name)
         assert getattr(spec, member) != getattr(plain, member), name
