@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from agent.app.build import (
+    PolicyFactory,
     build_engine,
     check_algos,
     engine_settings,
@@ -27,6 +28,7 @@ from agent.core.errors import InputError, SessionError
 from agent.core.events import AuditEvent, Command, StartParent
 from agent.core.instrument import Instrument
 from agent.core.types import MarketView, OrderView
+from agent.engine.engine import Engine
 from agent.journal import commands, overruns, recorded_decisions
 from agent.orders import build_spec
 from agent.replay import BATCH_ROWS, ReplayResult, first_book, replay
@@ -93,32 +95,14 @@ def replay_session(
     """
     reader = SessionReader(path)
     config = config or recorded_config(reader)
-    journal = reader.journal()
-    recorded: list[Command] = [] if override else commands(journal)
-    if verify and override:
-        raise InputError("--verify is refused with another order: nothing recorded to compare it with")
-    if verify and not recorded:
-        raise InputError(f"--verify is refused: {path} was recorded without an order to compare with")
+    recorded: list[Command] = [] if override else commands(reader.journal())
+    _check_verify(path, verify, override, recorded)
     bars = _of_bars(reader, config, start_ns)
     pending = recorded or [bars.start() if bars else _ordered(reader, config)]
-    compare = bool(recorded)
-    names = {spec.algo for c in pending if isinstance(c, StartParent) for spec in (c.spec, *c.shadows)}
-    check_algos(sorted(names), config)
     doubts: list[str] = []
-    policies = inline_policies(config, overruns(journal))
-    if compare and _other_fingerprint(reader, config, names):
-        answers = recorded_decisions(reader.outcome())
-        policies = recorded_policies(config, answers, overruns(journal), doubts)
-    if shown is not None:
-        policies = watched(policies, shown)
+    policies = _policies(reader, config, pending, doubts, compare=bool(recorded))
+    engine = _engine(reader, config, bars, watched(policies, shown) if shown else policies, recorded)
     summary = Summary(reader.instruments)
-    route = reader.header.route if compare else None
-    settings, venue = engine_settings(config), venue_setup(config)
-    if bars:
-        policies, settings, venue = bars.policies(policies), bars.settings(settings), bars.venue(venue)
-    outside = OutsideVenue.recorded(route) if route else None
-    engine = build_engine(config, reader.instruments, policies, settings, venue, outside)
-    rows = rows or (BATCH_ROWS if speed is None else PACED_ROWS)
     watchers = [summary.add, *([watch] if watch else [])]
     with _storing(database, path, reader, config, pending) as log:
         watching = _all_of([*watchers, log.add] if log else watchers)
@@ -127,19 +111,59 @@ def replay_session(
             engine,
             pending,
             clock=SystemClock(),
-            compare=compare,
-            rows=rows,
+            compare=bool(recorded),
+            rows=rows or (BATCH_ROWS if speed is None else PACED_ROWS),
             pace=_pace(speed),
             watch=bars.in_wall_time(watching) if bars else watching,
             progress=progress,
         )
         end_ns = bars.clock.ended(engine.now_ns) if bars else engine.now_ns
         stored = log.finish(end_ns, engine.seq) if log else None
-    if doubts:
-        difference = "; ".join(found for found in (doubts[0], result.difference) if found)
-        result = replace(result, match=False, difference=difference)
-    name = reader.header.session
-    return Replayed(result, summary, name, stored, bars.notes() if bars else ())
+    notes = bars.notes() if bars else ()
+    return Replayed(_doubted(result, doubts), summary, reader.header.session, stored, notes)
+
+
+def _check_verify(path: Path, verify: bool, override: bool, recorded: Sequence[Command]) -> None:
+    if verify and override:
+        raise InputError("--verify is refused with another order: nothing recorded to compare it with")
+    if verify and not recorded:
+        raise InputError(f"--verify is refused: {path} was recorded without an order to compare with")
+
+
+def _policies(
+    reader: SessionReader, config: Config, pending: Sequence[Command], doubts: list[str], *, compare: bool
+) -> PolicyFactory:
+    """Every algo answers at once. Recorded elsewhere: those answers, doubted where ours differ."""
+    names = {spec.algo for c in pending if isinstance(c, StartParent) for spec in (c.spec, *c.shadows)}
+    check_algos(sorted(names), config)
+    late = overruns(reader.journal())
+    if compare and _other_fingerprint(reader, config, names):
+        return recorded_policies(config, recorded_decisions(reader.outcome()), late, doubts)
+    return inline_policies(config, late)
+
+
+def _engine(
+    reader: SessionReader,
+    config: Config,
+    bars: BarSession | None,
+    policies: PolicyFactory,
+    recorded: Sequence[Command],
+) -> Engine:
+    """The session's engine. Reports of a venue outside come from the journal, with the recorded commands."""
+    settings, venue = engine_settings(config), venue_setup(config)
+    if bars:
+        policies, settings, venue = bars.policies(policies), bars.settings(settings), bars.venue(venue)
+    route = reader.header.route if recorded else None
+    outside = OutsideVenue.recorded(route) if route else None
+    return build_engine(config, reader.instruments, policies, settings, venue, outside)
+
+
+def _doubted(result: ReplayResult, doubts: Sequence[str]) -> ReplayResult:
+    """No match where a decision, computed again, differs from the recorded one."""
+    if not doubts:
+        return result
+    difference = "; ".join(found for found in (doubts[0], result.difference) if found)
+    return replace(result, match=False, difference=difference)
 
 
 def _storing(
