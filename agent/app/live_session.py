@@ -199,11 +199,7 @@ class _Session:
             self._watch,
             execution_log.pending_commands,
         )
-        title = f"{self.config.exchange} {self.config.symbol}"
-        rehearsal = self.config.venue.rehearsal
-        if rehearsal.reject_ppm or rehearsal.timeout_ppm:
-            title += " (rehearsing rejects and timeouts: venue.rehearsal)"
-        self.view.open(self.name, self.instruments, title)
+        self.view.open(self.name, self.instruments, self._title())
         with _stop_on_signal(live.stopping):
             await self._warm_up(live)
             jobs = self._jobs(live)
@@ -218,12 +214,7 @@ class _Session:
                 jobs.stop()
                 health.cancel()
                 executor.shutdown(wait=False, cancel_futures=True)
-                if isinstance(execution_log, SqlExecutionLog):
-                    with contextlib.suppress(AgentError):
-                        await execution_log.close_session(
-                            closed_ns=self.clock.now_ns(), seq=engine.seq, state=state
-                        )
-                        await execution_log.close()
+                await self._close_log(execution_log, engine.seq, state)
         return LiveResult(
             self.name,
             self.path,
@@ -233,6 +224,19 @@ class _Session:
             live.interrupted,
             live.rotating and not live.interrupted,
         )
+
+    async def _close_log(self, execution_log: ExecutionLog, seq: int, state: str) -> None:
+        """Mark the session as ended in the database; what fails there ends no run."""
+        if isinstance(execution_log, SqlExecutionLog):
+            with contextlib.suppress(AgentError):
+                await execution_log.close_session(closed_ns=self.clock.now_ns(), seq=seq, state=state)
+                await execution_log.close()
+
+    def _title(self) -> str:
+        rehearsal = self.config.venue.rehearsal
+        troubled = rehearsal.reject_ppm or rehearsal.timeout_ppm
+        note = " (rehearsing rejects and timeouts: venue.rehearsal)" if troubled else ""
+        return f"{self.config.exchange} {self.config.symbol}{note}"
 
     def _first_spec_check(self) -> None:
         """Refuse a bad order before anything is written."""
