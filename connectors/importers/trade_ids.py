@@ -45,7 +45,7 @@ class TradeIds:
     def _fill(self, trade_id: int) -> bool:
         for i, hole in enumerate(self._holes):
             if trade_id in hole:
-                parts = (range(hole.start, trade_id), range(trade_id + 1, hole.stop))
-                self._holes[i : i + 1] = [part for part in parts if part]
+                pieces = (range(hole.start, trade_id), range(trade_id + 1, hole.stop))
+                self._holes[i : i + 1] = [piece for piece in pieces if piece]
                 return True
         return False

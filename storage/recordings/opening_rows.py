@@ -46,10 +46,10 @@ class Opening:
 
     def rows(self, number: int, recv_ns: int) -> EventArray:
         """Rows at ``recv_ns`` that bring a reader of instrument ``number`` to where the tape is."""
-        parts = [row for key, rows in sorted(self._marks.items()) if key[0] == number for row in rows]
+        pieces = [row for key, rows in sorted(self._marks.items()) if key[0] == number for row in rows]
         if number in self.books:
-            parts.append(self.books[number].rows(number))
-        found = np.concatenate(parts) if parts else empty_events()
+            pieces.append(self.books[number].rows(number))
+        found = np.concatenate(pieces) if pieces else empty_events()
         found["recv_ns"] = recv_ns
         found["flags"] |= np.uint32(Flag.CARRIED)
         return found

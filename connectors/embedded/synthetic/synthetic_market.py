@@ -60,7 +60,7 @@ class _Symbol:
 
     def rows_until(self, until_ns: int, *, trades_only: bool = False) -> EventArray:
         """Return the rows up to ``until_ns`` exchange time; with ``trades_only`` the book stays bare."""
-        parts = []
+        pieces = []
         while self._ints[k.NOW] < until_ns:
             count = run(
                 until_ns,
@@ -75,8 +75,8 @@ class _Symbol:
                 self._out,
                 trades_only,
             )
-            parts.append(self._rows(self._out[:count]))
-        return np.concatenate(parts) if parts else empty_events()
+            pieces.append(self._rows(self._out[:count]))
+        return np.concatenate(pieces) if pieces else empty_events()
 
     def open_book(self) -> EventArray:
         """Draw a whole book around the present price and return it as a snapshot."""
@@ -172,28 +172,28 @@ class SyntheticMarket:
     def past(self) -> EventArray:
         """The trades of the ``past_s`` before the start; made at the first call."""
         if self._past is None:
-            parts = [symbol.rows_until(self._start_ns, trades_only=True) for symbol in self._symbols]
-            self._past = _in_order(parts)
+            pieces = [symbol.rows_until(self._start_ns, trades_only=True) for symbol in self._symbols]
+            self._past = _in_order(pieces)
         return self._past
 
     def batches(self) -> Iterator[EventArray]:
         """One pass only: the market cannot go back in time."""
         self.past()
         # The opening book comes with the first rows: once there is a batch, all code is compiled.
-        parts = [symbol.open_book() for symbol in self._symbols]
+        pieces = [symbol.open_book() for symbol in self._symbols]
         at_ns = self._start_ns
         while self._end_ns is None or at_ns < self._end_ns:
             at_ns = at_ns + _CHUNK_NS if self._end_ns is None else min(at_ns + _CHUNK_NS, self._end_ns)
-            parts.append(_in_order([symbol.rows_until(at_ns) for symbol in self._symbols]))
-            yield np.concatenate(parts)
-            parts = []
+            pieces.append(_in_order([symbol.rows_until(at_ns) for symbol in self._symbols]))
+            yield np.concatenate(pieces)
+            pieces = []
 
 
-def _in_order(parts: list[EventArray]) -> EventArray:
+def _in_order(pieces: list[EventArray]) -> EventArray:
     """Merge by ``recv_ns``; rows of one update share it and stay together, symbols in their order."""
-    if len(parts) == 1:
-        return parts[0]
-    rows = np.concatenate(parts)
+    if len(pieces) == 1:
+        return pieces[0]
+    rows = np.concatenate(pieces)
     return rows[np.argsort(rows["recv_ns"], kind="stable")]
 
 

@@ -70,17 +70,17 @@ def import_klines(request: ImportRequest, open_writer: OpenWriter, _spool_at: Pa
 
 def _read(request: ImportRequest, symbol: Symbol, report: BarReport) -> Series:
     """The symbol's bars of all files in order of time, on the calendar where one is named."""
-    parts = [_of_symbol(path, symbol) for path in request.paths]
-    for path, part in zip(request.paths, parts, strict=True):
-        report.take(part.quality)
-        _refuse_other_steps(path.name, part.bars["start_ns"])
-    lengths = {str(p): native_interval_ns(s) for p, s in zip(request.paths, parts, strict=True)}
+    pieces = [_of_symbol(path, symbol) for path in request.paths]
+    for path, piece in zip(request.paths, pieces, strict=True):
+        report.take(piece.quality)
+        _refuse_other_steps(path.name, piece.bars["start_ns"])
+    lengths = {str(p): native_interval_ns(s) for p, s in zip(request.paths, pieces, strict=True)}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{format_duration(ns)} in {name}" for name, ns in lengths.items())
         raise InputError(f"the files hold bars of mixed intervals ({found}): import one interval at a time")
-    series = parts[0]
-    if len(parts) > 1:
-        bars, quality = clean(symbol.unified, np.concatenate([p.bars for p in parts]))
+    series = pieces[0]
+    if len(pieces) > 1:
+        bars, quality = clean(symbol.unified, np.concatenate([p.bars for p in pieces]))
         report.duplicates += quality.duplicates
         series = Series(symbol.unified, bars, quality)
     report.interval_ns = native_interval_ns(series)

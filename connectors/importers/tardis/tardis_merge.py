@@ -22,9 +22,9 @@ def merged(files: Sequence[CsvFile]) -> Iterator[RawRows]:
     waiting = [_Waiting(files[i]) for i in order]
     while sum(w.fill() for w in waiting):
         bounds = [int(w.rows["recv_ns"][-1]) for w in waiting if not w.ended]
-        parts = [w.take(min(bounds, default=_NEVER)) for w in waiting]
-        rows = np.concatenate([part.rows for part in parts])
-        where = np.concatenate([part.where for part in parts])
+        pieces = [w.take(min(bounds, default=_NEVER)) for w in waiting]
+        rows = np.concatenate([piece.rows for piece in pieces])
+        where = np.concatenate([piece.where for piece in pieces])
         by_time = np.argsort(rows["recv_ns"], kind="stable")
         yield RawRows(rows[by_time], where[by_time])
 

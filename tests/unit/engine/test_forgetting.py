@@ -93,7 +93,7 @@ def test_what_is_forgotten_cannot_be_asked_for() -> None:
     trades = TradeColumns(column, column, column, column.astype(np.int8), first=10)
     assert trades.since(12).exch_ns.tolist() == [2, 3, 4]
     assert (trades.since(15).first, len(trades.since(15).exch_ns)) == (15, 0)
-    with pytest.raises(InternalError, match="trade 9 is asked for, and those before 10 are forgotten"):
+    with pytest.raises(InternalError, match="trade 9 is needed, and those before 10 are forgotten"):
         trades.since(9)
 
 
