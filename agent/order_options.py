@@ -2,8 +2,8 @@
 
 From ``Order`` come the ``order`` section of the configuration and of every schedule (pydantic reads the
 types and limits), and the options of every command that takes an order (``agent.cli.options`` reads the
-``Option`` of each field). ``agent.orders.build_spec`` checks an order against an instrument. Nothing here
-imports pydantic, because ``--help`` must answer at once.
+``Option`` of each field). ``agent.orders.build_spec`` checks an order against an instrument. This is a plain
+dataclass that needs neither pydantic's models nor numpy, because ``--help`` must answer at once.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from agent.cli import app
 
-HEAVY = ("torch", "ccxt", "numba", "pyarrow", "sqlalchemy", "aiohttp", "apscheduler")
+HEAVY = ("torch", "ccxt", "numba", "numpy", "pyarrow", "sqlalchemy", "aiohttp", "apscheduler")
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

@@ -81,7 +81,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chromium()
     recorded = Path(__file__).parents[3] / "data" / "small-session"
     out = tmp_path_factory.mktemp("page") / "session.html"
-    out.write_text(session_page(inspect_session(recorded)), encoding="utf-8")
+    out.write_text(session_page(inspect_session(recorded).to_json()), encoding="utf-8")
     return out
 
 
