@@ -25,8 +25,9 @@ test: setup
 test-all: setup
 	$(PYTEST)
 
+# What is marked slow, but for the comparison with hftbacktest, which has a target of its own.
 test-slow: setup
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow --ignore tests/differential
 
 check: setup
 	$(BIN)/ruff check .
@@ -40,7 +41,7 @@ bench: setup .venv-differential/.installed .venv-nautilus/.installed
 
 # The paper venue against hftbacktest, which pins another numpy and so has an environment of its own.
 differential: setup .venv-differential/.installed
-	$(BIN)/python -m pytest -q tests/differential
+	$(PYTEST) tests/differential
 
 .venv-differential/.installed: tests/differential/requirements.txt
 	@$(PYTHON) .ci/make_environment.py .venv-differential $<

@@ -15,38 +15,45 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 LINE_EVERY_S, LOOK_EVERY_S = 2.0, 0.2
 MOST_PIPS = 4
-TORCH = "torch"
+LINE_WIDTH = 110
+KEEP_BYTECODE = "import sys; sys.dont_write_bytecode = False"
+
+
+class Job:
+    """A command, and another one for when it fails. What they print is kept, and shown if the last fails."""
+
+    def __init__(self, command: Sequence[str], otherwise: Sequence[str] | None = None) -> None:
+        self._commands = [command] if otherwise is None else [command, otherwise]
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
+
+    def run(self) -> None:
+        for command in self._commands:
+            if subprocess.call(command, stdout=self._log, stderr=self._log) == 0:
+                return
+        raise SystemExit(f"\nfailed: {' '.join(command)}\n{self.printed()}")
+
+    def printed(self) -> str:
+        size = os.fstat(self._log.fileno()).st_size
+        return os.pread(self._log.fileno(), size, 0).decode(errors="replace")
 
 
 def main() -> None:
     given = _arguments()
     python = given.venv / "bin" / "python"
-    started = time.monotonic()
-    with ThreadPoolExecutor(MOST_PIPS + 2) as pool:
-        making = _run([sys.executable, "-m", "venv", str(given.venv)])
-        _watch([pool.submit(making)], lambda: f"making a virtual environment in {given.venv}")
-        install = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-compile"]
-        pins = [line for line in given.requirements.read_text().splitlines() if line and line[0] != "#"]
-        torch = [pin for pin in pins if pin.startswith(f"{TORCH}==")]
-        rest = [pin for pin in pins if pin not in torch]
-        pips = max(1, min(MOST_PIPS, os.cpu_count() or 1))
-        jobs = [_run([*install, "--no-deps", *rest[i::pips]]) for i in range(pips)]
-        jobs = [_torch(install, pin, given.torch_index) for pin in torch] + jobs
-        if given.project:
-            jobs.append(_run([*install, "--no-deps", "-e", "."]))
-        count = len(pins) + given.project
-        _watch([pool.submit(job) for job in jobs], lambda: _installing(given.venv, count))
-        imports = [_run([str(python), "-c", f"{WRITING}; import {each}"]) for each in given.imports]
-        _watch([pool.submit(job) for job in imports], lambda: f"preparing {', '.join(given.imports)}")
-    print(f"{given.venv} is ready after {time.monotonic() - started:.0f} s", flush=True)
-
-
-WRITING = "import sys; sys.dont_write_bytecode = False"
+    started_s = time.monotonic()
+    _watch([Job([sys.executable, "-m", "venv", str(given.venv)])], lambda: f"making {given.venv}")
+    pins = [line for line in given.requirements.read_text().splitlines() if line and line[0] != "#"]
+    jobs = _installations(str(python), pins, given.torch_index, given.project)
+    _watch(jobs, lambda: _installing(jobs, given.venv, len(pins) + given.project))
+    imports = [Job([str(python), "-c", f"{KEEP_BYTECODE}; import {each}"]) for each in given.imports]
+    if imports:
+        _watch(imports, lambda: f"importing {', '.join(given.imports)} once")
+    print(f"{given.venv} is ready after {time.monotonic() - started_s:.0f} s", flush=True)
 
 
 def _arguments() -> argparse.Namespace:
@@ -59,57 +66,56 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run(command: Sequence[str], also: Sequence[str] | None = None) -> Callable[[], None]:
-    """Run it, and ``also`` if it fails; what they print is shown if the last one fails."""
-
-    def job() -> None:
-        with tempfile.TemporaryFile("w+") as log:
-            if subprocess.call(command, stdout=log, stderr=log) == 0:
-                return
-            if also is not None and subprocess.call(also, stdout=log, stderr=log) == 0:
-                return
-            log.seek(0)
-            raise SystemExit(f"\nfailed: {' '.join(also or command)}\n{log.read()}")
-
-    return job
+def _installations(python: str, pins: Sequence[str], torch_index: str | None, project: bool) -> list[Job]:
+    """As many pips as cores, one for torch, and one for the project."""
+    pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-compile", "--no-deps"]
+    torch = [pin for pin in pins if pin.startswith("torch==")]
+    rest = [pin for pin in pins if pin not in torch]
+    count = max(1, min(MOST_PIPS, os.cpu_count() or 1))
+    jobs = [_torch(pip, pin, torch_index) for pin in torch]
+    jobs += [Job([*pip, *rest[i::count]]) for i in range(count)]
+    return [*jobs, Job([*pip, "-e", "."])] if project else jobs
 
 
-def _torch(install: Sequence[str], pin: str, index: str | None) -> Callable[[], None]:
+def _torch(pip: Sequence[str], pin: str, index: str | None) -> Job:
     """On Linux the default index serves torch with gigabytes of CUDA; its "+cpu" build serves as well here
     and comes from PyTorch's own index. Where that cannot be reached, the default index it is.
     """
-    plain = [*install, "--no-deps", pin]
-    if not index:
-        return _run(plain)
+    if index is None:
+        return Job([*pip, pin])
     first = ["--retries", "0", "--timeout", "20", "--extra-index-url", index, f"{pin}+cpu"]
-    return _run([*install, "--no-deps", *first], plain)
+    return Job([*pip, *first], [*pip, pin])
 
 
-def _installing(venv: Path, count: int) -> str:
-    """pip writes this folder of a package last."""
-    found = sorted(venv.glob("lib*/python*/site-packages/*.dist-info"), key=lambda path: path.stat().st_mtime)
-    names = [path.name.partition("-")[0] for path in found]
-    names = [name for name in names if name not in ("pip", "setuptools")]
-    latest = f", the latest {names[-1]}" if names else ", unpacking"
-    return f"installing packages: {min(len(names), count)} of {count}{latest}"
+def _installing(jobs: Sequence[Job], venv: Path, count: int) -> str:
+    """How many packages the pips have begun with, and how many are in place: pip writes INSTALLER last."""
+    begun = sum(
+        line.startswith(("Collecting ", "Processing ", "Obtaining "))
+        for job in jobs
+        for line in job.printed().splitlines()
+    )
+    places = venv.glob("lib*/python*/site-packages/*.dist-info/INSTALLER")
+    names = {path.parent.name.partition("-")[0] for path in places} - {"pip", "setuptools"}
+    return f"installing {count} packages: {min(begun, count)} fetched, {min(len(names), count)} in place"
 
 
-def _watch(jobs: Sequence[Future[None]], doing: Callable[[], str]) -> None:
-    """Until all are done, say what is being done. Raises what ended one of them."""
-    tty, began, said_s = sys.stdout.isatty(), time.monotonic(), float("-inf")
-    width = 110
-    while True:
-        now_s = time.monotonic()
-        waiting = wait(jobs, timeout=0).not_done
-        if tty or not waiting or now_s - said_s >= LINE_EVERY_S:
-            said_s = now_s
-            line = f"{doing()}, {now_s - began:.0f} s"
-            print(f"\r{line:{width}}" if tty else line, end="" if tty and waiting else "\n", flush=True)
-        if not waiting:
-            break
-        wait(jobs, timeout=LOOK_EVERY_S)
-    for job in jobs:
-        job.result()
+def _watch(jobs: Sequence[Job], doing: Callable[[], str]) -> None:
+    """Run them side by side and say what is being done until all have ended. Raises what ended one."""
+    on_terminal, began_s, printed_s = sys.stdout.isatty(), time.monotonic(), float("-inf")
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        running = [pool.submit(job.run) for job in jobs]
+        while True:
+            left = wait(running, timeout=LOOK_EVERY_S).not_done
+            now_s = time.monotonic()
+            if on_terminal or not left or now_s - printed_s >= LINE_EVERY_S:
+                printed_s = now_s
+                line = f"{doing()}, {now_s - began_s:.0f} s"
+                end = "" if on_terminal and left else "\n"
+                print(f"\r{line:{LINE_WIDTH}}" if on_terminal else line, end=end, flush=True)
+            if not left:
+                break
+        for each in running:
+            each.result()
 
 
 if __name__ == "__main__":
