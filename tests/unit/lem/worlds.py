@@ -20,7 +20,7 @@ class Walk:
 
     bars: FBarArray
     start: int
-    question: EvaluationSpec
+    spec: EvaluationSpec
     m: int
     scenario: Scenario
 
@@ -28,7 +28,7 @@ class Walk:
         """What is shown before interval ``t`` after trading ``shares`` at the intervals' prices."""
         own = self.bars[self.start : self.start + t]
         side, kind, benchmark = self.scenario
-        q, done = self.question, float(np.sum(shares))
+        q, done = self.spec, float(np.sum(shares))
         by_volume = benchmark is BenchmarkKind.VWAP
         bench = float(np.average(own["vwap"], weights=own["volume"] if by_volume else None)) if t else np.nan
         usual = self.bars["volume"][max(0, self.start - 32) : self.start].mean()
@@ -67,7 +67,7 @@ class Walk:
     def decisions(self, predictor: Predictor) -> list[Slice]:
         """Every slice up to the one that finishes."""
         answers: list[Slice] = []
-        for t in range(self.question.n):
+        for t in range(self.spec.n):
             answers += predictor.decide_many([self.views(t, [a.share for a in answers])])
             if answers[-1].finish:
                 break

@@ -38,8 +38,8 @@ def quiet(done: int, total: int) -> None:
 @pytest.mark.parametrize("market", ["gaussian", "gaussian-bars"])
 def test_the_shipped_model_is_trained(market: str) -> None:
     """Quantity, TWAP, m = 0 and 4: 0.90 of the bound as realised, 0.97 by regret, a modest deviation."""
-    question = EvaluationSpec(n=12, min_periods=(0, 4), orders=1_500, sigma=1e-4, seed=11)
-    document = evaluate_market(load_checkpoint(), market, question, quiet)
+    spec = EvaluationSpec(n=12, min_periods=(0, 4), orders=1_500, sigma=1e-4, seed=11)
+    document = evaluate_market(load_checkpoint(), market, spec, quiet)
     rows = [r for r in document["rows"] if (r["target_kind"], r["benchmark"]) == ("quantity", "twap")]
     assert len(rows) == 4
     for row in rows:
@@ -54,12 +54,10 @@ def test_the_shipped_model_is_trained(market: str) -> None:
 @pytest.mark.parametrize("market", ["momentum", "mean-reversion", "flow-signal", "regimes"])
 def test_what_prices_do_beyond_their_drift_is_a_control(market: str) -> None:
     """On drifting markets every exposure has mean 0, and takes most of the noise out of means."""
-    question = EvaluationSpec(
-        n=12, min_periods=(0, 6), orders=1_500, sigma=1e-4, history=40, arrival_weight=1.0
-    )
+    spec = EvaluationSpec(n=12, min_periods=(0, 6), orders=1_500, sigma=1e-4, history=40, arrival_weight=1.0)
     bars, drift = simulate_with_drift(market, np.random.default_rng(5), 1_500, 52, 1e-4, MINUTE_NS)
     paths = Paths(bars, np.zeros(1_500, np.int64), 40, drift=drift)
-    outcomes, _ = run_paths(fresh_model(ModelConfig(), 1), paths, question, market, None, quiet)
+    outcomes, _ = run_paths(fresh_model(ModelConfig(), 1), paths, spec, market, None, quiet)
     for name, outcome in outcomes.items():
         for scenario in (0, 5):  # each side
             pick = (scenario, slice(0, None, 2))
@@ -73,17 +71,17 @@ def test_what_prices_do_beyond_their_drift_is_a_control(market: str) -> None:
 
 def test_a_fixed_horizon_order_has_little_slippage() -> None:
     """m = n: the mean absolute slippage is a small part of sigma, and the gain is no aim."""
-    question = EvaluationSpec(n=12, min_periods=(12,), orders=500, sigma=1e-3)
-    document = evaluate_market(load_checkpoint(), "gaussian-bars", question, quiet)
+    spec = EvaluationSpec(n=12, min_periods=(12,), orders=500, sigma=1e-3)
+    document = evaluate_market(load_checkpoint(), "gaussian-bars", spec, quiet)
     for row in document["rows"]:
-        assert row["abs_slippage_bps_mean"] < 0.05 * 1e4 * question.sigma
+        assert row["abs_slippage_bps_mean"] < 0.05 * 1e4 * spec.sigma
         assert row["fraction_of_bound"] is None
 
 
 def test_baselines_on_the_bound_market() -> None:
     """Optimal stopping earns the bound within its interval, TWAP nothing, with the deviations stated."""
-    question = EvaluationSpec(n=12, min_periods=(0,), orders=2_000)
-    document = evaluate_market(load_checkpoint(), "gaussian", question, quiet)
+    spec = EvaluationSpec(n=12, min_periods=(0,), orders=2_000)
+    document = evaluate_market(load_checkpoint(), "gaussian", spec, quiet)
     row = next(r for r in document["rows"] if r["benchmark"] == "twap" and r["target_kind"] == "quantity")
     best, even = row["baselines"]["optimal_stopping"], row["baselines"]["twap"]
     assert best["gain_bps_mean"] == pytest.approx(row["bound_gain_bps"], rel=0.08)
@@ -94,10 +92,10 @@ def test_baselines_on_the_bound_market() -> None:
 
 def test_the_same_seed_gives_the_same_document() -> None:
     """Evaluation is reproducible, and another seed differs."""
-    question = EvaluationSpec(orders=300, min_periods=(0,))
+    spec = EvaluationSpec(orders=300, min_periods=(0,))
     checkpoint = load_checkpoint()
-    one, two = (evaluate_market(checkpoint, "regimes", question, quiet) for _ in range(2))
-    other = evaluate_market(checkpoint, "regimes", replace(question, seed=2), quiet)
+    one, two = (evaluate_market(checkpoint, "regimes", spec, quiet) for _ in range(2))
+    other = evaluate_market(checkpoint, "regimes", replace(spec, seed=2), quiet)
     assert one == two
     assert one["rows"] != other["rows"]
 
@@ -209,8 +207,8 @@ def test_few_of_many_overlapping_orders_do_not_overlap(tmp_path: Path) -> None:
     files = [tmp_path / "one.parquet", tmp_path / "two.parquet"]
     for file in files:
         pyarrow.parquet.write_table(klines(900), file)
-    question = EvaluationSpec(min_periods=(0,), every=1, orders=30)
-    document = evaluate_files(load_checkpoint(), files, None, (None, None), question, quiet)
+    spec = EvaluationSpec(min_periods=(0,), every=1, orders=30)
+    document = evaluate_files(load_checkpoint(), files, None, (None, None), spec, quiet)
     assert document["overlap"] == 1.0
     assert document["bootstrap_block_orders"] == 4  # of two pairs at two times
     low, high = document["rows"][0]["gain_bps"]["ci95"]
@@ -220,9 +218,9 @@ def test_few_of_many_overlapping_orders_do_not_overlap(tmp_path: Path) -> None:
 def test_orders_without_a_past_are_refused(tmp_path: Path) -> None:
     """One order at the second bar of a file: there is nothing to tell a volatility from."""
     pyarrow.parquet.write_table(klines(900), tmp_path / "one.parquet")
-    question = EvaluationSpec(min_periods=(0,), every=10_000)
+    spec = EvaluationSpec(min_periods=(0,), every=10_000)
     with pytest.raises(InputError, match="none of 1 orders has enough bars before it"):
-        evaluate_files(load_checkpoint(), [tmp_path / "one.parquet"], None, (None, None), question, quiet)
+        evaluate_files(load_checkpoint(), [tmp_path / "one.parquet"], None, (None, None), spec, quiet)
 
 
 def test_chosen_windows_are_those_of_all(tmp_path: Path) -> None:
@@ -267,8 +265,8 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
 def test_real_klines_give_most_of_their_bound() -> None:
     """BTC/USDT 15-minute bars: a positive gain on both sides with the simulator-trained model."""
     path = real_data("klines-15m", "BTCUSDT.parquet")
-    question = EvaluationSpec(min_periods=(0,), orders=400)
-    document = evaluate_files(load_checkpoint(), [path], None, (None, None), question, quiet)
+    spec = EvaluationSpec(min_periods=(0,), orders=400)
+    document = evaluate_files(load_checkpoint(), [path], None, (None, None), spec, quiet)
     for row in document["rows"]:
         assert row["gain_bps"]["ci95"][0] > 0
         assert row["fraction_of_bound"] > 0.6
@@ -293,7 +291,7 @@ def test_regret_is_what_the_rule_gives_up() -> None:
 def test_the_programme_with_impact_is_not_beaten(risk_aversion: float) -> None:
     """At 5 % participation nothing nets more than the optimum of the mean alone, and the model nets most of
     what the optimum of its own risk aversion does: at 10 that is clearly less."""
-    question = EvaluationSpec(
+    spec = EvaluationSpec(
         n=12,
         min_periods=(0, 6),
         orders=1_500,
@@ -301,7 +299,7 @@ def test_the_programme_with_impact_is_not_beaten(risk_aversion: float) -> None:
         risk_aversion=risk_aversion,
         seed=3,
     )
-    document = evaluate_market(load_checkpoint(), "gaussian-bars", question, quiet)
+    document = evaluate_market(load_checkpoint(), "gaussian-bars", spec, quiet)
     for row in document["rows"]:
         if row["target_kind"] == "quantity" and row["benchmark"] == "twap":
             impact = row["impact"]
@@ -313,10 +311,10 @@ def test_the_programme_with_impact_is_not_beaten(risk_aversion: float) -> None:
 
 def test_predictable_markets_say_what_could_be_earned() -> None:
     """On the flow signal, orders that aim at the arrival price earn more than half of the achievable."""
-    question = EvaluationSpec(
+    spec = EvaluationSpec(
         n=12, min_periods=(0,), orders=600, history=120, arrival_weight=1.0, risk_aversion=0.02
     )
-    document = evaluate_market(load_checkpoint(), "flow-signal", question, quiet)
+    document = evaluate_market(load_checkpoint(), "flow-signal", spec, quiet)
     fractions = [row["arrival_fraction"] for row in document["rows"]]
     assert 0.5 < float(np.mean(fractions)) < 1.1
     assert document["rows"][0]["arrival_achievable_bps"] > 0

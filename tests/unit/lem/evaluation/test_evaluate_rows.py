@@ -20,15 +20,15 @@ def quiet(done: int, total: int) -> None:
     """No progress bar."""
 
 
-def judged(market: str, question: EvaluationSpec, martingale: bool = True) -> Evaluation:
-    bars = simulate(market, np.random.default_rng(5), question.orders, 44, question.sigma, question.delta_ns)
-    paths = Paths(bars, np.zeros(question.orders, np.int64), 32)
-    sigma = question.sigma if martingale else None
+def judged(market: str, spec: EvaluationSpec, martingale: bool = True) -> Evaluation:
+    bars = simulate(market, np.random.default_rng(5), spec.orders, 44, spec.sigma, spec.delta_ns)
+    paths = Paths(bars, np.zeros(spec.orders, np.int64), 32)
+    sigma = spec.sigma if martingale else None
     model = load_checkpoint().model
-    outcomes, _ = run_paths(model, paths, question, market, sigma, quiet)
+    outcomes, _ = run_paths(model, paths, spec, market, sigma, quiet)
     outcomes["vwap_curve"] = outcomes["twap"]
-    optimum = OptimumGains(optimum_gains(market, question), optimum_description(market), question.sigma)
-    return Evaluation(outcomes, question, optimum, Independent(martingale))
+    optimum = OptimumGains(optimum_gains(market, spec), optimum_description(market), spec.sigma)
+    return Evaluation(outcomes, spec, optimum, Independent(martingale))
 
 
 def test_differences_are_paired() -> None:
@@ -59,8 +59,8 @@ def test_random_volume_does_not_bias_the_means() -> None:
 
 def test_rate_limits_have_their_own_bound() -> None:
     """Max rate 0.25: the rule earns the limited bound, dumping obeys the rate, regret is left out."""
-    question = EvaluationSpec(min_periods=(0,), orders=1_500, max_rate=0.25)
-    document = evaluate_market(load_checkpoint(), "gaussian", question, quiet)
+    spec = EvaluationSpec(min_periods=(0,), orders=1_500, max_rate=0.25)
+    document = evaluate_market(load_checkpoint(), "gaussian", spec, quiet)
     assert "rate limits" in document["left_out"]["regret"]
     for row in document["rows"]:
         assert "regret" not in row
@@ -85,11 +85,11 @@ def test_impossible_rates_are_refused() -> None:
 
 def test_windows_use_their_volume_curves() -> None:
     """With the volume known in advance the curve's slippage against VWAP is nil; the model's is told in %."""
-    question = EvaluationSpec(min_periods=(12,), sigma=1e-3)
-    bars = simulate("seasonal", np.random.default_rng(3), 120, 44, 1e-3, question.delta_ns)
+    spec = EvaluationSpec(min_periods=(12,), sigma=1e-3)
+    bars = simulate("seasonal", np.random.default_rng(3), 120, 44, 1e-3, spec.delta_ns)
     curve = bars["volume"][:, 32:] * np.random.default_rng(4).uniform(0.8, 1.25, (120, 12))
     paths = Paths(bars, np.zeros(120, np.int64), 32, curve)
-    document = evaluate_windows(load_checkpoint(), paths, question, {}, quiet)
+    document = evaluate_windows(load_checkpoint(), paths, spec, {}, quiet)
     for row in document["rows"]:
         if row["benchmark"] == "vwap":
             known = row["baselines"]["vwap_curve"]["abs_slippage_bps_mean"]

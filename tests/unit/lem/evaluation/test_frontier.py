@@ -13,14 +13,12 @@ from lem.optima.optimum_terms import Terms
 from lem.optima.risk_optimum import solve_risk
 from lem.optima.stopping_optimum import gain_sigma
 
-QUESTION = EvaluationSpec(orders=500, min_periods=(0, 12), participation=0.3, max_rate=1.0)
+SPEC = EvaluationSpec(orders=500, min_periods=(0, 12), participation=0.3, max_rate=1.0)
 
 
 @pytest.fixture(scope="module")
 def curve() -> dict[str, Any]:
-    made = frontier(
-        load_checkpoint(), QUESTION, lambda done, total: None, (0.05,), (0.1, 10.0), ("gaussian",)
-    )
+    made = frontier(load_checkpoint(), SPEC, lambda done, total: None, (0.05,), (0.1, 10.0), ("gaussian",))
     assert (made["n"], made["min_period"], made["orders"]) == (12, 0, 500)
     (one,) = made["curves"]
     assert (one["market"], one["participation"]) == ("gaussian", 0.05)

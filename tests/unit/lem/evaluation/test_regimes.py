@@ -21,11 +21,11 @@ from lem.evaluation.regimes import Conditions, conditions, regimes
 from lem.network.checkpoint import load_checkpoint
 from tests.unit.lem.evaluation.test_evaluate import klines, quiet
 
-QUESTION = EvaluationSpec(min_periods=(0, 4, 12), sigma=1e-3)
+SPEC = EvaluationSpec(min_periods=(0, 4, 12), sigma=1e-3)
 
 
 def bars(count: int) -> FBarArray:
-    return simulate("regimes", np.random.default_rng(2), count, 60 + 12, 1e-3, QUESTION.delta_ns)
+    return simulate("regimes", np.random.default_rng(2), count, 60 + 12, 1e-3, SPEC.delta_ns)
 
 
 def test_conditions_know_nothing_of_the_order() -> None:
@@ -59,7 +59,7 @@ def test_orders_are_sorted_within_their_series() -> None:
 def test_real_regimes_are_told_with_their_own_bound() -> None:
     """Means over a kind's levels add up to the whole; the bound goes with the regime's volatility."""
     paths = Paths(bars(300), np.zeros(300, np.int64), 60)
-    document = evaluate_windows(load_checkpoint(), paths, QUESTION, {}, quiet)
+    document = evaluate_windows(load_checkpoint(), paths, SPEC, {}, quiet)
     told = document["regimes"]
     assert len(told["rows"]) == 8 * 8 * 3
     assert len(told["summary"]) == 8 * 2
@@ -83,7 +83,7 @@ def test_real_regimes_are_told_with_their_own_bound() -> None:
 def test_the_summary_is_the_mean_of_fractions() -> None:
     """Over sides, and min periods up to n / 2, at one count a path; its interval is the paths' own."""
     paths = Paths(bars(300), np.zeros(300, np.int64), 60)
-    document = evaluate_windows(load_checkpoint(), paths, QUESTION, {}, quiet)
+    document = evaluate_windows(load_checkpoint(), paths, SPEC, {}, quiet)
     *parts, whole = document["summary"]
     assert len(parts) == 4
     for record in parts:
@@ -110,7 +110,7 @@ def test_the_summary_is_the_mean_of_fractions() -> None:
 def test_nothing_to_gain_has_no_summary() -> None:
     """With m = n alone there is no fraction to tell."""
     document = evaluate_market(
-        load_checkpoint(), "gaussian", replace(QUESTION, min_periods=(12,), orders=30), quiet
+        load_checkpoint(), "gaussian", replace(SPEC, min_periods=(12,), orders=30), quiet
     )
     assert document["summary"] == []
 
@@ -129,5 +129,5 @@ def test_a_digest_names_the_bars(tmp_path: Path) -> None:
     others = [bars_digest([("x", changed)], 60), bars_digest([("y", one.bars)], 60)]
     others += [bars_digest([("x", one.bars)], 61), bars_digest([("x", one.bars[1:])], 60)]
     assert digest not in others
-    assert market_digest("gaussian", QUESTION) != market_digest("gaussian", replace(QUESTION, seed=2))
-    assert market_digest("gaussian", QUESTION) != market_digest("gaussian-bars", QUESTION)
+    assert market_digest("gaussian", SPEC) != market_digest("gaussian", replace(SPEC, seed=2))
+    assert market_digest("gaussian", SPEC) != market_digest("gaussian-bars", SPEC)

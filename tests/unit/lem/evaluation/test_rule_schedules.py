@@ -22,16 +22,16 @@ from lem.evaluation.rule_schedules import (
 )
 from lem.network.objective import Orders
 
-QUESTION = EvaluationSpec(n=12, min_periods=(0, 6), history=20)
+SPEC = EvaluationSpec(n=12, min_periods=(0, 6), history=20)
 
 
 def paths(count: int = 5) -> Paths:
-    bars = simulate("gaussian-bars", np.random.default_rng(1), count, 32, 1e-3, QUESTION.delta_ns)
+    bars = simulate("gaussian-bars", np.random.default_rng(1), count, 32, 1e-3, SPEC.delta_ns)
     return Paths(bars, np.zeros(count, np.int64), 20)
 
 
-def orders(question: EvaluationSpec = QUESTION) -> Orders:
-    return make_orders(paths(), question.checked())
+def orders(spec: EvaluationSpec = SPEC) -> Orders:
+    return make_orders(paths(), spec.checked())
 
 
 def test_the_curve_is_followed() -> None:
@@ -52,10 +52,10 @@ def test_a_volume_of_zero_is_waited_through() -> None:
 
 def test_almgren_chriss_is_the_agents_own() -> None:
     """Share by share what the agent's algo decides on the same bars, volatility unknown at first too."""
-    question = replace(QUESTION, history=0, min_periods=(0,), participation=0.1, risk_aversion=0.3)
+    spec = replace(SPEC, history=0, min_periods=(0,), participation=0.1, risk_aversion=0.3)
     whole = paths()
     bars = Paths(whole.bars[:, 20:], whole.known_from, 0)
-    share = almgren_chriss_schedule(make_orders(bars, question), 0.1, 0.3)[3]
+    share = almgren_chriss_schedule(make_orders(bars, spec), 0.1, 0.3)[3]
     left = 1.0
     for t in range(12):
         view = OrderView(
@@ -65,7 +65,7 @@ def test_almgren_chriss_is_the_agents_own() -> None:
             t=t,
             m=0,
             n=12,
-            interval_ns=question.delta_ns,
+            interval_ns=spec.delta_ns,
             start_ns=0,
             remaining=left,
             lot_share=0.0,
@@ -78,7 +78,7 @@ def test_almgren_chriss_is_the_agents_own() -> None:
             expected_participation=0.1,
             risk_aversion=0.3,
         )
-        market = MarketView(0, question.delta_ns, bars.bars[3, :t], float("nan"), float("nan"))
+        market = MarketView(0, spec.delta_ns, bars.bars[3, :t], float("nan"), float("nan"))
         decided = AlmgrenChriss().decide(view, market)
         assert float(share[t]) == pytest.approx(decided.share, abs=2e-6)
         left -= decided.share
@@ -87,7 +87,7 @@ def test_almgren_chriss_is_the_agents_own() -> None:
 @pytest.mark.parametrize(("low", "high"), [(0.0, 0.1), (0.02, 0.25), (0.0, 0.4), (0.1, 1.0)])
 def test_no_schedule_breaks_the_rates(low: float, high: float) -> None:
     """Every share lies within [lo, hi] of the projection, all is done, and rules can stop in time."""
-    limited = orders(replace(QUESTION, min_rate=low, max_rate=high))
+    limited = orders(replace(SPEC, min_rate=low, max_rate=high))
     curve = torch.linspace(1.0, 9.0, 12, dtype=torch.float64).expand(10, -1)
     first = np.maximum(np.tile([0, 6], 5), np.ceil(1.0 / high - 1e-9)).astype(int) - 1
     for share in (
@@ -108,7 +108,7 @@ def test_no_schedule_breaks_the_rates(low: float, high: float) -> None:
 
 def test_late_is_as_late_as_the_rates_allow() -> None:
     """Max rate 0.4, m = 6: nothing until two intervals before the sixth, then just enough."""
-    share = back_loaded(orders(replace(QUESTION, max_rate=0.4)))[1]
+    share = back_loaded(orders(replace(SPEC, max_rate=0.4)))[1]
     torch.testing.assert_close(
         share[:6], torch.tensor([0.0, 0.0, 0.0, 0.2, 0.4, 0.0], dtype=torch.float64), atol=2e-6, rtol=0
     )

@@ -20,7 +20,7 @@ from tests.unit.lem.worlds import Walk
 GARBAGE = (float("nan"), float("inf"), -3.0, 1e12)
 N = 8
 HISTORY = 20
-QUESTION = EvaluationSpec(n=N, min_periods=(0, 3, N), participation=0.1)
+SPEC = EvaluationSpec(n=N, min_periods=(0, 3, N), participation=0.1)
 
 
 def spoil(bars: FBarArray, first: int, garbage: float) -> FBarArray:
@@ -37,11 +37,11 @@ def spoil(bars: FBarArray, first: int, garbage: float) -> FBarArray:
 def test_training_path(garbage: float, history: int) -> None:
     """Encoder, order state and rollout over many orders, as in training and evaluation; all scenarios."""
     model = load_checkpoint().model
-    bars = simulate("stochastic-vol", np.random.default_rng(3), 4, history + N, 1e-3, QUESTION.delta_ns)
+    bars = simulate("stochastic-vol", np.random.default_rng(3), 4, history + N, 1e-3, SPEC.delta_ns)
     paths = Paths(bars, np.zeros(4, np.int64), history)
-    clean, _ = policy_paths(model, paths, QUESTION)
+    clean, _ = policy_paths(model, paths, SPEC)
     for t in range(N):
-        dirty, _ = policy_paths(model, replace(paths, bars=spoil(bars, history + t, garbage)), QUESTION)
+        dirty, _ = policy_paths(model, replace(paths, bars=spoil(bars, history + t, garbage)), SPEC)
         for name in ("share", "hazard", "remaining"):
             before, after = getattr(clean, name)[..., : t + 1], getattr(dirty, name)[..., : t + 1]
             assert torch.equal(before, after), (name, t)
@@ -51,9 +51,9 @@ def test_training_path(garbage: float, history: int) -> None:
 def test_predictor_path(garbage: float) -> None:
     """A window padded with bars yet to come gives the bits of the window that ends in time."""
     predictor = Predictor.load()
-    bars = simulate("gaussian-bars", np.random.default_rng(4), 1, HISTORY + N, 1e-3, QUESTION.delta_ns)[0]
+    bars = simulate("gaussian-bars", np.random.default_rng(4), 1, HISTORY + N, 1e-3, SPEC.delta_ns)[0]
     for scenario in SCENARIOS:
-        walk = Walk(bars, HISTORY, QUESTION, 0, scenario)
+        walk = Walk(bars, HISTORY, SPEC, 0, scenario)
         answers = walk.decisions(predictor)
         for t, answer in enumerate(answers):
             fresh = Predictor(predictor.checkpoint)  # no cached encoding can hide a leak

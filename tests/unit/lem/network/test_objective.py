@@ -100,13 +100,13 @@ def known_world(market: str) -> tuple[Orders, Rollout]:
     model = fresh_model(config, 3)
     with torch.no_grad():
         model.policy.out.normal_(0.0, 0.3)
-    question = EvaluationSpec(n=6, min_periods=(0, 3), orders=count, sigma=1e-4, history=12)
-    bars, drift = simulate_with_drift(market, np.random.default_rng(1), count, 18, 1e-4, question.delta_ns)
+    spec = EvaluationSpec(n=6, min_periods=(0, 3), orders=count, sigma=1e-4, history=12)
+    bars, drift = simulate_with_drift(market, np.random.default_rng(1), count, 18, 1e-4, spec.delta_ns)
     paths = Paths(bars, np.zeros(count, np.int64), 12)
     ahead = torch.from_numpy(drift[:, 12:]).repeat_interleave(2, 0)
     with torch.no_grad():
-        orders = replace(make_orders(paths, question), drift=ahead)
-        inputs, start = evaluation_inputs(paths, question.delta_ns, 12)
+        orders = replace(make_orders(paths, spec), drift=ahead)
+        inputs, start = evaluation_inputs(paths, spec.delta_ns, 12)
         encoded = model.encoder(inputs.values, inputs.mask, inputs.valid)[0]
         rows = np.arange(count)
         contexts = context_rows(encoded, model.encoder.void, rows, np.full(count, start), 6)
@@ -167,7 +167,7 @@ def test_an_unknown_drift_leaves_shares_to_impact_and_risk(monkeypatch: pytest.M
 
 def test_the_tie_break_teaches_shares_only_and_costs_nothing() -> None:
     """No drift, no impact, no aversion to risk: the loss is what it was, and shares learn to deviate less."""
-    orders, rollout = known_world("gaussian-bars", 400)
+    orders, rollout = known_world("gaussian-bars")
     terms = replace(orders, participation=0.0 * orders.n, risk_aversion=0.0 * orders.n, m=0.0 * orders.n)
     hazard = rollout.hazard.clone().requires_grad_(True)
     gain = rollout.gain.clone().requires_grad_(True)

@@ -17,15 +17,15 @@ from lem.network.checkpoint import load_checkpoint
 from lem.page.evaluation_page import evaluation_page
 from tests.page_checks import HOSTILE, SVG, check_hostile, check_numbers, check_page
 
-QUESTION = EvaluationSpec(orders=120, min_periods=(0, 6, 12), participation=0.05)
+SPEC = EvaluationSpec(orders=120, min_periods=(0, 6, 12), participation=0.05)
 
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    made = evaluate_market(load_checkpoint(), "gaussian", QUESTION, lambda done, total: None)
+    made = evaluate_market(load_checkpoint(), "gaussian", SPEC, lambda done, total: None)
     made["frontier"] = frontier(
         load_checkpoint(),
-        replace(QUESTION, orders=100),
+        replace(SPEC, orders=100),
         lambda done, total: None,
         (0.05,),
         (1.0,),

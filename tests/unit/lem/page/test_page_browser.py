@@ -24,7 +24,7 @@ from storage.recordings.inspection import inspect_session
 from tests.browser import Tab, chromium, opened
 from tests.unit.lem.worlds import Walk
 
-QUESTION = EvaluationSpec(orders=120, min_periods=(0, 6, 12), participation=0.05)
+SPEC = EvaluationSpec(orders=120, min_periods=(0, 6, 12), participation=0.05)
 SIZES = """[...document.querySelectorAll('figure svg')].map(s => {
   const box = s.getBoundingClientRect(), text = s.querySelector('text');
   return [box.width, box.height, text ? text.getBoundingClientRect().height : 99, box.right]; })"""
@@ -39,8 +39,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page with everything that a simulated market gives, on disk."""
     chromium()
     checkpoint = load_checkpoint()
-    document: dict[str, Any] = evaluate_market(checkpoint, "gaussian", QUESTION, lambda done, total: None)
-    short = replace(QUESTION, orders=100)
+    document: dict[str, Any] = evaluate_market(checkpoint, "gaussian", SPEC, lambda done, total: None)
+    short = replace(SPEC, orders=100)
     document["frontier"] = frontier(checkpoint, short, lambda a, b: None, (0.05,), (1.0,), ("gaussian",))
     out = tmp_path_factory.mktemp("page") / "evaluation.html"
     out.write_text(evaluation_page(json.loads(json.dumps(document))), encoding="utf-8")
@@ -65,8 +65,8 @@ async def fits(tab: Tab, width: int) -> None:
 def explanation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of one decision on a simulated market, on disk."""
     chromium()
-    bars = simulate("gaussian-bars", np.random.default_rng(1), 1, 180, 5e-4, QUESTION.delta_ns)[0]
-    views = Walk(bars, 150, QUESTION, 0, SCENARIOS[1]).views(4, [1 / 12] * 4)
+    bars = simulate("gaussian-bars", np.random.default_rng(1), 1, 180, 5e-4, SPEC.delta_ns)[0]
+    views = Walk(bars, 150, SPEC, 0, SCENARIOS[1]).views(4, [1 / 12] * 4)
     document = {"decision": "x/4", "interval": 4, "digest": "d"} | explain(
         load_checkpoint().model, *views
     ).to_json()

@@ -19,8 +19,8 @@ from lem.serving.policy_kernel import VIEW_COLUMNS, elapsed_volume, project_all
 from lem.serving.predictor import Predictor, _scenario
 from tests.unit.lem.worlds import Walk
 
-QUESTION = EvaluationSpec(n=10, participation=0.05)
-DELTA = QUESTION.delta_ns
+SPEC = EvaluationSpec(n=10, participation=0.05)
+DELTA = SPEC.delta_ns
 ROWS = 200
 
 
@@ -79,9 +79,7 @@ def test_times_unknown_across_a_hole_hide_no_gap() -> None:
 @pytest.mark.parametrize("gap", [1, 37, 100, 196])
 def test_bars_before_a_gap_are_not_used(predictor: Predictor, gap: int) -> None:
     """Whatever stands before a gap, the decision is that of the bars after it alone, and it says so."""
-    order, market = Walk(moved(ROWS - gap, 5 * DELTA), ROWS - 3, QUESTION, 0, SCENARIOS[0]).views(
-        3, [0.1] * 3
-    )
+    order, market = Walk(moved(ROWS - gap, 5 * DELTA), ROWS - 3, SPEC, 0, SCENARIOS[0]).views(3, [0.1] * 3)
     answer = predictor.decide_many([(order, market)])[0]
     alone = predictor.decide_many([(order, replace(market, bars=market.bars[-gap:]))])[0]
     assert answer.reason == alone.reason + " since a gap"
@@ -95,7 +93,7 @@ def test_bars_before_a_gap_are_not_used(predictor: Predictor, gap: int) -> None:
 
 def test_a_gap_that_comes_later_starts_the_stream_again(predictor: Predictor) -> None:
     """Bar by bar across a gap: each decision is a fresh predictor's; history starts at 1 and grows."""
-    walk = Walk(moved(ROWS - 4, DELTA), ROWS - 8, QUESTION, 0, SCENARIOS[2])
+    walk = Walk(moved(ROWS - 4, DELTA), ROWS - 8, SPEC, 0, SCENARIOS[2])
     histories = []
     for t in range(8):
         request = walk.views(t, [0.05] * t)
@@ -107,7 +105,7 @@ def test_a_gap_that_comes_later_starts_the_stream_again(predictor: Predictor) ->
 
 def test_unknown_times_leave_only_the_time_features_out(predictor: Predictor) -> None:
     """Bars without start_ns are as much history; the features of the clock are absent."""
-    walk = Walk(without_time(slice(None)), ROWS - 3, QUESTION, 0, SCENARIOS[0])
+    walk = Walk(without_time(slice(None)), ROWS - 3, SPEC, 0, SCENARIOS[0])
     order, market = walk.views(3, [0.1] * 3)
     answer = predictor.decide_many([(order, market)])[0]
     assert answer.history_bars == 123
@@ -119,7 +117,7 @@ def test_volatility_is_that_since_the_gap() -> None:
     """A jump across the gap is no return."""
     series = moved(150, DELTA)
     series["close"][:150] *= 2.0
-    _, market = Walk(series, ROWS - 2, QUESTION, 0, SCENARIOS[0]).views(0, [])
+    _, market = Walk(series, ROWS - 2, SPEC, 0, SCENARIOS[0]).views(0, [])
     assert market_inputs(market).sigma < 2e-3
     assert market_inputs(market).gap
 
@@ -159,7 +157,7 @@ def test_compiled_slices_are_projected_like_all_others() -> None:
 def test_scenarios_are_at_their_places() -> None:
     """An order's network is the one of its side, target and benchmark."""
     for k, scenario in enumerate(SCENARIOS):
-        order, _ = Walk(bars(), 50, QUESTION, 0, scenario).views(0, [])
+        order, _ = Walk(bars(), 50, SPEC, 0, scenario).views(0, [])
         assert _scenario(order) == k
     assert math.prod(len({s[i] for s in SCENARIOS}) for i in range(3)) == len(SCENARIOS) == 8
 

@@ -21,7 +21,7 @@ from lem.serving.predictor import Predictor
 from tests.page_checks import check_numbers, check_page
 from tests.unit.lem.worlds import Walk
 
-QUESTION = EvaluationSpec(n=12, risk_aversion=0.5, participation=0.02)
+SPEC = EvaluationSpec(n=12, risk_aversion=0.5, participation=0.02)
 
 
 @cache
@@ -35,8 +35,8 @@ def checkpoint() -> Checkpoint:
 
 
 def walk(seed: int) -> Walk:
-    bars = simulate("gaussian-bars", np.random.default_rng(seed), 1, 180, 5e-4, QUESTION.delta_ns)[0]
-    return Walk(bars, 150, QUESTION, 0, SCENARIOS[seed % 8])
+    bars = simulate("gaussian-bars", np.random.default_rng(seed), 1, 180, 5e-4, SPEC.delta_ns)[0]
+    return Walk(bars, 150, SPEC, 0, SCENARIOS[seed % 8])
 
 
 @cache
@@ -64,7 +64,7 @@ def test_history_before_a_gap_is_not_looked_at(checkpoint: Checkpoint) -> None:
     one = walk(2)
     order, market = one.views(4, [1 / 12] * 4)
     bars = market.bars.copy()
-    bars["start_ns"] = QUESTION.delta_ns * (1 + np.arange(len(bars)) + 5 * (np.arange(len(bars)) >= 80))
+    bars["start_ns"] = SPEC.delta_ns * (1 + np.arange(len(bars)) + 5 * (np.arange(len(bars)) >= 80))
     gapped = replace(market, bars=bars)
     found = explain(checkpoint.model, order, gapped)
     assert len(found.attention) == len(bars) - 80

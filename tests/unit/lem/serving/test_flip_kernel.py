@@ -24,7 +24,7 @@ from lem.serving.weights import CompiledModel
 from tests.unit.lem.serving.test_weights import CONFIG, shaken
 from tests.unit.lem.worlds import Walk
 
-QUESTION = EvaluationSpec(n=12, risk_aversion=0.5, participation=0.02)
+SPEC = EvaluationSpec(n=12, risk_aversion=0.5, participation=0.02)
 TOLERANCE = 0.02  # sigmas
 
 
@@ -34,8 +34,8 @@ def checkpoint() -> Checkpoint:
 
 
 def views(seed: int, t: int, history: int = 150) -> tuple[OrderView, MarketView]:
-    bars = simulate("gaussian-bars", np.random.default_rng(seed), 1, 180, 5e-4, QUESTION.delta_ns)[0]
-    return Walk(bars, history, QUESTION, 0, SCENARIOS[seed % 8]).views(t, [1 / 12] * t)
+    bars = simulate("gaussian-bars", np.random.default_rng(seed), 1, 180, 5e-4, SPEC.delta_ns)[0]
+    return Walk(bars, history, SPEC, 0, SCENARIOS[seed % 8]).views(t, [1 / 12] * t)
 
 
 @pytest.mark.parametrize("seed", range(8))

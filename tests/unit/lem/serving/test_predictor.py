@@ -19,7 +19,7 @@ from lem.network.objective import scenario_columns
 from lem.serving.predictor import LemAlgo, Predictor
 from tests.unit.lem.worlds import Walk
 
-QUESTION = EvaluationSpec(n=10, min_periods=(0, 5), participation=0.08)
+SPEC = EvaluationSpec(n=10, min_periods=(0, 5), participation=0.08)
 
 
 @pytest.fixture(scope="module")
@@ -28,23 +28,21 @@ def predictor() -> Predictor:
 
 
 def walk(history: int = 40, seed: int = 5, scenario: int = 0, market: str = "seasonal") -> Walk:
-    bars = simulate(market, np.random.default_rng(seed), 1, history + QUESTION.n, 5e-4, QUESTION.delta_ns)
-    return Walk(bars[0], history, QUESTION, 0, SCENARIOS[scenario])
+    bars = simulate(market, np.random.default_rng(seed), 1, history + SPEC.n, 5e-4, SPEC.delta_ns)
+    return Walk(bars[0], history, SPEC, 0, SCENARIOS[scenario])
 
 
 @pytest.mark.parametrize("history", [3, 40, 200])
 def test_evaluation_and_predictor_decide_alike(predictor: Predictor, history: int) -> None:
     """The same bars through the evaluation's path and through the predictor: equal to 1e-5."""
-    bars = simulate(
-        "stochastic-vol", np.random.default_rng(9), 2, history + QUESTION.n, 5e-4, QUESTION.delta_ns
-    )
+    bars = simulate("stochastic-vol", np.random.default_rng(9), 2, history + SPEC.n, 5e-4, SPEC.delta_ns)
     paths = Paths(bars, np.zeros(2, np.int64), history)
-    rollout, _ = policy_paths(predictor.checkpoint.model, paths, QUESTION)
+    rollout, _ = policy_paths(predictor.checkpoint.model, paths, SPEC)
     for s, scenario in enumerate(SCENARIOS):
         for i in range(2):
-            for j, m in enumerate(QUESTION.min_periods):
-                row = i * len(QUESTION.min_periods) + j
-                answers = Walk(bars[i], history, QUESTION, m, scenario).decisions(predictor)
+            for j, m in enumerate(SPEC.min_periods):
+                row = i * len(SPEC.min_periods) + j
+                answers = Walk(bars[i], history, SPEC, m, scenario).decisions(predictor)
                 for t, answer in enumerate(answers):
                     expected = rollout.remaining if answer.finish else rollout.share
                     assert answer.share == pytest.approx(float(expected[s, row, t]), abs=1e-5)
@@ -106,14 +104,14 @@ def test_a_decision_says_what_it_rests_on(predictor: Predictor) -> None:
     assert "sigma" in answer.reason
 
 
-def outcome(predictor: Predictor, question: EvaluationSpec) -> tuple[np.ndarray, Outcome]:
+def outcome(predictor: Predictor, spec: EvaluationSpec) -> tuple[np.ndarray, Outcome]:
     """Unfinished shares [8, N, n] of the shipped model on fixed paths, and what it realises there.
 
     Impact is charged for a fifth of the market's volume, whatever the model was told.
     """
-    bars = simulate("gaussian-bars", np.random.default_rng(2), 200, 40 + question.n, 1e-3, question.delta_ns)
+    bars = simulate("gaussian-bars", np.random.default_rng(2), 200, 40 + spec.n, 1e-3, spec.delta_ns)
     paths = Paths(bars, np.zeros(200, np.int64), 40)
-    rollout, orders = policy_paths(predictor.checkpoint.model, paths, replace(question, min_periods=(0,)))
+    rollout, orders = policy_paths(predictor.checkpoint.model, paths, replace(spec, min_periods=(0,)))
     side = scenario_columns(orders.price)[0]
     return rollout.share.numpy(), realise(rollout, orders, side, 0.2)
 
@@ -123,8 +121,8 @@ def test_allocations_change_with_risk_aversion(predictor: Predictor) -> None:
 
     Risk is what the objective says it is: the mean square of costs, gains not counted.
     """
-    calm, calm_outcome = outcome(predictor, replace(QUESTION, risk_aversion=0.05))
-    afraid, afraid_outcome = outcome(predictor, replace(QUESTION, risk_aversion=10.0))
+    calm, calm_outcome = outcome(predictor, replace(SPEC, risk_aversion=0.05))
+    afraid, afraid_outcome = outcome(predictor, replace(SPEC, risk_aversion=10.0))
     assert np.abs(calm - afraid).mean() > 2e-3
     risks = [np.mean(np.minimum(o.gain - o.impact, 0.0) ** 2) for o in (calm_outcome, afraid_outcome)]
     assert risks[1] < risks[0]
@@ -132,8 +130,8 @@ def test_allocations_change_with_risk_aversion(predictor: Predictor) -> None:
 
 def test_allocations_change_with_participation(predictor: Predictor) -> None:
     """Told that it is a fifth of the market's volume, an order is traded differently and pays less impact."""
-    small, unaware = outcome(predictor, replace(QUESTION, participation=0.0))
-    large, aware = outcome(predictor, replace(QUESTION, participation=0.2))
+    small, unaware = outcome(predictor, replace(SPEC, participation=0.0))
+    large, aware = outcome(predictor, replace(SPEC, participation=0.2))
     assert np.abs(small - large).mean() > 5e-3
     assert aware.impact.mean() < unaware.impact.mean()
     assert (aware.gain - aware.impact).mean() > (unaware.gain - unaware.impact).mean()

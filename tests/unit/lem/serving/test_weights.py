@@ -170,13 +170,13 @@ def test_ablated_models_are_refused() -> None:
 def test_thousands_of_orders_are_answered_as_if_alone() -> None:
     """300 orders of different starts on three markets in one call: each as a fresh predictor answers it."""
     checkpoint = Checkpoint(shaken(7), "shaken", Path("none"))
-    question = EvaluationSpec(n=20, participation=0.03)
+    spec = EvaluationSpec(n=20, participation=0.03)
     requests = []
     for market in range(3):
         bars = window(140, market, "seasonal")
         for k in range(100):
             t = k % 19
-            one = Walk(bars, 120 - t, question, 0, SCENARIOS[k % 8])
+            one = Walk(bars, 120 - t, spec, 0, SCENARIOS[k % 8])
             order, view = one.views(t, [0.03] * t)
             requests.append((replace(order, remaining=0.9 - 0.02 * t), view))
     together = Predictor(checkpoint).decide_many(requests)
