@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agent.core.arrays import BoolArray
-from agent.core.compile.jit import njit
+from agent.core.compile.jit import njit, njit_part
 from lem.network.layers import MEMORY_LIMIT
 from lem.serving.row_kernels import ONE, add_product, elu, gate, gated, linear, residual, sigmoid, start
 from lem.serving.weights import CellWeights, EncoderWeights, Float32, SelectionWeights
@@ -60,7 +60,7 @@ def advance(
     context[:] = x[last]
 
 
-@njit
+@njit_part
 def _select(
     values: Float32, mask: BoolArray, net: SelectionWeights, chosen: Float32, weights: Float32
 ) -> None:
@@ -90,7 +90,7 @@ def _select(
     add_product(chosen, values, net.direct)
 
 
-@njit
+@njit_part
 def _choose(embedded: Float32, net: SelectionWeights, weights: Float32) -> None:
     """Softmax over variables of the weights' network: ``embedded`` [F, R, e] -> ``weights`` [R, F]."""
     variables, rows, width = embedded.shape
@@ -109,7 +109,7 @@ def _choose(embedded: Float32, net: SelectionWeights, weights: Float32) -> None:
     _softmax(weights)
 
 
-@njit
+@njit_part
 def _recur_all(chosen: Float32, cell: CellWeights, first: int, states: States) -> None:
     """The TKAN over bars ``first`` and on, each state kept."""
     layers, sub, basis = states.u.shape[1], states.u.shape[2], len(cell.knots)
@@ -137,7 +137,7 @@ def _recur_all(chosen: Float32, cell: CellWeights, first: int, states: States) -
             states.h[k + 1, i] = np.tanh(c) * sigmoid(opening[0, i])
 
 
-@njit
+@njit_part
 def _sublayer(
     x: Float32, cell: CellWeights, layer: int, memory: Float32, s: Float32, bases: Float32, out: Float32
 ) -> None:
@@ -158,7 +158,7 @@ def _sublayer(
     add_product(out, bases, cell.edges[layer])
 
 
-@njit
+@njit_part
 def _finish(x: Float32, net: EncoderWeights, first: int, states: States, projected: Float32) -> None:
     """Gate, add and the residual network after the recurrence; keys and values are stored."""
     rows, width = x.shape
@@ -174,7 +174,7 @@ def _finish(x: Float32, net: EncoderWeights, first: int, states: States, project
             states.values[first + r, i] = projected[r, 2 * width + i]
 
 
-@njit
+@njit_part
 def _attend(
     x: Float32, query: Float32, net: EncoderWeights, seen: int, states: States, attention: Float32
 ) -> None:
@@ -201,7 +201,7 @@ def _attend(
     gate(x, merged, net.attention_gate, np.empty((1, 2 * width), np.float32))
 
 
-@njit
+@njit_part
 def _largest(scores: Float32, attention: Float32) -> None:
     """Ages and weights, largest first, of the mean over heads; ``scores`` [heads, N], the newest bar last."""
     heads, count = scores.shape
@@ -216,7 +216,7 @@ def _largest(scores: Float32, attention: Float32) -> None:
         weights[row] = np.float32(-1.0)
 
 
-@njit
+@njit_part
 def _softmax(scores: Float32) -> None:
     """Each row [R, N] in place."""
     rows, count = scores.shape

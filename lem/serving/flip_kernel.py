@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.core.arrays import FloatArray, IntArray
-from agent.core.compile.jit import njit
+from agent.core.compile.jit import njit, njit_part
 from agent.core.orders.projection import EPS
 from lem.network.model import Z_LIMIT
 from lem.serving.policy_kernel import GIVEN, first_layer, later_layers, limited, price_inputs
@@ -48,7 +48,7 @@ def flip_moves_bps(
                 out[i] = 1e4 * (price / last - 1.0)
 
 
-@njit
+@njit_part
 def _may_flip(views: FloatArray, order: FloatArray) -> bool:
     """Whether the network's finish decides here (``projection``), and the last price is one of its inputs."""
     t, m, n, remaining, fastest = views[1], views[2], views[3], views[4], views[7]
@@ -81,14 +81,14 @@ def flip_z(net: PolicyWeights, scenario: int, context: Float32, order: FloatArra
     return best
 
 
-@njit
+@njit_part
 def _away(grid: FloatArray, k: int, own: float) -> float:
     """How far the step after ``grid[k]`` is from ``own``, which is a point of the grid."""
     out: float = max(grid[k] - own, own - grid[k + 1])
     return out
 
 
-@njit
+@njit_part
 def _refined(
     net: PolicyWeights, scenario: int, order: FloatArray, rest: Float32, ends: FloatArray, logits: FloatArray
 ) -> float:
@@ -111,7 +111,7 @@ def _refined(
     return out
 
 
-@njit
+@njit_part
 def _finish_logits(
     net: PolicyWeights, scenario: int, order: FloatArray, last: FloatArray, rest: Float32
 ) -> FloatArray:

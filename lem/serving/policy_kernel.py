@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.core.arrays import BoolArray, FloatArray, IntArray
-from agent.core.compile.jit import njit
+from agent.core.compile.jit import njit, njit_part
 from agent.core.market.features import LONG_SPAN
 from agent.core.orders.projection import project
 from lem.network.model import AHEAD, GIVEN_INPUTS, MOVES, OWN_INPUTS, SHARPNESS, WEIGHT, Z_LIMIT
@@ -74,7 +74,7 @@ def elapsed_volume(volume: FloatArray, volumes: FloatArray, t: int) -> float:
     return out
 
 
-@njit
+@njit_part
 def _mean(x: FloatArray) -> float:
     """The mean as NumPy computes it for up to 128 numbers: eight sums side by side, then those in pairs."""
     count, total = len(x), 0.0
@@ -114,7 +114,7 @@ def fill_orders(views: FloatArray, which: IntArray, market: FloatArray, out: Flo
         row[12], row[14] = _finite(views[i, 4]), _finite(views[i, 11])
 
 
-@njit
+@njit_part
 def _finite(x: float) -> float:
     return x if np.isfinite(x) else 0.0
 
@@ -201,7 +201,7 @@ def limited(x: float, low: float, high: float) -> float:
     return min(max(x, low), high)
 
 
-@njit
+@njit_part
 def _inputs(order: FloatArray, g: Float32, o: Float32) -> float:
     """Fill in given inputs ``g`` and own inputs ``o`` as in ``lem.network.model``; return intervals left."""
     t, n, m = order[0], order[1], order[2]

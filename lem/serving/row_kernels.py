@@ -9,28 +9,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.compile.jit import njit
+from agent.core.compile.jit import njit, njit_part
 from lem.serving.weights import Float32, GateWeights, ResidualWeights
 
 ONE = np.float32(1.0)
 EPSILON = np.float32(1e-5)  # of torch's layer norm
 
 
-@njit
+@njit_part
 def sigmoid(x: float) -> float:
     """1 / (1 + exp(-x))."""
     out: float = ONE / (ONE + np.exp(-x))
     return out
 
 
-@njit
+@njit_part
 def start(out: Float32, bias: Float32) -> None:
     """out [R, J] = bias [J]."""
     for r in range(len(out)):
         out[r] = bias
 
 
-@njit
+@njit_part
 def add_product(out: Float32, x: Float32, weight: Float32) -> None:
     """out [R, J] += x [R, I] weight [I, J]."""
     rows, width = out.shape
@@ -48,7 +48,7 @@ def linear(out: Float32, x: Float32, weight: Float32, bias: Float32) -> None:
     add_product(out, x, weight)
 
 
-@njit
+@njit_part
 def elu(x: Float32) -> None:
     """x [R, J] becomes exp(x) - 1 where it is negative."""
     for r in range(x.shape[0]):
@@ -57,7 +57,7 @@ def elu(x: Float32) -> None:
                 x[r, i] = np.expm1(x[r, i])
 
 
-@njit
+@njit_part
 def silu(x: Float32) -> None:
     """x [R, J] becomes x sigmoid(x)."""
     for r in range(x.shape[0]):
@@ -65,7 +65,7 @@ def silu(x: Float32) -> None:
             x[r, i] *= sigmoid(x[r, i])
 
 
-@njit
+@njit_part
 def gated(out: Float32, gates: Float32, scale: Float32, shift: Float32) -> None:
     """out [R, J] becomes norm(out + a sigmoid(b)), (a, b) = gates [R, 2 J]."""
     rows, width = out.shape
@@ -84,7 +84,7 @@ def gated(out: Float32, gates: Float32, scale: Float32, shift: Float32) -> None:
             out[r, i] = (out[r, i] - mean) * unit * scale[i] + shift[i]
 
 
-@njit
+@njit_part
 def gate(out: Float32, x: Float32, net: GateWeights, gates: Float32) -> None:
     """out [R, J] becomes norm(out + a sigmoid(b)), (a, b) linear in x: ``lem.network.layers.GatedAdd``.
 
@@ -94,7 +94,7 @@ def gate(out: Float32, x: Float32, net: GateWeights, gates: Float32) -> None:
     gated(out, gates, net.scale, net.shift)
 
 
-@njit
+@njit_part
 def residual(x: Float32, net: ResidualWeights, inner: Float32, outer: Float32, gates: Float32) -> None:
     """x [R, J] becomes ``lem.network.layers.GRN`` of itself, where input and output are equally wide.
 

@@ -29,6 +29,11 @@ def njit_flat(function: Callable[P, R]) -> Callable[P, R]:
     return _cached(function, numba.njit(_nrt=False)(function))
 
 
+def njit_part(function: Callable[P, R]) -> Callable[P, R]:
+    """``njit`` for what only compiled code calls: nothing is built to call it from Python. That fails."""
+    return _cached(function, numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
+
+
 def njit_inner(function: Callable[P, R]) -> Callable[P, R]:
     """``njit_flat`` for what only compiled code calls: nothing is built to call it from Python, which takes
     a third of the compilation. Called from Python it fails.

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.core.arrays import BoolArray, FloatArray, IntArray
-from agent.core.compile.jit import njit
+from agent.core.compile.jit import njit, njit_part
 from agent.core.market.bars import FBAR
 from agent.core.market.signal_kernel import DISTANCE, SIGNALS, double, record, worth
 
@@ -60,26 +60,26 @@ def known(bars: FloatArray, columns: IntArray, least: float, out: FloatArray) ->
                 out[s, c, i] = x if np.isfinite(x) and x >= least else np.nan
 
 
-@njit
+@njit_part
 def _move(logs: FloatArray, i: int, k: int) -> float:
     """Log return over the last ``k`` bars."""
     return logs[i] - logs[i - k] if i >= k else np.nan
 
 
-@njit
+@njit_part
 def _note(sums: FloatArray, row: int, i: int, x: float) -> None:
     """``x`` is summed in ``row`` and counted in the next, if it is known."""
     there = x == x
     sums[row, i], sums[row + 1, i] = x if there else 0.0, 1.0 if there else 0.0
 
 
-@njit
+@njit_part
 def _mean(sums: FloatArray, row: int, i: int, at_least: int) -> float:
     """Mean of what ``_note`` summed; NaN where fewer than ``at_least`` were known."""
     return sums[row, i] / sums[row + 1, i] if sums[row + 1, i] >= at_least else np.nan
 
 
-@njit
+@njit_part
 def _sigma(sums: FloatArray, i: int) -> float:
     """Root mean square of the returns; NaN where there are too few, or none that moved."""
     mean = _mean(sums, SQUARE, i, MIN_RETURNS)
@@ -128,7 +128,7 @@ def arguments(bars: FloatArray, logs: FloatArray, amounts: FloatArray, out: Floa
                 out[SIGNAL + 2 * k + 1, s * rows + r] = beta * signals[k, i]
 
 
-@njit
+@njit_part
 def _terms(logs: FloatArray, amounts: FloatArray, sums: FloatArray) -> None:
     """What is summed, bar by bar: ``sums`` [SUMS, T] before any doubling."""
     before = np.nan
@@ -146,7 +146,7 @@ def _terms(logs: FloatArray, amounts: FloatArray, sums: FloatArray) -> None:
         before = move
 
 
-@njit
+@njit_part
 def _prices(series: FeatureInputs, i: int, sigma: float, out: FloatArray, r: int) -> None:
     """return_vwap .. close_location: the newest bar's prices in units of sigma."""
     logs = series.logs
@@ -158,7 +158,7 @@ def _prices(series: FeatureInputs, i: int, sigma: float, out: FloatArray, r: int
     out[4, r] = 2.0 * (logs[CLOSE, i] - logs[LOW, i]) / width - 1.0 if width > TINY else np.nan
 
 
-@njit
+@njit_part
 def _spans(series: FeatureInputs, i: int, sigma: float, out: FloatArray, r: int) -> None:
     """volatility_short .. variance_ratio: the last 2 to 32 returns."""
     close, short, long = series.logs[CLOSE], series.short, series.long
@@ -175,7 +175,7 @@ def _spans(series: FeatureInputs, i: int, sigma: float, out: FloatArray, r: int)
     out[13, r] = _ratio(_mean(long, LONG_SQUARE, i, SHORT_SPAN), square)
 
 
-@njit
+@njit_part
 def _volumes(series: FeatureInputs, i: int, out: FloatArray, r: int) -> None:
     """volume .. taker_8; nothing counts as a hundredth of the usual."""
     volume, taker = series.amounts[VOLUME, i], series.amounts[TAKER, i]
@@ -187,7 +187,7 @@ def _volumes(series: FeatureInputs, i: int, out: FloatArray, r: int) -> None:
     out[17, r] = 2.0 * bought / max(of, TINY) - 1.0 if both and of > 0 else np.nan
 
 
-@njit
+@njit_part
 def _book(series: FeatureInputs, i: int, sigma: float, out: FloatArray, r: int) -> None:
     """spread .. depth_imbalance: the book at the bar's end."""
     bid, ask = series.amounts[BID, i], series.amounts[ASK, i]
@@ -199,7 +199,7 @@ def _book(series: FeatureInputs, i: int, sigma: float, out: FloatArray, r: int) 
     out[22, r] = (bid - ask) / depth if depth > 0 else np.nan
 
 
-@njit
+@njit_part
 def _signals(series: FeatureInputs) -> tuple[FloatArray, FloatArray]:
     """The signals of ``agent.core.market.signal_kernel`` [SIGNALS, T], and their record [3 * SIGNALS, T]."""
     close, count = series.logs[CLOSE], len(series.bars)
@@ -217,13 +217,13 @@ def _signals(series: FeatureInputs) -> tuple[FloatArray, FloatArray]:
     return signals, records
 
 
-@njit
+@njit_part
 def _ratio(a: float, b: float) -> float:
     """a / b where both are above 0."""
     return a / b if a > 0 and b > 0 else np.nan
 
 
-@njit
+@njit_part
 def _against(amount: float, mean: float) -> float:
     return amount / mean if mean > 0 else np.nan
 

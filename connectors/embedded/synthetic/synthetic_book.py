@@ -7,7 +7,7 @@ from math import exp, floor
 import numpy as np
 
 from agent.core.arrays import FloatArray, IntArray
-from agent.core.compile.jit import njit
+from agent.core.compile.jit import njit_part
 from agent.core.market.book import set_level
 from connectors.embedded.synthetic.synthetic_layout import (
     BBO,
@@ -47,12 +47,12 @@ from connectors.embedded.synthetic.synthetic_layout import (
 )
 
 
-@njit
+@njit_part
 def _lognormal(rng: np.random.Generator, mu: float, sigma: float) -> int:
     return max(1, int(exp(mu + sigma * rng.standard_normal())))
 
 
-@njit
+@njit_part
 def _put(
     keys: IntArray,
     lots: IntArray,
@@ -77,7 +77,7 @@ def _put(
         ints[N_DIRTY] += 1
 
 
-@njit
+@njit_part
 def _emit(
     out: IntArray, n: int, now: int, ext: int, ticks: int, q: int, kind: int, side: int, last: int
 ) -> int:
@@ -91,7 +91,7 @@ def _emit(
     return n + 1
 
 
-@njit
+@njit_part
 def take(
     p: FloatArray,
     rng: np.random.Generator,
@@ -126,7 +126,7 @@ def take(
     return n
 
 
-@njit
+@njit_part
 def quote(
     p: FloatArray,
     floats: FloatArray,
@@ -148,7 +148,7 @@ def quote(
             _put(keys, lots, counts, s, best, _lognormal(rng, p[FRESH_MU], p[FRESH_SIGMA]), dirty, ints)
 
 
-@njit
+@njit_part
 def touch(
     p: FloatArray,
     rng: np.random.Generator,
@@ -168,7 +168,7 @@ def touch(
     _put(keys, lots, counts, s, keys[s, counts[s] - 1], q, dirty, ints)
 
 
-@njit
+@njit_part
 def deeper(
     p: FloatArray,
     floats: FloatArray,
@@ -200,7 +200,7 @@ def deeper(
         _put(keys, lots, counts, s, keys[s, i], 0, dirty, ints)
 
 
-@njit
+@njit_part
 def publish_best(
     keys: IntArray, lots: IntArray, counts: IntArray, ints: IntArray, out: IntArray, n: int
 ) -> int:
@@ -223,7 +223,7 @@ def publish_best(
     return _emit(out, n, ints[NOW], ints[UPDATE_ID], -keys[1, a], lots[1, a], BBO, -1, LAST)
 
 
-@njit
+@njit_part
 def flush(
     keys: IntArray, lots: IntArray, counts: IntArray, dirty: IntArray, ints: IntArray, out: IntArray, n: int
 ) -> int:

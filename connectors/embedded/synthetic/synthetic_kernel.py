@@ -19,7 +19,7 @@ from math import exp, floor, log, sqrt
 import numpy as np
 
 from agent.core.arrays import FloatArray, IntArray
-from agent.core.compile.jit import njit
+from agent.core.compile.jit import njit, njit_part
 from connectors.embedded.synthetic.synthetic_book import deeper, flush, publish_best, quote, take, touch
 from connectors.embedded.synthetic.synthetic_layout import (
     BASE_RATE,
@@ -51,7 +51,7 @@ from connectors.embedded.synthetic.synthetic_layout import (
 )
 
 
-@njit
+@njit_part
 def _event(
     p: FloatArray,
     floats: FloatArray,
@@ -91,7 +91,7 @@ def _event(
     return n
 
 
-@njit
+@njit_part
 def _next_regime(p: FloatArray, rng: np.random.Generator, regime: float) -> float:
     """The factor of activity one flush later: its logarithm is an Ornstein-Uhlenbeck process."""
     keep = exp(-p[REGIME_PER_S] * FLUSH_NS * 1e-9)
@@ -101,7 +101,7 @@ def _next_regime(p: FloatArray, rng: np.random.Generator, regime: float) -> floa
     return exp(x - drift)
 
 
-@njit
+@njit_part
 def _due(
     p: FloatArray,
     floats: FloatArray,
