@@ -159,7 +159,7 @@ def _up_to_date(connection: Connection, url: str) -> str:
         return newest_revision()
     from storage.log.upgrade import upgrade  # Alembic starts here, where there is something to do
 
-    return upgrade(connection, url)
+    return upgrade(connection, shown(url))
 
 
 def _revision(connection: Connection) -> str | None:

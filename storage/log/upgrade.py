@@ -11,7 +11,6 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from agent.core.errors import DatabaseError
-from storage.log.database import shown
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -24,15 +23,18 @@ def alembic_config() -> Config:
     return config
 
 
-def upgrade(connection: Connection, url: str) -> str:
-    """Bring the database to the newest schema; return its revision. Raises DatabaseError if it is newer."""
+def upgrade(connection: Connection, name: str) -> str:
+    """Bring the database to the newest schema; return its revision. Raises DatabaseError if it is newer.
+
+    ``name`` is what the message calls the database.
+    """
     config = alembic_config()
     scripts = ScriptDirectory.from_config(config)
     head = scripts.get_current_head() or ""
     current = MigrationContext.configure(connection).get_current_revision()
     if current not in {None, *(script.revision for script in scripts.walk_revisions())}:
         raise DatabaseError(
-            f"database {shown(url)} has schema {current}, newer than {head} of this program: update the "
+            f"database {name} has schema {current}, newer than {head} of this program: update the "
             "program, or give another --db"
         )
     if current != head:
