@@ -23,7 +23,7 @@ INVERSE_UNITS = 10**15
 """BTC/USD:BTC (100 USD, tick 0.1) counts in 1e-12 BTC; int64 holds 9,000 lots for each tick of the price."""
 
 PPM = 1_000_000
-"""A fee (``fee_tlp``) counts values in parts per million."""
+"""Fees (``fee_tlp``) count values, and rehearsals orders, in parts per million."""
 
 _COARSE, _FINE = 10**6, 10**9
 

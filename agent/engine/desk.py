@@ -16,6 +16,7 @@ from typing import Protocol
 from agent.core.agenda import Agenda, Rank
 from agent.core.errors import InternalError
 from agent.core.events import ChildFilled
+from agent.core.money import value_tl
 from agent.core.orders.child_order import ChildEvent, ChildOrder
 from agent.core.orders.parent_order import ParentOrder
 from agent.core.orders.venue_messages import ENDS, Report, ReportKind, VenueOrder
@@ -161,12 +162,14 @@ class Desk:
         if child.done:
             return 0, 0
         sent = self._sent[child.number]
-        lots, value = child.remaining_lots, child.remaining_lots * child.price_ticks
+        lots = child.remaining_lots
+        value = value_tl(child.price_ticks, lots, inverse=child.inverse)
         if sent.order.cap_tl:
             value = sent.order.cap_tl - child.filled_tl
         if sent.wanted is not None:  # either may still happen
             wanted = sent.wanted[1] - child.filled_lots
-            lots, value = max(lots, wanted), max(value, wanted * sent.wanted[0])
+            lots = max(lots, wanted)
+            value = max(value, value_tl(sent.wanted[0], wanted, inverse=child.inverse))
         return lots, value
 
     def _flying(self, owner: Owner, but: ChildOrder | None = None) -> tuple[int, int]:

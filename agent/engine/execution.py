@@ -94,7 +94,10 @@ class Execution:
 
     def to_units(self, lots: int, price_ticks: int) -> int:
         """Lots in the target's unit."""
-        return lots if self.by_quantity else lots * price_ticks
+        return lots if self.by_quantity else self._value_tl(price_ticks, lots)
+
+    def _value_tl(self, price_ticks: int, lots: int) -> int:
+        return self._market.instruments[self.spec.instrument].value_tl(price_ticks, lots)
 
     def to_lots(self, units: int, price_ticks: int) -> int:
         """Whole lots that ``units`` buy at a price."""
@@ -107,7 +110,7 @@ class Execution:
         least_tl = -int(-(instrument.min_notional / instrument.quote_notional(1, 1)) // 1)
         if self.by_quantity:
             return max(1, instrument.min_lots, least_tl if instrument.inverse else -(-least_tl // price))
-        return max(price, instrument.min_lots * price, least_tl)
+        return max(price, instrument.value_tl(price, instrument.min_lots), least_tl)
 
     def allowed(self, price_ticks: int) -> int:
         """What the participation caps leave, against what has traded since the start."""

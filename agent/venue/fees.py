@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
 from agent.core.instrument import Instrument
+from agent.core.money import PPM
 from agent.core.types import Side
 from agent.venue.account import Account
 
-PPM = 1_000_000
 QUOTE, RECEIVED = "quote", "received"
 SMALLEST_THIRD = Decimal("0.00000001")  # third currencies are charged in whole units of this, rounded up
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from agent.core.instrument import Instrument
+from agent.core.money import PPM
 from agent.core.orders.venue_messages import VenueOrder
 from agent.core.types import Side
 from agent.venue.account import Account
-from agent.venue.fees import PPM, Charge, FeeBook, Fees
+from agent.venue.fees import Charge, FeeBook, Fees
 from agent.venue.margin import Margin, Position
 
 
@@ -106,7 +107,10 @@ class Ledger:
     ) -> Decimal:
         """Swap base for quote; returns what of the amount set aside that has used up."""
         instrument, side = self._instruments[state.order.instrument], state.order.side
-        value, quantity = instrument.notional(price_ticks * lots), instrument.quantity(lots)
+        value, quantity = (
+            instrument.notional(instrument.value_tl(price_ticks, lots)),
+            instrument.quantity(lots),
+        )
         account.move(instrument.base, quantity * side)
         account.move(instrument.quote, -value * side)
         fee = max(instrument.notional(charge.fee_tlp) / PPM, Decimal(0))
@@ -121,7 +125,7 @@ class Ledger:
             need = self._margin.need(order, lots)
             return instrument.settle, need.amount, need.closing
         if order.side is Side.BUY:
-            value = instrument.notional(order.cap_tl or lots * order.price_ticks)
+            value = instrument.notional(order.cap_tl or instrument.value_tl(order.price_ticks, lots))
             return instrument.quote, value * (1 + self._fees.worst_rate()), 0
         if order.cap_tl:  # lots of a money-bounded sale are an upper bound
             lots = min(lots, -(-order.cap_tl // order.price_ticks))

@@ -13,9 +13,9 @@ from enum import Enum
 
 import numpy as np
 
+from agent.core.money import PPM
 from agent.core.orders.venue_messages import Report
 
-PPM = 1_000_000
 STREAM = 32  # of the draws; latencies use small numbers
 LONGEST = 2.0  # timeouts: how late a late answer is at most
 REJECTED = "rehearsed reject (venue.rehearsal.reject_ppm)"
