@@ -44,7 +44,7 @@ class Order:
 
     side: Annotated[Literal["buy", "sell"], Option("Which way to trade.", "buy|sell")] = "buy"
     quantity: Annotated[
-        Decimal | None, Option("How much, in the base currency (contracts, of a contract).", "QUANTITY")
+        Decimal | None, Option("How much, in the base currency (for contracts: how many).", "QUANTITY")
     ] = None
     notional: Annotated[
         Decimal | None, Option("How much, as money in the quote currency, fees not included.", "MONEY")

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import cast
 
 from agent.core.clock import Clock
+from agent.core.market.late_rows import mark_late
 from agent.core.market.tape import Flag, Kind
 from connectors.ccxt_link import CcxtLink
 from connectors.ccxt_types import CcxtBook, CcxtTicker
-from connectors.normalise import BookDiffer, Scale, bbo_rows, mark_late, mark_row
+from connectors.normalise import BookDiffer, Scale, bbo_rows, mark_row
 from connectors.supervisor import Outbox
 
 CROSSED_MOST = 5

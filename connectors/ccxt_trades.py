@@ -16,6 +16,7 @@ import numpy as np
 
 from agent.core.arrays import BoolArray
 from agent.core.clock import Clock
+from agent.core.market.late_rows import mark_late
 from agent.core.market.tape import EventArray, Flag, Kind
 from agent.core.types import NS_PER_MS, NS_PER_S
 from connectors.backfill import BackfillLimits, Hole, RangeCoverage, SeenIds, TradeLedger, Trades, fill_holes
@@ -24,7 +25,6 @@ from connectors.ccxt_types import CcxtTrade, UsableTrade
 from connectors.normalise import (
     Scale,
     TradeBatch,
-    mark_late,
     mark_row,
     trade_columns,
     trade_rows,

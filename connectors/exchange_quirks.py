@@ -1,4 +1,5 @@
-"""What is particular to one exchange. An exchange's quirk goes here; everything else calls ``quirks_of``.
+"""What is particular to one exchange. An exchange's quirk is declared here, and whoever
+obeys it calls ``quirks_of``: what trade ids can tell is obeyed in ``ccxt_trades`` and ``backfill``.
 
 Binance's are also: ``connectors.backfill.RangeCoverage`` (the raw ids that its aggregates name) and
 ``connectors.kline_rows.binance_bar_rows`` (the columns of its klines).

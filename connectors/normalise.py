@@ -160,7 +160,7 @@ def _any_id(trade: CcxtTrade) -> int:
 
 
 def trade_rows(columns: TradeBatch, number: int, offset_ns: int, flags: int = 0) -> EventArray:
-    """Return one TRADE row a trade, each its own exchange update. LATE is for ``mark_late``."""
+    """Return one TRADE row a trade, each its own exchange update. ``late_rows`` marks the late ones."""
     rows = empty_events(len(columns.ids))
     rows["exch_ns"] = columns.stamp_ns - offset_ns
     rows["ext_id"] = columns.ids
@@ -171,19 +171,6 @@ def trade_rows(columns: TradeBatch, number: int, offset_ns: int, flags: int = 0)
     rows["side"] = columns.side
     rows["flags"] = flags | Flag.LAST
     return rows
-
-
-def mark_late(rows: EventArray, newest_ns: int) -> tuple[int, int]:
-    """Flag LATE what is older than a row before it. Returns (newest stamp now, how many were late)."""
-    if not len(rows):
-        return newest_ns, 0
-    exch = rows["exch_ns"]
-    if exch[0] >= newest_ns and bool((exch[1:] >= exch[:-1]).all()):
-        return int(exch[-1]), 0
-    newest = np.maximum.accumulate(np.concatenate([[newest_ns], exch]))
-    late = exch < newest[:-1]
-    rows["flags"][late] |= np.uint32(Flag.LATE)
-    return int(newest[-1]), int(late.sum())
 
 
 # --- books ----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Streams that never die, and the one bounded way their rows leave.
+"""Keeps streams alive: restarts what fails or falls silent, and bounds what waits to be read.
 
 A ``Supervisor`` keeps one ccxt stream going: it watches, notices silence, restarts, backs off, and
 puts STALE and ALIVE on the tape. It knows nothing of trades or books: a ``StreamSource`` does.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.algos.common import closing, percent, volumes
-from agent.algos.profile import expected_curve, volume_profile
+from agent.algos.volume_profile import expected_curve, volume_profile
 from agent.core.arrays import FloatArray
 from agent.core.types import MarketView, OrderView, Slice
 

@@ -27,10 +27,10 @@ from agent.core.compile import checksum
 from agent.core.compile.kernel_cache import KernelCache
 from agent.core.compile.kernel_digest import kernels_below
 from agent.core.instrument import Instrument
-from agent.core.market import feature_kernel, series
+from agent.core.market import feature_formulas, trade_bars
 from agent.core.market.bars import empty_fbars
 from agent.core.market.features import features, recent_sigma
-from agent.core.market.series import TradeBarSeries, TradeColumns
+from agent.core.market.trade_bars import TradeBarSeries, TradeColumns
 from agent.core.types import BenchmarkKind, MarketView, OrderView, Side, TargetKind
 from agent.venue.kernel import loop
 from agent.venue.kernel.tape_market import TapeMarket
@@ -64,7 +64,7 @@ def parts(model: bool, synthetic: bool) -> dict[str, Part]:
             TapeMarket([_instrument()]).warm_up,
         ),
         "bars and rule": Part(
-            (series._accumulate, optimal_stopping._backward, checksum._crc32_blocks), warm_up_bars
+            (trade_bars._accumulate, optimal_stopping._backward, checksum._crc32_blocks), warm_up_bars
         ),
     }
     if synthetic:
@@ -73,7 +73,12 @@ def parts(model: bool, synthetic: bool) -> dict[str, Part]:
         from lem.serving import kernel_parts as lem
 
         features_of_bars = Part(
-            (feature_kernel.known, feature_kernel.arguments, feature_kernel.settle, feature_kernel.sigmas),
+            (
+                feature_formulas.known,
+                feature_formulas.arguments,
+                feature_formulas.settle,
+                feature_formulas.sigmas,
+            ),
             _warm_up_features,
         )
         found = {

@@ -11,8 +11,8 @@ from agent.core.events import AuditEvent, CommandKind
 from agent.core.instrument import Instrument
 from agent.core.json_types import JsonObject
 from agent.core.market.mids import MidTrack
-from agent.core.market.series import BookSample, TradeBarSeries, TradeColumns
 from agent.core.market.tape import BarArray, EventArray
+from agent.core.market.trade_bars import BookSample, TradeBarSeries, TradeColumns
 from agent.core.orders.venue_messages import Deliver, VenueOrder, VenueTraits
 from agent.core.session_header import SessionHeader
 from agent.core.types import MarketView, OrderView, Slice

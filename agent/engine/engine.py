@@ -14,8 +14,8 @@ import numpy as np
 from agent.core.agenda import Agenda, Rank
 from agent.core.errors import InternalError
 from agent.core.events import AuditEvent, Command, ControlParent, GapSeen, StartParent, VenueReported
-from agent.core.market.series import TradeBarSeries
 from agent.core.market.tape import BarArray, EventArray, Flag, Kind
+from agent.core.market.trade_bars import TradeBarSeries
 from agent.core.orders.parent_order import ParentEvent, ParentOrder
 from agent.core.ports import Algo, Market, OrderVenue, SlicePolicy, Stop
 from agent.core.types import Align, ParentSpec

@@ -12,7 +12,7 @@ from typing import Protocol
 from agent.core.agenda import Action, Agenda, Rank
 from agent.core.errors import InternalError
 from agent.core.events import ChildFilled
-from agent.core.market.series import TradeBarSeries
+from agent.core.market.trade_bars import TradeBarSeries
 from agent.core.orders.child_order import ChildOrder
 from agent.core.orders.parent_order import ParentOrder
 from agent.core.orders.venue_messages import VenueTraits
@@ -33,7 +33,7 @@ class Listener(Protocol):
 
 
 class Execution:
-    """The children of one parent or shadow. See ``agent.engine.tactics.tactic.WorkingOrder``."""
+    """The children of one parent or shadow. See ``agent.engine.tactics.base_tactic.WorkingOrder``."""
 
     def __init__(
         self,

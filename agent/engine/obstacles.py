@@ -1,4 +1,4 @@
-"""What stood in the way of a child order, in a phrase that alike causes share."""
+"""Why a child order was not filled, as a phrase without values, so that equal causes can be counted."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from agent.core.market.series import TradeBarSeries
 from agent.core.market.tape import BarArray
+from agent.core.market.trade_bars import TradeBarSeries
 from agent.core.orders.parent_order import ParentOrder
 from agent.core.ports import Market
 from agent.core.types import BenchmarkKind, MarketView, OrderView, TargetKind

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from agent.core.agenda import Agenda, Rank
 from agent.core.events import DecisionTaken
-from agent.core.market.series import TradeBarSeries
+from agent.core.market.trade_bars import TradeBarSeries
 from agent.core.orders.child_order import ChildOrder
 from agent.core.orders.parent_order import ParentEvent, ParentOrder
 from agent.core.orders.projection import project
@@ -22,7 +22,7 @@ from agent.core.types import MarketView, OrderView, ParentState, Slice
 from agent.engine.execution import Execution
 from agent.engine.outbox import Outbox
 from agent.engine.settings import EngineSettings
-from agent.engine.tactics import create_tactic
+from agent.engine.tactics.tactic_registry import create_tactic
 from agent.engine.views import Views
 
 

@@ -17,9 +17,9 @@ from agent.core.arrays import IntArray
 from agent.core.clock import Clock
 from agent.core.market.tape import EventArray, Flag, Kind, empty_events
 from agent.core.types import NS_PER_MS, NS_PER_S
-from connectors.embedded.lane import Lane
 from connectors.embedded.market_source import MarketSource
 from connectors.embedded.printed_trades import AGG, RAW, Rows, aggregate
+from connectors.embedded.traded_symbol import Lane
 
 _HOLD_BACK_NS = 100 * NS_PER_MS  # rows at a batch's end wait for the next, so that no aggregate is cut
 _SLICE_ROWS = 5_000  # the loop breathes after so many rows, however late it is

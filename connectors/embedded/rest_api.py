@@ -13,8 +13,8 @@ import orjson
 from aiohttp import web
 
 from connectors.embedded.faults import Faults
-from connectors.embedded.lane import Lane
 from connectors.embedded.printed_trades import Rows
+from connectors.embedded.traded_symbol import Lane
 
 INTERVALS_MS = {
     "1s": 1_000,

@@ -25,11 +25,11 @@ from agent.core.errors import ExchangeError, OrderError
 from agent.core.types import NS_PER_MS
 from connectors.embedded.faults import Faults, RestFault
 from connectors.embedded.hub import Hub
-from connectors.embedded.lane import Lane
 from connectors.embedded.market_source import MarketSource
 from connectors.embedded.player import Player
 from connectors.embedded.rest_api import Rest
 from connectors.embedded.tls import make_certificates
+from connectors.embedded.traded_symbol import Lane
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 

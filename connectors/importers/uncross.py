@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from agent.core.arrays import IntArray
 from agent.core.compile.jit import njit
-from agent.core.market.book import set_level
+from agent.core.market.sorted_levels import set_level
 from agent.core.market.tape import EventArray, Flag, Kind
 
 _LAST = int(Flag.LAST)

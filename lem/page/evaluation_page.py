@@ -12,7 +12,8 @@ from agent.pages.elements import Drawings, Table
 from agent.pages.numbers import decimals_for
 from agent.pages.shell import render
 from agent.pages.source import Source
-from lem.page import charts, headline
+from lem.page import evaluation_charts as charts
+from lem.page import headline
 from lem.page import page_tables as tables
 from lem.page.frontier_page import frontier
 from lem.page.regimes_page import Regimes, regimes

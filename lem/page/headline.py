@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.pages.elements import Tile
 from agent.pages.numbers import PERCENT, Number, decimals_for
 from agent.pages.source import Source
-from lem.page.charts import min_period
+from lem.page.evaluation_charts import min_period
 
 MARKETS = {
     "gaussian": "a simulated driftless Gaussian walk",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from agent.pages.elements import Cell, Column, Table, table
 from agent.pages.numbers import PERCENT
 from agent.pages.source import Source
-from lem.page.charts import min_period
+from lem.page.evaluation_charts import min_period
 from lem.page.looks import FIXED, look, strategies, target_and_benchmark
 
 SOME = 3

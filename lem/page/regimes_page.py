@@ -12,7 +12,7 @@ from agent.pages.elements import Column, Drawings, Figure, Table, table
 from agent.pages.numbers import PERCENT
 from agent.pages.plot import COLOUR, WIDE, figure, legend_entry, named_rows
 from agent.pages.source import Source
-from lem.page.charts import anchor
+from lem.page.evaluation_charts import anchor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

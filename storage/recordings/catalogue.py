@@ -17,7 +17,7 @@ from agent.core.errors import SessionError
 from agent.core.json_types import JsonObject, int_in
 from agent.core.market.tape import BAR, EVENT
 from storage.recordings import parquet
-from storage.recordings.header import HEADER
+from storage.recordings.header_file import HEADER
 from storage.recordings.numbered_segments import PARQUET, segment_paths
 from storage.recordings.segments import UNREADABLE, SegmentDamageError
 from storage.recordings.session import SessionReader

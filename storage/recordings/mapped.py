@@ -62,7 +62,7 @@ def to_rows(batch: pa.RecordBatch, dtype: np.dtype[np.void]) -> Rows:
     names = dtype.names or ()
     columns = [_values(column, dtype[name]) for name, column in zip(names, batch.columns, strict=True)]
     if dtype == EVENT and len(rows) >= FEW_ROWS:
-        from storage.recordings.interleave import interleave  # Numba starts here, where it pays
+        from storage.recordings.rows_from_columns import interleave  # Numba starts here, where it pays
 
         interleave(rows, *columns)
         return rows

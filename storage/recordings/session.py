@@ -43,7 +43,7 @@ from agent.core.instrument import Instrument
 from agent.core.json_types import JsonObject, int_in
 from agent.core.market.tape import BAR, EVENT, BarArray, EventArray
 from agent.core.session_header import SessionHeader
-from storage.recordings.header import HEADER, plain, read_header, write_header
+from storage.recordings.header_file import HEADER, plain, read_header, write_header
 from storage.recordings.mapped import Rows
 from storage.recordings.numbered_segments import NumberedSegments, segment_paths, segment_rows
 from storage.recordings.segments import (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.core.market.series import BookSample
 from agent.core.market.tape import EventArray
+from agent.core.market.trade_bars import BookSample
 from agent.venue.kernel.tape_market import TapeMarket
 from tests.differential.ours import INSTRUMENT
 from tests.differential.records import Records, Rules

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from agent.core.market.series import BookSample
 from agent.core.market.tape import EventArray, Kind
+from agent.core.market.trade_bars import BookSample
 from agent.venue import reach
 from agent.venue.rehearsal import Rehearsal
 from agent.venue.rules import Halt

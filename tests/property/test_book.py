@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.instrument import Instrument
-from agent.core.market.book import set_level
 from agent.core.market.ladder import (
     BASE,
     BEST,
@@ -28,8 +27,9 @@ from agent.core.market.ladder import (
     next_key,
     put_level,
 )
-from agent.core.market.series import BookSample
+from agent.core.market.sorted_levels import set_level
 from agent.core.market.tape import EVENT, EventArray, Flag, Kind
+from agent.core.market.trade_bars import BookSample
 from agent.core.orders.venue_messages import VenueOrder
 from agent.core.types import Side, TimeInForce
 from agent.venue.kernel import loop as k

@@ -5,7 +5,7 @@ Rules kept here:
 * causal: row i depends on bars <= i only;
 * finite memory: row i depends on bars >= i - FEATURE_SPAN only, so that a live window of
   ``lookback + FEATURE_SPAN`` bars and a long training series give the same rows, bit for bit (sums are
-  taken by doubling, elementwise, never by running totals: ``agent.core.market.feature_kernel``);
+  taken by doubling, elementwise, never by running totals: ``agent.core.market.feature_formulas``);
 * scale-free: returns and ranges in units of recent volatility, volumes against their recent mean;
 * a source that is missing, or an input that is not finite, makes its features *absent* (mask False,
   value 0), never NaN.
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.core.arrays import BoolArray, FloatArray, IntArray
-from agent.core.market import feature_kernel as kernel
+from agent.core.market import feature_formulas as kernel
 from agent.core.market.bars import FBAR, FBarArray
 from agent.core.market.signal_kernel import MEMORY, SIGNALS
 from agent.core.types import NS_PER_S

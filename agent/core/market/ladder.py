@@ -9,7 +9,7 @@ the price for bids, minus the price for asks, so that "best" is the largest key 
   of bits say which of them have lots: bit ``i & 63`` of ``words[row, i >> 6]`` for tick ``i``, and bit ``w &
   63`` of ``groups[row, w >> 6]`` for a word ``w`` that is not 0. So the next worse level is found in a few
   steps, however far it is.
-* The *far* levels, all below the window, are kept sorted (``agent.core.market.book``), as many as there are.
+* The *far* levels, all below the window, are kept sorted (``sorted_levels``), as many as there are.
 
 Invariants: the best level, where there is one, lies in the window; no level is above it; a key is in the
 window or among the far ones, by ``base`` alone; ``head[LEVELS]`` counts both, ``head[FAR]`` the far ones; a
@@ -38,7 +38,7 @@ from numba.cpython.unsafe.numbers import leading_zeros, trailing_zeros
 
 from agent.core.arrays import IntArray
 from agent.core.compile.jit import njit_flat, njit_inline, njit_inner
-from agent.core.market.book import find, set_level
+from agent.core.market.sorted_levels import find, set_level
 
 BitArray = npt.NDArray[np.uint64]
 

@@ -6,7 +6,7 @@ imbalance. Over the last SPAN bars, with r the move after a signal s and sigma t
     beta = sum s r / sum s^2;   edge = beta rms(s) / sigma;   call = beta s_now / sigma
 
 so the call is the next move as the record has it, in sigmas. Both are multiplied by SCALE. The rules are
-those of ``agent.core.market.feature_kernel``: sums by doubling, additions, products and roots in a fixed
+those of ``agent.core.market.feature_formulas``: sums by doubling, additions, products and roots in a fixed
 order.
 """
 

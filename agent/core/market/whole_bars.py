@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 from agent.core.instrument import Instrument
-from agent.core.market.series import BookSample, TradeBarSeries, TradeColumns
 from agent.core.market.tape import BarArray
+from agent.core.market.trade_bars import BookSample, TradeBarSeries, TradeColumns
 
 
 class WholeBarSeries(TradeBarSeries):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.core.orders.child_order import ChildOrder
 from agent.core.types import ChildState, Side, TimeInForce
 from agent.engine.pretrade import Ticket
-from agent.engine.tactics.tactic import Tactic
+from agent.engine.tactics.base_tactic import Tactic
 
 
 class Peg(Tactic):

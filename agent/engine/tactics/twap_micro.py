@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from agent.engine.tactics.tactic import Tactic
+from agent.engine.tactics.base_tactic import Tactic
 
 
 class TwapMicro(Tactic):

@@ -1,4 +1,4 @@
-"""What a venue does to an order in the kernel's queue besides taking it out."""
+"""Changes to an order that rests in the kernel's queue and stays there."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from agent.core.instrument import Instrument
 from agent.core.market.bars import DEPTH_BAND_BPS
 from agent.core.market.ladder import BEST
 from agent.core.market.mids import MidTrack
-from agent.core.market.series import BookSample, TradeBarSeries, TradeColumns
 from agent.core.market.tape import EVENT, EventArray, Flag, Kind
+from agent.core.market.trade_bars import BookSample, TradeBarSeries, TradeColumns
 from agent.core.ports import Needs
 from agent.venue.kernel import loop as k
 

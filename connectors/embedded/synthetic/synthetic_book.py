@@ -8,7 +8,7 @@ import numpy as np
 
 from agent.core.arrays import FloatArray, IntArray
 from agent.core.compile.jit import njit_part
-from agent.core.market.book import set_level
+from agent.core.market.sorted_levels import set_level
 from connectors.embedded.synthetic.synthetic_layout import (
     BBO,
     CAPACITY,

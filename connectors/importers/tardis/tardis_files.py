@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.core.arrays import BoolArray, IntArray
+from agent.core.market.late_rows import mark_late
 from agent.core.market.tape import EVENT, EventArray, Flag, Kind, empty_events
 from connectors.importers.import_report import ImportReport
 from connectors.importers.lines import TornFileError, read_blocks
@@ -143,14 +144,8 @@ class TradeFile(CsvFile):
         return RawRows(events, where)
 
     def _flag_late(self, events: EventArray) -> None:
-        traded = events["exch_ns"]
-        if not len(traded):
-            return
-        newest = np.maximum.accumulate(np.maximum(traded, self._traded_ns))
-        late = (newest != traded) & (events["kind"] == Kind.TRADE)
-        events["flags"][late] |= np.uint32(Flag.LATE)
-        self._report.trades_late += int(np.count_nonzero(late))
-        self._traded_ns = int(newest[-1])
+        self._traded_ns, late = mark_late(events, self._traded_ns, Kind.TRADE)
+        self._report.trades_late += late
 
     def _judged(self, ids: TradeIds, events: EventArray, where: IntArray) -> tuple[EventArray, IntArray]:
         """Drop repeated ids and put gaps where ids are missing."""

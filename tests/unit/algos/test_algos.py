@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from agent.algos.almgren_chriss import holdings_ratio, urgency
-from agent.algos.profile import DAY_NS, volume_profile
 from agent.algos.registry import ALGOS, check_params, create
+from agent.algos.volume_profile import DAY_NS, volume_profile
 from agent.core.errors import InputError, OrderError
 from agent.core.market.bars import FBarArray, empty_fbars
 from agent.core.market.tape import BAR, BarArray

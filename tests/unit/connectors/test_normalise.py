@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.instrument import Instrument
+from agent.core.market.late_rows import mark_late
 from agent.core.market.tape import EventArray, Flag, Kind
 from connectors.clock_offset import ClockOffset
 from connectors.kline_rows import bar_rows, binance_bar_rows
@@ -18,7 +19,6 @@ from connectors.normalise import (
     Scale,
     Unit,
     bbo_rows,
-    mark_late,
     trade_columns,
     trade_rows,
     usable,

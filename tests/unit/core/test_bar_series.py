@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from agent.core.market.series import BookSample, TradeBarSeries, TradeColumns
 from agent.core.market.tape import BAR, BarArray
+from agent.core.market.trade_bars import BookSample, TradeBarSeries, TradeColumns
 from agent.core.market.whole_bars import WholeBarSeries
 from tests.venue import BTC
 

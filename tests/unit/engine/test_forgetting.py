@@ -14,8 +14,8 @@ from agent.core.canonical import canonical_row
 from agent.core.errors import InternalError
 from agent.core.events import StartParent
 from agent.core.instrument import Instrument
-from agent.core.market.series import TradeColumns
 from agent.core.market.tape import EventArray
+from agent.core.market.trade_bars import TradeColumns
 from agent.engine.engine import Engine
 from agent.venue.kernel.tape_market import TapeMarket
 from connectors.embedded.synthetic.synthetic_market import synthetic_session

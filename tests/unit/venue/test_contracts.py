@@ -12,7 +12,7 @@ import pytest
 from agent.config import parse_config
 from agent.core.errors import OrderError
 from agent.core.instrument import Instrument
-from agent.core.market.series import TradeBarSeries, TradeColumns
+from agent.core.market.trade_bars import TradeBarSeries, TradeColumns
 from agent.core.measures import tca
 from agent.core.measures.tca import IntervalTrades
 from agent.core.money import INVERSE_UNITS, inverse_value

@@ -1,4 +1,4 @@
-"""A batch's columns to tape rows in one pass: a pass a column would fetch the rows ten times."""
+"""Tape rows from a batch's columns, in one pass: one pass for each column would read the rows ten times."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from agent.core.instrument import Instrument
 from agent.core.market.bars import FBarArray
-from agent.core.market.series import BookSample, TradeBarSeries, TradeColumns
 from agent.core.market.tape import BAR, BarArray
+from agent.core.market.trade_bars import BookSample, TradeBarSeries, TradeColumns
 
 BTC = Instrument(0, "test", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.5"), Decimal("0.25"))
 DELTA, PHASE, REACH = 10, 100, 3  # buckets from 70 ns on; bucket 0 starts at 100

@@ -1,0 +1,31 @@
+"""Late rows: stamped by the exchange earlier than a row before them. Flagged, counted, never dropped.
+
+Whoever brings rows in marks them here: the live feed, and importers. What follows from it: a series of bars
+puts a late trade into the bar of its own stamp (``agent.core.market.trade_bars``), so that bar is revised for
+later decisions and for the final analysis, and decisions already taken stand; measurements wait
+``engine.settle`` for what is late.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.core.market.tape import EventArray, Flag, Kind
+
+
+def mark_late(rows: EventArray, newest_ns: int, kind: Kind | None = None) -> tuple[int, int]:
+    """Flag LATE what is older than a row before it; ``kind``: only rows of that kind.
+
+    ``newest_ns`` is the newest stamp before these rows. Returns (newest stamp now, how many were late).
+    """
+    if not len(rows):
+        return newest_ns, 0
+    exch = rows["exch_ns"]
+    if exch[0] >= newest_ns and bool((exch[1:] >= exch[:-1]).all()):
+        return int(exch[-1]), 0
+    newest = np.maximum.accumulate(np.concatenate([[newest_ns], exch]))
+    late = exch < newest[:-1]
+    if kind is not None:
+        late &= rows["kind"] == kind
+    rows["flags"][late] |= np.uint32(Flag.LATE)
+    return int(newest[-1]), int(late.sum())
