@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from agent.core.errors import CheckpointError
-from agent.core.market.features import FEATURE_NAMES, FEATURE_VERSION
+from agent.core.market.feature_names import FEATURE_NAMES, FEATURE_VERSION
 from lem.network.model import LEM
 from lem.network.model_config import ModelConfig, Settings
 

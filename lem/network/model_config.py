@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from agent.core.errors import InputError
-from agent.core.market.features import FEATURE_NAMES, FEATURE_SPAN
+from agent.core.market.feature_names import FEATURE_NAMES
+from agent.core.market.features import FEATURE_SPAN
 from agent.core.types import BenchmarkKind, Side, TargetKind
 
 Settings = dict[str, int | float | str | bool]

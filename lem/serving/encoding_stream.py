@@ -20,7 +20,8 @@ import numpy as np
 
 from agent.core.arrays import BoolArray
 from agent.core.market.bars import FBarArray
-from agent.core.market.features import FEATURE_NAMES, FEATURE_SPAN, features
+from agent.core.market.feature_names import FEATURE_NAMES
+from agent.core.market.features import FEATURE_SPAN, features
 from lem.serving.encoder_kernel import States, advance, select
 from lem.serving.weights import CompiledModel, Float32
 

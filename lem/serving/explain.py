@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent.core.market.features import FEATURE_NAMES, LIMIT, features
+from agent.core.market.feature_names import FEATURE_NAMES
+from agent.core.market.features import LIMIT, features
 from agent.core.types import MarketView, OrderView
 from lem.network.dataset import Encodable
 from lem.network.model import FORECASTS, LEM, Z_LIMIT

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from agent.core.market.bars import empty_fbars
-from agent.core.market.features import FEATURE_NAMES
+from agent.core.market.feature_names import FEATURE_NAMES
 from agent.core.types import MarketView, OrderView
 from lem.network.checkpoint import load_checkpoint
 from lem.serving import encoder_kernel, flip_kernel, policy_kernel

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.market.bars import FBarArray
-from agent.core.market.features import FEATURE_GROUPS, FEATURE_NAMES, FEATURE_SPAN
+from agent.core.market.feature_names import FEATURE_GROUPS, FEATURE_NAMES
+from agent.core.market.features import FEATURE_SPAN
 from agent.core.types import NS_PER_S
 from lem.bars.real_bars import BarSource
 from lem.bars.simulate import MARKETS, MARTINGALES, simulate_with_drift

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.compile.jit import njit, njit_part
 from agent.core.market.bars import FBAR
+from agent.core.market.feature_names import ROW
 from agent.core.market.signal_kernel import DISTANCE, SIGNALS, double, record, worth
 
 LONG_SPAN = 32
@@ -37,7 +38,30 @@ TOUCH, MICRO = _COLUMN["touch_imbalance"], _COLUMN["microprice_bps"]
 SQUARE, RETURNS, PRODUCT, PRODUCTS, LONG_SQUARE, LONGS, PRICE, PRICES = range(8)
 VOLUMES, VOLUMES_KNOWN, COUNTS, COUNTS_KNOWN, BOUGHT, OF = range(8, 14)
 SUMS = 14
-SIGNAL = 28  # the first feature of the signals' record
+ROW_RETURN_VWAP = ROW["return_vwap"]
+ROW_RETURN_CLOSE = ROW["return_close"]
+ROW_CLOSE_TO_VWAP = ROW["close_to_vwap"]
+ROW_RANGE = ROW["range"]
+ROW_CLOSE_LOCATION = ROW["close_location"]
+ROW_VOLATILITY_SHORT = ROW["volatility_short"]
+ROW_VOLATILITY_LONG = ROW["volatility_long"]
+ROW_MOMENTUM_2 = ROW["momentum_2"]
+ROW_MOMENTUM_8 = ROW["momentum_8"]
+ROW_MOMENTUM_32 = ROW["momentum_32"]
+ROW_DISTANCE_8 = ROW["distance_8"]
+ROW_DISTANCE_32 = ROW["distance_32"]
+ROW_AUTOCORRELATION = ROW["autocorrelation"]
+ROW_VARIANCE_RATIO = ROW["variance_ratio"]
+ROW_VOLUME = ROW["volume"]
+ROW_TRADES = ROW["trades"]
+ROW_TAKER = ROW["taker"]
+ROW_TAKER_8 = ROW["taker_8"]
+ROW_SPREAD = ROW["spread"]
+ROW_TOUCH_IMBALANCE = ROW["touch_imbalance"]
+ROW_MICROPRICE = ROW["microprice"]
+ROW_DEPTH = ROW["depth"]
+ROW_DEPTH_IMBALANCE = ROW["depth_imbalance"]
+SIGNAL = ROW[f"{SIGNALS[0]}_edge"]  # the first feature of the signals' record
 
 
 class FeatureInputs(NamedTuple):
@@ -151,11 +175,13 @@ def _prices(series: FeatureInputs, i: int, sigma: float, out: FloatArray, r: int
     """return_vwap .. close_location: the newest bar's prices in units of sigma."""
     logs = series.logs
     width = logs[HIGH, i] - logs[LOW, i]
-    out[0, r] = _move(logs[VWAP], i, 1) / sigma
-    out[1, r] = _move(logs[CLOSE], i, 1) / sigma
-    out[2, r] = (logs[CLOSE, i] - logs[VWAP, i]) / sigma
-    out[3, r] = width / sigma
-    out[4, r] = 2.0 * (logs[CLOSE, i] - logs[LOW, i]) / width - 1.0 if width > TINY else np.nan
+    out[ROW_RETURN_VWAP, r] = _move(logs[VWAP], i, 1) / sigma
+    out[ROW_RETURN_CLOSE, r] = _move(logs[CLOSE], i, 1) / sigma
+    out[ROW_CLOSE_TO_VWAP, r] = (logs[CLOSE, i] - logs[VWAP, i]) / sigma
+    out[ROW_RANGE, r] = width / sigma
+    out[ROW_CLOSE_LOCATION, r] = (
+        2.0 * (logs[CLOSE, i] - logs[LOW, i]) / width - 1.0 if width > TINY else np.nan
+    )
 
 
 @njit_part
@@ -164,15 +190,15 @@ def _spans(series: FeatureInputs, i: int, sigma: float, out: FloatArray, r: int)
     close, short, long = series.logs[CLOSE], series.short, series.long
     square, eight = sigma * sigma, np.sqrt(np.float64(SHORT_SPAN))
     root = np.sqrt(np.float64(LONG_SPAN))
-    out[5, r] = _ratio(_sigma(short, i), sigma)
-    out[6, r] = sigma
-    out[7, r] = _move(close, i, 2) / sigma / np.sqrt(2.0)
-    out[8, r] = _move(close, i, SHORT_SPAN) / sigma / eight
-    out[9, r] = _move(close, i, LONG_SPAN) / sigma / root
-    out[10, r] = (close[i] - _mean(short, PRICE, i, 2)) / sigma / eight
-    out[11, r] = (close[i] - _mean(long, PRICE, i, 2)) / sigma / root
-    out[12, r] = 3.0 * (_mean(long, PRODUCT, i, SHORT_SPAN) / square)
-    out[13, r] = _ratio(_mean(long, LONG_SQUARE, i, SHORT_SPAN), square)
+    out[ROW_VOLATILITY_SHORT, r] = _ratio(_sigma(short, i), sigma)
+    out[ROW_VOLATILITY_LONG, r] = sigma
+    out[ROW_MOMENTUM_2, r] = _move(close, i, 2) / sigma / np.sqrt(2.0)
+    out[ROW_MOMENTUM_8, r] = _move(close, i, SHORT_SPAN) / sigma / eight
+    out[ROW_MOMENTUM_32, r] = _move(close, i, LONG_SPAN) / sigma / root
+    out[ROW_DISTANCE_8, r] = (close[i] - _mean(short, PRICE, i, 2)) / sigma / eight
+    out[ROW_DISTANCE_32, r] = (close[i] - _mean(long, PRICE, i, 2)) / sigma / root
+    out[ROW_AUTOCORRELATION, r] = 3.0 * (_mean(long, PRODUCT, i, SHORT_SPAN) / square)
+    out[ROW_VARIANCE_RATIO, r] = _ratio(_mean(long, LONG_SQUARE, i, SHORT_SPAN), square)
 
 
 @njit_part
@@ -181,10 +207,12 @@ def _volumes(series: FeatureInputs, i: int, out: FloatArray, r: int) -> None:
     volume, taker = series.amounts[VOLUME, i], series.amounts[TAKER, i]
     bought, of = series.short[BOUGHT, i], series.short[OF, i]
     both = volume == volume and taker == taker
-    out[14, r] = _against(volume, _mean(series.long, VOLUMES, i, MIN_RETURNS)) + 0.01
-    out[15, r] = _against(series.amounts[TRADES, i], _mean(series.long, COUNTS, i, MIN_RETURNS)) + 0.01
-    out[16, r] = 2.0 * taker / max(volume, TINY) - 1.0 if both and volume > 0 else np.nan
-    out[17, r] = 2.0 * bought / max(of, TINY) - 1.0 if both and of > 0 else np.nan
+    out[ROW_VOLUME, r] = _against(volume, _mean(series.long, VOLUMES, i, MIN_RETURNS)) + 0.01
+    out[ROW_TRADES, r] = (
+        _against(series.amounts[TRADES, i], _mean(series.long, COUNTS, i, MIN_RETURNS)) + 0.01
+    )
+    out[ROW_TAKER, r] = 2.0 * taker / max(volume, TINY) - 1.0 if both and volume > 0 else np.nan
+    out[ROW_TAKER_8, r] = 2.0 * bought / max(of, TINY) - 1.0 if both and of > 0 else np.nan
 
 
 @njit_part
@@ -192,11 +220,11 @@ def _book(series: FeatureInputs, i: int, sigma: float, out: FloatArray, r: int) 
     """spread .. depth_imbalance: the book at the bar's end."""
     bid, ask = series.amounts[BID, i], series.amounts[ASK, i]
     depth = bid + ask
-    out[18, r] = _ratio(series.amounts[SPREAD, i] * 1e-4, sigma)
-    out[19, r] = series.bars[i, TOUCH]
-    out[20, r] = series.bars[i, MICRO] * 1e-4 / sigma
-    out[21, r] = _ratio(depth, _mean(series.long, VOLUMES, i, 1))
-    out[22, r] = (bid - ask) / depth if depth > 0 else np.nan
+    out[ROW_SPREAD, r] = _ratio(series.amounts[SPREAD, i] * 1e-4, sigma)
+    out[ROW_TOUCH_IMBALANCE, r] = series.bars[i, TOUCH]
+    out[ROW_MICROPRICE, r] = series.bars[i, MICRO] * 1e-4 / sigma
+    out[ROW_DEPTH, r] = _ratio(depth, _mean(series.long, VOLUMES, i, 1))
+    out[ROW_DEPTH_IMBALANCE, r] = (bid - ask) / depth if depth > 0 else np.nan
 
 
 @njit_part

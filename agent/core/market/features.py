@@ -22,12 +22,12 @@ import numpy.typing as npt
 from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.market import feature_formulas as kernel
 from agent.core.market.bars import FBAR, FBarArray
-from agent.core.market.signal_kernel import MEMORY, SIGNALS
+from agent.core.market.feature_names import FEATURE_NAMES, ROW
+from agent.core.market.signal_kernel import MEMORY
 from agent.core.types import NS_PER_S
 
 Float32Array = npt.NDArray[np.float32]
 
-FEATURE_VERSION = 4
 FEATURE_SPAN = MEMORY  # bars of memory
 LONG_SPAN, SHORT_SPAN = kernel.LONG_SPAN, kernel.SHORT_SPAN
 MIN_RETURNS = kernel.MIN_RETURNS
@@ -36,54 +36,9 @@ BAR_COLUMNS = len(FBAR.names or ())  # of 8 bytes each
 SMALLEST = 5e-324  # the least number above 0
 DAY_NS = 86_400 * NS_PER_S
 
-FEATURE_NAMES = (
-    "return_vwap",  # log return of the interval's price / sigma
-    "return_close",  # log return of the close / sigma
-    "close_to_vwap",  # where the interval closed against its own average / sigma
-    "range",  # high - low / sigma
-    "close_location",  # close within [low, high], -1 .. 1
-    "volatility_short",  # log of realised volatility over 8 against 32 bars
-    "volatility_long",  # log10 sigma, centred on 10 bps an interval
-    "momentum_2",
-    "momentum_8",
-    "momentum_32",  # log return over k bars / (sigma sqrt k)
-    "distance_8",
-    "distance_32",  # log close - mean log vwap over k bars / (sigma sqrt k)
-    "autocorrelation",  # of returns at lag one over 32 bars
-    "variance_ratio",  # log of the variance of 8-bar returns against 8 times that of one-bar returns
-    "volume",  # log of volume against its mean over 32 bars
-    "trades",  # log of the trade count against its mean over 32 bars
-    "taker",  # taker imbalance, -1 .. 1
-    "taker_8",  # the same over 8 bars
-    "spread",  # log of spread against sigma
-    "touch_imbalance",
-    "microprice",  # microprice - mid / sigma
-    "depth",  # log of depth within the band against mean volume
-    "depth_imbalance",
-    "day_sin",
-    "day_cos",
-    "week_sin",
-    "week_cos",
-    "log_delta",  # log10 of the interval's seconds, centred on 100 s
-    *(f"{signal}_{worth}" for signal in SIGNALS for worth in ("edge", "call")),  # of signal_kernel
-)
-
-FEATURE_GROUPS = {
-    "volume": ("volume", "trades"),
-    "taker": ("taker", "taker_8", "taker_edge", "taker_call"),
-    "book": (
-        *("spread", "touch_imbalance", "microprice", "depth", "depth_imbalance"),
-        *("book_edge", "book_call"),
-    ),
-}
-"""Sources that may be missing together; training drops them at random."""
-
-_PLACE = {name: f for f, name in enumerate(FEATURE_NAMES)}
-_LOGS = [
-    _PLACE[name] for name in ("volatility_short", "variance_ratio", "volume", "trades", "spread", "depth")
-]
-_SINES, _COSINES = ([_PLACE[f"{cycle}_{wave}"] for cycle in ("day", "week")] for wave in ("sin", "cos"))
-_LOG10, _DELTA = _PLACE["volatility_long"], _PLACE["log_delta"]
+_LOGS = [ROW[name] for name in ("volatility_short", "variance_ratio", "volume", "trades", "spread", "depth")]
+_SINES, _COSINES = ([ROW[f"{cycle}_{wave}"] for cycle in ("day", "week")] for wave in ("sin", "cos"))
+_LOG10, _DELTA = ROW["volatility_long"], ROW["log_delta"]
 
 
 def features(bars: FBarArray, delta_ns: int, newest: int | None = None) -> tuple[Float32Array, BoolArray]:

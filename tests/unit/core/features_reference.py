@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from agent.core.arrays import BoolArray, FloatArray
 from agent.core.market.bars import FBarArray
-from agent.core.market.features import FEATURE_NAMES
+from agent.core.market.feature_names import FEATURE_NAMES
 from agent.core.types import NS_PER_S
 
 Float32Array = npt.NDArray[np.float32]

@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 
 from agent.core.market.bars import FBarArray, empty_fbars
-from agent.core.market.features import (
-    FEATURE_GROUPS,
-    FEATURE_NAMES,
-    FEATURE_SPAN,
-    LIMIT,
-    LONG_SPAN,
-    features,
-    recent_sigma,
-)
+from agent.core.market.feature_names import FEATURE_GROUPS, FEATURE_NAMES
+from agent.core.market.features import FEATURE_SPAN, LIMIT, LONG_SPAN, features, recent_sigma
 from agent.core.types import NS_PER_S
 from lem.bars.simulate import simulate_with_drift
 from tests.unit.core import features_reference as reference

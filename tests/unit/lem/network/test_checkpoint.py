@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from agent.core.errors import CheckpointError
-from agent.core.market.features import FEATURE_VERSION
+from agent.core.market.feature_names import FEATURE_VERSION
 from lem.network.checkpoint import DEFAULT_PATH, fresh_model, load_checkpoint, save_checkpoint
 from lem.network.model_config import ModelConfig
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from agent.core.market.bars import FBarArray
-from agent.core.market.features import FEATURE_NAMES, FEATURE_SPAN, features
+from agent.core.market.feature_names import FEATURE_NAMES
+from agent.core.market.features import FEATURE_SPAN, features
 from lem.bars.simulate import simulate
 from lem.evaluation.evaluation_spec import EvaluationSpec
 from lem.network.checkpoint import Checkpoint, fresh_model
