@@ -1,4 +1,4 @@
-"""The features by name, in the order of their rows. A new one: a name here, a formula in ``feature_formulas``.
+"""The features by name, in the order of their rows. New ones: a name here, a formula in ``feature_formulas``.
 
 Formulae find their row by name, so a name may stand anywhere. A model knows the features of one version only.
 """
