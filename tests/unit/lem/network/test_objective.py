@@ -90,12 +90,11 @@ def test_the_loss_is_the_enumerated_expectation(seed: int) -> None:
 
 
 @cache
-def known_world(market: str) -> tuple[Orders, Rollout]:
+def known_world(market: str, count: int = 8_000) -> tuple[Orders, Rollout]:
     """An untrained model's orders on a market whose drift is told to the objective (not to the model).
 
     What is expected holds for any policy, so the network is a narrow one.
     """
-    count = 8_000
     config = ModelConfig(lookback=12, embedding=4, hidden=8, heads=2, sublayer_width=4, policy_hidden=16)
     model = fresh_model(config, 3)
     with torch.no_grad():
