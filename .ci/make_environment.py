@@ -17,11 +17,16 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from threading import Event
 
 LINE_EVERY_S, LOOK_EVERY_S = 2.0, 0.2
 MOST_PIPS = 4
 LINE_WIDTH = 110
 KEEP_BYTECODE = "import sys; sys.dont_write_bytecode = False"
+
+
+stopping = Event()
+"""Ctrl-C: what runs ends by itself, for it was signalled too; nothing else is begun."""
 
 
 class Job:
@@ -33,7 +38,8 @@ class Job:
 
     def run(self) -> None:
         for command in self._commands:
-            if subprocess.call(command, stdout=self._log, stderr=self._log) == 0:
+            status = subprocess.call(command, stdout=self._log, stderr=self._log)
+            if status == 0 or stopping.is_set():
                 return
         raise SystemExit(f"\nfailed: {' '.join(command)}\n{self.printed()}")
 
@@ -84,7 +90,8 @@ def _torch(pip: Sequence[str], pin: str, index: str | None) -> Job:
     if index is None:
         return Job([*pip, pin])
     first = ["--retries", "0", "--timeout", "20", "--extra-index-url", index, f"{pin}+cpu"]
-    return Job([*pip, *first], [*pip, pin])
+    with_dependencies = [word for word in pip if word != "--no-deps"]  # CUDA's, which the lock does not name
+    return Job([*pip, *first], [*with_dependencies, pin])
 
 
 def _installing(jobs: Sequence[Job], venv: Path, count: int) -> str:
@@ -105,7 +112,11 @@ def _watch(jobs: Sequence[Job], doing: Callable[[], str]) -> None:
     with ThreadPoolExecutor(len(jobs)) as pool:
         running = [pool.submit(job.run) for job in jobs]
         while True:
-            left = wait(running, timeout=LOOK_EVERY_S).not_done
+            try:
+                left = wait(running, timeout=LOOK_EVERY_S).not_done
+            except KeyboardInterrupt:
+                stopping.set()
+                raise
             now_s = time.monotonic()
             if on_terminal or not left or now_s - printed_s >= LINE_EVERY_S:
                 printed_s = now_s

@@ -64,7 +64,8 @@ def _iso_ns(text: str) -> int | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     whole_ns = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1) * 10**9
-    ns = whole_ns + (int(fraction[2][:9].ljust(9, "0")) if fraction else 0)
+    rest_ns = int(fraction[2][:9].ljust(9, "0")) if fraction else moment.microsecond * 1000
+    ns = whole_ns + rest_ns
     return ns if abs(ns) < 2**63 else None
 
 

@@ -51,6 +51,10 @@ DRAIN_NS = 2 * NS_PER_S
 class View(Protocol):
     """What shows a run (``agent.terminal``)."""
 
+    def prepared(self) -> None:
+        """What was being prepared is done."""
+        ...
+
     def preparing(self, doing: str, done: int = 0, total: int = 0) -> None:
         """What is being done before the first event, how much of it is done, and how much there is."""
         ...
@@ -113,10 +117,10 @@ def prepare(config: Config, view: View, *, trade: bool = True) -> None:
     Not a coroutine: Ctrl-C ends it at once. Raises AgentError.
     """
     names = _algos(config) if trade else []
-    for order in _orders(config) if trade else ():
-        check_params([order.algo, *order.shadows], order.algo_params)
     check_schedules(config.schedules, datetime.now(UTC))
     check_algos([name for name in names if name != LEM], config)
+    for order in _orders(config) if trade else ():
+        check_params([order.algo, *order.shadows], order.algo_params)
     if LEM in names:
         check_model(config)
     synthetic = config.exchange == EMBEDDED and config.embedded.market == SYNTHETIC
@@ -291,6 +295,7 @@ class _Session:
 
     async def _begin(self, live: LiveRun, jobs: Jobs) -> None:
         """With the first book, start the configured order, then what the clock starts."""
+        self.view.prepared()
         if self.own_order:
             await self._start_order(live, self.config.order)
         if self.trade:

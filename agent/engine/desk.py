@@ -4,13 +4,15 @@ One desk serves every parent, and knows of the venue only what ``OrderVenue`` sa
 keeps each with the execution it belongs to, and takes its reports to the child and the parent.
 
 Reports may come twice, late and out of order. A report counts once, by its sequence. One that closes an order
-and says how much was filled in all waits until those fills have come. What answers a question after the order
-has ended changes nothing; a fill that comes then is an error, for quantity would appear from nowhere.
+and says how much was filled in all waits until those fills have come; an amendment may come after the fills
+that used it up. What answers a question after the order has ended changes nothing; a fill that comes then
+cannot be, for quantity would appear from nowhere. A venue that is computed must not report what cannot be,
+so that raises; of a venue outside ``fault`` says it before, and the run goes on.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.core.agenda import Agenda, Rank
@@ -34,7 +36,14 @@ _EVENT_OF = {
     ReportKind.EXPIRED: ChildEvent.EXPIRED,
     ReportKind.AMEND_REJECTED: ChildEvent.AMEND_REJECTED,
 }
-_MAY_COME_LATE = frozenset({ReportKind.ACKNOWLEDGED, ReportKind.CANCEL_REJECTED, ReportKind.AMEND_REJECTED})
+_MAY_COME_LATE = frozenset(
+    {
+        ReportKind.ACKNOWLEDGED,
+        ReportKind.CANCEL_REJECTED,
+        ReportKind.AMENDED,
+        ReportKind.AMEND_REJECTED,
+    }
+)
 
 
 class Owner(Protocol):
@@ -57,6 +66,7 @@ class _Sent:
     fills: int = 0
     wanted: tuple[int, int] | None = None  # an amendment on its way: price ticks, total lots
     closing: Report | None = None  # came before fills that the venue made earlier
+    counted: set[int] = field(default_factory=set)  # sequences of the reports that counted
 
 
 class Desk:
@@ -69,7 +79,7 @@ class Desk:
         self._checks = PreTradeChecks(market, risk, outbox)
         self._sent: dict[int, _Sent] = {}
         self._numbers = 0
-        self._counted: dict[int, set[int]] = {}  # by order: the sequences of the reports that counted
+        self._ended: dict[int, _Sent] = {}  # where reports may come again, or late
         venue.connect(self.report)
 
     def kill(self) -> None:
@@ -126,7 +136,7 @@ class Desk:
     def _query(self, number: int, waited_ns: int, now_ns: int) -> None:
         """Ask the venue about an order that no report came about in time."""
         sent = self._sent.get(number)
-        if sent is None or number in self._counted:
+        if sent is None or sent.counted:
             return
         sent.child.reason = f"no answer within {waited_ns / NS_PER_S:g} s: the venue was asked"
         sent.child.again = True  # time was lost: whatever it missed may be sent at once
@@ -181,18 +191,40 @@ class Desk:
 
     def report(self, report: Report) -> None:
         """Take a report, at its ``recv_ns``. Raises InternalError or TransitionError on an impossible one."""
-        counted = self._counted.setdefault(report.number, set())
-        if report.sequence in counted:
-            return
-        counted.add(report.sequence)
         sent = self._sent.get(report.number)
-        if sent is not None:
+        if sent is None:
+            if fault := self._late_fault(report):
+                raise InternalError(fault)
+        elif report.sequence not in sent.counted:
+            sent.counted.add(report.sequence)
             self._take(sent, report)
-        elif report.kind not in _MAY_COME_LATE:
-            raise InternalError(
-                f"report {report.kind} about order {report.number}, which is not open:"
-                " after its end only answers to earlier amendments and cancels may come"
-            )
+
+    def fault(self, report: Report) -> str:
+        """Why a report cannot be true, or ""; nothing changes."""
+        sent = self._sent.get(report.number)
+        if sent is None:
+            return self._late_fault(report)
+        child, left = sent.child, sent.child.remaining_lots
+        if report.sequence in sent.counted:
+            return ""
+        if report.kind is ReportKind.FILLED:
+            return "" if 0 < report.lots <= left else f"{report.lots} lots filled of {left} that were left"
+        if report.kind is ReportKind.AMENDED:
+            fewer = f"amended to {report.lots} lots, and {child.filled_lots} are filled"
+            return fewer if report.lots < child.filled_lots else child.fault_of(ChildEvent.AMENDED)
+        return child.fault_of(_EVENT_OF[report.kind])
+
+    def _late_fault(self, report: Report) -> str:
+        ended = self._ended.get(report.number)
+        repeated = ended is not None and report.sequence in ended.counted
+        if repeated or report.kind in _MAY_COME_LATE:
+            return ""
+        return f"report {report.kind} about order {report.number}, which is not open"
+
+    def parent_of(self, number: int) -> str | None:
+        """The parent of an order, as far as it is known here."""
+        sent = self._sent.get(number) or self._ended.get(number)
+        return None if sent is None else sent.child.parent_id
 
     def _take(self, sent: _Sent, report: Report) -> None:
         if report.kind in ENDS and (report.filled_lots or 0) > sent.child.filled_lots:
@@ -209,6 +241,8 @@ class Desk:
             self._change(sent, report)
         if sent.child.done:
             del self._sent[report.number]
+            if self._venue.traits(sent.order.lane).repeats:
+                self._ended[report.number] = sent
             sent.owner.child_ended(sent.child, report.recv_ns)
 
     def _change(self, sent: _Sent, report: Report) -> None:

@@ -272,6 +272,16 @@ class Engine:
         carry_out(command, self.workers.values(), self._desk.kill, self.now_ns, self._outbox)
 
     def _reported(self, command: VenueReported) -> None:
-        """A venue outside reports; by its own stamp or late, it is known from now on."""
-        command.report.recv_ns = self.now_ns
-        self._desk.report(command.report)
+        """A venue outside reports; by its own stamp or late, it is known from now on.
+
+        What cannot be is the venue's fault and no reason to stop: its parent fails and says so.
+        """
+        report = command.report
+        report.recv_ns = self.now_ns
+        fault = self._desk.fault(report)
+        if not fault:
+            self._desk.report(report)
+            return
+        worker = self.workers.get(self._desk.parent_of(report.number) or "")
+        if worker is not None:
+            worker.fail(self.now_ns, f"the venue reported what cannot be: {fault}")

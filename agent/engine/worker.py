@@ -241,6 +241,13 @@ class Worker:
         self._tactic.stop(now_ns)
         self._try_end(now_ns)
 
+    def fail(self, now_ns: int, reason: str) -> None:
+        """End the order as failed; one that has ended says why nobody should trust it."""
+        if self.order.done:
+            self.emit_changed(now_ns, reason)
+        else:
+            self.end(ParentEvent.FAILED, now_ns, reason)
+
     def _try_end(self, now_ns: int) -> None:
         if self._ending is not None and not self.execution.children:
             event, reason = self._ending

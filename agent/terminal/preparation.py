@@ -34,16 +34,17 @@ class PreparationLines:
         if changed:
             self._since_ns = self._now_ns()
             self._write(f"{doing} ...")
-        if self._ticker is None:
-            self._ticker = Thread(target=self._tick, name="preparation", daemon=True)
+        if self._ticker is None or self._ended.is_set():
+            self._ended = Event()
+            self._ticker = Thread(target=self._tick, args=(self._ended,), name="preparation", daemon=True)
             self._ticker.start()
 
     def end(self) -> None:
         """Say no more."""
         self._ended.set()
 
-    def _tick(self) -> None:
-        while not self._ended.wait(LINE_EVERY_S):
+    def _tick(self, ended: Event) -> None:
+        while not ended.wait(LINE_EVERY_S):
             share = f"{self._done} of {self._total}, " if self._total else ""
             passed_s = (self._now_ns() - self._since_ns) // NS_PER_S
             self._write(f"{self._doing}: {share}{passed_s} s")

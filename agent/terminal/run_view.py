@@ -82,6 +82,10 @@ class PlainView:
         """What is being done before the first event, how much of it is done, and how much there is."""
         self._preparation.show(doing, done, total)
 
+    def prepared(self) -> None:
+        """What was being prepared is done."""
+        self._preparation.end()
+
     def open(self, session: str, instruments: Sequence[Instrument], title: str) -> None:
         self._folded.open(instruments)
         self._print(f"session {session}: {title}")
@@ -132,6 +136,7 @@ class LiveView:
         self._title = ""
         self._drawn_ns = 0
         self._preparation = PreparationBar()
+        self._preparing = False
 
     def __enter__(self) -> LiveView:
         self._live.start()
@@ -145,6 +150,12 @@ class LiveView:
     def preparing(self, doing: str, done: int = 0, total: int = 0) -> None:
         """What is being done before the first event, how much of it is done, and how much there is."""
         self._preparation.show(doing, done, total)
+        self._preparing = True
+        self._draw()
+
+    def prepared(self) -> None:
+        """What was being prepared is done."""
+        self._preparing = False
         self._draw()
 
     def open(self, session: str, instruments: Sequence[Instrument], title: str) -> None:
@@ -169,7 +180,7 @@ class LiveView:
         parents = self._folded.summary.orders()
         working = [r for r in parents if r.changed.ended_ns is None] or parents[-FINISHED_SHOWN:]
         lines: list[RenderableType] = [Text(self._title, "bold")] if self._title else []
-        if not parents:
+        if self._preparing:
             lines.append(self._preparation.bar)
         lines += [parent_frame(r, self._folded.summary, self._folded.now_ns()) for r in working]
         lines += [Text(notice, "yellow") for notice in self._notices]

@@ -40,7 +40,7 @@ class OutsideVenue:
     """Collects what leaves for a venue outside. See ``OrderVenue``."""
 
     def __init__(self, traits: VenueTraits | None = None, *, replaying: bool = False) -> None:
-        self._traits, self._replaying = traits or VenueTraits(), replaying
+        self._traits, self._replaying = traits or VenueTraits(repeats=True), replaying
         self._waiting: list[Message] = []
 
     @classmethod

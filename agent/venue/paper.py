@@ -78,6 +78,7 @@ class PaperVenue:
         return VenueTraits(
             answer_within_ns=rehearsal.timeout_ns if rehearsal.times_out else None,
             own_impact=self._impact is not None,
+            repeats=rehearsal.times_out,
         )
 
     def submit(self, order: VenueOrder, now_ns: int) -> None:

@@ -98,7 +98,7 @@ def test_an_amendment_may_cross_fills_and_a_cancel() -> None:
 
 
 def test_a_refused_amendment_leaves_the_order_as_it_was() -> None:
-    """Before and after a fill; and one that would leave nothing is an error of ours."""
+    """Before and after a fill; one to less than is filled is an error, one to just that fills the order."""
     order = child(10)
     for filled, after in ((0, ChildState.OPEN), (4, ChildState.PARTIALLY_FILLED)):
         order.apply(ChildEvent.ACKNOWLEDGED)
@@ -108,8 +108,10 @@ def test_a_refused_amendment_leaves_the_order_as_it_was() -> None:
         order.apply(ChildEvent.AMEND_REJECTED, "the order was no longer open")
         assert (order.state, order.qty_lots, order.reason) == (after, 10, "the order was no longer open")
     order.apply(ChildEvent.AMEND_SENT)
-    with pytest.raises(InternalError, match="amended to 4 lots, of which 4 are filled"):
-        order.amended(1_000, 4)
+    with pytest.raises(InternalError, match="amended to 3 lots, and 4 are filled"):
+        order.amended(1_000, 3)
+    order.amended(1_000, 4)
+    assert (order.state, order.remaining_lots) == (ChildState.FILLED, 0)
 
 
 @settings(max_examples=300, deadline=None)

@@ -89,11 +89,13 @@ def _locked(folder: Path, name: str) -> Iterator[None]:
         yield
         return
     place = int(sha256(name.encode()).hexdigest()[:15], 16)
-    fcntl.lockf(file, fcntl.LOCK_EX, 1, place)
+    with suppress(OSError):  # without locks two processes may compile the same: no harm done
+        fcntl.lockf(file, fcntl.LOCK_EX, 1, place)
     try:
         yield
     finally:
-        fcntl.lockf(file, fcntl.LOCK_UN, 1, place)
+        with suppress(OSError):
+            fcntl.lockf(file, fcntl.LOCK_UN, 1, place)
 
 
 @cache

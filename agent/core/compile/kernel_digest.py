@@ -25,10 +25,10 @@ import llvmlite
 import numba
 import numpy as np
 from numba.core.dispatcher import Dispatcher
+from numba.core.registry import cpu_target
 
 OWN = frozenset({"agent", "connectors", "lem", "storage"})
 """Packages whose functions and classes are followed; those of others count by name."""
-VERSIONS = (numba.__version__, llvmlite.__version__, np.__version__)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
 _NOT_CODE = frozenset({"__dict__", "__weakref__", "__doc__", "__annotations__", "__firstlineno__"})
 
@@ -36,9 +36,16 @@ _NOT_CODE = frozenset({"__dict__", "__weakref__", "__doc__", "__annotations__", 
 def kernel_digest(kernel: Any) -> str:
     """Digest of all that is compiled into ``kernel``, a compiled function, as its names stand now."""
     walk = _Walk()
-    walk.add(VERSIONS)
+    walk.add(_platform())
     walk.add(kernel)
     return walk.hexdigest()[:16]
+
+
+@cache
+def _platform() -> tuple[str, ...]:
+    """Versions of what compiles, and the processor that it compiles for."""
+    processor = cpu_target.target_context.codegen().magic_tuple()
+    return (numba.__version__, llvmlite.__version__, np.__version__, *map(str, processor))
 
 
 def layout_digest(argument_types: Iterable[Any]) -> str:

@@ -33,6 +33,7 @@ class ChildEvent(StrEnum):
     AMEND_SENT = "amend_sent"
     AMENDED = "amended"
     AMENDED_AFTER_FILL = "amended_after_fill"
+    AMENDED_TO_FILLED = "amended_to_filled"  # to no more than is filled already: nothing is left
     AMEND_REJECTED = "amend_rejected"  # the order stands as it was
     AMEND_REJECTED_AFTER_FILL = "amend_rejected_after_fill"
     REJECTED = "rejected"
@@ -81,6 +82,7 @@ TRANSITIONS: dict[tuple[ChildState, ChildEvent], ChildState] = {
     (_S.PENDING_AMEND, _E.FULL_FILL): _S.FILLED,
     (_S.PENDING_AMEND, _E.AMENDED): _S.OPEN,
     (_S.PENDING_AMEND, _E.AMENDED_AFTER_FILL): _S.PARTIALLY_FILLED,
+    (_S.PENDING_AMEND, _E.AMENDED_TO_FILLED): _S.FILLED,
     (_S.PENDING_AMEND, _E.AMEND_REJECTED): _S.OPEN,
     (_S.PENDING_AMEND, _E.AMEND_REJECTED_AFTER_FILL): _S.PARTIALLY_FILLED,
     (_S.PENDING_AMEND, _E.CANCEL_SENT): _S.PENDING_CANCEL,
@@ -90,6 +92,7 @@ TRANSITIONS: dict[tuple[ChildState, ChildEvent], ChildState] = {
     (_S.PENDING_CANCEL, _E.ACKNOWLEDGED): _S.PENDING_CANCEL,
     (_S.PENDING_CANCEL, _E.AMENDED): _S.PENDING_CANCEL,
     (_S.PENDING_CANCEL, _E.AMENDED_AFTER_FILL): _S.PENDING_CANCEL,
+    (_S.PENDING_CANCEL, _E.AMENDED_TO_FILLED): _S.FILLED,
     (_S.PENDING_CANCEL, _E.AMEND_REJECTED): _S.PENDING_CANCEL,
     (_S.PENDING_CANCEL, _E.AMEND_REJECTED_AFTER_FILL): _S.PENDING_CANCEL,
     (_S.PENDING_CANCEL, _E.PARTIAL_FILL): _S.PENDING_CANCEL,
@@ -160,8 +163,10 @@ class ChildOrder:
 
     def apply(self, event: ChildEvent, reason: str = "") -> None:
         """Take an event other than a fill. Raises TransitionError on an illegal one."""
-        if event in (ChildEvent.PARTIAL_FILL, ChildEvent.FULL_FILL):
-            raise InternalError(f"fill of {self.child_id} given without quantity: use apply_fill")
+        if event in (ChildEvent.PARTIAL_FILL, ChildEvent.FULL_FILL, ChildEvent.AMENDED_TO_FILLED):
+            raise InternalError(
+                f"{event} of {self.child_id} given without quantity: use apply_fill or amended"
+            )
         names = AFTER_FILL if self.filled_lots else BEFORE_FILL
         event = names.get(event, event)
         self.state = transition(self.state, event)
@@ -180,14 +185,27 @@ class ChildOrder:
         self.filled_tl += value_tl(price_ticks, lots, inverse=self.inverse)
 
     def amended(self, price_ticks: int, qty_lots: int) -> None:
-        """The venue took a new price and total quantity. Raises InternalError when that leaves nothing."""
-        if qty_lots <= self.filled_lots:
+        """The venue took a new price and total quantity. Raises InternalError when it is less than filled.
+
+        Where the fills came first, it may be just what is filled: then the order is.
+        """
+        if qty_lots < self.filled_lots:
             raise InternalError(
-                f"{self.child_id} was amended to {qty_lots} lots, of which {self.filled_lots} are filled:"
-                " an amended order has something left"
+                f"{self.child_id} was amended to {qty_lots} lots, and {self.filled_lots} are filled:"
+                " an amended order has what is filled, or more"
             )
-        self.apply(ChildEvent.AMENDED)
+        if qty_lots == self.filled_lots:
+            self.state = transition(self.state, ChildEvent.AMENDED_TO_FILLED)
+        else:
+            self.apply(ChildEvent.AMENDED)
         self.price_ticks, self.qty_lots = price_ticks, qty_lots
+
+    def fault_of(self, event: ChildEvent) -> str:
+        """Why an event other than a fill cannot be in this state, or ""."""
+        names = AFTER_FILL if self.filled_lots else BEFORE_FILL
+        if (self.state, names.get(event, event)) in TRANSITIONS:
+            return ""
+        return f"{event} of an order that is {self.state}"
 
     def changed(self, at_ns: int, seq: int) -> ChildChanged:
         """Return the row as an event of the engine's output."""

@@ -99,3 +99,4 @@ class VenueTraits:
     answer_within_ns: int | None = None  # ask about an order silent for longer; None: no answer is ever lost
     fills_later: bool = False  # an order may meet prices that the book does not show yet (bars)
     own_impact: bool = False  # our own flow moves the prices of our own fills
+    repeats: bool = False  # reports about an order may come again, or after its end

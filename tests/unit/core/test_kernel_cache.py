@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -222,3 +223,11 @@ def test_a_digest_covers_callees_and_constants_of_other_modules(monkeypatch: pyt
         patch.setattr(row_kernels, "ONE", np.float32(2))
         assert kernel_digest(policy_kernel.decide_all) != before
     assert before == kernel_digest(policy_kernel.decide_all)
+
+
+def test_kernels_run_as_plain_python_where_compiling_is_off() -> None:
+    """NUMBA_DISABLE_JIT, to debug or to see which lines tests reach: kernels import, and one is called."""
+    code = "import agent.venue.kernel.tape_market, lem.serving.predictor"
+    code += "; from agent.core.money import inverse_value; assert inverse_value(3, 3) == 10**15"
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, cwd=ROOT)

@@ -53,3 +53,35 @@ def test_a_terminal_has_a_bar_that_moves_by_itself() -> None:
     assert "loading" not in first
     time.sleep(1.1)
     assert drawn() != first
+
+
+def test_what_is_prepared_is_not_waited_for_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recording has no events of orders: the first book ends the waiting; a new session waits anew."""
+    monkeypatch.setattr(preparation, "LINE_EVERY_S", 0.02)
+    out = io.StringIO()
+    with PlainView(Console(file=out, width=200), now_ns=lambda: 0) as view:
+        view.preparing("waiting for the first whole order book")
+        view.prepared()
+        time.sleep(0.05)
+        length = len(out.getvalue())
+        time.sleep(0.1)
+        assert len(out.getvalue()) == length
+        view.preparing("connecting")
+        time.sleep(0.1)
+        assert out.getvalue().count("connecting: 0 s") >= 2
+
+
+def test_a_terminal_shows_the_bar_until_all_is_prepared() -> None:
+    """Before the first book the frame says what it waits for; after it, no longer."""
+    view = LiveView(Console(file=io.StringIO(), width=100, force_terminal=True), now_ns=lambda: 0)
+    console = Console(file=io.StringIO(), width=100)
+
+    def drawn() -> str:
+        with console.capture() as captured:
+            console.print(view.frame())
+        return captured.get()
+
+    view.preparing("waiting for the first whole order book")
+    assert "waiting for the first whole order book" in drawn()
+    view.prepared()
+    assert "waiting" not in drawn()
