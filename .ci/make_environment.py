@@ -102,7 +102,7 @@ def _installing(jobs: Sequence[Job], venv: Path, count: int) -> str:
         for line in job.printed().splitlines()
     )
     places = venv.glob("lib*/python*/site-packages/*.dist-info/INSTALLER")
-    names = {path.parent.name.partition("-")[0] for path in places} - {"pip", "setuptools"}
+    names = {path.parent.name.partition("-")[0] for path in places} - {"pip"}
     return f"installing {count} packages: {min(begun, count)} fetched, {min(len(names), count)} in place"
 
 

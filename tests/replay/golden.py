@@ -33,7 +33,7 @@ from tests.fakes import S, record, start, synthetic_tape
 from tests.replay.test_batches import PEGGED, SOLD, begin, place, tape
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden.json"
-ALGOS = ("immediate", "twap", "vwap", "pov", "almgren_chriss", "optimal_stopping", "lem")
+ALGOS = ("immediate", "twap", "vwap", "vwap_dynamic", "pov", "almgren_chriss", "optimal_stopping", "lem")
 TACTICS = ("twap_micro", "peg", "sweep")
 Rows = list[str]
 
