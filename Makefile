@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# Tests run on every core; a single worker: make test WORKERS=0
-WORKERS ?= auto
+# Two workers a core: tests of live runs wait for most of their time. A single process: make test WORKERS=0
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 # Where torch's CPU build is looked for first: on Linux the default index has gigabytes of CUDA. macOS and
