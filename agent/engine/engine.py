@@ -30,6 +30,7 @@ from agent.engine.worker import Worker
 
 PolicyFactory = Callable[[ParentSpec], SlicePolicy]
 _NEVER = 2**62
+_FILLED, _NOTICE, _DUE = int(Stop.FILLED), int(Stop.NOTICE), int(Stop.DUE)  # an enum would cost each batch
 MARKOUT_END_NS = 60 * 1_000_000_000
 
 
@@ -85,11 +86,11 @@ class Engine:
             i, why = self.market.run(events, i, self._agenda.next_ns)
             if i:
                 self.now_ns, self._outbox.seq = max(self.now_ns, recv_ns.item(i - 1)), seq.item(i - 1)
-            if why == Stop.FILLED:
+            if why == _FILLED:
                 self.venue.collect()
-            elif why == Stop.NOTICE:
+            elif why == _NOTICE:
                 self._notice(events[i - 1])
-            elif why == Stop.DUE:
+            elif why == _DUE:
                 self._run_due(recv_ns.item(i) - 1)
 
     def advance_time(self, to_ns: int) -> None:
