@@ -1,5 +1,7 @@
-"""What is particular to one exchange. An exchange's quirk is declared here, and whoever
-obeys it calls ``quirks_of``: what trade ids can tell is obeyed in ``ccxt_trades`` and ``backfill``.
+"""What is particular to one exchange. A quirk is declared here, and whoever obeys it calls
+``quirks_of`` or reads a link's ``quirks``: ``ccxt_link`` (ccxt's options, pages of trades),
+``ccxt_books`` (levels), ``ccxt_trades``, ``ccxt_feed`` and ``ccxt_history`` (what trade ids tell),
+``ccxt_history`` and ``ccxt_klines`` (klines with every column).
 
 Binance's are also: ``connectors.backfill.RangeCoverage`` (the raw ids that its aggregates name) and
 ``connectors.kline_rows.binance_bar_rows`` (the columns of its klines).
