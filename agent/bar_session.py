@@ -28,7 +28,7 @@ from agent.core.market.tape import BarArray, EventArray
 from agent.core.market.trading_time import BarFlag, TradingTime
 from agent.core.ports import SessionReader, SlicePolicy
 from agent.core.session_header import SessionHeader
-from agent.core.types import NS_PER_S, Align, MarketView, OrderView, ParentSpec, Slice, TacticKind
+from agent.core.types import DAY_NS, Align, MarketView, OrderView, ParentSpec, Slice, TacticKind
 from agent.core.wall_times import Translation
 from agent.durations import format_duration
 from agent.engine.settings import EngineSettings
@@ -39,7 +39,6 @@ from agent.venue.rehearsal import Rehearsal
 from agent.venue.rules import BarRules, Halt, VenueSetup
 
 PolicyFactory = Callable[[ParentSpec], SlicePolicy]
-DAY_NS = 86_400 * NS_PER_S
 PROFILE_NS = 60 * DAY_NS  # of history for the volume profile
 SOURCE = "klines"
 NOTE = "bars-only session: fills are modelled at the interval's VWAP"

@@ -12,9 +12,7 @@ import numpy as np
 
 from agent.core.arrays import FloatArray
 from agent.core.market.tape import BarArray
-from agent.core.types import NS_PER_S, MarketView, OrderView
-
-DAY_NS = 86_400 * NS_PER_S
+from agent.core.types import DAY_NS, MarketView, OrderView
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,12 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from agent.barfiles.calendars import DAY_NS, Grid, when
+from agent.barfiles.calendars import Grid, when
 from agent.core.arrays import IntArray
 from agent.core.errors import InputError
 from agent.core.market.bars import FBarArray
 from agent.core.market.features import recent_sigma
+from agent.core.types import DAY_NS
 
 PRICES = ("open", "high", "low", "close")
 CHECKED = (*PRICES, "volume", "quote_volume", "vwap")

@@ -17,12 +17,11 @@ import numpy as np
 
 from agent.core.arrays import IntArray
 from agent.core.errors import InputError
-from agent.core.types import NS_PER_S
+from agent.core.types import DAY_NS, NS_PER_S
 
 if TYPE_CHECKING:
     from exchange_calendars import ExchangeCalendar
 
-DAY_NS = 86_400 * NS_PER_S
 MARGIN_NS = 3 * DAY_NS  # any clock is within a day of UTC; sessions on both sides of the data are needed
 MAX_BARS = 30_000_000  # between the first and the last: a year of seconds
 MIN_INSIDE = 1 / 3  # of the bars: below, the calendar is another market's

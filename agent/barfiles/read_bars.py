@@ -19,10 +19,11 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from agent.barfiles.bar_quality import Quality, clean, gaps_on, typical_price
-from agent.barfiles.calendars import DAY_NS, Grid, fit, when
+from agent.barfiles.calendars import Grid, fit, when
 from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.errors import InputError
 from agent.core.market.bars import FBarArray, empty_fbars
+from agent.core.types import DAY_NS
 
 TIMES = ("open_time", "time", "timestamp", "datetime", "date")
 NEEDED = ("open", "high", "low", "close", "volume")

@@ -24,6 +24,7 @@ from agent.core.orders.order_defaults import (
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
+DAY_NS = 86_400 * NS_PER_S
 
 
 class Side(IntEnum):

@@ -30,6 +30,7 @@ import torch
 from agent.core.arrays import FloatArray, IntArray
 from agent.core.errors import InputError
 from agent.core.market.bars import FBarArray, empty_fbars
+from agent.core.types import DAY_NS
 
 MARTINGALES = ("gaussian", "gaussian-bars", "gaussian-volume", "gaussian-bars-volume")
 PREDICTABLE = ("momentum", "mean-reversion", "book-signal", "flow-signal")
@@ -39,7 +40,6 @@ MOMENTUM = 0.3
 SIGNAL_RHO = 0.8  # of the signal, interval to interval; its variance is 1
 SIGNAL_DRIFT = 0.3  # the next move's mean, in its volatility, for a signal of 1
 VOLUME_SIGMA = 0.6
-DAY_NS = 86_400_000_000_000
 MONDAY_NS = 20_000 * DAY_NS
 
 

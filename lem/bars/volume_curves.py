@@ -13,9 +13,8 @@ import numpy as np
 from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.errors import InputError
 from agent.core.market.bars import FBarArray
-from agent.core.types import NS_PER_S
+from agent.core.types import DAY_NS
 
-DAY_NS = 86_400 * NS_PER_S
 MIN_DAYS = 3
 
 

@@ -140,7 +140,9 @@ class SummaryRow(TypedDict):
     versus_rule: FractionOfBound
 
 
-class _RegimeKey(TypedDict):
+class RegimeKey(TypedDict):
+    """Which orders a row or summary is about."""
+
     kind: str
     regime: str
     orders: int
@@ -149,7 +151,7 @@ class _RegimeKey(TypedDict):
     side: str
 
 
-class RegimeRow(_RegimeKey):
+class RegimeRow(RegimeKey):
     """One scenario and min period within one regime."""
 
     target_kind: str
@@ -163,7 +165,7 @@ class RegimeRow(_RegimeKey):
     versus_rule_bps_ci95: Interval | None
 
 
-class RegimeSummary(_RegimeKey):
+class RegimeSummary(RegimeKey):
     """One side within one regime, over targets, benchmarks and the min periods up to n / 2."""
 
     min_periods: list[int]

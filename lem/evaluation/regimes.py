@@ -18,7 +18,7 @@ from agent.core.types import Side
 from lem.evaluation.baselines import RULE
 from lem.evaluation.evaluate_rows import MODEL, Evaluation, Pick
 from lem.evaluation.evaluate_summary import blend, flexible_periods
-from lem.evaluation.evaluation_document import Interval, RegimeRow, Regimes, RegimeSummary
+from lem.evaluation.evaluation_document import Interval, RegimeKey, RegimeRow, Regimes, RegimeSummary
 from lem.evaluation.statistics import Mean
 from lem.network.model_config import SCENARIOS
 
@@ -139,12 +139,7 @@ class _View:
         periods = flexible_periods(self.evaluation)
         return [self._side(side, periods) for side in Side] if periods else []
 
-    def _row(self, pick: Pick) -> RegimeRow:
-        side, kind, benchmark = SCENARIOS[pick[0]]
-        own, rule = self.evaluation.outcomes[MODEL], self.evaluation.outcomes[RULE]
-        m, best = self.evaluation.period(pick), self.scale * self.evaluation.optimum_gain(pick)
-        gain = self._within(own.gain[pick], own.exposure[pick])
-        versus = self._within(own.gain[pick] - rule.gain[pick], own.exposure[pick] - rule.exposure[pick])
+    def _key(self, side: Side) -> RegimeKey:
         return {
             "kind": self.regime.kind,
             "regime": self.regime.level,
@@ -152,6 +147,16 @@ class _View:
             "sigma": self._sigma,
             "sigma_inside": self.sigma_inside,
             "side": side.name.lower(),
+        }
+
+    def _row(self, pick: Pick) -> RegimeRow:
+        side, kind, benchmark = SCENARIOS[pick[0]]
+        own, rule = self.evaluation.outcomes[MODEL], self.evaluation.outcomes[RULE]
+        m, best = self.evaluation.period(pick), self.scale * self.evaluation.optimum_gain(pick)
+        gain = self._within(own.gain[pick], own.exposure[pick])
+        versus = self._within(own.gain[pick] - rule.gain[pick], own.exposure[pick] - rule.exposure[pick])
+        return {
+            **self._key(side),
             "target_kind": kind.value,
             "benchmark": benchmark.value,
             "min_period": m,
@@ -172,12 +177,7 @@ class _View:
         versus = self._within((own.fraction - rule.fraction) / scale, (own.exposure - rule.exposure) / scale)
         gains = np.mean([evaluation.outcomes[MODEL].gain[p][self.regime.chosen].mean() for p in picks])
         return {
-            "kind": self.regime.kind,
-            "regime": self.regime.level,
-            "orders": self._orders,
-            "sigma": self._sigma,
-            "sigma_inside": self.sigma_inside,
-            "side": side.name.lower(),
+            **self._key(side),
             "min_periods": [evaluation.spec.min_periods[i] for i in periods],
             "gain_bps_mean": float(gains),
             "fraction_of_bound_mean": fraction.value,

@@ -24,7 +24,7 @@ from agent.core.market import feature_formulas as kernel
 from agent.core.market.bars import FBAR, FBarArray
 from agent.core.market.feature_names import FEATURE_NAMES, ROW
 from agent.core.market.signal_kernel import MEMORY
-from agent.core.types import NS_PER_S
+from agent.core.types import DAY_NS, NS_PER_S
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -34,7 +34,6 @@ MIN_RETURNS = kernel.MIN_RETURNS
 LIMIT = kernel.LIMIT
 BAR_COLUMNS = len(FBAR.names or ())  # of 8 bytes each
 SMALLEST = 5e-324  # the least number above 0
-DAY_NS = 86_400 * NS_PER_S
 
 _LOGS = [ROW[name] for name in ("volatility_short", "variance_ratio", "volume", "trades", "spread", "depth")]
 _SINES, _COSINES = ([ROW[f"{cycle}_{wave}"] for cycle in ("day", "week")] for wave in ("sin", "cos"))

@@ -34,7 +34,6 @@ from agent.venue.kernel.state import (
     M_COLUMNS,
     M_CROSSED,
     M_IN_SNAPSHOT,
-    M_LAST_TRADE_TICKS,
     M_MID,
     M_MIDS,
     M_TOUCHED,
@@ -64,7 +63,6 @@ __all__ = [
     "M_BOOK_NS",
     "M_COLUMNS",
     "M_CROSSED",
-    "M_LAST_TRADE_TICKS",
     "M_MID",
     "M_MIDS",
     "M_TRADES",
@@ -235,7 +233,6 @@ def _add_trade(s: KernelState, inst: int, exch_ns: int, ticks: int, lots: int, s
     s.trade_lots[inst, n] = lots
     s.trade_side[inst, n] = side
     s.market[inst, M_TRADES] = n + 1
-    s.market[inst, M_LAST_TRADE_TICKS] = ticks
 
 
 @njit_inner

@@ -23,13 +23,12 @@ T = TypeVar("T", bound=np.generic)
     M_IN_SNAPSHOT,
     M_BOOK_NS,  # recv_ns of the last book update; 0 before the first
     M_CROSSED,  # updates that ended with a crossed book
-    M_LAST_TRADE_TICKS,
     M_TRADES,  # rows used in the trade store
     M_MID,  # half-ticks; 0 while there is no two-sided, uncrossed book
     M_MIDS,  # rows used in the path of the mid
     M_TOUCHED,  # the book changed since the last LAST
     M_COLUMNS,
-) = range(9)
+) = range(8)
 
 # Columns of ``resting``, one row a resting order.
 R_ORDER, R_LANE, R_INSTRUMENT, R_SIDE, R_PRICE, R_LOTS, R_COLUMNS = range(7)

@@ -108,9 +108,6 @@ class TapeMarket:
         """Bid plus ask in ticks; 0 while there is no two-sided, uncrossed book."""
         return self.state.market.item(number, k.M_MID)
 
-    def last_trade_ticks(self, number: int) -> int:
-        return self.state.market.item(number, k.M_LAST_TRADE_TICKS)
-
     def book_ns(self, number: int) -> int:
         """``recv_ns`` of the last book update, 0 before the first."""
         return self.state.market.item(number, k.M_BOOK_NS)

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.barfiles.bar_quality import clean
-from agent.barfiles.calendars import DAY_NS, hours, when
+from agent.barfiles.calendars import hours, when
 from agent.barfiles.read_bars import Series, native_interval_ns, on_calendar, read_bars, refuse_closing
 from agent.barfiles.splits import find_splits
 from agent.core.arrays import BoolArray, IntArray
@@ -32,6 +32,7 @@ from agent.core.errors import InputError
 from agent.core.market.bars import FBarArray, empty_fbars
 from agent.core.market.tape import BAR, BarArray
 from agent.core.market.trading_time import BarFlag
+from agent.core.types import DAY_NS
 from agent.durations import format_duration
 from connectors.importers.bars.bar_report import BarReport
 from connectors.importers.bars.units import in_units, largest_unit

@@ -10,11 +10,11 @@ import pytest
 
 from agent.algos.almgren_chriss import holdings_ratio, urgency
 from agent.algos.registry import ALGOS, check_params, create
-from agent.algos.volume_profile import DAY_NS, volume_profile
+from agent.algos.volume_profile import volume_profile
 from agent.core.errors import InputError, OrderError
 from agent.core.market.bars import FBarArray, empty_fbars
 from agent.core.market.tape import BAR, BarArray
-from agent.core.types import NS_PER_S, BenchmarkKind, MarketView, OrderView, Side, TargetKind
+from agent.core.types import DAY_NS, NS_PER_S, BenchmarkKind, MarketView, OrderView, Side, TargetKind
 
 MINUTE_NS = 60 * NS_PER_S
 NOON_NS = 20_000 * DAY_NS + DAY_NS // 2

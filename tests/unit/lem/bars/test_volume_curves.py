@@ -8,7 +8,8 @@ import pytest
 from agent.barfiles.read_bars import Series
 from agent.core.errors import InputError
 from agent.core.market.bars import FBarArray, empty_fbars
-from lem.bars.volume_curves import DAY_NS, volume_curves
+from agent.core.types import DAY_NS
+from lem.bars.volume_curves import volume_curves
 from lem.evaluation.windows import order_windows
 
 HOUR_NS = DAY_NS // 24
