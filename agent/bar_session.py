@@ -28,7 +28,7 @@ from agent.core.market.tape import BarArray, EventArray
 from agent.core.market.trading_time import BarFlag, TradingTime
 from agent.core.ports import SessionReader, SlicePolicy
 from agent.core.session_header import SessionHeader
-from agent.core.types import DAY_NS, Align, MarketView, OrderView, ParentSpec, Slice, TacticKind
+from agent.core.types import DAY_NS, Align, MarketView, OrderView, ParentSpec, Slice
 from agent.core.wall_times import Translation
 from agent.durations import format_duration
 from agent.engine.settings import EngineSettings
@@ -112,7 +112,7 @@ class BarSession:
         """The configured order with its shadows, at its place after the bars known by then."""
         name = f"{self.header.session}-P1"
         spec = replace(build_spec(self._config.order, self.instrument, name, None), align=Align.NONE)
-        if spec.tactic is TacticKind.PEG:
+        if spec.tactic == "peg":
             raise OrderError("tactic peg rests in a queue, and bars hold none: use twap_micro or sweep")
         self._refuse_split()
         known = self._bars[self._bars["recv_ns"] <= self._start_ns]

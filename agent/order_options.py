@@ -23,6 +23,7 @@ from agent.core.orders.order_defaults import (
     DEFAULT_TACTIC,
 )
 from agent.durations import Duration
+from agent.engine.tactics.tactic_registry import TACTIC_NAMES, TacticName
 
 _S = 10**9
 
@@ -61,8 +62,8 @@ class Order:
         Option("Parameter of the algo, as in rate=0.1; may be repeated.", "NAME=VALUE", "--algo-param"),
     ] = field(default_factory=dict)
     tactic: Annotated[
-        Literal["twap_micro", "peg", "sweep"],
-        Option("How a slice becomes child orders.", "twap_micro|peg|sweep"),
+        TacticName,
+        Option("How a slice becomes child orders.", "|".join(TACTIC_NAMES)),
     ] = DEFAULT_TACTIC
     shadows: Annotated[
         tuple[str, ...],

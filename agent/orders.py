@@ -9,7 +9,7 @@ from agent.amounts import check_positive
 from agent.core.errors import OrderError
 from agent.core.instrument import Instrument
 from agent.core.orders.projection import check_rates
-from agent.core.types import Align, BenchmarkKind, ParentSpec, Side, TacticKind, TargetKind
+from agent.core.types import Align, BenchmarkKind, ParentSpec, Side, TargetKind
 from agent.durations import format_duration
 from agent.order_options import Order
 
@@ -42,7 +42,7 @@ def build_spec(order: Order, instrument: Instrument, parent_id: str, price: Deci
         min_duration_ns=order.min_duration,
         max_duration_ns=order.max_duration,
         algo=order.algo,
-        tactic=TacticKind(order.tactic),
+        tactic=order.tactic,
         limit_price_ticks=limit,
         participation_cap=cap,
         min_rate=order.min_rate,

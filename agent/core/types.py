@@ -44,12 +44,6 @@ class BenchmarkKind(StrEnum):
     TWAP = "twap"
 
 
-class TacticKind(StrEnum):
-    TWAP_MICRO = "twap_micro"  # small marketable slices spread over the interval
-    PEG = "peg"  # rest at the near touch, cross what is left at the end
-    SWEEP = "sweep"  # one marketable order
-
-
 class Align(StrEnum):
     NONE = "none"  # intervals start at the parent's own start
     GRID = "grid"  # ... at the next multiple of the interval
@@ -85,7 +79,7 @@ class TimeInForce(StrEnum):
     POST_ONLY = "post_only"
 
 
-_TACTIC, _ALIGN = TacticKind(DEFAULT_TACTIC), Align(DEFAULT_ALIGN)
+_ALIGN = Align(DEFAULT_ALIGN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +101,7 @@ class ParentSpec:
     min_duration_ns: int
     max_duration_ns: int
     algo: str
-    tactic: TacticKind = _TACTIC
+    tactic: str = DEFAULT_TACTIC
     limit_price_ticks: int | None = None
     participation_cap: float | None = None
     min_rate: float = DEFAULT_MIN_RATE

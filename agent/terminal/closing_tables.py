@@ -52,7 +52,7 @@ def render_summary(summary: Summary, console: Console) -> None:
 def _render_parent(summary: Summary, record: ParentRecord, p: ParentDocument, console: Console) -> None:
     spec, own = record.changed.spec, record.own
     console.print()
-    console.print(Text.assemble((spec.parent_id, "bold"), f"  by {p['algo']}, {spec.tactic.value}"))
+    console.print(Text.assemble((spec.parent_id, "bold"), f"  by {p['algo']}, {spec.tactic}"))
     console.print(Text(order_sentence(spec, summary.instruments)))
     closing = Text(closing_sentence(p))
     closing.stylize(STATE_COLOURS.get(record.changed.state, ""), 0, len(p["state"]))

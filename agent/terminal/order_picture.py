@@ -39,7 +39,7 @@ def parent_frame(record: ParentRecord, summary: Summary, now_ns: int) -> Rendera
     """Everything worth watching of one parent at ``now_ns``."""
     spec = record.changed.spec
     instrument = summary.instruments[spec.instrument]
-    title = Text.assemble((spec.parent_id, "bold"), f"  by {spec.algo}, {spec.tactic.value}")
+    title = Text.assemble((spec.parent_id, "bold"), f"  by {spec.algo}, {spec.tactic}")
     waiting = waiting_sentence(record.changed, now_ns)
     return Group(
         title,

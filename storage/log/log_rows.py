@@ -102,7 +102,7 @@ class RowMaker:
             "benchmark": spec.benchmark.value,
             "algo": spec.algo,
             "algo_params": dict(spec.algo_params),
-            "tactic": spec.tactic.value,
+            "tactic": spec.tactic,
             "align": spec.align.value,
             "interval_ns": spec.interval_ns,
             "min_duration_ns": spec.min_duration_ns,
