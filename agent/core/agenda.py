@@ -33,9 +33,8 @@ class Rank(IntEnum):
 
     VENUE = 0  # an order or cancel reaches the venue
     REPORT = 1  # a venue report reaches us
-    SAMPLE = 2  # a mid is looked at (markouts, arrival)
-    TIMER = 3  # the engine's own: interval starts, slices
-    MEASURE = 4  # analysis of what has ended
+    TIMER = 2  # the engine's own: interval starts, slices
+    MEASURE = 3  # analysis of what has ended
 
 
 Action = Callable[[int], None]

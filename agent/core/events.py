@@ -188,12 +188,12 @@ class CommandHandled:
 
 @dataclass(frozen=True, slots=True)
 class GapSeen:
-    """A gap on the tape began (``ended`` False) or ended, ``lost`` events never recovered."""
+    """A gap or a silence began (``ended`` False) or ended, ``lost`` events never recovered."""
 
     at_ns: int
     seq: int
     instrument: int
-    stream: str  # "trades" | "book" | "feed"
+    stream: str  # as ``agent.core.market.tape.interruption`` names it
     ended: bool
     lost: int
 

@@ -14,7 +14,7 @@ import numpy as np
 from agent.core.agenda import Agenda, Rank
 from agent.core.errors import InternalError
 from agent.core.events import AuditEvent, Command, ControlParent, GapSeen, StartParent, VenueReported
-from agent.core.market.tape import BarArray, EventArray, Flag, Kind
+from agent.core.market.tape import BarArray, EventArray, Kind, interruption
 from agent.core.market.trade_bars import TradeBarSeries
 from agent.core.orders.parent_order import ParentEvent, ParentOrder
 from agent.core.ports import Algo, Market, OrderVenue, SlicePolicy, Stop
@@ -172,13 +172,10 @@ class Engine:
     def _notice(self, row: Any) -> None:
         kind = int(row["kind"])
         self.market.note(row)
-        if kind not in (Kind.GAP_BEGIN, Kind.GAP_END, Kind.STALE, Kind.ALIVE):
+        found = interruption(kind, int(row["flags"]))
+        if found is None:
             raise InternalError(f"tape row {int(row['seq'])} has kind {kind}, which nothing handles")
-        flags = int(row["flags"])
-        stream = "trades" if flags & Flag.TRADES else "book" if flags & Flag.BOOK else "feed"
-        ended = kind in (Kind.GAP_END, Kind.ALIVE)
-        if kind in (Kind.STALE, Kind.ALIVE):
-            stream = f"{stream} silent"
+        stream, ended = found
         lost = int(row["qty_lots"]) if kind == Kind.GAP_END else 0
         self._outbox.emit(GapSeen(self.now_ns, self.seq, int(row["instrument"]), stream, ended, lost))
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from agent.core.events import GapSeen
+from agent.core.market.tape import SILENT
 from agent.core.ports import FeedHealth
 from agent.terminal.formatting import duration
 
 
 def gap_sentence(event: GapSeen) -> str:
-    """gap of trades began; gap of book ended, 3 lost; feed silent began."""
-    change, lost = ("ended", f", {event.lost} lost") if event.ended else ("began", "")
-    name = event.stream if event.stream.endswith("silent") else f"gap of {event.stream}"
-    return f"{name} {change}{lost}"
+    """gap of trades began; gap of book ended, 3 lost; feed fell silent; feed is heard again."""
+    if event.stream.endswith(SILENT):
+        return f"{event.stream.removesuffix(SILENT)} {'is heard again' if event.ended else 'fell silent'}"
+    return f"gap of {event.stream} {f'ended, {event.lost} lost' if event.ended else 'began'}"
 
 
 def health_sentence(health: FeedHealth) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from agent.core.arrays import FloatArray, IntArray
 from agent.core.errors import SessionError
 from agent.core.instrument import Instrument
-from agent.core.market.tape import EventArray, Flag, Kind
+from agent.core.market.tape import EventArray, Flag, Kind, interruption
 from agent.core.session_header import SessionHeader
 from agent.core.types import NS_PER_S
 from storage.recordings.catalogue import DAMAGED, ListedSession, look_at, size_of
@@ -31,8 +31,6 @@ SAMPLES = 600
 _DIGITS = 10  # after the point: more is the noise of ticks as floats
 _KINDS = [kind.name.lower() for kind in Kind]
 _PAST = int(Flag.HISTORY | Flag.CARRIED)
-_BEGINS: dict[int, str] = {Kind.GAP_BEGIN: "", Kind.STALE: " silent"}
-_ENDS: dict[int, int] = {Kind.GAP_END: Kind.GAP_BEGIN, Kind.ALIVE: Kind.STALE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,12 +229,13 @@ class _TapeCounts:
     def _mark(self, row: tuple[int, ...]) -> None:
         """A gap's edge: what ends closes the last open one of its kind."""
         recv_ns, lost, number, kind, flags = row[0], row[5], row[6], row[7], row[9]
-        stream = "trades" if flags & Flag.TRADES else "book" if flags & Flag.BOOK else "feed"
-        if kind in _BEGINS:
-            stream += _BEGINS[kind]
-            self.gaps.append(InspectedGap(number, stream, recv_ns))
+        found = interruption(kind, flags)
+        if found is None:
             return
-        name = stream + _BEGINS[_ENDS[kind]]
+        name, ended = found
+        if not ended:
+            self.gaps.append(InspectedGap(number, name, recv_ns))
+            return
         for gap in reversed(self.gaps):
             if gap.to_ns is None and (gap.number, gap.stream) == (number, name):
                 gap.to_ns, gap.lost = recv_ns, lost

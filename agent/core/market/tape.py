@@ -73,6 +73,10 @@ class Kind(IntEnum):
     ALIVE = 9  # and sends again
 
 
+SILENT = " silent"
+"""Ends the name of an interruption in which nothing is known to be missing: the stream said nothing."""
+
+
 class Flag(IntFlag):
     """Bits of the ``flags`` column."""
 
@@ -83,6 +87,18 @@ class Flag(IntFlag):
     TRADES = 16  # a gap or stale row is of the trade stream
     BOOK = 32  # ... of the book stream
     CARRIED = 64  # a slice's opening (book, history, open gaps), made from what came before it
+
+
+def interruption(kind: int, flags: int) -> tuple[str, bool] | None:
+    """What a gap or stale row is about and whether it ended: ("trades", False), ("feed silent", True).
+
+    The name of what was interrupted is the same at both ends; results and the log keep it. None: another row.
+    """
+    if kind not in (Kind.GAP_BEGIN, Kind.GAP_END, Kind.STALE, Kind.ALIVE):
+        return None
+    stream = "trades" if flags & Flag.TRADES else "book" if flags & Flag.BOOK else "feed"
+    silent = SILENT if kind in (Kind.STALE, Kind.ALIVE) else ""
+    return stream + silent, kind in (Kind.GAP_END, Kind.ALIVE)
 
 
 def empty_events(n: int = 0) -> EventArray:

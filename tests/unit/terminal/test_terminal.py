@@ -25,6 +25,7 @@ from agent.core.events import (
     StartParent,
 )
 from agent.core.instrument import Instrument
+from agent.core.market.tape import Flag, Kind, interruption
 from agent.core.ports import FeedHealth
 from agent.core.types import NS_PER_S, ChildState, Side
 from agent.orders import build_spec
@@ -32,6 +33,7 @@ from agent.replay import ReplayResult
 from agent.shadow import shadow_specs
 from agent.summary import Summary
 from agent.terminal.closing_tables import render_summary
+from agent.terminal.feed_sentences import gap_sentence
 from agent.terminal.formatting import bps, duration, price
 from agent.terminal.order_picture import bar
 from agent.terminal.order_sentences import decision_sentence, order_sentence, turning_clause
@@ -194,6 +196,23 @@ def test_a_finished_order_says_what_is_still_waited_for() -> None:
     left_s = (ended.started_ns + 40 * NS_PER_S - ended.at_ns) / NS_PER_S
     assert f"the market is watched for {left_s:.1f} s more" in text
     assert "watched" not in live_text(events, instrument, HEALTH)
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags", "sentence"),
+    [
+        (Kind.GAP_BEGIN, Flag.TRADES, "gap of trades began"),
+        (Kind.GAP_END, Flag.TRADES, "gap of trades ended, 3 lost"),
+        (Kind.GAP_END, Flag.BOOK | Flag.LAST, "gap of book ended, 3 lost"),
+        (Kind.STALE, Flag.BOOK, "book fell silent"),
+        (Kind.STALE, Flag(0), "feed fell silent"),
+        (Kind.ALIVE, Flag(0), "feed is heard again"),
+    ],
+)
+def test_every_interruption_has_a_sentence(kind: Kind, flags: Flag, sentence: str) -> None:
+    found = interruption(kind, flags)
+    assert found is not None
+    assert gap_sentence(GapSeen(0, 0, 0, *found, 3)) == sentence
 
 
 def test_trouble_is_not_missed() -> None:
