@@ -82,6 +82,11 @@ class Source:
         value = self.find(below)
         return [entry.real() for entry in self.entries(below)] if isinstance(value, list) else []
 
+    def whole(self, below: str) -> int:
+        """The whole number at a path (a time in ns, say), exact; 0 where there is none."""
+        value = self.find(below)
+        return value if isinstance(value, int) else 0
+
     def ends(self, below: str) -> tuple[float, float] | None:
         """The two ends of an interval at a path, or None."""
         low, high = self.real(f"{below}/0"), self.real(f"{below}/1")

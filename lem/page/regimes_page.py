@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from agent.pages.elements import Column, Drawings, Figure, Table, table
+from agent.pages.elements import Column, Drawings, Table, table
 from agent.pages.numbers import PERCENT
-from agent.pages.plot import COLOUR, WIDE, figure, legend_entry, named_rows
 from agent.pages.source import Source
-from lem.page.evaluation_charts import anchor
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-HEIGHT = 0.32  # inches a regime, beyond an inch for the axis
-MARKS = {"buy": "o", "sell": "s"}
+from lem.page.regimes_charts import regime_name, regimes_charts
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,65 +19,18 @@ class Regimes:
     definitions: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """``name``: of the document's mean and interval; ``ideal``: where a line is drawn."""
-
-    name: str
-    label: str
-    ideal: float
-
-
-MEASURES = (
-    Measure("fraction_of_bound", "mean gain / bound", 1.0),
-    Measure("versus_rule_fraction", "model less the stopping rule, part of the bound", 0.0),
-)
-
-
 def regimes(source: Source, decimals: int) -> Regimes | None:
-    """Two drawings and a table of the document's summary by regime; None where it has none."""
+    """The drawings and a table of the document's summary by regime; None where it has none."""
     found = [r for r in source.entries("regimes/summary") if r.find("kind") and r.find("regime")]
     if not found:
         return None
-    legend = tuple(legend_entry(side, f"s-{side}", "-", mark) for side, mark in MARKS.items())
-    drawn = tuple(_drawn(source, found, measure) for measure in MEASURES)
     definitions = {kind.name: kind.text() for kind in source.entries("regimes/definitions")}
-    return Regimes(Drawings(drawn, legend, "wide"), _table(found, decimals), definitions)
-
-
-def _drawn(source: Source, found: list[Source], measure: Measure) -> Figure:
-    names = list(dict.fromkeys(map(_name, found)))
-    return figure(
-        f"{anchor(source)}regimes-{measure.name.replace('_', '-')}",
-        f"{measure.label}, by regime",
-        partial(_panel, found=found, names=names, measure=measure),
-        (WIDE[0], 1.0 + HEIGHT * len(names)),
-    )
-
-
-def _name(row: Source) -> str:
-    return f"{row.text('kind')}: {row.text('regime')}"
-
-
-def _panel(ax: Axes, found: list[Source], names: list[str], measure: Measure) -> None:
-    ax.axvline(measure.ideal, color=COLOUR["s-bound"], linestyle="--", linewidth=1.0)
-    for side, shift in (("buy", -0.13), ("sell", 0.13)):
-        for row in found:
-            value = row.real(f"{measure.name}_mean")
-            if row.find("side") != side or value is None:
-                continue
-            y = names.index(_name(row)) + shift
-            low, high = row.ends(f"{measure.name}_ci95") or (value, value)
-            width = np.array([[value - low], [high - value]])
-            colour, mark = COLOUR[f"s-{side}"], MARKS[side]
-            ax.errorbar([value], [y], xerr=width, color=colour, marker=mark, capsize=2, elinewidth=1.1)
-    named_rows(ax, names)
-    ax.set_xlabel(measure.label)
+    return Regimes(regimes_charts(source, found), _table(found, decimals), definitions)
 
 
 def _table(found: list[Source], d: int) -> Table | None:
     columns = [
-        Column("regime", [_name(r) for r in found], "word"),
+        Column("regime", [regime_name(r) for r in found], "word"),
         Column("side", [r.text("side") for r in found], "word"),
         Column("orders", [r.count("orders") for r in found]),
         Column("sigma, bps", [r.number("sigma", d, 1e4) for r in found]),
