@@ -184,7 +184,7 @@ class Regimes(TypedDict):
     rows: list[RegimeRow]
 
 
-class _PointNumbers(TypedDict):
+class PointNumbers(TypedDict):
     gain_sigma: float
     gain_sigma_ci95: Interval
     std_sigma: float
@@ -193,7 +193,7 @@ class _PointNumbers(TypedDict):
     net_sigma_ci95: Interval
 
 
-class RulePoint(_PointNumbers):
+class RulePoint(PointNumbers):
     """A rule, whose schedule does not depend on the risk aversion."""
 
     side: str
@@ -201,13 +201,18 @@ class RulePoint(_PointNumbers):
 
 
 class FrontierPoint(RulePoint):
-    """The model or the optimum at one risk aversion; ``excess``: the model's objective less the optimum's."""
+    """The model or the optimum at one risk aversion."""
 
     risk_aversion: float
     objective: float
     objective_ci95: Interval
-    excess: NotRequired[float]
-    excess_ci95: NotRequired[Interval]
+
+
+class ModelPoint(FrontierPoint):
+    """The model's; ``excess``: its objective less the optimum's."""
+
+    excess: float
+    excess_ci95: Interval
 
 
 class FrontierCurve(TypedDict):

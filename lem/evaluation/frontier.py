@@ -19,10 +19,17 @@ from agent.core.orders.order_defaults import DEFAULT_MAX_RATE, DEFAULT_MIN_RATE
 from agent.core.types import BenchmarkKind, Side, TargetKind
 from lem.bars.simulate import simulate
 from lem.evaluation.baselines import DUMP, OPTIMAL_IMPACT, RULE, TWAP, baselines, outcome_of
-from lem.evaluation.evaluation_document import Frontier, FrontierCurve, FrontierPoint, RulePoint
+from lem.evaluation.evaluation_document import (
+    Frontier,
+    FrontierCurve,
+    FrontierPoint,
+    ModelPoint,
+    PointNumbers,
+    RulePoint,
+)
 from lem.evaluation.evaluation_spec import EvaluationSpec
 from lem.evaluation.paths import BPS, CHUNK, OnProgress, Outcome, Paths, make_orders, path_contexts, realise
-from lem.evaluation.statistics import Mean, controlled_mean
+from lem.evaluation.statistics import controlled_mean
 from lem.network.checkpoint import Checkpoint
 from lem.network.model import LEM
 from lem.network.model_config import SCENARIOS
@@ -143,12 +150,15 @@ def _points(model: LEM, setup: Setup, spec: EvaluationSpec) -> list[FrontierPoin
         of_model.append(realise(rollout, orders, scenario_columns(orders.price)[0], spec.participation))
         of_optimum.append(_optimum_outcome(best, orders, spec))
     lem, optimum = Outcome.join(of_model), Outcome.join(of_optimum)
-    out = []
+    out: list[FrontierPoint] = []
     for k, (_, row) in enumerate(SIDES):
         ours, least = (_objective(o, row, spec) for o in (lem, optimum))
         excess = controlled_mean(ours - least, [lem.exposure[row], optimum.exposure[row]])
-        own = _point(MODEL, lem, setup, k, spec)
-        own["excess"], own["excess_ci95"] = excess.value, excess.interval
+        own: ModelPoint = {
+            **_point(MODEL, lem, setup, k, spec),
+            "excess": excess.value,
+            "excess_ci95": excess.interval,
+        }
         out += [own, _point(OPTIMUM, optimum, setup, k, spec)]
     return out
 
@@ -178,61 +188,41 @@ def _rule_outcomes(market: str, chunks: list[EncodedPaths], spec: EvaluationSpec
 
 def _rule_points(rules: dict[str, Outcome], setup: Setup, spec: EvaluationSpec) -> list[RulePoint]:
     """The rules' points for each side."""
-    out: list[RulePoint] = []
-    for k, (side, _) in enumerate(SIDES):
-        for name, outcome in rules.items():
-            at = _coordinates(outcome, setup, k, spec)
-            out.append(
-                {
-                    "side": side.name.lower(),
-                    "strategy": name,
-                    "gain_sigma": at.gain.value,
-                    "gain_sigma_ci95": at.gain.interval,
-                    "std_sigma": at.std,
-                    "impact_sigma": at.impact,
-                    "net_sigma": at.net.value,
-                    "net_sigma_ci95": at.net.interval,
-                }
-            )
-    return out
+    return [
+        {"side": side.name.lower(), "strategy": name, **_numbers(outcome, setup, k, spec)}
+        for k, (side, _) in enumerate(SIDES)
+        for name, outcome in rules.items()
+    ]
 
 
 def _point(strategy: str, outcome: Outcome, setup: Setup, k: int, spec: EvaluationSpec) -> FrontierPoint:
     """A strategy's point at the spec's risk aversion."""
     side, row = SIDES[k]
-    at = _coordinates(outcome, setup, k, spec)
     objective = controlled_mean(_objective(outcome, row, spec), _variates(outcome, setup, k))
     return {
         "side": side.name.lower(),
         "risk_aversion": spec.risk_aversion,
         "strategy": strategy,
-        "gain_sigma": at.gain.value,
-        "gain_sigma_ci95": at.gain.interval,
-        "std_sigma": at.std,
-        "impact_sigma": at.impact,
-        "net_sigma": at.net.value,
-        "net_sigma_ci95": at.net.interval,
+        **_numbers(outcome, setup, k, spec),
         "objective": objective.value,
         "objective_ci95": objective.interval,
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Coordinates:
-    """Where a strategy is, in units of sigma; ``net``: gain less impact."""
-
-    gain: Mean
-    std: float
-    impact: float
-    net: Mean
-
-
-def _coordinates(outcome: Outcome, setup: Setup, k: int, spec: EvaluationSpec) -> _Coordinates:
+def _numbers(outcome: Outcome, setup: Setup, k: int, spec: EvaluationSpec) -> PointNumbers:
+    """Where a strategy is, in units of sigma; net: gain less impact."""
     unit, (_, row) = BPS * spec.sigma, SIDES[k]
     gain, impact = outcome.gain[row] / unit, outcome.impact[row] / unit
     variates = _variates(outcome, setup, k)
     mean, net = controlled_mean(gain, variates), controlled_mean(gain - impact, variates)
-    return _Coordinates(mean, float(gain.std()), float(impact.mean()), net)
+    return {
+        "gain_sigma": mean.value,
+        "gain_sigma_ci95": mean.interval,
+        "std_sigma": float(gain.std()),
+        "impact_sigma": float(impact.mean()),
+        "net_sigma": net.value,
+        "net_sigma_ci95": net.interval,
+    }
 
 
 def _variates(outcome: Outcome, setup: Setup, k: int) -> list[FloatArray]:
