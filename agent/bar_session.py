@@ -32,6 +32,7 @@ from agent.core.types import DAY_NS, Align, MarketView, OrderView, ParentSpec, S
 from agent.core.wall_times import Translation
 from agent.durations import format_duration
 from agent.engine.settings import EngineSettings
+from agent.engine.tactics.tactic_registry import tactic_classes
 from agent.orders import build_spec
 from agent.shadow import shadow_specs
 from agent.venue.checks import in_utc
@@ -42,6 +43,13 @@ PolicyFactory = Callable[[ParentSpec], SlicePolicy]
 PROFILE_NS = 60 * DAY_NS  # of history for the volume profile
 SOURCE = "klines"
 NOTE = "bars-only session: fills are modelled at the interval's VWAP"
+
+
+def _refuse_resting(name: str) -> None:
+    classes = tactic_classes()
+    if classes[name].rests:
+        others = " or ".join(other for other, tactic in classes.items() if not tactic.rests)
+        raise OrderError(f"tactic {name} rests in a queue, and bars hold none: use {others}")
 
 
 def is_bars_only(reader: SessionReader) -> bool:
@@ -112,8 +120,7 @@ class BarSession:
         """The configured order with its shadows, at its place after the bars known by then."""
         name = f"{self.header.session}-P1"
         spec = replace(build_spec(self._config.order, self.instrument, name, None), align=Align.NONE)
-        if spec.tactic == "peg":
-            raise OrderError("tactic peg rests in a queue, and bars hold none: use twap_micro or sweep")
+        _refuse_resting(spec.tactic)
         self._refuse_split()
         known = self._bars[self._bars["recv_ns"] <= self._start_ns]
         shadows = tuple(shadow_specs(spec, self._config.order.shadows))

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from lem.netsource.checkpoint import fresh_model
-from lem.netsource.model import LEM
-from lem.netsource.model_config import PRESETS, SCENARIOS, ModelConfig, TrainConfig
 
+from lem.network.checkpoint import fresh_model
+from lem.network.model import LEM
+from lem.network.model_config import PRESETS, SCENARIOS, ModelConfig, TrainConfig
 from lem.training.train import Setting, Trainer
 from lem.training.workers import ShardSource
 

@@ -40,7 +40,7 @@ from agent.algos.common import closing, interval_volatility, percent
 from agent.core.arrays import FloatArray
 from agent.core.compile.jit import njit
 from agent.core.errors import InputError
-from agent.core.orders.order_defaults import DEFAULT_MAX_RATE
+from agent.core.orders.order_defaults import NO_MAX_RATE
 from agent.core.orders.projection import fewest_intervals
 from agent.core.types import MarketView, OrderView, Slice
 
@@ -113,7 +113,7 @@ class StoppingRule:
     first: int
 
 
-def solve(n: int, m: int, max_rate: float = DEFAULT_MAX_RATE, model: str = "walk") -> StoppingRule:
+def solve(n: int, m: int, max_rate: float = NO_MAX_RATE, model: str = "walk") -> StoppingRule:
     """Solve for ``n`` intervals at most, ``m`` at least. Cached. Raises InputError on impossible bounds."""
     if not 1 <= n <= MAX_INTERVALS or not 0 <= m <= n:
         raise InputError(
@@ -154,7 +154,7 @@ class OptimalStopping:
         if sigma is None or last is None or order.t == 0 or not _usable(order):
             why = "nothing traded yet" if order.t == 0 else "volatility or prices unknown"
             return Slice(even, False, reason=f"optimal_stopping: {why}, so evenly over what is left")
-        rule = solve(order.n, order.m, DEFAULT_MAX_RATE, self.model)  # thresholds do not depend on the rate
+        rule = solve(order.n, order.m, NO_MAX_RATE, self.model)  # thresholds do not depend on the rate
         below = -float(order.side) * (1.0 - last / order.benchmark_price) / sigma
         limit = float(rule.thresholds[order.t])
         finish = below <= limit and order.t + 1 >= order.m and order.remaining <= order.max_rate

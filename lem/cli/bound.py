@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.core.errors import InputError
-from agent.core.orders.order_defaults import DEFAULT_MAX_RATE, DEFAULT_MIN_RATE
+from agent.core.orders.order_defaults import NO_MAX_RATE, NO_MIN_RATE
 from lem.cli.common_options import Json
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ SIDES = {"buy": 1, "sell": -1}
 def bound(
     n: Annotated[int, typer.Option(help="max duration in intervals")] = 12,
     m: Annotated[int | None, typer.Option(help="min duration in intervals; default: every one")] = None,
-    max_rate: Annotated[float, typer.Option(help="most of the order an interval")] = DEFAULT_MAX_RATE,
-    min_rate: Annotated[float, typer.Option(help="least of the order an interval")] = DEFAULT_MIN_RATE,
+    max_rate: Annotated[float, typer.Option(help="most of the order an interval")] = NO_MAX_RATE,
+    min_rate: Annotated[float, typer.Option(help="least of the order an interval")] = NO_MIN_RATE,
     price: Annotated[str, typer.Option(help="walk: price at its end; bars: its average")] = "walk",
     benchmark: Annotated[str, typer.Option(help="twap, vwap, or arrival (with --market)")] = "twap",
     volume_sigma: Annotated[float | None, typer.Option(help="vwap: log deviation of a volume")] = None,
@@ -41,7 +41,7 @@ def bound(
     if side not in SIDES:
         raise InputError(f"side is {side!r}: give buy or sell")
     if benchmark == "arrival":
-        rates = (max_rate, min_rate) != (DEFAULT_MAX_RATE, DEFAULT_MIN_RATE)
+        rates = (max_rate, min_rate) != (NO_MAX_RATE, NO_MIN_RATE)
         if rates or participation or risk_aversion or sigma or volume_sigma:
             raise InputError("the arrival optimum is known without rates, impact, risk or sigma: give none")
         return _arrival(market, n, history, simulate, seed, as_json)

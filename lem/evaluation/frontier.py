@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from agent.core.arrays import FloatArray
-from agent.core.orders.order_defaults import DEFAULT_MAX_RATE, DEFAULT_MIN_RATE
+from agent.core.orders.order_defaults import NO_MAX_RATE, NO_MIN_RATE
 from agent.core.types import BenchmarkKind, Side, TargetKind
 from lem.bars.simulate import simulate
 from lem.evaluation.baselines import DUMP, OPTIMAL_IMPACT, RULE, TWAP, baselines, outcome_of
@@ -86,8 +86,8 @@ def frontier(
         spec.checked(),
         min_periods=(0,),
         arrival_weight=0.0,
-        min_rate=DEFAULT_MIN_RATE,
-        max_rate=DEFAULT_MAX_RATE,
+        min_rate=NO_MIN_RATE,
+        max_rate=NO_MAX_RATE,
     )
     spec = replace(spec, orders=min(spec.orders, ORDERS))
     total = len(markets) * len(participations) * len(aversions)

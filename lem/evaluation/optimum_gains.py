@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.core.arrays import FloatArray, IntArray
+from agent.core.orders.order_defaults import NO_MAX_RATE
 from agent.core.types import BenchmarkKind, Side, TargetKind
 from lem.bars.simulate import MARTINGALES, PREDICTABLE, VOLUME_SIGMA
 from lem.evaluation.evaluation_spec import EvaluationSpec
@@ -73,7 +74,7 @@ def optimum_description(market: str) -> str:
 
 def arrival_optimum_gain(market: str, spec: EvaluationSpec, history: int) -> float | None:
     """The best policy's gain against the arrival price, bps; None where it is not known or not aimed at."""
-    aimed_at = spec.arrival_weight == 1.0 and spec.participation == 0.0 and spec.max_rate == 1.0
+    aimed_at = spec.arrival_weight == 1.0 and spec.participation == 0.0 and spec.max_rate == NO_MAX_RATE
     if market not in PREDICTABLE or not aimed_at:
         return None
     return BPS * spec.sigma * arrival_gain_sigma(market, spec.n, max(2, history))

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agent.core.errors import InputError
-from agent.core.orders.order_defaults import DEFAULT_MAX_RATE, DEFAULT_MIN_RATE
+from agent.core.orders.order_defaults import NO_MAX_RATE, NO_MIN_RATE
 from lem.optima.impact_optimum import ImpactOptimum, solve_impact
 from lem.optima.notional_gain import notional_gain
 from lem.optima.optimum_paths import Study, study
@@ -45,8 +45,8 @@ class Case:
 
     n: int = 12
     m: int | None = None
-    min_rate: float = DEFAULT_MIN_RATE
-    max_rate: float = DEFAULT_MAX_RATE
+    min_rate: float = NO_MIN_RATE
+    max_rate: float = NO_MAX_RATE
     price: str = "walk"
     benchmark: str = "twap"
     volume_sigma: float | None = None

@@ -12,7 +12,7 @@ import numpy as np
 from agent.algos.optimal_stopping import MODELS
 from agent.core.arrays import FloatArray, IntArray
 from agent.core.errors import InputError
-from agent.core.orders.order_defaults import DEFAULT_MAX_RATE, DEFAULT_MIN_RATE
+from agent.core.orders.order_defaults import NO_MAX_RATE, NO_MIN_RATE
 from agent.core.orders.projection import check_rates, fewest_intervals, project
 
 MAX_N = 200
@@ -28,8 +28,8 @@ class Terms:
 
     n: int
     m: int = 0
-    min_rate: float = DEFAULT_MIN_RATE
-    max_rate: float = DEFAULT_MAX_RATE
+    min_rate: float = NO_MIN_RATE
+    max_rate: float = NO_MAX_RATE
     price: str = "walk"
 
     def checked(self, most: int = MAX_N) -> Terms:

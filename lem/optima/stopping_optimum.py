@@ -12,14 +12,14 @@ import numpy as np
 
 from agent.algos.optimal_stopping import MAX_INTERVALS, solve
 from agent.core.arrays import FloatArray, IntArray
-from agent.core.orders.order_defaults import DEFAULT_MAX_RATE
+from agent.core.orders.order_defaults import NO_MAX_RATE
 from lem.optima.optimum_terms import PolicyInputs, Schedule, Terms, even_schedule, policy_inputs
 
 PRICE_MODEL = {"gaussian": "walk", "gaussian-bars": "bars", "gaussian-volume": "walk"}
 """Simulated market -> price model of its optimum. Real bars and the other simulators: "bars"."""
 
 
-def gain_sigma(n: int, m: int, max_rate: float = DEFAULT_MAX_RATE, model: str = "walk") -> float:
+def gain_sigma(n: int, m: int, max_rate: float = NO_MAX_RATE, model: str = "walk") -> float:
     """Return the best expected gain in units of an interval's volatility. Raises InputError."""
     return solve(n, m, max_rate, model).gain_sigma
 
@@ -32,7 +32,7 @@ def stop_interval(
     ``price``, ``last`` [N, >= n]: each interval's price and the close before it, as deviations from one
     reference price; ``sigma`` per interval (a number, or [N, >= n]; 0 is unknown: the order then goes on).
     """
-    rule = solve(n, m, DEFAULT_MAX_RATE, model)
+    rule = solve(n, m, NO_MAX_RATE, model)
     scale = np.broadcast_to(np.asarray(sigma, np.float64), price.shape)
     finish = np.full(len(price), n - 1, np.int64)
     open_ = np.ones(len(price), np.bool_)

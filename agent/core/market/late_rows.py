@@ -1,8 +1,8 @@
 """Late rows: stamped by the exchange earlier than a row before them. Flagged, counted, never dropped.
 
-Whoever brings rows in marks them here: the live feed, and importers. What follows from it: a series of bars
-puts a late trade into the bar of its own stamp (``agent.core.market.trade_bars``), so that bar is revised for
-later decisions and for the final analysis, and decisions already taken stand; measurements wait
+Whoever brings rows in judges them here: the live feed and every importer. The mark informs; bars go by the
+stamp itself: a late trade lands in the bar of its own time (``agent.core.market.trade_bars``), so that bar is
+revised for later decisions and for the final analysis, and decisions already taken stand. Measurements wait
 ``engine.settle`` for what is late.
 """
 
@@ -11,6 +11,11 @@ from __future__ import annotations
 import numpy as np
 
 from agent.core.market.tape import EventArray, Flag, Kind
+
+
+def is_late(exch_ns: int, newest_ns: int) -> bool:
+    """Whether a row is older than the newest before it: the rule of ``mark_late``, for one row."""
+    return exch_ns < newest_ns
 
 
 def mark_late(rows: EventArray, newest_ns: int, kind: Kind | None = None) -> tuple[int, int]:

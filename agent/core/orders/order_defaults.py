@@ -8,6 +8,10 @@ DEFAULT_MIN_RATE: Final = 0.0
 DEFAULT_MAX_RATE: Final = 1.0
 """Least and most share of the whole order in one interval."""
 
+NO_MIN_RATE: Final = 0.0
+NO_MAX_RATE: Final = 1.0
+"""Rates that bind nothing: what the exact optima are solved for where no limit is given."""
+
 DEFAULT_RISK_AVERSION: Final = 1.0
 """Weight of deviation against gain."""
 

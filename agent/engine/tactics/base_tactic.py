@@ -10,7 +10,7 @@ Amounts are in the target's unit (lots, or ticks x lots of a notional order) unl
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from agent.core.agenda import Action
 from agent.core.orders.child_order import ChildOrder
@@ -93,6 +93,9 @@ class WorkingOrder(Protocol):
 
 class Tactic(ABC):
     """The interval's goal, and how to cross towards it. A tactic says when: ``plan``."""
+
+    rests: ClassVar[bool] = False
+    """Whether its orders wait in a queue, which a market of bars has none of."""
 
     def __init__(self, order: WorkingOrder) -> None:
         self.order = order

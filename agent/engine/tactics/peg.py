@@ -11,6 +11,7 @@ from agent.engine.tactics.base_tactic import Tactic
 class Peg(Tactic):
     """A post-only child at the touch, looked at every ``repeg_ns``; marketable ones from the last call on."""
 
+    rests = True
     _crossing = False
 
     def plan(self, now_ns: int, end_ns: int) -> None:

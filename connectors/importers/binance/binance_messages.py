@@ -10,6 +10,7 @@ from collections import deque
 import orjson
 
 from agent.core.errors import InputError
+from agent.core.market.late_rows import is_late
 from agent.core.market.tape import Flag, Kind
 from connectors.importers.binance.binance_fields import (
     DepthData,
@@ -201,7 +202,7 @@ class Messages:
         if seen is Seen.AFTER_GAP and before is not None:
             self._trade_gap(recv_ns, before - self._ids.lost - 1)
         flags = 0
-        if traded_ns < self._trade_ns:
+        if is_late(traded_ns, self._trade_ns):
             self._report.trades_late += 1
             flags = Flag.LATE
         self._trade_ns = max(self._trade_ns, traded_ns)

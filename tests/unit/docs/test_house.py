@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import runpy
 from collections import Counter
 from pathlib import Path
+
+import pytest
 
 from tests.unit.docs.test_docs import ROOT
 
@@ -59,3 +62,9 @@ def test_no_file_imports_itself_by_a_detour() -> None:
         for name in free:
             del left[name]
     assert sorted(left) == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("bench_*.py")), ids=lambda path: path.stem)
+def test_every_benchmark_finds_what_it_measures(path: Path) -> None:
+    """Nothing else runs them, so a name that moved would be met by whoever measures next."""
+    runpy.run_path(str(path), run_name="imported")
