@@ -26,7 +26,7 @@ from agent.core.errors import AgentError
 from agent.core.events import AuditEvent
 from agent.core.instrument import Instrument
 from agent.core.ports import ExecutionLog, Feed, FeedHealth, PendingCommand, SlicePolicy
-from agent.core.types import NS_PER_S, ParentSpec
+from agent.core.types import NS_PER_S, ParentSpec, ParentState
 from agent.engine.policy import InlinePolicy
 from agent.jobs.session_jobs import Jobs
 from agent.jobs.triggers import check_schedules
@@ -95,7 +95,7 @@ class LiveResult:
 
     @property
     def succeeded(self) -> bool:
-        return all(r.changed.state.value == "completed" for r in self.summary.orders())
+        return all(r.changed.state is ParentState.COMPLETED for r in self.summary.orders())
 
 
 class _NoLog:
