@@ -70,6 +70,7 @@ def order(t: int, n: int, scenario: int) -> OrderView:
         start_ns=0,
         remaining=1.0 - t / n,
         lot_share=1e-5,
+        least_share=1e-5,
         min_rate=0.0,
         max_rate=1.0,
         achieved_price=1.0,

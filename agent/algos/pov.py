@@ -1,4 +1,12 @@
-"""Percentage of volume: keep own volume a fixed share of the market's."""
+"""Percentage of volume: keep own volume a fixed share of the market's.
+
+The rate is a promise, kept by the volume that has traded and not by a forecast: inside an interval the engine
+lets out no more than ``rate`` times what the market has traded since the start, less what is done already
+(``agent.algos.pace``). So own volume follows the market's with a lag of a thirtieth of an interval, or of
+what the least order needs, and never runs ahead of it. What the rate has not bought by the end expires, unless
+``complete`` says that the last interval trades it. A slice is what the rate is expected to give in its
+interval. Where only bars are known an order is worked on that forecast alone.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +14,14 @@ from math import isfinite
 
 import numpy as np
 
-from agent.algos.common import closing, percent, volumes
+from agent.algos.common import percent, volumes
 from agent.core.types import MarketView, OrderView, Slice
 
 RATE = 0.1
 """Default of ``algo_params["rate"]``: own volume as a share of the market's."""
+
+COMPLETE = "complete"
+"""Parameter: 1 trades in the last interval what the rate has left; 0, the default, lets it expire."""
 
 RECENT_BARS = 12
 
@@ -18,30 +29,34 @@ RECENT_BARS = 12
 class Pov:
     """Trades what brings own volume to ``rate`` of the market's by the end of the coming interval.
 
-    The market's volume is what traded since the start plus the mean of recent intervals for the coming
-    one. A day too quiet leaves a remainder, which the last interval trades.
+    The market's volume is what traded since the start plus the mean of recent intervals for the coming one.
     """
 
     name = "pov"
 
     def decide(self, order: OrderView, market: MarketView) -> Slice:
-        end = closing(order)
-        if end is not None:
-            return end
         rate = order.params.get("rate", RATE)
+        if order.finishing or order.t >= order.n - 1:
+            return Slice(order.remaining, True, reason=_last_reason(order, rate))
         known = _market_volume(order, market)
         if known is None:
             share = order.remaining / (order.n - order.t)
-            return Slice(share, False, reason="pov: no market volume seen yet, so evenly over what is left")
+            reason = f"pov: no market volume seen yet: up to {percent(rate)} of what trades"
+            return Slice(share, False, reason=reason)
         traded, coming = known
         filled = 1.0 - order.remaining
         share = min(order.remaining, max(0.0, rate * (traded + coming) - filled))
         finish = share >= order.remaining and order.t + 1 >= order.m
-        reason = (
-            f"pov: own volume is {percent(order.own_volume_share)} of the market's against a target of"
-            f" {percent(rate)}"
-        )
-        return Slice(share, finish, reason=reason + ("; this completes the order" if finish else ""))
+        own, end = percent(order.own_volume_share), "; this completes the order" if finish else ""
+        reason = f"pov: own volume is {own} of the market's against a target of {percent(rate)}{end}"
+        return Slice(share, finish, reason=reason)
+
+
+def _last_reason(order: OrderView, rate: float) -> str:
+    why = "finish was decided" if order.finishing else "last interval"
+    if order.params.get(COMPLETE, 0.0) and not order.finishing:
+        return f"pov: {why}: trade all that is left"
+    return f"pov: {why}: what is left, at no more than {percent(rate)} of the volume"
 
 
 def _market_volume(order: OrderView, market: MarketView) -> tuple[float, float] | None:

@@ -59,7 +59,7 @@ class Range:
 
 PARAMS: Mapping[str, Mapping[str, Range]] = {
     "vwap_dynamic": {"persistence": Range(0.0, 0.999)},
-    "pov": {"rate": Range(0.0, 1.0, above=True)},
+    "pov": {"rate": Range(0.0, 1.0, above=True), "complete": Range(0.0, 1.0)},
     "almgren_chriss": {"eta": Range(0.0, above=True), "gamma": Range(0.0), "lambda": Range(0.0)},
 }
 

@@ -66,7 +66,7 @@ def expected_curve(order: OrderView, market: MarketView) -> tuple[FloatArray, st
     left = order.n - order.t
     profile = volume_profile(market.klines, market.now_ns)
     if profile is None:
-        return np.ones(left), "flat: no volume history"
+        return np.ones(left), "flat, so as twap: no volume history"
     curve = np.array(
         [
             profile.expected(
@@ -78,7 +78,7 @@ def expected_curve(order: OrderView, market: MarketView) -> tuple[FloatArray, st
     known = np.isfinite(curve)
     mean = float(curve[known].mean()) if known.any() else 0.0
     if mean <= 0.0:
-        return np.ones(left), "flat: the volume history lacks this time of day"
+        return np.ones(left), "flat, so as twap: the volume history lacks this time of day"
     # A time of day that never traded still gets a little, so that no interval is impossible.
     filled = np.where(known, np.maximum(curve, 1e-3 * mean), mean)
     return filled, f"profile of {profile.days} days"

@@ -212,6 +212,7 @@ def warm_up_bars() -> None:
         start_ns=0,
         remaining=0.6,
         lot_share=0.01,
+        least_share=0.01,
         min_rate=0.0,
         max_rate=1.0,
         achieved_price=1000.0,

@@ -137,8 +137,9 @@ class OrderView:
     n: int  # max duration in intervals
     interval_ns: int
     start_ns: int
-    remaining: float  # share not yet filled, in [0, 1]
-    lot_share: float  # one lot as a share of the target
+    remaining: float  # share neither filled nor on its way to be, in [0, 1]
+    lot_share: float  # one lot as a share of the target, at the mid for a notional order
+    least_share: float  # the smallest child an exchange takes, as a share of the target
     min_rate: float
     max_rate: float
     achieved_price: float  # average fill price so far

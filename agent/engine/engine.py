@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.algos.pace import pace_of
 from agent.core.agenda import Agenda, Rank
 from agent.core.errors import InternalError
 from agent.core.events import AuditEvent, Command, ControlParent, GapSeen, StartParent, VenueReported
@@ -212,6 +213,7 @@ class Engine:
             self.venue.traits(lane),
             settings.tactics,
             settings.risk,
+            pace_of(spec.algo, spec.algo_params),
         )
         views = Views(order, start_ns, self.market, series, self._klines.get(spec.instrument))
         return Worker(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Protocol
 
+from agent.algos.pace import Pace
 from agent.core.agenda import Action, Agenda, Rank
 from agent.core.errors import InternalError
 from agent.core.events import ChildFilled
@@ -46,8 +47,11 @@ class Execution:
         traits: VenueTraits,
         tactics: TacticSettings,
         risk: RiskSettings,
+        pace: Pace,
     ) -> None:
         self.order, self.lane, self.settings, self.traits = order, lane, tactics, traits
+        self.at_once, self._pace = pace.at_once, pace
+        self.rate = None if traits.fills_later else pace.rate
         self.children: dict[str, ChildOrder] = {}  # those that are open
         self.fills: list[tuple[ChildFilled, ChildOrder]] = []
         self.sent_lots = 0
@@ -55,6 +59,7 @@ class Execution:
         self.listener: Listener | None = None
         self._market, self._series, self._desk, self._agenda = market, series, desk, agenda
         self._most_participation = risk.max_participation
+        self._filled_in: Counter[int] = Counter()  # by interval, what its children filled
 
     # --- what a tactic may ask ------------------------------------------------------------------------
 
@@ -71,10 +76,6 @@ class Execution:
         return self.order.spec.target_kind is TargetKind.QUANTITY
 
     @property
-    def filled_units(self) -> int:
-        return self.order.filled
-
-    @property
     def remaining(self) -> int:
         return self.order.remaining
 
@@ -84,6 +85,16 @@ class Execution:
     def in_flight(self) -> int:
         """What open children may still fill."""
         return sum(self.in_flight_of(child) for child in self.children.values())
+
+    def on_its_way(self) -> int:
+        """What open children are expected to fill: those that are called back are not."""
+        alive = (c for c in self.children.values() if c.state is not ChildState.PENDING_CANCEL)
+        return sum(map(self.in_flight_of, alive))
+
+    def done_in(self, interval: int) -> int:
+        """What the children of an interval have filled or may still fill, whenever a fill is heard."""
+        mine = (c for c in self.children.values() if c.interval == interval)
+        return self._filled_in[interval] + sum(map(self.in_flight_of, mine))
 
     def in_flight_of(self, child: ChildOrder) -> int:
         return self._desk.in_flight(child)[0 if self.by_quantity else 1]
@@ -113,14 +124,16 @@ class Execution:
         return max(price, instrument.value_tl(price, instrument.min_lots), least_tl)
 
     def allowed(self, price_ticks: int) -> int:
-        """What the participation caps leave, against what has traded since the start."""
+        """What the participation caps and the algo's rate leave, against what has traded since the start."""
         caps = [c for c in (self.spec.participation_cap, self._most_participation) if c is not None]
-        if not caps:
+        bounds = [*caps, *([] if self.rate is None else [self.rate])]
+        if not bounds:
             return self.order.remaining
         flying = sum(self._desk.in_flight(child)[0] for child in self.children.values())
-        lots = int(min(caps) * self.market_lots()) - self.order.filled_lots - flying
+        lots = int(min(bounds) * self.market_lots()) - self.order.filled_lots - flying
         if lots < 1:
-            self.note_obstacle("participation cap")
+            capped = caps and min(caps) == min(bounds)
+            self.note_obstacle("participation cap" if capped else f"the rate of algo {self.spec.algo}")
             return 0
         return self.to_units(lots, price_ticks)
 
@@ -128,6 +141,11 @@ class Execution:
         """Market volume since the order's start, in lots."""
         self._series.update(self._market.trades(self.spec.instrument))
         return self._series.totals(0, self.spec.max_intervals + 1)[0]
+
+    def begin(self, interval: int) -> None:
+        """An interval begins: the last one of an order that is to be completed knows no rate."""
+        if self._pace.complete and interval == self.spec.max_intervals - 1:
+            self.rate = None
 
     # --- what a tactic may do -------------------------------------------------------------------------
 
@@ -160,6 +178,8 @@ class Execution:
     def filled(self, child: ChildOrder, fill: ChildFilled, now_ns: int) -> None:
         """A child was filled; the parent's progress is booked already."""
         self.fills.append((fill, child))
+        lots, price_ticks = fill.qty_lots, fill.price_ticks
+        self._filled_in[child.interval] += lots if self.by_quantity else self._value_tl(price_ticks, lots)
         self._listener().on_fill(now_ns)
 
     def child_ended(self, child: ChildOrder, now_ns: int) -> None:

@@ -22,8 +22,11 @@ class Views:
     series: TradeBarSeries
     klines: BarArray | None
 
-    def of_order(self, k: int, least_units: int) -> OrderView:
-        """The order at the start of interval ``k``; no child is smaller than ``least_units``."""
+    def of_order(self, k: int, least_units: int, left_share: float) -> OrderView:
+        """The order at the start of interval ``k``; no child is smaller than ``least_units``.
+
+        ``left_share``: of the order, what is neither filled nor on its way to be.
+        """
         spec, order = self.order.spec, self.order
         tick = float(self.market.instruments[spec.instrument].tick)
         lots, _ = self.series.totals(0, k)
@@ -37,8 +40,9 @@ class Views:
             n=spec.max_intervals,
             interval_ns=spec.interval_ns,
             start_ns=self.start_ns,
-            remaining=order.remaining_share,
-            lot_share=min(1.0, least_units / spec.target),
+            remaining=left_share,
+            lot_share=self._lot_share(),
+            least_share=min(1.0, least_units / spec.target),
             min_rate=spec.min_rate,
             max_rate=spec.max_rate,
             achieved_price=math.nan if average is None else float(average) * tick,
@@ -50,6 +54,13 @@ class Views:
             finishing=order.finishing,
             params=spec.algo_params,
         )
+
+    def _lot_share(self) -> float:
+        """One lot as a share of the target; of money at the mid, 0 where none is known yet."""
+        spec = self.order.spec
+        if spec.target_kind is TargetKind.QUANTITY:
+            return 1.0 / spec.target
+        return min(1.0, self.market.mid_half_ticks(spec.instrument) / 2 / spec.target)
 
     def of_market(self, k: int, now_ns: int) -> MarketView:
         """What the market has shown by the start of interval ``k``."""

@@ -108,7 +108,7 @@ class Worker:
         self._agenda.add(self.interval_ns(k + 1), Rank.TIMER, lambda t: self._begin_interval(k + 1, t))
         if self.order.state is ParentState.PAUSED:
             return
-        order_view = self._views.of_order(k, self.execution.least_units())
+        order_view = self._views.of_order(k, self.execution.least_units(), self._left_share())
         market_view = self._views.of_market(k, now_ns)
         self._pending[k] = (order_view, market_view)
         if not self.order.finishing:
@@ -141,6 +141,7 @@ class Worker:
         order.decisions += 1
         done = _Done(answer, algo, overrun, units, finishing)
         self._outbox.emit(self._decision(k, view, market, done, now_ns))
+        self.execution.begin(k)
         self._tactic.begin(k, units, finishing, now_ns, self.interval_ns(k + 1))
 
     def _answer(self, k: int, view: OrderView, market: MarketView) -> tuple[Slice, str, bool]:
@@ -161,7 +162,7 @@ class Worker:
         return project(
             answer.share,
             answer.finish or order.finishing,
-            order.remaining_share,
+            self._left_share(),
             spec.max_intervals - k - 1,
             spec.min_intervals,
             k,
@@ -170,10 +171,17 @@ class Worker:
             min(1.0, self.execution.least_units() / spec.target),
         )
 
+    def _left_share(self) -> float:
+        """Share of the order that is neither filled nor on its way to be.
+
+        A fill that is heard late belongs to the interval that sent its child, not to the one it is heard in.
+        """
+        return max(0, self.order.remaining - self.execution.on_its_way()) / self.order.spec.target
+
     def _units(self, share: float, finishing: bool) -> int:
         """The slice in the target's unit, whole lots, never more than is left and not in flight."""
         free = self.order.remaining - self.execution.in_flight()
-        if finishing and share >= self.order.remaining_share:
+        if finishing and share >= self._left_share():
             return max(0, free)
         least = self.execution.least_units()
         wanted = min(int(share * self.order.spec.target + 0.5), free - least)

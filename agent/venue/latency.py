@@ -14,12 +14,20 @@ from typing import Protocol
 
 import numpy as np
 
+NINE_IN_TEN = 1.2816
+"""Standard deviations from the middle that nine in ten draws of a normal variable stay below."""
+
 
 class LatencyModel(Protocol):
     """How long something is on its way."""
 
     def draw(self, seed: int, stream: int, order: int, now_ns: int = 0) -> int:
         """Nanoseconds for ``order`` (a number) on ``stream`` (which of the latencies), sent at ``now_ns``."""
+        ...
+
+    @property
+    def usual_ns(self) -> int:
+        """What nine in ten of the draws do not exceed."""
         ...
 
 
@@ -33,6 +41,10 @@ class Latency:
 
     median_ns: int
     sigma: float = 0.0
+
+    @property
+    def usual_ns(self) -> int:
+        return round(self.median_ns * math.exp(NINE_IN_TEN * self.sigma))
 
     def draw(self, seed: int, stream: int, order: int, now_ns: int = 0) -> int:
         """Nanoseconds for ``order``, whenever it is sent."""
@@ -60,6 +72,10 @@ class MeasuredLatency:
         ordered = sorted(rows)
         return cls(tuple(at for at, _ in ordered), tuple(ns for _, ns in ordered), nearest)
 
+    @property
+    def usual_ns(self) -> int:
+        return sorted(self.ns)[len(self.ns) * 9 // 10]
+
     def draw(self, seed: int, stream: int, order: int, now_ns: int = 0) -> int:
         if self.nearest:
             return self.ns[self._nearest(now_ns)]
@@ -80,6 +96,17 @@ class Latencies:
     cancel: LatencyModel
     acknowledgement: LatencyModel
     market_data: LatencyModel
+
+    @property
+    def travel_ns(self) -> int:
+        """How long an order usually takes until the tape shows the book that it meets."""
+        return self.entry.usual_ns + self.market_data.usual_ns
+
+    @property
+    def round_trip_ns(self) -> int:
+        """How long a report of an order, or of a cancel, usually takes from the moment of sending."""
+        way_ns = max(self.entry.usual_ns, self.cancel.usual_ns)
+        return way_ns + max(self.acknowledgement.usual_ns, self.market_data.usual_ns)
 
     def arrival_ns(self, seed: int, order: int, sent_ns: int, *, cancel: bool = False) -> int:
         """When, on our clock, the tape shows the book that the order (or cancel) meets.

@@ -79,6 +79,8 @@ class PaperVenue:
             answer_within_ns=rehearsal.timeout_ns if rehearsal.times_out else None,
             own_impact=self._impact is not None,
             repeats=rehearsal.times_out,
+            travel_ns=self._rules.latencies.travel_ns,
+            round_trip_ns=self._rules.latencies.round_trip_ns,
         )
 
     def submit(self, order: VenueOrder, now_ns: int) -> None:

@@ -191,7 +191,7 @@ def _order_flips(model: LEM, context: Tensor, order: OrderView, market: MarketVi
     further = of(lambda x: replace(order, remaining=x))
     yield _scan("risk aversion", order.risk_aversion, 0.01, 10.0, averse)
     yield _scan("expected participation", order.expected_participation, 0.0, 0.5, larger)
-    yield _scan("remaining share", order.remaining, order.lot_share, 1.0, further)
+    yield _scan("remaining share", order.remaining, order.least_share, 1.0, further)
 
 
 def _scan(

@@ -41,6 +41,6 @@ def warm_up_encoder() -> None:
 def warm_up_decisions() -> None:
     """One order in a market without a bar, which needs no encoding."""
     side, kind, benchmark = FIRST
-    terms = (side, kind, benchmark, 0, 0, 2, 1, 0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0)
+    terms = (side, kind, benchmark, 0, 0, 2, 1, 0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0)
     market = MarketView(0, 60_000_000_000, empty_fbars(0), math.nan, math.nan)
     Predictor(load_checkpoint()).decide_many([(OrderView(*terms), market)])

@@ -43,7 +43,7 @@ VIEW_COLUMNS = (
     "m",
     "n",
     "remaining",
-    "lot_share",
+    "least_share",
     "min_rate",
     "max_rate",
     "achieved_price",

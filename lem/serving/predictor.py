@@ -79,7 +79,7 @@ class Predictor:
     def warm_up(self) -> None:
         """Compile (or load from the cache) and run once, so that no decision pays for it."""
         side, kind, benchmark = FIRST
-        terms = (side, kind, benchmark, 1, 0, 2, 1, 0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0)
+        terms = (side, kind, benchmark, 1, 0, 2, 1, 0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0)
         market = MarketView(0, 60_000_000_000, empty_fbars(2), math.nan, math.nan)
         type(self)(self.checkpoint).decide_many([(OrderView(*terms), market)])
 

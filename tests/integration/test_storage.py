@@ -98,6 +98,7 @@ def _decision(seq: int) -> DecisionTaken:
         start_ns=T,
         remaining=1.0,
         lot_share=5e-6,
+        least_share=5e-6,
         min_rate=0.0,
         max_rate=1.0,
         achieved_price=float("nan"),

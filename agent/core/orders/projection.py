@@ -4,8 +4,8 @@ With remainder R and k intervals left after this one:
 
 * finishing is possible only when t + 1 >= m and R <= max_rate, and trades all of R; the last interval
   finishes, unless missed fills left more than max_rate: then it trades max_rate and the rest expires;
-* any other trades within [lo, hi], hi = min(max_rate, R - one lot) because the last lot waits for a
-  finishing interval, lo = min(hi, max(min_rate, R - k max_rate)) so that the rest can still be done.
+* any other trades within [lo, hi], hi = min(max_rate, R - one least order) because the last order waits
+  for a finishing interval, lo = min(hi, max(min_rate, R - k max_rate)) so that the rest can still be done.
 
 ``lem.network.constraints`` is the same rule on tensors; a test holds them equal.
 """
@@ -29,7 +29,7 @@ def project(
     t: int,
     min_rate: float,
     max_rate: float,
-    lot_share: float,
+    least_share: float,
 ) -> tuple[float, bool]:
     """Return (share to trade in interval ``t``, whether it finishes the order there).
 
@@ -41,7 +41,7 @@ def project(
     if k_left <= 0:
         return min(left, max_rate), False
     wanted = share if isfinite(share) else left / (k_left + 1)
-    hi = max(0.0, min(max_rate, left - lot_share))
+    hi = max(0.0, min(max_rate, left - least_share))
     lo = min(hi, max(min_rate, left - k_left * max_rate))
     return min(max(wanted, lo), hi), False
 

@@ -100,3 +100,5 @@ class VenueTraits:
     fills_later: bool = False  # an order may meet prices that the book does not show yet (bars)
     own_impact: bool = False  # our own flow moves the prices of our own fills
     repeats: bool = False  # reports about an order may come again, or after its end
+    travel_ns: int = 0  # how long an order usually takes to meet the book
+    round_trip_ns: int = 0  # ... and until its report is here

@@ -18,12 +18,23 @@ class Peg(Tactic):
         self._crossing = False
         last_ns = self.last_call_ns(end_ns, now_ns)
         self.at(last_ns, self._begin_crossing)
-        self.at((last_ns + end_ns) // 2, self._cross_all)
-        self._follow(now_ns)
+        self.at(self.second_call_ns(last_ns), self._cross_all)
+        if last_ns > now_ns:
+            self._follow(now_ns)
+
+    def last_call_ns(self, end_ns: int, now_ns: int) -> int:
+        """Early enough for what rests to be called back, and for what that leaves to be crossed."""
+        last_ns = super().last_call_ns(end_ns, now_ns)
+        return max(now_ns, min(last_ns, self._deadline_ns - 2 * self.order.traits.round_trip_ns))
+
+    def follow_volume(self, now_ns: int, end_ns: int) -> None:
+        """Rest what the rate has come to allow, and cross it in the interval's last part."""
+        self.plan(now_ns, end_ns)
+        self.look_often(self.last_call_ns(end_ns, now_ns))
 
     def child_ended(self, child: ChildOrder, now_ns: int) -> None:
         """Once called back and gone, cross at once."""
-        if self._crossing and child.tif is TimeInForce.POST_ONLY and self.goal > 0:
+        if self._crossing and child.tif is TimeInForce.POST_ONLY:
             self._cross_all(now_ns)
         else:
             super().child_ended(child, now_ns)
@@ -64,8 +75,8 @@ class Peg(Tactic):
 
     def _rest(self, touch: int, now_ns: int) -> None:
         order = self.order
-        units = min(self.with_dust(self.missing(self.goal)), order.allowed(touch))
-        if units < order.least_units():
+        units = self.with_dust(self.missing(self.goal))
+        if not self.worth_sending(units) or (units := self.bounded(units, touch)) < 1:
             return
         lots, market_lots = order.to_lots(units, touch), order.market_lots()
         order.send(Ticket(self.interval, TimeInForce.POST_ONLY, touch, lots, 0, market_lots), now_ns)

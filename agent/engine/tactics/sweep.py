@@ -12,4 +12,7 @@ class Sweep(Tactic):
 
     def plan(self, now_ns: int, end_ns: int) -> None:
         self.cross(now_ns, self.goal)
-        self.at(self.last_call_ns(end_ns, now_ns), partial(self.cross, goal=self.goal))
+        last_ns = self.last_call_ns(end_ns, now_ns)
+        self.at(last_ns, partial(self.cross, goal=self.goal))
+        if self.finishing:
+            self.at(self.second_call_ns(last_ns), partial(self.cross, goal=self.goal))

@@ -19,4 +19,4 @@ class TwapMicro(Tactic):
             self.at(at_ns, partial(self.cross, goal=self.goal * (j + 1) // count))
         self.at(last_ns, partial(self.cross, goal=self.goal))
         if self.finishing:
-            self.at((last_ns + end_ns) // 2, partial(self.cross, goal=self.goal))
+            self.at(self.second_call_ns(last_ns), partial(self.cross, goal=self.goal))

@@ -29,6 +29,7 @@ ORDER = OrderView(
     start_ns=NOON_NS,
     remaining=1.0,
     lot_share=0.01,
+    least_share=0.01,
     min_rate=0.0,
     max_rate=1.0,
     achieved_price=float("nan"),

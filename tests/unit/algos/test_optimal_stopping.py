@@ -28,6 +28,7 @@ ORDER = OrderView(
     start_ns=10**18,
     remaining=7 / 12,
     lot_share=1e-4,
+    least_share=1e-4,
     min_rate=0.0,
     max_rate=1.0,
     achieved_price=100.0,

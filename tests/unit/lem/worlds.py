@@ -43,6 +43,7 @@ class Walk:
             start_ns=int(self.bars["start_ns"][self.start]),
             remaining=1.0 - done,
             lot_share=q.lot_share,
+            least_share=q.lot_share,
             min_rate=q.min_rate,
             max_rate=q.max_rate,
             achieved_price=self._achieved(shares),

@@ -149,7 +149,7 @@ def test_compiled_slices_are_projected_like_all_others() -> None:
             t,
             fact["min_rate"],
             fact["max_rate"],
-            fact["lot_share"],
+            fact["least_share"],
         )
         assert (shares[i], finishes[i]) == (share, finish)
 
