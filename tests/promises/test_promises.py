@@ -1,4 +1,4 @@
-"""What each algorithm's name promises, judged from its fills alone, on markets of every size and at any distance.
+"""What each algorithm's name promises, judged from its fills, on markets of every size and at any distance.
 
 A schedule is followed within a lot and a least order. A fill belongs to the interval that sent its child, at
 whatever round trip it is heard. A few markets run always, thirty are marked slow; ``PROMISE_MARKETS`` sets
@@ -31,7 +31,7 @@ on_markets = pytest.mark.parametrize("seed", SEEDS)
 
 
 def completed_in_time(done: Worked) -> None:
-    """Filled to the lot, by the max duration, and not complete before the interval that ends at the min one."""
+    """Filled to the lot by the max duration, and complete in the interval that ends at the min one or later."""
     assert done.last.state is ParentState.COMPLETED, done.last.reason
     assert sum(f.qty_lots for f in done.fills) == done.target
     order, last_ns = done.order, max(f.fill_ns for f in done.fills)
@@ -134,7 +134,7 @@ def _kept(sigma: float, params: dict[str, float], left: int) -> float:
 @by_tactic
 @on_markets
 def test_immediate_is_immediate(seed: int, tactic: str, round_trip_ms: float) -> None:
-    """All but a least order at the first moment, unless the tactic rests; the rest once the min duration lets it."""
+    """All but a least order at the first moment, unless the tactic rests; the rest when the min duration lets it."""
     done = work(market(seed), round_trip_ms, algo="immediate", tactic=tactic)
     completed_in_time(done)
     first_ns = done.start_ns + 100 * MS + done.travel_ns  # a decision latency and the way
@@ -158,6 +158,8 @@ def test_pov_keeps_its_rate(seed: int, tactic: str, round_trip_ms: float, rate: 
     end_ns = done.start_ns + order.max_duration
     if done.last.state is ParentState.COMPLETED:
         end_ns = max(f.fill_ns for f in done.fills)
+    said, got = (sum(xs) for xs in zip(*_said_and_got(done), strict=True))
+    assert abs(said - got) <= 0.5 * got + 2 * done.slack_lots, "what decisions expect is what is done"
     if tactic == "peg":
         return  # what rests waits for the market: the rate is its bound
     lag_ns = order.interval // 30 + done.travel_ns + 5 * MS + 100 * MS
@@ -166,6 +168,12 @@ def test_pov_keeps_its_rate(seed: int, tactic: str, round_trip_ms: float, rate: 
     if round_trip_ms == 1.0:
         whole = rate * done.traded_by(end_ns)
         assert abs(filled - whole) <= 0.01 * whole + done.slack_lots
+
+
+def _said_and_got(done: Worked) -> list[tuple[float, float]]:
+    """Lots that each decision expected, and that its interval filled; without the first and the last."""
+    decisions = [d for d in done.decisions[1:-1] if not d.finishing]
+    return [(d.share * done.target, done.filled_in(d.interval)) for d in decisions] or [(0.0, 0.0)]
 
 
 @ends
@@ -180,6 +188,7 @@ def test_a_cap_is_never_exceeded(seed: int, tactic: str, round_trip_ms: float) -
         for fill in done.fills:
             filled += fill.qty_lots
             assert filled <= 0.04 * done.traded_by(fill.fill_ns), (algo, fill)
+        assert max(f.fill_ns for f in done.fills) <= done.start_ns + done.order.max_duration
         assert done.last.state is ParentState.EXPIRED
         assert "participation cap" in done.last.reason
 
