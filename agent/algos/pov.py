@@ -2,10 +2,10 @@
 
 The rate is a promise, kept by the volume that has traded and not by a forecast: inside an interval the engine
 lets out no more than ``rate`` times what the market has traded since the start, less what is done already
-(``agent.algos.pace``). So own volume follows the market's with a lag of a thirtieth of an interval, or of
-what the least order needs, and never runs ahead of it. What the rate has not bought by the end expires, unless
+(``agent.algos.pace``). So own volume never runs ahead of the market's, and lags it by a thirtieth of an
+interval or by what the least order needs. What the rate has not bought by the end expires, unless
 ``complete`` says that the last interval trades it. A slice is what the rate is expected to give in its
-interval. Where only bars are known an order is worked on that forecast alone.
+interval. Where only bars are known, an order is worked on that forecast alone.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def market(seed: int) -> MarketCase:
 
 
 def tape(case: MarketCase, seconds: int, share: float = 0.1) -> EventArray:
-    """A deep book whose mid takes small steps, and trades of which the order is about ``share`` / 0.1 tenths."""
+    """A deep book whose mid takes small steps, and trades of which the order is about ``share``."""
     rng = np.random.default_rng(case.seed + 1)
     steps = WARM_UP + seconds * 10
     mean_lots = max(1.0, case.target_lots / share / (seconds * 10))
@@ -109,7 +109,7 @@ def tape(case: MarketCase, seconds: int, share: float = 0.1) -> EventArray:
 
 
 def klines(case: MarketCase, curve: list[int]) -> BarArray:
-    """Five days of one-minute klines, whose volume has the ``curve`` (by minute) from the order's start on."""
+    """Five days of one-minute klines, with the ``curve``, by minute, from the order's start on."""
     rows = np.zeros(5 * 1_440, BAR)
     minute_ns = 60 * S
     first = (START_NS // minute_ns - len(rows)) * minute_ns
@@ -199,10 +199,8 @@ def work(
     } | order
     entry, answer = round_trip_ms / 3, 2 * round_trip_ms / 3
     way = LatencyMs(median_ms=entry)
-    venue = Venue(
-        entry=way, cancel=way, acknowledgement=LatencyMs(median_ms=answer + 5), market_data=LatencyMs(median_ms=5),
-        balances=RICH,
-    )  # fmt: skip
+    heard, shown = LatencyMs(median_ms=answer + 5), LatencyMs(median_ms=5)
+    venue = Venue(entry=way, cancel=way, acknowledgement=heard, market_data=shown, balances=RICH)
     config = Config(
         order=Order(**values),
         venue=venue,
