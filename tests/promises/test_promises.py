@@ -20,7 +20,7 @@ from tests.promises.markets import MS, S, Worked, klines, market, work
 TACTICS = ("twap_micro", "peg", "sweep")
 ROUND_TRIPS_MS = (1.0, 300.0, 1_000.0, 3_000.0)
 MANY = int(os.environ.get("PROMISE_MARKETS", "30"))
-FEW = (0, 2, 4)
+FEW = (1, 8, 9)
 SEEDS = [
     *(pytest.param(seed, id=f"market {seed}") for seed in FEW),
     *(pytest.param(s, id=f"market {s}", marks=pytest.mark.slow) for s in range(MANY) if s not in FEW),
@@ -171,7 +171,7 @@ def test_pov_keeps_its_rate(seed: int, tactic: str, round_trip_ms: float, rate: 
 
 
 def _said_and_got(done: Worked) -> list[tuple[float, float]]:
-    """Lots that each decision expected, and that its interval filled; not before volume was seen, nor the last."""
+    """Lots that each decision expected, and that its interval filled; but for the first and the last."""
     decisions = [d for d in done.decisions if 1 <= d.interval < 11]
     return [(d.share * done.target, done.filled_in(d.interval)) for d in decisions] or [(0.0, 0.0)]
 
