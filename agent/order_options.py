@@ -51,8 +51,15 @@ class Order:
         Decimal | None, Option("How much, as money in the quote currency, fees not included.", "MONEY")
     ] = None
     benchmark: Annotated[Literal["vwap", "twap"], Option("What judges the order.", "vwap|twap")] = "vwap"
-    min_duration: Annotated[Duration, Option("Done no earlier than this, as in 3m.", "DURATION")] = 20 * _S
-    max_duration: Annotated[Duration, Option("Done no later than this, as in 9m.", "DURATION")] = 60 * _S
+    min_duration: Annotated[
+        Duration,
+        Option(
+            "Shortest window: it completes in the interval that ends then, or later; as in 3m.", "DURATION"
+        ),
+    ] = 20 * _S
+    max_duration: Annotated[Duration, Option("Longest window: done by its end, as in 9m.", "DURATION")] = (
+        60 * _S
+    )
     interval: Annotated[Duration, Option("Time between decisions, as in 45s.", "DURATION")] = 5 * _S
     algo: Annotated[
         str, Option("What decides how much to trade in each interval: lem, twap, vwap, ...", "NAME")

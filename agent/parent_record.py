@@ -86,6 +86,15 @@ class ParentRecord:
             return None
         return float(instrument.average_ticks(self.changed.filled_tl, lots)) * float(instrument.tick)
 
+    @property
+    def window_ns(self) -> int | None:
+        """Length of the used window, which ends with the interval in which the order did; None until then."""
+        changed, spec = self.changed, self.changed.spec
+        if changed.started_ns is None or changed.ended_ns is None:
+            return None
+        intervals = -(-(changed.ended_ns - changed.started_ns) // spec.interval_ns)
+        return min(max(1, intervals), spec.max_intervals) * spec.interval_ns
+
     def elapsed_share(self, now_ns: int) -> float:
         """How much of the longest allowed duration has passed, in [0, 1]."""
         changed = self.changed

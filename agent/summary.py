@@ -107,6 +107,7 @@ class ParentDocument(TypedDict):
     decisions: int
     started_ns: int | None
     ended_ns: int | None
+    window_ns: int | None  # how long the window is that it is judged over; None until it has ended
     shadows: list[ShadowDocument]
 
 
@@ -179,6 +180,7 @@ class Summary:
             "decisions": len(record.decisions),
             "started_ns": changed.started_ns,
             "ended_ns": changed.ended_ns,
+            "window_ns": record.window_ns,
             "shadows": self._shadows(spec.parent_id, own),
         }
 

