@@ -52,14 +52,9 @@ class Order:
     ] = None
     benchmark: Annotated[Literal["vwap", "twap"], Option("What judges the order.", "vwap|twap")] = "vwap"
     min_duration: Annotated[
-        Duration,
-        Option(
-            "Shortest window: it completes in the interval that ends then, or later; as in 3m.", "DURATION"
-        ),
+        Duration, Option("Shortest window: completes in the interval that ends it, or later.", "DURATION")
     ] = 20 * _S
-    max_duration: Annotated[Duration, Option("Longest window: done by its end, as in 9m.", "DURATION")] = (
-        60 * _S
-    )
+    max_duration: Annotated[Duration, Option("Longest window: done by its end.", "DURATION")] = 60 * _S
     interval: Annotated[Duration, Option("Time between decisions, as in 45s.", "DURATION")] = 5 * _S
     algo: Annotated[
         str, Option("What decides how much to trade in each interval: lem, twap, vwap, ...", "NAME")

@@ -35,28 +35,25 @@ class Pov:
     name = "pov"
 
     def decide(self, order: OrderView, market: MarketView) -> Slice:
-        rate = order.params.get("rate", RATE)
-        if order.finishing or order.t >= order.n - 1:
-            return Slice(order.remaining, True, reason=_last_reason(order, rate))
+        rate, last = order.params.get("rate", RATE), order.t >= order.n - 1
+        if last and order.params.get(COMPLETE, 0.0):
+            return Slice(order.remaining, True, reason="pov: last interval: trade all that is left")
         known = _market_volume(order, market)
         if known is None:
             share = order.remaining / (order.n - order.t)
             reason = f"pov: no market volume seen yet: up to {percent(rate)} of what trades"
-            return Slice(share, False, reason=reason)
+            return Slice(share, last, reason=reason)
         traded, coming = known
         filled = 1.0 - order.remaining
         share = min(order.remaining, max(0.0, rate * (traded + coming) - filled))
         finish = share >= order.remaining and order.t + 1 >= order.m
-        own, end = percent(order.own_volume_share), "; this completes the order" if finish else ""
-        reason = f"pov: own volume is {own} of the market's against a target of {percent(rate)}{end}"
-        return Slice(share, finish, reason=reason)
+        return Slice(share, finish or last, reason=_reason(order, rate, finish, last))
 
 
-def _last_reason(order: OrderView, rate: float) -> str:
-    why = "finish was decided" if order.finishing else "last interval"
-    if order.params.get(COMPLETE, 0.0) and not order.finishing:
-        return f"pov: {why}: trade all that is left"
-    return f"pov: {why}: what is left, at no more than {percent(rate)} of the volume"
+def _reason(order: OrderView, rate: float, completes: bool, last: bool) -> str:
+    own = percent(order.own_volume_share)
+    end = "; this completes the order" if completes else "; what it leaves expires" if last else ""
+    return f"pov: own volume is {own} of the market's against a target of {percent(rate)}{end}"
 
 
 def _market_volume(order: OrderView, market: MarketView) -> tuple[float, float] | None:

@@ -52,6 +52,7 @@ class Execution:
         self.order, self.lane, self.settings, self.traits = order, lane, tactics, traits
         self.at_once, self._pace = pace.at_once, pace
         self.rate = None if traits.fills_later else pace.rate
+        self._by_forecast = traits.fills_later and pace.rate is not None
         self.children: dict[str, ChildOrder] = {}  # those that are open
         self.fills: list[tuple[ChildFilled, ChildOrder]] = []
         self.sent_lots = 0
@@ -145,7 +146,11 @@ class Execution:
     def begin(self, interval: int) -> None:
         """An interval begins: the last one of an order that is to be completed knows no rate."""
         if self._pace.complete and interval == self.spec.max_intervals - 1:
-            self.rate = None
+            self.rate, self._by_forecast = None, False
+
+    def at_most(self, share: float) -> int:
+        """Units that a slice of ``share`` may be: where a rate goes by the forecast, no more than that."""
+        return round(share * self.spec.target) if self._by_forecast else self.spec.target
 
     # --- what a tactic may do -------------------------------------------------------------------------
 

@@ -137,12 +137,13 @@ class Worker:
         share, finishing = self._feasible(k, answer)
         order = self.order
         order.finishing = order.finishing or finishing
-        units = self._units(share, finishing)
+        self.execution.begin(k)
+        wanted, most = self._units(share, finishing), self.execution.at_most(answer.share)
+        units = min(wanted, most)
         order.decisions += 1
         done = _Done(answer, algo, overrun, units, finishing)
         self._outbox.emit(self._decision(k, view, market, done, now_ns))
-        self.execution.begin(k)
-        self._tactic.begin(k, units, finishing, now_ns, self.interval_ns(k + 1))
+        self._tactic.begin(k, units, finishing and wanted <= most, now_ns, self.interval_ns(k + 1))
 
     def _answer(self, k: int, view: OrderView, market: MarketView) -> tuple[Slice, str, bool]:
         """(answer, whose it is, whether the algo was late)."""

@@ -49,8 +49,7 @@ class MarketFacts:
     """What the market shows now.
 
     ``market_lots`` is the volume the parent's participation is measured against: what has traded since
-    its start and what is expected to trade in the rest of its interval. None: nothing is known, and
-    participation cannot be judged.
+    its start. None: nothing is known, and participation cannot be judged.
     """
 
     mid_half_ticks: int | None

@@ -65,7 +65,7 @@ def market(rows: FBarArray | None = None, history: BarArray | None = None) -> Ma
     return MarketView(NOON_NS, MINUTE_NS, empty if rows is None else rows, 100.0, 0.02, history, lot=1.0)
 
 
-@pytest.mark.parametrize("name", [n for n in ALGOS if n != "optimal_stopping"])
+@pytest.mark.parametrize("name", [n for n in ALGOS if n not in ("optimal_stopping", "pov")])
 def test_every_algo_ends_the_order(name: str) -> None:
     """In the last interval, and once finish was decided, every baseline trades all that is left."""
     algo = create(name)
@@ -110,7 +110,7 @@ def test_vwap_is_flat_without_history_and_says_so() -> None:
     vwap = create("vwap")
     bare = vwap.decide(ORDER, market())
     assert bare.share == 0.25
-    assert "flat: no volume history" in bare.reason
+    assert "flat, so as twap: no volume history" in bare.reason
     morning = klines({})[:600][-30:]
     elsewhere = vwap.decide(ORDER, market(history=morning))
     assert elsewhere.share == 0.25
@@ -159,6 +159,15 @@ def test_dynamic_vwap_ignores_unknown_bars() -> None:
     dynamic = create("vwap_dynamic")
     rows = bars([float("nan")] * 5 + [10.0] * 20)
     assert dynamic.decide(ORDER, market(rows)).share == pytest.approx(0.25)
+
+
+def test_pov_ends_by_its_rate_or_by_completing() -> None:
+    """The last interval trades what the rate gives, and all that is left where ``complete`` says so."""
+    pov, last = create("pov"), replace(ORDER, t=3, remaining=0.9)
+    answer = pov.decide(last, market(bars([100.0] * 6)))
+    assert (answer.share, answer.finish) == (pytest.approx(0.3), True)  # 10 % of 400, less a tenth
+    whole = pov.decide(replace(last, params={"complete": 1.0}), market(bars([100.0] * 6)))
+    assert (whole.share, whole.finish) == (0.9, True)
 
 
 def test_pov_keeps_its_share_of_the_volume() -> None:
