@@ -126,17 +126,21 @@ class Execution:
 
     def allowed(self, price_ticks: int) -> int:
         """What the participation caps and the algo's rate leave, against what has traded since the start."""
-        caps = [c for c in (self.spec.participation_cap, self._most_participation) if c is not None]
-        bounds = [*caps, *([] if self.rate is None else [self.rate])]
+        bounds = [bound for bound in (*self._caps(), self.rate) if bound is not None]
         if not bounds:
             return self.order.remaining
         flying = sum(self._desk.in_flight(child)[0] for child in self.children.values())
         lots = int(min(bounds) * self.market_lots()) - self.order.filled_lots - flying
-        if lots < 1:
-            capped = caps and min(caps) == min(bounds)
-            self.note_obstacle("participation cap" if capped else f"the rate of algo {self.spec.algo}")
-            return 0
-        return self.to_units(lots, price_ticks)
+        return self.to_units(max(0, lots), price_ticks)
+
+    def note_bound(self) -> None:
+        """Name what kept an order back: the smaller of caps and rate."""
+        caps = self._caps()
+        capped = caps and (self.rate is None or min(caps) <= self.rate)
+        self.note_obstacle("participation cap" if capped else f"the rate of algo {self.spec.algo}")
+
+    def _caps(self) -> list[float]:
+        return [c for c in (self.spec.participation_cap, self._most_participation) if c is not None]
 
     def market_lots(self) -> int:
         """Market volume since the order's start, in lots."""

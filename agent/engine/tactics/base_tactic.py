@@ -7,7 +7,7 @@ beyond the far touch; an order with a money target bounds each child by money, a
 order does.
 
 Orders take time to arrive. The last call of a finishing interval comes early enough for a second try, and
-nothing is sent that would arrive after the interval's end, as far as the venue's usual travel time tells.
+nothing is sent in it that would arrive after its end, as far as the venue's usual travel time tells.
 
 Amounts are in the target's unit (lots, or ticks x lots of a notional order) unless a name says otherwise.
 """
@@ -100,6 +100,10 @@ class WorkingOrder(Protocol):
         """Call ``action`` at a time."""
         ...
 
+    def note_bound(self) -> None:
+        """Count that caps or rate kept an order back."""
+        ...
+
     def note_obstacle(self, cause: str) -> None:
         """Count what stood in the way, to name it should the order expire."""
         ...
@@ -129,7 +133,8 @@ class Tactic(ABC):
         self.interval, self.finishing = interval, finishing
         self.goal = units if self.order.rate is None else self._most_by_rate()
         self._due, self._working = None, self.goal > 0 or finishing
-        self._deadline_ns = max(now_ns, end_ns - self.order.traits.travel_ns)
+        last = finishing or interval == self.order.spec.max_intervals - 1
+        self._deadline_ns = max(now_ns, end_ns - (self.order.traits.travel_ns if last else 0))
         if not self._working:
             return
         if self.order.at_once and not self.rests:
@@ -252,7 +257,10 @@ class Tactic(ABC):
             return units
         if 0 < free - most < least:
             most = free - least
-        return most if most >= least else 0
+        if most >= least:
+            return most
+        self.order.note_bound()
+        return 0
 
     def _limit(self, far_ticks: int) -> int:
         """The limit of a marketable child: beyond the far touch, within the parent's own limit."""
