@@ -23,7 +23,10 @@ SHOWN = {  # what fits a terminal; json, csv and parquet carry every column
     "children": ("child_id", "time_in_force", "price", "quantity", "filled", "avg_price", "state", "reason"),
     "fills": ("fill_id", "side", "price", "quantity", "fee", "maker", "price_model", "impact_bps"),
     "decisions": ("decision_id", "algo", "share", "slice_quantity", "finishing", "overrun", "reason"),
-    "slippage": ("parent_id", "algo", "benchmark", "gain_bps", "full_gain_bps", "arrival_slippage_bps"),
+    "slippage": (
+        *("parent_id", "algo", "benchmark", "gain_bps", "full_gain_bps", "arrival_slippage_bps"),
+        "flags",
+    ),
     "sessions": ("session", "exchange", "state", "path"),
 }
 

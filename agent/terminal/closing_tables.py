@@ -12,8 +12,18 @@ from rich.text import Text
 from agent.core.events import SlippageMeasured
 from agent.core.instrument import Instrument
 from agent.parent_record import ParentRecord
-from agent.summary import ParentDocument, Summary
-from agent.terminal.formatting import bps, known, money, percent, price
+from agent.summary import FlagsDocument, ParentDocument, ShadowDocument, Summary
+from agent.terminal.formatting import (
+    MARK_MEANS,
+    bps,
+    fault_phrase,
+    known,
+    marked,
+    money,
+    most_of,
+    percent,
+    price,
+)
 from agent.terminal.order_picture import STATE_COLOURS
 from agent.terminal.order_sentences import (
     closing_sentence,
@@ -64,12 +74,45 @@ def _render_parent(summary: Summary, record: ParentRecord, p: ParentDocument, co
         return
     console.print()
     console.print(_tca(own, p, summary.instruments[spec.instrument]))
-    if own.measures.get("flags"):
-        console.print(Text(f"note: {own.measures['flags']}", "yellow"))
+    for sentence in _notes(own):
+        console.print(Text(sentence, "yellow"))
     if p["shadows"]:
         console.print()
         console.print(_shadows(p))
         console.print(Text(CAVEAT, "dim"))
+
+
+class _Marks:
+    """What an order's numbers stand on: the mark behind a number, and the faults that are its own."""
+
+    def __init__(self, own: SlippageMeasured) -> None:
+        self._flags = own.flags
+        of_all = [set(shares.items()) for shares in own.flags.values()]
+        self.common = set.intersection(*of_all) if of_all else set()
+
+    def number(self, text: str, measure: str) -> str:
+        return marked(text, self._flags.get(measure))
+
+    def what(self, description: str, *measures: str) -> str:
+        """The description of a line, with what is wrong with its own windows only."""
+        shares = most_of(self._flags.get(name, {}) for name in measures)
+        mine = {fault: share for fault, share in shares.items() if (fault, share) not in self.common}
+        return f"{description}; {fault_phrase(mine)}" if mine else description
+
+
+def _notes(own: SlippageMeasured) -> list[str]:
+    """What the mark means, what is wrong with all windows alike, what is not known and why."""
+    sentences = []
+    if own.flags:
+        common = {fault: share for shares in own.flags.values() for fault, share in shares.items()}
+        common = {f: s for f, s in common.items() if (f, s) in _Marks(own).common}
+        sentences.append(f"{MARK_MEANS}: {fault_phrase(common) or 'its share stands beside it'}")
+    if own.measures.get("flags"):
+        sentences.append(f"note: {own.measures['flags']}")
+    why: dict[str, list[str]] = {}
+    for measure, reason in own.reasons.items():
+        why.setdefault(reason, []).append(measure.removesuffix("_bps").replace("_", " "))
+    return sentences + [f"not known: {', '.join(names)}: {reason}" for reason, names in why.items()]
 
 
 def _tca(own: SlippageMeasured, p: ParentDocument, instrument: Instrument) -> Table:
@@ -80,33 +123,48 @@ def _tca(own: SlippageMeasured, p: ParentDocument, instrument: Instrument) -> Ta
     table.add_column("bps", justify="right", no_wrap=True)
     table.add_column("+ is", style="dim", no_wrap=True)
     table.add_column("", style="dim")  # the one column that may wrap: numbers are never cut
-    bars = str(own.measures.get("flags") or "").startswith("bars-only")
-    first = "the last close" if bars else "mid of the first book"
-    table.add_row("arrival price", price(own.arrival_price, instrument), "", "", first)
-    average = price(own.avg_price, instrument)
-    table.add_row("average price", average, bps(own.arrival_slippage_bps), "cost", "arrival slippage")
-    for window, value, gain in (
-        ("used", own.used_price, own.gain_bps),
-        ("full", own.full_price, own.full_gain_bps),
-    ):
-        over = f"gain over the {window} window"
-        table.add_row(f"{own.benchmark} {window}", price(value, instrument), bps(gain), "good", over)
+    marks = _Marks(own)
+    _add_prices(table, own, marks, instrument)
     for name, what in SHORTFALL:
-        amount = money(str(own.measures[f"shortfall_{name}"]))
-        cost_bps = bps(_measure(own, f"shortfall_{name}_bps"))
+        key = f"shortfall_{name}"
+        amount = marks.number(money(str(own.measures[key])), key)
+        cost_bps = marks.number(bps(_measure(own, f"{key}_bps")), f"{key}_bps")
         style = "bold" if name == "total" else ""
+        what = marks.what(what, key, f"{key}_bps")
         table.add_row(f"shortfall {name}", amount, cost_bps, "cost", what, style=style)
     for key, name, sign, what in MEASURES:
         value = _measure(own, key)
         if known(value):
-            table.add_row(name, "", bps(value), sign, what)
+            table.add_row(name, "", marks.number(bps(value), key), sign, marks.what(what, key))
     if p["impact"] is not None:
         cost = money(p["impact"]["cost"])
         moved = f"added to the book's prices; the mid was moved by {bps(p['impact']['displacement_bps'])}"
         table.add_row("impact", cost, bps(p["impact"]["cost_bps"]), "cost", moved)
-    table.add_row("participation", percent(p["participation_rate"]), "", "", "of the market's volume")
-    table.add_row("maker share", percent(_measure(own, "maker_share")), "", "", "filled at rest")
+    for key, name, share, what in (
+        ("participation_rate", "participation", p["participation_rate"], "of the market's volume"),
+        ("maker_share", "maker share", _measure(own, "maker_share"), "filled at rest"),
+    ):
+        table.add_row(name, marks.number(percent(share), key), "", "", marks.what(what, key))
     return table
+
+
+def _add_prices(table: Table, own: SlippageMeasured, marks: _Marks, instrument: Instrument) -> None:
+    """Arrival, average and benchmark: the prices, and what the order gained or lost against each."""
+    bars = str(own.measures.get("flags") or "").startswith("bars-only")
+    first = marks.what("the last close" if bars else "mid of the first book", "arrival_price")
+    arrival = marks.number(price(own.arrival_price, instrument), "arrival_price")
+    table.add_row("arrival price", arrival, "", "", first)
+    average = marks.number(price(own.avg_price, instrument), "avg_price")
+    slippage = marks.number(bps(own.arrival_slippage_bps), "arrival_slippage_bps")
+    what = marks.what("arrival slippage", "arrival_slippage_bps")
+    table.add_row("average price", average, slippage, "cost", what)
+    for window, value, gain, key in (
+        ("used", own.used_price, own.gain_bps, "gain_bps"),
+        ("full", own.full_price, own.full_gain_bps, "full_gain_bps"),
+    ):
+        at = marks.number(price(value, instrument), f"{window}_price")
+        over = marks.what(f"gain over the {window} window", key, f"{window}_price")
+        table.add_row(f"{own.benchmark} {window}", at, marks.number(bps(gain), key), "good", over)
 
 
 def _measure(own: SlippageMeasured, name: str) -> float | None:
@@ -121,10 +179,27 @@ def _shadows(p: ParentDocument) -> Table:
     for name in ("gain", "full gain", "arrival slippage", "Δ gain", "Δ full", "Δ arrival"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", style="dim", no_wrap=True)
-    own = (p["gain_bps"], p["full_gain_bps"], p["arrival_slippage_bps"])
-    table.add_row(Text(p["algo"], "bold"), *map(bps, own), "", "", "", p["state"])
+    own = _gains(p, p["flags"] or {})
+    table.add_row(Text(p["algo"], "bold"), *own, "", "", "", p["state"])
     for s in p["shadows"]:
-        gains = (s.get("gain_bps"), s.get("full_gain_bps"), s.get("arrival_slippage_bps"))
-        differences = (s.get("diff_gain_bps"), s.get("diff_full_bps"), s.get("diff_arrival_bps"))
-        table.add_row(f"~{s['algo']}", *map(bps, (*gains, *differences)), s["state"])
+        flags = s.get("flags", {})
+        differences = (
+            ("diff_gain_bps", s.get("diff_gain_bps")),
+            ("diff_full_bps", s.get("diff_full_bps")),
+            ("diff_arrival_bps", s.get("diff_arrival_bps")),
+        )
+        numbers = [*_gains(s, flags), *(marked(bps(value), flags.get(name)) for name, value in differences)]
+        faults = most_of(flags.values())
+        state = f"{s['state']}; {fault_phrase(faults)}" if faults else s["state"]
+        table.add_row(f"~{s['algo']}", *numbers, state)
     return table
+
+
+def _gains(of: ParentDocument | ShadowDocument, flags: FlagsDocument) -> list[str]:
+    """Both gains and the arrival slippage."""
+    values = (
+        ("gain_bps", of.get("gain_bps")),
+        ("full_gain_bps", of.get("full_gain_bps")),
+        ("arrival_slippage_bps", of.get("arrival_slippage_bps")),
+    )
+    return [marked(bps(value), flags.get(name)) for name, value in values]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TypeGuard
@@ -71,3 +72,32 @@ def rows_held(events: int, bars: int) -> str:
     """What a session holds: 1,234 events + 60 bars."""
     both = ((events, "events"), (bars, "bars"))
     return " + ".join(f"{count:,} {name}" for count, name in both if count) or "nothing"
+
+
+# --- numbers that stand on faulty data -----------------------------------------------------------------
+
+MARK = "!"
+MARK_MEANS = f"{MARK} the data in the measure's window is faulty"
+
+
+def marked(text: str, flagged: object) -> str:
+    """-57.00!: a number whose window holds a fault never appears without the mark."""
+    return f"{text}{MARK}" if flagged and text != UNKNOWN else text
+
+
+def fault_phrase(shares: Mapping[str, float]) -> str:
+    """gap 12.3%, lost trades 12.3%: shares of the window."""
+    return ", ".join(f"{fault.replace('_', ' ')} {_share(share)}" for fault, share in shares.items())
+
+
+def most_of(flags: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Each fault with its largest share."""
+    found: dict[str, float] = {}
+    for shares in flags:
+        for fault, share in shares.items():
+            found[fault] = max(share, found.get(fault, 0.0))
+    return found
+
+
+def _share(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.0005 else "<0.1%"

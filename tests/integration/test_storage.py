@@ -243,7 +243,7 @@ def _rows(url: str, statement: str) -> list[tuple[object, ...]]:
 def test_migrations_make_the_tables_the_code_uses(tmp_path: Path) -> None:
     """After the migrations nothing differs between the database and the typed tables; again is a no-op."""
     path = str(tmp_path / "agent.db")
-    assert migrate(path) == migrate(f"sqlite:///{path}") == "0004"
+    assert migrate(path) == migrate(f"sqlite:///{path}") == "0005"
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
@@ -257,7 +257,7 @@ def test_an_older_log_is_brought_up_to_date(url: str) -> None:
     _downgrade(url)
     with pytest.raises(DatabaseError, match="older schema: `python -m agent doctor` with the same --db"):
         query(url, "decisions")
-    assert migrate(url) == "0004"
+    assert migrate(url) == "0005"
     decision = query(url, "decisions").dicts()[0]
     assert (decision["attention"], decision["turns_at_bps"]) == (None, None)
     assert decision["importances"] == {"ret_1": 0.4}
@@ -501,7 +501,7 @@ def test_a_newer_schema(url: str) -> None:
     """A database of a later program is refused and left alone."""
     with sqlite3.connect(url) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0999'")
-    with pytest.raises(DatabaseError, match="has schema 0999, newer than 0004 of this program: update"):
+    with pytest.raises(DatabaseError, match="has schema 0999, newer than 0005 of this program: update"):
         migrate(url)
     assert _rows(url, "SELECT version_num FROM alembic_version") == [("0999",)]
 
