@@ -95,6 +95,10 @@ class Market(Protocol):
         """What was wrong with the data so far."""
         ...
 
+    def sure_ns(self, number: int) -> int:
+        """Up to when nothing can turn out to be missing any more: every stream has been heard since."""
+        ...
+
     def prints(self, number: int, first_trade: int, start_ns: int) -> Prints:
         """What traded from ``start_ns`` on, of the trades from number ``first_trade`` on."""
         ...

@@ -128,7 +128,7 @@ class Engine:
     def _first_trade(self, worker: Worker) -> int:
         """The first that an order may still ask for."""
         mine = worker.series.next_trade
-        return min(mine, worker.first_trade) if self._measurements.needs_trades(worker) else mine
+        return min(mine, worker.first_trade) if worker.participation is None else mine
 
     def close(self, end_ns: int) -> None:
         """The session ends: measure what has ended and not been measured to the last."""

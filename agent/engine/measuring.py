@@ -1,10 +1,13 @@
 """Measures parents once the tape has shown what it takes: see ``agent.core.measures.tca_report``.
 
-An order is measured when its used window is known, when the full one is, and after its last markout. The
-participation-weighted price may take longer: it is looked for as long as the tape goes on.
+An order is measured when its used window is known, when the full one is, and after its last markout. Then it
+is watched until nothing can change its numbers any more: a gap is noticed late, a late trade comes later
+still, and the market may take its time to trade what the participation-weighted price needs.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from agent.core.agenda import Agenda, Rank
 from agent.core.events import SlippageMeasured
@@ -21,25 +24,24 @@ from agent.engine.worker import Worker
 MARKOUT_END_NS = 60 * 1_000_000_000
 
 
+WATCH_NS = 10 * 1_000_000_000
+
+
 class Measurements:
     """When each ended order is measured, and what is still to be measured of which."""
 
     def __init__(self, market: Market, agenda: Agenda, settle_ns: int, outbox: Outbox) -> None:
         self._market, self._agenda, self._settle_ns, self._outbox = market, agenda, settle_ns, outbox
         self._unmeasured: dict[str, Worker] = {}
-        self._searching: dict[str, Worker] = {}  # measured, but for a market that has not traded enough
+        self._watched: dict[str, tuple[Worker, list[SlippageMeasured]]] = {}  # with what was measured last
 
     def waiting(self) -> list[Worker]:
         """Orders whose trades and mids are still needed."""
-        return [*self._unmeasured.values(), *self._searching.values()]
+        return [*self._unmeasured.values(), *(worker for worker, _ in self._watched.values())]
 
     def settled(self, now_ns: int) -> bool:
         """Whether every full window has been measured."""
         return all(now_ns >= self._full_ns(w) for w in self._unmeasured.values())
-
-    def needs_trades(self, worker: Worker) -> bool:
-        """Whether single trades since its start may still be asked for, beside its bars."""
-        return worker.participation is None
 
     def plan(self, worker: Worker, now_ns: int) -> None:
         """An order has ended: say when it is measured."""
@@ -51,49 +53,65 @@ class Measurements:
 
     def close(self, end_ns: int) -> None:
         """The tape ends: measure what has ended and not been measured to the last."""
-        for worker in list(self._unmeasured.values()):
-            self._emit(worker, end_ns)
-        for worker in list(self._searching.values()):
-            self._look(worker, end_ns)
+        for worker in self._unmeasured.values():
+            self._emit(self._rows(worker, end_ns))
+        for parent_id in list(self._watched):
+            self._look(parent_id, end_ns)
         self._unmeasured.clear()
-        self._searching.clear()
+        self._watched.clear()
 
     def _full_ns(self, worker: Worker) -> int:
         """When the whole allowed window, and what is late of it, has been seen."""
         return worker.start_ns + worker.order.spec.max_duration_ns + self._settle_ns
 
     def _measure(self, worker: Worker, now_ns: int, last_ns: int) -> None:
-        self._emit(worker, now_ns)
+        rows = self._rows(worker, now_ns)
+        self._emit(rows)
         if now_ns < last_ns:
             return
         parent_id = worker.order.spec.parent_id
         self._unmeasured.pop(parent_id, None)
         if worker.execution.lane:  # a shadow's: what it had consumed of the book is of no use any more
             self._market.forget_lane(worker.execution.lane)
-        if worker.participation is None and worker.order.filled_lots:
-            self._searching[parent_id] = worker
-            self._search(worker, now_ns)
+        self._watched[parent_id] = worker, rows
+        self._watch(parent_id, now_ns, last_ns)
 
-    def _search(self, worker: Worker, now_ns: int) -> None:
-        """Look again when twice as much time has passed: a long search costs little."""
-        again_ns = now_ns + max(now_ns - worker.start_ns, worker.order.spec.interval_ns)
-        self._agenda.add(again_ns, Rank.MEASURE, lambda t: self._look_again(worker, t))
+    def _watch(self, parent_id: str, now_ns: int, last_ns: int) -> None:
+        """Look again: soon while data up to ``last_ns`` may turn out missing, seldom for volume alone."""
+        worker, _ = self._watched[parent_id]
+        participation = worker.participation
+        until_ns = max(last_ns, (participation.reached_ns or 0) if participation else 0)
+        sure = self._market.sure_ns(worker.order.spec.instrument) >= until_ns
+        if sure and participation is not None:
+            del self._watched[parent_id]
+            return
+        wait_ns = max(WATCH_NS, now_ns - worker.start_ns) if sure else WATCH_NS
+        self._agenda.add(now_ns + wait_ns, Rank.MEASURE, lambda t: self._look_again(parent_id, t, last_ns))
 
-    def _look_again(self, worker: Worker, now_ns: int) -> None:
-        if worker.order.spec.parent_id in self._searching and not self._look(worker, now_ns):
-            self._search(worker, now_ns)
+    def _look_again(self, parent_id: str, now_ns: int, last_ns: int) -> None:
+        if parent_id in self._watched:
+            self._look(parent_id, now_ns)
+            self._watch(parent_id, now_ns, last_ns)
 
-    def _look(self, worker: Worker, now_ns: int) -> bool:
-        """Whether the market has traded enough by now; then the order is measured once more."""
-        found = participated(worker, self._market, now_ns, self._settle_ns).price_ticks is not None
-        if found:
-            self._searching.pop(worker.order.spec.parent_id, None)
-            self._emit(worker, now_ns)
-        return found
+    def _look(self, parent_id: str, now_ns: int) -> None:
+        """Measure a watched order again; say it only if something is otherwise."""
+        worker, before = self._watched[parent_id]
+        rows = self._rows(worker, now_ns)
+        if [_counted(row) for row in rows] != [_counted(row) for row in before]:
+            self._watched[parent_id] = worker, rows
+            self._emit(rows)
 
-    def _emit(self, worker: Worker, now_ns: int) -> None:
-        for row in measure(worker, self._market, now_ns, self._outbox.seq, self._settle_ns):
+    def _rows(self, worker: Worker, now_ns: int) -> list[SlippageMeasured]:
+        return measure(worker, self._market, now_ns, self._outbox.seq, self._settle_ns)
+
+    def _emit(self, rows: list[SlippageMeasured]) -> None:
+        for row in rows:
             self._outbox.emit(row)
+
+
+def _counted(row: SlippageMeasured) -> str:
+    """A row without when it was measured: as text, in which what is not known equals itself."""
+    return repr(replace(row, at_ns=0, seq=0, reasons={}))
 
 
 def measure(

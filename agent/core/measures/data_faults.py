@@ -93,6 +93,10 @@ class DataFaults:
         still = (h for what, begun in self._open.items() for h in _holes(what, min(begun), FOREVER_NS, 0))
         return [*self._closed, *still]
 
+    def open_since_ns(self) -> int:
+        """Since when something is missing now; for ever if nothing is."""
+        return min((min(begun) for begun in self._open.values()), default=FOREVER_NS)
+
     def book_holes(self) -> list[Span]:
         """Where the mid is not known, oldest first, none touching another."""
         return merged([(h.begin_ns, h.end_ns) for h in self.holes() if h.of_book])

@@ -163,6 +163,7 @@ def _row(
         measures=measures,
     )
     values = {**{name: getattr(row, name) for name in OF_ROW}, **measures}
+    del values["flags"]  # sentences, no number
     why = reasons(values, facts.stand.times, facts.mids, facts.fills, b.name)
     if "pwp_slippage_bps" in why or facts.participation.price_ticks is None:
         why["pwp_slippage_bps"] = _why_no_pwp(facts, instrument)

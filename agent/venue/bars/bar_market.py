@@ -16,7 +16,7 @@ from agent.core.instrument import Instrument
 from agent.core.market.tape import BAR, BarArray, EventArray, Flag, Kind, empty_events
 from agent.core.market.trading_time import BarFlag
 from agent.core.market.whole_bars import WholeBarSeries
-from agent.core.measures.data_faults import Fault, Hole
+from agent.core.measures.data_faults import FOREVER_NS, Fault, Hole
 from agent.core.measures.traded_volume import Prints
 from agent.core.money import value_at_mean_price
 from agent.core.ports import Stop
@@ -68,6 +68,10 @@ class BarMarket(TapeMarket):
         if bar["flags"] & BarFlag.ABSENT:
             hole = Hole(Fault.GAP, int(bar["open_ns"]), int(bar["recv_ns"]), of_book=False)
             self.faults(number).missed([hole])
+
+    def sure_ns(self, number: int) -> int:
+        """Bars are whole when they come."""
+        return FOREVER_NS
 
     def prints(self, number: int, first_trade: int, start_ns: int) -> Prints:
         """The bars that begin at or after ``start_ns``: no trade is known."""

@@ -145,6 +145,10 @@ class TapeMarket:
             rows = events[[i for i in at if events["instrument"][i] == number]]
             self._faults[number].late(np.stack([rows["exch_ns"], rows["recv_ns"], rows["qty_lots"]], axis=1))
 
+    def sure_ns(self, number: int) -> int:
+        """Up to when nothing can turn out to be missing any more: every stream has been heard since."""
+        return min(self._heard_ns(number, "feed"), self._faults[number].open_since_ns())
+
     def faults(self, number: int) -> DataFaults:
         """What was wrong with the data of an instrument so far."""
         return self._faults[number]
@@ -271,5 +275,6 @@ class TapeMarket:
 
 def _is_late_trade(rows: EventArray) -> npt.NDArray[np.bool_]:
     """Of rows that are marked late or fetched: the market's trades, not warm-up or a slice's opening."""
-    of_trade: npt.NDArray[np.bool_] = rows["kind"] == Kind.TRADE
-    return of_trade & (rows["flags"] & np.uint32(Flag.HISTORY | Flag.CARRIED) == 0)
+    late: npt.NDArray[np.bool_] = rows["flags"] & np.uint32(Flag.HISTORY | Flag.CARRIED) == 0
+    late &= rows["kind"] == Kind.TRADE
+    return late
