@@ -14,11 +14,12 @@ from agent.core.instrument import Instrument
 from agent.parent_record import ParentRecord
 from agent.summary import FlagsDocument, ParentDocument, ShadowDocument, Summary
 from agent.terminal.formatting import (
-    MARK_MEANS,
     bps,
     fault_phrase,
+    fault_sentences,
     known,
     marked,
+    measure_name,
     money,
     most_of,
     percent,
@@ -82,37 +83,16 @@ def _render_parent(summary: Summary, record: ParentRecord, p: ParentDocument, co
         console.print(Text(CAVEAT, "dim"))
 
 
-class _Marks:
-    """What an order's numbers stand on: the mark behind a number, and the faults that are its own."""
-
-    def __init__(self, own: SlippageMeasured) -> None:
-        self._flags = own.flags
-        of_all = [set(shares.items()) for shares in own.flags.values()]
-        self.common = set.intersection(*of_all) if of_all else set()
-
-    def number(self, text: str, measure: str) -> str:
-        return marked(text, self._flags.get(measure))
-
-    def what(self, description: str, *measures: str) -> str:
-        """The description of a line, with what is wrong with its own windows only."""
-        shares = most_of(self._flags.get(name, {}) for name in measures)
-        mine = {fault: share for fault, share in shares.items() if (fault, share) not in self.common}
-        return f"{description}; {fault_phrase(mine)}" if mine else description
-
-
 def _notes(own: SlippageMeasured) -> list[str]:
-    """What the mark means, what is wrong with all windows alike, what is not known and why."""
-    sentences = []
-    if own.flags:
-        common = {fault: share for shares in own.flags.values() for fault, share in shares.items()}
-        common = {f: s for f, s in common.items() if (f, s) in _Marks(own).common}
-        sentences.append(f"{MARK_MEANS}: {fault_phrase(common) or 'its share stands beside it'}")
-    if own.measures.get("flags"):
-        sentences.append(f"note: {own.measures['flags']}")
+    """What was wrong with the data of which measures, what else to know, what is not known and why."""
     why: dict[str, list[str]] = {}
     for measure, reason in own.reasons.items():
-        why.setdefault(reason, []).append(measure.removesuffix("_bps").replace("_", " "))
-    return sentences + [f"not known: {', '.join(names)}: {reason}" for reason, names in why.items()]
+        why.setdefault(reason, []).append(measure_name(measure))
+    return [
+        *fault_sentences(own.flags),
+        *([f"note: {own.measures['flags']}"] if own.measures.get("flags") else []),
+        *(f"not known: {', '.join(names)}: {reason}" for reason, names in why.items()),
+    ]
 
 
 def _tca(own: SlippageMeasured, p: ParentDocument, instrument: Instrument) -> Table:
@@ -123,19 +103,17 @@ def _tca(own: SlippageMeasured, p: ParentDocument, instrument: Instrument) -> Ta
     table.add_column("bps", justify="right", no_wrap=True)
     table.add_column("+ is", style="dim", no_wrap=True)
     table.add_column("", style="dim")  # the one column that may wrap: numbers are never cut
-    marks = _Marks(own)
-    _add_prices(table, own, marks, instrument)
+    _add_prices(table, own, instrument)
     for name, what in SHORTFALL:
         key = f"shortfall_{name}"
-        amount = marks.number(money(str(own.measures[key])), key)
-        cost_bps = marks.number(bps(_measure(own, f"{key}_bps")), f"{key}_bps")
+        amount = marked(money(str(own.measures[key])), own.flags.get(key))
+        cost_bps = marked(bps(_measure(own, f"{key}_bps")), own.flags.get(f"{key}_bps"))
         style = "bold" if name == "total" else ""
-        what = marks.what(what, key, f"{key}_bps")
         table.add_row(f"shortfall {name}", amount, cost_bps, "cost", what, style=style)
     for key, name, sign, what in MEASURES:
         value = _measure(own, key)
         if known(value):
-            table.add_row(name, "", marks.number(bps(value), key), sign, marks.what(what, key))
+            table.add_row(name, "", marked(bps(value), own.flags.get(key)), sign, what)
     if p["impact"] is not None:
         cost = money(p["impact"]["cost"])
         moved = f"added to the book's prices; the mid was moved by {bps(p['impact']['displacement_bps'])}"
@@ -144,27 +122,26 @@ def _tca(own: SlippageMeasured, p: ParentDocument, instrument: Instrument) -> Ta
         ("participation_rate", "participation", p["participation_rate"], "of the market's volume"),
         ("maker_share", "maker share", _measure(own, "maker_share"), "filled at rest"),
     ):
-        table.add_row(name, marks.number(percent(share), key), "", "", marks.what(what, key))
+        table.add_row(name, marked(percent(share), own.flags.get(key)), "", "", what)
     return table
 
 
-def _add_prices(table: Table, own: SlippageMeasured, marks: _Marks, instrument: Instrument) -> None:
+def _add_prices(table: Table, own: SlippageMeasured, instrument: Instrument) -> None:
     """Arrival, average and benchmark: the prices, and what the order gained or lost against each."""
     bars = str(own.measures.get("flags") or "").startswith("bars-only")
-    first = marks.what("the last close" if bars else "mid of the first book", "arrival_price")
-    arrival = marks.number(price(own.arrival_price, instrument), "arrival_price")
+    first = "the last close" if bars else "mid of the first book"
+    arrival = marked(price(own.arrival_price, instrument), own.flags.get("arrival_price"))
     table.add_row("arrival price", arrival, "", "", first)
-    average = marks.number(price(own.avg_price, instrument), "avg_price")
-    slippage = marks.number(bps(own.arrival_slippage_bps), "arrival_slippage_bps")
-    what = marks.what("arrival slippage", "arrival_slippage_bps")
-    table.add_row("average price", average, slippage, "cost", what)
+    average = marked(price(own.avg_price, instrument), own.flags.get("avg_price"))
+    slippage = marked(bps(own.arrival_slippage_bps), own.flags.get("arrival_slippage_bps"))
+    table.add_row("average price", average, slippage, "cost", "arrival slippage")
     for window, value, gain, key in (
         ("used", own.used_price, own.gain_bps, "gain_bps"),
         ("full", own.full_price, own.full_gain_bps, "full_gain_bps"),
     ):
-        at = marks.number(price(value, instrument), f"{window}_price")
-        over = marks.what(f"gain over the {window} window", key, f"{window}_price")
-        table.add_row(f"{own.benchmark} {window}", at, marks.number(bps(gain), key), "good", over)
+        at = marked(price(value, instrument), own.flags.get(f"{window}_price"))
+        over = f"gain over the {window} window"
+        table.add_row(f"{own.benchmark} {window}", at, marked(bps(gain), own.flags.get(key)), "good", over)
 
 
 def _measure(own: SlippageMeasured, name: str) -> float | None:

@@ -85,6 +85,25 @@ def marked(text: str, flagged: object) -> str:
     return f"{text}{MARK}" if flagged and text != UNKNOWN else text
 
 
+def measure_name(measure: str) -> str:
+    """markout 10s: as the log and the JSON name it, without its unit."""
+    return measure.removesuffix("_bps").replace("_", " ")
+
+
+def fault_sentences(flags: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """What the mark means: each set of faults with its shares, and whose windows hold it."""
+    groups: dict[str, list[str]] = {}
+    for measure, shares in flags.items():
+        groups.setdefault(fault_phrase(shares), []).append(measure_name(measure))
+    found = sorted(groups.items(), key=lambda group: len(group[1]))
+    names = [", ".join(dict.fromkeys(group)) for _, group in found]
+    names[-1:] = ["" if len(found) == 1 else "all others marked"] if found else []
+    return [
+        f"{MARK_MEANS}: {phrase} of it" + (f" ({whose})" if whose else "")
+        for (phrase, _), whose in zip(found, names, strict=True)
+    ]
+
+
 def fault_phrase(shares: Mapping[str, float]) -> str:
     """gap 12.3%, lost trades 12.3%: shares of the window."""
     return ", ".join(f"{fault.replace('_', ' ')} {_share(share)}" for fault, share in shares.items())
