@@ -155,7 +155,7 @@ def _shadows(p: ParentDocument) -> Table:
     table.add_column("bps", no_wrap=True)
     for name in ("gain", "full gain", "arrival slippage", "Δ gain", "Δ full", "Δ arrival"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", style="dim", no_wrap=True)
+    table.add_column("", style="dim")  # wraps: numbers are never cut
     own = _gains(p, p["flags"] or {})
     table.add_row(Text(p["algo"], "bold"), *own, "", "", "", p["state"])
     for s in p["shadows"]:

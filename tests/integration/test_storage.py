@@ -198,6 +198,8 @@ def _slippage(spec: ParentSpec, gain_bps: float) -> SlippageMeasured:
         arrival_slippage_bps=-gain_bps / 2,
         participation_rate=0.02,
         measures={"delay": "0.01", "markout_1s_bps": float("nan")},
+        flags={"gain_bps": {"gap": 0.25, "lost_trades": 0.125}} if spec.shadow_of is None else {},
+        reasons={"markout_1s_bps": "no mid 1 s after a fill: the tape ends before"},
     )
 
 
@@ -284,6 +286,25 @@ def test_a_fill_says_its_fee_in_its_own_currency(url: str) -> None:
     fill = query(url, "fills").dicts()[0]
     assert (fill["fee_currency"], fill["fee_amount"]) == ("BTC", "0.00050000")
     assert sql(url, "SELECT fee_amount FROM v_fills").rows == [(0.0005,)]
+
+
+def test_a_measure_says_what_it_stands_on(url: str) -> None:
+    """Flags with their shares and reasons, in rows, CSV and views, and beside a shadow's difference."""
+    (row,) = query(url, "slippage").dicts()
+    assert row["flags"] == {"gain_bps": {"gap": 0.25, "lost_trades": 0.125}}
+    assert row["reasons"] == {"markout_1s_bps": "no mid 1 s after a fill: the tape ends before"}
+    assert '"{""gain_bps"":{""gap"":0.25,""lost_trades"":0.125}}"' in to_csv(query(url, "slippage"))
+    share = "json_extract(flags, '$.gain_bps.gap') AS gap"
+    assert sql(url, f"SELECT {share} FROM v_slippage").rows == [(0.25,)]
+    assert sql(url, f"SELECT {share}, shadow_flags FROM v_shadows").rows == [(0.25, "{}")]
+
+
+def test_a_measure_of_an_older_log_says_nothing_of_it(url: str) -> None:
+    """What was measured before flags were kept is null, which is not the same as nothing wrong."""
+    _downgrade(url)
+    assert migrate(url) == "0005"
+    (row,) = query(url, "slippage").dicts()
+    assert (row["flags"], row["reasons"], row["gain_bps"]) == (None, None, 1.5)
 
 
 def test_what_a_decision_does_not_say_is_null(tmp_path: Path) -> None:

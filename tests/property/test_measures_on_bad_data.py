@@ -25,7 +25,7 @@ from agent.core.measures.tca_report import OF_ROW
 from agent.orders import build_spec
 from agent.shadow import shadow_specs
 from connectors.embedded.synthetic.synthetic_market import synthetic_session
-from tests.faulty_tapes import WAYS, S
+from tests.tapes_made_faulty import WAYS, S
 
 SEEDS = range(50)
 TAPE_S, START_S, LONGEST_S = 130, 12, 40
