@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from agent.core.compile.jit import direct
 from agent.core.errors import InternalError
@@ -21,11 +20,12 @@ from agent.core.measures.traded_volume import Prints
 from agent.core.money import value_tl
 from agent.core.ports import Needs
 from agent.venue.kernel import loop as k
+from agent.venue.kernel.marked_rows import next_late_trade
 
 # The state's types never change, and the other arguments are integers, tape rows and one float.
 _run, _take, _rest = direct(k.run), direct(k.take), direct(k.rest)
 _withdraw, _forget_lane, _book_sample = direct(k.withdraw), direct(k.forget_lane), direct(k.book_sample)
-_LATE = np.uint32(Flag.LATE | Flag.BACKFILL)
+_next_late_trade = direct(next_late_trade)
 
 
 class Intent(Protocol):
@@ -60,8 +60,6 @@ class TapeMarket:
         self._gap_ns = [-(2**62)] * len(self.instruments)
         self._faults = [DataFaults(self.standing) for _ in self.instruments]
         self._last_forgotten_ns = [NEVER_NS] * len(self.instruments)  # the time of the last trade forgotten
-        self._scanned: EventArray | None = None  # the batch that has been searched for late trades ...
-        self._late_at: list[int] = []  # ... and where they are in it
 
     def run(self, events: EventArray, start: int, due_ns: int) -> tuple[int, int]:
         """Consume rows from ``start`` on; see ``kernel.run``. Grows as needed."""
@@ -134,16 +132,12 @@ class TapeMarket:
         return {"trades": trade_ns, "book": book_ns}.get(stream, min(trade_ns, book_ns))
 
     def _note_late(self, events: EventArray, first: int, end: int) -> None:
-        """Remember the late trades of the rows consumed; a batch is searched once."""
-        if events is not self._scanned:
-            self._scanned = events
-            marked = np.flatnonzero(events["flags"] & _LATE)
-            late = marked[_is_late_trade(events[marked])] if len(marked) else marked
-            self._late_at = late.tolist()
-        at = [i for i in self._late_at if first <= i < end] if self._late_at else []
-        for number in {int(events["instrument"][i]) for i in at}:
-            rows = events[[i for i in at if events["instrument"][i] == number]]
-            self._faults[number].late(np.stack([rows["exch_ns"], rows["recv_ns"], rows["qty_lots"]], axis=1))
+        """Remember the late trades of the rows consumed."""
+        while (first := _next_late_trade(events, first, end)) < end:
+            row = events[first : first + 1]
+            late = np.stack([row["exch_ns"], row["recv_ns"], row["qty_lots"]], axis=1)
+            self._faults[int(row["instrument"][0])].late(late)
+            first += 1
 
     def sure_ns(self, number: int) -> int:
         """Up to when nothing can turn out to be missing any more: every stream has been heard since."""
@@ -271,10 +265,3 @@ class TapeMarket:
         _withdraw(state, 1)
         _forget_lane(state, 0)
         scratch.book(0)
-
-
-def _is_late_trade(rows: EventArray) -> npt.NDArray[np.bool_]:
-    """Of rows that are marked late or fetched: the market's trades, not warm-up or a slice's opening."""
-    late: npt.NDArray[np.bool_] = rows["flags"] & np.uint32(Flag.HISTORY | Flag.CARRIED) == 0
-    late &= rows["kind"] == Kind.TRADE
-    return late
