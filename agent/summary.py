@@ -23,6 +23,12 @@ from agent.parent_record import ImpactDocument, ParentRecord
 from agent.shadow import compare
 
 T = TypeVar("T")
+DIFFERENCES = {
+    "diff_gain_bps": "gain_bps",
+    "diff_full_bps": "full_gain_bps",
+    "diff_arrival_bps": "arrival_slippage_bps",
+}
+"""What is compared with a shadow, and the measure that it is of."""
 
 
 class Shortfall(TypedDict):
@@ -61,6 +67,10 @@ class MeasuresDocument(TypedDict, total=False):
     flags: str | None  # where a definition had to fall back
 
 
+FlagsDocument = dict[str, dict[str, float]]
+"""Measure -> what was wrong with the data in its window (``data_faults.Fault``) -> share of the window."""
+
+
 class _Ended(TypedDict):
     algo: str
     state: str
@@ -78,6 +88,8 @@ class ShadowDocument(_Ended, total=False):
     diff_gain_bps: float | None
     diff_full_bps: float | None
     diff_arrival_bps: float | None
+    flags: FlagsDocument
+    reasons: dict[str, str]
 
 
 class ParentDocument(TypedDict):
@@ -101,6 +113,8 @@ class ParentDocument(TypedDict):
     shortfall: Shortfall | None
     measures: MeasuresDocument | None
     participation_rate: float | None
+    flags: FlagsDocument | None
+    reasons: dict[str, str] | None  # measure that is null -> why
     impact: ImpactDocument | None
     children: int
     fills: int
@@ -174,6 +188,8 @@ class Summary:
             "shortfall": _shortfall(own.measures) if own else None,
             "measures": _measures(own.measures) if own else None,
             "participation_rate": finite(own.participation_rate) if own else None,
+            "flags": flags_of(own) if own else None,
+            "reasons": dict(own.reasons) if own else None,
             "impact": record.impact.to_json(instrument),
             "children": len(record.children),
             "fills": record.fills,
@@ -199,9 +215,26 @@ class Summary:
                 "diff_gain_bps": finite(c.diff_gain_bps),
                 "diff_full_bps": finite(c.diff_full_bps),
                 "diff_arrival_bps": finite(c.diff_arrival_bps),
+                "flags": _flags_beside(own, measured[c.algo]),
+                "reasons": dict(measured[c.algo].reasons),
             }
             for c in compare(own, measured)
         ]
+
+
+def flags_of(row: SlippageMeasured) -> FlagsDocument:
+    return {measure: dict(shares) for measure, shares in row.flags.items()}
+
+
+def _flags_beside(own: SlippageMeasured, shadow: SlippageMeasured) -> FlagsDocument:
+    """A shadow's flags; a difference has those of both sides, each with the larger share."""
+    found = flags_of(shadow)
+    for difference, measure in DIFFERENCES.items():
+        sides = [row.flags.get(measure, {}) for row in (own, shadow)]
+        shares = {fault: max(s.get(fault, 0.0) for s in sides) for side in sides for fault in side}
+        if shares:
+            found[difference] = shares
+    return found
 
 
 def _amounts(changed: ParentChanged, instrument: Instrument) -> tuple[str, str]:

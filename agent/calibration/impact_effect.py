@@ -11,7 +11,9 @@ from agent.core.errors import InputError
 from agent.core.events import SlippageMeasured
 from agent.core.ports import SessionReader
 from agent.parent_record import ImpactDocument, ParentRecord
-from agent.summary import Summary, finite
+from agent.summary import DIFFERENCES, FlagsDocument, Summary, finite, flags_of
+
+MEASURES = frozenset(DIFFERENCES.values())
 
 
 class OffAndOn(TypedDict):
@@ -26,6 +28,11 @@ class StateOffAndOn(TypedDict):
     on: str
 
 
+class FlagsOffAndOn(TypedDict):
+    off: FlagsDocument
+    on: FlagsDocument
+
+
 class ComparedOrder(TypedDict):
     """A parent or shadow in both replays."""
 
@@ -37,6 +44,7 @@ class ComparedOrder(TypedDict):
     gain_bps: OffAndOn  # positive is good, as is the next
     full_gain_bps: OffAndOn
     arrival_slippage_bps: OffAndOn  # positive is cost
+    flags: FlagsOffAndOn  # of these measures
     impact: ImpactDocument | None
 
 
@@ -60,8 +68,14 @@ def _compared(parent_id: str, off: ParentRecord, on: ParentRecord, summary: Summ
         "gain_bps": _both(off, on, lambda own: own.gain_bps),
         "full_gain_bps": _both(off, on, lambda own: own.full_gain_bps),
         "arrival_slippage_bps": _both(off, on, lambda own: own.arrival_slippage_bps),
+        "flags": {"off": _flags(off), "on": _flags(on)},
         "impact": on.impact.to_json(summary.instruments[spec.instrument]),
     }
+
+
+def _flags(record: ParentRecord) -> FlagsDocument:
+    """What the compared measures stand on."""
+    return {m: f for m, f in flags_of(record.own).items() if m in MEASURES} if record.own else {}
 
 
 def _both(

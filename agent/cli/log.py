@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import orjson
 import typer
 
 from agent.cli import options as o
@@ -23,7 +24,10 @@ SHOWN = {  # what fits a terminal; json, csv and parquet carry every column
     "children": ("child_id", "time_in_force", "price", "quantity", "filled", "avg_price", "state", "reason"),
     "fills": ("fill_id", "side", "price", "quantity", "fee", "maker", "price_model", "impact_bps"),
     "decisions": ("decision_id", "algo", "share", "slice_quantity", "finishing", "overrun", "reason"),
-    "slippage": ("parent_id", "algo", "benchmark", "gain_bps", "full_gain_bps", "arrival_slippage_bps"),
+    "slippage": (
+        *("parent_id", "algo", "benchmark", "gain_bps", "full_gain_bps", "arrival_slippage_bps"),
+        "flags",
+    ),
     "sessions": ("session", "exchange", "state", "path"),
 }
 
@@ -107,7 +111,30 @@ def _chosen(
     if whose is not None and "session" not in names and any("@replay-" in row[whose] for row in rows):
         names.insert(0, "session")  # a replay's orders have the ids of those they replay
     at = [columns.index(c) for c in names]
-    return names, [[_short(row[i]) for i in at] for row in rows]
+    return names, [_cells(columns, row, at) for row in rows]
+
+
+def _cells(columns: Sequence[str], row: Sequence[str], at: Sequence[int]) -> list[str]:
+    """Those of a row; a number that stands on faulty data with its mark, and the faults as a phrase."""
+    from agent.terminal.formatting import fault_phrase, marked, most_of
+
+    flags = _flags(row[columns.index("flags")]) if "flags" in columns else None
+    cells = [_short(row[i]) for i in at]
+    if flags is None:
+        return cells
+    named = zip((columns[i] for i in at), cells, strict=True)
+    phrase = fault_phrase(most_of(flags.values()))
+    return [phrase if n == "flags" else marked(cell, cell and flags.get(n)) for n, cell in named]
+
+
+def _flags(cell: str) -> dict[str, dict[str, float]] | None:
+    """What the log's column of that name holds; None for a column of one's own."""
+    try:
+        flags = orjson.loads(cell)
+    except orjson.JSONDecodeError:
+        return None
+    whole = isinstance(flags, dict) and all(isinstance(shares, dict) for shares in flags.values())
+    return flags if whole else None
 
 
 def _short(cell: str) -> str:

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 MEASURED = frozenset({"latency_ns"})
-LATER = frozenset({"attention", "turns_at_bps", "impact_ticks", "displacement_half_ticks", "fee_amount"})
+WORDS = frozenset({"reasons"})
+"""What only says in words why another member is empty: better words make no other result."""
+LATER = frozenset(
+    {"attention", "turns_at_bps", "impact_ticks", "displacement_half_ticks", "fee_amount", "flags"}
+)
 """Members that were not there from the beginning."""
 CHECK_ROWS = 1024  # one tape check covers this many rows
 
@@ -40,7 +44,7 @@ def canonical_row(event: AuditEvent) -> str:
 @cache
 def _names(kind: type[DataclassInstance]) -> tuple[str, ...]:
     """The members of a dataclass that count."""
-    return tuple(f.name for f in fields(kind) if f.name not in MEASURED)
+    return tuple(f.name for f in fields(kind) if f.name not in MEASURED | WORDS)
 
 
 def _members(owner: DataclassInstance, spec: str | None = None) -> str:

@@ -221,6 +221,9 @@ class SlippageMeasured:
     arrival_slippage_bps: float
     participation_rate: float
     measures: Mapping[str, float | str | None] = field(default_factory=dict)  # the other rows of the TCA
+    flags: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Measure (a member above or a key of ``measures``) -> ``data_faults.Fault`` -> share of its window."""
+    reasons: Mapping[str, str] = field(default_factory=dict)  # measure that is not known -> why
 
 
 AuditEvent = (

@@ -13,6 +13,8 @@ from agent.core.json_types import JsonObject
 from agent.core.market.mids import MidTrack
 from agent.core.market.tape import BarArray, EventArray
 from agent.core.market.trade_bars import BookSample, TradeBarSeries, TradeColumns
+from agent.core.measures.data_faults import DataFaults
+from agent.core.measures.traded_volume import Prints
 from agent.core.orders.venue_messages import Deliver, VenueOrder, VenueTraits
 from agent.core.session_header import SessionHeader
 from agent.core.types import MarketView, OrderView, Slice
@@ -87,6 +89,18 @@ class Market(Protocol):
 
     def mids(self, number: int, known_ns: int) -> MidTrack:
         """The path of the mid up to ``known_ns`` (now)."""
+        ...
+
+    def faults(self, number: int) -> DataFaults:
+        """What was wrong with the data so far."""
+        ...
+
+    def sure_ns(self, number: int) -> int:
+        """Up to when nothing can turn out to be missing any more: every stream has been heard since."""
+        ...
+
+    def prints(self, number: int, first_trade: int, start_ns: int) -> Prints:
+        """What traded from ``start_ns`` on, of the trades from number ``first_trade`` on."""
         ...
 
     def series(self, number: int, delta_ns: int, phase_ns: int, history: int) -> TradeBarSeries:

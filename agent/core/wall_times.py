@@ -22,6 +22,7 @@ from agent.core.market.trading_time import TradingTime
 
 UNSEEN = ("markout_1s_bps", "markout_10s_bps", "markout_60s_bps", "reversion_bps")
 OF_A_BOOK = ("effective_spread_bps", "price_improvement_bps")
+NOT_IN_BARS = "bars show neither a book nor the seconds after a fill"
 
 
 class Translation:
@@ -61,10 +62,17 @@ class Translation:
         )
 
     def _measured(self, event: SlippageMeasured) -> SlippageMeasured:
-        flags = [self._note, event.measures.get("flags")]
+        notes = [self._note, event.measures.get("flags")]
+        hidden = [name for name in (*UNSEEN, *OF_A_BOOK) if name in event.measures]
         measures = {
             **event.measures,
-            **{name: None for name in (*UNSEEN, *OF_A_BOOK) if name in event.measures},
-            "flags": ", ".join(str(f) for f in flags if f),
+            **dict.fromkeys(hidden),
+            "flags": ", ".join(str(note) for note in notes if note),
         }
-        return replace(event, at_ns=self._clock.ended(event.at_ns), measures=measures)
+        return replace(
+            event,
+            at_ns=self._clock.ended(event.at_ns),
+            measures=measures,
+            flags={name: shares for name, shares in event.flags.items() if name not in hidden},
+            reasons={**event.reasons, **dict.fromkeys(hidden, NOT_IN_BARS)},
+        )

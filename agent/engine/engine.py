@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from agent.algos.pace import pace_of
-from agent.core.agenda import Agenda, Rank
+from agent.core.agenda import Agenda
 from agent.core.errors import InternalError
 from agent.core.events import AuditEvent, Command, ControlParent, GapSeen, StartParent, VenueReported
 from agent.core.market.tape import BarArray, EventArray, Kind, interruption
@@ -23,7 +23,7 @@ from agent.core.types import Align, ParentSpec
 from agent.engine.control import carry_out
 from agent.engine.desk import Desk
 from agent.engine.execution import Execution
-from agent.engine.measuring import measure
+from agent.engine.measuring import Measurements
 from agent.engine.outbox import Outbox
 from agent.engine.settings import EngineSettings
 from agent.engine.views import Views
@@ -32,7 +32,6 @@ from agent.engine.worker import Worker
 PolicyFactory = Callable[[ParentSpec], SlicePolicy]
 _NEVER = 2**62
 _FILLED, _NOTICE, _DUE = int(Stop.FILLED), int(Stop.NOTICE), int(Stop.DUE)  # an enum would cost each batch
-MARKOUT_END_NS = 60 * 1_000_000_000
 
 
 class Engine:
@@ -57,7 +56,7 @@ class Engine:
         self._series: dict[tuple[int, int, int], TradeBarSeries] = {}
         self._klines: dict[int, BarArray] = {}
         self._lanes = 0
-        self._unmeasured: dict[str, Worker] = {}
+        self._measurements = Measurements(market, agenda, settings.settle_ns, self._outbox)
         self._last_command_seen = False
         self._handlers: dict[type[Command], Callable[[Any], None]] = {
             StartParent: self._start,
@@ -120,18 +119,22 @@ class Engine:
     def _needs(self, number: int) -> tuple[int, int]:
         """(first trade, first time of a mid) that orders working or not yet measured may still ask for."""
         alive = (w for w in self.workers.values() if not w.order.done)
-        mine = [w for w in (*alive, *self._unmeasured.values()) if w.order.spec.instrument == number]
+        waiting = self._measurements.waiting()
+        mine = [w for w in (*alive, *waiting) if w.order.spec.instrument == number]
         for worker in mine:
             worker.series.update(self.market.trades(number))
-        first_trade = min((w.series.next_trade for w in mine), default=_NEVER)
+        first_trade = min((self._first_trade(w) for w in mine), default=_NEVER)
         return first_trade, min((w.start_ns for w in mine), default=_NEVER)
+
+    def _first_trade(self, worker: Worker) -> int:
+        """The first that an order may still ask for."""
+        mine = worker.series.next_trade
+        return min(mine, worker.first_trade) if worker.participation is None else mine
 
     def close(self, end_ns: int) -> None:
         """The session ends: measure what has ended and not been measured to the last."""
         self.advance_time(end_ns)
-        for worker in list(self._unmeasured.values()):
-            self._emit_measures(worker, end_ns)
-        self._unmeasured.clear()
+        self._measurements.close(end_ns)
 
     def fail(self, reason: str) -> None:
         """Nothing can be trusted any more: every parent that is not done has failed, and says why."""
@@ -158,7 +161,7 @@ class Engine:
     @property
     def settled(self) -> bool:
         """Whether all is done and every full window has been measured."""
-        return not self.working and all(self.now_ns >= self._full_ns(w) for w in self._unmeasured.values())
+        return not self.working and self._measurements.settled(self.now_ns)
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -216,9 +219,11 @@ class Engine:
             pace_of(spec.algo, spec.algo_params),
         )
         views = Views(order, start_ns, self.market, series, self._klines.get(spec.instrument))
+        trades = self.market.trades(spec.instrument)
         return Worker(
             order,
             start_ns,
+            trades.number_at(start_ns),
             execution,
             views,
             policy,
@@ -226,7 +231,7 @@ class Engine:
             agenda,
             settings,
             self._outbox,
-            self._on_end,
+            self._measurements.plan,
         )
 
     def _series_of(self, spec: ParentSpec, start_ns: int) -> TradeBarSeries:
@@ -242,29 +247,6 @@ class Engine:
                 series.use_klines(self._klines[spec.instrument])
             self._series[key] = series
         return series
-
-    def _full_ns(self, worker: Worker) -> int:
-        """When the whole allowed window, and what is late of it, has been seen."""
-        return worker.start_ns + worker.order.spec.max_duration_ns + self._settings.settle_ns
-
-    def _on_end(self, worker: Worker, now_ns: int) -> None:
-        """Measure when the used window is known, when the full one is, and after the last markout."""
-        self._unmeasured[worker.order.spec.parent_id] = worker
-        used_ns = worker.interval_ns((worker.finish_interval or 0) + 1) + self._settings.settle_ns
-        last_ns = max(now_ns + MARKOUT_END_NS, used_ns, self._full_ns(worker)) + self._settings.settle_ns
-        for at_ns in sorted({used_ns, self._full_ns(worker), last_ns}):
-            self._agenda.add(max(at_ns, now_ns), Rank.MEASURE, lambda t: self._measure(worker, t, last_ns))
-
-    def _measure(self, worker: Worker, now_ns: int, last_ns: int) -> None:
-        self._emit_measures(worker, now_ns)
-        if now_ns >= last_ns:
-            self._unmeasured.pop(worker.order.spec.parent_id, None)
-            if worker.execution.lane:  # a shadow's: what it had consumed of the book is of no use any more
-                self.market.forget_lane(worker.execution.lane)
-
-    def _emit_measures(self, worker: Worker, now_ns: int) -> None:
-        for row in measure(worker, self.market, now_ns, self.seq):
-            self._outbox.emit(row)
 
     # --- commands ---------------------------------------------------------------------------------
 

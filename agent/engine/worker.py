@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from agent.core.agenda import Agenda, Rank
 from agent.core.events import DecisionTaken
 from agent.core.market.trade_bars import TradeBarSeries
+from agent.core.measures.traded_volume import Participation
 from agent.core.orders.child_order import ChildOrder
 from agent.core.orders.parent_order import ParentEvent, ParentOrder
 from agent.core.orders.projection import project
@@ -44,6 +45,7 @@ class Worker:
         self,
         order: ParentOrder,
         start_ns: int,
+        first_trade: int,
         execution: Execution,
         views: Views,
         policy: SlicePolicy,
@@ -56,6 +58,9 @@ class Worker:
         self.order, self.start_ns, self.execution = order, start_ns, execution
         self.finish_interval: int | None = None  # the interval the order finished (or ended) in
         self.end_mid_half_ticks = 0
+        self.arrival_ns: int | None = None  # of the arrival mid
+        self.first_trade = first_trade  # the number of the first at or after the start
+        self.participation: Participation | None = None  # once nothing changes it any more
         self._views, self._market = views, views.market
         self._policy, self._fallback, self._settings = policy, fallback, settings
         self._agenda, self._outbox, self._on_end = agenda, outbox, on_end
@@ -83,15 +88,15 @@ class Worker:
         if self.order.done:
             return
         self.order.apply(ParentEvent.STARTED, now_ns)
-        self._note_arrival()
+        self._note_arrival(now_ns)
         self.emit_changed(now_ns, "started")
         self._begin_interval(0, now_ns)
 
-    def _note_arrival(self) -> None:
+    def _note_arrival(self, now_ns: int) -> None:
         """The arrival mid is the first book at or after the start."""
         mid = self._mid_half_ticks()
         if self.order.arrival_mid_half_ticks is None and mid > 0:
-            self.order.arrival_mid_half_ticks = mid
+            self.order.arrival_mid_half_ticks, self.arrival_ns = mid, now_ns
 
     def _mid_half_ticks(self) -> int:
         return self._market.mid_half_ticks(self.order.spec.instrument)
@@ -120,7 +125,7 @@ class Worker:
         number = self.order.spec.instrument
         self.series.update(self._market.trades(number))
         self.series.note_book(k - 1, self._market.book(number))
-        self._note_arrival()
+        self._note_arrival(now_ns)
         self._tactic.stop(now_ns)
 
     def _decision_id(self, k: int) -> str:
@@ -132,7 +137,7 @@ class Worker:
         view, market = self._pending.pop(k)
         if self.order.done or self._ending is not None or self.order.state is ParentState.PAUSED:
             return
-        self._note_arrival()
+        self._note_arrival(now_ns)
         answer, algo, overrun = self._answer(k, view, market)
         share, finishing = self._feasible(k, answer)
         order = self.order
@@ -224,7 +229,7 @@ class Worker:
 
     def on_fill(self, now_ns: int) -> None:
         """A child was filled. A complete order is over at once."""
-        self._note_arrival()
+        self._note_arrival(now_ns)
         self.emit_changed(now_ns, "")
         if self.order.complete and not self.order.done:
             self.order.finishing = True

@@ -12,8 +12,19 @@ from rich.text import Text
 from agent.core.events import SlippageMeasured
 from agent.core.instrument import Instrument
 from agent.parent_record import ParentRecord
-from agent.summary import ParentDocument, Summary
-from agent.terminal.formatting import bps, known, money, percent, price
+from agent.summary import FlagsDocument, ParentDocument, ShadowDocument, Summary
+from agent.terminal.formatting import (
+    bps,
+    fault_phrase,
+    fault_sentences,
+    known,
+    marked,
+    measure_name,
+    money,
+    most_of,
+    percent,
+    price,
+)
 from agent.terminal.order_picture import STATE_COLOURS
 from agent.terminal.order_sentences import (
     closing_sentence,
@@ -64,12 +75,24 @@ def _render_parent(summary: Summary, record: ParentRecord, p: ParentDocument, co
         return
     console.print()
     console.print(_tca(own, p, summary.instruments[spec.instrument]))
-    if own.measures.get("flags"):
-        console.print(Text(f"note: {own.measures['flags']}", "yellow"))
+    for sentence in _notes(own):
+        console.print(Text(sentence, "yellow"))
     if p["shadows"]:
         console.print()
         console.print(_shadows(p))
         console.print(Text(CAVEAT, "dim"))
+
+
+def _notes(own: SlippageMeasured) -> list[str]:
+    """What was wrong with the data of which measures, what else to know, what is not known and why."""
+    why: dict[str, list[str]] = {}
+    for measure, reason in own.reasons.items():
+        why.setdefault(reason, []).append(measure_name(measure))
+    return [
+        *fault_sentences(own.flags),
+        *([f"note: {own.measures['flags']}"] if own.measures.get("flags") else []),
+        *(f"not known: {', '.join(names)}: {reason}" for reason, names in why.items()),
+    ]
 
 
 def _tca(own: SlippageMeasured, p: ParentDocument, instrument: Instrument) -> Table:
@@ -80,33 +103,45 @@ def _tca(own: SlippageMeasured, p: ParentDocument, instrument: Instrument) -> Ta
     table.add_column("bps", justify="right", no_wrap=True)
     table.add_column("+ is", style="dim", no_wrap=True)
     table.add_column("", style="dim")  # the one column that may wrap: numbers are never cut
-    bars = str(own.measures.get("flags") or "").startswith("bars-only")
-    first = "the last close" if bars else "mid of the first book"
-    table.add_row("arrival price", price(own.arrival_price, instrument), "", "", first)
-    average = price(own.avg_price, instrument)
-    table.add_row("average price", average, bps(own.arrival_slippage_bps), "cost", "arrival slippage")
-    for window, value, gain in (
-        ("used", own.used_price, own.gain_bps),
-        ("full", own.full_price, own.full_gain_bps),
-    ):
-        over = f"gain over the {window} window"
-        table.add_row(f"{own.benchmark} {window}", price(value, instrument), bps(gain), "good", over)
+    _add_prices(table, own, instrument)
     for name, what in SHORTFALL:
-        amount = money(str(own.measures[f"shortfall_{name}"]))
-        cost_bps = bps(_measure(own, f"shortfall_{name}_bps"))
+        key = f"shortfall_{name}"
+        amount = marked(money(str(own.measures[key])), own.flags.get(key))
+        cost_bps = marked(bps(_measure(own, f"{key}_bps")), own.flags.get(f"{key}_bps"))
         style = "bold" if name == "total" else ""
         table.add_row(f"shortfall {name}", amount, cost_bps, "cost", what, style=style)
     for key, name, sign, what in MEASURES:
         value = _measure(own, key)
         if known(value):
-            table.add_row(name, "", bps(value), sign, what)
+            table.add_row(name, "", marked(bps(value), own.flags.get(key)), sign, what)
     if p["impact"] is not None:
         cost = money(p["impact"]["cost"])
         moved = f"added to the book's prices; the mid was moved by {bps(p['impact']['displacement_bps'])}"
         table.add_row("impact", cost, bps(p["impact"]["cost_bps"]), "cost", moved)
-    table.add_row("participation", percent(p["participation_rate"]), "", "", "of the market's volume")
-    table.add_row("maker share", percent(_measure(own, "maker_share")), "", "", "filled at rest")
+    for key, name, share, what in (
+        ("participation_rate", "participation", p["participation_rate"], "of the market's volume"),
+        ("maker_share", "maker share", _measure(own, "maker_share"), "filled at rest"),
+    ):
+        table.add_row(name, marked(percent(share), own.flags.get(key)), "", "", what)
     return table
+
+
+def _add_prices(table: Table, own: SlippageMeasured, instrument: Instrument) -> None:
+    """Arrival, average and benchmark: the prices, and what the order gained or lost against each."""
+    bars = str(own.measures.get("flags") or "").startswith("bars-only")
+    first = "the last close" if bars else "mid of the first book"
+    arrival = marked(price(own.arrival_price, instrument), own.flags.get("arrival_price"))
+    table.add_row("arrival price", arrival, "", "", first)
+    average = marked(price(own.avg_price, instrument), own.flags.get("avg_price"))
+    slippage = marked(bps(own.arrival_slippage_bps), own.flags.get("arrival_slippage_bps"))
+    table.add_row("average price", average, slippage, "cost", "arrival slippage")
+    for window, value, gain, key in (
+        ("used", own.used_price, own.gain_bps, "gain_bps"),
+        ("full", own.full_price, own.full_gain_bps, "full_gain_bps"),
+    ):
+        at = marked(price(value, instrument), own.flags.get(f"{window}_price"))
+        over = f"gain over the {window} window"
+        table.add_row(f"{own.benchmark} {window}", at, marked(bps(gain), own.flags.get(key)), "good", over)
 
 
 def _measure(own: SlippageMeasured, name: str) -> float | None:
@@ -120,11 +155,28 @@ def _shadows(p: ParentDocument) -> Table:
     table.add_column("bps", no_wrap=True)
     for name in ("gain", "full gain", "arrival slippage", "Δ gain", "Δ full", "Δ arrival"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", style="dim", no_wrap=True)
-    own = (p["gain_bps"], p["full_gain_bps"], p["arrival_slippage_bps"])
-    table.add_row(Text(p["algo"], "bold"), *map(bps, own), "", "", "", p["state"])
+    table.add_column("", style="dim")  # wraps: numbers are never cut
+    own = _gains(p, p["flags"] or {})
+    table.add_row(Text(p["algo"], "bold"), *own, "", "", "", p["state"])
     for s in p["shadows"]:
-        gains = (s.get("gain_bps"), s.get("full_gain_bps"), s.get("arrival_slippage_bps"))
-        differences = (s.get("diff_gain_bps"), s.get("diff_full_bps"), s.get("diff_arrival_bps"))
-        table.add_row(f"~{s['algo']}", *map(bps, (*gains, *differences)), s["state"])
+        flags = s.get("flags", {})
+        differences = (
+            ("diff_gain_bps", s.get("diff_gain_bps")),
+            ("diff_full_bps", s.get("diff_full_bps")),
+            ("diff_arrival_bps", s.get("diff_arrival_bps")),
+        )
+        numbers = [*_gains(s, flags), *(marked(bps(value), flags.get(name)) for name, value in differences)]
+        faults = most_of(flags.values())
+        state = f"{s['state']}; {fault_phrase(faults)}" if faults else s["state"]
+        table.add_row(f"~{s['algo']}", *numbers, state)
     return table
+
+
+def _gains(of: ParentDocument | ShadowDocument, flags: FlagsDocument) -> list[str]:
+    """Both gains and the arrival slippage."""
+    values = (
+        ("gain_bps", of.get("gain_bps")),
+        ("full_gain_bps", of.get("full_gain_bps")),
+        ("arrival_slippage_bps", of.get("arrival_slippage_bps")),
+    )
+    return [marked(bps(value), flags.get(name)) for name, value in values]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TypeGuard
@@ -71,3 +72,51 @@ def rows_held(events: int, bars: int) -> str:
     """What a session holds: 1,234 events + 60 bars."""
     both = ((events, "events"), (bars, "bars"))
     return " + ".join(f"{count:,} {name}" for count, name in both if count) or "nothing"
+
+
+# --- numbers that stand on faulty data -----------------------------------------------------------------
+
+MARK = "!"
+MARK_MEANS = f"{MARK} the data in the measure's window is faulty"
+
+
+def marked(text: str, flagged: object) -> str:
+    """-57.00!: a number whose window holds a fault never appears without the mark."""
+    return f"{text}{MARK}" if flagged and text != UNKNOWN else text
+
+
+def measure_name(measure: str) -> str:
+    """markout 10s: as the log and the JSON name it, without its unit."""
+    return measure.removesuffix("_bps").replace("_", " ")
+
+
+def fault_sentences(flags: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """What the mark means: each set of faults with its shares, and whose windows hold it."""
+    groups: dict[str, list[str]] = {}
+    for measure, shares in flags.items():
+        groups.setdefault(fault_phrase(shares), []).append(measure_name(measure))
+    found = sorted(groups.items(), key=lambda group: len(group[1]))
+    names = [", ".join(dict.fromkeys(group)) for _, group in found]
+    names[-1:] = ["" if len(found) == 1 else "all others marked"] if found else []
+    return [
+        f"{MARK_MEANS}: {phrase} of it" + (f" ({whose})" if whose else "")
+        for (phrase, _), whose in zip(found, names, strict=True)
+    ]
+
+
+def fault_phrase(shares: Mapping[str, float]) -> str:
+    """gap 12.3%, lost trades 12.3%: shares of the window."""
+    return ", ".join(f"{fault.replace('_', ' ')} {_share(share)}" for fault, share in shares.items())
+
+
+def most_of(flags: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Each fault with its largest share."""
+    found: dict[str, float] = {}
+    for shares in flags:
+        for fault, share in shares.items():
+            found[fault] = max(share, found.get(fault, 0.0))
+    return found
+
+
+def _share(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.0005 else "<0.1%"

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from agent.config import ImpactParameters
 from agent.durations import format_duration
-from agent.terminal.formatting import UNKNOWN, bps, percent
+from agent.terminal.formatting import MARK_MEANS, UNKNOWN, bps, fault_phrase, marked, most_of, percent
 
 if TYPE_CHECKING:  # a neighbour: what is shown is handed in
     from agent.calibration.impact_effect import ComparedOrder
@@ -48,11 +48,21 @@ def render_impact(
         table.add_row(*_cells(order))
     console.print(table)
     console.print(Text(NOTE, "dim"))
+    flags = [f for order in orders for f in (order["flags"]["off"], order["flags"]["on"])]
+    faults = most_of(shares for of_run in flags for shares in of_run.values())
+    if faults:
+        console.print(Text(f"{MARK_MEANS}, by up to: {fault_phrase(faults)}", "yellow"))
 
 
 def _cells(order: ComparedOrder) -> list[str]:
     gain, slippage, filled = order["gain_bps"], order["arrival_slippage_bps"], order["filled"]
-    measures = [bps(gain["off"]), bps(gain["on"]), bps(slippage["off"]), bps(slippage["on"])]
+    flags_off, flags_on = order["flags"]["off"], order["flags"]["on"]
+    measures = [
+        marked(bps(gain["off"]), flags_off.get("gain_bps")),
+        marked(bps(gain["on"]), flags_on.get("gain_bps")),
+        marked(bps(slippage["off"]), flags_off.get("arrival_slippage_bps")),
+        marked(bps(slippage["on"]), flags_on.get("arrival_slippage_bps")),
+    ]
     impact = order["impact"]
     taken = [UNKNOWN] * 3
     if impact is not None:

@@ -256,6 +256,8 @@ class RowMaker:
             "arrival_slippage_bps": _finite(event.arrival_slippage_bps),
             "participation_rate": _finite(event.participation_rate),
             "measures": _plain(event.measures),
+            "flags": _plain(event.flags),
+            "reasons": _plain(event.reasons),
         }
 
 

@@ -267,6 +267,9 @@ class SlippageRow(_Row):
     arrival_slippage_bps: Mapped[float | None]
     participation_rate: Mapped[float | None]
     measures: Mapped[Json]
+    # Measure -> fault of the data -> share of the measure's window. Null: measured before these were kept.
+    flags: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
+    reasons: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))  # measure that is null -> why
 
 
 class GapRow(_Row):

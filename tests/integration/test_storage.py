@@ -199,6 +199,8 @@ def _slippage(spec: ParentSpec, gain_bps: float) -> SlippageMeasured:
         arrival_slippage_bps=-gain_bps / 2,
         participation_rate=0.02,
         measures={"delay": "0.01", "markout_1s_bps": float("nan")},
+        flags={"gain_bps": {"gap": 0.25, "lost_trades": 0.125}} if spec.shadow_of is None else {},
+        reasons={"markout_1s_bps": "no mid 1 s after a fill: the tape ends before"},
     )
 
 
@@ -244,7 +246,7 @@ def _rows(url: str, statement: str) -> list[tuple[object, ...]]:
 def test_migrations_make_the_tables_the_code_uses(tmp_path: Path) -> None:
     """After the migrations nothing differs between the database and the typed tables; again is a no-op."""
     path = str(tmp_path / "agent.db")
-    assert migrate(path) == migrate(f"sqlite:///{path}") == "0004"
+    assert migrate(path) == migrate(f"sqlite:///{path}") == "0005"
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
@@ -258,7 +260,7 @@ def test_an_older_log_is_brought_up_to_date(url: str) -> None:
     _downgrade(url)
     with pytest.raises(DatabaseError, match="older schema: `python -m agent doctor` with the same --db"):
         query(url, "decisions")
-    assert migrate(url) == "0004"
+    assert migrate(url) == "0005"
     decision = query(url, "decisions").dicts()[0]
     assert (decision["attention"], decision["turns_at_bps"]) == (None, None)
     assert decision["importances"] == {"ret_1": 0.4}
@@ -285,6 +287,25 @@ def test_a_fill_says_its_fee_in_its_own_currency(url: str) -> None:
     fill = query(url, "fills").dicts()[0]
     assert (fill["fee_currency"], fill["fee_amount"]) == ("BTC", "0.00050000")
     assert sql(url, "SELECT fee_amount FROM v_fills").rows == [(0.0005,)]
+
+
+def test_a_measure_says_what_it_stands_on(url: str) -> None:
+    """Flags with their shares and reasons, in rows, CSV and views, and beside a shadow's difference."""
+    (row,) = query(url, "slippage").dicts()
+    assert row["flags"] == {"gain_bps": {"gap": 0.25, "lost_trades": 0.125}}
+    assert row["reasons"] == {"markout_1s_bps": "no mid 1 s after a fill: the tape ends before"}
+    assert '"{""gain_bps"":{""gap"":0.25,""lost_trades"":0.125}}"' in to_csv(query(url, "slippage"))
+    share = "json_extract(flags, '$.gain_bps.gap') AS gap"
+    assert sql(url, f"SELECT {share} FROM v_slippage").rows == [(0.25,)]
+    assert sql(url, f"SELECT {share}, shadow_flags FROM v_shadows").rows == [(0.25, "{}")]
+
+
+def test_a_measure_of_an_older_log_says_nothing_of_it(url: str) -> None:
+    """What was measured before flags were kept is null, which is not the same as nothing wrong."""
+    _downgrade(url)
+    assert migrate(url) == "0005"
+    (row,) = query(url, "slippage").dicts()
+    assert (row["flags"], row["reasons"], row["gain_bps"]) == (None, None, 1.5)
 
 
 def test_what_a_decision_does_not_say_is_null(tmp_path: Path) -> None:
@@ -502,7 +523,7 @@ def test_a_newer_schema(url: str) -> None:
     """A database of a later program is refused and left alone."""
     with sqlite3.connect(url) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0999'")
-    with pytest.raises(DatabaseError, match="has schema 0999, newer than 0004 of this program: update"):
+    with pytest.raises(DatabaseError, match="has schema 0999, newer than 0005 of this program: update"):
         migrate(url)
     assert _rows(url, "SELECT version_num FROM alembic_version") == [("0999",)]
 

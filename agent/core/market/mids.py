@@ -1,11 +1,13 @@
 """The track of the mid: a step function of time, its value at a moment and its time-weighted mean.
 
 Times are int nanoseconds, mids half ticks; every answer is exact. The answer is None for times that the tape
-has not reached, so that a markout still in the future is absent rather than wrong.
+has not reached, so that a markout still in the future is absent rather than wrong, and inside a hole of the
+book, so that the last mid before it is not taken for the market's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -17,18 +19,34 @@ class MidTrack:
     """Mids as the kernel keeps them, each valid from its time to the next one's; 0 where no two-sided book.
 
     Times and mids are int64 [steps], oldest first, and are not copied; ``known_ns`` is how far the tape
-    has come.
+    has come. ``holes`` are spans in which the book was not followed, in order and apart: a mid ends where
+    one begins, and there is none until it ends.
     """
 
-    __slots__ = ("_at_ns", "_known_ns", "_mids")
+    __slots__ = ("_at_ns", "_holes", "_known_ns", "_mids")
 
-    def __init__(self, at_ns: IntArray, mids: IntArray, known_ns: int) -> None:
-        self._at_ns, self._mids, self._known_ns = at_ns, mids, known_ns
+    def __init__(
+        self, at_ns: IntArray, mids: IntArray, known_ns: int, holes: Sequence[tuple[int, int]] = ()
+    ) -> None:
+        self._at_ns, self._mids, self._known_ns, self._holes = at_ns, mids, known_ns, holes
 
     def at(self, at_ns: int) -> int | None:
         """Return the mid in force at ``at_ns``; None where there was none or it is not known yet."""
         k = int(np.searchsorted(self._at_ns, at_ns, side="right")) - 1
-        return int(self._mids[k]) or None if k >= 0 and at_ns <= self._known_ns else None
+        if k < 0 or at_ns > self._known_ns or self._in_hole(at_ns):
+            return None
+        return int(self._mids[k]) or None
+
+    def why_none(self, at_ns: int) -> str:
+        """Why ``at`` gives None there."""
+        if at_ns > self._known_ns:
+            return "the tape ends before"
+        if self._in_hole(at_ns):
+            return "the book was not followed then (a gap or a stale book)"
+        return "there was no two-sided book then"
+
+    def _in_hole(self, at_ns: int) -> bool:
+        return any(begin < at_ns < end for begin, end in self._holes)
 
     def mean(self, start_ns: int, end_ns: int) -> Fraction | None:
         """Return the time-weighted mid over ``[start_ns, end_ns)``, times without a mid left out.
@@ -37,6 +55,22 @@ class MidTrack:
         """
         if end_ns > self._known_ns or not len(self._at_ns):
             return None
+        sums = [self._weighted(a, b) for a, b in self._followed(start_ns, end_ns)]
+        total = sum(lasted for _, lasted in sums)
+        return Fraction(sum(weighted for weighted, _ in sums), total) if total > 0 else None
+
+    def _followed(self, start_ns: int, end_ns: int) -> list[tuple[int, int]]:
+        """The window without its holes."""
+        found = []
+        for begin, end in self._holes:
+            if start_ns < begin < end_ns:
+                found.append((start_ns, begin))
+            if begin < end_ns:
+                start_ns = max(start_ns, end)
+        return [*found, (start_ns, end_ns)] if start_ns < end_ns else found
+
+    def _weighted(self, start_ns: int, end_ns: int) -> tuple[int, int]:
+        """(sum of mid x time, time with a mid) over ``[start_ns, end_ns)``."""
         first = max(0, int(np.searchsorted(self._at_ns, start_ns, side="right")) - 1)
         stop = int(np.searchsorted(self._at_ns, end_ns, side="left"))
         mids = self._mids[first:stop]
@@ -44,9 +78,9 @@ class MidTrack:
         lasted = np.diff(edges) * (mids > 0)
         total = int(lasted.sum())
         if total <= 0:
-            return None
+            return 0, 0
         base = int(mids[np.flatnonzero(mids)[0]])
-        return base + Fraction(_dot(mids - base, lasted), total)
+        return base * total + _dot(mids - base, lasted), total
 
 
 _LOW_BITS = 14

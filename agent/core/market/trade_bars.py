@@ -44,6 +44,11 @@ class TradeColumns(NamedTuple):
             self.exch_ns[at:], self.price_ticks[at:], self.qty_lots[at:], self.side[at:], first
         )
 
+    def number_at(self, at_ns: int) -> int:
+        """The number of the first trade at or after a time, in order of arrival; of the next, if none is."""
+        after = np.flatnonzero(self.exch_ns >= at_ns)
+        return self.first + (int(after[0]) if len(after) else len(self.exch_ns))
+
 
 class BookSample(NamedTuple):
     """The book at one moment, in ticks and lots; depths are within ``DEPTH_BAND_BPS``."""
@@ -197,6 +202,14 @@ class TradeBarSeries:
         traded = np.flatnonzero(before[:, BASE])
         last = int(before[traded[-1], CLOSE]) if len(traded) else 0
         return [(int(r[BASE]), int(r[QUOTE])) for r in rows], last
+
+    def priced_ns(self) -> int:
+        """When the trade was that prices bucket 0: the phase, or the last one before it if none is in it."""
+        self._extend_to(self.reach)
+        before = np.flatnonzero(self._table[: self.reach, BASE])
+        if self._table[self.reach, BASE] or not len(before):
+            return self.phase_ns
+        return int(self._table[before[-1], CLOSE_NS])
 
     def closes(self, first: int, end: int) -> list[int]:
         """Close of each bucket in ticks, 0 where nothing traded."""

@@ -130,25 +130,6 @@ def twap(trades: Sequence[IntervalTrades]) -> Fraction | None:
     return sum((t.price_ticks for t in trades), Fraction(0)) / len(trades)
 
 
-def pwp(trades: Sequence[IntervalTrades], filled_lots: int, rate: Fraction) -> Fraction | None:
-    """Return the participation-weighted price: the VWAP from arrival until ``filled_lots / rate`` traded.
-
-    The interval in which that happens counts in part, at its own VWAP. None when so much has not
-    traded yet, or nothing was filled.
-    """
-    need = filled_lots / rate
-    left, money = need, Fraction(0)
-    for t in trades:
-        if left <= 0:
-            break
-        lots = min(left, Fraction(t.base_lots))
-        money += lots / t.price_ticks if t.inverse else lots * t.price_ticks
-        left -= lots
-    if need <= 0 or left > 0:
-        return None
-    return need / money if trades[0].inverse else money / need
-
-
 def effective_spread_bps(side: Side, fills: Iterable[Fill]) -> float | None:
     """Return 2 s (fill - mid at send) / mid, quantity-weighted. Positive is cost."""
     return _weighted_bps(

@@ -3,12 +3,13 @@
 Benchmarks are taken over the used window, [start, end of the interval in which the order finished), and
 over the full one, [start, start + max_duration), which is None until the tape has shown it. Measure an
 order once the tape has passed the end of its used window, and again when more of ``mids`` is known.
+What a measure stands on, and why one is not known: ``agent.core.measures.data_quality``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from math import nan
@@ -17,17 +18,26 @@ from agent.core.events import SlippageMeasured
 from agent.core.instrument import Instrument
 from agent.core.market.mids import MidTrack
 from agent.core.measures import tca
+from agent.core.measures.data_quality import (
+    REVERSION_NS,
+    Stand,
+    markout_name,
+    reasons,
+    why_no_participation,
+)
+from agent.core.measures.exact_money import MONEY_DIGITS, plain, settled
+from agent.core.measures.traded_volume import Participation
 from agent.core.money import average_ticks, cost_of_half_ticks
-from agent.core.types import NS_PER_S, ParentSpec, ParentState
+from agent.core.types import ParentSpec, ParentState
 
 PWP_RATE = Fraction(1, 10)
 """Participation at which the participation-weighted price is taken: a desk's usual 10 %."""
 
-REVERSION_NS = 60 * NS_PER_S
-MONEY_STEP = Decimal("1e-12")
-"""Components that have no finite decimal (a notional order divided by its arrival price) round to this."""
-
-MONEY_DIGITS = 60
+OF_ROW = (
+    *("used_price", "full_price", "avg_price", "arrival_price", "gain_bps", "full_gain_bps"),
+    *("arrival_slippage_bps", "participation_rate"),
+)
+"""The measures that are members of ``SlippageMeasured``; the others are keys of its ``measures``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,8 @@ class TcaFacts:
     used_intervals: int
     trades: Sequence[tca.IntervalTrades]
     mids: MidTrack
+    stand: Stand
+    participation: Participation  # at ``pwp_rate``
     fills: Sequence[tca.Fill] = ()
     pwp_rate: Fraction = PWP_RATE
     inverse: bool = False
@@ -63,7 +75,7 @@ class BenchmarkGain:
     """One benchmark over both windows, prices in ticks. Gains are positive when good; NaN unfilled."""
 
     name: str
-    used_ticks: Fraction
+    used_ticks: Fraction | None
     full_ticks: Fraction | None
     gain_bps: float
     full_gain_bps: float | None
@@ -118,29 +130,49 @@ def measure(facts: TcaFacts) -> ParentTca:
 def slippage_rows(facts: TcaFacts, instrument: Instrument, at_ns: int, seq: int) -> list[SlippageMeasured]:
     """Return one event a benchmark; the remaining terms are in each row's ``measures``."""
     result = measure(facts)
-    spec = facts.spec
     measures = {**money_measures(result, instrument), **result.measures}
-    return [
-        SlippageMeasured(
-            at_ns=at_ns,
-            seq=seq,
-            parent_id=spec.parent_id,
-            shadow_of=spec.shadow_of,
-            algo=spec.algo,
-            benchmark=b.name,
-            own_benchmark=b.name == spec.benchmark,
-            used_price=_price(instrument, b.used_ticks),
-            full_price=None if b.full_ticks is None else _price(instrument, b.full_ticks),
-            avg_price=nan if result.avg_ticks is None else _price(instrument, result.avg_ticks),
-            arrival_price=_price(instrument, Fraction(facts.arrival_mid_half_ticks, 2)),
-            gain_bps=b.gain_bps,
-            full_gain_bps=b.full_gain_bps,
-            arrival_slippage_bps=result.arrival_slippage_bps,
-            participation_rate=result.participation_rate,
-            measures=measures,
-        )
-        for b in result.benchmarks
-    ]
+    return [_row(facts, result, b, measures, instrument, at_ns, seq) for b in result.benchmarks]
+
+
+def _row(
+    facts: TcaFacts,
+    result: ParentTca,
+    b: BenchmarkGain,
+    measures: Mapping[str, float | str | None],
+    instrument: Instrument,
+    at_ns: int,
+    seq: int,
+) -> SlippageMeasured:
+    spec = facts.spec
+    row = SlippageMeasured(
+        at_ns=at_ns,
+        seq=seq,
+        parent_id=spec.parent_id,
+        shadow_of=spec.shadow_of,
+        algo=spec.algo,
+        benchmark=b.name,
+        own_benchmark=b.name == spec.benchmark,
+        used_price=nan if b.used_ticks is None else _price(instrument, b.used_ticks),
+        full_price=None if b.full_ticks is None else _price(instrument, b.full_ticks),
+        avg_price=nan if result.avg_ticks is None else _price(instrument, result.avg_ticks),
+        arrival_price=_price(instrument, Fraction(facts.arrival_mid_half_ticks, 2)),
+        gain_bps=b.gain_bps,
+        full_gain_bps=b.full_gain_bps,
+        arrival_slippage_bps=result.arrival_slippage_bps,
+        participation_rate=result.participation_rate,
+        measures=measures,
+    )
+    values = {**{name: getattr(row, name) for name in OF_ROW}, **measures}
+    del values["flags"]  # sentences, no number
+    why = reasons(values, facts.stand.times, facts.mids, facts.fills, b.name)
+    if "pwp_slippage_bps" in why or facts.participation.price_ticks is None:
+        why["pwp_slippage_bps"] = _why_no_pwp(facts, instrument)
+    return replace(row, flags=facts.stand.flags(b.name, values), reasons=why)
+
+
+def _why_no_pwp(facts: TcaFacts, instrument: Instrument) -> str:
+    quantity = f"{float(facts.participation.need_lots) * float(instrument.lot):.6g} {instrument.unit}"
+    return why_no_participation(facts.participation, facts.pwp_rate, quantity)
 
 
 def money_measures(result: ParentTca, instrument: Instrument) -> dict[str, float | str | None]:
@@ -154,14 +186,14 @@ def money_measures(result: ParentTca, instrument: Instrument) -> dict[str, float
         "opportunity": result.shortfall.opportunity,
         "fees": result.shortfall.fees,
     }
-    money = {name: _money(component, instrument) for name, component in components.items()}
+    money = {name: settled(component, instrument) for name, component in components.items()}
     at_decision = cost_of_half_ticks(result.decision_half_ticks, inverse=instrument.inverse)
     paper = abs(result.size_lots * at_decision)
     with localcontext() as context:
         context.prec = MONEY_DIGITS
         total = sum(money.values(), Decimal(0))
-    rows: dict[str, float | str | None] = {f"shortfall_{k}": _plain(v) for k, v in money.items()}
-    rows["shortfall_total"] = _plain(total)
+    rows: dict[str, float | str | None] = {f"shortfall_{k}": plain(v) for k, v in money.items()}
+    rows["shortfall_total"] = plain(total)
     for name, component in (*components.items(), ("total", result.shortfall.total)):
         rows[f"shortfall_{name}_bps"] = float(component / paper * tca.BPS) if paper else nan
     return rows
@@ -186,17 +218,16 @@ def _benchmarks(facts: TcaFacts, avg: Fraction | None) -> tuple[BenchmarkGain, .
             name=name,
             used_ticks=used_ticks,
             full_ticks=full_ticks,
-            gain_bps=_gain_bps(facts, avg, used_ticks),
+            gain_bps=nan if used_ticks is None else _gain_bps(facts, avg, used_ticks),
             full_gain_bps=None if full_ticks is None else _gain_bps(facts, avg, full_ticks),
         )
         for name, (used_ticks, full_ticks) in windows.items()
-        if used_ticks is not None
     )
 
 
 def _measures(facts: TcaFacts, avg: Fraction | None) -> dict[str, float | str | None]:
     side, fills, mids = facts.spec.side, facts.fills, facts.mids
-    pwp_ticks = tca.pwp(facts.trades, facts.filled_lots, facts.pwp_rate)
+    pwp_ticks = facts.participation.price_ticks
     used = facts.trades[: facts.used_intervals]
     rows: dict[str, float | str | None] = {
         "pwp_rate": float(facts.pwp_rate),
@@ -205,22 +236,33 @@ def _measures(facts: TcaFacts, avg: Fraction | None) -> dict[str, float | str | 
         "price_improvement_bps": tca.price_improvement_bps(side, fills),
         "fill_rate": facts.filled_lots / facts.sent_lots if facts.sent_lots else None,
         "maker_share": tca.maker_share(fills),
-        "reversion_bps": tca.reversion_bps(
-            side, facts.end_mid_half_ticks, mids.at(facts.end_ns + REVERSION_NS)
-        ),
+        "reversion_bps": _reversion_bps(facts),
     }
     for tau_ns in tca.MARKOUT_NS:
-        rows[f"markout_{tau_ns // NS_PER_S}s_bps"] = tca.markout_bps(side, fills, mids.at, tau_ns)
-    rows["flags"] = ", ".join(_flags(facts, used)) or None
+        rows[markout_name(tau_ns)] = tca.markout_bps(side, fills, mids.at, tau_ns)
+    rows["flags"] = ", ".join(_notes(facts, used)) or None
     return rows
 
 
-def _flags(facts: TcaFacts, used: Sequence[tca.IntervalTrades]) -> list[str]:
-    """Where a definition had to fall back, a sentence each."""
+def _reversion_bps(facts: TcaFacts) -> float | None:
+    """None for an order that never traded, and where either mid is not known."""
+    if not facts.filled_lots or facts.mids.at(facts.end_ns) is None:
+        return None
+    later = facts.mids.at(facts.end_ns + REVERSION_NS)
+    return tca.reversion_bps(facts.spec.side, facts.end_mid_half_ticks, later)
+
+
+def _notes(facts: TcaFacts, used: Sequence[tca.IntervalTrades]) -> list[str]:
+    """Where a definition had to fall back or a number is past belief, a sentence each."""
+    traded = sum(t.base_lots for t in used)
+    share = facts.filled_lots / traded if traded else 0.0
+    unseen = facts.stand.times.known_ns < facts.stand.times.used_end_ns
     checks = (
         (facts.decision_mid_half_ticks is None, "no mid at submission: delay counted as 0"),
         (facts.end_mid_half_ticks is None, "no mid at the end: opportunity priced at arrival"),
         (tca.vwap(used) is None, "no market trades in the used window: vwap is the last price"),
+        (unseen, "the tape ends within the used window: what it shows of it is measured"),
+        (share > 1, f"participation of {share:.0%}: more was filled than the market traded meanwhile"),
         (facts.filled_lots == 0, "nothing filled"),
     )
     return [sentence for applies, sentence in checks if applies]
@@ -240,20 +282,3 @@ def _half(half_ticks: Fraction | None) -> Fraction | None:
 
 def _price(instrument: Instrument, ticks: Fraction) -> float:
     return float(ticks * Fraction(instrument.tick))
-
-
-def _money(half_ticks_x_lots: Fraction, instrument: Instrument) -> Decimal:
-    """Return money as a Decimal: exact where a finite decimal exists, else rounded to MONEY_STEP."""
-    exact = half_ticks_x_lots / 2 * Fraction(instrument.notional(1))
-    with localcontext() as context:
-        context.prec = MONEY_DIGITS
-        value = Decimal(exact.numerator) / Decimal(exact.denominator)
-        return value if Fraction(value) == exact else value.quantize(MONEY_STEP)
-
-
-def _plain(value: Decimal) -> str:
-    """Write without exponent and without trailing zeros: 12.5, 0, -0.0003."""
-    text = f"{value:f}"
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text in ("-0", "") else text

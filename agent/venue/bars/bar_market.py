@@ -16,6 +16,9 @@ from agent.core.instrument import Instrument
 from agent.core.market.tape import BAR, BarArray, EventArray, Flag, Kind, empty_events
 from agent.core.market.trading_time import BarFlag
 from agent.core.market.whole_bars import WholeBarSeries
+from agent.core.measures.data_faults import FOREVER_NS, Fault, Hole
+from agent.core.measures.traded_volume import Prints
+from agent.core.money import value_at_mean_price
 from agent.core.ports import Stop
 from agent.venue.kernel.tape_market import TapeMarket
 from agent.venue.rules import BarRules
@@ -25,6 +28,8 @@ BPS = 10_000
 
 class BarMarket(TapeMarket):
     """Bars of each instrument, advanced by whole bars. Times are engine time."""
+
+    standing = (Fault.BARS_ONLY, Fault.MODELLED_SPREAD)
 
     def __init__(self, instruments: Sequence[Instrument], rules: BarRules) -> None:
         super().__init__(instruments)
@@ -60,6 +65,23 @@ class BarMarket(TapeMarket):
         self._bars[number][self._count[number]] = bar
         self._count[number] += 1
         self.last[number] = bar
+        if bar["flags"] & BarFlag.ABSENT:
+            hole = Hole(Fault.GAP, int(bar["open_ns"]), int(bar["recv_ns"]), of_book=False)
+            self.faults(number).missed([hole])
+
+    def sure_ns(self, number: int) -> int:
+        """Bars are whole when they come."""
+        return FOREVER_NS
+
+    def prints(self, number: int, first_trade: int, start_ns: int) -> Prints:
+        """The bars that begin at or after ``start_ns``: no trade is known."""
+        bars = self.completed(number)
+        bars = bars[(bars["open_ns"] >= start_ns) & (bars["base_lots"] > 0)]
+        lots, value = bars["base_lots"].copy(), bars["quote_tl"].copy()
+        if self.instruments[number].inverse:
+            pairs = zip(value.tolist(), lots.tolist(), strict=True)
+            value = np.array([value_at_mean_price(money, q) for money, q in pairs], np.int64)
+        return Prints(bars["recv_ns"].copy(), lots, value)
 
     def completed(self, number: int) -> BarArray:
         """The bars of an instrument that have ended, oldest first."""

@@ -13,14 +13,19 @@ from agent.core.instrument import Instrument
 from agent.core.market.bars import DEPTH_BAND_BPS
 from agent.core.market.ladder import BEST
 from agent.core.market.mids import MidTrack
-from agent.core.market.tape import EVENT, EventArray, Flag, Kind
+from agent.core.market.tape import EVENT, SILENT, EventArray, Flag, Kind, interruption
 from agent.core.market.trade_bars import BookSample, TradeBarSeries, TradeColumns
+from agent.core.measures.data_faults import NEVER_NS, DataFaults, Fault
+from agent.core.measures.traded_volume import Prints
+from agent.core.money import value_tl
 from agent.core.ports import Needs
 from agent.venue.kernel import loop as k
+from agent.venue.kernel.marked_rows import next_late_trade
 
 # The state's types never change, and the other arguments are integers, tape rows and one float.
 _run, _take, _rest = direct(k.run), direct(k.take), direct(k.rest)
 _withdraw, _forget_lane, _book_sample = direct(k.withdraw), direct(k.forget_lane), direct(k.book_sample)
+_next_late_trade = direct(next_late_trade)
 
 
 class Intent(Protocol):
@@ -41,6 +46,9 @@ class Intent(Protocol):
 class TapeMarket:
     """Book, trades and mid of each instrument, advanced by tape rows."""
 
+    standing: tuple[Fault, ...] = ()
+    """What is wrong with all of its data, from beginning to end."""
+
     def __init__(
         self, instruments: Sequence[Instrument], queue_model: int = k.RISK_AVERSE, queue_power: float = 3.0
     ) -> None:
@@ -50,6 +58,8 @@ class TapeMarket:
         self._forgotten = [0] * len(self.instruments)  # trades
         self._gap_open = [0] * len(self.instruments)
         self._gap_ns = [-(2**62)] * len(self.instruments)
+        self._faults = [DataFaults(self.standing) for _ in self.instruments]
+        self._last_forgotten_ns = [NEVER_NS] * len(self.instruments)  # the time of the last trade forgotten
 
     def run(self, events: EventArray, start: int, due_ns: int) -> tuple[int, int]:
         """Consume rows from ``start`` on; see ``kernel.run``. Grows as needed."""
@@ -57,9 +67,11 @@ class TapeMarket:
             raise InternalError(f"the market was given rows of {events.dtype}, which are no tape rows")
         if not events.flags.c_contiguous:
             events = np.ascontiguousarray(events)
+        first = start
         while True:
             start, why = _run(self.state, events, start, len(events), due_ns)
             if why != k.GROW:
+                self._note_late(events, first, start)
                 return start, why
             if self._needs is not None:
                 for number in range(len(self.instruments)):
@@ -83,6 +95,7 @@ class TapeMarket:
         n, capacity = int(s.market[number, k.M_TRADES]), s.trade_ns.shape[1]
         gone = min(n, first_trade - self._forgotten[number])
         if n + 2 > capacity and 2 * gone >= capacity:
+            self._last_forgotten_ns[number] = int(s.trade_ns[number, gone - 1])
             for column in (s.trade_ns, s.trade_ticks, s.trade_lots, s.trade_side):
                 column[number, : n - gone] = column[number, gone:n]
             s.market[number, k.M_TRADES] = n - gone
@@ -95,11 +108,44 @@ class TapeMarket:
             s.market[number, k.M_MIDS] = n - gone
 
     def note(self, row: EventArray) -> None:
-        """Remember a gap's edges: fills near one are marked."""
+        """Remember a gap's edges: fills near one are marked, and so are measures that stand on it."""
         number, kind = int(row["instrument"]), int(row["kind"])
         if kind in (Kind.GAP_BEGIN, Kind.GAP_END):
             self._gap_open[number] += 1 if kind == Kind.GAP_BEGIN else -1
             self._gap_ns[number] = int(row["recv_ns"])
+        found = interruption(kind, int(row["flags"]))
+        if found is None:
+            return
+        what, ended = found
+        since_ns = self._heard_ns(number, what.removesuffix(SILENT))
+        if ended:
+            lost = int(row["qty_lots"]) if kind == Kind.GAP_END else 0
+            self._faults[number].ended(what, since_ns, int(row["recv_ns"]), lost)
+        else:
+            self._faults[number].began(what, since_ns)
+
+    def _heard_ns(self, number: int, stream: str) -> int:
+        """When a stream was last heard: a book when its update came, a trade at its own time."""
+        s, n = self.state, int(self.state.market[number, k.M_TRADES])
+        trade_ns = int(s.trade_ns[number, n - 1]) if n else self._last_forgotten_ns[number]
+        book_ns = self.book_ns(number) or NEVER_NS
+        return {"trades": trade_ns, "book": book_ns}.get(stream, min(trade_ns, book_ns))
+
+    def _note_late(self, events: EventArray, first: int, end: int) -> None:
+        """Remember the late trades of the rows consumed."""
+        while (first := _next_late_trade(events, first, end)) < end:
+            row = events[first : first + 1]
+            late = np.stack([row["exch_ns"], row["recv_ns"], row["qty_lots"]], axis=1)
+            self._faults[int(row["instrument"][0])].late(late)
+            first += 1
+
+    def sure_ns(self, number: int) -> int:
+        """Up to when nothing can turn out to be missing any more: every stream has been heard since."""
+        return min(self._heard_ns(number, "feed"), self._faults[number].open_since_ns())
+
+    def faults(self, number: int) -> DataFaults:
+        """What was wrong with the data of an instrument so far."""
+        return self._faults[number]
 
     def near_gap(self, number: int, now_ns: int, within_ns: int) -> bool:
         return self._gap_open[number] > 0 or now_ns - self._gap_ns[number] <= within_ns
@@ -118,7 +164,8 @@ class TapeMarket:
     def mids(self, number: int, known_ns: int) -> MidTrack:
         """The path of the mid up to ``known_ns`` (now)."""
         n = int(self.state.market[number, k.M_MIDS])
-        return MidTrack(self.state.mid_ns[number, :n], self.state.mid_half_ticks[number, :n], known_ns)
+        holes = self._faults[number].book_holes()
+        return MidTrack(self.state.mid_ns[number, :n], self.state.mid_half_ticks[number, :n], known_ns, holes)
 
     def book(self, number: int) -> BookSample:
         """Touch and depth; all 0 while there is no two-sided, uncrossed book."""
@@ -141,6 +188,19 @@ class TapeMarket:
             s.trade_side[number, :n],
             self._forgotten[number],
         )
+
+    def prints(self, number: int, first_trade: int, start_ns: int) -> Prints:
+        """What traded at or after ``start_ns``, in order of time, of the trades from ``first_trade`` on."""
+        trades = self.trades(number).since(first_trade)
+        mine = trades.exch_ns >= start_ns
+        at_ns, lots, ticks = trades.exch_ns[mine], trades.qty_lots[mine], trades.price_ticks[mine]
+        order = np.argsort(at_ns, kind="stable")
+        at_ns, lots, ticks = at_ns[order], lots[order], ticks[order]
+        if not self.instruments[number].inverse:
+            return Prints(at_ns, lots, ticks * lots)
+        pairs = zip(ticks.tolist(), lots.tolist(), strict=True)
+        values = [value_tl(price, qty, inverse=True) for price, qty in pairs]
+        return Prints(at_ns, lots, np.array(values, np.int64))
 
     def take(self, number: int, lane: int, intent: Intent, now_ns: int) -> int:
         """Match a marketable order now; its fills wait in ``drain_fills``. Returns the lots filled."""

@@ -65,3 +65,16 @@ def test_a_time_without_a_book_has_no_mid() -> None:
     assert (track.at(5), track.at(15), track.at(25)) == (100, None, 200)
     assert track.mean(10, 20) is None
     assert track.mean(0, 30) == 150
+
+
+def test_a_mid_ends_where_the_book_does() -> None:
+    """Heard at 10 and again at 30: no mid in between, and a mean of the rest only."""
+    at_ns, mids = np.array([0, 10, 30]), np.array([100, 200, 400])
+    track = MidTrack(at_ns, mids, 40, [(10, 30), (35, 2**62)])
+    assert [track.at(t) for t in (9, 10, 11, 29, 30, 35, 36)] == [100, 200, None, None, 400, 400, None]
+    assert track.mean(5, 35) == Fraction(5 * 100 + 5 * 400, 10)
+    assert track.mean(11, 29) is None
+    assert track.mean(36, 40) is None
+    assert "the book was not followed" in track.why_none(20)
+    assert track.why_none(41) == "the tape ends before"
+    assert "no two-sided book" in MidTrack(at_ns, mids, 40).why_none(-1)

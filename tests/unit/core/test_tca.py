@@ -7,14 +7,19 @@ from decimal import Decimal
 from fractions import Fraction
 from math import isnan
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.instrument import Instrument
+from agent.core.market.mids import MidTrack
 from agent.core.measures import tca
+from agent.core.measures.data_faults import DataFaults
+from agent.core.measures.data_quality import OrderTimes, Stand
 from agent.core.measures.tca import Fill, IntervalTrades
-from agent.core.measures.tca_report import TcaFacts, measure, money_measures, slippage_rows
+from agent.core.measures.tca_report import PWP_RATE, TcaFacts, measure, money_measures, slippage_rows
+from agent.core.measures.traded_volume import Prints, participation
 from agent.core.types import NS_PER_S, BenchmarkKind, ParentState, Side, TargetKind
 from tests.fakes import mid_track
 from tests.perold import perold
@@ -28,6 +33,29 @@ TRADES = (
     IntervalTrades(303_000, 300, 1_020),
     IntervalTrades(0, 0, 1_020),
 )
+
+
+PRINTS = Prints(
+    *(np.array(column, np.int64) for column in ((5, 65, 70), (100, 100, 200), (100_000, 99_000, 204_000)))
+)
+"""Trades of the intervals above: 100 at 1000; 100 at 990 and 200 at 1020."""
+
+TIMES = OrderTimes(
+    submitted_ns=0,
+    start_ns=0,
+    arrival_ns=0,
+    ended_ns=2 * MINUTE_NS,
+    used_end_ns=2 * MINUTE_NS,
+    full_end_ns=3 * MINUTE_NS,
+    known_ns=3 * MINUTE_NS,
+    price_ns=0,
+    last_fill_ns=70 * NS_PER_S,
+)
+
+
+def stand(faults: DataFaults | None = None, **times: int) -> Stand:
+    """A stand on data without fault, or with these."""
+    return Stand(replace(TIMES, **times), faults or DataFaults(), lambda begin, end: 400)
 
 
 def facts(side: Side, fill_prices: tuple[int, int], decision: int, end: int) -> TcaFacts:
@@ -53,6 +81,8 @@ def facts(side: Side, fill_prices: tuple[int, int], decision: int, end: int) -> 
             Fill(second, 30, False, 70 * NS_PER_S, 2_004, second),
         ),
         mids=mid_track([(0, 2_000), (MINUTE_NS, 2_004), (2 * MINUTE_NS, 2_020)], known_ns=3 * MINUTE_NS),
+        stand=stand(),
+        participation=participation(PRINTS, 80, PWP_RATE, inverse=False),
     )
 
 
@@ -130,10 +160,80 @@ def test_reversion_sign() -> None:
 
 
 def test_participation_weighted_price_by_hand() -> None:
-    """20 lots at 10 %: the first 200 lots traded, 100 at 1000 and 100 at 1010."""
-    assert tca.pwp(TRADES, 20, Fraction(1, 10)) == 1_005
-    assert tca.pwp(TRADES, 41, Fraction(1, 10)) is None
-    assert tca.pwp(TRADES, 0, Fraction(1, 10)) is None
+    """At 10 %, trade by trade: 15 lots took until half of the second trade, at its own price."""
+    found = participation(PRINTS, 15, Fraction(1, 10), inverse=False)
+    assert (found.price_ticks, found.reached_ns) == (Fraction(100 * 1_000 + 50 * 990, 150), 65)
+    assert participation(PRINTS, 40, Fraction(1, 10), inverse=False).price_ticks == Fraction(403_000, 400)
+    short = participation(PRINTS, 41, Fraction(1, 10), inverse=False)
+    assert (short.price_ticks, short.reached_ns, short.traded_lots, short.need_lots) == (None, None, 400, 410)
+    assert participation(PRINTS, 0, Fraction(1, 10), inverse=False).price_ticks is None
+
+
+def test_what_is_not_known_says_why() -> None:
+    """A market that has not traded enough, a markout past the tape, a full window not yet shown."""
+    rows = slippage_rows(BUY, BTC, 5, 6)
+    assert rows[0].measures["pwp_slippage_bps"] is None
+    assert rows[0].reasons == {
+        "pwp_slippage_bps": (
+            "the tape ends before 0.8 BTC, of which the order would be 10%, has traded: 50.0% of it has"
+        )
+    }
+    early = replace(
+        BUY,
+        trades=TRADES[:2],
+        mids=mid_track([(0, 2_000)], known_ns=2 * MINUTE_NS),
+        stand=stand(known_ns=2 * MINUTE_NS),
+    )
+    why = slippage_rows(early, BTC, 5, 6)[0].reasons
+    assert why["full_gain_bps"] == "the tape has not shown the whole of the allowed window"
+    assert why["markout_60s_bps"] == "no mid 60 s after a fill: the tape ends before"
+    assert why["reversion_bps"] == "no mid 60 s after the order's end: the tape ends before"
+
+
+def test_a_hole_in_a_window_is_a_flag_with_its_share() -> None:
+    """A gap of trades from 75 s to 90 s, two of them lost for good: an eighth of the two minutes used."""
+    faults = DataFaults()
+    faults.began("trades", 75 * NS_PER_S)
+    faults.ended("trades", 0, 90 * NS_PER_S, lost=2)
+    row = slippage_rows(replace(BUY, stand=stand(faults)), BTC, 5, 6)[0]
+    assert row.flags["gain_bps"] == {"gap": 0.125, "lost_trades": 0.125}
+    assert row.flags["participation_rate"] == row.flags["shortfall_trading"] == row.flags["gain_bps"]
+    assert row.flags["full_gain_bps"]["gap"] == pytest.approx(15 / 180)
+    assert "markout_1s_bps" not in row.flags  # the last fill was at 70 s
+    assert row.flags["markout_10s_bps"] == {"gap": 5 / 80, "lost_trades": 5 / 80}
+    assert "arrival_price" not in row.flags
+
+
+def test_the_tape_that_ends_within_the_used_window_is_a_gap() -> None:
+    """What was not seen is missing: the share of the window and a sentence say so."""
+    row = slippage_rows(replace(BUY, stand=stand(known_ns=90 * NS_PER_S)), BTC, 5, 6)[0]
+    assert row.flags["gain_bps"] == {"gap": 0.25}
+    assert "the tape ends within the used window" in str(row.measures["flags"])
+
+
+def test_more_than_the_market_traded_gets_a_note() -> None:
+    """80 lots where 32 traded: 250 %."""
+    row = slippage_rows(replace(BUY, trades=(IntervalTrades(32_000, 32, 1_000),) * 3), BTC, 5, 6)[0]
+    assert row.participation_rate == 80 / 64
+    assert "participation of 125%: more was filled than the market traded meanwhile" in str(
+        row.measures["flags"]
+    )
+
+
+def test_no_reversion_without_a_fill_or_a_mid_at_the_end() -> None:
+    """An order that never traded moved nothing; after a hole at its end nobody knows what it moved."""
+    none = replace(BUY, filled_lots=0, filled_tl=0, fills=())
+    row = slippage_rows(none, BTC, 5, 6)[0]
+    assert (row.measures["reversion_bps"], row.reasons["reversion_bps"]) == (None, "nothing was filled")
+    holed = MidTrack(
+        np.array([0, MINUTE_NS]),
+        np.array([2_000, 2_004]),
+        4 * MINUTE_NS,
+        [(2 * MINUTE_NS - 5, 2 * MINUTE_NS + 5)],
+    )
+    row = slippage_rows(replace(BUY, mids=holed), BTC, 5, 6)[0]
+    assert row.measures["reversion_bps"] is None
+    assert row.reasons["reversion_bps"].startswith("no mid at the order's end: the book was not followed")
 
 
 def test_rows_carry_every_term_and_name_the_own_benchmark() -> None:

@@ -22,6 +22,7 @@ from agent.core.events import (
     GapSeen,
     ParentChanged,
     RiskRefused,
+    SlippageMeasured,
     StartParent,
 )
 from agent.core.instrument import Instrument
@@ -439,3 +440,31 @@ def test_query_rows_are_shown_as_they_are() -> None:
     assert len({line.index(cell) for line, cell in ((lines[0], "reason"), (lines[1], "price"))}) == 1
     assert "".join(out.getvalue().split()).count("[red12%]") == 4
     assert max(len(line.rstrip()) for line in lines) <= COLUMNS
+
+
+def test_a_number_on_faulty_data_has_its_mark() -> None:
+    """Every number that is flagged and no other; the faults with their shares; a shadow's difference too."""
+    instrument, events = run()
+    hole, lost = {"gap": 0.125, "lost_trades": 0.0001}, {"gap": 0.5}
+    flags = {"gain_bps": hole, "used_price": hole, "markout_10s_bps": lost}
+    faulty = [
+        replace(e, flags=flags, reasons={"reversion_bps": "the tape ends before"})
+        if isinstance(e, SlippageMeasured) and e.shadow_of is None
+        else e
+        for e in events
+    ]
+    summary = summary_of(instrument, faulty)
+    lines = printed_summary(summary)
+    assert max(len(line.rstrip()) for line in lines) <= COLUMNS
+    assert all(cell.endswith("!") for cell in row(lines, "vwap used")[:2])
+    assert row(lines, "markout 10 s")[0].endswith("!")
+    assert not any(cell.endswith("!") for name in ("vwap full", "average price") for cell in row(lines, name))
+    text = " ".join(" ".join(lines).split())
+    assert "window is faulty: gap 50.0% of it (markout 10s)" in text
+    assert "window is faulty: gap 12.5%, lost trades <0.1% of it (all others marked)" in text
+    assert "not known: reversion: the tape ends before" in text
+    (p,) = summary.parents()
+    assert p["flags"] == flags
+    assert [s["flags"] for s in p["shadows"]] == [{"diff_gain_bps": hole}] * len(p["shadows"])
+    assert row(lines[-9:], "~twap")[3].endswith("!")
+    assert not any("…" in line for line in lines)

@@ -15,6 +15,7 @@ from agent.core.instrument import Instrument
 from agent.core.market.trade_bars import TradeBarSeries, TradeColumns
 from agent.core.measures import tca
 from agent.core.measures.tca import IntervalTrades
+from agent.core.measures.traded_volume import Prints, participation
 from agent.core.money import INVERSE_UNITS, inverse_value
 from agent.core.orders.venue_messages import VenueOrder
 from agent.core.types import Side, TargetKind, TimeInForce
@@ -78,8 +79,10 @@ def test_market_vwap_of_inverse_trades() -> None:
     assert float(tca.vwap(trades[:1]) or 0) == pytest.approx(2_000_000 / 3)
     assert float(tca.vwap(trades) or 0) == pytest.approx(24 / (10 / 500_000 + 10 / 1_000_000 + 4 / 800_000))
     assert series.view(2)["vwap"].tolist() == pytest.approx([200_000 / 3, 80_000])
-    half = tca.pwp(trades, 11, Fraction(1, 2))  # 22 contracts: all of the first, two of the second
-    assert float(half or 0) == pytest.approx(22 / (20 / (2_000_000 / 3) + 2 / 800_000))
+    values = np.array([INVERSE.value_tl(int(p), int(n)) for p, n in zip(ticks, lots, strict=True)])
+    half = participation(Prints(stamps, lots, values), 11, Fraction(1, 2), inverse=True)
+    two_of_the_last = 22 / (10 / 500_000 + 10 / 1_000_000 + 2 / 800_000)
+    assert float(half.price_ticks or 0) == pytest.approx(two_of_the_last)
 
 
 @pytest.mark.parametrize("side", list(Side))
