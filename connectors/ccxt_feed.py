@@ -24,7 +24,7 @@ from connectors.backfill import BackfillLimits
 from connectors.ccxt_books import BboSource, BookSource
 from connectors.ccxt_history import HistoryLimits, recent_bars, recent_trades
 from connectors.ccxt_link import CcxtLink, ExchangeConfig, SessionFactory, load_ccxt
-from connectors.ccxt_markets import SIGNIFICANT_DIGITS, instrument_of, unknown_symbol
+from connectors.ccxt_markets import SIGNIFICANT_DIGITS, check_traded, instrument_of, unknown_symbol
 from connectors.ccxt_trades import TradeCounters, TradeSource
 from connectors.normalise import Scale, trade_ids, usable
 from connectors.supervisor import Outbox, Patience, Supervisor
@@ -151,6 +151,7 @@ class CcxtFeed:
         if exchange.precisionMode == SIGNIFICANT_DIGITS:
             price = (await exchange.fetch_ticker(symbol)).get("last")
         market = exchange.market(symbol)
+        check_traded(market, self.name)
         instrument = instrument_of(market, number, self.name, exchange.precisionMode, price)
         gapless = link.quirks.aggregates or await self._numbers_without_gaps(link, symbol)
         self._streams.append(self._build(link, instrument, gapless))

@@ -77,6 +77,8 @@ class CcxtMarket(TypedDict):
     quote: str
     settle: str | None
     contractSize: float | None
+    active: bool | None  # False: halted or delisted; None: the exchange does not say
+    info: object  # as the exchange sent it
     inverse: bool | None
     precision: CcxtPrecision
     limits: Mapping[str, Mapping[str, float | None] | None]

@@ -119,6 +119,10 @@ class OrderVenue(Protocol):
         """How the venue works for the orders of a lane."""
         ...
 
+    def lacking(self, order: VenueOrder) -> str:
+        """Why the lane's account could not pay for an order now, or "" (also where that is not known)."""
+        ...
+
     def submit(self, order: VenueOrder, now_ns: int) -> None:
         """An order leaves."""
         ...

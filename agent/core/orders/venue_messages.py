@@ -100,3 +100,4 @@ class VenueTraits:
     fills_later: bool = False  # an order may meet prices that the book does not show yet (bars)
     own_impact: bool = False  # our own flow moves the prices of our own fills
     repeats: bool = False  # reports about an order may come again, or after its end
+    max_quantity: Decimal | None = None  # of one order; a larger one is refused
