@@ -16,7 +16,14 @@ from dataclasses import replace
 from decimal import Decimal
 
 from agent.core.instrument import Instrument
-from agent.core.orders.order_value import least_lots, least_tl, lowest_price_ticks, order_lots, order_value
+from agent.core.orders.order_value import (
+    highest_price_ticks,
+    least_lots,
+    least_tl,
+    lowest_price_ticks,
+    order_lots,
+    order_value,
+)
 from agent.core.types import ParentSpec, TargetKind
 from agent.engine.pretrade import Ticket
 
@@ -30,8 +37,8 @@ def least_units(instrument: Instrument, spec: ParentSpec, touch: tuple[int, int]
     value = least_tl(instrument)
     if not lowest:
         return max(1, value)
-    dearest = 2 * touch[1] - lowest
-    return max(value + dearest - 1 if value else 0, dearest * instrument.min_lots)  # in whole lots, too
+    highest = highest_price_ticks(spec.side, touch, reach_bps)
+    return max(value + highest - 1 if value else 0, highest * instrument.min_lots)  # in whole lots, too
 
 
 def too_small(ticket: Ticket, instrument: Instrument) -> str:

@@ -60,6 +60,12 @@ def send_price_ticks(
     return min(price, limit_ticks) if side is Side.BUY else max(price, limit_ticks)
 
 
+def highest_price_ticks(side: Side, touch: tuple[int, int], reach_bps: float) -> int:
+    """The highest limit that a child may be sent with soon: a buy reaches above the ask."""
+    reach = reach_bps if side is Side.BUY else 0.0
+    return 1 + int(touch[1] * (1 + reach * 1e-4) * (1 + SLACK_BPS * 1e-4))
+
+
 def lowest_price_ticks(
     side: Side, touch: tuple[int, int], reach_bps: float, limit_ticks: int | None = None
 ) -> int:
