@@ -1,12 +1,13 @@
 """Orders held against every limit before their first child: live before anything is written, and in replays.
 
-The judgement is ``agent.preflight.start_check``; here are the facts it is given. Before a live session there
-is no book: prices are then those of the last trade or kline, and the volume that of the history fetched.
+The judgement is ``agent.preflight.start_check``; here are the facts it is given. Before a live session the
+exchange is asked for its book and its history; without a book the last trade's price stands for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import structlog
@@ -20,6 +21,7 @@ from agent.core.errors import InputError
 from agent.core.events import Command, StartParent
 from agent.core.instrument import Instrument
 from agent.core.market.tape import BarArray, EventArray, Kind
+from agent.core.market.trade_bars import BookSample
 from agent.core.orders.venue_messages import VenueOrder
 from agent.core.ports import Market, OrderVenue, SessionReader
 from agent.core.types import ParentSpec
@@ -31,8 +33,15 @@ from agent.preflight.volume_forecast import expected_lots
 from agent.replay import inputs
 
 log = structlog.get_logger("order")
-History = tuple[EventArray, BarArray]
-"""Trades and klines of one instrument, as fetched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was fetched of one instrument before its session: trades and klines, and the book of now."""
+
+    trades: EventArray
+    klines: BarArray
+    book: BookSample | None
 
 
 def start_rules(config: Config, bars: BarSession | None = None) -> StartRules:
@@ -47,7 +56,7 @@ def start_rules(config: Config, bars: BarSession | None = None) -> StartRules:
 
 
 def check_before_session(
-    config: Config, instrument: Instrument, history: History, now_ns: int, lacking: Lacking
+    config: Config, instrument: Instrument, known: Known, now_ns: int, lacking: Lacking
 ) -> None:
     """Refuse the configured order, or one of a schedule, that can only fail. Raises OrderError."""
     orders = [("", config.order), *((f"schedule {s.name!r}: ", s.order) for s in config.schedules)]
@@ -55,7 +64,7 @@ def check_before_session(
         both = any(other.side != order.side for _, other in orders)
         try:
             spec = build_spec(order, instrument, "check", None)
-            facts = _facts_of_history(history, now_ns, spec.max_duration_ns)
+            facts = _facts_known(known, now_ns, spec.max_duration_ns)
             paid_for = _covered if whose and both else lacking
             findings = judge(spec, instrument, start_rules(config), facts, paid_for)
             # What a schedule needs may come from an order of the other side before it. What is only doubtful
@@ -77,13 +86,19 @@ def check_start(
     _check(spec, start_rules(config), market, venue, klines, now_ns)
 
 
-def _facts_of_history(history: History, now_ns: int, window_ns: int) -> StartFacts:
-    trades, klines = history
-    trades = trades[trades["kind"] == Kind.TRADE]
+def _facts_known(known: Known, now_ns: int, window_ns: int) -> StartFacts:
+    trades, klines, book = known.trades[known.trades["kind"] == Kind.TRADE], known.klines, known.book
     expected = expected_lots(klines, trades["exch_ns"], trades["qty_lots"], now_ns, window_ns)
+    if book is not None:
+        return _facts_shown(now_ns, book, expected)
     last = int(trades["price_ticks"][-1]) if len(trades) else 0
     last = last or (int(klines["close_ticks"][-1]) if len(klines) else 0)
     return StartFacts(now_ns, (last, last), expected)
+
+
+def _facts_shown(now_ns: int, book: BookSample, expected: float | None) -> StartFacts:
+    shown = (book.bid_depth_lots, book.ask_depth_lots) if book.bid_ticks else None
+    return StartFacts(now_ns, (book.bid_ticks, book.ask_ticks), expected, shown)
 
 
 # --- replayed -----------------------------------------------------------------------------------------
@@ -127,7 +142,7 @@ def _check(
 ) -> None:
     trades, mine = market.trades(spec.instrument), klines[klines["instrument"] == spec.instrument]
     expected = expected_lots(mine, trades.exch_ns, trades.qty_lots, now_ns, spec.max_duration_ns)
-    facts = StartFacts(now_ns, market.touch(spec.instrument), expected)
+    facts = _facts_shown(now_ns, market.book(spec.instrument), expected)
     _tell(spec, judge(spec, market.instruments[spec.instrument], rules, facts, venue.lacking))
 
 

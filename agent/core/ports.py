@@ -222,6 +222,10 @@ class Feed(Protocol):
         """Warm-up: trades and klines from ``since_ns`` on, oldest first, flagged HISTORY."""
         ...
 
+    async def book_now(self, instrument: Instrument) -> BookSample | None:
+        """The book of this moment, before the stream brings one; None where there is none to be had."""
+        ...
+
     def stream(self) -> AsyncIterator[EventArray]:
         """Yield small batches until closed. Gaps, stale and alive rows are part of the stream."""
         ...

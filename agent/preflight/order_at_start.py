@@ -19,6 +19,12 @@ from agent.engine.settings import RiskSettings, TacticSettings
 from agent.engine.tactics.tactic_registry import tactic_classes
 from agent.venue.rules import VenueRules
 
+LOOKS = 40
+"""An order that follows the market looks no oftener at it in an interval, and sends one at each."""
+
+LAST_CALLS = 3
+"""Children at the end of an interval, for what those before have missed."""
+
 
 @dataclass(frozen=True, slots=True)
 class StartRules:
@@ -27,16 +33,20 @@ class StartRules:
     risk: RiskSettings
     tactics: TacticSettings
     venue: VenueRules
-    max_volume_share: float | None  # of the volume expected in the order's longest window
+    max_volume_share: float | None  # of what is shown and expected to trade in the longest window
 
 
 @dataclass(frozen=True, slots=True)
 class StartFacts:
-    """What the market shows at a start. ``touch``: (bid, ask), or 0, 0; ``expected_lots`` None: unknown."""
+    """What the market shows at a start. ``touch``: (bid, ask), or 0, 0. None: unknown.
+
+    ``shown_lots``: bid and ask, within ``DEPTH_BAND_BPS`` of the mid.
+    """
 
     now_ns: int
     touch: tuple[int, int]
-    expected_lots: float | None
+    expected_lots: float | None  # of trades, within the order's longest window
+    shown_lots: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +138,8 @@ class OrderAtStart:
     def most_children(self) -> int:
         """No tactic sends more within the window."""
         looks = self.spec.interval_ns // self.rules.tactics.repeg_ns if self.rests else 0
-        return self.spec.max_intervals * (max(looks, self.rules.tactics.micro_slices) + 3)
+        an_interval = max(looks, self.rules.tactics.micro_slices, LOOKS)
+        return self.spec.max_intervals * (an_interval + LAST_CALLS)
 
     # --- in words -----------------------------------------------------------------------------------
 

@@ -12,7 +12,11 @@ from decimal import Decimal
 from agent.core.orders.order_value import SLACK_BPS
 from agent.core.orders.risk import tightest_cap
 from agent.core.orders.venue_messages import VenueOrder
+from agent.core.types import Side
 from agent.preflight.order_at_start import Finding, OrderAtStart
+
+SURPRISE = 100
+"""Times the expected volume that no market is thought to trade."""
 
 Lacking = Callable[[VenueOrder], str]
 """Why an account could not pay for an order now, or ""."""
@@ -63,16 +67,23 @@ def _child_within(order: OrderAtStart, most: Decimal, limit: str) -> Iterator[Fi
 
 
 def volume_findings(order: OrderAtStart) -> Iterator[Finding]:
-    """The order against the volume expected in its longest window."""
-    expected, most = order.facts.expected_lots, order.rules.max_volume_share
-    if expected is None or most is None or order.lots <= most * expected:
+    """The order against what is shown and expected to trade: nobody is filled beyond it."""
+    expected, shown, most = order.facts.expected_lots, order.facts.shown_lots, order.rules.max_volume_share
+    if expected is None or shown is None or most is None:
         return
-    what = f"{order.quantity(order.lots)} is {order.lots / expected:.4g} times {_expected(order)}"
-    yield Finding("volume_share", f"{what}, at most {most:g} times is allowed (risk.max_volume_share)")
+    offered = shown[1 if order.spec.side is Side.BUY else 0]
+    share = order.lots / (expected + offered)
+    if share > most:
+        there = f"{_expected(order)} and the {order.quantity(offered)} offered now"
+        what = f"{order.quantity(order.lots)} is {share:.4g} times {there}"
+        yield Finding("volume_share", f"{what}, at most {most:g} times is allowed (risk.max_volume_share)")
 
 
 def participation_findings(order: OrderAtStart) -> Iterator[Finding]:
-    """The tightest participation cap: refused where it leaves no child, doubtful where not all of it."""
+    """The tightest participation cap: doubtful where it leaves not all of the order.
+
+    Volume may surprise. Refused is what would have no child at many times (``SURPRISE``) of it.
+    """
     expected = order.facts.expected_lots
     tightest = tightest_cap(order.spec.participation_cap, order.rules.risk.max_participation)
     if expected is None or tightest is None or not order.price:
@@ -81,8 +92,8 @@ def participation_findings(order: OrderAtStart) -> Iterator[Finding]:
     allowed = int(cap * expected)
     share = f"a share of {cap:g} ({key}) of {_expected(order)} is {order.quantity(allowed)}"
     if allowed < order.least_lots:
-        least = order.quantity(order.least_lots)
-        yield Finding("participation", f"{share}, and the exchange takes no order below {least}")
+        what = f"{share}, and the exchange takes no order below {order.quantity(order.least_lots)}"
+        yield Finding("participation", what, SURPRISE * cap * expected < order.least_lots)
     elif allowed < order.lots:
         what = f"{share}, and the order is {order.quantity(order.lots)}"
         yield Finding("participation", f"{what}: the rest would expire", False)

@@ -57,10 +57,11 @@ def found(
     touch: tuple[int, int] = TOUCH,
     expected: float | None = 10_000_000.0,
     lacks: str = "",
+    shown: tuple[int, int] | None = (0, 0),
     **sections: Any,
 ) -> list[Finding]:
     rules = start_rules(parse_config(sections))
-    return judge(spec, BTC, rules, StartFacts(0, touch, expected), lambda order: lacks)
+    return judge(spec, BTC, rules, StartFacts(0, touch, expected, shown), lambda order: lacks)
 
 
 def verdict(*args: Any, **given: Any) -> list[tuple[str, bool]]:
@@ -73,7 +74,7 @@ def test_an_ordinary_order_has_nothing_against_it() -> None:
 
 
 def test_what_is_not_known_is_not_judged() -> None:
-    """Without a book and a history no price and no volume refuses; the account does where a limit is given."""
+    """Without a book and a history no price and no volume refuses; the account does, given a limit."""
     huge = replace(SPEC, target=10**12)
     assert verdict(huge, touch=(0, 0), expected=None, lacks="money") == []
     limited = replace(SPEC, limit_price_ticks=6_000_000)
@@ -97,7 +98,7 @@ def test_the_own_limit_bounds_what_an_order_is_worth() -> None:
 
 
 def test_a_sale_is_judged_at_the_limit_it_is_sent_with() -> None:
-    """9 lots are worth 5.3999 USDT at the bid and 5.3945 at the limit, 10 bps below, where they are judged."""
+    """9 lots are worth 5.3999 USDT at the bid and 5.3945 at the limit, where they are judged."""
     small = replace(SPEC, side=Side.SELL, target=9, limit_price_ticks=None)
     coarse = replace(BTC, min_notional=Decimal("5.399"))
     rules = start_rules(parse_config({}))
@@ -142,7 +143,7 @@ def test_halts_of_a_part_of_the_time_are_told_only() -> None:
 
 @pytest.mark.parametrize(
     ("most", "expected"),
-    [("0.00001", True), ("0.007", True), ("0.013", False), ("0.02", None)],
+    [("0.00001", True), ("0.002", True), ("0.007", False), ("0.02", None)],
 )
 def test_children_that_are_too_small_for_the_order(most: str, expected: bool | None) -> None:
     """Below the least order, or too many for the time: fatal. Even parts that must be cut: told."""
@@ -157,9 +158,13 @@ def test_volume_and_caps() -> None:
     assert verdict(expected=100_000.0) == []
     assert verdict(expected=99_999.0, risk={"max_volume_share": 2}) == []
     assert verdict(expected=1.0, risk={"max_volume_share": None}) == []
+    assert verdict(expected=50_000.0, shown=(0, 50_000)) == []  # what is offered to a buyer counts too
+    assert verdict(expected=50_000.0, shown=(50_000, 0)) == [("volume_share", True)]
+    assert verdict(expected=1.0, shown=None) == []
     capped = replace(SPEC, participation_cap=0.005)
     assert verdict(capped) == [("participation", False)]
-    assert verdict(replace(SPEC, participation_cap=1e-7)) == [("participation", True)]
+    assert verdict(replace(SPEC, participation_cap=1e-7)) == [("participation", False)]
+    assert verdict(replace(SPEC, participation_cap=1e-9)) == [("participation", True)]
     (told,) = found(capped, risk={"max_participation": 0.001})
     assert "risk.max_participation" in told.reason
     (told,) = found(capped, risk={"max_participation": 0.1})
