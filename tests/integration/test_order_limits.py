@@ -7,6 +7,7 @@ embedded exchange, before anything is written.
 from __future__ import annotations
 
 import json
+import sqlite3
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -182,6 +183,20 @@ def test_a_part_that_is_too_large_is_cut_and_the_order_completes(
     (parent,) = json.loads(out)["parents"]
     assert (parent["state"], parent["children"] >= 12) == ("completed", True)
     assert "(risk.max_child_quantity)" in err
+
+
+def test_what_a_cap_leaves_too_small_is_not_sent(
+    sessions: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A cap that leaves less than the least order at first: nothing is rejected, and the order says so."""
+    cap = ["--participation-cap", "0.0001", "--db", f"sqlite:///{tmp_path / 'a.db'}"]
+    with pytest.raises(SystemExit):
+        main(["replay", str(sessions["spot"]), *SHORT, "--quantity", "0.2", "--json", *cap])
+    with sqlite3.connect(tmp_path / "a.db") as rows:
+        states = {state for (state,) in rows.execute("SELECT state FROM child_orders")}
+        ((reason,),) = rows.execute("SELECT reason FROM parent_orders")
+    assert "rejected" not in states
+    assert "less than the exchange takes (exchange.min_notional)" in reason
 
 
 # --- live -----------------------------------------------------------------------------------------------
