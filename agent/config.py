@@ -31,10 +31,13 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 Share = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[Decimal, Field(gt=0)]
+FeePpm = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
+"""Of a fill's value, in parts per million: 1,000,000 is all of it; below 0 is a rebate."""
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class LatencyMs(Section):
@@ -70,9 +73,9 @@ def _off(value: object) -> object:
 class FeeTier(Section):
     """Rates from a 30-day volume (quote currency) on."""
 
-    volume: Annotated[Decimal, Field(gt=0)]
-    maker_ppm: int
-    taker_ppm: int
+    volume: Positive
+    maker_ppm: FeePpm
+    taker_ppm: FeePpm
 
 
 class Halt(Section):
@@ -105,8 +108,8 @@ class Venue(Section):
     cancel: LatencyMs = LatencyMs(median_ms=20)
     acknowledgement: LatencyMs = LatencyMs(median_ms=20)
     market_data: LatencyMs = LatencyMs(median_ms=10)
-    maker_fee_ppm: int = 1000
-    taker_fee_ppm: int = 1000
+    maker_fee_ppm: FeePpm = 1000
+    taker_fee_ppm: FeePpm = 1000
     fee_tiers: tuple[FeeTier, ...] = ()
     fee_volume: Annotated[Decimal, Field(ge=0)] = Decimal(0)
     fee_currency: Annotated[str, Field(min_length=1)] = "quote"
@@ -121,14 +124,14 @@ class Venue(Section):
     price_protection_bps: Annotated[float, Field(gt=0)] | None = None
     self_trade: Literal["cancel_newest", "allow"] = "cancel_newest"
     amend: Literal["keep_on_reduce", "lose_always"] = "keep_on_reduce"
-    max_quantity: Annotated[Decimal, Field(gt=0)] | None = None
+    max_quantity: Positive | None = None
     max_open_orders: Annotated[int, Field(gt=0)] | None = 200
     halts: tuple[Halt, ...] = ()
     near_gap: Duration = 5 * 10**9
     on_stale: Literal["mark", "reject"] = "mark"
     max_book_age: Duration = 5 * 10**9
     rehearsal: RehearsalSection = RehearsalSection()
-    balances: dict[str, Decimal] = {
+    balances: dict[str, Annotated[Decimal, Field(ge=0)]] = {
         "BTC": Decimal(100),
         "ETH": Decimal(1000),
         "USDT": Decimal(10_000_000),
@@ -163,10 +166,11 @@ class Bars(Section):
 class Risk(Section):
     """Limits of every order; null switches one off."""
 
-    max_notional: Decimal | None = Decimal(5_000_000)
+    max_notional: Positive | None = Decimal(5_000_000)
     max_participation: Share | None = None
+    max_volume_share: Annotated[float, Field(gt=0)] | None = 1.0
     price_collar_bps: Annotated[float, Field(gt=0)] | None = 100.0
-    max_child_quantity: Decimal | None = None
+    max_child_quantity: Positive | None = None
     max_orders_per_s: Annotated[int, Field(gt=0)] | None = 20
     stale_book: Duration | None = 5 * 10**9
 

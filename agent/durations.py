@@ -77,7 +77,9 @@ def _how(before_ns: int | None, after_ns: int | None) -> str:
 
 
 def format_duration(ns: int) -> str:
-    """The shortest exact form: 90s, 15m, 2h."""
+    """The shortest exact form: 90s, 15m, 2h, 0s."""
+    if not ns:
+        return "0s"
     for unit in ("d", "h", "m", "s", "ms"):
         if ns % _UNIT_NS[unit] == 0:
             return f"{ns // _UNIT_NS[unit]}{unit}"
@@ -87,10 +89,22 @@ def format_duration(ns: int) -> str:
 class _WrittenAsDuration:
     """Lets a configuration hold nanoseconds and a person write 90s. Pydantic is imported when it calls."""
 
+    def __init__(self, *, or_zero: bool = False) -> None:
+        self._read = _configured_ns_or_zero if or_zero else _configured_ns
+
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic_core import core_schema
 
-        return core_schema.no_info_before_validator_function(_configured_ns, handler(source))
+        return core_schema.no_info_before_validator_function(self._read, handler(source))
+
+
+def _configured_ns_or_zero(value: object) -> object:
+    if isinstance(value, str):
+        match = _FORM.fullmatch(value.strip())
+        zero = value.strip() == "0" or (match is not None and not Decimal(match[1]))
+    else:
+        zero = value == 0 and isinstance(value, int) and not isinstance(value, bool)
+    return 0 if zero else _configured_ns(value)
 
 
 def _configured_ns(value: object) -> object:
@@ -108,3 +122,6 @@ def _configured_ns(value: object) -> object:
 
 Duration = Annotated[int, _WrittenAsDuration()]
 """Nanoseconds; written 90s, 15m, 2h."""
+
+DurationOrZero = Annotated[int, _WrittenAsDuration(or_zero=True)]
+"""The same where none at all is a meaning: 0s."""

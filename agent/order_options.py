@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
-from typing import Annotated, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from annotated_types import Gt
 
@@ -22,10 +22,30 @@ from agent.core.orders.order_defaults import (
     DEFAULT_RISK_AVERSION,
     DEFAULT_TACTIC,
 )
-from agent.durations import Duration
+from agent.durations import Duration, DurationOrZero
 from agent.engine.tactics.tactic_registry import TACTIC_NAMES, TacticName
 
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
 _S = 10**9
+
+
+class _NoneTwice:
+    """Refuses a list that names one thing twice. Pydantic is imported when it calls."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(_none_twice, handler(source))
+
+
+def _none_twice(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name} is named {names.count(name)} times: name each once")
+    return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +61,10 @@ class Option:
 class Order:
     """A parent order as a user gives it. Exactly one of ``quantity`` and ``notional`` is needed."""
 
-    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[Mapping[str, str | bool]] = {
+        "extra": "forbid",
+        "allow_inf_nan": False,
+    }
 
     side: Annotated[Literal["buy", "sell"], Option("Which way to trade.", "buy|sell")] = "buy"
     quantity: Annotated[
@@ -52,7 +75,8 @@ class Order:
     ] = None
     benchmark: Annotated[Literal["vwap", "twap"], Option("What judges the order.", "vwap|twap")] = "vwap"
     min_duration: Annotated[
-        Duration, Option("Shortest window: completes in the interval that ends it, or later.", "DURATION")
+        DurationOrZero,
+        Option("Shortest window: completes in the interval that ends it, or later.", "DURATION"),
     ] = 20 * _S
     max_duration: Annotated[Duration, Option("Longest window: done by its end.", "DURATION")] = 60 * _S
     interval: Annotated[Duration, Option("Time between decisions, as in 45s.", "DURATION")] = 5 * _S
@@ -69,6 +93,7 @@ class Order:
     ] = DEFAULT_TACTIC
     shadows: Annotated[
         tuple[str, ...],
+        _NoneTwice(),
         Option("Algos that work the same order for comparison, as in twap,vwap.", "NAMES", "--shadow"),
     ] = ("twap", "vwap", "pov")
     limit_price: Annotated[Decimal | None, Option("Never trade beyond this price.", "PRICE")] = None

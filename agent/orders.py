@@ -8,6 +8,7 @@ from agent.algos.registry import check_params
 from agent.amounts import check_positive
 from agent.core.errors import OrderError
 from agent.core.instrument import Instrument
+from agent.core.orders.order_value import order_value
 from agent.core.orders.projection import check_rates
 from agent.core.types import Align, BenchmarkKind, ParentSpec, Side, TargetKind
 from agent.durations import format_duration
@@ -72,7 +73,7 @@ def _target(order: Order, instrument: Instrument, price: Decimal | None) -> tupl
         least = instrument.quantity(instrument.min_lots)
         raise OrderError(f"quantity {quantity} {instrument.unit} is below the exchange's minimum {least}")
     if price is not None:
-        worth = quantity * instrument.multiplier * (1 if instrument.inverse else price)
+        worth = order_value(instrument, int(price / instrument.tick), lots)
         if worth < instrument.min_notional:
             raise OrderError(
                 f"quantity {quantity} {instrument.unit} is worth {worth:.2f} {instrument.quote}: "

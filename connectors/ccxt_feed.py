@@ -18,13 +18,14 @@ from agent.core.clock import Clock
 from agent.core.errors import ExchangeError, InternalError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import BarArray, EventArray
+from agent.core.market.trade_bars import BookSample
 from agent.core.ports import FeedHealth
 from agent.core.types import NS_PER_MS
 from connectors.backfill import BackfillLimits
 from connectors.ccxt_books import BboSource, BookSource
-from connectors.ccxt_history import HistoryLimits, recent_bars, recent_trades
+from connectors.ccxt_history import HistoryLimits, book_now, recent_bars, recent_trades
 from connectors.ccxt_link import CcxtLink, ExchangeConfig, SessionFactory, load_ccxt
-from connectors.ccxt_markets import SIGNIFICANT_DIGITS, instrument_of, unknown_symbol
+from connectors.ccxt_markets import SIGNIFICANT_DIGITS, check_traded, instrument_of, unknown_symbol
 from connectors.ccxt_trades import TradeCounters, TradeSource
 from connectors.normalise import Scale, trade_ids, usable
 from connectors.supervisor import Outbox, Patience, Supervisor
@@ -151,6 +152,7 @@ class CcxtFeed:
         if exchange.precisionMode == SIGNIFICANT_DIGITS:
             price = (await exchange.fetch_ticker(symbol)).get("last")
         market = exchange.market(symbol)
+        check_traded(market, self.name)
         instrument = instrument_of(market, number, self.name, exchange.precisionMode, price)
         gapless = link.quirks.aggregates or await self._numbers_without_gaps(link, symbol)
         self._streams.append(self._build(link, instrument, gapless))
@@ -188,6 +190,11 @@ class CcxtFeed:
         trades = await recent_trades(link, streams.symbol, since_ms, limits)
         bars = await recent_bars(link, streams.symbol, streams.scale, since_ms, until_ms, limits)
         return streams.trades.seed(trades), bars
+
+    async def book_now(self, instrument: Instrument) -> BookSample | None:
+        """The book of this moment, asked for; None where there is none to be had."""
+        streams = self._streams[instrument.number]
+        return await book_now(self._connected_link(), streams.symbol, streams.scale)
 
     def _connected_link(self) -> CcxtLink:
         if self._link is None or not self._streams:

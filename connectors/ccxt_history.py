@@ -1,4 +1,4 @@
-"""Warm-up over REST: the latest trades backwards, and one-minute klines behind them.
+"""Warm-up over REST: the latest trades backwards, one-minute klines behind them, and the book of now.
 
 Nothing waits silently: both are bounded in pages and in time, and return what they have by then.
 """
@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from agent.core.market.bars import DEPTH_BAND_BPS
 from agent.core.market.tape import BAR, BarArray
+from agent.core.market.trade_bars import BookSample
 from agent.core.types import NS_PER_MS, NS_PER_S
 from connectors.ccxt_link import CcxtLink
-from connectors.ccxt_types import Candle, UsableTrade
+from connectors.ccxt_types import Candle, Level, UsableTrade
 from connectors.kline_rows import bar_rows, binance_bar_rows
 from connectors.normalise import Scale, trade_ids, usable
 
 MINUTE_NS = 60 * NS_PER_S
+BOOK_DEADLINE_S = 5.0
 
 Page = list[UsableTrade]
 
@@ -128,3 +131,27 @@ async def _within(deadline_s: float, work: Awaitable[None]) -> None:
     """Do ``work`` until done, failed or out of time: what it has collected by then is what there is."""
     with contextlib.suppress(Exception):
         await asyncio.wait_for(work, deadline_s)
+
+
+async def book_now(link: CcxtLink, symbol: str, scale: Scale) -> BookSample | None:
+    """Touch and depth; None where the exchange gives no two-sided book in time. Never raises but to stop."""
+    try:
+        book = await asyncio.wait_for(link.exchange.fetch_order_book(symbol), BOOK_DEADLINE_S)
+        bids, asks = (_counted(book[side], scale) for side in ("bids", "asks"))
+    except Exception:
+        return None  # the stream brings one, or says why not
+    if not bids or not asks or bids[0][0] >= asks[0][0]:
+        return None
+    mid = (bids[0][0] + asks[0][0]) / 2
+    return BookSample(*bids[0], *asks[0], _depth(bids, mid), _depth(asks, mid))
+
+
+def _counted(levels: Sequence[Level], scale: Scale) -> list[tuple[int, int]]:
+    """(ticks, lots) of each level, best first."""
+    ticks, _ = scale.tick.counts([float(level[0]) for level in levels])
+    lots, _ = scale.lot.counts([float(level[1]) for level in levels])
+    return list(zip(ticks.tolist(), lots.tolist(), strict=True))
+
+
+def _depth(levels: Sequence[tuple[int, int]], mid: float) -> int:
+    return sum(lots for ticks, lots in levels if abs(ticks - mid) <= mid * DEPTH_BAND_BPS * 1e-4)

@@ -61,6 +61,19 @@ def instrument_of(
     )
 
 
+def check_traded(market: CcxtMarket, exchange: str) -> None:
+    """Refuse a market that the exchange says it does not trade now. Raises OrderError."""
+    if market.get("active") is not False:
+        return
+    info = market.get("info")
+    status = info.get("status") if isinstance(info, dict) else None
+    said = f"active: false, status {status}" if status else "active: false"
+    raise OrderError(
+        f"{market['symbol']} is not traded on {exchange} now ({said}): it is halted or delisted;"
+        " choose another symbol, or come back when it trades"
+    )
+
+
 def _limit(limits: Mapping[str, Mapping[str, float | None] | None], name: str) -> Decimal:
     return Decimal(str((limits.get(name) or {}).get("min") or 0))
 

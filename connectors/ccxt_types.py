@@ -77,6 +77,8 @@ class CcxtMarket(TypedDict):
     quote: str
     settle: str | None
     contractSize: float | None
+    active: bool | None  # False: halted or delisted; None: the exchange does not say
+    info: object  # as the exchange sent it
     inverse: bool | None
     precision: CcxtPrecision
     limits: Mapping[str, Mapping[str, float | None] | None]
@@ -125,6 +127,8 @@ class CcxtExchange(Protocol):
     async def fetch_time(self) -> object: ...
 
     async def fetch_ticker(self, symbol: str) -> CcxtTicker: ...
+
+    async def fetch_order_book(self, symbol: str) -> CcxtBook: ...
 
     async def fetch_trades(
         self, symbol: str, since: int | None, limit: int | None, params: JsonObject

@@ -18,6 +18,7 @@ from agent.algos.registry import check_params
 from agent.app.build import LEM, algo, build_engine, check_algos, check_model, fingerprint
 from agent.app.embedded_market import SYNTHETIC
 from agent.app.live_feed import EMBEDDED, Ended, open_feed
+from agent.app.start_orders import Known, check_before_session, check_start
 from agent.app.warm_up import warm_up
 from agent.config import Config
 from agent.core.agenda import FAR_FUTURE_NS
@@ -183,6 +184,7 @@ class _Session:
         self.name = f"{moment:%Y%m%dT%H%M%S.%f}"[:-3].replace(".", "-")
         self.path = config.out / self.name
         self._late: list[str] = []
+        self._known: list[Known] = []
         self._parents = 0
 
     async def run(self, seconds: float | None, market_ended: Ended) -> LiveResult:
@@ -191,6 +193,11 @@ class _Session:
         engine = await asyncio.to_thread(  # before anything is written: it refuses rules that do not fit
             build_engine, self.config, self.instruments, lambda spec: self._policy(spec, executor)
         )
+        await self._fetch_history()
+        if self.own_order:
+            check_before_session(
+                self.config, self.instruments[0], self._known[0], self.clock.now_ns(), engine.venue.lacking
+            )
         writer = SessionWriter.create(self.path, self._header())
         execution_log = await self._open_log()
         live = LiveRun(
@@ -205,7 +212,7 @@ class _Session:
         )
         self.view.open(self.name, self.instruments, self._title())
         with _stop_on_signal(live.stopping):
-            await self._warm_up(live)
+            self._warm_up(live)
             jobs = self._jobs(live)
             health = asyncio.create_task(self._show_health())
             try:
@@ -284,13 +291,18 @@ class _Session:
             return ThreadedPolicy(chosen, executor, self._late, self.clock)
         return InlinePolicy(chosen)
 
-    async def _warm_up(self, live: LiveRun) -> None:
+    async def _fetch_history(self) -> None:
+        """Before anything is written: the orders are judged by it."""
         since_ns = self.clock.now_ns() - self.config.feed.warm_up
         for instrument in self.instruments:
             self.view.preparing(f"fetching {instrument.symbol}'s history")
             trades, bars = await self.feed.history(instrument, since_ns)
-            live.warm_up(trades, bars)
+            self._known.append(Known(trades, bars, await self.feed.book_now(instrument)))
             log.info("warmed_up", symbol=instrument.symbol, trades=len(trades), klines=len(bars))
+
+    def _warm_up(self, live: LiveRun) -> None:
+        for known in self._known:
+            live.warm_up(known.trades, known.klines)
         self.view.preparing("waiting for the first whole order book")
 
     async def _begin(self, live: LiveRun, jobs: Jobs) -> None:
@@ -307,6 +319,8 @@ class _Session:
         price = instrument.tick * mid / 2 if mid else None
         self._parents += 1
         spec = build_spec(order, instrument, f"{self.name}-P{self._parents}", price)
+        market, venue = live.engine.market, live.engine.venue
+        check_start(spec, self.config, market, venue, self._known[0].klines, self.clock.now_ns())
         live.start(spec, shadow_specs(spec, order.shadows))
 
     def _jobs(self, live: LiveRun) -> Jobs:

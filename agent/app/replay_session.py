@@ -21,6 +21,7 @@ from agent.app.build import (
     recorded_policies,
     watched,
 )
+from agent.app.start_orders import check_replayed
 from agent.app.venue_setup import venue_setup
 from agent.bar_session import BarSession, is_bars_only
 from agent.config import Config, parse_config
@@ -101,6 +102,8 @@ def replay_session(
     pending = recorded or [bars.start() if bars else _ordered(reader, config)]
     doubts: list[str] = []
     policies = _policies(reader, config, pending, doubts, compare=bool(recorded))
+    if not recorded:
+        check_replayed(reader, config, bars, pending)
     engine = _engine(reader, config, bars, watched(policies, shown) if shown else policies, recorded)
     summary = Summary(reader.instruments)
     watchers = [summary.add, *([watch] if watch else [])]

@@ -133,6 +133,10 @@ class OrderVenue(Protocol):
         """How the venue works for the orders of a lane."""
         ...
 
+    def lacking(self, order: VenueOrder) -> str:
+        """Why the lane's account could not pay for an order now, or "" (also where that is not known)."""
+        ...
+
     def submit(self, order: VenueOrder, now_ns: int) -> None:
         """An order leaves."""
         ...
@@ -230,6 +234,10 @@ class Feed(Protocol):
 
     async def history(self, instrument: Instrument, since_ns: int) -> tuple[EventArray, BarArray]:
         """Warm-up: trades and klines from ``since_ns`` on, oldest first, flagged HISTORY."""
+        ...
+
+    async def book_now(self, instrument: Instrument) -> BookSample | None:
+        """The book of this moment, before the stream brings one; None where there is none to be had."""
         ...
 
     def stream(self) -> AsyncIterator[EventArray]:

@@ -21,6 +21,7 @@ from agent.core.events import ChildFilled
 from agent.core.money import value_tl
 from agent.core.orders.child_order import ChildEvent, ChildOrder
 from agent.core.orders.parent_order import ParentOrder
+from agent.core.orders.risk import Refusal
 from agent.core.orders.venue_messages import ENDS, Report, ReportKind, VenueOrder
 from agent.core.ports import Market, OrderVenue
 from agent.core.types import NS_PER_S, Side
@@ -88,10 +89,11 @@ class Desk:
 
     # --- out --------------------------------------------------------------------------------------
 
-    def send(self, owner: Owner, ticket: Ticket, now_ns: int) -> ChildOrder | None:
-        """Pass a ticket through risk and send it. None when it was refused; the refusal is recorded."""
-        if not self._checks.passes(owner.order, owner.lane, ticket, self._flying(owner), now_ns):
-            return None
+    def send(self, owner: Owner, ticket: Ticket, now_ns: int) -> ChildOrder | Refusal:
+        """Pass a ticket through risk and send it. A refusal is recorded, and returned."""
+        refusal = self._checks.refusal(owner.order, owner.lane, ticket, self._flying(owner), now_ns)
+        if refusal is not None:
+            return refusal
         child = self._new_child(owner.order, ticket, now_ns)
         order = VenueOrder(
             child.number,
@@ -150,7 +152,7 @@ class Desk:
         """
         ticket = Ticket(child.interval, child.tif, price_ticks, lots - child.filled_lots)
         flying = self._flying(owner, but=child)
-        if not self._checks.passes(owner.order, owner.lane, ticket, flying, now_ns):
+        if self._checks.refusal(owner.order, owner.lane, ticket, flying, now_ns) is not None:
             return False
         sent = self._sent[child.number]
         sent.wanted = (price_ticks, lots)

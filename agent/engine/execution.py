@@ -16,11 +16,13 @@ from agent.core.events import ChildFilled
 from agent.core.market.trade_bars import TradeBarSeries
 from agent.core.orders.child_order import ChildOrder
 from agent.core.orders.parent_order import ParentOrder
+from agent.core.orders.risk import Refusal, tightest_cap
 from agent.core.orders.venue_messages import VenueTraits
 from agent.core.ports import Market
 from agent.core.types import ChildState, ParentSpec, TargetKind
+from agent.engine.child_sizes import least_units, too_small, within_most
 from agent.engine.desk import Desk
-from agent.engine.obstacles import obstacle
+from agent.engine.obstacles import obstacle, refused, without_values
 from agent.engine.pretrade import Ticket
 from agent.engine.settings import RiskSettings, TacticSettings
 
@@ -61,6 +63,7 @@ class Execution:
         self._market, self._series, self._desk, self._agenda = market, series, desk, agenda
         self._most_participation = risk.max_participation
         self._filled_in: Counter[int] = Counter()  # by interval, what its children filled
+        self._most_quantities = (risk.max_child_quantity, traits.max_quantity)
 
     # --- what a tactic may ask ------------------------------------------------------------------------
 
@@ -116,31 +119,31 @@ class Execution:
         return units if self.by_quantity else units // price_ticks
 
     def least_units(self) -> int:
-        """The smallest child an exchange takes; at least one lot."""
-        instrument = self._market.instruments[self.order.spec.instrument]
-        price = max(1, self._market.mid_half_ticks(instrument.number) // 2)
-        least_tl = -int(-(instrument.min_notional / instrument.quote_notional(1, 1)) // 1)
-        if self.by_quantity:
-            return max(1, instrument.min_lots, least_tl if instrument.inverse else -(-least_tl // price))
-        return max(price, instrument.value_tl(price, instrument.min_lots), least_tl)
+        """The smallest child an exchange takes, with slack for a price that moves; at least one lot."""
+        market, spec = self._market, self.spec
+        instrument, touch = market.instruments[spec.instrument], market.touch(spec.instrument)
+        return least_units(instrument, spec, touch, self.settings.reach_bps)
 
     def allowed(self, price_ticks: int) -> int:
         """What the participation caps and the algo's rate leave, against what has traded since the start."""
-        bounds = [bound for bound in (*self._caps(), self.rate) if bound is not None]
-        if not bounds:
+        bound = self._bound()
+        if bound is None:
             return self.order.remaining
         flying = sum(self._desk.in_flight(child)[0] for child in self.children.values())
-        lots = int(min(bounds) * self.market_lots()) - self.order.filled_lots - flying
+        lots = int(bound[0] * self.market_lots()) - self.order.filled_lots - flying
         return self.to_units(max(0, lots), price_ticks)
 
     def note_bound(self) -> None:
-        """Name what kept an order back: the smaller of caps and rate."""
-        caps = self._caps()
-        capped = caps and (self.rate is None or min(caps) <= self.rate)
-        self.note_obstacle("participation cap" if capped else f"the rate of algo {self.spec.algo}")
+        """Name what kept an order back."""
+        if (bound := self._bound()) is not None:
+            self.note_obstacle(bound[1])
 
-    def _caps(self) -> list[float]:
-        return [c for c in (self.spec.participation_cap, self._most_participation) if c is not None]
+    def _bound(self) -> tuple[float, str] | None:
+        """The smallest share of the market's volume that a cap or the algo's rate allows, and its name."""
+        cap = tightest_cap(self.spec.participation_cap, self._most_participation)
+        if self.rate is not None and (cap is None or self.rate < cap[0]):
+            return self.rate, f"the rate of algo {self.spec.algo}"
+        return None if cap is None else (cap[0], f"participation cap ({cap[1]})")
 
     def market_lots(self) -> int:
         """Market volume since the order's start, in lots."""
@@ -159,10 +162,15 @@ class Execution:
     # --- what a tactic may do -------------------------------------------------------------------------
 
     def send(self, ticket: Ticket, now_ns: int) -> None:
-        """Send a child, unless risk refuses it."""
+        """Send a child, no larger than one may be, unless risk refuses it or the exchange could only."""
+        instrument = self._market.instruments[self.spec.instrument]
+        ticket = within_most(ticket, instrument, self._most_quantities)
+        if minimum := too_small(ticket, instrument):
+            self.note_obstacle(f"what could be sent was less than the exchange takes ({minimum})")
+            return
         child = self._desk.send(self, ticket, now_ns)
-        if child is None:
-            self.note_obstacle("refused by risk")
+        if isinstance(child, Refusal):
+            self.note_obstacle(refused(child))
             return
         self.children[child.child_id] = child
         self.sent_lots += child.qty_lots
@@ -196,7 +204,7 @@ class Execution:
         self.children.pop(child.child_id, None)
         used_up = child.state is ChildState.EXPIRED and self.traits.own_impact
         if used_up and not obstacle(child):  # by our own flow; a rule of the venue is counted by its name
-            self.note_obstacle(child.reason)
+            self.note_obstacle(without_values(child.reason))
         self._listener().on_child_ended(child, now_ns)
 
     def _listener(self) -> Listener:

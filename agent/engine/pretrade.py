@@ -45,10 +45,10 @@ class PreTradeChecks:
         for gate in self._gates.values():
             gate.killed = True
 
-    def passes(
+    def refusal(
         self, order: ParentOrder, lane: int, ticket: Ticket, in_flight: tuple[int, int], now_ns: int
-    ) -> bool:
-        """Whether a ticket may go out; ``in_flight``: (lots, ticks x lots) open besides."""
+    ) -> Refusal | None:
+        """Why a ticket may not go out, or None; ``in_flight``: (lots, ticks x lots) open besides."""
         gate = self._gate(lane, order.spec.instrument)
         refusal = gate.check(
             _intent(order, ticket, in_flight), self._facts(order.spec.instrument, ticket), now_ns
@@ -57,7 +57,7 @@ class PreTradeChecks:
             gate.sent(now_ns)
         else:
             self._outbox.emit(self._refused(order, ticket, refusal, now_ns))
-        return refusal is None
+        return refusal
 
     def _refused(self, order: ParentOrder, ticket: Ticket, refusal: Refusal, now_ns: int) -> RiskRefused:
         return RiskRefused(
@@ -75,8 +75,8 @@ class PreTradeChecks:
     def _gate(self, lane: int, instrument: int) -> RiskGate:
         key = (lane, instrument)
         if key not in self._gates:
-            limits = _limits(self._risk, self._market.instruments[instrument])
-            self._gates[key] = RiskGate(limits, killed=self._killed)
+            limits = limits_of(self._risk, self._market.instruments[instrument])
+            self._gates[key] = RiskGate(limits, self._market.instruments[instrument], killed=self._killed)
         return self._gates[key]
 
     def _facts(self, instrument: int, ticket: Ticket) -> MarketFacts:
@@ -88,20 +88,20 @@ class PreTradeChecks:
 
 
 def _intent(order: ParentOrder, ticket: Ticket, in_flight: tuple[int, int]) -> OrderIntent:
-    lots = ticket.cap_tl // ticket.price_ticks if ticket.cap_tl else ticket.lots
     return OrderIntent(
         parent_id=order.spec.parent_id,
         side=order.spec.side,
-        qty_lots=max(1, lots),
+        qty_lots=ticket.lots,
         price_ticks=ticket.price_ticks,
         committed_lots=order.filled_lots + in_flight[0],
         committed_tl=order.filled_tl + in_flight[1],
         limit_price_ticks=order.spec.limit_price_ticks,
         participation_cap=order.spec.participation_cap,
+        cap_tl=ticket.cap_tl,
     )
 
 
-def _limits(risk: RiskSettings, instrument: Instrument) -> RiskLimits:
+def limits_of(risk: RiskSettings, instrument: Instrument) -> RiskLimits:
     """The configured limits in this instrument's integers."""
     child, most = risk.max_child_quantity, risk.max_notional
     most_units = None if most is None else int(most / instrument.quote_notional(1, 1))

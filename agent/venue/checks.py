@@ -1,4 +1,4 @@
-"""What an exchange checks when an order arrives. Every refusal is one sentence with value and limit."""
+"""What an exchange checks when an order arrives. Every refusal is one sentence with value, limit and key."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from agent.core.instrument import Instrument
+from agent.core.orders.order_value import order_lots
 from agent.core.orders.venue_messages import VenueOrder
 from agent.core.types import NS_PER_S, Side, TimeInForce
 from agent.venue.kernel.tape_market import TapeMarket
+from agent.venue.order_rules import band_refusals, least_refusals, most_refusals
 from agent.venue.rules import VenueRules
 
 Orders = list[VenueOrder]
@@ -50,27 +52,21 @@ class Checks:
             if halt.symbol in ("", instrument.symbol) and halt.start_ns <= now_ns < halt.end_ns:
                 yield f"{instrument.symbol} is halted until {in_utc(halt.end_ns)} (venue.halts)"
         if self._market.mid_half_ticks(order.instrument) == 0:
-            yield "the market has no two-sided book"
+            yield "the market has no two-sided book to trade on (exchange.book)"
         if order.tif is TimeInForce.GTD and order.expire_ns <= now_ns:
-            yield f"good-till-date order arrived after its end {in_utc(order.expire_ns)}"
+            yield (
+                f"good-till-date order arrived at {in_utc(now_ns)}, after its end {in_utc(order.expire_ns)}"
+                " (exchange.good_till_date)"
+            )
 
     def _size(self, instrument: Instrument, order: VenueOrder) -> Iterator[str]:
-        quantity, most = instrument.quantity(order.lots), self._rules.max_quantity
-        if order.lots < instrument.min_lots:
-            yield f"quantity {quantity} is below the minimum {instrument.quantity(instrument.min_lots)}"
-        if most is not None and quantity > most and not order.cap_tl:
-            yield f"quantity {quantity} is above the maximum {most} (venue.max_quantity)"
-        value = instrument.quote_notional(order.price_ticks, order.lots)
-        if order.cap_tl:
-            value = instrument.notional(order.cap_tl)
-        if value < instrument.min_notional:
-            yield f"notional {value} is below the minimum {instrument.min_notional}"
+        lots = order_lots(order.price_ticks, order.lots, order.cap_tl)
+        yield from least_refusals(instrument, order.price_ticks, order.lots, order.cap_tl)
+        yield from most_refusals(instrument, lots, self._rules.max_quantity)
 
     def _price(self, instrument: Instrument, order: VenueOrder) -> Iterator[str]:
         mid = self._market.mid_half_ticks(order.instrument)
-        if abs(2 * order.price_ticks - mid) * 10_000 > self._rules.price_band_bps * mid:
-            price = instrument.price(order.price_ticks)
-            yield f"price {price} is more than {self._rules.price_band_bps:g} bps from the mid"
+        yield from band_refusals(instrument, order.price_ticks, mid, self._rules.price_band_bps)
 
     def _too_many(self, instrument: Instrument, order: VenueOrder, others: Orders) -> Iterator[str]:
         most = self._rules.max_open_orders
@@ -84,7 +80,10 @@ class Checks:
         if order.tif is not TimeInForce.POST_ONLY:
             return
         if self.crosses(order):
-            yield "post-only order would have traded at once"
+            price, far = instrument.price(order.price_ticks), instrument.price(self.far_touch(order))
+            yield (
+                f"post-only order at {price} would have traded at once: {far} is offered (exchange.post_only)"
+            )
         own = self.own_touch(order, others)
         if own is not None and (order.price_ticks - own) * order.side >= 0:
             price = instrument.price(order.price_ticks)

@@ -63,6 +63,12 @@ class Ledger:
         self._margin.promise(order, closing)
         return OpenOrder(order, order.lots, currency, amount, closing=closing)
 
+    def lacking(self, order: VenueOrder) -> str:
+        """Why the account could not pay for an order now, or ""; nothing is set aside."""
+        currency, amount, _ = self._cost(order, order.lots)
+        available = self.account(order.lane).available(currency)
+        return "" if amount <= available else _lacking(available, currency, amount)
+
     def amend(self, state: OpenOrder, order: VenueOrder, left: int) -> str:
         """Set aside what ``left`` lots at the new price may cost instead; "" or why not, nothing changed."""
         account = self.account(order.lane)
@@ -135,4 +141,10 @@ class Ledger:
         account = self.account(lane)
         if account.hold(currency, amount):
             return ""
-        return f"balance {account.available(currency)} {currency} does not cover {amount.normalize():f}"
+        return _lacking(account.available(currency), currency, amount)
+
+
+def _lacking(available: Decimal, currency: str, amount: Decimal) -> str:
+    return (
+        f"balance {available} {currency} does not cover {amount.normalize():f} (venue.balances: {currency})"
+    )

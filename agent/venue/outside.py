@@ -68,6 +68,10 @@ class OutsideVenue:
     def traits(self, lane: int) -> VenueTraits:
         return self._traits
 
+    def lacking(self, order: VenueOrder) -> str:
+        """The account is elsewhere: what it lacks is not known here."""
+        return ""
+
     def submit(self, order: VenueOrder, now_ns: int) -> None:
         self._add(_message(MessageKind.SUBMIT, order, now_ns))
 
@@ -104,6 +108,9 @@ class ByLane:
 
     def traits(self, lane: int) -> VenueTraits:
         return self._of(lane).traits(lane)
+
+    def lacking(self, order: VenueOrder) -> str:
+        return self._of(order.lane).lacking(order)
 
     def submit(self, order: VenueOrder, now_ns: int) -> None:
         self._of(order.lane).submit(order, now_ns)

@@ -69,6 +69,10 @@ class PaperVenue:
         """The lane's account, opened with the configured balances on first use."""
         return self._ledger.account(lane)
 
+    def lacking(self, order: VenueOrder) -> str:
+        """Why its lane's account could not pay for an order now, or "". Nothing is set aside."""
+        return self._ledger.lacking(order)
+
     def connect(self, deliver: Deliver) -> None:
         self._deliver = deliver
 
@@ -81,6 +85,7 @@ class PaperVenue:
             repeats=rehearsal.times_out,
             travel_ns=self._rules.latencies.travel_ns,
             round_trip_ns=self._rules.latencies.round_trip_ns,
+            max_quantity=self._rules.max_quantity,
         )
 
     def submit(self, order: VenueOrder, now_ns: int) -> None:

@@ -87,6 +87,6 @@ class Reach:
         after = "" if self._impact is None else ", our own impact counted in"
         if walk.why:
             return f"{walk.why}{after}"
-        if order.cap_tl:
-            return f"its money is spent, or no more was offered at its limit{after}"
-        return f"no more was offered at its limit{after}"
+        price = self._market.instruments[order.instrument].price(order.price_ticks)
+        short = f"no more was offered at its limit {price} (order.limit_price, tactics.reach_bps){after}"
+        return f"its money is spent, or {short}" if order.cap_tl else short

@@ -60,7 +60,7 @@ def test_a_money_bound_is_kept(stand: Stand) -> None:
     [
         ({"lots": 1}, "minimum 0.002"),
         ({"lots": 4}, "minimum 0.5"),
-        ({"price_ticks": 11_000}, "500 bps from the mid"),
+        ({"price_ticks": 11_000}, "at most 500 bps is allowed (venue.price_band_bps)"),
         ({"lots": 200_000}, "balance 10000 USDT does not cover"),
         ({"side": Side.SELL, "price_ticks": 9_999, "lots": 10_001}, "balance 10 BTC does not cover"),
         ({"tif": TimeInForce.POST_ONLY, "price_ticks": 10_001}, "traded at once"),

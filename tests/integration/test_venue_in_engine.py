@@ -227,7 +227,7 @@ def test_what_is_left_names_the_venue_s_rule() -> None:
     assert halted.state is ParentState.EXPIRED
     assert re.search(r"unfilled: the venue's rule venue.halts \(\d+x\)", halted.reason)
     poor = Run(tape, [short], venue=Venue(balances={"USDT": Decimal("11.5")})).last("s-P1")
-    assert re.search(r"rejected by the venue: balance USDT does not cover \(\d+x\)", poor.reason)
+    assert re.search(r"unfilled: the venue's rule venue.balances \(\d+x\)", poor.reason)
 
 
 # --- amendments ---------------------------------------------------------------------------------------

@@ -106,7 +106,10 @@ def test_what_our_own_impact_leaves_unfilled_is_named() -> None:
     strong = ImpactParameters(y=50, sigma_bps_per_day=1000, volume_per_day=1)
     last = work(order, random_tape(11), 64, strong).last("s-P1")
     assert last.state is ParentState.EXPIRED
-    assert "no more was offered at its limit, our own impact counted in (" in last.reason
+    named = (
+        "no more was offered at its limit (order.limit_price, tactics.reach_bps), our own impact counted in ("
+    )
+    assert named in last.reason
 
 
 @given(

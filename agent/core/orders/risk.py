@@ -1,4 +1,7 @@
-"""Risk: the gate every child order passes on its way out. A refusal says which rule, and why.
+"""Risk: the gate every child order passes on its way out. A refusal names the rule, the value and the limit.
+
+It names the key of the configuration that holds the limit too. A child is judged at the limit price that it
+is sent with (``agent.core.orders.order_value``); what its parent has filled counts at what it cost.
 
 A rule whose limit is None is off. The gate is deterministic: it knows engine time only, and its whole
 state is the kill flag and the send times of the last second.
@@ -9,8 +12,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 
+from agent.core.instrument import Instrument
+from agent.core.orders.order_value import order_lots
 from agent.core.types import NS_PER_MS, NS_PER_S, Side
+
+PARTICIPATION_CAP, MAX_PARTICIPATION = "order.participation_cap", "risk.max_participation"
+
+
+def tightest_cap(own: float | None, everyones: float | None) -> tuple[float, str] | None:
+    """The smaller of an order's own participation cap and the one for every order, with its key."""
+    caps = [(own, PARTICIPATION_CAP), (everyones, MAX_PARTICIPATION)]
+    return min(((cap, key) for cap, key in caps if cap is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +46,10 @@ class RiskLimits:
 
 @dataclass(frozen=True, slots=True)
 class OrderIntent:
-    """A child order that wants out. ``committed_*`` is what its parent has filled or in flight already."""
+    """A child order that wants out. ``committed_*`` is what its parent has filled or in flight already.
+
+    ``cap_tl`` bounds its money (0: nothing does): that is its value then.
+    """
 
     parent_id: str
     side: Side
@@ -42,6 +59,12 @@ class OrderIntent:
     committed_tl: int = 0
     limit_price_ticks: int | None = None  # the parent's own limit
     participation_cap: float | None = None  # the parent's own cap
+    cap_tl: int = 0
+
+    @property
+    def value_tl(self) -> int:
+        """Ticks x lots at the limit."""
+        return self.cap_tl or self.qty_lots * self.price_ticks
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +82,11 @@ class MarketFacts:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
+    """Why an order may not go out: the rule's name, and a sentence; ``key`` of the configuration, if any."""
+
     rule: str
     reason: str
+    key: str = ""
 
 
 @dataclass(slots=True)
@@ -68,12 +94,13 @@ class RiskGate:
     """Checks intents against the limits, in a fixed order; the first rule broken answers."""
 
     limits: RiskLimits
+    instrument: Instrument
     killed: bool = False
     _sent_ns: deque[int] = field(default_factory=deque)
 
     def check(self, intent: OrderIntent, market: MarketFacts, now_ns: int) -> Refusal | None:
         """Return why ``intent`` may not go out, or None. Changes nothing: call ``sent`` for what went."""
-        return next(self._refusals(intent, market, now_ns), None)
+        return next(self.refusals(intent, market, now_ns), None)
 
     def sent(self, now_ns: int) -> None:
         """Count an order that went out at ``now_ns`` towards the order rate."""
@@ -81,14 +108,18 @@ class RiskGate:
             self._sent_ns.popleft()
         self._sent_ns.append(now_ns)
 
-    def _refusals(self, intent: OrderIntent, market: MarketFacts, now_ns: int) -> Iterator[Refusal]:
+    def refusals(self, intent: OrderIntent, market: MarketFacts, now_ns: int) -> Iterator[Refusal]:
+        """Every rule that ``intent`` breaks."""
         if self.killed:
-            yield Refusal("kill_switch", "the kill switch is on: no order goes out until a new run")
+            yield Refusal(
+                "kill_switch", "no order goes out until a new run: this one was killed (agent ctl kill)"
+            )
         if intent.qty_lots <= 0 or intent.price_ticks <= 0:
             yield Refusal(
                 "order_size",
                 f"{intent.qty_lots} lots at {intent.price_ticks} ticks: both must be positive",
             )
+            return
         yield from self._child_size(intent)
         yield from self._stale_book(market, now_ns)
         yield from self._limit_price(intent)
@@ -99,77 +130,70 @@ class RiskGate:
 
     def _child_size(self, intent: OrderIntent) -> Iterator[Refusal]:
         most = self.limits.max_child_lots
-        if most is not None and intent.qty_lots > most:
-            yield Refusal("child_size", f"{intent.qty_lots} lots in one order: at most {most} are allowed")
+        lots = order_lots(intent.price_ticks, intent.qty_lots, intent.cap_tl)
+        if most is not None and lots > most:
+            what = f"quantity {self._quantity(lots)} in one order, at most {self._quantity(most)} is allowed"
+            yield _refusal("child_size", what, "risk.max_child_quantity")
 
     def _stale_book(self, market: MarketFacts, now_ns: int) -> Iterator[Refusal]:
         most_ns = self.limits.stale_book_ns
         if most_ns is None:
             return
+        most = f"at most {most_ns / NS_PER_MS:.0f} ms is allowed"
         if market.book_ns is None:
-            yield Refusal("stale_book", "no book has been seen yet: orders wait for the first")
+            yield _refusal("stale_book", f"no book has been seen yet, {most}", "risk.stale_book")
         elif now_ns - market.book_ns > most_ns:
-            age_ms, most_ms = (now_ns - market.book_ns) / NS_PER_MS, most_ns / NS_PER_MS
-            yield Refusal(
-                "stale_book", f"the book is {age_ms:.0f} ms old: at most {most_ms:.0f} ms is allowed"
-            )
+            age_ms = (now_ns - market.book_ns) / NS_PER_MS
+            yield _refusal("stale_book", f"the book is {age_ms:.0f} ms old, {most}", "risk.stale_book")
 
     def _limit_price(self, intent: OrderIntent) -> Iterator[Refusal]:
         limit = intent.limit_price_ticks
         if limit is not None and intent.side * (intent.price_ticks - limit) > 0:
-            yield Refusal(
-                "limit_price",
-                f"{intent.side.name.lower()} at {intent.price_ticks} ticks is beyond"
-                f" the parent's limit {limit}",
-            )
+            what = f"{self._at(intent)} is beyond the order's own limit {self._price(limit)}"
+            yield _refusal("limit_price", what, "order.limit_price")
 
     def _price_collar(self, intent: OrderIntent, market: MarketFacts) -> Iterator[Refusal]:
         collar_bps = self.limits.price_collar_bps
         if collar_bps is None:
             return
-        if market.mid_half_ticks is None:
-            yield Refusal(
-                "price_collar", "no mid price to measure the collar against: orders wait for a book"
-            )
+        key, mid = "risk.price_collar_bps", market.mid_half_ticks
+        if mid is None:
+            what = f"no mid price to measure from, at most {collar_bps:g} bps beyond it is allowed"
+            yield _refusal("price_collar", what, key)
             return
         # Only the costly side is bounded: a buy far below the mid risks nothing.
-        beyond = intent.side * (2 * intent.price_ticks - market.mid_half_ticks)
-        if beyond * 10_000 > collar_bps * market.mid_half_ticks:
-            yield Refusal(
-                "price_collar",
-                f"{intent.side.name.lower()} at {intent.price_ticks} ticks reaches"
-                f" {beyond * 1e4 / market.mid_half_ticks:.2f} bps beyond the mid"
-                f" {market.mid_half_ticks / 2:g}: at most {collar_bps:g} bps is allowed",
+        beyond = intent.side * (2 * intent.price_ticks - mid)
+        if beyond * 10_000 > collar_bps * mid:
+            what = (
+                f"{self._at(intent)} reaches {beyond * 1e4 / mid:.2f} bps beyond the mid"
+                f" {self.instrument.tick * mid / 2:f}, at most {collar_bps:g} bps is allowed"
             )
+            yield _refusal("price_collar", what, key)
 
     def _notional(self, intent: OrderIntent) -> Iterator[Refusal]:
-        most_tl = self.limits.max_notional_tl
-        total_tl = intent.committed_tl + intent.qty_lots * intent.price_ticks
+        most_tl, total_tl = self.limits.max_notional_tl, intent.committed_tl + intent.value_tl
         if most_tl is not None and total_tl > most_tl:
-            yield Refusal(
-                "max_notional",
-                f"parent {intent.parent_id} would commit {total_tl} ticks x lots:"
-                f" at most {most_tl} are allowed",
-            )
+            yield self._too_much(intent, self._money(total_tl), self._money(most_tl))
         most_lots, lots = self.limits.max_notional_lots, intent.committed_lots + intent.qty_lots
         if most_lots is not None and lots > most_lots:
-            yield Refusal(
-                "max_notional",
-                f"parent {intent.parent_id} would commit {lots} lots of an inverse contract:"
-                f" at most {most_lots} are allowed",
-            )
+            worth = self.instrument.quote_notional
+            yield self._too_much(intent, worth(1, lots), worth(1, most_lots))
+
+    def _too_much(self, intent: OrderIntent, value: Decimal, most: Decimal) -> Refusal:
+        quote = self.instrument.quote
+        what = f"order {intent.parent_id} would commit {value:f} {quote}, at most {most:f} {quote} is allowed"
+        return _refusal("max_notional", what, "risk.max_notional")
 
     def _participation(self, intent: OrderIntent, market: MarketFacts) -> Iterator[Refusal]:
-        caps = [c for c in (self.limits.max_participation, intent.participation_cap) if c is not None]
-        if not caps or market.market_lots is None:
+        tightest = tightest_cap(intent.participation_cap, self.limits.max_participation)
+        if tightest is None or market.market_lots is None:
             return
-        own_lots = intent.committed_lots + intent.qty_lots
-        if own_lots > min(caps) * market.market_lots:
-            yield Refusal(
-                "participation",
-                f"{own_lots} lots of own volume against {market.market_lots} of the market:"
-                f" at most a share of {min(caps):g} is allowed",
-            )
+        cap, key = tightest
+        own_lots = intent.committed_lots + order_lots(intent.price_ticks, intent.qty_lots, intent.cap_tl)
+        if own_lots > cap * market.market_lots:
+            own, markets = self._quantity(own_lots), self._quantity(market.market_lots)
+            what = f"{own} of our own volume against {markets} of the market, at most {cap:.3%} is allowed"
+            yield _refusal("participation", what, key)
 
     def _order_rate(self, now_ns: int) -> Iterator[Refusal]:
         most = self.limits.max_orders_per_s
@@ -177,6 +201,23 @@ class RiskGate:
             return
         recent = sum(1 for at_ns in self._sent_ns if at_ns > now_ns - NS_PER_S)
         if recent >= most:
-            yield Refusal(
-                "order_rate", f"{recent} orders went out in the last second: at most {most} are allowed"
-            )
+            what = f"{recent} orders went out in the last second, at most {most} are allowed"
+            yield _refusal("order_rate", what, "risk.max_orders_per_s")
+
+    # --- in the units of people ---------------------------------------------------------------------
+
+    def _at(self, intent: OrderIntent) -> str:
+        return f"{intent.side.name.lower()} at {self._price(intent.price_ticks)}"
+
+    def _price(self, ticks: int) -> str:
+        return f"{self.instrument.price(ticks):f}"
+
+    def _quantity(self, lots: int) -> str:
+        return f"{self.instrument.quantity(lots):f} {self.instrument.unit}"
+
+    def _money(self, tl: int) -> Decimal:
+        return self.instrument.notional(tl)
+
+
+def _refusal(rule: str, what: str, key: str) -> Refusal:
+    return Refusal(rule, f"{what} ({key})", key)

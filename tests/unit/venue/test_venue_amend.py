@@ -99,8 +99,16 @@ def test_a_new_price_that_crosses_takes() -> None:
 @pytest.mark.parametrize(
     ("price", "lots", "words"),
     [
-        (10_001, 20, "post-only order would have traded at once"),
-        (9_000, 20, "price 90.00 is more than 500 bps from the mid"),
+        (
+            10_001,
+            20,
+            "post-only order at 100.01 would have traded at once: 100.01 is offered",
+        ),
+        (
+            9_000,
+            20,
+            "price 90.00 is 1000.00 bps from the mid 100.00, at most 500 bps is allowed",
+        ),
         (9_999, 1, "quantity 0.001 is below the minimum 0.002"),
         (9_999, 1_000_000, "balance 10000.00000000 USDT does not cover 100089.99"),
     ],

@@ -100,11 +100,17 @@ def test_good_till_date_after_a_cancel_ends_once(stand: Stand) -> None:
     assert stand.kinds() == [ACK, ReportKind.CANCELLED]
 
 
+GTD_PAST = (
+    "good-till-date order arrived at 1970-01-01T00:00:00.030Z, after its end 1970-01-01T00:00:00.030Z"
+    " (exchange.good_till_date)"
+)
+
+
 def test_good_till_date_that_has_passed_is_refused(stand: Stand) -> None:
     """An order that arrives at or after its end is rejected with that time."""
     stand.send(0, tif=TimeInForce.GTD, price_ticks=9_999, lots=20, expire_ns=30 * MS)
     stand.until(100)
-    assert end_of(stand) == (REJECTED, "good-till-date order arrived after its end 1970-01-01T00:00:00.030Z")
+    assert end_of(stand) == (REJECTED, GTD_PAST)
 
 
 # --- price protection -------------------------------------------------------------------------------
