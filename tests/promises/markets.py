@@ -159,8 +159,8 @@ class Worked:
 
     @property
     def slack_lots(self) -> int:
-        """A lot and a least order: what a whole order cannot follow a curve closer than."""
-        return self.case.least_lots + 1
+        """A lot and a least order, which has a hundredth for a moving price: no order follows a curve closer."""
+        return self.case.least_lots + self.case.least_lots // 100 + 2
 
     def filled_by(self, at_ns: int) -> int:
         """Lots filled at the venue by a time."""
