@@ -114,6 +114,7 @@ class Venue(Section):
     fee_discount_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     queue: Literal["risk_averse", "power_probability", "log_probability"] = "risk_averse"
     queue_power: Annotated[float, Field(gt=0)] = 3.0
+    reach: Literal["shown", "whole"] = "shown"
     impact: Annotated[Literal["off", "sqrt"], BeforeValidator(_off)] = "off"
     impact_laws: dict[str, ImpactParameters] = {}
     calibration: Path | None = None

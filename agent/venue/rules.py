@@ -10,6 +10,7 @@ from typing import Literal
 
 from agent.venue.fees import Fees
 from agent.venue.impact import ImpactLaw
+from agent.venue.kernel.state import SHOWN
 from agent.venue.latency import Latencies
 from agent.venue.rehearsal import Rehearsal
 
@@ -63,3 +64,4 @@ class VenueSetup:
     queue_model: int
     queue_power: float
     bars: BarRules | None = None
+    reach: int = SHOWN

@@ -225,6 +225,8 @@ class BarVenue:
     def _hand_over(self, report: Report, now_ns: int) -> None:
         report.recv_ns = now_ns
         self._deliver(report)
+        if report.number not in self._open and self._reports.get(report.number) == report.sequence:
+            del self._reports[report.number]  # all has been said of an order that is over
 
 
 def worse_ticks(side: int, price: Fraction) -> int:

@@ -128,7 +128,7 @@ def test_fills_race_an_amendment() -> None:
         stand.tape(70, (Kind.TRADE, 9_999, 65, -1))
         stand.until(200)
         assert stand.kinds() == [ACK, FILLED, kind]
-        stand.tape(200, (Kind.TRADE, 9_998, 1, -1))
+        stand.tape(200, (Kind.TRADE, 9_998, 5, -1))
         stand.until(300)
         assert stand.fills() == [(9_999, 15), (9_999, left)]
     assert stand.reports[-2][1].lots == 18
@@ -149,7 +149,7 @@ def test_an_order_that_is_gone_cannot_be_amended() -> None:
     """It filled on the way, or was cancelled: the answer says so."""
     stand = Stand()
     order = bid(stand)
-    stand.tape(60, (Kind.TRADE, 9_998, 1, -1))
+    stand.tape(60, (Kind.TRADE, 9_998, 20, -1))
     amend(stand, order, 9_998, 20, 61)
     assert stand.kinds() == [ACK, FILLED, REFUSED]
     assert stand.reports[-1][1].reason == "the order was no longer open when the amendment arrived"
