@@ -187,20 +187,20 @@ def run(case: Case, *, reach: int, queue: int, self_trade: bool, market: type[Ta
     return fills
 
 
-def excess(tape: EventArray, fills: Sequence[Fill]) -> int:
+def excess(tape: EventArray, fills: Sequence[Fill], *, of_its_time: bool = True) -> int:
     """The most lots by which a lane's fills exceed what the tape showed and traded, of all windows.
 
     A buy at a price can only come from what was offered, or sold by a taker, at that price or below. So for
     each price and each window, of times t0 <= t1: the buys up to the price are no more than the asks shown
     up to it at t0, what was added to them until t1, and what takers sold there. Sales the other way round.
     A trade told late, or fetched later, is there for orders only that were at the exchange when it happened:
-    the orders that came from ``there_ns`` on have nothing of those before.
+    the orders that came from ``there_ns`` on have nothing of those before (``of_its_time``).
     """
     worst = -(2**62)
     for lane, side in {(fill.lane, fill.side) for fill in fills}:
         ours = [fill for fill in fills if (fill.lane, fill.side) == (lane, side)]
         for price in {fill.price for fill in ours}:
-            for there_ns in {0, *(fill.there_ns for fill in ours)}:
+            for there_ns in {-(2**62), *(fill.there_ns for fill in ours if of_its_time)}:
                 worst = max(worst, _excess_at(tape, ours, side, price, there_ns))
     return worst
 
