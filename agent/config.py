@@ -118,6 +118,7 @@ class Venue(Section):
     impact: Annotated[Literal["off", "sqrt"], BeforeValidator(_off)] = "off"
     impact_laws: dict[str, ImpactParameters] = {}
     calibration: Path | None = None
+    noted_share: Share | None = 0.3
     price_band_bps: Annotated[float, Field(gt=0)] = 2000.0
     price_protection_bps: Annotated[float, Field(gt=0)] | None = None
     self_trade: Literal["cancel_newest", "allow"] = "cancel_newest"

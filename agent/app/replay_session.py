@@ -202,12 +202,12 @@ def _all_of(watchers: list[Watch]) -> Watch:
 def recorded_config(reader: SessionReader) -> Config:
     """What the session ran with; the defaults for an imported one.
 
-    One that was recorded before ``venue.reach`` was a key ran by the reference's rule.
+    One that was recorded before ``venue.reach`` was a key ran by the reference's rule, and noted no share.
     """
     raw = dict(reader.header.config)
     venue = raw.get("venue")
     if isinstance(venue, Mapping):
-        raw["venue"] = {"reach": "whole", **venue}
+        raw["venue"] = {"reach": "whole", "noted_share": None, **venue}
     return parse_config(raw, "the session's configuration")
 
 

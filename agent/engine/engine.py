@@ -261,7 +261,7 @@ class Engine:
                 self.market.forget_lane(worker.execution.lane)
 
     def _emit_measures(self, worker: Worker, now_ns: int) -> None:
-        for row in measure(worker, self.market, now_ns, self.seq):
+        for row in measure(worker, self.market, self._settings.noted_share, now_ns, self.seq):
             self._outbox.emit(row)
 
     # --- commands ---------------------------------------------------------------------------------

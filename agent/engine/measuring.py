@@ -10,7 +10,9 @@ from agent.core.ports import Market
 from agent.engine.worker import Worker
 
 
-def measure(worker: Worker, market: Market, now_ns: int, seq: int) -> list[SlippageMeasured]:
+def measure(
+    worker: Worker, market: Market, noted_share: float | None, now_ns: int, seq: int
+) -> list[SlippageMeasured]:
     """Return the TCA of a finished order as far as ``now_ns`` shows it; empty without an arrival mid."""
     order, spec = worker.order, worker.order.spec
     if order.arrival_mid_half_ticks is None or worker.finish_interval is None or order.ended_ns is None:
@@ -35,6 +37,8 @@ def measure(worker: Worker, market: Market, now_ns: int, seq: int) -> list[Slipp
         fills=_fills(worker),
         mids=market.mids(spec.instrument, now_ns),
         inverse=inverse,
+        noted_share=noted_share,
+        own_impact=worker.execution.traits.own_impact,
     )
     return slippage_rows(facts, market.instruments[spec.instrument], now_ns, seq)
 

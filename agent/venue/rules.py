@@ -54,6 +54,7 @@ class BarRules:
 
     half_spread_bps: Fraction
     max_participation: Fraction
+    reach_bps: Fraction  # no fill in a bar whose VWAP is further than this from the last close
 
 
 @dataclass(frozen=True, slots=True)

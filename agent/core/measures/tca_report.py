@@ -17,6 +17,7 @@ from agent.core.events import SlippageMeasured
 from agent.core.instrument import Instrument
 from agent.core.market.mids import MidTrack
 from agent.core.measures import tca
+from agent.core.measures.large_share import large_share_note
 from agent.core.money import average_ticks, cost_of_half_ticks
 from agent.core.types import NS_PER_S, ParentSpec, ParentState
 
@@ -56,6 +57,8 @@ class TcaFacts:
     fills: Sequence[tca.Fill] = ()
     pwp_rate: Fraction = PWP_RATE
     inverse: bool = False
+    noted_share: float | None = None  # of the market's volume: what has more gets a note
+    own_impact: bool = False  # fills pay for the price that they moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +226,10 @@ def _flags(facts: TcaFacts, used: Sequence[tca.IntervalTrades]) -> list[str]:
         (tca.vwap(used) is None, "no market trades in the used window: vwap is the last price"),
         (facts.filled_lots == 0, "nothing filled"),
     )
-    return [sentence for applies, sentence in checks if applies]
+    found = [sentence for applies, sentence in checks if applies]
+    market_lots = sum(t.base_lots for t in used)
+    note = large_share_note(facts.filled_lots, market_lots, facts.noted_share, own_impact=facts.own_impact)
+    return [*found, *([note] if note else [])]
 
 
 def _cost_bps(facts: TcaFacts, avg: Fraction | None, reference_ticks: Fraction) -> float:
