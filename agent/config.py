@@ -51,6 +51,10 @@ class LatencyMs(Section):
             raise ValueError("give one of median_ms and measured (the other is null)")
         if self.measured == ():
             raise ValueError("measured has no rows: give at least one")
+        if isinstance(self.measured, tuple) and (wrong := [row for row in self.measured if row[1] < 0]):
+            raise ValueError(
+                f"measured has a row of {wrong[0][1]} ns, {list(wrong[0])}: leave negative ones out"
+            )
         return self
 
 

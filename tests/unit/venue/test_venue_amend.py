@@ -12,7 +12,7 @@ import pytest
 from agent.core.market.tape import Kind
 from agent.core.orders.venue_messages import ReportKind, VenueOrder
 from agent.core.types import Side, TimeInForce
-from agent.venue.latency import MeasuredLatency
+from agent.venue.latency import Latency, MeasuredLatency
 from tests.venue import BALANCES, MS, Stand
 
 ACK, FILLED, AMENDED = ReportKind.ACKNOWLEDGED, ReportKind.FILLED, ReportKind.AMENDED
@@ -143,6 +143,22 @@ def test_reports_of_an_order_stay_in_order() -> None:
     stand.until(1000)
     assert [at for at, _ in stand.reports] == [420 * MS] * 2  # heard alone the fill would come at 220 ms
     assert [r.kind for r in stand.of(order)] == [ACK, FILLED]
+
+
+def test_an_amendment_does_not_overtake_its_order() -> None:
+    """Measured latencies fall from 400 to 5 ms: amendment and cancel arrive after what left before."""
+    slow_then_fast = MeasuredLatency.of(((0, 400 * MS), (80 * MS, 5 * MS)), nearest=True)
+    stand = Stand(entry=slow_then_fast, cancel_latency=slow_then_fast)
+    order = stand.send(0, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=20)
+    stand.amend(order.number, 9_998, 30, 100 * MS)
+    stand.until(1000)
+    assert stand.kinds() == [ACK, AMENDED]
+    stand = Stand(entry=slow_then_fast, cancel_latency=Latency(0))
+    order = stand.send(0, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=20)
+    stand.amend(order.number, 9_998, 30, 20 * MS)
+    stand.cancel(order.number, 30 * MS)
+    stand.until(1000)
+    assert stand.kinds() == [ACK, AMENDED, ReportKind.CANCELLED]
 
 
 def test_an_order_that_is_gone_cannot_be_amended() -> None:
