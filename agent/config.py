@@ -52,9 +52,8 @@ class LatencyMs(Section):
         if self.measured == ():
             raise ValueError("measured has no rows: give at least one")
         if isinstance(self.measured, tuple) and (wrong := [row for row in self.measured if row[1] < 0]):
-            raise ValueError(
-                f"measured has a row of {wrong[0][1]} ns, {list(wrong[0])}: leave negative ones out"
-            )
+            at_ns, ns = wrong[0]
+            raise ValueError(f"measured has a row of {ns} ns, at {at_ns}: leave negative ones out")
         return self
 
 
