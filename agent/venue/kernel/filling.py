@@ -17,6 +17,7 @@ from agent.venue.kernel.state import (
     FIRST,
     M_MID,
     N_RESTING,
+    Q_REACH,
     R_GIVEN,
     R_INSTRUMENT,
     R_LANE,
@@ -40,7 +41,7 @@ def queue_on_trade(
 
     ``happened_ns``: an order that came to the exchange after it has nothing of the trade.
     """
-    if s.reach[0] == WHOLE:
+    if s.queue_model[Q_REACH] == WHOLE:
         trade_fills_whole(s, inst, taker_side, price, lots, ns)
         return
     for i in range(s.counts[N_RESTING]):
@@ -91,7 +92,7 @@ def _own_before(s: KernelState, i: int, happened_ns: int) -> tuple[int, int, int
 @njit_inner
 def match_crossed(s: KernelState, inst: int, bid: int, ask: int, ns: int, mid: int) -> None:
     """The far touch has reached resting orders: they get what it shows up to their price, at their price."""
-    if s.reach[0] == WHOLE:
+    if s.queue_model[Q_REACH] == WHOLE:
         touch_fills_whole(s, inst, bid, ask, ns, mid)
         return
     for i in range(s.counts[N_RESTING]):
@@ -147,7 +148,7 @@ def _fill_given(s: KernelState, ns: int, mid: int) -> None:
 def entries_to_match(s: KernelState, inst: int) -> int:
     """The most entries of ``consumed`` that ``match_crossed`` may add now."""
     entries = 0
-    if s.reach[0] == WHOLE:
+    if s.queue_model[Q_REACH] == WHOLE:
         return entries
     for i in range(s.counts[N_RESTING]):
         r = s.resting[i]

@@ -64,6 +64,9 @@ NO_LOW, NO_HIGH = 2**62, -(2**62)
     N_COUNTS,
 ) = range(6)
 
+# Entries of ``queue_model``: how an order moves up, and what reaches it.
+Q_MODEL, Q_REACH, Q_COLUMNS = range(3)
+
 RISK_AVERSE, POWER_PROBABILITY, LOG_PROBABILITY = 0, 1, 2
 QUEUE_MODELS = {
     "risk_averse": RISK_AVERSE,
@@ -97,9 +100,8 @@ class KernelState(NamedTuple):
     consumed: IntArray  # [entry, C_COLUMNS]
     fills: IntArray  # [fill, F_COLUMNS]
     counts: IntArray  # [N_COUNTS]
-    queue_model: IntArray  # [1]
+    queue_model: IntArray  # [Q_COLUMNS]
     queue_power: FloatArray  # [1]
-    reach: IntArray  # [1]
 
 
 def new_state(
@@ -126,9 +128,8 @@ def new_state(
         consumed=np.zeros((256, C_COLUMNS), np.int64),
         fills=np.zeros((1024, F_COLUMNS), np.int64),
         counts=np.zeros(N_COUNTS, np.int64),
-        queue_model=np.array([queue_model], np.int64),
+        queue_model=np.array([queue_model, reach], np.int64),
         queue_power=np.array([queue_power]),
-        reach=np.array([reach], np.int64),
     )
 
 
