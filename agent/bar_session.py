@@ -6,8 +6,8 @@ Rules kept here:
   where the session has as many and the order still fits behind them, else as late as it fits;
 * its interval is a multiple of the bars', its durations multiples of the interval, all in trading time
   (``agent.core.market.trading_time``). Whatever leaves here is in wall time again;
-* the reach of a child order is ``bars.reach_bps``: while a bar runs, its VWAP is not known, so
-  collar, band and age of a book, which speak of a book, are off. The order's own limit holds;
+* the reach of a child order is ``bars.reach_bps``, either side of the last close: while a bar runs, its VWAP
+  is not known, so collar, band and age of a book, which speak of a book, are off. Its own limit holds;
 * algos see bars without a time where the market closes (no time of day fits them) and no volume profile.
 """
 
@@ -225,7 +225,9 @@ class BarSession:
             halts=halts,
             rehearsal=Rehearsal(),
         )
-        modelled = BarRules(Fraction(bars.half_spread_bps), Fraction(bars.max_participation))
+        modelled = BarRules(
+            Fraction(bars.half_spread_bps), Fraction(bars.max_participation), Fraction(bars.reach_bps)
+        )
         return replace(base, rules=rules, bars=modelled)
 
 

@@ -54,6 +54,9 @@ class LatencyMs(Section):
             raise ValueError("give one of median_ms and measured (the other is null)")
         if self.measured == ():
             raise ValueError("measured has no rows: give at least one")
+        if isinstance(self.measured, tuple) and (wrong := [row for row in self.measured if row[1] < 0]):
+            at_ns, ns = wrong[0]
+            raise ValueError(f"measured has a row of {ns} ns, at {at_ns}: leave negative ones out")
         return self
 
 
@@ -117,9 +120,11 @@ class Venue(Section):
     fee_discount_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     queue: Literal["risk_averse", "power_probability", "log_probability"] = "risk_averse"
     queue_power: Annotated[float, Field(gt=0)] = 3.0
+    reach: Literal["shown", "whole"] = "shown"
     impact: Annotated[Literal["off", "sqrt"], BeforeValidator(_off)] = "off"
     impact_laws: dict[str, ImpactParameters] = {}
     calibration: Path | None = None
+    noted_share: Share | None = 0.3
     price_band_bps: Annotated[float, Field(gt=0)] = 2000.0
     price_protection_bps: Annotated[float, Field(gt=0)] | None = None
     self_trade: Literal["cancel_newest", "allow"] = "cancel_newest"

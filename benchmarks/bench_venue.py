@@ -82,7 +82,7 @@ class Work:
     def __init__(self, tape: EventArray, lots: int) -> None:
         self._tape, self._lots = tape, lots
         self._step = int(tape["recv_ns"][0]) + FIRST_NS
-        self.market, self.agenda = TapeMarket([INSTRUMENT]), Agenda()
+        self.market, self.agenda = TapeMarket([INSTRUMENT], reach=kernel.WHOLE), Agenda()
         ways = Latencies(Latency(ENTRY_NS), Latency(ENTRY_NS), Latency(RESPONSE_NS), Latency(FEED_NS))
         rules = replace(
             venue_setup(Config()).rules,

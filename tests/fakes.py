@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from agent import app
-from agent.config import Config, Order, Tactics, Venue
+from agent.config import Config, Order, Risk, Tactics, Venue
 from agent.core.canonical import TapeCheck, canonical_row
 from agent.core.errors import SessionError
 from agent.core.events import Command, StartParent
@@ -56,9 +56,10 @@ def record(
     order: Order,
     venue: Venue | None = None,
     tactics: Tactics | None = None,
+    risk: Risk | None = None,
 ) -> Path:
     """Record a run of ``commands`` on ``events`` as a live run would have, outcome included."""
-    config = Config(order=order, venue=venue or Venue(), tactics=tactics or Tactics())
+    config = Config(order=order, venue=venue or Venue(), tactics=tactics or Tactics(), risk=risk or Risk())
     instruments = (instrument,) if isinstance(instrument, Instrument) else tuple(instrument)
     header = SessionHeader(
         path.name,

@@ -24,7 +24,7 @@ LAST = int(Flag.LAST)
 BTC = Instrument(
     0, "test", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.01"), Decimal("0.001"), 2, Decimal("0.5")
 )
-CANCEL, ACKNOWLEDGEMENT = Latency(30 * MS), Latency(25 * MS)
+ENTRY, CANCEL, ACKNOWLEDGEMENT = Latency(20 * MS), Latency(30 * MS), Latency(25 * MS)
 BALANCES = {"BTC": Decimal(10), "USDT": Decimal(10_000)}
 
 
@@ -36,6 +36,7 @@ class Stand:
     queue: int = kernel.RISK_AVERSE
     rules: Mapping[str, Any] = field(default_factory=dict)  # of VenueRules, by name
     near_gap_ns: int = 0
+    entry: LatencyModel = ENTRY
     cancel_latency: LatencyModel = CANCEL
     acknowledgement: LatencyModel = ACKNOWLEDGEMENT
     balances: Mapping[str, Decimal] = field(default_factory=lambda: BALANCES)
@@ -44,7 +45,7 @@ class Stand:
         self.market = TapeMarket([BTC], self.queue, 3.0)
         self.agenda = Agenda()
         self.reports: list[tuple[int, Report]] = []
-        ways = Latencies(Latency(20 * MS), self.cancel_latency, self.acknowledgement, Latency(10 * MS))
+        ways = Latencies(self.entry, self.cancel_latency, self.acknowledgement, Latency(10 * MS))
         rules = VenueRules(ways, self.fees, self.balances, 500.0, self.near_gap_ns, 1, **self.rules)
         self.venue = PaperVenue(self.market, self.agenda, rules)
         self.venue.connect(lambda r: self.reports.append((r.recv_ns, r)))

@@ -56,6 +56,7 @@ def engine_settings(config: Config) -> EngineSettings:
         decision_latency_ns=config.engine.decision_latency,
         history_bars=config.engine.lookback,
         settle_ns=config.engine.settle,
+        noted_share=config.venue.noted_share,
     )
 
 

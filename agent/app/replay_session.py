@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from agent.app.build import (
     recorded_policies,
     watched,
 )
+from agent.app.fill_check import NOT_ASKED, FillCheck, with_check
 from agent.app.start_orders import check_replayed
 from agent.app.venue_setup import venue_setup
 from agent.bar_session import BarSession, is_bars_only
@@ -54,6 +55,9 @@ class Replayed:
     session: str
     stored: Stored | None = None  # where its rows are, if it was stored
     notes: tuple[str, ...] = ()  # what a reader has to know of the result
+    within_tape: bool | None = (
+        None  # its fills are no more than the tape showed and traded; None: not checked
+    )
 
     def to_json(self) -> dict[str, object]:
         r = self.result
@@ -66,6 +70,7 @@ class Replayed:
             "recorded_digest": r.recorded_digest,
             "match": r.match,
             "first_difference": r.difference,
+            "fills_within_tape": self.within_tape,
             "losses": list(r.losses),
             "parents": self.summary.parents(),
             **({"stored": self.stored.to_json()} if self.stored else {}),
@@ -106,7 +111,9 @@ def replay_session(
         check_replayed(reader, config, bars, pending)
     engine = _engine(reader, config, bars, watched(policies, shown) if shown else policies, recorded)
     summary = Summary(reader.instruments)
-    watchers = [summary.add, *([watch] if watch else [])]
+    outside = bool(_route(reader, recorded))
+    fills = FillCheck(reader, whole=config.venue.reach == "whole", outside=outside)
+    watchers = [summary.add, *([watch] if watch else []), *([fills.watch] if verify else [])]
     with _storing(database, path, reader, config, pending) as log:
         watching = _all_of([*watchers, log.add] if log else watchers)
         result = replay(
@@ -122,8 +129,10 @@ def replay_session(
         )
         end_ns = bars.clock.ended(engine.now_ns) if bars else engine.now_ns
         stored = log.finish(end_ns, engine.seq) if log else None
-    notes = bars.notes() if bars else ()
-    return Replayed(_doubted(result, doubts), summary, reader.header.session, stored, notes)
+    checked = fills.check() if verify else NOT_ASKED
+    result = with_check(_doubted(result, doubts), checked)
+    notes = bars.notes() if bars else checked.notes
+    return Replayed(result, summary, reader.header.session, stored, notes, checked.within_tape)
 
 
 def _check_verify(path: Path, verify: bool, override: bool, recorded: Sequence[Command]) -> None:
@@ -156,9 +165,14 @@ def _engine(
     settings, venue = engine_settings(config), venue_setup(config)
     if bars:
         policies, settings, venue = bars.policies(policies), bars.settings(settings), bars.venue(venue)
-    route = reader.header.route if recorded else None
+    route = _route(reader, recorded)
     outside = OutsideVenue.recorded(route) if route else None
     return build_engine(config, reader.instruments, policies, settings, venue, outside)
+
+
+def _route(reader: SessionReader, recorded: Sequence[Command]) -> Mapping[str, object] | None:
+    """The venue outside that real orders went to, where they are replayed as they were."""
+    return reader.header.route if recorded else None
 
 
 def _doubted(result: ReplayResult, doubts: Sequence[str]) -> ReplayResult:
@@ -189,8 +203,15 @@ def _all_of(watchers: list[Watch]) -> Watch:
 
 
 def recorded_config(reader: SessionReader) -> Config:
-    """What the session ran with; the defaults for an imported one."""
-    return parse_config(dict(reader.header.config), "the session's configuration")
+    """What the session ran with; the defaults for an imported one.
+
+    One that was recorded before ``venue.reach`` was a key ran by the reference's rule, and noted no share.
+    """
+    raw = dict(reader.header.config)
+    venue = raw.get("venue")
+    if isinstance(venue, Mapping):
+        raw["venue"] = {"reach": "whole", "noted_share": None, **venue}
+    return parse_config(raw, "the session's configuration")
 
 
 def _ordered(reader: SessionReader, config: Config) -> StartParent:

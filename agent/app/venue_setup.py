@@ -16,7 +16,7 @@ from agent.venue.bars.bar_market import BarMarket
 from agent.venue.bars.bar_venue import BarVenue
 from agent.venue.fees import Fees, FeeTier
 from agent.venue.impact import ImpactLaw
-from agent.venue.kernel.loop import QUEUE_MODELS
+from agent.venue.kernel.loop import QUEUE_MODELS, REACHES
 from agent.venue.kernel.tape_market import TapeMarket
 from agent.venue.latency import Latencies, Latency, LatencyModel, MeasuredLatency
 from agent.venue.paper import PaperVenue
@@ -51,7 +51,7 @@ def venue_setup(config: Config) -> VenueSetup:
         max_book_age_ns=venue.max_book_age if venue.on_stale == "reject" else None,
         rehearsal=_rehearsal(venue),
     )
-    return VenueSetup(rules, QUEUE_MODELS[venue.queue], venue.queue_power)
+    return VenueSetup(rules, QUEUE_MODELS[venue.queue], venue.queue_power, reach=REACHES[venue.reach])
 
 
 def paper_venue(
@@ -61,7 +61,7 @@ def paper_venue(
     if setup.bars is not None:
         bars = BarMarket(instruments, setup.bars)
         return bars, BarVenue(bars, agenda, setup.rules)
-    market = TapeMarket(instruments, setup.queue_model, setup.queue_power)
+    market = TapeMarket(instruments, setup.queue_model, setup.queue_power, setup.reach)
     return market, PaperVenue(market, agenda, setup.rules)
 
 

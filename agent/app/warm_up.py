@@ -33,6 +33,7 @@ from agent.core.market.features import features, recent_sigma
 from agent.core.market.trade_bars import TradeBarSeries, TradeColumns
 from agent.core.types import BenchmarkKind, MarketView, OrderView, Side, TargetKind
 from agent.venue.kernel import loop
+from agent.venue.kernel.book_sample import book_sample
 from agent.venue.kernel.tape_market import TapeMarket
 from connectors.embedded.synthetic import synthetic_kernel
 from connectors.embedded.synthetic.synthetic_market import SyntheticMarket
@@ -60,7 +61,7 @@ def parts(model: bool, synthetic: bool) -> dict[str, Part]:
     """By name, those that take longest first. ``model``, ``synthetic``: the model's and that market's too."""
     found = {
         "book and queue": Part(
-            (loop.run, loop.take, loop.rest, loop.withdraw, loop.forget_lane, loop.book_sample),
+            (loop.run, loop.take, loop.rest, loop.withdraw, loop.forget_lane, book_sample),
             TapeMarket([_instrument()]).warm_up,
         ),
         "bars and rule": Part(

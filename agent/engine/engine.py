@@ -56,7 +56,9 @@ class Engine:
         self._series: dict[tuple[int, int, int], TradeBarSeries] = {}
         self._klines: dict[int, BarArray] = {}
         self._lanes = 0
-        self._measurements = Measurements(market, agenda, settings.settle_ns, self._outbox)
+        self._measurements = Measurements(
+            market, agenda, settings.settle_ns, settings.noted_share, self._outbox
+        )
         self._last_command_seen = False
         self._handlers: dict[type[Command], Callable[[Any], None]] = {
             StartParent: self._start,

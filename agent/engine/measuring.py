@@ -30,8 +30,11 @@ WATCH_NS = 10 * 1_000_000_000
 class Measurements:
     """When each ended order is measured, and what is still to be measured of which."""
 
-    def __init__(self, market: Market, agenda: Agenda, settle_ns: int, outbox: Outbox) -> None:
-        self._market, self._agenda, self._settle_ns, self._outbox = market, agenda, settle_ns, outbox
+    def __init__(
+        self, market: Market, agenda: Agenda, settle_ns: int, noted_share: float | None, outbox: Outbox
+    ) -> None:
+        self._market, self._agenda, self._outbox = market, agenda, outbox
+        self._settle_ns, self._noted_share = settle_ns, noted_share
         self._unmeasured: dict[str, Worker] = {}
         self._watched: dict[str, tuple[Worker, list[SlippageMeasured]]] = {}  # with what was measured last
 
@@ -102,7 +105,8 @@ class Measurements:
             self._emit(rows)
 
     def _rows(self, worker: Worker, now_ns: int) -> list[SlippageMeasured]:
-        return measure(worker, self._market, now_ns, self._outbox.seq, self._settle_ns)
+        seq, noted = self._outbox.seq, self._noted_share
+        return measure(worker, self._market, now_ns, seq, self._settle_ns, noted)
 
     def _emit(self, rows: list[SlippageMeasured]) -> None:
         for row in rows:
@@ -115,7 +119,12 @@ def _counted(row: SlippageMeasured) -> str:
 
 
 def measure(
-    worker: Worker, market: Market, now_ns: int, seq: int, settle_ns: int = 0
+    worker: Worker,
+    market: Market,
+    now_ns: int,
+    seq: int,
+    settle_ns: int = 0,
+    noted_share: float | None = None,
 ) -> list[SlippageMeasured]:
     """Return the TCA of a finished order as far as ``now_ns`` shows it; empty without an arrival mid."""
     order, spec = worker.order, worker.order.spec
@@ -144,6 +153,8 @@ def measure(
         stand=_stand(worker, market, now_ns, order.ended_ns, fills, found.reached_ns),
         participation=found,
         inverse=inverse,
+        noted_share=noted_share,
+        own_impact=worker.execution.traits.own_impact,
     )
     return slippage_rows(facts, market.instruments[spec.instrument], now_ns, seq)
 

@@ -39,3 +39,4 @@ class EngineSettings:
     decision_latency_ns: int
     history_bars: int  # bars shown to an algo before an order's first interval
     settle_ns: int  # how long late trades are waited for before a measurement
+    noted_share: float | None = None  # own share of the market's volume that a measurement remarks on

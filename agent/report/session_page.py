@@ -89,7 +89,14 @@ def _gaps(gaps: Sequence[Source]) -> Table | None:
 
 
 def _orders(orders: Sequence[Source]) -> Table | None:
-    names = {"order": "id", "side": "side", "symbol": "symbol", "algo": "algo", "state": "state"}
+    names = {
+        "order": "id",
+        "side": "side",
+        "symbol": "symbol",
+        "algo": "algo",
+        "state": "state",
+        "note": "note",
+    }
     return table([Column(n, [o.text(key) for o in orders], "word") for n, key in names.items()], "")
 
 

@@ -176,5 +176,6 @@ def waiting_sentence(changed: ParentChanged, now_ns: int) -> str:
 
 
 def recorded_order_sentence(order: ListedOrder) -> str:
-    """S-P1: buy BTC/USDT by lem: completed."""
-    return f"{order.id}: {order.side} {order.symbol} by {order.algo}: {order.state}"
+    """S-P1: buy BTC/USDT by lem: completed; and what its measures remark."""
+    note = f" ({order.note})" if order.note else ""
+    return f"{order.id}: {order.side} {order.symbol} by {order.algo}: {order.state}{note}"

@@ -114,10 +114,13 @@ class Latencies:
         The exchange sees it at ``sent + entry``; what the book is then, we see a market-data latency
         later. So matching happens against the tape up to ``sent + entry + market data``.
         """
-        way = self.cancel if cancel else self.entry
-        stream = 1 if cancel else 0
         shown_ns = self.market_data.draw(seed, 2, order, sent_ns)
-        return sent_ns + way.draw(seed, stream, order, sent_ns) + shown_ns
+        return self.there_ns(seed, order, sent_ns, cancel=cancel) + shown_ns
+
+    def there_ns(self, seed: int, order: int, sent_ns: int, *, cancel: bool = False) -> int:
+        """When the order (or cancel) is at the exchange."""
+        way, stream = (self.cancel, 1) if cancel else (self.entry, 0)
+        return sent_ns + way.draw(seed, stream, order, sent_ns)
 
     def report_ns(self, seed: int, order: int, matched_ns: int) -> int:
         """When we hear of what was matched at tape time ``matched_ns``."""

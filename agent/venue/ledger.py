@@ -7,7 +7,7 @@ contracts (``agent.venue.margin``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -17,10 +17,10 @@ from agent.core.orders.venue_messages import VenueOrder
 from agent.core.types import Side
 from agent.venue.account import Account
 from agent.venue.fees import Charge, FeeBook, Fees
-from agent.venue.margin import Margin, Position
+from agent.venue.margin import Margin, Need, Position, Rest
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class OpenOrder:
     """An order that the venue has taken. ``lots`` of ``order`` are filled or ``left``."""
 
@@ -29,7 +29,7 @@ class OpenOrder:
     currency: str  # what was set aside for it, and how much of that is left
     held: Decimal
     spent_tl: int = 0  # money of its fills
-    closing: int = 0  # lots of a contract that it has promised to close
+    closing: int = 0  # lots of a contract that it closes, by what is open beside it
     fills: int = 0
 
 
@@ -43,6 +43,7 @@ class Ledger:
         self._accounts: dict[int, Account] = {}
         self._books: dict[int, FeeBook] = {}
         self._margin = Margin(instruments, fees.worst_rate())
+        self._open: dict[tuple[int, int, Side], list[OpenOrder]] = {}  # of contracts
 
     def position(self, lane: int, instrument: int) -> Position:
         """What a lane holds of a contract."""
@@ -56,37 +57,36 @@ class Ledger:
 
     def open(self, order: VenueOrder) -> OpenOrder | str:
         """The order with what it may cost set aside, or why it cannot be paid for."""
-        currency, amount, closing = self._cost(order, order.lots)
-        refusal = self._hold(order.lane, currency, amount)
-        if refusal:
+        state = OpenOrder(order, order.lots, self._currency(order), Decimal(0))
+        group = self._group(order)
+        if refusal := self._set_aside(state, [*group, state]):
             return refusal
-        self._margin.promise(order, closing)
-        return OpenOrder(order, order.lots, currency, amount, closing=closing)
+        group.append(state)
+        return state
 
     def lacking(self, order: VenueOrder) -> str:
         """Why the account could not pay for an order now, or ""; nothing is set aside."""
-        currency, amount, _ = self._cost(order, order.lots)
-        available = self.account(order.lane).available(currency)
-        return "" if amount <= available else _lacking(available, currency, amount)
+        state = OpenOrder(order, order.lots, self._currency(order), Decimal(0))
+        group = self._group(order)
+        more = _sum(need.amount for need in self._needs([*group, state])) - _sum(s.held for s in group)
+        available = self.account(order.lane).available(state.currency)
+        return "" if more <= available else _lacking(available, state.currency, more)
 
     def amend(self, state: OpenOrder, order: VenueOrder, left: int) -> str:
         """Set aside what ``left`` lots at the new price may cost instead; "" or why not, nothing changed."""
-        account = self.account(order.lane)
-        account.release(state.currency, state.held)
-        self._margin.promise(state.order, -state.closing)
-        currency, amount, closing = self._cost(order, left)
-        refusal = self._hold(order.lane, currency, amount)
-        if refusal:
-            account.tie(state.currency, state.held)
-        else:
-            state.order, state.left, state.held, state.closing = order, left, amount, closing
-        self._margin.promise(state.order, state.closing)
-        return refusal
+        was = state.order, state.left
+        state.order, state.left = order, left
+        if refusal := self._set_aside(state, self._group(order) or [state]):
+            state.order, state.left = was
+            return refusal
+        return ""
 
     def close(self, state: OpenOrder) -> None:
         """Free what is still set aside."""
         self.account(state.order.lane).release(state.currency, state.held)
-        self._margin.promise(state.order, -state.closing)
+        if group := self._group(state.order):
+            group.remove(state)
+            self._assign(group, self._needs(group))
 
     def settle(self, state: OpenOrder, price_ticks: int, lots: int, maker: bool) -> Charge:
         """Move the money of a fill; what was set aside for it is free again. Returns its fee."""
@@ -96,16 +96,15 @@ class Ledger:
         charge = self._books[lane].charge(account, instrument, side, price_ticks, lots, maker)
         account.move(charge.currency, -charge.amount)
         if instrument.contract:
-            closing = min(lots, state.closing)
-            spent = self._margin.fill(account, state.order, price_ticks, lots, closing, state.held)
-            self._margin.promise(state.order, -closing)
-            state.closing -= closing
+            self._margin.fill(account, state.order, price_ticks, lots)
         else:
-            spent = self._exchange(account, state, price_ticks, lots, charge)
-        state.held -= spent
+            state.held -= self._exchange(account, state, price_ticks, lots, charge)
         state.left -= lots
         state.spent_tl += instrument.value_tl(price_ticks, lots)
         state.fills += 1
+        if instrument.contract:
+            group = self._group(state.order)
+            self._assign(group, self._needs(group))
         return charge
 
     def _exchange(
@@ -124,27 +123,62 @@ class Ledger:
         account.release(state.currency, spent)
         return spent
 
-    def _cost(self, order: VenueOrder, lots: int) -> tuple[str, Decimal, int]:
-        """(currency, most that ``lots`` of the order can take of it, lots that only close a position)."""
+    # --- what is set aside ----------------------------------------------------------------------
+
+    def _group(self, order: VenueOrder) -> list[OpenOrder]:
+        """The open orders that share what they need: a lane's of one side of a contract; no spot order's."""
+        if not self._instruments[order.instrument].contract:
+            return []
+        return self._open.setdefault((order.lane, order.instrument, order.side), [])
+
+    def _set_aside(self, state: OpenOrder, states: Sequence[OpenOrder]) -> str:
+        """Set aside what ``state``, new among ``states``, may cost; "" or why not, nothing changed."""
+        account, needs = self.account(state.order.lane), self._needs(states)
+        more = _sum(need.amount for need in needs) - _sum(s.held for s in states)
+        free = account.available(state.currency) + state.held
+        if state.held + more > free:
+            return _lacking(free, state.currency, state.held + more)
+        self._assign(states, needs)
+        return ""
+
+    def _assign(self, states: Sequence[OpenOrder], needs: Sequence[Need]) -> None:
+        for state, need in zip(states, needs, strict=True):
+            self.account(state.order.lane).tie(state.currency, need.amount - state.held)
+            state.held, state.closing = need.amount, need.closing
+
+    def _needs(self, states: Sequence[OpenOrder]) -> list[Need]:
+        if states and self._instruments[states[0].order.instrument].contract:
+            return self._margin.needs([_rest(state) for state in states])
+        return [Need(self._cost(state.order, state.left), 0) for state in states]
+
+    def _currency(self, order: VenueOrder) -> str:
+        """What an order sets aside."""
         instrument = self._instruments[order.instrument]
         if instrument.contract:
-            need = self._margin.need(order, lots)
-            return instrument.settle, need.amount, need.closing
+            return instrument.settle
+        return instrument.quote if order.side is Side.BUY else instrument.base
+
+    def _cost(self, order: VenueOrder, lots: int) -> Decimal:
+        """The most that ``lots`` of a spot order can take of its currency."""
+        instrument = self._instruments[order.instrument]
         if order.side is Side.BUY:
             value = instrument.notional(order.cap_tl or instrument.value_tl(order.price_ticks, lots))
-            return instrument.quote, value * (1 + self._fees.worst_rate()), 0
+            return value * (1 + self._fees.worst_rate())
         if order.cap_tl:  # lots of a money-bounded sale are an upper bound
             lots = min(lots, -(-order.cap_tl // order.price_ticks))
-        return instrument.base, instrument.quantity(lots), 0
-
-    def _hold(self, lane: int, currency: str, amount: Decimal) -> str:
-        account = self.account(lane)
-        if account.hold(currency, amount):
-            return ""
-        return _lacking(account.available(currency), currency, amount)
+        return instrument.quantity(lots)
 
 
 def _lacking(available: Decimal, currency: str, amount: Decimal) -> str:
     return (
         f"balance {available} {currency} does not cover {amount.normalize():f} (venue.balances: {currency})"
     )
+
+
+def _rest(state: OpenOrder) -> Rest:
+    cap_tl = state.order.cap_tl
+    return Rest(state.order, state.left, max(1, cap_tl - state.spent_tl) if cap_tl else 0)
+
+
+def _sum(amounts: Iterable[Decimal]) -> Decimal:
+    return sum(amounts, Decimal(0))

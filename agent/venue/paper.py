@@ -11,7 +11,7 @@ the other side, before which the rest of the newer order is cancelled (``self_tr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agent.core.agenda import Agenda, Rank
 from agent.core.orders.venue_messages import (
@@ -20,30 +20,23 @@ from agent.core.orders.venue_messages import (
     ReportKind,
     VenueOrder,
     VenueTraits,
-    not_connected,
 )
 from agent.core.types import TimeInForce
 from agent.venue.account import Account
+from agent.venue.answers import Answers
 from agent.venue.checks import GONE, Checks, in_utc
 from agent.venue.impact import Impact
+from agent.venue.in_turn import InTurn
 from agent.venue.kernel import loop as k
 from agent.venue.kernel.resting import shrink
 from agent.venue.kernel.tape_market import TapeMarket
 from agent.venue.ledger import Ledger, OpenOrder
 from agent.venue.reach import Reach, Walk
-from agent.venue.rehearsal import LOST, REJECTED, Trouble, Wire
+from agent.venue.rehearsal import REJECTED, Trouble
 from agent.venue.rules import VenueRules
 
 QUEUE_NAMES = {model: f"queue:{name}" for name, model in k.QUEUE_MODELS.items()}
 ALL_LOTS = 2**62
-
-
-@dataclass(slots=True)
-class _Line:
-    """The reports about an order: how many left, and when the last of them reaches us."""
-
-    reports: int = 0
-    last_recv_ns: int = 0
 
 
 class PaperVenue:
@@ -53,13 +46,11 @@ class PaperVenue:
         self._market = market
         self._agenda = agenda
         self._rules = rules
-        self._deliver: Deliver = not_connected
         self._checks = Checks(market, rules)
         self._ledger = Ledger(market.instruments, rules.fees, rules.balances)
         self._open: dict[int, OpenOrder] = {}
-        self._lines: dict[int, _Line] = {}
-        self._flying: dict[int, int] = {}  # orders on their way: when they arrive
-        self._wire = Wire(rules.rehearsal, rules.seed)
+        self._sent = InTurn()
+        self._answers = Answers(agenda, rules, self._is_over)
         self._impact = None if rules.impact is None else Impact(rules.impact, market.instruments)
         self._reach = Reach(market, rules, self._checks, self._impact)
         queue = int(market.state.queue_model[0])
@@ -74,7 +65,7 @@ class PaperVenue:
         return self._ledger.lacking(order)
 
     def connect(self, deliver: Deliver) -> None:
-        self._deliver = deliver
+        self._answers.deliver = deliver
 
     def traits(self, lane: int) -> VenueTraits:
         """Answers may get lost where that is rehearsed; our flow moves prices where an impact law says so."""
@@ -90,32 +81,38 @@ class PaperVenue:
 
     def submit(self, order: VenueOrder, now_ns: int) -> None:
         """An order leaves at ``now_ns``."""
-        trouble = self._wire.order_sent(order.number)
+        trouble = self._answers.order_sent(order.number)
         at_ns = self._rules.latencies.arrival_ns(self._rules.seed, order.number, now_ns)
         if trouble is Trouble.REJECTED:
             refused = Report(order.number, ReportKind.REJECTED, REJECTED, again=True)
-            self._agenda.add(at_ns, Rank.VENUE, lambda t: self._report(t, refused))
+            self._agenda.add(at_ns, Rank.VENUE, lambda t: self._answers.report(t, refused))
         elif trouble is not Trouble.LOST:
-            self._flying[order.number] = at_ns
-            self._agenda.add(at_ns, Rank.VENUE, lambda t: self._arrive(order, t))
+            there_ns = self._rules.latencies.there_ns(self._rules.seed, order.number, now_ns)
+            self._sent.arrival_ns(order.number, at_ns)
+            self._agenda.add(at_ns, Rank.VENUE, lambda t: self._arrive(order, there_ns, t))
 
     def cancel(self, order: VenueOrder, now_ns: int) -> None:
-        """A cancel leaves at ``now_ns``; on one connection it does not overtake its order."""
+        """A cancel leaves at ``now_ns``; it does not overtake its order, nor what amends it."""
         number = order.number
         at_ns = self._rules.latencies.arrival_ns(self._rules.seed, number, now_ns, cancel=True)
-        at_ns = max(at_ns, self._flying.get(number, at_ns))
+        at_ns = self._sent.arrival_ns(number, at_ns)
         self._agenda.add(at_ns, Rank.VENUE, lambda t: self._cancel_arrives(number, t))
 
     def amend(self, order: VenueOrder, price_ticks: int, lots: int, now_ns: int) -> None:
         """An amendment leaves at ``now_ns``: a new price, and a new total of lots with those filled."""
         number = order.number
-        at_ns = self._rules.latencies.arrival_ns(self._rules.seed, number, now_ns)
-        self._agenda.add(at_ns, Rank.VENUE, lambda t: self._amend_arrives(number, price_ticks, lots, t))
+        latencies, seed = self._rules.latencies, self._rules.seed
+        alone_ns = latencies.arrival_ns(seed, number, now_ns)
+        at_ns = self._sent.arrival_ns(number, alone_ns)
+        there_ns = latencies.there_ns(seed, number, now_ns) + at_ns - alone_ns
+        new = (price_ticks, lots, there_ns)
+        self._agenda.add(at_ns, Rank.VENUE, lambda t: self._amend_arrives(number, new, t))
 
     def query(self, order: VenueOrder, now_ns: int) -> None:
         """A question about a silent order leaves; it is answered by everything reported so far."""
         number = order.number
         at_ns = self._rules.latencies.arrival_ns(self._rules.seed, number, now_ns)
+        at_ns = self._sent.arrival_ns(number, at_ns)
         self._agenda.add(at_ns, Rank.VENUE, lambda t: self._query_arrives(number, t))
 
     def collect(self) -> None:
@@ -125,15 +122,15 @@ class PaperVenue:
 
     # --- arrivals ---------------------------------------------------------------------------------
 
-    def _arrive(self, order: VenueOrder, now_ns: int) -> None:
-        self._flying.pop(order.number, None)
+    def _arrive(self, order: VenueOrder, there_ns: int, now_ns: int) -> None:
+        self._sent.arrived(order.number, now_ns)
         opened = self._checks.refusal(order, self._others(order), now_ns) or self._ledger.open(order)
         if isinstance(opened, str):
-            self._report(now_ns, Report(order.number, ReportKind.REJECTED, opened))
+            self._answers.report(now_ns, Report(order.number, ReportKind.REJECTED, opened))
             return
         self._open[order.number] = opened
-        self._report(now_ns, Report(order.number, ReportKind.ACKNOWLEDGED))
-        self._enter(opened, now_ns)
+        self._answers.report(now_ns, Report(order.number, ReportKind.ACKNOWLEDGED))
+        self._enter(opened, there_ns, now_ns)
         if order.tif is TimeInForce.GTD and order.number in self._open:
             self._agenda.add(order.expire_ns, Rank.VENUE, lambda t: self._good_till(order, t))
 
@@ -147,8 +144,11 @@ class PaperVenue:
             and state.order.instrument == order.instrument
         ]
 
-    def _enter(self, state: OpenOrder, now_ns: int) -> None:
-        """Match what is left of an order, then let the rest stand or expire."""
+    def _enter(self, state: OpenOrder, there_ns: int, now_ns: int) -> None:
+        """Match what is left of an order, then let the rest stand or expire.
+
+        By the tape's time it is now; by the exchange's it was ``there_ns``.
+        """
         order, walk, reach = state.order, Walk(state.order.price_ticks), self._reach
         stopped = False  # by our own impact
         if order.tif is not TimeInForce.POST_ONLY:
@@ -171,7 +171,7 @@ class PaperVenue:
             state.order = replace(order, price_ticks=walk.limit_ticks)
         if stopped:
             self._put_out_of_reach(state.order, now_ns)
-        self._market.rest(order.number, order.lane, state.order, lots)
+        self._market.rest(order.number, order.lane, state.order, lots, there_ns)
 
     def _put_out_of_reach(self, order: VenueOrder, now_ns: int) -> None:
         """Lots that our own impact has moved beyond the limit are gone for the lane, as if it had taken them.
@@ -183,15 +183,18 @@ class PaperVenue:
 
     # --- amendments -------------------------------------------------------------------------------
 
-    def _amend_arrives(self, number: int, price_ticks: int, lots: int, now_ns: int) -> None:
+    def _amend_arrives(self, number: int, new: tuple[int, int, int], now_ns: int) -> None:
+        self._sent.arrived(number, now_ns)
+        price_ticks, lots, there_ns = new
         state = self._open.get(number)
         reason = GONE.format("amendment")
         if state is not None:
-            reason = self._amend(state, replace(state.order, price_ticks=price_ticks, lots=lots), now_ns)
+            amended = replace(state.order, price_ticks=price_ticks, lots=lots)
+            reason = self._amend(state, amended, there_ns, now_ns)
         if reason:
-            self._report(now_ns, Report(number, ReportKind.AMEND_REJECTED, reason))
+            self._answers.report(now_ns, Report(number, ReportKind.AMEND_REJECTED, reason))
 
-    def _amend(self, state: OpenOrder, new: VenueOrder, now_ns: int) -> str:
+    def _amend(self, state: OpenOrder, new: VenueOrder, there_ns: int, now_ns: int) -> str:
         """Give an order its new price and size; "" or why it stands as it was."""
         old = state.order
         done = old.lots - state.left
@@ -204,7 +207,7 @@ class PaperVenue:
         refusal = refusal or self._ledger.amend(state, new, new.lots - done)
         if refusal:
             return refusal
-        self._report(
+        self._answers.report(
             now_ns,
             Report(new.number, ReportKind.AMENDED, price_ticks=new.price_ticks, lots=new.lots),
         )
@@ -213,7 +216,7 @@ class PaperVenue:
             shrink(self._market.state, new.number, state.left)
         else:
             self._market.withdraw(new.number)
-            self._enter(state, now_ns)
+            self._enter(state, there_ns, now_ns)
         return ""
 
     # --- ends -------------------------------------------------------------------------------------
@@ -226,28 +229,23 @@ class PaperVenue:
 
     def _expire(self, state: OpenOrder, reason: str, now_ns: int) -> None:
         self._close(state.order.number)
-        self._report(now_ns, Report(state.order.number, ReportKind.EXPIRED, reason))
+        self._answers.report(now_ns, Report(state.order.number, ReportKind.EXPIRED, reason))
 
     def _cancel_arrives(self, number: int, now_ns: int) -> None:
+        self._sent.arrived(number, now_ns)
         if number not in self._open:
-            self._report(now_ns, Report(number, ReportKind.CANCEL_REJECTED, GONE.format("cancel")))
+            self._answers.report(now_ns, Report(number, ReportKind.CANCEL_REJECTED, GONE.format("cancel")))
             return
         self._market.withdraw(number)
         self._close(number)
-        self._report(now_ns, Report(number, ReportKind.CANCELLED))
+        self._answers.report(now_ns, Report(number, ReportKind.CANCELLED))
 
     def _query_arrives(self, number: int, now_ns: int) -> None:
-        """Report again what was lost or late; an order with no trouble needs no answer."""
-        trouble, reports = self._wire.query(number)
-        if trouble is Trouble.NONE:
-            return
-        if number in self._lines:
-            self._lines[number].last_recv_ns = 0  # what is late may come after the answer
-        if trouble is Trouble.LOST:
-            self._report(now_ns, Report(number, ReportKind.REJECTED, LOST, again=True))
-            return
-        for report in reports:
-            self._transmit(now_ns, report)
+        self._sent.arrived(number, now_ns)
+        self._answers.repeat(number, now_ns)
+
+    def _is_over(self, number: int) -> bool:
+        return number not in self._open and not self._sent.waits_for(number)
 
     def _close(self, number: int) -> None:
         self._ledger.close(self._open.pop(number))
@@ -268,7 +266,7 @@ class PaperVenue:
         if state.left == 0:
             self._close(number)
         settle = self._market.instruments[order.instrument].settle
-        self._report(
+        self._answers.report(
             at_ns,
             Report(
                 number,
@@ -290,23 +288,3 @@ class PaperVenue:
         )
         if maker and order.cap_tl and state.left and not self._reach.affordable(state, order.price_ticks):
             self._expire(state, "its money is spent", at_ns)
-
-    def _report(self, matched_ns: int, report: Report) -> None:
-        """Send a report on its way, after whatever was reported about the order before."""
-        line = self._lines.setdefault(report.number, _Line())
-        line.reports += 1
-        report.sequence, report.venue_ns = line.reports, matched_ns
-        self._transmit(matched_ns, report)
-
-    def _transmit(self, matched_ns: int, report: Report) -> None:
-        late_ns = self._wire.delay_ns(report)
-        if late_ns is None:
-            return
-        line = self._lines[report.number]
-        at_ns = self._rules.latencies.report_ns(self._rules.seed, report.number, matched_ns) + late_ns
-        line.last_recv_ns = at_ns = max(at_ns, line.last_recv_ns)
-        self._agenda.add(at_ns, Rank.REPORT, lambda t: self._hand_over(report, t))
-
-    def _hand_over(self, report: Report, now_ns: int) -> None:
-        report.recv_ns = now_ns
-        self._deliver(report)

@@ -81,6 +81,10 @@ class Wire:
         self._reports[report.number].append(report)
         return late_ns if trouble is Trouble.LATE else None
 
+    def keeps(self, number: int) -> bool:
+        """Whether what is said of the order is kept, because it may be asked about."""
+        return number in self._trouble
+
     def query(self, number: int) -> tuple[Trouble, list[Report]]:
         """The order's trouble, and every report about it. From now on its reports arrive as usual."""
         trouble, _ = self._trouble.pop(number, (Trouble.NONE, 0))

@@ -10,6 +10,7 @@ from typing import Literal
 
 from agent.venue.fees import Fees
 from agent.venue.impact import ImpactLaw
+from agent.venue.kernel.state import SHOWN
 from agent.venue.latency import Latencies
 from agent.venue.rehearsal import Rehearsal
 
@@ -53,6 +54,7 @@ class BarRules:
 
     half_spread_bps: Fraction
     max_participation: Fraction
+    reach_bps: Fraction  # no fill in a bar whose VWAP is further than this from the last close
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +65,4 @@ class VenueSetup:
     queue_model: int
     queue_power: float
     bars: BarRules | None = None
+    reach: int = SHOWN

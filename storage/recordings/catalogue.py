@@ -7,6 +7,7 @@ read and its checksum compared: ``check`` does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from storage.recordings.numbered_segments import PARQUET, segment_paths
 from storage.recordings.segments import UNREADABLE, SegmentDamageError
 from storage.recordings.session import SessionReader
 
+_FLAGS = re.compile(r"[{,]flags:(.*?)(?:,[a-z0-9_]+:|}$)")
 WHOLE, CUT_OFF, DAMAGED, UNREADABLE_STATE = "whole", "cut off", "damaged", "unreadable"
 
 
@@ -34,6 +36,7 @@ class ListedOrder:
     side: str  # "buy" or "sell"
     algo: str
     state: str
+    note: str = ""  # what its measures remark
 
 
 @dataclass(slots=True)
@@ -153,6 +156,8 @@ def _orders_of(outcome: Sequence[str]) -> list[ListedOrder]:
     """The parents of a run with their last state, shadows left out, read from its canonical rows."""
     found: dict[str, ListedOrder] = {}
     for row in outcome:
+        if row.startswith("SlippageMeasured|"):
+            _take_note(row, found)
         if not row.startswith("ParentChanged|"):
             continue
         members = _members(row)
@@ -168,6 +173,15 @@ def _orders_of(outcome: Sequence[str]) -> list[ListedOrder]:
         elif members["spec"] in found:
             found[members["spec"]].state = members["state"]
     return list(found.values())
+
+
+def _take_note(row: str, orders: Mapping[str, ListedOrder]) -> None:
+    """The flags of an order's measures, by its own benchmark; the last ones count."""
+    members = _members(row)
+    order = orders.get(members["parent_id"])
+    if order is not None and members["own_benchmark"] == "yes":
+        flags = _FLAGS.search(row)
+        order.note = flags[1].removeprefix("-") if flags else ""
 
 
 def _members(row: str) -> Mapping[str, str]:

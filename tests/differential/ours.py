@@ -1,5 +1,8 @@
 """The paper venue on a tape: orders sent at their times, its reports put in the common form.
 
+Its reach is ``whole``, which is hftbacktest's: what it is by default is held to its own bound, in
+``tests/property/test_fill_bounds.py``.
+
 Every order has a lane, and so an account and a memory of consumed lots, of its own: with one order
 alive at a time that is the venue with consumption off. Balances are ample, the price band wide.
 """
@@ -79,7 +82,8 @@ class Run:
     def __init__(self, rules: r.Rules, setting: Setting = PLAIN) -> None:
         self._feed_ns, self._setting = rules.feed_ns, setting
         market = RefilledMarket if setting.refilled else TapeMarket
-        self.market = market([setting.instrument], QUEUES[rules.queue_model], rules.queue_power)
+        model = QUEUES[rules.queue_model]
+        self.market = market([setting.instrument], model, rules.queue_power, kernel.WHOLE)
         self.agenda = Agenda()
         entry, response = Latency(rules.entry_ns), Latency(rules.response_ns)
         ways = setting.latencies or Latencies(entry, entry, response, Latency(rules.feed_ns))

@@ -159,7 +159,7 @@ class Worked:
 
     @property
     def slack_lots(self) -> int:
-        """A lot and a least order, which has a hundredth for a moving price: no order follows a curve closer."""
+        """A lot and a least order, a hundredth more for a moving price: no order follows a curve closer."""
         return self.case.least_lots + self.case.least_lots // 100 + 2
 
     def filled_by(self, at_ns: int) -> int:

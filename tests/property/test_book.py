@@ -287,44 +287,76 @@ START: list[Row] = [(Kind.LEVEL, 96, 5, 1), (Kind.LEVEL, 98, 5, 1), (Kind.LEVEL,
 
 
 @dataclass
+class Offered:
+    """What one lane may still take of the asks: a size that grows offers more, one that shrinks none."""
+
+    lots: dict[int, int] = field(default_factory=dict)
+
+    def show(self, price: int, before: int, after: int) -> None:
+        free = self.lots.get(price, before)
+        self.lots[price] = free + after - before if after > before else min(free, after)
+
+    def take(self, asks: dict[int, int], limit: int, most: int) -> int:
+        """Up to ``most`` lots at ``limit`` or better, which are then gone."""
+        taken = 0
+        for price in sorted(p for p in asks if p <= limit):
+            lots = min(most - taken, self.lots.get(price, asks[price]))
+            self.lots[price] = self.lots.get(price, asks[price]) - lots
+            taken += lots
+        return taken
+
+
+@dataclass
 class NaiveQueue:
     """A resting bid at PRICE, risk-averse: cancels help only when fewer lots are left than were ahead."""
 
     ahead: int
     left: int
+    whole: bool = False  # the reference's rule
+    offered: Offered = field(default_factory=Offered)
 
-    def show(self, row: Row, book: NaiveBook) -> int:
-        """Lots filled by one row that is an update of its own."""
+    def show(self, row: Row, before: int, book: NaiveBook) -> int:
+        """Lots filled by one row that is an update of its own. ``before``: lots displayed before it."""
         kind, price, lots, side = row
         filled = 0
         if kind is Kind.TRADE and side < 0 and price < PRICE:
-            filled = self.left
+            filled = self.left if self.whole else min(self.left, lots)
+            self.ahead = 0
         elif kind is Kind.TRADE and side < 0 and price == PRICE:
             filled = min(self.left, max(0, lots - self.ahead))
             self.ahead = max(0, self.ahead - lots)
         elif kind is Kind.LEVEL:
             if side > 0 and price == PRICE:
                 self.ahead = min(self.ahead, lots)
+            if side < 0:
+                self.offered.show(price, before, lots)
             mid, sample = book.sample()
-            filled = self.left if mid and sample.ask_ticks <= PRICE else 0
+            if mid and sample.ask_ticks <= PRICE:
+                filled = self.left if self.whole else self.offered.take(book.sides[-1], PRICE, self.left)
         self.left -= filled
         return filled
 
 
 @TIMELESS
-@given(shown=st.integers(0, 9), lots=st.integers(1, 20), rows=st.lists(st.one_of(trades, near, far)))
-def test_a_resting_order_waits_its_turn(shown: int, lots: int, rows: list[Row]) -> None:
+@given(
+    shown=st.integers(0, 9),
+    lots=st.integers(1, 20),
+    rows=st.lists(st.one_of(trades, near, far)),
+    whole=st.booleans(),
+)
+def test_a_resting_order_waits_its_turn(shown: int, lots: int, rows: list[Row], whole: bool) -> None:
     """Row by row the risk-averse queue fills what a model of four rules fills, at the order's price."""
-    market, book = TapeMarket([BTC]), NaiveBook()
+    market, book = TapeMarket([BTC], reach=k.WHOLE if whole else k.SHOWN), NaiveBook()
     for row in (*START, (Kind.LEVEL, PRICE, shown, 1)):
         feed(market, [row])
         book.show([row])
     market.rest(1, 0, order(1, Side.BUY, PRICE, lots), lots)
-    queue = NaiveQueue(shown, lots)
+    queue = NaiveQueue(shown, lots, whole)
     for row in rows:
+        before = book.sides[row[3]].get(row[1], 0)
         book.show([row])
         fills = feed(market, [row])
-        assert sum(f[2] for f in fills) == queue.show(row, book)
+        assert sum(f[2] for f in fills) == queue.show(row, before, book)
         assert all(f[:2] == (1, PRICE) and f[3] == 1 for f in fills)
     assert int(market.state.counts[k.N_RESTING]) == (1 if queue.left else 0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
@@ -22,6 +22,7 @@ from tests.property.test_book import (
     START,
     TIMELESS,
     NaiveBook,
+    Offered,
     Row,
     far,
     feed,
@@ -59,13 +60,16 @@ class NaiveQueue:
     left: int
     behind: Behind
     traded: int = 0
+    whole: bool = False  # the reference's rule
+    offered: Offered = field(default_factory=Offered)
 
     def show(self, row: Row, before: int, book: NaiveBook) -> int:
-        """Lots filled by one row that is an update of its own. ``before``: lots displayed at PRICE before."""
+        """Lots filled by one row that is an update of its own. ``before``: lots displayed before it."""
         kind, price, lots, side = row
         filled = 0
         if kind is Kind.TRADE and side < 0 and price < PRICE:
-            filled = self.left
+            filled = self.left if self.whole else min(self.left, lots)
+            self.ahead = 0
         elif kind is Kind.TRADE and side < 0 and price == PRICE:
             filled = min(self.left, math.floor(max(0.0, lots - self.ahead) + 0.5))
             self.traded += lots
@@ -73,8 +77,11 @@ class NaiveQueue:
         elif kind is Kind.LEVEL:
             if side > 0 and price == PRICE:
                 self._cancelled(before, lots)
+            if side < 0:
+                self.offered.show(price, before, lots)
             mid, sample = book.sample()
-            filled = self.left if mid and sample.ask_ticks <= PRICE else 0
+            if mid and sample.ask_ticks <= PRICE:
+                filled = self.left if self.whole else self.offered.take(book.sides[-1], PRICE, self.left)
         self.left -= filled
         return filled
 
@@ -95,7 +102,11 @@ EXAMPLE: list[tuple[Row, dict[str, tuple[float, int]]]] = [  # (ahead, lots fill
     ((Kind.LEVEL, 99, 30, 1), {"risk averse": (12, 0), "power 1": (12, 0)}),
     ((Kind.LEVEL, 99, 20, 1), {"risk averse": (12, 0), "power 1": (8, 0)}),
     ((Kind.TRADE, 99, 10, -1), {"risk averse": (2, 0), "power 1": (0, 2)}),
-    ((Kind.TRADE, 98, 1, -1), {"risk averse": (0, 5), "power 1": (0, 3)}),
+    ((Kind.TRADE, 98, 1, -1), {"risk averse": (0, 1), "power 1": (0, 1)}),
+    ((Kind.LEVEL, 99, 0, 1), {"risk averse": (0, 0), "power 1": (0, 0)}),
+    ((Kind.LEVEL, 98, 0, 1), {"risk averse": (0, 0), "power 1": (0, 0)}),
+    ((Kind.LEVEL, 98, 3, -1), {"risk averse": (0, 3), "power 1": (0, 2)}),
+    ((Kind.LEVEL, 98, 4, -1), {"risk averse": (0, 1), "power 1": (0, 0)}),
 ]
 
 
@@ -120,18 +131,20 @@ def test_the_worked_example(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 @TIMELESS
-@given(shown=st.integers(0, 30), lots=st.integers(1, 20), rows=shown_rows)
-def test_a_probability_queue_is_the_plain_one(name: str, shown: int, lots: int, rows: list[Row]) -> None:
+@given(shown=st.integers(0, 30), lots=st.integers(1, 20), rows=shown_rows, whole=st.booleans())
+def test_a_probability_queue_is_the_plain_one(
+    name: str, shown: int, lots: int, rows: list[Row], whole: bool
+) -> None:
     """Row by row the kernel fills what the plain model fills, and stands where it stands."""
     model, exponent, behind = MODELS[name]
-    market, book = TapeMarket([BTC], model, exponent), NaiveBook()
+    market, book = TapeMarket([BTC], model, exponent, k.WHOLE if whole else k.SHOWN), NaiveBook()
     for row in (*START, (Kind.LEVEL, PRICE, shown, 1)):
         feed(market, [row])
         book.show([row])
     market.rest(1, 0, order(1, Side.BUY, PRICE, lots), lots)
-    queue = NaiveQueue(shown, lots, behind)
+    queue = NaiveQueue(shown, lots, behind, whole=whole)
     for row in rows:
-        before = book.sides[1].get(PRICE, 0)
+        before = book.sides[row[3]].get(row[1], 0)
         book.show([row])
         fills = feed(market, [row])
         assert sum(f[2] for f in fills) == queue.show(row, before, book)

@@ -26,6 +26,7 @@ from agent.core.measures.data_quality import (
     why_no_participation,
 )
 from agent.core.measures.exact_money import MONEY_DIGITS, plain, settled
+from agent.core.measures.large_share import large_share_note
 from agent.core.measures.traded_volume import Participation
 from agent.core.money import average_ticks, cost_of_half_ticks
 from agent.core.types import ParentSpec, ParentState
@@ -68,6 +69,8 @@ class TcaFacts:
     fills: Sequence[tca.Fill] = ()
     pwp_rate: Fraction = PWP_RATE
     inverse: bool = False
+    noted_share: float | None = None  # of the market's volume: what has more gets a note
+    own_impact: bool = False  # fills pay for the price that they moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +268,10 @@ def _notes(facts: TcaFacts, used: Sequence[tca.IntervalTrades]) -> list[str]:
         (share > 1, f"participation of {share:.0%}: more was filled than the market traded meanwhile"),
         (facts.filled_lots == 0, "nothing filled"),
     )
-    return [sentence for applies, sentence in checks if applies]
+    found = [sentence for applies, sentence in checks if applies]
+    market_lots = sum(t.base_lots for t in used)
+    note = large_share_note(facts.filled_lots, market_lots, facts.noted_share, own_impact=facts.own_impact)
+    return [*found, *([note] if note else [])]
 
 
 def _cost_bps(facts: TcaFacts, avg: Fraction | None, reference_ticks: Fraction) -> float:

@@ -35,6 +35,7 @@ class BarMarket(TapeMarket):
         super().__init__(instruments)
         self.rules = rules
         self.last: list[BarArray | None] = [None] * len(self.instruments)  # for the venue: not yet matched
+        self.close_before = [0] * len(self.instruments)  # in ticks; 0: the last bar is the first
         self._bars = [np.zeros(64, BAR) for _ in self.instruments]
         self._count = [0] * len(self.instruments)
 
@@ -57,6 +58,7 @@ class BarMarket(TapeMarket):
         """Show one bar (a row of BAR) at its end."""
         number = int(bar["instrument"])
         book = self._book(number, bar)
+        self.close_before[number] = self.mid_half_ticks(number) // 2
         super().run(book, 0, int(bar["recv_ns"]))
         if bar["flags"] & BarFlag.CLOSED:
             return

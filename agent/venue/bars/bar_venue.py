@@ -9,7 +9,8 @@ Nobody can say what an order would have met inside a bar, so the model says litt
   the model says, rounded against us to one tick of one lot;
 * of a bar's volume no more than ``max_participation`` is given to one lane, in order of arrival, and
   nothing of a bar without volume or of one in which the market was closed for a part;
-* nothing is filled beyond its limit: a bar whose modelled price is beyond it fills none;
+* nothing is filled beyond its limit: a bar whose modelled price is beyond it fills none; nor does one whose
+  VWAP is further than ``reach_bps`` from the last close on our side: it is an error, or news, and no bargain;
 * orders, cancels and answers travel in no time, which is what a latency is to a bar. What immediate orders
   miss expires at the end of their first bar. Nothing can be posted in a queue that nobody saw.
 
@@ -162,6 +163,8 @@ class BarVenue:
     def _within(self, state: OpenOrder, price: Fraction, most: int, now_ns: int) -> tuple[int, str]:
         """How many of ``most`` lots the order's limit and its money allow, and what bounds them."""
         order, why = state.order, "the bar's volume: more is not given to us (bars.max_participation)"
+        if self._too_good(order, price):
+            return 0, "the bar's VWAP is further than that from the last close, on our side (bars.reach_bps)"
         worst = worse_ticks(order.side, price)
         if order.side * (worst - order.price_ticks) > 0:
             at, limit = (
@@ -185,6 +188,12 @@ class BarVenue:
             paid = largest(lots, cost, left)
             why, lots = ("its money is spent", paid) if paid < lots else (why, lots)
         return lots, why
+
+    def _too_good(self, order: VenueOrder, price: Fraction) -> bool:
+        """Whether a bar is so far on our side of the last close that its price is not to be believed."""
+        rules, close = self._market.rules, self._market.close_before[order.instrument]
+        vwap = price / (1 + order.side * rules.half_spread_bps / BPS)
+        return bool(close and order.side * (close - vwap) > rules.reach_bps * close / BPS)
 
     def _displaced(self, order: VenueOrder, price: Fraction, lots: int, now_ns: int) -> Fraction:
         """The price that a fill of ``lots`` would have."""
@@ -236,6 +245,8 @@ class BarVenue:
     def _hand_over(self, report: Report, now_ns: int) -> None:
         report.recv_ns = now_ns
         self._deliver(report)
+        if report.number not in self._open and self._reports.get(report.number) == report.sequence:
+            del self._reports[report.number]  # all has been said of an order that is over
 
 
 def worse_ticks(side: int, price: Fraction) -> int:

@@ -4,13 +4,12 @@
 filled, or a row needs the engine's attention. Rows are consumed one at a time and every hand-over
 happens at the end of an exchange update (flag LAST), so how a tape is cut into batches cannot matter.
 
-What it knows is described in ``state``, marketable orders in ``taking``, resting ones in ``queue``. The
-loop looks at our orders only where a row says something about a price that they reach.
+What it knows is described in ``state``, marketable orders in ``taking``, resting ones in ``queue``, what the
+tape gives these in ``filling``. The loop looks at our orders only where a row says something about a price
+that they reach.
 """
 
 from __future__ import annotations
-
-import numpy as np
 
 from agent.core.arrays import IntArray
 from agent.core.compile.jit import njit_flat, njit_inline, njit_inner
@@ -19,13 +18,12 @@ from agent.core.market.ladder import (
     LEVELS,
     NOTHING,
     clear_levels,
-    level_lots,
-    lots_within,
     put_level,
     quick_put,
 )
 from agent.core.market.tape import EventArray
-from agent.venue.kernel.queue import match_crossed, queue_on_level, queue_on_trade, rest, side_row, withdraw
+from agent.venue.kernel.filling import queue_on_trade
+from agent.venue.kernel.queue import queue_on_level, rest, side_row, withdraw
 from agent.venue.kernel.state import (
     F_LOTS,
     F_PRICE,
@@ -42,23 +40,42 @@ from agent.venue.kernel.state import (
     N_EVENTS,
     N_FILLS,
     N_RESTING,
+    N_WANTED,
     POWER_PROBABILITY,
     QUEUE_MODELS,
+    REACHES,
     RISK_AVERSE,
     S_REST_HIGH,
     S_REST_LOW,
     S_TAKEN_HIGH,
     S_TAKEN_LOW,
+    SHOWN,
+    WHOLE,
     KernelState,
     grown,
     has_room,
     new_state,
 )
 from agent.venue.kernel.taking import drop_vanished, forget_lane, refresh_consumed, take
+from agent.venue.kernel.update_end import (
+    BATCH_END,
+    DUE,
+    FILLED,
+    GROW,
+    NOTICE,
+    crosses_ours,
+    end_of_update,
+    entries_wanted,
+    set_mid,
+)
 
 __all__ = [
+    "BATCH_END",
+    "DUE",
+    "FILLED",
     "F_LOTS",
     "F_PRICE",
+    "GROW",
     "LOG_PROBABILITY",
     "M_BOOK_NS",
     "M_COLUMNS",
@@ -66,14 +83,17 @@ __all__ = [
     "M_MID",
     "M_MIDS",
     "M_TRADES",
+    "NOTICE",
     "N_CONSUMED",
     "N_FILLS",
     "N_RESTING",
     "POWER_PROBABILITY",
     "QUEUE_MODELS",
+    "REACHES",
     "RISK_AVERSE",
+    "SHOWN",
+    "WHOLE",
     "KernelState",
-    "book_sample",
     "forget_lane",
     "grown",
     "new_state",
@@ -85,10 +105,9 @@ __all__ = [
 
 # Kind and Flag as plain constants: Numba freezes them into the loop.
 TRADE, LEVEL, SNAPSHOT_BEGIN, SNAPSHOT_END, BBO = 1, 2, 3, 4, 5
-LAST, HISTORY = 1, 2
+LAST, HISTORY, LATE, BACKFILL = 1, 2, 4, 8
 
-# Why ``run`` came back.
-BATCH_END, DUE, FILLED, NOTICE, GROW = 0, 1, 2, 3, 4
+JUST_NOW = 2**62  # when a trade happened that the tape tells in its turn: after all that came before it
 
 AHEAD = 32  # rows: some cache lines, well within the nearest cache
 
@@ -103,9 +122,11 @@ def run(s: KernelState, events: EventArray, start: int, end: int, due_ns: int) -
     On NOTICE the row before the returned index is the one to look at; on GROW grow and call again.
     """
     i, why = start, BATCH_END if has_room(s) else GROW
+    half_done = s.counts[N_WANTED] > 0  # the first row's update wanted space to end, and has it now
     while i < end and why == BATCH_END:
-        stop = ROW
-        if s.counts[N_FILLS] == 0:  # else the batch was cut, or had to grow, within the update that filled us
+        stop = UPDATE_END if half_done and events[i].kind <= BBO else ROW
+        # With fills the batch was cut, or had to grow, within the update that filled us.
+        if s.counts[N_FILLS] == 0 and not half_done:
             i, stop = _plain_rows(s, events, i, end, due_ns)
         while i < end and why == BATCH_END:  # until the end of an update that filled us
             if events[i].recv_ns > due_ns:
@@ -114,8 +135,12 @@ def run(s: KernelState, events: EventArray, start: int, end: int, due_ns: int) -
             if stop != UPDATE_END:
                 why = _row(s, events, i)
             if events[i].flags & LAST:
-                why = _end_of_update(s, int(events[i].instrument), events[i].recv_ns, why)
-            i, stop = i + 1, ROW
+                s.counts[N_WANTED] = entries_wanted(s, int(events[i].instrument))
+                if s.counts[N_WANTED] > 0:
+                    why = GROW
+                    break
+                why = end_of_update(s, int(events[i].instrument), events[i].recv_ns, why)
+            i, stop, half_done = i + 1, ROW, False
             if s.counts[N_FILLS] == 0:
                 break
     s.counts[N_EVENTS] += i - start
@@ -171,12 +196,12 @@ def _plain_rows(s: KernelState, events: EventArray, i: int, end: int, due_ns: in
                 or ask_key == NOTHING
                 or bid + ask_key >= 0
                 or market[inst, M_MIDS] >= mid_room
-                or _crosses_ours(span, inst, bid, ask_key)
+                or crosses_ours(span, inst, bid, ask_key)
             ):
                 return i, UPDATE_END
             market[inst, M_TOUCHED] = 0
             market[inst, M_BOOK_NS] = e.recv_ns
-            _set_mid(s, inst, mid, e.recv_ns)
+            set_mid(s, inst, mid, e.recv_ns)
         i += 1
     return i, ROW
 
@@ -186,12 +211,6 @@ def _reaches_ours(span: IntArray, inst: int, taker_side: int, price: int) -> boo
     """Whether a trade is at or through the best price of ours that rests on the other side."""
     bids, asks = span[2 * inst, S_REST_HIGH], span[2 * inst + 1, S_REST_HIGH]
     return bool((taker_side <= 0 and bids >= price) or (taker_side >= 0 and asks >= -price))
-
-
-@njit_inner
-def _crosses_ours(span: IntArray, inst: int, bid: int, ask_key: int) -> bool:
-    """Whether the touch, given by its keys, has reached an order of ours on the other side."""
-    return bool(span[2 * inst, S_REST_HIGH] >= -ask_key or span[2 * inst + 1, S_REST_HIGH] >= -bid)
 
 
 @njit_inner
@@ -211,7 +230,8 @@ def _row(s: KernelState, events: EventArray, i: int) -> int:
     elif e.kind == TRADE:
         _add_trade(s, inst, e.exch_ns, e.price_ticks, e.qty_lots, e.side)
         if _reaches_ours(s.span, inst, e.side, e.price_ticks) and not e.flags & HISTORY:
-            queue_on_trade(s, inst, e.side, e.price_ticks, e.qty_lots, e.recv_ns)
+            happened_ns = e.exch_ns if e.flags & (LATE | BACKFILL) else JUST_NOW
+            queue_on_trade(s, inst, e.side, e.price_ticks, e.qty_lots, e.recv_ns, happened_ns)
     elif e.kind == SNAPSHOT_BEGIN:
         clear_levels(s.book, 2 * inst)
         clear_levels(s.book, 2 * inst + 1)
@@ -233,67 +253,3 @@ def _add_trade(s: KernelState, inst: int, exch_ns: int, ticks: int, lots: int, s
     s.trade_lots[inst, n] = lots
     s.trade_side[inst, n] = side
     s.market[inst, M_TRADES] = n + 1
-
-
-@njit_inner
-def _end_of_update(s: KernelState, inst: int, recv_ns: int, why: int) -> int:
-    """The book is whole: match what it crossed, take the new mid, report fills. ``why`` as in ``_row``."""
-    market = s.market
-    if market[inst, M_TOUCHED]:
-        market[inst, M_TOUCHED] = 0
-        if not market[inst, M_IN_SNAPSHOT]:
-            market[inst, M_BOOK_NS] = recv_ns
-            _match_and_mid(s, inst, recv_ns)
-    if why == NOTICE:
-        return NOTICE
-    if s.counts[N_FILLS] > 0:
-        return FILLED
-    return BATCH_END if has_room(s) else GROW
-
-
-@njit_inner
-def _match_and_mid(s: KernelState, inst: int, recv_ns: int) -> None:
-    bid, ask_key = s.book.head[2 * inst, BEST], s.book.head[2 * inst + 1, BEST]
-    mid = 0
-    if bid != NOTHING and ask_key != NOTHING:
-        if bid + ask_key >= 0:
-            s.market[inst, M_CROSSED] += 1
-        else:
-            mid = bid - ask_key
-            if _crosses_ours(s.span, inst, bid, ask_key):
-                match_crossed(s, inst, bid, -ask_key, recv_ns, mid)
-    _set_mid(s, inst, mid, recv_ns)
-
-
-@njit_inline
-def _set_mid(s: KernelState, inst: int, mid: int, recv_ns: int) -> None:
-    """Keep the mid's path: a new mid is a step of it."""
-    if mid != s.market[inst, M_MID]:
-        n = s.market[inst, M_MIDS]
-        s.mid_ns[inst, n] = recv_ns
-        s.mid_half_ticks[inst, n] = mid
-        s.market[inst, M_MIDS] = n + 1
-        s.market[inst, M_MID] = mid
-
-
-@njit_flat
-def book_sample(s: KernelState, inst: int, band_bps: float) -> tuple[int, int, int, int, int, int]:
-    """(bid ticks, bid lots, ask ticks, ask lots, bid lots within the band, ask lots within it).
-
-    All 0 while there is no two-sided, uncrossed book.
-    """
-    if s.market[inst, M_MID] == 0:
-        return 0, 0, 0, 0, 0, 0
-    bids, asks = 2 * inst, 2 * inst + 1
-    bid, ask = s.book.head[bids, BEST], -s.book.head[asks, BEST]
-    half_band = (bid + ask) * 0.5 * band_bps * 1e-4
-    mid = (bid + ask) * 0.5
-    low, high = int(np.ceil(mid - half_band)), int(np.floor(mid + half_band))
-    return (
-        bid,
-        level_lots(s.book, bids, bid),
-        ask,
-        level_lots(s.book, asks, -ask),
-        lots_within(s.book, bids, low),
-        lots_within(s.book, asks, -high),
-    )

@@ -4,27 +4,29 @@ Theory of operation
 -------------------
 State, for each resting order, in order of arrival (row ``i``):
 
-* ``resting[i]``: order, lane, instrument, side, price and the lots still open;
+* ``resting[i]``: order, lane, instrument, side, price, the lots still open, and since when it is there;
 * ``ahead[i]``: lots in front of it at its price, as the model has it: those displayed when it came, and the
   lane's own that came before it. A fraction under the probability models;
 * ``traded[i]``: lots traded at its price since that level was last set. The level's next size holds them
   already, so that they are not taken for cancels too;
 * ``span``: the range of keys at which anything rests. A row of the tape outside it costs nothing.
 
-The tape says three things about an order:
+The tape says three things about an order (what it then gets is in ``filling``):
 
-1. A trade at its price against its side takes the lots ahead, then the order's own (``queue_on_trade``). One
-   at a worse price would have met the order first, so it fills all of it, at the order's price.
+1. A trade at its price against its side takes the lots ahead, then the order's own. One at a worse price
+   would have met the order first: nothing is ahead any more, and it fills by the trade's lots, at its own
+   price. A trade told late (LATE, BACKFILL) concerns the orders only that were there when it happened.
 2. A new size of its level (``queue_on_level``): what went and was not traded was cancelled. Risk-averse:
    every cancel stood behind us, until fewer lots are left than were ahead. Probability models: a share
    ``back^p / (back^p + front^p)`` of them stood behind.
-3. The far touch reaches its price (``match_crossed``): it would have traded, as far as the levels beyond its
-   price have lots that the lane did not take before.
+3. The far touch reaches its price: it fills, at its own price, by what is shown up to there and the lane has
+   not taken before, whether as a taker or at rest.
 
 Invariants, after each row of the tape: ``0 <= ahead[i] <= displayed lots + own lots ahead``; rows stay in
 order of arrival; an order fills no lot twice. Lanes are separate hypotheses: one trade may fill orders of
-several. Within a lane nothing is filled twice, because an order's queue counts the lane's own earlier orders
-at its price, and a trade there has met the lane's orders at better prices first.
+several. Within a lane nothing is filled twice: one trade gives a lane its lots at most, better prices first
+and then in order of arrival; and over any time no price gives more than was shown and traded up to it
+(``tests/property/test_fill_bounds.py``, and ``replay --verify`` of every session).
 
 Worked example (``tests/property/test_queue.py`` holds it): a bid of 5 lots at 99, where 20 are displayed.
 
@@ -37,7 +39,10 @@ Worked example (``tests/property/test_queue.py`` holds it): a bid of 5 lots at 9
     level 12 -> 30          ahead 12     18 join behind: ahead 12
     level 30 -> 20          ahead 12     10 cancelled, behind 18 / (18 + 12) = 0.6 of them: ahead 12 - 4 = 8
     10 sold at 99           ahead 2      10 - 8 = 2 lots fill; ahead 0, 3 lots open
-    1 sold at 98            5 lots fill  3 lots fill, at 99
+    1 sold at 98            1 lot fills  1 lot fills, at 99; nothing is ahead any more, 2 lots open
+    level 20 -> 0           4 lots open  2 lots open
+    3 offered at 98         3 lots fill  2 lots fill, at 99: the order is done
+    4 offered at 98         1 lot fills  the fourth is new, and all that is left for us
     ======================  ===========  =============================================================
 """
 
@@ -46,31 +51,29 @@ from __future__ import annotations
 import math
 
 from agent.core.compile.jit import njit_flat, njit_inner
-from agent.core.market.ladder import BEST, NOTHING, level_lots, next_key
+from agent.core.market.ladder import level_lots
 from agent.venue.kernel.state import (
-    C_LOTS,
-    FIRST,
     LOG_PROBABILITY,
     M_BOOK_NS,
-    M_MID,
     MAKER,
     N_RESTING,
     NO_HIGH,
     NO_LOW,
     R_COLUMNS,
+    R_GIVEN,
     R_INSTRUMENT,
     R_LANE,
     R_LOTS,
     R_ORDER,
     R_PRICE,
     R_SIDE,
+    R_THERE_NS,
     RISK_AVERSE,
     S_REST_HIGH,
     S_REST_LOW,
     KernelState,
     emit_fill,
 )
-from agent.venue.kernel.taking import find_consumed
 
 
 @njit_inner
@@ -80,8 +83,20 @@ def side_row(inst: int, side: int) -> int:
 
 
 @njit_flat
-def rest(s: KernelState, order: int, lane: int, inst: int, side: int, price_ticks: int, lots: int) -> int:
-    """Join the queue at ``price_ticks`` behind what is displayed. Returns its row, -1: grow first."""
+def rest(
+    s: KernelState,
+    order: int,
+    lane: int,
+    inst: int,
+    side: int,
+    price_ticks: int,
+    lots: int,
+    there_ns: int,
+) -> int:
+    """Join the queue at ``price_ticks`` behind what is displayed. Returns its row, -1: grow first.
+
+    ``there_ns``: since when, by the exchange's clock, the order has been there.
+    """
     n = s.counts[N_RESTING]
     if n + 1 >= len(s.resting):
         return -1
@@ -92,8 +107,10 @@ def rest(s: KernelState, order: int, lane: int, inst: int, side: int, price_tick
     r[R_SIDE] = side
     r[R_PRICE] = price_ticks
     r[R_LOTS] = lots
+    r[R_THERE_NS] = there_ns
+    r[R_GIVEN] = 0
     row = side_row(inst, side)
-    s.ahead[n] = level_lots(s.book, row, price_ticks * side) + _own_ahead(s, n)
+    s.ahead[n] = level_lots(s.book, row, price_ticks * side) + own_ahead(s, n)
     s.traded[n] = 0.0
     s.counts[N_RESTING] = n + 1
     _span_resting(s, row)
@@ -107,7 +124,7 @@ def withdraw(s: KernelState, order: int) -> int:
         if s.resting[i, R_ORDER] == order:
             lots = int(s.resting[i, R_LOTS])
             for j in range(i + 1, s.counts[N_RESTING]):  # our own behind it move up
-                if _same_queue(s, i, j):
+                if same_queue(s, i, j):
                     s.ahead[j] = max(0.0, s.ahead[j] - lots)
             _remove_resting(s, i)
             return lots
@@ -140,7 +157,7 @@ def _span_resting(s: KernelState, row: int) -> None:
 
 
 @njit_inner
-def _fill_resting(s: KernelState, i: int, lots: int, ns: int, mid: int) -> bool:
+def fill_resting(s: KernelState, i: int, lots: int, ns: int, mid: int) -> bool:
     """Fill row ``i`` by ``lots`` at its own price; True when that removed it."""
     r = s.resting[i]
     emit_fill(s, r[R_ORDER], r[R_PRICE], lots, MAKER, ns, mid, s.market[r[R_INSTRUMENT], M_BOOK_NS])
@@ -149,28 +166,6 @@ def _fill_resting(s: KernelState, i: int, lots: int, ns: int, mid: int) -> bool:
         _remove_resting(s, i)
         return True
     return False
-
-
-@njit_inner
-def queue_on_trade(s: KernelState, inst: int, taker_side: int, price: int, lots: int, ns: int) -> None:
-    """A trade at our price eats the queue ahead of us, then us; one through our price fills us."""
-    mid = s.market[inst, M_MID]
-    for i in range(s.counts[N_RESTING]):
-        r = s.resting[i]
-        if r[R_INSTRUMENT] == inst and r[R_SIDE] != taker_side and r[R_PRICE] == price:
-            s.traded[i] += lots
-            s.ahead[i] -= max(0, lots - _own_better(s, i))
-    i = FIRST
-    while i < s.counts[N_RESTING]:
-        r = s.resting[i]
-        if r[R_INSTRUMENT] == inst and r[R_SIDE] != taker_side:
-            filled = int(r[R_LOTS]) if (r[R_PRICE] - price) * r[R_SIDE] > 0 else 0
-            if s.ahead[i] < 0:
-                filled = min(int(0.5 - s.ahead[i]), r[R_LOTS])  # to the nearest lot: ahead may be a fraction
-                s.ahead[i] = 0.0
-            if filled > 0 and _fill_resting(s, i, filled, ns, mid):
-                continue
-        i += 1
 
 
 @njit_inner
@@ -192,7 +187,7 @@ def queue_on_level(s: KernelState, inst: int, row: int, k: int, before: int, aft
                 behind = _behind(s, back, front)
                 front = front - (1.0 - behind) * cancelled + min(back - behind * cancelled, 0.0)
         s.traded[i] = 0.0
-        s.ahead[i] = max(0.0, min(front, float(after + _own_ahead(s, i))))
+        s.ahead[i] = max(0.0, min(front, float(after + own_ahead(s, i))))
 
 
 @njit_inner
@@ -210,7 +205,7 @@ def _behind(s: KernelState, back: float, front: float) -> float:
 
 
 @njit_inner
-def _same_queue(s: KernelState, i: int, j: int) -> bool:
+def same_queue(s: KernelState, i: int, j: int) -> bool:
     """Whether rows ``i`` and ``j`` are one lane's orders at one price."""
     r, q = s.resting[i], s.resting[j]
     return bool(
@@ -222,61 +217,10 @@ def _same_queue(s: KernelState, i: int, j: int) -> bool:
 
 
 @njit_inner
-def _own_better(s: KernelState, i: int) -> int:
-    """Lots of the lane of row ``i`` that rest at better prices: a trade at its price met them before."""
-    r = s.resting[i]
-    lots = 0
-    for j in range(s.counts[N_RESTING]):
-        q = s.resting[j]
-        if q[R_LANE] == r[R_LANE] and q[R_SIDE] == r[R_SIDE] and q[R_INSTRUMENT] == r[R_INSTRUMENT]:
-            lots += q[R_LOTS] if (q[R_PRICE] - r[R_PRICE]) * r[R_SIDE] > 0 else 0
-    return lots
-
-
-@njit_inner
-def _own_ahead(s: KernelState, i: int) -> int:
+def own_ahead(s: KernelState, i: int) -> int:
     """Lots of the same lane at the same price that joined the queue before row ``i``."""
     lots = 0
     for j in range(i):
-        if _same_queue(s, i, j):
+        if same_queue(s, i, j):
             lots += s.resting[j, R_LOTS]
     return lots
-
-
-@njit_inner
-def match_crossed(s: KernelState, inst: int, bid: int, ask: int, ns: int, mid: int) -> None:
-    """The far touch has reached a resting order: it would have traded, at its own price."""
-    i = FIRST
-    while i < s.counts[N_RESTING]:
-        r = s.resting[i]
-        crossed = r[R_PRICE] >= ask if r[R_SIDE] > 0 else r[R_PRICE] <= bid
-        if r[R_INSTRUMENT] == inst and crossed:
-            lots = _crossing_lots(s, i)
-            if lots > 0 and _fill_resting(s, i, lots, ns, mid):
-                continue
-        i += 1
-
-
-@njit_inner
-def _crossing_lots(s: KernelState, i: int) -> int:
-    """Lots of row ``i`` that the levels beyond its price fill: all, if its lane left one untouched.
-
-    The rest of an order that walked the book stands beyond levels which the tape still shows and the
-    lane has consumed: these fill it by what they have left, and no lot twice.
-    """
-    r = s.resting[i]
-    lane, left = r[R_LANE], r[R_LOTS]
-    row, worst = side_row(r[R_INSTRUMENT], -r[R_SIDE]), -r[R_PRICE] * r[R_SIDE]
-    filled = 0
-    for take_them in range(2):  # look first: nothing is consumed where an untouched level fills it all
-        k = s.book.head[row, BEST]
-        while k != NOTHING and k >= worst:
-            c = find_consumed(s, lane, row, k)
-            if c < 0:
-                return int(left)
-            if take_them:
-                lots = min(left - filled, max(0, level_lots(s.book, row, k) - s.consumed[c, C_LOTS]))
-                s.consumed[c, C_LOTS] += lots
-                filled += lots
-            k = next_key(s.book, row, k)
-    return int(filled)

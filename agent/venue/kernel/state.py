@@ -31,7 +31,17 @@ T = TypeVar("T", bound=np.generic)
 ) = range(8)
 
 # Columns of ``resting``, one row a resting order.
-R_ORDER, R_LANE, R_INSTRUMENT, R_SIDE, R_PRICE, R_LOTS, R_COLUMNS = range(7)
+(
+    R_ORDER,
+    R_LANE,
+    R_INSTRUMENT,
+    R_SIDE,
+    R_PRICE,
+    R_LOTS,
+    R_THERE_NS,  # exch_ns from which it was at the exchange
+    R_GIVEN,  # lots that the row of the tape at hand gives it
+    R_COLUMNS,
+) = range(9)
 
 # Columns of ``consumed``.
 C_LANE, C_ROW, C_KEY, C_LOTS, C_COLUMNS = range(5)
@@ -45,7 +55,17 @@ S_REST_LOW, S_REST_HIGH, S_TAKEN_LOW, S_TAKEN_HIGH, S_COLUMNS = range(5)
 NO_LOW, NO_HIGH = 2**62, -(2**62)
 
 # Entries of ``counts``.
-N_RESTING, N_CONSUMED, N_FILLS, N_EVENTS, N_COUNTS = range(5)
+(
+    N_RESTING,
+    N_CONSUMED,
+    N_FILLS,
+    N_EVENTS,
+    N_WANTED,  # entries of ``consumed`` that the end of the next row's update wants; 0: it has not begun
+    N_COUNTS,
+) = range(6)
+
+# Entries of ``queue_model``: how an order moves up, and what reaches it.
+Q_MODEL, Q_REACH, Q_COLUMNS = range(3)
 
 RISK_AVERSE, POWER_PROBABILITY, LOG_PROBABILITY = 0, 1, 2
 QUEUE_MODELS = {
@@ -54,6 +74,9 @@ QUEUE_MODELS = {
     "log_probability": LOG_PROBABILITY,
 }
 
+# What trades through an order, and the far touch that reaches it, give: what they are, or all of it.
+SHOWN, WHOLE = 0, 1
+REACHES = {"shown": SHOWN, "whole": WHOLE}
 
 # As numpy's integers: for each literal that a function is given, and for the rest, Numba compiles it anew.
 FIRST, TAKER, MAKER = (cast(int, np.int64(value)) for value in (0, 0, 1))
@@ -77,11 +100,13 @@ class KernelState(NamedTuple):
     consumed: IntArray  # [entry, C_COLUMNS]
     fills: IntArray  # [fill, F_COLUMNS]
     counts: IntArray  # [N_COUNTS]
-    queue_model: IntArray  # [1]
+    queue_model: IntArray  # [Q_COLUMNS]
     queue_power: FloatArray  # [1]
 
 
-def new_state(instruments: int, queue_model: int = RISK_AVERSE, queue_power: float = 3.0) -> KernelState:
+def new_state(
+    instruments: int, queue_model: int = RISK_AVERSE, queue_power: float = 3.0, reach: int = SHOWN
+) -> KernelState:
     """Return an empty state; arrays grow as the tape needs."""
     levels, trades, orders = 2048, 1 << 14, 64
     span = np.zeros((2 * instruments, S_COLUMNS), np.int64)
@@ -103,7 +128,7 @@ def new_state(instruments: int, queue_model: int = RISK_AVERSE, queue_power: flo
         consumed=np.zeros((256, C_COLUMNS), np.int64),
         fills=np.zeros((1024, F_COLUMNS), np.int64),
         counts=np.zeros(N_COUNTS, np.int64),
-        queue_model=np.array([queue_model], np.int64),
+        queue_model=np.array([queue_model, reach], np.int64),
         queue_power=np.array([queue_power]),
     )
 
@@ -144,8 +169,11 @@ def grown(s: KernelState, force: bool = False) -> KernelState:
         s = s._replace(mid_ns=_wider(s.mid_ns, 1), mid_half_ticks=_wider(s.mid_half_ticks, 1))
     if force or s.counts[N_RESTING] + 2 > len(s.resting):
         s = s._replace(resting=_wider(s.resting, 0), ahead=_wider(s.ahead, 0), traded=_wider(s.traded, 0))
-    if force or s.counts[N_CONSUMED] + 64 > len(s.consumed):
+    wanted = s.counts[N_CONSUMED] + max(64, int(s.counts[N_WANTED]))
+    if force or wanted > len(s.consumed):
         s = s._replace(consumed=_wider(s.consumed, 0))
+        while wanted > len(s.consumed):
+            s = s._replace(consumed=_wider(s.consumed, 0))
     if force or s.counts[N_FILLS] + 2 * len(s.resting) + 64 > len(s.fills):
         s = s._replace(fills=_wider(s.fills, 0))
     return s

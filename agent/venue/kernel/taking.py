@@ -2,7 +2,8 @@
 
 Consumption rule: what a lane took from a level is remembered, and the level offers that lane only
 the rest. A size that grows adds to what is offered; a size that shrinks never does; a level that
-disappears is forgotten. So the same displayed lots never fill one lane twice, resting or not.
+disappears is forgotten. So the same displayed lots never fill one lane twice, resting or not: what the
+far touch shows to a resting order is taken in the same way (``take_level``).
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def take(
     mid, book_ns = s.market[inst, M_MID], s.market[inst, M_BOOK_NS]
     if mid == 0:
         return 0
-    reachable = _levels_within(s, row, worst)
+    reachable = levels_within(s, row, worst)
     if s.counts[N_FILLS] + reachable >= len(s.fills) or s.counts[N_CONSUMED] + reachable >= len(s.consumed):
         return -1
     filled = 0
@@ -60,15 +61,11 @@ def take(
     k = s.book.head[row, BEST]
     while filled < lots and k != NOTHING and k >= worst:
         price = -k if side > 0 else k
-        c = find_consumed(s, lane, row, k)
-        available = level_lots(s.book, row, k) - (s.consumed[c, C_LOTS] if c >= 0 else 0)
-        take_lots = min(lots - filled, available)
+        take_lots = lots - filled
         if cap_tl > 0:
             take_lots = min(take_lots, (cap_tl - spent) // price)
+        take_lots = take_level(s, lane, row, k, take_lots)
         if take_lots > 0:
-            if c < 0:
-                c = _new_consumed(s, lane, row, k)
-            s.consumed[c, C_LOTS] += take_lots
             filled += take_lots
             spent += take_lots * price
             emit_fill(s, order, price, take_lots, TAKER, now_ns, mid, book_ns)
@@ -79,7 +76,24 @@ def take(
 
 
 @njit_inner
-def _levels_within(s: KernelState, row: int, worst: int) -> int:
+def take_level(s: KernelState, lane: int, row: int, k: int, most: int) -> int:
+    """Take up to ``most`` lots of level ``k`` for a lane, of those it has not taken before. Returns them.
+
+    Takers and resting orders take displayed lots here and nowhere else. The caller has seen to space for
+    an entry.
+    """
+    c = find_consumed(s, lane, row, k)
+    lots = min(most, level_lots(s.book, row, k) - (s.consumed[c, C_LOTS] if c >= 0 else 0))
+    if lots <= 0:
+        return 0
+    if c < 0:
+        c = _new_consumed(s, lane, row, k)
+    s.consumed[c, C_LOTS] += lots
+    return int(lots)
+
+
+@njit_inner
+def levels_within(s: KernelState, row: int, worst: int) -> int:
     n = 0
     k = s.book.head[row, BEST]
     while k != NOTHING and k >= worst:

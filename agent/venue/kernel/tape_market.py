@@ -20,11 +20,12 @@ from agent.core.measures.traded_volume import Prints
 from agent.core.money import value_tl
 from agent.core.ports import Needs
 from agent.venue.kernel import loop as k
+from agent.venue.kernel.book_sample import book_sample
 from agent.venue.kernel.marked_rows import next_late_trade
 
 # The state's types never change, and the other arguments are integers, tape rows and one float.
 _run, _take, _rest = direct(k.run), direct(k.take), direct(k.rest)
-_withdraw, _forget_lane, _book_sample = direct(k.withdraw), direct(k.forget_lane), direct(k.book_sample)
+_withdraw, _forget_lane, _book_sample = direct(k.withdraw), direct(k.forget_lane), direct(book_sample)
 _next_late_trade = direct(next_late_trade)
 
 
@@ -50,10 +51,14 @@ class TapeMarket:
     """What is wrong with all of its data, from beginning to end."""
 
     def __init__(
-        self, instruments: Sequence[Instrument], queue_model: int = k.RISK_AVERSE, queue_power: float = 3.0
+        self,
+        instruments: Sequence[Instrument],
+        queue_model: int = k.RISK_AVERSE,
+        queue_power: float = 3.0,
+        reach: int = k.SHOWN,
     ) -> None:
         self.instruments = list(instruments)
-        self.state = k.new_state(len(self.instruments), queue_model, queue_power)
+        self.state = k.new_state(len(self.instruments), queue_model, queue_power, reach)
         self._needs: Needs | None = None
         self._forgotten = [0] * len(self.instruments)  # trades
         self._gap_open = [0] * len(self.instruments)
@@ -231,9 +236,9 @@ class TapeMarket:
         self.state.span[:] = span
         return [(int(price), int(lots)) for price, lots in walk]
 
-    def rest(self, number: int, lane: int, intent: Intent, lots: int) -> None:
-        """Put ``lots`` of an order into the queue."""
-        args = (number, lane, intent.instrument, int(intent.side), intent.price_ticks, lots)
+    def rest(self, number: int, lane: int, intent: Intent, lots: int, there_ns: int = 0) -> None:
+        """Put ``lots`` of an order into the queue: it has been at the exchange since ``there_ns``."""
+        args = (number, lane, intent.instrument, int(intent.side), intent.price_ticks, lots, there_ns)
         while _rest(self.state, *args) < 0:
             self.state = k.grown(self.state, force=True)
 
@@ -260,7 +265,7 @@ class TapeMarket:
         rows["flags"] = int(Flag.LAST)
         scratch.run(rows, 0, 2**62)
         state = scratch.state
-        _rest(state, 1, 0, 0, 1, 1, 1)
+        _rest(state, 1, 0, 0, 1, 1, 1, 0)
         _take(state, 2, 0, 0, 1, 5, 1, 0, 4)
         _withdraw(state, 1)
         _forget_lane(state, 0)

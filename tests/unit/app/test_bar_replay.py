@@ -14,7 +14,7 @@ import pytest
 from agent.app.replay_session import replay_session
 from agent.config import Bars, Config, Order, RehearsalSection
 from agent.core.errors import ConfigError, InputError, OrderError, SessionError
-from agent.core.events import ChildFilled, DecisionTaken, ParentChanged, SlippageMeasured
+from agent.core.events import ChildChanged, ChildFilled, DecisionTaken, ParentChanged, SlippageMeasured
 from agent.core.types import MarketView, OrderView
 from tests.bar_sessions import HOUR, MIDNIGHT, MONEY, Bar, config, hourly, of, run, session
 
@@ -199,6 +199,20 @@ def test_the_limit_price_holds(tmp_path: Path) -> None:
     assert max(f.price_ticks for f in fills) <= 1015
     last = of(events, ParentChanged)[-1]
     assert last.reason == "1 BTC unfilled: the venue's rule bars.reach_bps or the limit price (2x)"
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_a_bar_too_far_from_the_last_close_fills_neither_side(tmp_path: Path, side: str) -> None:
+    """Closes of 999, an hour that trades 2 % away on our side, and a reach of 1 %: that hour is left out."""
+    away = 979 if side == "buy" else 1019
+    bars = hourly([999, 999, away, 999, 999, 999])
+    path = session(tmp_path, bars, lot=Decimal("0.001"), tick=Decimal("0.01"))
+    for reach, hours in ((300, {2, 3, 4, 5}), (100, {2, 5})):
+        given = config(replace(ORDER, side=side), Bars(half_spread_bps=Decimal(10), reach_bps=reach))
+        _, events = run(path, given, start=MIDNIGHT + timedelta(hours=1))
+        assert {_wall(f.fill_ns).hour for f in of(events, ChildFilled)} == hours
+    reasons = {c.reason for c in of(events, ChildChanged) if c.reason}
+    assert any("from the last close, on our side (bars.reach_bps)" in reason for reason in reasons)
 
 
 def test_a_notional_order_spends_its_money(tmp_path: Path) -> None:

@@ -58,6 +58,12 @@ def test_an_unknown_key_near_nothing_lists_what_is_known() -> None:
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
+        (
+            {"venue": {"entry": {"measured": [[5, 7], [6, -8]]}}},
+            "a row of -8 ns, at 6: leave neg",
+        ),
+        ({"venue": {"reach": "all"}}, "'shown' or 'whole'"),
+        ({"venue": {"noted_share": 0}}, "greater than 0"),
         ({"seed": "many"}, ["seed = 'many'", "integer"]),
         ({"order": {"side": "hold"}}, ["order.side = 'hold'", "'buy' or 'sell'"]),
         ({"order": {"interval": "5 parsecs"}}, ["order.interval = '5 parsecs'", "90s"]),

@@ -41,7 +41,7 @@ class Stand:
 
     def __post_init__(self) -> None:
         known = [BTC, replace(BTC, number=1, symbol="ETH/USDT", base="ETH")][: self.symbols]
-        self.market = BarMarket(known, BarRules(self.half_spread_bps, self.max_participation))
+        self.market = BarMarket(known, BarRules(self.half_spread_bps, self.max_participation, Fraction(5000)))
         self.agenda, self.reports = Agenda(), list[tuple[int, Report]]()
         ways = Latencies(Latency(0), Latency(0), Latency(0), Latency(0))
         balances = {"BTC": Decimal(10), "USDT": Decimal(10_000)}

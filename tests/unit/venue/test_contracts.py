@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -216,6 +217,58 @@ def test_amended_orders_keep_their_promises() -> None:
     assert ledger.amend(state, VenueOrder(2, 0, 0, Side.SELL, TimeInForce.GTC, 610_000, 100), 100) == ""
     assert (state.closing, state.held) == (100, D(0))
     assert "does not cover" in str(_open(ledger, LINEAR, 3, Side.SELL, "61000", 1))
+
+
+@pytest.mark.parametrize("second", ["59000", "60000", "61000"])
+def test_two_sales_against_one_long_never_take_what_is_not_there(second: str) -> None:
+    """The second sale closes the long: the first must open then, and what it takes is given to no third."""
+    ledger = _ledger(LINEAR, "12100")
+    _trade(ledger, LINEAR, Side.BUY, "60000", 100)
+    account = ledger.account(0)
+    first = _open(ledger, LINEAR, 2, Side.SELL, "60000", 100)
+    closer = _open(ledger, LINEAR, 3, Side.SELL, second, 100)
+    assert isinstance(first, OpenOrder)
+    assert isinstance(closer, OpenOrder)
+    ledger.settle(closer, LINEAR.to_ticks(D(second)), 100, maker=True)
+    ledger.close(closer)
+    assert first.held == 6_000
+    assert "does not cover" in str(_open(ledger, LINEAR, 4, Side.BUY, "60000", 205))
+    ledger.settle(first, LINEAR.to_ticks(D("60000")), 100, maker=True)
+    ledger.close(first)
+    assert ledger.position(0, 0).lots == -100
+    assert account.available("USDT") == account.balances()["USDT"] - 6_000 >= 0
+
+
+@pytest.mark.parametrize("instrument", [LINEAR, INVERSE])
+def test_orders_side_by_side_never_take_what_is_not_there(instrument: Instrument) -> None:
+    """Random orders of both sides, open together, amended, closed, filled in any turn: never below 0."""
+    for seed in range(60):
+        rng = random.Random(seed)
+        ledger, standing, refused = _ledger(instrument, "30000" if instrument is LINEAR else "0.5"), [], 0
+        account = ledger.account(0)
+        for number in range(1, 120):
+            side = rng.choice(list(Side))
+            limit = str(60_000 + side * rng.randrange(3_000))  # filled at 60,000, which is no loss to anybody
+            state = _open(ledger, instrument, number, side, limit, rng.randrange(1, 200))
+            if isinstance(state, OpenOrder):
+                standing.append(state)
+            refused += isinstance(state, str)
+            if standing and rng.random() < 0.9:
+                state = rng.choice(standing)
+                lots = rng.randrange(1, state.left + 1)
+                if rng.random() < 0.2:
+                    dearer = state.order.price_ticks + rng.randrange(99) * (side > 0)
+                    ledger.amend(state, replace(state.order, price_ticks=dearer), lots)
+                ledger.settle(state, instrument.to_ticks(D(60_000)), min(lots, state.left), maker=True)
+                if not state.left or rng.random() < 0.3:
+                    ledger.close(state)
+                    standing.remove(state)
+            assert account.available(instrument.settle) >= -D("1e-9") * instrument.inverse, seed
+        for state in standing:
+            ledger.close(state)
+        free = account.balances()[instrument.settle] - ledger.position(0, instrument.number).collateral
+        assert abs(account.available(instrument.settle) - free) < D("1e-18")
+        assert refused
 
 
 def test_many_random_orders_leave_nothing_set_aside() -> None:

@@ -12,7 +12,7 @@ import pytest
 from agent.core.market.tape import Kind
 from agent.core.orders.venue_messages import ReportKind, VenueOrder
 from agent.core.types import Side, TimeInForce
-from agent.venue.latency import MeasuredLatency
+from agent.venue.latency import Latency, MeasuredLatency
 from tests.venue import BALANCES, MS, Stand
 
 ACK, FILLED, AMENDED = ReportKind.ACKNOWLEDGED, ReportKind.FILLED, ReportKind.AMENDED
@@ -136,7 +136,7 @@ def test_fills_race_an_amendment() -> None:
         stand.tape(70, (Kind.TRADE, 9_999, 65, -1))
         stand.until(200)
         assert stand.kinds() == [ACK, FILLED, kind]
-        stand.tape(200, (Kind.TRADE, 9_998, 1, -1))
+        stand.tape(200, (Kind.TRADE, 9_998, 5, -1))
         stand.until(300)
         assert stand.fills() == [(9_999, 15), (9_999, left)]
     assert stand.reports[-2][1].lots == 18
@@ -153,11 +153,27 @@ def test_reports_of_an_order_stay_in_order() -> None:
     assert [r.kind for r in stand.of(order)] == [ACK, FILLED]
 
 
+def test_an_amendment_does_not_overtake_its_order() -> None:
+    """Measured latencies fall from 400 to 5 ms: amendment and cancel arrive after what left before."""
+    slow_then_fast = MeasuredLatency.of(((0, 400 * MS), (80 * MS, 5 * MS)), nearest=True)
+    stand = Stand(entry=slow_then_fast, cancel_latency=slow_then_fast)
+    order = stand.send(0, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=20)
+    stand.amend(order.number, 9_998, 30, 100 * MS)
+    stand.until(1000)
+    assert stand.kinds() == [ACK, AMENDED]
+    stand = Stand(entry=slow_then_fast, cancel_latency=Latency(0))
+    order = stand.send(0, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=20)
+    stand.amend(order.number, 9_998, 30, 20 * MS)
+    stand.cancel(order.number, 30 * MS)
+    stand.until(1000)
+    assert stand.kinds() == [ACK, AMENDED, ReportKind.CANCELLED]
+
+
 def test_an_order_that_is_gone_cannot_be_amended() -> None:
     """It filled on the way, or was cancelled: the answer says so."""
     stand = Stand()
     order = bid(stand)
-    stand.tape(60, (Kind.TRADE, 9_998, 1, -1))
+    stand.tape(60, (Kind.TRADE, 9_998, 20, -1))
     amend(stand, order, 9_998, 20, 61)
     assert stand.kinds() == [ACK, FILLED, REFUSED]
     assert stand.reports[-1][1].reason == "the order was no longer open when the amendment arrived"

@@ -62,7 +62,7 @@ def test_a_rebate_is_paid_out() -> None:
     """A maker at -200 ppm receives it: 20 lots at 99.99 cost 1.9998 less 0.00039996."""
     stand = Stand(fees=Fees(-200, 1000))
     stand.send(0, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=20)
-    stand.tape(50, (Kind.TRADE, 9_998, 1, -1))
+    stand.tape(50, (Kind.TRADE, 9_998, 20, -1))
     stand.until(100)
     fill = stand.reports[-1][1]
     assert (fill.fee_tlp, fill.fee_currency) == (-9_999 * 20 * 200, "USDT")

@@ -85,7 +85,7 @@ def test_good_till_date_ends_at_its_time(stand: Stand) -> None:
 def test_an_expiry_races_fills(stand: Stand, trade_ms: float, filled: int) -> None:
     """A trade at the very nanosecond of the end still fills it, one a microsecond later does not."""
     stand.send(0, tif=TimeInForce.GTD, price_ticks=9_999, lots=20, expire_ns=500 * MS)
-    stand.tape(trade_ms, (Kind.TRADE, 9_998, 5, -1))
+    stand.tape(trade_ms, (Kind.TRADE, 9_998, 20, -1))
     stand.until(600)
     assert sum(lots for _, lots in stand.fills()) == filled
     assert (EXPIRED in stand.kinds()) == (filled == 0)

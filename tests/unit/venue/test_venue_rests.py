@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from agent.core.market.tape import EventArray, Kind, empty_events
 from agent.core.orders.venue_messages import ReportKind
 from agent.core.types import Side, TimeInForce
@@ -94,3 +96,19 @@ def test_a_batch_may_end_within_the_update_that_filled_us() -> None:
         if cut < 2:
             assert stand.market.run(rows[cut:], 0, 2**62) == (2 - cut, kernel.FILLED)
         assert [row[:3] for row in stand.market.drain_fills()] == [(1, 10_000, 10)]
+
+
+def test_nothing_is_remembered_of_orders_that_are_over() -> None:
+    """Filled, expired, rejected, cancelled, cancelled too late: after the last word all are forgotten."""
+    stand = Stand(balances={"BTC": Decimal(10**9), "USDT": Decimal(10**12)})
+    for n in range(200):
+        taker = stand.send(n * 10, lots=1)
+        rests = stand.send(n * 10, tif=TimeInForce.POST_ONLY, price_ticks=9_990, lots=1)
+        stand.send(n * 10, lots=0)
+        stand.until(n * 10 + 5)
+        stand.cancel(rests.number, (n * 10 + 5) * MS)
+        stand.cancel(taker.number, (n * 10 + 5) * MS)
+    stand.until(10_000)
+    assert len(stand.reports) >= 5 * 200
+    assert len(stand.venue._answers) == 0
+    assert not stand.venue._sent._last_ns
