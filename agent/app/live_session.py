@@ -272,6 +272,7 @@ class _Session:
         """Between the sessions of a run a database that is away is waited for by nobody."""
         if not self.trade:
             return _NoLog()
+        self.view.preparing("opening the database")
         execution_log = KeptLog(SqlExecutionLog(self.config.database, self.name, self.instruments))
         await execution_log.open(
             required=self.first,

@@ -38,8 +38,8 @@ from storage.log.execution_log import SqlExecutionLog
 log = structlog.get_logger("database")
 _T = TypeVar("_T")
 
-OPEN_S = 15.0
-"""How long a database may take to answer before a run starts."""
+OPEN_S = 60.0
+"""How long a database may take before a run starts: the tables of a new one, over a slow link, take 20 s."""
 ATTEMPT_S = 30.0
 """An attempt that takes longer is given up and made again."""
 FINISH_S = 20.0
@@ -67,16 +67,16 @@ class KeptLog:
     """Keeps a session's events until the database has them. ``open`` first, ``finish`` at the end."""
 
     def __init__(
-        self, stored: SqlExecutionLog, *, pauses: Pauses | None = None, most_events: int = MOST_EVENTS
+        self, stored: SqlExecutionLog, *, pauses: Pauses | None = None, most_events: int = 0
     ) -> None:
-        self._log, self._pauses, self._most = stored, pauses or Pauses(), most_events
+        self._log, self._pauses, self._most = stored, pauses or Pauses(), most_events or MOST_EVENTS
         self._opening: dict[str, Any] = {}
         self._kept: list[AuditEvent] = []
         self._orders: dict[str, ParentChanged] = {}  # last states, all of the session's
         self._commands: list[PendingCommand] = []
         self._handed: set[str] = set()
         self._closing: Callable[[], Awaitable[None]] | None = None
-        self._news = asyncio.Event()
+        self._news, self._ending = asyncio.Event(), asyncio.Event()
         self._suspect = False  # the next attempt looks first whether the database is still the one it was
         self._partial = ""  # why rows have to come from the recording
         self._stored = self._missing = 0  # events
@@ -132,15 +132,16 @@ class KeptLog:
 
     async def finish(self, *, closed_ns: int, seq: int, state: str) -> LogEnd:
         """Store what is left, mark the session as ended, and let go of the database. Never raises."""
-        self._poller.cancel()
+        self._ending.set()
         self._closing = lambda: self._log.close_session(closed_ns=closed_ns, seq=seq, state=state)
         self._news.set()
-        await asyncio.wait({self._writer}, timeout=FINISH_S / 10)
+        await asyncio.wait({self._writer, self._poller}, timeout=FINISH_S / 10)
         if not self._writer.done():
             log.warning("database_is_awaited", events=len(self._kept), within_s=FINISH_S)
             await asyncio.wait({self._writer}, timeout=FINISH_S * 9 / 10)
         written = self._writer.done()
         self._writer.cancel()
+        self._poller.cancel()
         await asyncio.wait({self._writer, self._poller}, timeout=2.0)
         await self._let_go()
         if written:
@@ -227,9 +228,9 @@ class KeptLog:
     # --- the poll ---------------------------------------------------------------------------------
 
     async def _poll(self) -> None:
-        """Look for commands, for ever."""
+        """Look for commands until the session ends; a look that has begun is let come to its end."""
         failures = 0
-        while True:
+        while not self._ending.is_set():
             try:
                 self._hand_over(await _bounded(self._log.pending_commands(), ATTEMPT_S))
                 if failures:
@@ -239,7 +240,9 @@ class KeptLog:
                 failures += 1
                 if failures == 1:
                     log.warning("commands_cannot_be_read", reason=str(error))
-            await asyncio.sleep(max(POLL_S, self._pauses.after(failures) if failures else 0.0))
+            pause_s = max(POLL_S, self._pauses.after(failures) if failures else 0.0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), pause_s)
 
     def _hand_over(self, waiting: Sequence[PendingCommand]) -> None:
         """Each command once; its row waits on until its outcome is stored."""
