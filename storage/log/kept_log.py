@@ -42,6 +42,8 @@ OPEN_S = 60.0
 """How long a database may take before a run starts: the tables of a new one, over a slow link, take 20 s."""
 ATTEMPT_S = 30.0
 """An attempt that takes longer is given up and made again."""
+SLOW_S = 3.0
+"""A transaction that takes longer is told."""
 FINISH_S = 20.0
 """How long the end of a session waits for the database."""
 MOST_EVENTS = 50_000
@@ -188,7 +190,11 @@ class KeptLog:
 
     async def _store(self, batch: list[AuditEvent]) -> None:
         """Store a batch; it leaves memory then. What came in the meantime may have been cut short."""
-        await _bounded(self._log.write(batch), ATTEMPT_S)
+        slow = asyncio.get_running_loop().call_later(SLOW_S, self._behind, f"no answer for {SLOW_S:g} s")
+        try:
+            await _bounded(self._log.write(batch), ATTEMPT_S)
+        finally:
+            slow.cancel()
         done = {id(event) for event in batch}
         self._kept = [event for event in self._kept if id(event) not in done]
         self._stored += len(batch)
@@ -216,6 +222,10 @@ class KeptLog:
         ):  # what a row refers to is not there, and never will be
             self._shorten(reason, self._stored)
             self._stored = 0
+        self._behind(reason)
+
+    def _behind(self, reason: str) -> None:
+        """Said once, until all is caught up."""
         if not self._reason:
             log.warning("database_behind", reason=reason, orders="go on", rows="are kept and written later")
         self._reason = reason

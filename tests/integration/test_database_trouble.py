@@ -41,7 +41,7 @@ async def test_a_lock_of_twelve_seconds(tmp_path: Path) -> None:
     result = await worked(tmp_path, f"sqlite:///{path}", locked, 16)
     unharmed(result)
     assert result.database.in_line
-    await asyncio.to_thread(in_line, result, str(path))
+    await asyncio.to_thread(in_line, result.path, str(path))
 
 
 async def test_a_file_that_is_moved_away_and_back(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ async def test_a_file_that_is_moved_away_and_back(tmp_path: Path) -> None:
     result = await worked(tmp_path, f"sqlite:///{path}", moved, 8)
     unharmed(result)
     assert result.database.in_line
-    await asyncio.to_thread(in_line, result, str(path))
+    await asyncio.to_thread(in_line, result.path, str(path))
 
 
 async def test_a_database_that_is_gone_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ async def test_a_database_that_is_gone_for_good(tmp_path: Path, monkeypatch: pyt
     folder.unlink()
     for _ in range(2):  # again changes nothing
         await asyncio.to_thread(bring_in_line, result.path, str(path))
-        await asyncio.to_thread(in_line, result, str(path))
+        await asyncio.to_thread(in_line, result.path, str(path))
 
 
 async def test_more_than_memory_may_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,4 +109,4 @@ async def test_more_than_memory_may_hold(tmp_path: Path, monkeypatch: pytest.Mon
     result = await worked(tmp_path, f"sqlite:///{path}", locked, 8)
     unharmed(result)
     assert result.database.in_line
-    await asyncio.to_thread(in_line, result, str(path))
+    await asyncio.to_thread(in_line, result.path, str(path))

@@ -69,7 +69,7 @@ async def prove(server: URL, folder: Path, trouble: Callable[[], Awaitable[None]
 async def whole(result: LiveResult, server: URL) -> None:
     unharmed(result)
     assert result.database.in_line
-    await asyncio.to_thread(in_line, result, _dsn(server))
+    await asyncio.to_thread(in_line, result.path, _dsn(server))
 
 
 async def test_tables_locked_for_twelve_seconds(server: URL, tmp_path: Path) -> None:
@@ -147,4 +147,4 @@ async def test_a_server_gone_for_good(
     assert result.database.missing > 0
     for _ in range(2):  # again changes nothing
         await asyncio.to_thread(bring_in_line, result.path, _dsn(server))
-        await asyncio.to_thread(in_line, result, _dsn(server))
+        await asyncio.to_thread(in_line, result.path, _dsn(server))

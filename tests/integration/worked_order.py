@@ -87,12 +87,12 @@ def rows(database: str, session: str) -> dict[str, list[dict[str, Any]]]:
     return {**tables(database, session), "sessions": state}
 
 
-def in_line(result: LiveResult, database: str) -> None:
+def in_line(path: Path, database: str) -> None:
     """The database holds the rows of the recording, each once, and nothing else; no order is at work."""
-    done = replay_session(result.path, None, override=False, verify=True, speed=None, database=database)
+    done = replay_session(path, None, override=False, verify=True, speed=None, database=database)
     assert done.result.match is True, done.result.difference
     assert done.stored is not None
-    wanted, found = tables(database, done.stored.session), rows(database, result.session)
+    wanted, found = tables(database, done.stored.session), rows(database, path.name)
     assert found.pop("sessions") == [{"state": "closed", "mode": "paper"}]
     assert {name: len(of) for name, of in found.items()} == {name: len(of) for name, of in wanted.items()}
     assert found == wanted
