@@ -22,6 +22,9 @@ from agent.order_options import Order
 
 log = structlog.get_logger("jobs")
 
+RETRY_NS = 10 * NS_PER_S
+"""A rotation that has to wait is tried again after this."""
+
 
 class WorkingSession(Protocol):
     """A session that takes orders, as the jobs see it."""
@@ -64,6 +67,7 @@ class RunJobs:
             heartbeat_ns=settings.heartbeat,
             rotate_ns=settings.rotate_session,
             now=datetime.fromtimestamp(clock.now_ns() / NS_PER_S, UTC),
+            retry_ns=RETRY_NS,
         )
 
     async def attach(self, session: WorkingSession) -> None:
