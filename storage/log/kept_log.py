@@ -48,7 +48,8 @@ FINISH_S = 20.0
 """How long the end of a session waits for the database."""
 MOST_EVENTS = 50_000
 """Events kept in memory for a database that does not take them: an hour of an order with three shadows."""
-BATCH_EVENTS = 4096
+BATCH_EVENTS = 512
+"""Events of a transaction: making their rows keeps the loop for some milliseconds, not more."""
 POLL_S = 0.1
 MOST_COMMANDS = 64
 """Commands handed over at a time; more wait in the database."""

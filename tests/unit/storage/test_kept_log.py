@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from agent.core.errors import DatabaseError
-from agent.core.events import CommandKind
+from agent.core.events import AuditEvent, CommandKind
 from agent.core.ports import LogEnd, PendingCommand
 from storage.log import kept_log
 from storage.log.execution_log import SqlExecutionLog, insert_command
@@ -19,6 +19,16 @@ from storage.log.kept_log import KeptLog, Pauses
 from tests.integration.test_storage import BTC, EVENTS, T
 
 QUICK = Pauses(0.02, 0.05)
+
+
+class _Counted(SqlExecutionLog):
+    """Counts the attempts to write."""
+
+    attempts = 0
+
+    async def write(self, events: Sequence[AuditEvent]) -> None:
+        self.attempts += 1
+        await super().write(events)
 
 
 def _kept(path: Path, **changes: int) -> KeptLog:
@@ -63,11 +73,13 @@ async def _until(condition: Callable[[], bool], within_s: float = 20.0) -> None:
 async def test_events_wait_for_a_lock_and_are_stored_once(tmp_path: Path) -> None:
     """Taking never waits; trouble is said once, and once that it is over."""
     path = tmp_path / "agent.db"
-    log = await _opened(path)
+    stored = _Counted(str(path), "s1", [BTC], busy_ms=20)
+    log = KeptLog(stored, pauses=QUICK)
+    await log.open(opened_ns=T)
     holder = _lock(path)
     with capture_logs() as logs:
         log.take(EVENTS)
-        await asyncio.sleep(0.5)
+        await _until(lambda: stored.attempts >= 4)
         log.take(EVENTS)  # the same again: the same rows
         holder.rollback()
         holder.close()
@@ -78,18 +90,19 @@ async def test_events_wait_for_a_lock_and_are_stored_once(tmp_path: Path) -> Non
     assert (_count(path, "parent_orders"), _count(path, "fills"), _count(path, "child_orders")) == (2, 1, 1)
 
 
-async def test_the_end_is_stored_after_all_else(tmp_path: Path) -> None:
-    """A lock at the end is waited for; then the session is closed and no row is missing."""
+async def test_the_end_is_stored_after_all_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock at the end is waited for; then no row of several batches is missing, and the session closed."""
+    monkeypatch.setattr(kept_log, "BATCH_EVENTS", 3)
     path = tmp_path / "agent.db"
     log = await _opened(path)
     holder = _lock(path)
-    log.take(EVENTS)
+    log.take(EVENTS[1:] + EVENTS[:1])  # as an engine makes them: what is referred to comes first
     asyncio.get_running_loop().call_later(0.5, holder.rollback)
     assert (await _finish(log)).in_line
     holder.close()
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT state, closed_ns FROM sessions").fetchall() == [("closed", T + 99)]
-    assert _count(path, "slippage") == 2
+    assert (_count(path, "slippage"), _count(path, "fills")) == (2, 1)
 
 
 async def test_the_end_waits_no_longer_than_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
