@@ -185,3 +185,26 @@ async def test_commands_are_handed_over_once(tmp_path: Path) -> None:
     await _finish(log)
     assert [c.command_id for c in got] == [f"c{n:03}" for n in range(kept_log.MOST_COMMANDS + 6)]
     assert most <= kept_log.MOST_COMMANDS
+
+
+async def test_commands_are_read_again_after_trouble(tmp_path: Path) -> None:
+    """A table that cannot be read for a while: said once, and what came meanwhile is handed over."""
+    path = tmp_path / "agent.db"
+    log = await _opened(path)
+    _run(path, "ALTER TABLE commands RENAME TO away")
+    with capture_logs() as logs:
+        await _until(lambda: any(line["event"] == "commands_cannot_be_read" for line in logs))
+        await asyncio.sleep(0.3)
+        _run(path, "ALTER TABLE away RENAME TO commands")
+        await insert_command(str(path), "c1", CommandKind.PAUSE, created_ns=T, session="s1")
+        got: list[PendingCommand] = []
+        await _until(lambda: bool(got.extend(log.commands()) or got))
+    await _finish(log)
+    assert [c.command_id for c in got] == ["c1"]
+    said = [line["event"] for line in logs]
+    assert (said.count("commands_cannot_be_read"), said.count("commands_are_read_again")) == (1, 1)
+
+
+def _run(path: Path, statement: str) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute(statement)
