@@ -1,8 +1,9 @@
 """The asyncio shell of a live run: it decides *when*, the engine decides *what*.
 
 One ingest point stamps every input with ``recv_ns`` (session start + monotonic clock) and ``seq``. An
-input is handed to the operating system before the engine sees it, and what the engine makes of it goes
-to the database after that: the session is the truth about causes, the database a projection.
+input is handed to the operating system before the engine sees it, and what the engine makes of it is handed
+over to the execution log after that: the session is the truth about causes, the database a projection.
+Nothing here waits for a database: what does is a task of its own (``storage.log.kept_log``).
 """
 
 from __future__ import annotations
@@ -18,25 +19,25 @@ from typing import Any, cast
 import numpy as np
 import structlog
 
+from agent.core.agenda import FAR_FUTURE_NS
 from agent.core.canonical import TapeCheck, canonical_row
 from agent.core.clock import Clock
-from agent.core.errors import RecordingError
+from agent.core.errors import ExchangeError, RecordingError
 from agent.core.events import AuditEvent, Command, CommandKind, ControlParent, StartParent, VenueReported
 from agent.core.market.tape import BarArray, EventArray, Flag, Kind
 from agent.core.orders.venue_messages import Report
-from agent.core.ports import Algo, ExecutionLog, Feed, OutsideLink, PendingCommand, SessionWriter
+from agent.core.ports import Algo, ExecutionLog, Feed, OutsideLink, SessionWriter
 from agent.core.types import NS_PER_MS, NS_PER_S, MarketView, OrderView, ParentSpec, Slice
 from agent.engine.engine import Engine
 from agent.journal import command_entry, round_trip_entry
 
 log = structlog.get_logger("runtime")
 
-COMMAND_POLL_S = 0.1
 IDLE_S = 0.05
 STEP_NS = 10 * NS_PER_MS
 """In a busy market batches are gathered for so long: recording and hand-over cost by the batch."""
-LOG_QUEUE = 1024
-"""Batches of events waiting for the database; when full the run waits for it, and says so."""
+ANSWER_S = 30.0
+"""At the end a venue outside is given so long to answer for what is in flight."""
 
 
 class ThreadedPolicy:
@@ -82,7 +83,6 @@ class LiveRun:
         clock: Clock,
         late: list[str],
         watch: Watch,
-        poll_commands: Callable[[], Awaitable[Sequence[PendingCommand]]] | None = None,
         outside: OutsideLink | None = None,
     ) -> None:
         self.feed, self.engine, self.writer, self.clock = feed, engine, writer, clock
@@ -91,26 +91,28 @@ class LiveRun:
         self.rotating = False
         self.events = self.trades = self.gaps = 0
         self._log, self._late, self._watch = execution_log, late, watch
-        self._poll_commands, self._outside = poll_commands, outside
+        self._outside = outside
         self._seq = 0
         self._last_ns = 0
         self._last_rows_ns = clock.now_ns()
         self._check = TapeCheck()
-        self._to_log: asyncio.Queue[Sequence[AuditEvent] | None] = asyncio.Queue(LOG_QUEUE)
         self._inbox: asyncio.Queue[EventArray | Report] = asyncio.Queue()
         self._book_seen = asyncio.Event()
-        self._next_poll_ns = 0
         self._stepped_ns = 0
-        self._handled: set[str] = set()
 
     def quiet(self, for_ns: int) -> bool:
         """Whether nothing has come for so long."""
         return self._inbox.empty() and self.clock.now_ns() - self._last_rows_ns >= for_ns
 
     def rotate(self) -> bool:
-        """End this session for a new one, unless a parent works: then say False, and try again later."""
-        self.rotating = not self.engine.working
+        """End this session for a new one; False while an order works or its window is not measured yet."""
+        self.rotating = self.engine.settled
         return self.rotating
+
+    @property
+    def ending(self) -> bool:
+        """Whether this session takes no new order any more."""
+        return self.rotating or self.stopping.is_set()
 
     # --- ingest: the one place that stamps --------------------------------------------------------
 
@@ -187,54 +189,78 @@ class LiveRun:
             self.writer.outcome([*rows, *tape_rows])
         if events:
             self._watch(events)
-            self._to_log.put_nowait(events)
+            self._log.take(events)
         if self._outside is not None and self._outside.waiting:
             self.writer.sync()  # an order that has left without its cause on the disk would be nobody's
             self._outside.release()
 
     # --- the loop ---------------------------------------------------------------------------------
 
-    async def run(self, on_book: Callable[[], Awaitable[None]], until: Callable[[], bool]) -> None:
+    async def run(
+        self,
+        on_book: Callable[[], Awaitable[None]],
+        until: Callable[[], bool],
+        *,
+        book_within_ns: int | None = None,
+    ) -> None:
         """Stream until ``until()`` holds or ``stopping`` is set; ``on_book`` is called at the first book.
 
-        Whatever happens, parents are ended, the session closed and the log written out.
+        Whatever happens, parents are ended and the session closed. Raises ExchangeError when no whole book
+        has come ``book_within_ns`` from now.
         """
         pump = asyncio.create_task(self._pump(), name="feed")
-        logger = asyncio.create_task(self._write_log(), name="log")
+        deadline_ns = FAR_FUTURE_NS if book_within_ns is None else self.clock.now_ns() + book_within_ns
         try:
-            await self._loop(pump, logger, on_book, until)
+            await self._until_first_book(pump, until, deadline_ns)
+            if self._book_seen.is_set():
+                await on_book()
+            await self._loop(pump, until)
         except RecordingError as error:
-            self.engine.fail(f"the session could not be recorded: {error}")
-            await self._to_log.put(self.engine.drain())
+            self._give_up(f"the session could not be recorded: {error}")
             raise
         finally:
             await _cancelled(pump)
-            await self._finish(logger)
+            await self._finish()
 
-    async def _loop(
-        self,
-        pump: asyncio.Task[None],
-        logger: asyncio.Task[None],
-        on_book: Callable[[], Awaitable[None]],
-        until: Callable[[], bool],
+    async def _until_first_book(
+        self, pump: asyncio.Task[None], until: Callable[[], bool], deadline_ns: int
     ) -> None:
-        started = False
-        while True:
+        while not (self._book_seen.is_set() or self._over(pump) or until()):
+            if self.clock.now_ns() >= deadline_ns:
+                raise ExchangeError(self._no_book())
             await self._step()
-            if self._book_seen.is_set() and not started:
-                started = True
-                await on_book()
-            for task in (pump, logger):
-                if task.done():
-                    task.result()  # raises what ended it
-            if self.stopping.is_set():
-                if self.engine.working and not self.interrupted:
-                    self.control(CommandKind.CANCEL, None, "interrupt", {})
-                self.interrupted = True
-                if not self.engine.working:
-                    return
-            elif (started and until()) or (pump.done() and self._inbox.empty()):
-                return
+
+    def _no_book(self) -> str:
+        names = ", ".join(instrument.symbol for instrument in self.engine.market.instruments)
+        errors = "; ".join(self.feed.health().last_errors)
+        return (
+            f"{names} has shown no order book in the time of feed.connect_timeout, so no order was started:"
+            " it may be halted or delisted; choose another symbol, or raise that time"
+            + (f" (the feed says: {errors})" if errors else "")
+        )
+
+    def _over(self, pump: asyncio.Task[None]) -> bool:
+        """Whether the feed has ended or somebody wants to stop. Raises what ended the feed."""
+        if pump.done():
+            pump.result()
+        return self.stopping.is_set() or (pump.done() and self._inbox.empty())
+
+    async def _loop(self, pump: asyncio.Task[None], until: Callable[[], bool]) -> None:
+        while not (self._over(pump) or until()):
+            await self._step()
+        if self.stopping.is_set():
+            self.interrupted = True
+            if self.engine.working:
+                self.control(CommandKind.CANCEL, None, "interrupt", {})
+            await self._while_working(pump)
+
+    async def _while_working(self, pump: asyncio.Task[None]) -> None:
+        """Let what is in flight come to its end, by the venue's own latency."""
+        deadline_ns = self.clock.now_ns() + int(ANSWER_S * NS_PER_S)
+        while self.engine.working and (self._outside is None or self.clock.now_ns() < deadline_ns):
+            await self._step()
+            if pump.done():
+                pump.result()
 
     async def _step(self) -> None:
         """Take what has come, or wait until something is due."""
@@ -251,10 +277,8 @@ class LiveRun:
             self._take_in(waiting)
         self.engine.advance_time(self._stamp_ns())
         self._publish()
-        await self._commands()
-        if self._to_log.qsize() > LOG_QUEUE // 2:
-            log.warning("database_slow", waiting=self._to_log.qsize())
-            await asyncio.sleep(IDLE_S)
+        for command in self._log.commands():
+            self.control(command.kind, command.parent_id, command.command_id, command.amend)
 
     def _take_in(self, waiting: Sequence[EventArray | Report]) -> None:
         """Rows and reports in the order they came; neighbouring rows as one batch."""
@@ -279,43 +303,40 @@ class LiveRun:
             if len(rows):
                 self._inbox.put_nowait(rows)
 
-    async def _commands(self) -> None:
-        if self._poll_commands is None or self.clock.now_ns() < self._next_poll_ns:
-            return
-        self._next_poll_ns = self.clock.now_ns() + int(COMMAND_POLL_S * 1e9)
-        for command in await self._poll_commands():
-            if command.command_id in self._handled:
-                continue  # its outcome is on the way to the database
-            self._handled.add(command.command_id)
-            self.control(command.kind, command.parent_id, command.command_id, command.amend)
-
-    async def _write_log(self) -> None:
-        while (events := await self._to_log.get()) is not None:
-            batch = list(events)
-            while not self._to_log.empty():
-                more = self._to_log.get_nowait()
-                if more is None:
-                    await self._log.write(batch)
-                    return
-                batch.extend(more)
-            await self._log.write(batch)
-
-    async def _finish(self, logger: asyncio.Task[None]) -> None:
-        """End the session: parents that still work are cancelled, all is measured and written."""
+    async def _finish(self) -> None:
+        """End the session: parents that still work are cancelled, and all is measured."""
         end_ns = self._stamp_ns()
         with contextlib.suppress(RecordingError):
             if self.engine.working:
                 self.control(CommandKind.CANCEL, None, "session-end", {})
-                end_ns = self._stamp_ns() + 10**9
-                self.engine.advance_time(end_ns)
+                end_ns = await self._settled_ns()
             self.engine.close(end_ns)
             self._publish(self._check.finish())
             self.writer.close(end_ns)
-        if not logger.done():
-            await self._to_log.put(None)
-        await logger
-        await self._log.close()
         await self.feed.close()
+
+    async def _settled_ns(self) -> int:
+        """Wait for what is in flight, and return when the last of it had come.
+
+        No market comes any more, so a venue on paper answers at once, at the times its latency gives; one
+        outside is waited for, ``ANSWER_S`` at most.
+        """
+        deadline_ns = self.clock.now_ns() + int(ANSWER_S * NS_PER_S)
+        while self._outside is not None and self.engine.working and self.clock.now_ns() < deadline_ns:
+            await self._step()
+        while self._outside is None and self.engine.working and self.engine.next_timer_ns < FAR_FUTURE_NS:
+            self.engine.advance_time(self.engine.next_timer_ns)
+        self._publish()
+        if self.engine.working:
+            self._give_up("the session ended before the venue had answered")
+        return max(self._stamp_ns(), self.engine.now_ns + 1)
+
+    def _give_up(self, reason: str) -> None:
+        """Every parent that is not done has failed. That is no result of an input, so it is not recorded."""
+        self.engine.fail(reason)
+        events = self.engine.drain()
+        self._watch(events)
+        self._log.take(events)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -73,14 +73,11 @@ class Meter:
 
 
 class NoLog:
-    async def write(self, events: Sequence[AuditEvent]) -> None:
+    def take(self, events: Sequence[AuditEvent]) -> None:
         """Nothing is traded."""
 
-    async def pending_commands(self) -> Sequence[Any]:
+    def commands(self) -> Sequence[Any]:
         return ()
-
-    async def close(self) -> None:
-        """Nothing is open."""
 
 
 async def measure(rate: float, seconds: float, folder: Path) -> dict[str, Any]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.app.build import lem_algo
-from agent.app.live_feed import open_feed
+from agent.app.live_feed import EMBEDDED, open_feed
 from agent.config import Config
-from agent.core.errors import AgentError, RecordingError
+from agent.core.errors import AgentError, ExchangeError, RecordingError
+from agent.core.instrument import Instrument
+from agent.core.ports import FeedHealth
 from agent.system_clock import SystemClock
 from storage.log.database import migrate
 
 FREE_BYTES = 500 * 2**20
+CLOCK_APART_MS = 1000.0
+"""A clock further off than this stamps every record wrong, and exchanges refuse its signed orders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +33,13 @@ class Check:
 
 def run_checks(config: Config) -> list[Check]:
     """Run every check; none stops the others."""
+    exchange = _Exchange()
     checks: tuple[tuple[str, Callable[[Config], str]], ...] = (
         ("configuration", lambda c: f"{c.exchange} {c.symbol}, order by {c.order.algo}"),
         ("database", lambda c: f"{c.database} at schema {migrate(c.database)}"),
         ("recording", _check_disk),
-        ("clock", _check_clock),
-        ("exchange", _check_exchange),
+        ("clock", exchange.clock),
+        ("exchange", exchange.market),
         ("model", _check_model),
     )
     return [_run(name, check, config) for name, check in checks]
@@ -58,21 +62,55 @@ def _check_disk(config: Config) -> str:
     return f"{config.out}: {free >> 30} GiB free"
 
 
-def _check_clock(config: Config) -> str:
-    clock, wall_ns = SystemClock(), time.time_ns()
-    apart_ms = abs(clock.now_ns() - wall_ns) / 1e6
-    return f"monotonic, {apart_ms:.3f} ms from the wall"
+class _Exchange:
+    """One connection to the exchange, for what two checks want to know of it."""
+
+    def __init__(self) -> None:
+        self._found: tuple[Instrument, FeedHealth] | AgentError | None = None
+
+    def _seen(self, config: Config) -> tuple[Instrument, FeedHealth]:
+        if self._found is None:
+            try:
+                self._found = asyncio.run(_connect(config))
+            except AgentError as error:
+                self._found = error
+        if isinstance(self._found, AgentError):
+            raise self._found
+        return self._found
+
+    def clock(self, config: Config) -> str:
+        """This computer's clock against the exchange's."""
+        try:
+            _, health = self._seen(config)
+        except AgentError as error:
+            raise ExchangeError(f"not compared: {config.exchange} did not tell its time") from error
+        return compared_clocks(config.exchange, health.clock_offset_ns, health.clock_round_trip_ns)
+
+    def market(self, config: Config) -> str:
+        instrument, _ = self._seen(config)
+        return f"{instrument.symbol}: tick {instrument.tick}, lot {instrument.lot}"
 
 
-def _check_exchange(config: Config) -> str:
-    async def connect() -> str:
-        async with open_feed(config, SystemClock()) as (feed, _):
-            (instrument,) = await feed.instruments([config.symbol])
-            offset_ms = feed.health().clock_offset_ns / 1e6
-            precision = f"tick {instrument.tick}, lot {instrument.lot}"
-            return f"{instrument.symbol}: {precision}, clock {offset_ms:+.1f} ms"
+async def _connect(config: Config) -> tuple[Instrument, FeedHealth]:
+    async with open_feed(config, SystemClock()) as (feed, _):
+        (instrument,) = await feed.instruments([config.symbol])
+        return instrument, feed.health()
 
-    return asyncio.run(connect())
+
+def compared_clocks(exchange: str, offset_ns: int, round_trip_ns: int | None) -> str:
+    """What comparing our clock with the exchange's gave. Raises ExchangeError when they are too far apart."""
+    if round_trip_ns is None:
+        raise ExchangeError(f"not compared: {exchange} did not tell its time")
+    if exchange == EMBEDDED:
+        return "the embedded exchange keeps this computer's own time: nothing to compare with"
+    apart_ms, within_ms = offset_ns / 1e6, round_trip_ns / 2e6
+    where = "behind" if apart_ms > 0 else "ahead of"
+    found = f"{abs(apart_ms):.1f} ms {where} {exchange}'s, to {within_ms:.1f} ms"
+    if abs(apart_ms) - within_ms > CLOCK_APART_MS:
+        raise ExchangeError(
+            f"{found}: set this computer's clock by NTP; {CLOCK_APART_MS:g} ms is the most allowed"
+        )
+    return found
 
 
 def _check_model(config: Config) -> str:

@@ -18,6 +18,7 @@ from agent.algos.registry import check_params
 from agent.app.build import LEM, algo, build_engine, check_algos, check_model, fingerprint
 from agent.app.embedded_market import SYNTHETIC
 from agent.app.live_feed import EMBEDDED, Ended, open_feed
+from agent.app.log_in_line import DatabaseState, in_line
 from agent.app.start_orders import Known, check_before_session, check_start
 from agent.app.warm_up import warm_up
 from agent.config import Config
@@ -26,10 +27,10 @@ from agent.core.clock import Clock
 from agent.core.errors import AgentError
 from agent.core.events import AuditEvent
 from agent.core.instrument import Instrument
-from agent.core.ports import ExecutionLog, Feed, FeedHealth, PendingCommand, SlicePolicy
+from agent.core.ports import Feed, FeedHealth, LogEnd, PendingCommand, SlicePolicy
 from agent.core.types import NS_PER_S, ParentSpec, ParentState
 from agent.engine.policy import InlinePolicy
-from agent.jobs.session_jobs import Jobs
+from agent.jobs.run_jobs import RunJobs
 from agent.jobs.triggers import check_schedules
 from agent.order_options import Order
 from agent.orders import build_spec
@@ -38,6 +39,7 @@ from agent.shadow import shadow_specs
 from agent.summary import Summary
 from agent.system_clock import SystemClock
 from storage.log.execution_log import SqlExecutionLog
+from storage.log.kept_log import KeptLog
 from storage.recordings.session import SessionHeader, SessionWriter
 
 log = structlog.get_logger("live")
@@ -84,6 +86,7 @@ class LiveResult:
     events: int
     interrupted: bool
     rotated: bool
+    database: DatabaseState
 
     def to_json(self) -> dict[str, object]:
         names = ("trades", "gaps", "backfilled", "lost", "stale_ns")
@@ -92,6 +95,7 @@ class LiveResult:
             "path": str(self.path),
             "parents": self.summary.parents(),
             "feed": {**dict.fromkeys(names, 0), **self.feed.to_json()},
+            "database": self.database.to_json(),
         }
 
     @property
@@ -102,14 +106,15 @@ class LiveResult:
 class _NoLog:
     """The execution log of a session without orders: there is nothing to store."""
 
-    async def write(self, events: Sequence[AuditEvent]) -> None:
+    def take(self, events: Sequence[AuditEvent]) -> None:
         """Market data alone makes gaps only; they are on the tape."""
 
-    async def pending_commands(self) -> Sequence[PendingCommand]:
+    def commands(self) -> Sequence[PendingCommand]:
         return ()
 
-    async def close(self) -> None:
+    async def finish(self, *, closed_ns: int, seq: int, state: str) -> LogEnd:
         """Nothing is open."""
+        return LogEnd(0, "", reachable=True)
 
 
 def prepare(config: Config, view: View, *, trade: bool = True) -> None:
@@ -139,18 +144,29 @@ async def run_paper(
     if trade:
         check_schedules(config.schedules, datetime.now(UTC))
         await asyncio.to_thread(check_algos, _algos(config), config)
-    own_order = trade
+    jobs = RunJobs(config.schedules, config.jobs, SystemClock()) if trade else None
+    try:
+        return await _sessions(config, view, jobs, trade, seconds)
+    finally:
+        if jobs is not None:
+            jobs.stop()
+
+
+async def _sessions(
+    config: Config, view: View, jobs: RunJobs | None, trade: bool, seconds: float | None
+) -> LiveResult:
+    """One session after another, until one ends that was not rotated."""
+    first = True
     while True:
         clock = SystemClock()
         view.preparing(f"connecting to {config.exchange}")
         async with open_feed(config, clock) as (feed, market_ended):
             instruments = await feed.instruments([config.symbol])
-            result = await _Session(config, view, clock, feed, instruments, trade, own_order).run(
-                seconds, market_ended
-            )
+            session = _Session(config, view, clock, feed, instruments, jobs, first)
+            result = await session.run(seconds, market_ended)
         if not result.rotated:
             return result
-        own_order = False  # a rotated session goes on with what the clock starts
+        first = False  # a rotated session goes on with what the clock starts
 
 
 def _algos(config: Config) -> list[str]:
@@ -173,12 +189,13 @@ class _Session:
         clock: Clock,
         feed: Feed,
         instruments: Sequence[Instrument],
-        trade: bool,
-        own_order: bool,
+        jobs: RunJobs | None,
+        first: bool,
     ) -> None:
-        self.own_order = own_order
+        """``jobs`` None: nothing is traded. ``first``: this session works the configured order."""
         self.config, self.view, self.clock, self.feed = config, view, clock, feed
-        self.instruments, self.trade = instruments, trade
+        self.instruments, self.jobs, self.first = instruments, jobs, first
+        self.trade = jobs is not None
         self.summary = Summary(instruments)
         moment = datetime.fromtimestamp(clock.now_ns() / NS_PER_S, UTC)
         self.name = f"{moment:%Y%m%dT%H%M%S.%f}"[:-3].replace(".", "-")
@@ -194,38 +211,33 @@ class _Session:
             build_engine, self.config, self.instruments, lambda spec: self._policy(spec, executor)
         )
         await self._fetch_history()
-        if self.own_order:
+        if self.trade and self.first:
             check_before_session(
                 self.config, self.instruments[0], self._known[0], self.clock.now_ns(), engine.venue.lacking
             )
-        writer = SessionWriter.create(self.path, self._header())
-        execution_log = await self._open_log()
-        live = LiveRun(
-            self.feed,
-            engine,
-            writer,
-            execution_log,
-            self.clock,
-            self._late,
-            self._watch,
-            execution_log.pending_commands,
-        )
+        header = self._header()
+        writer = SessionWriter.create(self.path, header)
+        execution_log = await self._open_log(header)
+        live = LiveRun(self.feed, engine, writer, execution_log, self.clock, self._late, self._watch)
         self.view.open(self.name, self.instruments, self._title())
-        with _stop_on_signal(live.stopping):
-            self._warm_up(live)
-            jobs = self._jobs(live)
-            health = asyncio.create_task(self._show_health())
-            try:
-                await live.run(lambda: self._begin(live, jobs), self._until(live, seconds, market_ended))
+        state = "failed"
+        health = asyncio.create_task(self._show_health())
+        try:
+            with _stop_on_signal(live.stopping):
+                self._warm_up(live)
+                await live.run(
+                    lambda: self._begin(live),
+                    self._until(live, seconds, market_ended),
+                    book_within_ns=self.config.feed.connect_timeout if self.first and self.trade else None,
+                )
                 state = "interrupted" if live.interrupted else "closed"
-            except BaseException:
-                state = "failed"
-                raise
-            finally:
-                jobs.stop()
-                health.cancel()
-                executor.shutdown(wait=False, cancel_futures=True)
-                await self._close_log(execution_log, engine.seq, state)
+        finally:
+            if self.jobs is not None:
+                self.jobs.detach()
+            health.cancel()
+            executor.shutdown(wait=False, cancel_futures=True)
+            end = await execution_log.finish(closed_ns=self.clock.now_ns(), seq=engine.seq, state=state)
+            database = await in_line(end, self.path, self.config.database)
         return LiveResult(
             self.name,
             self.path,
@@ -233,15 +245,9 @@ class _Session:
             self.feed.health(),
             live.events,
             live.interrupted,
-            live.rotating and not live.interrupted,
+            live.rotating and not live.interrupted and bool(self.config.schedules),
+            database,
         )
-
-    async def _close_log(self, execution_log: ExecutionLog, seq: int, state: str) -> None:
-        """Mark the session as ended in the database; what fails there ends no run."""
-        if isinstance(execution_log, SqlExecutionLog):
-            with contextlib.suppress(AgentError):
-                await execution_log.close_session(closed_ns=self.clock.now_ns(), seq=seq, state=state)
-                await execution_log.close()
 
     def _title(self) -> str:
         rehearsal = self.config.venue.rehearsal
@@ -269,18 +275,21 @@ class _Session:
         """Every algo that may decide in this session."""
         return _algos(self.config) if self.trade else []
 
-    async def _open_log(self) -> ExecutionLog:
+    async def _open_log(self, header: SessionHeader) -> KeptLog | _NoLog:
+        """Between the sessions of a run a database that is away is waited for by nobody."""
         if not self.trade:
             return _NoLog()
-        execution_log = SqlExecutionLog(self.config.database, self.name, self.instruments)
-        await execution_log.open_session(
-            opened_ns=self.clock.now_ns(),
+        self.view.preparing("opening the database")
+        execution_log = KeptLog(SqlExecutionLog(self.config.database, self.name, self.instruments))
+        await execution_log.open(
+            required=self.first,
+            opened_ns=header.created_ns,
             path=str(self.path),
             mode="paper",
             exchange=self.config.exchange,
             seed=self.config.seed,
-            config=self.config.model_dump(mode="json"),
-            fingerprint=fingerprint(self.config, self._algos()),
+            config=header.config,
+            fingerprint=header.fingerprint,
             balances=self.config.venue.balances,
         )
         return execution_log
@@ -305,15 +314,15 @@ class _Session:
             live.warm_up(known.trades, known.klines)
         self.view.preparing("waiting for the first whole order book")
 
-    async def _begin(self, live: LiveRun, jobs: Jobs) -> None:
+    async def _begin(self, live: LiveRun) -> None:
         """With the first book, start the configured order, then what the clock starts."""
         self.view.prepared()
-        if self.own_order:
-            await self._start_order(live, self.config.order)
-        if self.trade:
-            jobs.start()
+        if self.jobs is not None:
+            if self.first:
+                await self.start_order(live, self.config.order)
+            await self.jobs.attach(_Scheduled(self, live))
 
-    async def _start_order(self, live: LiveRun, order: Order) -> None:
+    async def start_order(self, live: LiveRun, order: Order) -> None:
         instrument = self.instruments[0]
         mid = live.engine.market.mid_half_ticks(instrument.number)
         price = instrument.tick * mid / 2 if mid else None
@@ -323,34 +332,13 @@ class _Session:
         check_start(spec, self.config, market, venue, self._known[0].klines, self.clock.now_ns())
         live.start(spec, shadow_specs(spec, order.shadows))
 
-    def _jobs(self, live: LiveRun) -> Jobs:
-        async def start(name: str, order: Order) -> None:
-            log.info("schedule_started", schedule=name)
-            try:
-                await self._start_order(live, order)
-            except AgentError as error:
-                log.error("schedule_refused", schedule=name, reason=str(error))
-
-        def heartbeat() -> None:
-            log.info("alive", events=live.events, trades=live.trades, working=live.engine.working)
-
-        return Jobs(
-            self.config.schedules,
-            start_order=start,
-            rotate=live.rotate,
-            heartbeat=heartbeat,
-            heartbeat_ns=self.config.jobs.heartbeat,
-            rotate_ns=self.config.jobs.rotate_session,
-            now=datetime.fromtimestamp(self.clock.now_ns() / NS_PER_S, UTC),
-        )
-
     def _until(self, live: LiveRun, seconds: float | None, market_ended: Ended) -> Ended:
         """When the session is over: its orders, its time or its market are."""
         if not self.trade:
             end_ns = FAR_FUTURE_NS if seconds is None else self.clock.now_ns() + int(seconds * NS_PER_S)
             return lambda: self.clock.now_ns() >= end_ns or (market_ended() and live.quiet(DRAIN_NS))
         if self.config.schedules:
-            return lambda: live.rotating and live.engine.settled
+            return lambda: live.rotating
         return lambda: bool(live.engine.workers) and live.engine.settled
 
     def _watch(self, events: Sequence[AuditEvent]) -> None:
@@ -361,6 +349,31 @@ class _Session:
         while True:
             await asyncio.sleep(0.5)
             self.view.health(self.feed.health())
+
+
+class _Scheduled:
+    """A session as the run's jobs see it."""
+
+    def __init__(self, session: _Session, live: LiveRun) -> None:
+        self._session, self._live = session, live
+
+    @property
+    def ending(self) -> bool:
+        return self._live.ending
+
+    def rotate(self) -> bool:
+        return self._live.rotate()
+
+    async def start_order(self, name: str, order: Order) -> None:
+        log.info("schedule_started", schedule=name)
+        try:
+            await self._session.start_order(self._live, order)
+        except AgentError as error:
+            log.error("schedule_refused", schedule=name, reason=str(error))
+
+    def alive(self) -> None:
+        live = self._live
+        log.info("alive", events=live.events, trades=live.trades, working=live.engine.working)
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ from agent.venue.outside import OutsideVenue
 from storage.recordings.session import SessionReader
 
 if TYPE_CHECKING:
-    from storage.log.stored_replay import Stored, StoredReplay
+    from storage.log.stored_replay import Stored, StoredEvents
 
 log = structlog.get_logger("replay")
 PACED_ROWS = 64
@@ -91,6 +91,7 @@ def replay_session(
     database: str | None = None,
     start_ns: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    as_recorded: bool = False,
 ) -> Replayed:
     """Replay ``path``. ``config`` None uses the session's own; ``override`` replaces its orders.
 
@@ -98,16 +99,20 @@ def replay_session(
     which changes nothing but the speed. ``shown`` gets what every algo is shown. ``database`` (a URL) is
     where all of it is stored, as a live run stores it (``storage.log.stored_replay``). ``start_ns`` is when
     the order starts in a session of bars. ``progress`` gets the rows done and the rows there are.
+    ``as_recorded`` starts no order where none was recorded.
     """
     reader = SessionReader(path)
     config = config or recorded_config(reader)
     recorded: list[Command] = [] if override else commands(reader.journal())
     _check_verify(path, verify, override, recorded)
     bars = _of_bars(reader, config, start_ns)
-    pending = recorded or [bars.start() if bars else _ordered(reader, config)]
+    compare = bool(recorded) or as_recorded
+    pending: list[Command] = recorded
+    if not compare:
+        pending = [bars.start() if bars else _ordered(reader, config)]
     doubts: list[str] = []
-    policies = _policies(reader, config, pending, doubts, compare=bool(recorded))
-    if not recorded:
+    policies = _policies(reader, config, pending, doubts, compare=compare)
+    if not compare:
         check_replayed(reader, config, bars, pending)
     engine = _engine(reader, config, bars, watched(policies, shown) if shown else policies, recorded)
     summary = Summary(reader.instruments)
@@ -121,7 +126,7 @@ def replay_session(
             engine,
             pending,
             clock=SystemClock(),
-            compare=bool(recorded),
+            compare=compare,
             rows=rows or (BATCH_ROWS if speed is None else PACED_ROWS),
             pace=_pace(speed),
             watch=bars.in_wall_time(watching) if bars else watching,
@@ -185,13 +190,13 @@ def _doubted(result: ReplayResult, doubts: Sequence[str]) -> ReplayResult:
 
 def _storing(
     database: str | None, path: Path, reader: SessionReader, config: Config, pending: list[Command]
-) -> AbstractContextManager[StoredReplay | None]:
+) -> AbstractContextManager[StoredEvents | None]:
     if not database:
         return nullcontext()
-    from storage.log.stored_replay import StoredReplay  # SQLAlchemy is loaded where it is wanted
+    from storage.log.stored_replay import stored_replay  # SQLAlchemy is loaded where it is wanted
 
     algos = {spec.algo for c in pending if isinstance(c, StartParent) for spec in (c.spec, *c.shadows)}
-    return StoredReplay(database, path, reader, config, pending, fingerprint(config, algos))
+    return stored_replay(database, path, reader, config, pending, fingerprint(config, algos))
 
 
 def _all_of(watchers: list[Watch]) -> Watch:

@@ -51,9 +51,21 @@ def run(
         output.emit(result.to_json())
     else:
         _show(result)
+    _warn_of_database(result)
     if result.interrupted:
         return 130
     return 0 if result.succeeded else 1
+
+
+def _warn_of_database(result: LiveResult) -> None:
+    """The database is no part of the order: it changes no exit code, but the user has to know."""
+    behind = result.database
+    if not behind.in_line:
+        typer.echo(
+            f"\nwarning: the database is behind the recording by {behind.missing} events: {behind.reason}\n"
+            f"the session holds all of them; bring the database in line:  {behind.command}",
+            err=True,
+        )
 
 
 def _show(result: LiveResult) -> None:

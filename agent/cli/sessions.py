@@ -186,6 +186,40 @@ def compact(
     return 1 if failed else 0
 
 
+@app.command("sync")
+def sync(
+    sessions: Annotated[list[Path], typer.Argument(help="Sessions of runs, or folders of them.")],
+    db: o.Database = None,
+    config: o.ConfigFile = None,
+    as_json: o.AsJson = False,
+) -> int:
+    """Bring the execution log in line with recorded runs: rows that the database missed come from them.
+
+    Exit code 1 if one of several cannot be brought in line.
+    """
+    from agent.app.log_in_line import bring_in_line
+
+    output.set_up_logging(False)
+    url = db or o.configuration(config).database
+    done: list[dict[str, object]] = []
+    for path in _expanded(sessions):
+        with output.spinner(f"replaying {path}"):
+            try:
+                stored = bring_in_line(path, url)
+            except AgentError as error:
+                if len(sessions) == 1 and sessions[0] == path:
+                    raise
+                typer.echo(f"error: {error}", err=True)
+                done.append({"session": str(path), "error": str(error)})
+                continue
+        done.append({**stored.to_json(), "path": str(path)})
+        if not as_json:
+            typer.echo(f"{path}: all {stored.events} events are in {stored.database}")
+    if as_json:
+        output.emit({"sessions": done})
+    return 1 if any("error" in session for session in done) else 0
+
+
 def _expanded(paths: Sequence[Path]) -> list[Path]:
     """Sessions as given, folders as the sessions in them."""
     found: list[Path] = []

@@ -298,11 +298,26 @@ class SessionReader(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class LogEnd:
+    """How the database stands to the recording once a session has ended."""
+
+    missing: int  # events that it has not got
+    reason: str  # why not
+    reachable: bool  # the session's end is stored; false: it may still call itself open
+
+    @property
+    def in_line(self) -> bool:
+        return self.reachable and not self.missing
+
+
 class ExecutionLog(Protocol):
-    """The database's side of a run: intents and results, one transaction a batch."""
+    """The database's side of a run. Nothing here waits for a database."""
 
-    async def write(self, events: Sequence[AuditEvent]) -> None: ...
+    def take(self, events: Sequence[AuditEvent]) -> None:
+        """Events to be stored."""
+        ...
 
-    async def pending_commands(self) -> Sequence[PendingCommand]: ...
-
-    async def close(self) -> None: ...
+    def commands(self) -> Sequence[PendingCommand]:
+        """The users' commands that have come since the last call, oldest first; each comes once."""
+        ...

@@ -1,4 +1,4 @@
-"""The jobs of one live session. APScheduler runs them by its own clock, the computer's wall clock."""
+"""APScheduler jobs, by the moment. APScheduler runs them by its own clock, the computer's wall clock."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GRACE_S = 60
 
 
 class Jobs:
-    """APScheduler jobs of one session. ``rotate`` returns False while a parent works: tried again later.
+    """The jobs of a run. ``rotate`` returns False while the session cannot end: tried again later.
 
     Everything runs on the event loop's thread, one at a time with the engine.
     """
@@ -43,7 +43,8 @@ class Jobs:
         """Raises ConfigError for a schedule that cannot be understood, or has no moment after ``now``."""
         self._scheduler = AsyncIOScheduler(timezone="UTC")
         self._scheduler.add_listener(_report, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
-        self._rotate, self._heartbeat, self._retry_ns = rotate, heartbeat, retry_ns
+        self._rotate, self._heartbeat = rotate, heartbeat
+        self._rotate_ns, self._retry_ns = rotate_ns, retry_ns
         for schedule, trigger in zip(schedules, check_schedules(schedules, now), strict=True):
             self._scheduler.add_job(
                 start_order,
@@ -62,9 +63,10 @@ class Jobs:
         self._started = False
 
     def start(self) -> None:
-        """Begin, on the running event loop."""
-        self._scheduler.start()
-        self._started = True
+        """Begin, on the running event loop; no more than once."""
+        if not self._started:
+            self._scheduler.start()
+            self._started = True
 
     def stop(self) -> None:
         """Start nothing any more. Safe before ``start`` and when repeated."""
@@ -78,8 +80,9 @@ class Jobs:
     async def _try_rotate(self) -> None:
         if self._rotate():
             log.info("session_rotates")
+            self._rotation.reschedule(every(self._rotate_ns))
         else:
-            log.info("rotation_waits", reason="a parent order is working")
+            log.info("rotation_waits", reason="an order is working, or its window is not measured yet")
             self._rotation.reschedule(every(self._retry_ns))
 
 

@@ -18,7 +18,14 @@ from agent.core.events import AuditEvent, ChildChanged, CommandKind, ParentChang
 from agent.core.instrument import Instrument
 from agent.core.json_types import JsonObject
 from agent.core.ports import PendingCommand
-from storage.log.database import BUSY_MS, database_errors, migrate_async, open_engine
+from storage.log.database import (
+    BUSY_MS,
+    database_errors,
+    migrate_async,
+    open_engine,
+    parse_url,
+    sqlite_path,
+)
 from storage.log.log_rows import RowMaker, Values, text
 from storage.log.tables import (
     AccountRow,
@@ -50,12 +57,18 @@ _ORDER: tuple[type[Base], ...] = (  # parents before what refers to them
     RiskRefusalRow,
     GapRow,
 )
-_KEPT = {"commands": {"created_ns", "amend", "kind", "parent_id"}}  # as the user gave them
+_KEPT = {
+    "commands": {"created_ns", "amend", "kind", "parent_id"},  # as the user gave them
+    "decisions": {"latency_ns"},  # as it was measured live: a replay of the recording cannot know it
+}
 OPEN, CLOSED, INTERRUPTED, REPLAYING = "open", "closed", "interrupted", "replaying"
 
 
 class SqlExecutionLog:
-    """The port ``agent.core.ports.ExecutionLog`` over SQLAlchemy. Every method may raise DatabaseError."""
+    """A session's rows over SQLAlchemy. Every method may raise DatabaseError, and waits as long as it takes.
+
+    A run uses it through ``storage.log.kept_log``, which waits in its place.
+    """
 
     def __init__(
         self, url: str, session: str, instruments: Sequence[Instrument], *, busy_ms: int = BUSY_MS
@@ -66,6 +79,7 @@ class SqlExecutionLog:
         self._maker = RowMaker(session, {i.number: i for i in instruments})
         self._busy_ms = busy_ms
         self._engine: AsyncEngine = open_engine(url, busy_ms=busy_ms)
+        self._file: tuple[int, int] | None = None  # which file of SQLite's was opened
 
     async def open_session(
         self,
@@ -86,6 +100,7 @@ class SqlExecutionLog:
         ``replace`` deletes what an earlier session of this name and mode left; returns whether one did.
         """
         await migrate_async(self.url, busy_ms=self._busy_ms)
+        self._file = self._file_now()
         replaced = await self._discard(mode) if replace else False
         head: Values = {
             "session": self.session,
@@ -130,6 +145,28 @@ class SqlExecutionLog:
         with database_errors(self.url):
             async with self._engine.begin() as connection:
                 await connection.execute(statement.values(closed_ns=closed_ns, seq=seq, state=state))
+
+    def _file_now(self) -> tuple[int, int] | None:
+        """Device and number of SQLite's file; None where there is none."""
+        path = sqlite_path(parse_url(self.url))
+        try:
+            found = None if path is None else path.stat()
+        except OSError:
+            return None
+        return None if found is None else (found.st_dev, found.st_ino)
+
+    def file_was_replaced(self) -> bool:
+        """Whether SQLite's file is no more the one that was opened: what is written to that is lost."""
+        return self._file is not None and self._file_now() != self._file
+
+    async def holds_session(self) -> bool:
+        """Whether the database knows this session. One that is new gets its tables."""
+        await migrate_async(self.url, busy_ms=self._busy_ms)
+        self._file = self._file_now()
+        found = select(SessionRow.session).where(SessionRow.session == self.session)
+        with database_errors(self.url):
+            async with self._engine.connect() as connection:
+                return await connection.scalar(found) is not None
 
     async def write(self, events: Sequence[AuditEvent]) -> None:
         """Store a batch of events in one transaction."""

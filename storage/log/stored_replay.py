@@ -1,8 +1,9 @@
-"""A replay in the execution log: the rows of a live run, under a session name of its own.
+"""A recorded session in the execution log: a replay under a name of its own, or the run's own rows.
 
-Rules kept here: the name is made of what was replayed and how, so the same replay again replaces its rows
-and another order on the same tape stands beside them; until its last row is there, its session's state is
-``replaying``, which no `status` shows and no `ctl` reaches.
+Rules kept here: a replay's name is made of what was replayed and how, so the same replay again replaces its
+rows and another order on the same tape stands beside them; until its last row is there, its session's state
+is ``replaying``, which no `status` shows and no `ctl` reaches. A run's own rows are never replaced: what is
+missing of them is added.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import orjson
 
 from agent.config import Config
 from agent.core.events import AuditEvent, Command
+from agent.core.instrument import Instrument
 from agent.core.ports import SessionReader
 from agent.journal import command_entry
 from storage.log.database import shown
-from storage.log.execution_log import REPLAYING, SqlExecutionLog
+from storage.log.execution_log import CLOSED, REPLAYING, SqlExecutionLog
 
 MODE = "replay"
 BATCH_EVENTS = 8192
@@ -50,36 +53,28 @@ def replay_name(session: str, config: Config, commands: Iterable[Command]) -> st
     return f"{session}@{MODE}-{hashlib.sha256(text).hexdigest()[:8]}"
 
 
-class StoredReplay:
-    """Takes a replay's events as they come and writes them in transactions. A context manager.
+class StoredEvents:
+    """Takes a session's events as they come and writes them in transactions. A context manager.
 
     Needs a thread without an event loop. Any method may raise DatabaseError; what was written before it
-    stays, marked ``replaying``, until the same replay is stored again.
+    stays, marked as ``opening["state"]`` says, until the same is stored again.
     """
 
     def __init__(
-        self,
-        url: str,
-        path: Path,
-        reader: SessionReader,
-        config: Config,
-        commands: Sequence[Command],
-        fingerprint: Mapping[str, str],
+        self, url: str, session: str, instruments: Sequence[Instrument], opening: Mapping[str, Any]
     ) -> None:
-        self.session = replay_name(reader.header.session, config, commands)
-        self._url, self._path, self._config = url, path, config
-        self._opened_ns = reader.header.created_ns
-        self._instruments = list(reader.instruments)
-        self._fingerprint = fingerprint
-        self._log = SqlExecutionLog(url, self.session, self._instruments)
+        """``opening`` is what ``SqlExecutionLog.open_session`` takes."""
+        self.session = session
+        self._url, self._opening = url, opening
+        self._log = SqlExecutionLog(url, session, instruments)
         self._waiting: list[AuditEvent] = []
         self._events = 0
         self._replaced = False
 
-    def __enter__(self) -> StoredReplay:
+    def __enter__(self) -> Self:
         self._runner = asyncio.Runner()
         try:
-            self._replaced = self._runner.run(self._open())
+            self._replaced = self._runner.run(self._log.open_session(**self._opening))
         except BaseException:
             self._close()
             raise
@@ -94,20 +89,6 @@ class StoredReplay:
         finally:
             self._runner.close()
 
-    async def _open(self) -> bool:
-        return await self._log.open_session(
-            opened_ns=self._opened_ns,
-            path=str(self._path),
-            mode=MODE,
-            exchange=self._instruments[0].exchange if self._instruments else "",
-            seed=self._config.seed,
-            config=self._config.model_dump(mode="json"),
-            fingerprint=self._fingerprint,
-            balances=self._config.venue.balances,
-            state=REPLAYING,
-            replace=True,
-        )
-
     def add(self, events: Sequence[AuditEvent]) -> None:
         """Take events; written once ``BATCH_EVENTS`` wait."""
         self._waiting.extend(events)
@@ -120,8 +101,44 @@ class StoredReplay:
         self._runner.run(self._log.write(events))
         self._events += len(events)
 
-    def finish(self, end_ns: int, seq: int) -> Stored:
-        """Write the rest and mark the session closed."""
+    def finish(self, end_ns: int, seq: int, state: str = CLOSED) -> Stored:
+        """Write the rest and mark the session as ended."""
         self.flush()
-        self._runner.run(self._log.close_session(closed_ns=end_ns, seq=seq))
+        self._runner.run(self._log.close_session(closed_ns=end_ns, seq=seq, state=state))
         return Stored(shown(self._url), self.session, self._events, self._replaced)
+
+
+def stored_replay(
+    url: str,
+    path: Path,
+    reader: SessionReader,
+    config: Config,
+    commands: Sequence[Command],
+    fingerprint: Mapping[str, str],
+) -> StoredEvents:
+    """A replay's rows, beside those of the run: ``replaying`` until the last of them is there."""
+    name = replay_name(reader.header.session, config, commands)
+    opening = opening_of(reader, path, MODE, config, fingerprint)
+    return StoredEvents(url, name, reader.instruments, {**opening, "state": REPLAYING, "replace": True})
+
+
+def stored_run(url: str, path: Path, reader: SessionReader, config: Config) -> StoredEvents:
+    """A run's own rows, made of its recording: those that are there stay, missing ones are added."""
+    opening = opening_of(reader, path, "paper", config, reader.header.fingerprint)
+    return StoredEvents(url, reader.header.session, reader.instruments, opening)
+
+
+def opening_of(
+    reader: SessionReader, path: Path, mode: str, config: Config, fingerprint: Mapping[str, object]
+) -> dict[str, Any]:
+    """The head of a recorded session, as ``SqlExecutionLog.open_session`` takes it."""
+    return {
+        "opened_ns": reader.header.created_ns,
+        "path": str(path),
+        "mode": mode,
+        "exchange": reader.instruments[0].exchange if reader.instruments else "",
+        "seed": config.seed,
+        "config": config.model_dump(mode="json"),
+        "fingerprint": fingerprint,
+        "balances": config.venue.balances,
+    }

@@ -31,6 +31,7 @@ from agent.venue.outside import OutsideVenue
 from connectors.ccxt_feed import CcxtFeed
 from storage.log import queries
 from storage.log.execution_log import SqlExecutionLog, insert_command
+from storage.log.kept_log import KeptLog
 from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
 from tests.integration.faulty_binance import FaultyBinance
 
@@ -86,8 +87,8 @@ class Live:
             fingerprint=app.fingerprint(config),
             route=link.venue.route() if link else {},
         )
-        log = SqlExecutionLog(config.database, name, [instrument])
-        await log.open_session(opened_ns=self.clock.now_ns(), balances=config.venue.balances)
+        log = KeptLog(SqlExecutionLog(config.database, name, [instrument]))
+        await log.open(opened_ns=self.clock.now_ns(), balances=config.venue.balances)
         late: list[str] = []
         executor = ThreadPoolExecutor(1)
         engine = app.build_engine(
@@ -100,7 +101,7 @@ class Live:
         )
         summary = Summary([instrument])
         writer = SessionWriter.create(self.path, header)
-        parts = (feed, engine, writer, log, self.clock, late, summary.add, log.pending_commands, link)
+        parts = (feed, engine, writer, log, self.clock, late, summary.add, link)
         live = LiveRun(*parts)
         if link is not None:
             link.connect(live.deliver, self.path)
@@ -123,6 +124,7 @@ class Live:
             await asyncio.gather(play, return_exceptions=True)
             await self.server.stop()
             executor.shutdown(wait=False)
+            self.end = await log.finish(closed_ns=self.clock.now_ns(), seq=engine.seq, state="closed")
         return summary
 
 

@@ -119,7 +119,7 @@ def test_transactions_cannot_matter(database: str, tmp_path: Path, monkeypatch: 
 
 def test_a_replay_cut_off_is_no_running_agent(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed half-way it takes no commands and shows in no status; the next one replaces it."""
-    monkeypatch.setattr(stored.StoredReplay, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(stored.StoredEvents, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         store(database)
     (session,) = rows(database, "sessions")

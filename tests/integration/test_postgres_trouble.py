@@ -1,0 +1,150 @@
+"""What happens to a PostgreSQL database, or on the way to it, harms no order and loses no row.
+
+As ``test_database_trouble.py``; on a server named by AGENT_TEST_POSTGRES, whose user may create databases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy import URL, make_url
+
+from agent.app.live_session import LiveResult
+from agent.app.log_in_line import bring_in_line
+from storage.log import kept_log
+from tests.integration.tcp_proxy import TcpProxy
+from tests.integration.worked_order import in_line, unharmed, worked
+
+pytestmark = pytest.mark.slow
+LOCKED = "LOCK TABLE sessions, commands, parent_orders, child_orders, fills IN ACCESS EXCLUSIVE MODE"
+OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()"
+)
+FULL = """
+CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger AS
+$$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$
+LANGUAGE plpgsql;
+CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON child_orders EXECUTE FUNCTION full_disk();
+"""
+
+
+def _dsn(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[URL]:
+    """A database of this test's own; dropped after it."""
+    given = os.environ.get("AGENT_TEST_POSTGRES")
+    if not given:
+        pytest.skip("set AGENT_TEST_POSTGRES to the URL of a PostgreSQL database to run this")
+    admin, name = make_url(given), f"agent_{uuid.uuid4().hex[:12]}"
+    connection = await asyncpg.connect(_dsn(admin))
+    await connection.execute(f"CREATE DATABASE {name}")
+    yield admin.set(database=name)
+    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await connection.close()
+
+
+@pytest.fixture
+async def link(server: URL) -> AsyncIterator[TcpProxy]:
+    """The way to the server."""
+    proxy = TcpProxy(server.host or "127.0.0.1", server.port or 5432)
+    await proxy.start()
+    yield proxy
+    await proxy.stop()
+
+
+async def prove(server: URL, folder: Path, trouble: Callable[[], Awaitable[None]], seconds: int) -> None:
+    result = await worked(folder, _dsn(server), trouble, seconds)
+    await whole(result, server)
+
+
+async def whole(result: LiveResult, server: URL) -> None:
+    unharmed(result)
+    assert result.database.in_line
+    await asyncio.to_thread(in_line, result.path, _dsn(server))
+
+
+async def test_tables_locked_for_twelve_seconds(server: URL, tmp_path: Path) -> None:
+    """The order goes on, no trade is stamped late, and every row is there in the end."""
+
+    async def locked() -> None:
+        other = await asyncpg.connect(_dsn(server))
+        async with other.transaction():
+            await other.execute(LOCKED)
+            await asyncio.sleep(12)
+        await other.close()
+
+    await prove(server, tmp_path, locked, 16)
+
+
+async def test_connections_ended_by_an_administrator(server: URL, tmp_path: Path) -> None:
+    """Every connection of the run is ended, three times."""
+
+    async def ended() -> None:
+        other = await asyncpg.connect(_dsn(server))
+        for _ in range(3):
+            assert await other.fetch(OTHERS, server.database)
+            await asyncio.sleep(1)
+        await other.close()
+
+    await prove(server, tmp_path, ended, 8)
+
+
+async def test_a_full_disk_with_room_again(server: URL, tmp_path: Path) -> None:
+    """The server refuses rows as one that is full does; then there is room again."""
+
+    async def full() -> None:
+        other = await asyncpg.connect(_dsn(server))
+        await other.execute(FULL)
+        await asyncio.sleep(4)
+        await other.execute("DROP TRIGGER full_disk ON child_orders")
+        await other.close()
+
+    await prove(server, tmp_path, full, 8)
+
+
+async def test_a_server_gone_and_back(server: URL, link: TcpProxy, tmp_path: Path) -> None:
+    """Connections break, new ones are refused for five seconds, and then it is there again."""
+
+    async def away() -> None:
+        await link.stop()
+        await asyncio.sleep(5)
+        await link.start()
+
+    result = await worked(tmp_path, _dsn(server.set(host="127.0.0.1", port=link.port)), away, 8)
+    await whole(result, server)
+
+
+async def test_a_link_of_three_hundred_milliseconds(server: URL, link: TcpProxy, tmp_path: Path) -> None:
+    """A round trip of 300 ms delays no step; the end waits for the rows."""
+    link._delay_s = 0.15
+
+    async def nothing() -> None:
+        await asyncio.sleep(0)
+
+    result = await worked(tmp_path, _dsn(server.set(host="127.0.0.1", port=link.port)), nothing, 8)
+    await whole(result, server)
+
+
+async def test_a_server_gone_for_good(
+    server: URL, link: TcpProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run succeeds by its order and says what is missing; the recording brings the database in line."""
+    monkeypatch.setattr(kept_log, "FINISH_S", 2.0)
+    result = await worked(tmp_path, _dsn(server.set(host="127.0.0.1", port=link.port)), link.stop, 6)
+    unharmed(result)
+    assert result.succeeded
+    assert not result.database.in_line
+    assert "cannot be reached" in result.database.reason
+    assert result.database.missing > 0
+    for _ in range(2):  # again changes nothing
+        await asyncio.to_thread(bring_in_line, result.path, _dsn(server))
+        await asyncio.to_thread(in_line, result.path, _dsn(server))
