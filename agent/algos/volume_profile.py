@@ -34,7 +34,9 @@ class VolumeProfile:
         while (open_ := at_ns < ends_ns).any():
             into_day = at_ns % DAY_NS
             bucket = into_day // self.bucket_ns
-            upto_ns = np.minimum(ends_ns, at_ns - into_day + np.minimum((bucket + 1) * self.bucket_ns, DAY_NS))
+            upto_ns = np.minimum(
+                ends_ns, at_ns - into_day + np.minimum((bucket + 1) * self.bucket_ns, DAY_NS)
+            )
             part = self.lots[bucket] * (upto_ns - at_ns) / self.bucket_ns
             total = np.where(open_, total + part, total)
             at_ns = np.where(open_, upto_ns, at_ns)
