@@ -53,19 +53,35 @@ NEVER = -1e9
 
 
 @njit
-def _expect(value: FloatArray, grid_0: float, step: float, centre: float, scale: float) -> float:
-    """E value(centre + scale z), the value interpolated on its grid, linear beyond it."""
+def _normal() -> tuple[FloatArray, FloatArray]:
+    """Points z of the quadrature of a standard normal, and their weights."""
     width = 12.0 / (QUADRATURE - 1)
-    total, weights = 0.0, 0.0
-    last = len(value) - 2
+    points, weights = np.empty(QUADRATURE), np.empty(QUADRATURE)
     for q in range(QUADRATURE):
         z = -6.0 + width * q
-        weight = np.exp(-0.5 * z * z)
-        at = (centre + scale * z - grid_0) / step
+        points[q], weights[q] = z, np.exp(-0.5 * z * z)
+    return points, weights
+
+
+@njit
+def _expect(
+    value: FloatArray,
+    grid_0: float,
+    step: float,
+    centre: float,
+    scale: float,
+    normal: tuple[FloatArray, FloatArray],
+) -> float:
+    """E value(centre + scale z), the value interpolated on its grid, linear beyond it."""
+    points, weights = normal
+    total, weighed = 0.0, 0.0
+    last = len(value) - 2
+    for q in range(QUADRATURE):
+        at = (centre + scale * points[q] - grid_0) / step
         i = min(max(int(at), 0), last)
-        total += weight * (value[i] + (at - i) * (value[i + 1] - value[i]))
-        weights += weight
-    return total / weights
+        total += weights[q] * (value[i] + (at - i) * (value[i + 1] - value[i]))
+        weighed += weights[q]
+    return total / weighed
 
 
 @njit
@@ -74,7 +90,7 @@ def _backward(grid: FloatArray, n: int, m: int, needs: int, bars: bool) -> tuple
 
     ``grid``: of D, even and symmetric around 0. Works backward from the last interval.
     """
-    step = grid[1] - grid[0]
+    step, normal = grid[1] - grid[0], _normal()
     value = np.zeros((needs + 1, len(grid)))  # row w: w intervals at the max rate are needed, w >= 1
     thresholds = np.full(n, NEVER)
     for t in range(n - 1, -1, -1):
@@ -89,7 +105,7 @@ def _backward(grid: FloatArray, n: int, m: int, needs: int, bars: bool) -> tuple
                 continue
             for w in range(1, needs + 1):
                 after = following[max(w - 1, 1)]
-                value[w, i] = _expect(after, grid[0], step, grid[i] * keep, scale)
+                value[w, i] = _expect(after, grid[0], step, grid[i] * keep, scale, normal)
             if t + 1 >= m and stop >= value[1, i]:
                 value[1, i] = stop
                 thresholds[t] = max(thresholds[t], grid[i])

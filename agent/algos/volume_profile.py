@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.core.arrays import FloatArray
+from agent.core.arrays import FloatArray, IntArray
 from agent.core.market.tape import BarArray
 from agent.core.types import DAY_NS, MarketView, OrderView
 
@@ -25,14 +25,21 @@ class VolumeProfile:
 
     def expected(self, start_ns: int, end_ns: int) -> float:
         """Return the lots expected in ``[start_ns, end_ns)``; NaN where any part of it is unknown."""
-        total = 0.0
-        at_ns = start_ns
-        while at_ns < end_ns:
+        return float(self.expected_each(np.array([start_ns]), end_ns - start_ns)[0])
+
+    def expected_each(self, starts_ns: IntArray, length_ns: int) -> FloatArray:
+        """The same of intervals of one length, all at once: in each, bucket after bucket is added."""
+        total = np.zeros(len(starts_ns))
+        at_ns, ends_ns = starts_ns, starts_ns + length_ns
+        while (open_ := at_ns < ends_ns).any():
             into_day = at_ns % DAY_NS
             bucket = into_day // self.bucket_ns
-            upto_ns = min(end_ns, at_ns - into_day + min((bucket + 1) * self.bucket_ns, DAY_NS))
-            total += float(self.lots[bucket]) * (upto_ns - at_ns) / self.bucket_ns
-            at_ns = upto_ns
+            upto_ns = np.minimum(
+                ends_ns, at_ns - into_day + np.minimum((bucket + 1) * self.bucket_ns, DAY_NS)
+            )
+            part = self.lots[bucket] * (upto_ns - at_ns) / self.bucket_ns
+            total = np.where(open_, total + part, total)
+            at_ns = np.where(open_, upto_ns, at_ns)
         return total
 
 
@@ -67,14 +74,7 @@ def expected_curve(order: OrderView, market: MarketView) -> tuple[FloatArray, st
     profile = volume_profile(market.klines, market.now_ns)
     if profile is None:
         return np.ones(left), "flat, so as twap: no volume history"
-    curve = np.array(
-        [
-            profile.expected(
-                market.now_ns + k * order.interval_ns, market.now_ns + (k + 1) * order.interval_ns
-            )
-            for k in range(left)
-        ]
-    )
+    curve = profile.expected_each(market.now_ns + order.interval_ns * np.arange(left), order.interval_ns)
     known = np.isfinite(curve)
     mean = float(curve[known].mean()) if known.any() else 0.0
     if mean <= 0.0:

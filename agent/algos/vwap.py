@@ -76,8 +76,7 @@ def _usual(market: MarketView, seen: FloatArray) -> FloatArray:
     if profile is None or market.lot <= 0:
         return flat
     starts = market.bars["start_ns"][-seen.size :]
-    lots = np.array([profile.expected(int(s), int(s) + market.delta_ns) for s in starts])
-    usual = lots * market.lot
+    usual = profile.expected_each(starts, market.delta_ns) * market.lot
     return np.where(np.isfinite(usual) & (usual > 0), usual, flat)
 
 

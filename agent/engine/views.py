@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.core.market.tape import BarArray
 from agent.core.market.trade_bars import TradeBarSeries
+from agent.core.measures.running_benchmark import RunningBenchmark
 from agent.core.orders.parent_order import ParentOrder
 from agent.core.ports import Market
-from agent.core.types import BenchmarkKind, MarketView, OrderView, TargetKind
+from agent.core.types import MarketView, OrderView, TargetKind
 
 
 @dataclass(slots=True)
@@ -21,6 +22,10 @@ class Views:
     market: Market
     series: TradeBarSeries
     klines: BarArray | None
+    _benchmark: RunningBenchmark = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._benchmark = RunningBenchmark(self.series, self.order.spec.benchmark)
 
     def of_order(self, k: int, least_units: int, left_share: float) -> OrderView:
         """The order at the start of interval ``k``; no child is smaller than ``least_units``.
@@ -46,7 +51,7 @@ class Views:
             min_rate=spec.min_rate,
             max_rate=spec.max_rate,
             achieved_price=math.nan if average is None else float(average) * tick,
-            benchmark_price=self._running_benchmark(k) * tick,
+            benchmark_price=self._benchmark.price_ticks(k) * tick,
             arrival_price=math.nan if arrival is None else arrival / 2 * tick,
             own_volume_share=order.filled_lots / lots if lots else 0.0,
             expected_participation=self._expected_participation(k),
@@ -78,23 +83,6 @@ class Views:
             klines=self.klines,
             lot=float(instrument.lot),
         )
-
-    def _running_benchmark(self, k: int) -> float:
-        """The order's benchmark over intervals 0 .. k-1 in ticks, NaN before the first price."""
-        rows, last = self.series.prices(0, k)
-        average = self.market.instruments[self.order.spec.instrument].average_ticks
-        prices: list[float] = []
-        for lots, value in rows:
-            if lots:
-                prices.append(float(average(value, lots)))
-            elif prices or last:
-                prices.append(prices[-1] if prices else float(last))
-        if not prices:
-            return math.nan
-        if self.order.spec.benchmark is BenchmarkKind.TWAP:
-            return sum(prices) / len(prices)
-        lots = sum(r[0] for r in rows)
-        return float(average(sum(r[1] for r in rows), lots)) if lots else prices[-1]
 
     def _expected_participation(self, k: int) -> float:
         """The order over the volume its full window should bring, from the bars seen so far; 0: unknown."""

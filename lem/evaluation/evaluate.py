@@ -30,11 +30,12 @@ from lem.evaluation.optimum_gains import (
     why_no_regret,
 )
 from lem.evaluation.paths import (
-    CHUNK,
     IMPACT_PARTICIPATION,
     OnProgress,
     Outcome,
     Paths,
+    PathSource,
+    chunks,
     policy_paths,
     realise,
 )
@@ -53,7 +54,7 @@ Outcomes = dict[str, Outcome]
 
 def run_paths(
     model: LEM,
-    paths: Paths,
+    paths: PathSource,
     spec: EvaluationSpec,
     market: str,
     sigma: float | None,
@@ -62,20 +63,20 @@ def run_paths(
     """Every strategy on every path, outcomes [8, N * M]; and the model's regrets where they are defined."""
     participation = spec.participation or IMPACT_PARTICIPATION
     price_model = price_model_of(market)
-    chunks: dict[str, list[Outcome]] = {}
+    found: dict[str, list[Outcome]] = {}
     regrets: list[FloatArray] = []
-    count = len(paths.bars)
-    for first in range(0, count, CHUNK):
-        chunk = paths.subset(slice(first, first + CHUNK))
+    done = 0
+    for chunk in chunks(paths):
         rollout, orders = policy_paths(model, chunk, spec)
         own = realise(rollout, orders, scenario_columns(orders.price)[0], participation)
         others = baselines(orders, spec, price_model, sigma, participation, chunk.curve)
         for name, outcome in ({MODEL: own} | others).items():
-            chunks.setdefault(name, []).append(outcome)
+            found.setdefault(name, []).append(outcome)
         if sigma is not None and why_no_regret(market, spec) is None:
             regrets.append(regrets_bps(orders, own.finish, spec, price_model == "bars", sigma))
-        progress(min(first + CHUNK, count), count)
-    joined = {name: Outcome.join(rows) for name, rows in chunks.items()}
+        done += len(chunk)
+        progress(done, len(paths))
+    joined = {name: Outcome.join(rows) for name, rows in found.items()}
     return joined, np.concatenate(regrets, axis=-1) if regrets else None
 
 
@@ -99,7 +100,7 @@ def evaluate_market(
     ran.outcomes[CURVE] = ran.outcomes[TWAP]  # a simulated order has seen no day before: its curve is flat
     optimum = OptimumGains(
         optimum_gains(market, spec),
-        optimum_description(market),
+        optimum_description(market, spec.participation),
         spec.sigma,
         arrival_optimum_gain(market, spec, history),
         ran.regrets,
@@ -144,7 +145,7 @@ def _run_market(
 
 def evaluate_windows(
     checkpoint: Checkpoint,
-    paths: Paths,
+    paths: PathSource,
     spec: EvaluationSpec,
     source: DataSource,
     progress: OnProgress,
@@ -157,19 +158,20 @@ def evaluate_windows(
     run at a time. Raises InputError where no window has enough bars before it to estimate its volatility.
     """
     spec = spec.checked()
-    series = np.zeros(len(paths.bars), np.int64) if series is None else series
+    series = np.zeros(len(paths), np.int64) if series is None else series
     outcomes, _ = run_paths(checkpoint.model, paths, spec, "", None, progress)
-    if paths.curve is None:
+    if CURVE not in outcomes:
         outcomes[CURVE] = outcomes[TWAP]
-    begun = conditions(paths.bars, paths.start)
+    begun = Conditions.join([conditions(chunk.bars, chunk.start) for chunk in chunks(paths)])
     if not np.isfinite(begun.sigma).any():
         raise InputError(
-            f"none of {len(paths.bars)} orders has enough bars before it to tell its volatility: give more"
+            f"none of {len(paths)} orders has enough bars before it to tell its volatility: give more"
             " bars, or have more orders judged"
         )
     sigma = float(np.nanmean(begun.sigma))
-    optimum = OptimumGains(optimum_gains("", replace(spec, sigma=sigma)), optimum_description(""), sigma)
-    block = _block_orders(len(paths.bars), int(series.max()) + 1, overlap)
+    whose = optimum_description("", spec.participation)
+    optimum = OptimumGains(optimum_gains("", replace(spec, sigma=sigma)), whose, sigma)
+    block = _block_orders(len(paths), int(series.max()) + 1, overlap)
     evaluation = Evaluation(outcomes, spec, optimum, Blocks(block, spec.seed))
     source["sigma_inside"] = float(begun.inside.mean())
     source["bootstrap_block_orders"] = block
@@ -189,11 +191,12 @@ def _block_orders(orders: int, series: int, overlap: float) -> int:
     return min(block, max(1, orders // 2))  # one block of all orders would have no spread
 
 
-def _curve_description(paths: Paths) -> str:
-    if paths.curve is None:
-        return "flat: no days before the orders were given"
-    flat = int((paths.curve == 1.0).all(axis=1).sum())
-    of = len(paths.curve)
+def _curve_description(paths: PathSource) -> str:
+    flat, of = 0, len(paths)
+    for chunk in chunks(paths):
+        if chunk.curve is None:
+            return "flat: no days before the orders were given"
+        flat += int((chunk.curve == 1.0).all(axis=1).sum())
     return f"mean volume of up to 20 trailing days at the same time of day; flat for {flat} of {of}"
 
 

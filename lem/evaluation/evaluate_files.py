@@ -47,7 +47,7 @@ def evaluate_files(
             f"no stretch of {spec.n + 1} bars without a gap in {', '.join(map(str, files))}{hint}"
         )
     chosen = _choose(windows, spec.orders)
-    overlap = max(1.0, spec.n / every * len(chosen.series) / count)
+    overlap = max(1.0, spec.n / every * len(chosen) / count)
     source: DataSource = {
         "bars": [one.name for one in series],
         "interval_ns": delta_ns,
@@ -60,27 +60,45 @@ def evaluate_files(
     if calendar is not None:
         source["calendar"] = calendar
     source["quality"] = {one.name: w.quality.record() for one, w in zip(series, windows, strict=True)}
-    return evaluate_windows(checkpoint, chosen.paths, spec, source, progress, chosen.series, overlap)
+    return evaluate_windows(checkpoint, chosen, spec, source, progress, chosen.series, overlap)
 
 
 @dataclass(frozen=True, slots=True)
-class _Chosen:
-    """Orders in order of time, and the number of the series that each is of, [N]."""
+class ChosenWindows:
+    """Orders in order of time: of which of the ``windows``, and which row there, [N] each.
 
-    paths: Paths
+    Their bars are copied when they are asked for: all at once would be gigabytes where orders overlap.
+    """
+
+    windows: Sequence[Windows]
     series: IntArray
+    row: IntArray
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    def subset(self, rows: slice) -> Paths:
+        """Some of the orders, with their bars."""
+        series, row = self.series[rows], self.row[rows]
+        found = np.unique(series)
+        joined = _join([self.windows[k].paths(row[series == k]) for k in found])
+        by_series = np.argsort(series, kind="stable")
+        place = np.empty(len(series), np.int64)
+        place[by_series] = np.arange(len(series))
+        return joined.subset(place)
 
 
-def _choose(windows: Sequence[Windows], orders: int) -> _Chosen:
+def _choose(windows: Sequence[Windows], orders: int) -> ChosenWindows:
     """At most ``orders`` of all windows, evenly over series and time."""
     counts = np.array([len(one.start) for one in windows])
     total = int(counts.sum())
     keep = np.linspace(0, total - 1, min(orders, total)).astype(np.int64)
     series = np.repeat(np.arange(len(windows)), counts)[keep]
     row = keep - (counts.cumsum() - counts)[series]
-    in_time = np.argsort(np.concatenate([one.starts_ns for one in windows])[keep], kind="stable")
-    paths = _join([one.paths(row[series == k]) for k, one in enumerate(windows)])
-    return _Chosen(paths.subset(in_time), series[in_time])
+    starts_ns = np.concatenate([one.starts_ns for one in windows])[keep]
+    # Of one time, series by series.
+    in_time = np.argsort(starts_ns, kind="stable")
+    return ChosenWindows(windows, series[in_time], row[in_time])
 
 
 def _join(several: list[Paths]) -> Paths:

@@ -65,11 +65,12 @@ def price_model_of(market: str) -> str:
     return PRICE_MODEL.get(market, "bars")
 
 
-def optimum_description(market: str) -> str:
-    """Whose optimum the gains are divided by, for people."""
-    if not market:
-        return TRAILING
-    return OWN if market in MARTINGALES else NOMINAL
+def optimum_description(market: str, participation: float = 0.0) -> str:
+    """Whose optimum the gains are divided by, for people: one without impact, whatever the orders are."""
+    whose = TRAILING if not market else OWN if market in MARTINGALES else NOMINAL
+    if not participation:
+        return whose
+    return f"{whose}, for orders that move no price; these are {100 * participation:g} % of the volume"
 
 
 def arrival_optimum_gain(market: str, spec: EvaluationSpec, history: int) -> float | None:

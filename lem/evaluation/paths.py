@@ -6,8 +6,9 @@ Every path works one order for each min period and each scenario (side, target, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -44,11 +45,27 @@ class Paths:
     curve: FloatArray | None = None
     drift: FloatArray | None = None
 
+    def __len__(self) -> int:
+        return len(self.bars)
+
     def subset(self, rows: slice | IntArray) -> Paths:
         """Some of the paths."""
         curve = None if self.curve is None else self.curve[rows]
         drift = None if self.drift is None else self.drift[rows]
         return Paths(self.bars[rows], self.known_from[rows], self.start, curve, drift)
+
+
+class PathSource(Protocol):
+    """Paths that are given some at a time."""
+
+    def __len__(self) -> int: ...
+
+    def subset(self, rows: slice) -> Paths: ...
+
+
+def chunks(paths: PathSource) -> Iterator[Paths]:
+    """All paths, CHUNK at a time."""
+    return (paths.subset(slice(first, first + CHUNK)) for first in range(0, len(paths), CHUNK))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from agent.barfiles.read_bars import Series
 from agent.core.arrays import IntArray
 from agent.core.market.bars import FBarArray, empty_fbars
 from lem.bars.contiguous import contiguous_runs
-from lem.bars.volume_curves import VolumeCurves, volume_curves
+from lem.bars.volume_curves import VolumeCurves, VolumeHistory
 from lem.evaluation.paths import Paths
 
 ALL = slice(None)
@@ -26,15 +26,16 @@ class Windows:
     """Where the N orders of one series start.
 
     ``bars`` [T]; ``start`` [N]: each order's first row; ``known_from`` [N]: the first row of its contiguous
-    run; ``past``: bars of history at most; ``curves`` [N, n]: expected volumes; ``quality``: of the series,
-    with its splits.
+    run; ``past``: bars of history at most; ``n``: intervals of an order; ``volumes``: what its curve is made
+    of; ``quality``: of the series, with its splits.
     """
 
     bars: FBarArray
     start: IntArray
     known_from: IntArray
     past: int
-    curves: VolumeCurves
+    n: int
+    volumes: VolumeHistory
     quality: Quality
 
     @property
@@ -43,10 +44,15 @@ class Windows:
         starts: IntArray = self.bars["start_ns"][self.start]
         return starts
 
+    @property
+    def curves(self) -> VolumeCurves:
+        """The volumes expected in the intervals of each order."""
+        return self.volumes.curves(self.start, self.n)
+
     def paths(self, chosen: slice | IntArray = ALL) -> Paths:
         """The bars of the ``chosen`` orders: hundreds for each, so not all are copied where few are used."""
         start, first = self.start[chosen], self.known_from[chosen]
-        curve = self.curves.expected[chosen]
+        curve = self.volumes.curves(start, self.n).expected
         rows = start[:, None] + np.arange(-self.past, curve.shape[1])
         out = empty_fbars(rows.size).reshape(rows.shape)
         known = rows >= first[:, None]
@@ -75,8 +81,8 @@ def order_windows(series: Series, delta_ns: int, past: int, n: int, every: int =
         splits=tuple(str(split) for split in splits),
         windows_across_splits=int(across.any(1).sum()),
     )
-    curves = volume_curves(_on_wall_clock(series), start, delta_ns, n)
-    return Windows(bars, start, first_of[start], past, curves, quality)
+    volumes = VolumeHistory(_on_wall_clock(series), delta_ns)
+    return Windows(bars, start, first_of[start], past, n, volumes, quality)
 
 
 def _on_wall_clock(series: Series) -> FBarArray:

@@ -29,8 +29,8 @@ all at once costs L' = K(1) = 0.4472, c = 0.3162, and 0.4162.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
 from math import sqrt
 
 import numpy as np
@@ -160,6 +160,11 @@ class RiskOptimum:
     def unit(self) -> float:
         return self.problem.unit
 
+    @property
+    def bytes(self) -> int:
+        """What its tables take."""
+        return sum(table.nbytes for table in (self.go, self.share) if table is not None)
+
     def run(
         self,
         price: FloatArray,
@@ -179,9 +184,29 @@ class RiskOptimum:
         return Schedule(shares, finish)
 
 
-@lru_cache(maxsize=64)  # an evaluation solves for each of its min periods again and again
+KEPT_BYTES = 512 * 2**20
+"""Of solutions that are kept: an evaluation solves for each of its min periods again and again."""
+
+MOST_BYTES = 2**31
+"""Of the tables of one solution."""
+
+_kept: OrderedDict[tuple[Terms, float, float], RiskOptimum] = OrderedDict()
+
+
 def solve_risk(terms: Terms, participation: float, risk_aversion: float) -> RiskOptimum:
-    """Solve for an order with impact and risk aversion. Cached. Raises InputError on impossible terms."""
+    """Solve for an order with impact and risk aversion; what was asked for last is kept.
+
+    Raises InputError on impossible terms, and on those whose tables would pass MOST_BYTES.
+    """
+    key = (terms, participation, risk_aversion)
+    found = _kept.pop(key, None) or _solve(*key)
+    _kept[key] = found
+    while len(_kept) > 1 and sum(one.bytes for one in _kept.values()) > KEPT_BYTES:
+        _kept.popitem(last=False)
+    return found
+
+
+def _solve(terms: Terms, participation: float, risk_aversion: float) -> RiskOptimum:
     terms.checked()
     if not 0.0 <= risk_aversion <= MAX_AVERSION:
         raise InputError(f"risk aversion is {risk_aversion:g}: give 0 to {MAX_AVERSION:g}")
@@ -192,6 +217,7 @@ def solve_risk(terms: Terms, participation: float, risk_aversion: float) -> Risk
     if terms.m == terms.n or terms.n == 1:
         cost = _fixed_horizon(terms, unit, risk_aversion)
         return RiskOptimum(terms, participation, risk_aversion, cost, on, grid, None, None)
+    _check_size(terms, grid)
     rest = gauss_hermite(RESTS) if terms.bars else (np.zeros(1), np.ones(1))
     go, share = solve_backward(on, grid, Rule(*normal_steps(MOVES), *rest))
     start = int(np.searchsorted(grid.locks, 0.0))
@@ -199,6 +225,16 @@ def solve_risk(terms: Terms, participation: float, risk_aversion: float) -> Risk
     if can_finish(0, terms.m, 1.0, terms.max_rate):
         cost = min(cost, finished(0, 0.0, 1.0, 0.0, on))
     return RiskOptimum(terms, participation, risk_aversion, cost, on, grid, go, share)
+
+
+def _check_size(terms: Terms, grid: Grid) -> None:
+    needed = 2 * 8 * terms.n * grid.points * len(grid.nodes) * len(grid.locks)
+    if needed > MOST_BYTES:
+        raise InputError(
+            f"n = {terms.n} at rates {terms.min_rate:g} to {terms.max_rate:g}: the optimum with risk aversion"
+            f" would need {needed / 2**30:.1f} GiB, and is computed within {MOST_BYTES / 2**30:.0f} GiB: give"
+            " fewer intervals, or no rates"
+        )
 
 
 def _grid(terms: Terms, unit: float) -> Grid:

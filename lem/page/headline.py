@@ -138,16 +138,17 @@ def tiles(source: Source, decimals: int) -> Tiles | None:
     rows = [r for r in plain if min_period(r) == least]
     sides = " / ".join(r.text("side") for r in rows)
     kept = all(r.real("regret/fraction_of_bound") is not None for r in rows)
+    bound = "of the bound" + (" of orders that move no price" if source.real("participation") else "")
     made = [
         _tile(rows, "gain_bps/mean", f"mean gain, {sides}", decimals),
-        _tile(rows, "regret/fraction_of_bound", "of the bound, by regret")
+        _tile(rows, "regret/fraction_of_bound", f"{bound}, by regret")
         if kept
-        else _tile(rows, "fraction_of_bound", "of the bound"),
+        else _tile(rows, "fraction_of_bound", bound),
         _tile(rows, "gain_bps/std", "standard deviation from order to order", decimals),
         _tile(rows, "gain_after_impact_bps_mean", "mean gain after impact", decimals),
         _tile(rows, "impact/above_better_rule_bps", "after impact, above the better rule", decimals),
         _tile(rows, "impact/fraction_of_programme", "of what the optimum adds to TWAP, after impact"),
-        *map(_overall, source.entries("summary")),
+        *(_overall(row, bound) for row in source.entries("summary")),
     ]
     return Tiles(tuple(tile for tile in made if tile is not None), least)
 
@@ -162,11 +163,11 @@ def _tile(rows: list[Source], path: str, what: str, bps_decimals: int | None = N
     return Tile(numbers, unit, what) if len(numbers) == len(rows) else None
 
 
-def _overall(row: Source) -> Tile | None:
+def _overall(row: Source, bound: str) -> Tile | None:
     """The summary over all scenarios, beside the stopping rule's."""
     share = row.number("fraction_of_bound", 1, PERCENT)
     if row.text("target_kind") != "all" or share is None:
         return None
     rule = row.number("rule_fraction_of_bound", 1, PERCENT)
-    what = "of the bound over all scenarios with room to stop"
+    what = f"{bound} over all scenarios with room to stop"
     return Tile((share,), "%", f"{what}; the stopping rule" if rule else what, rule)

@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agent.core.arrays import BoolArray
+from agent.core.arrays import BoolArray, IntArray
 from agent.core.market.bars import FBarArray
 from agent.core.market.feature_names import FEATURE_NAMES
-from agent.core.market.features import FEATURE_SPAN, features
+from agent.core.market.features import BAR_COLUMNS, FEATURE_SPAN, features
 from lem.serving.encoder_kernel import States, advance, select
 from lem.serving.weights import CompiledModel, Float32
 
@@ -43,13 +43,16 @@ class SelectedBars(NamedTuple):
 class Stream:
     """One encoding: the bars it has taken in (``raw``, with those before that features need), and its states.
 
+    They are held against the bars of the next call bit by bit, as integers.
+
     ``context`` [d], ``importances`` and ``attention`` (age in bars -> weight, the largest) are the newest
     bar's.
     """
 
     states: States
     context: Float32
-    raw: bytes = b""
+    raw: IntArray = field(default_factory=lambda: np.empty((0, BAR_COLUMNS), np.int64))
+    taken: int = 0  # rows of ``raw`` that are in
     rows: int = 0
     importances: Mapping[str, float] = field(default_factory=dict)
     attention: Mapping[int, float] = field(default_factory=dict)
@@ -57,21 +60,28 @@ class Stream:
     def reserve(self, rows: int) -> None:
         """Make the states at least ``rows`` long."""
         if rows > len(self.states.values):
-            more = SPARE_ROWS + rows - len(self.states.values)
+            more = max(SPARE_ROWS, rows // 4) + rows - len(self.states.values)
             h, c, u, values, keys = self.states
             columns = np.ascontiguousarray(_grown(keys.T, more).T)
             self.states = States(
                 _grown(h, more), _grown(c, more), _grown(u, more), _grown(values, more), columns
             )
 
-    def unchanged(self, raw: bytes, size: int) -> int:
-        """How many bars of ``raw``, from the first on and each of ``size`` bytes, are those taken in."""
-        if raw.startswith(self.raw):
-            return len(self.raw) // size
-        length = min(len(raw), len(self.raw))
-        ours, theirs = (np.frombuffer(x, np.uint8, length) for x in (self.raw, raw))
-        differing = np.flatnonzero(ours != theirs)
-        return int(differing[0] if len(differing) else length) // size
+    def unchanged(self, raw: IntArray) -> int:
+        """How many bars of ``raw`` [N, BAR_COLUMNS], from the first on, are those taken in."""
+        length = min(len(raw), self.taken)
+        differs = self.raw[:length].reshape(-1) != raw[:length].reshape(-1)
+        first = int(differs.argmax()) if length else 0
+        return first // raw.shape[1] if length and differs[first] else length
+
+    def keep(self, raw: IntArray, known: int) -> None:
+        """Remember that all of ``raw`` is taken in; ``known`` bars of it were."""
+        if len(raw) > len(self.raw):
+            grown = np.empty((len(raw) + max(SPARE_ROWS, len(raw) // 4), raw.shape[1]), np.int64)
+            grown[:known] = self.raw[:known]
+            self.raw = grown
+        self.raw[known : len(raw)] = raw[known:]
+        self.taken = len(raw)
 
 
 class SharedSelection:
@@ -106,20 +116,22 @@ class Streams:
 
         Bars before them are memory of the features only. ``selected``: of bars that end with ``window``.
         """
-        raw, memory = window.tobytes(), len(window) - seen
-        key = b"%d.%d." % (delta_ns, memory) + raw[: window.itemsize]
+        raw, memory = _as_integers(window), len(window) - seen
+        key = b"%d.%d." % (delta_ns, memory) + raw[:1].tobytes()
         stream = self._streams.get(key)
         if stream is None:
             stream = self._streams[key] = self.fresh(seen)
         self._streams.move_to_end(key)
-        if raw != stream.raw:
+        unchanged = stream.unchanged(raw)
+        if unchanged < len(raw) or len(raw) < stream.taken:
             # The context is the last row's. Where that row is known already, it is taken in again.
-            known = max(0, min(stream.unchanged(raw, window.itemsize) - memory, seen - 1))
+            known = max(0, min(unchanged - memory, seen - 1))
             chosen = (selected or SharedSelection(self, window, delta_ns)).last(seen - known)
             stream.reserve(seen)
             attention = np.empty((MAIN_BARS, 2), np.float32)
             advance(chosen.variables, known, self._model.encoder, stream.states, stream.context, attention)
-            stream.raw, stream.rows, stream.importances = raw, seen, chosen.importances
+            stream.keep(raw, unchanged)
+            stream.rows, stream.importances = seen, chosen.importances
             stream.attention = {int(age): round(weight, 6) for age, weight in attention.tolist() if age >= 0}
             self.taken += seen - known
         if len(self._streams) > STREAMS:
@@ -150,6 +162,11 @@ class Streams:
             states=States(*(np.zeros(shape, np.float32) for shape in shapes)),
             context=np.zeros(width, np.float32),
         )
+
+
+def _as_integers(bars: FBarArray) -> IntArray:
+    """The bits of bars as rows [N, BAR_COLUMNS]; a view where they lie in order."""
+    return np.ascontiguousarray(bars).view(np.int64).reshape(len(bars), BAR_COLUMNS)
 
 
 def _grown(old: Float32, more: int) -> Float32:

@@ -94,6 +94,8 @@ def recent_sigma(bars: FBarArray) -> FloatArray:
 def _as_floats(bars: FBarArray) -> FloatArray:
     """The bars as floats [S, T, BAR_COLUMNS], ``start_ns`` among them as it is stored."""
     flat = np.ascontiguousarray(bars, FBAR)
+    if not flat.flags.writeable:  # the formulae are compiled for arrays that can be written to
+        flat = flat.copy()
     count = flat.size // max(1, flat.shape[-1])
     return flat.view(np.float64).reshape(count, flat.shape[-1], BAR_COLUMNS)
 

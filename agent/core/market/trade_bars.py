@@ -1,7 +1,8 @@
 """Bars of one instrument at one interval and phase, accumulated from the trades the tape has shown.
 
 A series is brought up to date when it is used, from where it stopped: a late trade lands in its own
-bucket, and so revises it for every later use, and for none before.
+bucket, and so revises it for every later use, and for none before. What is made of the buckets is carried
+from use to use (``agent.core.market.carried_bars``).
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from agent.core.arrays import IntArray
 from agent.core.compile.jit import njit
 from agent.core.errors import InternalError
 from agent.core.instrument import Instrument
-from agent.core.market.bars import FBarArray, empty_fbars
+from agent.core.market.bars import BOOK_COLUMNS, FBarArray, carry_price
+from agent.core.market.carried_bars import CarriedFloats, CarriedTotals, Changed
 from agent.core.market.tape import BarArray
 from agent.core.money import inverse_value, mean_ticks, value_at_mean_price
 
 OPEN_NS, CLOSE_NS, OPEN, HIGH, LOW, CLOSE, BASE, QUOTE, TRADES, TAKER_BASE, COLUMNS = range(11)
 
+UNSEEN = (np.nan,) * len(BOOK_COLUMNS)
+"""A book that nobody saw."""
 
 MOST_BUCKETS = 1 << 21
 """A trade further ahead than this carries a wrong stamp; it is on the tape, and in no bar."""
@@ -71,16 +75,19 @@ def _accumulate(
     origin_ns: int,
     delta: int,
     inverse: bool,
-) -> None:
+) -> tuple[int, int]:
     """Add trades to ``table`` [bucket, COLUMNS]; bucket 0 starts at ``origin_ns``.
 
-    QUOTE is their value as ``agent.core.money`` counts it.
+    QUOTE is their value as ``agent.core.money`` counts it. Returns the first bucket touched and the last;
+    (length of the table, -1) where every trade fell outside.
     """
+    first, last = len(table), -1
     for i in range(len(exch_ns)):
         ns = exch_ns[i]
         k = (ns - origin_ns) // delta
         if ns < origin_ns or k >= len(table):
             continue
+        first, last = min(first, k), max(last, k)
         price, qty = ticks[i], lots[i]  # by place below: a view of the row would cost more than the rest
         if table[k, TRADES] == 0:
             table[k, OPEN_NS], table[k, CLOSE_NS] = ns, ns
@@ -97,6 +104,7 @@ def _accumulate(
         table[k, TRADES] += 1
         if side[i] > 0:
             table[k, TAKER_BASE] += qty
+    return first, last
 
 
 class TradeBarSeries:
@@ -114,8 +122,24 @@ class TradeBarSeries:
         self._table = np.zeros((reach + 64, COLUMNS), np.int64)
         self.next_trade = 0  # the first that has not been taken in
         self._first_ns: int | None = None
-        self._books: dict[int, BookSample] = {}
+        self._books: dict[int, tuple[float, ...]] = {}  # by row of the table, as BOOK_COLUMNS
         self._from_klines = np.zeros(0, np.int64)
+        self._watching: list[Changed] = []
+        self._end = 0  # no row from here on has been touched
+        self._totals = CarriedTotals(self.watch(), (BASE, QUOTE))
+        self._floats = CarriedFloats(self.watch(), self._make_floats)
+
+    def watch(self) -> Changed:
+        """What tells its holder the first row (bucket + ``reach``) that has changed since it last asked."""
+        changed = Changed()
+        self._watching.append(changed)
+        return changed
+
+    def _touched(self, first: int, last: int) -> None:
+        """Rows ``first`` to ``last`` of the table are no longer what they were."""
+        self._end = max(self._end, last + 1)
+        for changed in self._watching:
+            changed.note(first)
 
     def update(self, trades: TradeColumns) -> None:
         """Take in the trades that arrived since the last update."""
@@ -126,7 +150,7 @@ class TradeBarSeries:
             self._first_ns = int(new.exch_ns[0])
         self._first_ns = min(self._first_ns, int(new.exch_ns.min()))
         self._extend_to(int((new.exch_ns.max() - self._origin_ns) // self.delta_ns))
-        _accumulate(
+        touched = _accumulate(
             self._table,
             new.exch_ns,
             new.price_ticks,
@@ -136,6 +160,7 @@ class TradeBarSeries:
             self.delta_ns,
             self.instrument.inverse,
         )
+        self._touched(*touched)
         self.next_trade += len(new.exch_ns)
 
     def use_klines(self, klines: BarArray) -> None:
@@ -172,6 +197,7 @@ class TradeBarSeries:
             rows["trades"].sum(),
             -1 if (rows["taker_base_lots"] < 0).any() else rows["taker_base_lots"].sum(),
         )
+        self._touched(k, k)
 
     def _kline_value(self, rows: BarArray) -> int:
         """Klines give ticks x lots, from which the value of an inverse bar is taken at its mean price."""
@@ -186,22 +212,33 @@ class TradeBarSeries:
 
     def note_book(self, k: int, sample: BookSample) -> None:
         """Keep the book at the end of bucket ``k`` (the first sample wins)."""
-        if sample.bid_ticks and k not in self._books:
-            self._books[k] = sample
+        row = k + self.reach
+        if sample.bid_ticks and row >= 0 and row not in self._books:
+            self._books[row] = _book_floats(sample, float(self.instrument.lot))
+            self._touched(row, row)
 
     def totals(self, first: int, end: int) -> tuple[int, int]:
         """(lots, value) traded in buckets ``first`` to ``end`` (exclusive)."""
-        rows = self._table[self.reach + first : self.reach + end]
-        return int(rows[:, BASE].sum()), int(rows[:, QUOTE].sum())
+        last = min(self._end, len(self._table))  # beyond there is nothing, however far ahead is asked
+        rows = (min(max(0, self.reach + k), last) for k in (first, end))
+        lots, value = self._totals.between(self._table, *rows)
+        return lots, value
 
     def prices(self, first: int, end: int) -> tuple[list[tuple[int, int]], int]:
         """Per bucket (lots, value), and the last price in ticks before ``first``."""
+        return self.traded(first, end), self.last_before(first)
+
+    def traded(self, first: int, end: int) -> list[tuple[int, int]]:
+        """Per bucket (lots, value)."""
         self._extend_to(self.reach + end)
         rows = self._table[self.reach + first : self.reach + end]
+        return list(zip(rows[:, BASE].tolist(), rows[:, QUOTE].tolist(), strict=True))
+
+    def last_before(self, first: int) -> int:
+        """The last price in ticks before bucket ``first``; 0 where there is none."""
         before = self._table[: self.reach + first]
         traded = np.flatnonzero(before[:, BASE])
-        last = int(before[traded[-1], CLOSE]) if len(traded) else 0
-        return [(int(r[BASE]), int(r[QUOTE])) for r in rows], last
+        return int(before[traded[-1], CLOSE]) if len(traded) else 0
 
     def priced_ns(self) -> int:
         """When the trade was that prices bucket 0: the phase, or the last one before it if none is in it."""
@@ -216,11 +253,13 @@ class TradeBarSeries:
         return [int(x) for x in self._table[self.reach + first : self.reach + end, CLOSE]]
 
     def view(self, end: int) -> FBarArray:
-        """Bars up to bucket ``end`` (exclusive), oldest first, from the first whole bucket known."""
+        """Bars up to bucket ``end`` (exclusive), oldest first, from the first whole bucket known.
+
+        What is returned is not to be written to, and never changes: a later view may share its memory.
+        """
         self._extend_to(self.reach + end)
         stop = self.reach + end
-        start = self._first_known(stop)
-        return self._to_floats(start, stop)
+        return self._floats.view(self._first_known(stop), stop)
 
     def _first_known(self, stop: int) -> int:
         """First bucket that is whole and after which there is no unknown one."""
@@ -236,48 +275,37 @@ class TradeBarSeries:
             first = int(k)
         return min(first, stop)
 
-    def _to_floats(self, start: int, stop: int) -> FBarArray:
-        rows = self._table[start:stop]
-        bars = empty_fbars(len(rows))
-        bars["start_ns"] = self._origin_ns + self.delta_ns * np.arange(start, stop)
+    def _make_floats(self, bars: FBarArray, start: int, stop: int) -> None:
+        """Make rows ``start`` to ``stop`` of ``bars`` from the table; those before are made already."""
+        rows, made = self._table[start:stop], bars[start:stop]
+        made["start_ns"] = self._origin_ns + self.delta_ns * np.arange(start, stop)
         tick, lot = float(self.instrument.tick), float(self.instrument.lot)
         traded = rows[:, BASE] > 0  # some klines give a volume and no count of trades
         for name, column in (("open", OPEN), ("high", HIGH), ("low", LOW), ("close", CLOSE)):
-            bars[name] = np.where(traded, rows[:, column] * tick, np.nan)
+            made[name] = rows[:, column] * tick
         with np.errstate(invalid="ignore", divide="ignore"):
-            vwap = mean_ticks(rows[:, QUOTE], rows[:, BASE], inverse=self.instrument.inverse)
-            bars["vwap"] = np.where(traded, vwap * tick, np.nan)
-        bars["volume"] = rows[:, BASE] * lot
-        bars["quote_volume"] = rows[:, QUOTE] * (tick * lot)
+            made["vwap"] = mean_ticks(rows[:, QUOTE], rows[:, BASE], inverse=self.instrument.inverse) * tick
+        made["volume"] = rows[:, BASE] * lot
+        made["quote_volume"] = rows[:, QUOTE] * (tick * lot)
         if self.instrument.inverse:  # on the same scale: features see price x volume for either kind
-            bars["quote_volume"] = np.where(traded, bars["vwap"] * bars["volume"], 0.0)
-        bars["trades"] = np.where(traded & (rows[:, TRADES] == 0), np.nan, rows[:, TRADES])
-        bars["taker_volume"] = np.where(rows[:, TAKER_BASE] >= 0, rows[:, TAKER_BASE] * lot, np.nan)
-        self._carry_price(bars, start)
-        self._add_books(bars, start, tick, lot)
-        return bars
+            made["quote_volume"] = np.where(traded, made["vwap"] * made["volume"], 0.0)
+        made["trades"] = np.where(traded & (rows[:, TRADES] == 0), np.nan, rows[:, TRADES])
+        made["taker_volume"] = np.where(rows[:, TAKER_BASE] >= 0, rows[:, TAKER_BASE] * lot, np.nan)
+        carry_price(made, traded, bars["close"][start - 1] if start else np.nan)
+        for row in range(start, stop):
+            for name, number in zip(BOOK_COLUMNS, self._books.get(row, UNSEEN), strict=True):
+                bars[name][row] = number
 
-    def _carry_price(self, bars: FBarArray, start: int) -> None:
-        """An interval without trades has the last known price, and volume 0."""
-        last = np.nan
-        before = np.flatnonzero(self._table[:start, BASE])
-        if len(before):
-            last = self._table[before[-1], CLOSE] * float(self.instrument.tick)
-        for i in np.flatnonzero(bars["volume"] == 0):
-            price = bars["close"][i - 1] if i else last
-            for name in ("open", "high", "low", "close", "vwap"):
-                bars[name][i] = price
 
-    def _add_books(self, bars: FBarArray, start: int, tick: float, lot: float) -> None:
-        for k, b in self._books.items():
-            i = k + self.reach - start
-            if not 0 <= i < len(bars):
-                continue
-            mid = (b.bid_ticks + b.ask_ticks) / 2
-            size = b.bid_lots + b.ask_lots
-            micro = (b.bid_ticks * b.ask_lots + b.ask_ticks * b.bid_lots) / size
-            bars["spread_bps"][i] = (b.ask_ticks - b.bid_ticks) / mid * 1e4
-            bars["touch_imbalance"][i] = (b.bid_lots - b.ask_lots) / size
-            bars["microprice_bps"][i] = (micro - mid) / mid * 1e4
-            bars["bid_depth"][i] = b.bid_depth_lots * lot
-            bars["ask_depth"][i] = b.ask_depth_lots * lot
+def _book_floats(b: BookSample, lot: float) -> tuple[float, ...]:
+    """A sample as BOOK_COLUMNS."""
+    mid = (b.bid_ticks + b.ask_ticks) / 2
+    size = b.bid_lots + b.ask_lots
+    micro = (b.bid_ticks * b.ask_lots + b.ask_ticks * b.bid_lots) / size
+    return (
+        (b.ask_ticks - b.bid_ticks) / mid * 1e4,
+        (b.bid_lots - b.ask_lots) / size,
+        (micro - mid) / mid * 1e4,
+        b.bid_depth_lots * lot,
+        b.ask_depth_lots * lot,
+    )

@@ -127,7 +127,15 @@ def twap(trades: Sequence[IntervalTrades]) -> Fraction | None:
     """Return the mean of the intervals' prices in ticks; None without intervals."""
     if not trades:
         return None
-    return sum((t.price_ticks for t in trades), Fraction(0)) / len(trades)
+    return _sum([t.price_ticks for t in trades]) / len(trades)
+
+
+def _sum(terms: list[Fraction]) -> Fraction:
+    """The exact sum, by halves: one after another, each term would be brought to all denominators before."""
+    while len(terms) > 1:
+        odd = terms[-1:] if len(terms) % 2 else []
+        terms = [a + b for a, b in zip(terms[::2], terms[1::2], strict=False)] + odd
+    return terms[0]
 
 
 def effective_spread_bps(side: Side, fills: Iterable[Fill]) -> float | None:

@@ -7,10 +7,12 @@ from math import sinh
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.algos.almgren_chriss import holdings_ratio, urgency
 from agent.algos.registry import ALGOS, check_params, create
-from agent.algos.volume_profile import volume_profile
+from agent.algos.volume_profile import VolumeProfile, volume_profile
 from agent.core.errors import InputError, OrderError
 from agent.core.market.bars import FBarArray, empty_fbars
 from agent.core.market.tape import BAR, BarArray
@@ -262,3 +264,31 @@ def test_good_parameters_pass() -> None:
     check_params(["pov"], {"rate": 1.0})
     check_params(["lem", "twap", "pov"], {"rate": 0.2})  # a shadow's own
     check_params(["almgren_chriss"], {"eta": 3.0, "gamma": 5.0, "lambda": 0.0})
+
+
+def lots_one_by_one(profile: VolumeProfile, at_ns: int, end_ns: int) -> float:
+    """What the profile expects, bucket after bucket."""
+    total = 0.0
+    while at_ns < end_ns:
+        bucket = at_ns % DAY_NS // profile.bucket_ns
+        upto_ns = min(end_ns, at_ns - at_ns % DAY_NS + min((bucket + 1) * profile.bucket_ns, DAY_NS))
+        total += float(profile.lots[bucket]) * (upto_ns - at_ns) / profile.bucket_ns
+        at_ns = upto_ns
+    return total
+
+
+@settings(deadline=None)
+@given(
+    bucket_s=st.sampled_from([700, 60, 3_600, 86_400]),
+    length_s=st.sampled_from([1, 45, 90, 5_000, 100_000]),
+    start_s=st.integers(0, 200_000),
+)
+def test_many_intervals_at_once_are_each_to_the_bit(bucket_s: int, length_s: int, start_s: int) -> None:
+    """Shorter and longer than the profile's buckets, over midnight, and where a time of day is unknown."""
+    lots = np.random.default_rng(bucket_s).uniform(1.0, 9.0, -(-DAY_NS // (bucket_s * NS_PER_S)))
+    lots[len(lots) // 2 :: 17] = np.nan
+    profile = VolumeProfile(bucket_s * NS_PER_S, lots, 1)
+    starts = (start_s + length_s * np.arange(8)) * NS_PER_S
+    each = profile.expected_each(starts, length_s * NS_PER_S)
+    alone = [lots_one_by_one(profile, int(s), int(s) + length_s * NS_PER_S) for s in starts]
+    assert each.tobytes() == np.array(alone).tobytes()

@@ -315,3 +315,10 @@ def test_parts_sum_exactly_to_perold(
     assert sum(named) == Fraction(Decimal(str(rows["shortfall_total"])))
     exact = measure(whole).shortfall.total / 2 * Fraction(BTC.notional(1))
     assert abs(Fraction(Decimal(str(rows["shortfall_total"]))) - exact) <= Fraction(2, 10**12)
+
+
+@given(st.lists(st.tuples(st.integers(1, 10**6), st.integers(0, 10**4)), min_size=1, max_size=40))
+def test_a_mean_of_prices_is_exact(rows: list[tuple[int, int]]) -> None:
+    """Whatever the lots: the mean as one sum after another gives it, to the last digit."""
+    trades = [IntervalTrades(997 * lots + rest, lots, 1) for lots, rest in rows]
+    assert tca.twap(trades) == sum((t.price_ticks for t in trades), Fraction(0)) / len(trades)

@@ -17,8 +17,9 @@ from agent.core.market.bars import empty_fbars
 from agent.core.types import NS_PER_S
 from lem.bars.simulate import simulate, simulate_with_drift
 from lem.evaluation.evaluate import evaluate_market, run_paths
-from lem.evaluation.evaluate_files import evaluate_files
+from lem.evaluation.evaluate_files import _choose, evaluate_files
 from lem.evaluation.evaluation_spec import EvaluationSpec
+from lem.evaluation.optimum_gains import optimum_description
 from lem.evaluation.paths import Paths
 from lem.evaluation.statistics import Blocks, Independent, controlled_mean
 from lem.evaluation.windows import order_windows
@@ -232,6 +233,32 @@ def test_chosen_windows_are_those_of_all(tmp_path: Path) -> None:
     few, all_of_them = windows.paths(chosen), windows.paths().subset(chosen)
     for name in ("bars", "known_from", "curve"):
         assert getattr(few, name).tobytes() == getattr(all_of_them, name).tobytes()
+
+
+def test_orders_of_several_series_come_in_order_of_time(tmp_path: Path) -> None:
+    """Any slice of the chosen orders holds the bars of each order's own series, as if all had been made."""
+    for name, count in (("one", 900), ("two", 400)):
+        pyarrow.parquet.write_table(klines(count), tmp_path / f"{name}.parquet")
+    series = [read_bars(tmp_path / f"{name}.parquet")[0] for name in ("one", "two")]
+    windows = [order_windows(one, MINUTE_NS, past=30, n=8, every=3) for one in series]
+    chosen = _choose(windows, 150)
+    whole = [one.paths() for one in windows]
+    assert len(chosen) == 150
+    assert set(chosen.series.tolist()) == {0, 1}
+    starts = []
+    for rows in (slice(0, 70), slice(70, 140), slice(140, 210)):
+        for paths, k in ((chosen.subset(rows), i) for i in range(len(chosen.series[rows]))):
+            own, at = whole[chosen.series[rows][k]], chosen.row[rows][k]
+            for name in ("bars", "known_from", "curve"):
+                assert getattr(paths, name)[k].tobytes() == getattr(own, name)[at].tobytes()
+            starts.append(int(paths.bars["start_ns"][k, paths.start]))
+    assert starts == sorted(starts)
+
+
+def test_a_bound_without_impact_says_so_beside_orders_with_some() -> None:
+    """Nobody takes it for the bound of orders of 5 % of the volume."""
+    assert "move no price; these are 5 %" in optimum_description("gaussian", 0.05)
+    assert "volume" not in optimum_description("gaussian")
 
 
 def test_windows_do_not_cross_gaps() -> None:

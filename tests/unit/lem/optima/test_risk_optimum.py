@@ -7,6 +7,8 @@ from math import sqrt
 import numpy as np
 import pytest
 
+from agent.core.errors import InputError
+from lem.optima import risk_optimum
 from lem.optima.impact_optimum import solve_impact
 from lem.optima.optimum_cases import Case, case_optima
 from lem.optima.optimum_paths import SimulatedPaths, Study, draw_paths, outcomes, study
@@ -104,3 +106,23 @@ def test_the_worked_example_of_risk() -> None:
     best = solve_risk(Terms(2), 0.1, 1.0)
     assert best.objective == pytest.approx(0.2736, abs=2e-4)
     assert finished(0, 0.0, 1.0, 0.0, best.problem) == pytest.approx(0.4162, abs=1e-4)
+
+
+def test_what_is_kept_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Solutions used last are kept as far as their tables fit; the newest always is."""
+    risk_optimum._kept.clear()
+    first, second = solve_risk(Terms(3, 0), 0.05, 1.0), solve_risk(Terms(3, 1), 0.05, 1.0)
+    assert solve_risk(Terms(3, 0), 0.05, 1.0) is first
+    monkeypatch.setattr(risk_optimum, "KEPT_BYTES", first.bytes + second.bytes)
+    solve_risk(Terms(3, 2), 0.05, 1.0)
+    assert solve_risk(Terms(3, 0), 0.05, 1.0) is first
+    assert solve_risk(Terms(3, 1), 0.05, 1.0) is not second
+    monkeypatch.setattr(risk_optimum, "KEPT_BYTES", 0)
+    newest = solve_risk(Terms(3, 2), 0.05, 2.0)
+    assert list(risk_optimum._kept.values()) == [newest]
+
+
+def test_tables_of_gigabytes_are_refused() -> None:
+    """200 intervals at rates that put a node at every multiple: a message that says how much, at once."""
+    with pytest.raises(InputError, match=r"n = 200 at rates 0\.0013 to 0\.0301: .* would need .* GiB"):
+        solve_risk(Terms(200, 0, 0.0013, 0.0301), 0.05, 1.0)

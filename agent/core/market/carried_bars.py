@@ -1,0 +1,101 @@
+"""What is made of a series' buckets, carried from look to look: only what has changed is made again.
+
+Theory of operation
+-------------------
+A decision looks at every bar of its order, and most of them are what they were at the last one. So a series
+notes the first bucket that a trade, a kline or a book has touched, for each that watches it (``Changed``).
+Whoever carries something forward keeps it up to that bucket and makes the rest again: the newest bucket, as a
+rule; more of them where a trade was late.
+
+Invariants: what is carried is to the bit what it would be if it were made anew from all buckets
+(``tests/property/test_carried_bars.py``); a view that was given out never changes, because rows that have
+been shown are not written to: where one is revised, all go to new memory, and the old stays as it was.
+
+Worked example: buckets 0 to 9 were shown. A trade of bucket 7 comes late and two of bucket 10. The first
+bucket touched is 7, so rows 7 to 10 are made again for the view up to 11: their prices, sums, and what an
+empty bucket takes over from the one before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.core.arrays import IntArray
+from agent.core.market.bars import FBAR, FBarArray, empty_fbars
+
+NOTHING = 2**62
+
+
+@dataclass(slots=True)
+class Changed:
+    """The first row of a series that has changed since it was last taken; NOTHING when none has."""
+
+    first: int = 0
+
+    def note(self, row: int) -> None:
+        self.first = min(self.first, row)
+
+    def take(self) -> int:
+        first, self.first = self.first, NOTHING
+        return first
+
+
+class CarriedTotals:
+    """Running totals of some columns of a table: the sum over any rows at the cost of two look-ups."""
+
+    def __init__(self, changed: Changed, columns: tuple[int, ...]) -> None:
+        self._changed, self._columns = changed, list(columns)
+        self._before = np.zeros((1, len(columns)), np.int64)  # row k: what rows 0 .. k - 1 sum to
+        self._known = 0  # rows that are in
+
+    def between(self, table: IntArray, first: int, end: int) -> list[int]:
+        """The sums over rows ``first`` to ``end`` (exclusive)."""
+        self._known = min(self._known, self._changed.take())
+        if end > self._known:
+            self._extend(table, end)
+        total: list[int] = (self._before[end] - self._before[first]).tolist()
+        return total
+
+    def _extend(self, table: IntArray, end: int) -> None:
+        if end >= len(self._before):
+            grown = np.zeros((2 * end + 1, len(self._columns)), np.int64)
+            grown[: self._known + 1] = self._before[: self._known + 1]
+            self._before = grown
+        new = self._before[self._known : end + 1]
+        new[1:] = table[self._known : end, self._columns]
+        np.cumsum(new, axis=0, out=new)
+        self._known = end
+
+
+class CarriedFloats:
+    """The bars of a series as floats. ``make``: rows ``first`` to ``end`` into the first array it is given,
+    where those before ``first`` stand already.
+    """
+
+    def __init__(self, changed: Changed, make: Callable[[FBarArray, int, int], None]) -> None:
+        self._changed, self._make = changed, make
+        self._bars = empty_fbars(0)
+        self._known = 0  # rows that are in
+        self._shown = 0  # rows of this memory that somebody may be looking at
+
+    def view(self, start: int, stop: int) -> FBarArray:
+        """Rows ``start`` to ``stop`` (exclusive), not to be written to; they stay what they are now."""
+        self._known = min(self._known, self._changed.take())
+        if stop > self._known:
+            if stop > len(self._bars) or self._known < self._shown:
+                self._move(stop)
+            self._make(self._bars, self._known, stop)
+            self._known = stop
+        self._shown = max(self._shown, stop)
+        rows: FBarArray = self._bars[start:stop]
+        rows.flags.writeable = False
+        return rows
+
+    def _move(self, stop: int) -> None:
+        size = len(self._bars) if stop <= len(self._bars) else 2 * stop
+        moved = np.empty(size, FBAR)
+        moved[: self._known] = self._bars[: self._known]
+        self._bars, self._shown = moved, 0
