@@ -14,7 +14,7 @@ from agent.app.live_feed import open_feed
 from agent.config import Config
 from agent.core.errors import AgentError, RecordingError
 from agent.system_clock import SystemClock
-from storage.log.database import migrate
+from storage.log.writing_check import check_writable
 
 FREE_BYTES = 500 * 2**20
 
@@ -32,7 +32,7 @@ def run_checks(config: Config) -> list[Check]:
     """Run every check; none stops the others."""
     checks: tuple[tuple[str, Callable[[Config], str]], ...] = (
         ("configuration", lambda c: f"{c.exchange} {c.symbol}, order by {c.order.algo}"),
-        ("database", lambda c: f"{c.database} at schema {migrate(c.database)}"),
+        ("database", lambda c: f"{c.database} at schema {check_writable(c.database)}"),
         ("recording", _check_disk),
         ("clock", _check_clock),
         ("exchange", _check_exchange),

@@ -24,6 +24,7 @@ from agent.app.build import (
 from agent.app.venue_setup import venue_setup
 from agent.bar_session import BarSession, is_bars_only
 from agent.config import Config, parse_config
+from agent.core.database_url import DatabaseUrl
 from agent.core.errors import InputError, SessionError
 from agent.core.events import AuditEvent, Command, StartParent
 from agent.core.instrument import Instrument
@@ -82,7 +83,7 @@ def replay_session(
     watch: Callable[[list[AuditEvent]], None] | None = None,
     rows: int | None = None,
     shown: Callable[[str, OrderView, MarketView], None] | None = None,
-    database: str | None = None,
+    database: DatabaseUrl | None = None,
     start_ns: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Replayed:
@@ -167,7 +168,7 @@ def _doubted(result: ReplayResult, doubts: Sequence[str]) -> ReplayResult:
 
 
 def _storing(
-    database: str | None, path: Path, reader: SessionReader, config: Config, pending: list[Command]
+    database: DatabaseUrl | None, path: Path, reader: SessionReader, config: Config, pending: list[Command]
 ) -> AbstractContextManager[StoredReplay | None]:
     if not database:
         return nullcontext()

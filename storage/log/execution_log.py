@@ -18,7 +18,7 @@ from agent.core.events import AuditEvent, ChildChanged, CommandKind, ParentChang
 from agent.core.instrument import Instrument
 from agent.core.json_types import JsonObject
 from agent.core.ports import PendingCommand
-from storage.log.database import BUSY_MS, database_errors, migrate_async, open_engine
+from storage.log.database import BUSY_MS, Url, database_errors, migrate_async, open_engine
 from storage.log.log_rows import RowMaker, Values, text
 from storage.log.tables import (
     AccountRow,
@@ -58,7 +58,7 @@ class SqlExecutionLog:
     """The port ``agent.core.ports.ExecutionLog`` over SQLAlchemy. Every method may raise DatabaseError."""
 
     def __init__(
-        self, url: str, session: str, instruments: Sequence[Instrument], *, busy_ms: int = BUSY_MS
+        self, url: Url, session: str, instruments: Sequence[Instrument], *, busy_ms: int = BUSY_MS
     ) -> None:
         self.url = url
         self.session = session
@@ -212,7 +212,7 @@ def _upsert_statement(connection: AsyncConnection, table: type[Base], keys: list
 
 
 async def insert_command(
-    url: str,
+    url: Url,
     command_id: str,
     kind: CommandKind,
     *,
@@ -259,7 +259,7 @@ async def _latest_open(connection: AsyncConnection, parent_id: str | None) -> st
     return session
 
 
-async def command_outcome(url: str, session: str, command_id: str) -> str | None:
+async def command_outcome(url: Url, session: str, command_id: str) -> str | None:
     """Return what became of a command; None while it waits."""
     statement = select(CommandRow.outcome).where(
         CommandRow.session == session, CommandRow.command_id == command_id

@@ -19,7 +19,7 @@ from agent.config import Config
 from agent.core.events import AuditEvent, Command
 from agent.core.ports import SessionReader
 from agent.journal import command_entry
-from storage.log.database import shown
+from storage.log.database import Url, shown
 from storage.log.execution_log import REPLAYING, SqlExecutionLog
 
 MODE = "replay"
@@ -59,7 +59,7 @@ class StoredReplay:
 
     def __init__(
         self,
-        url: str,
+        url: Url,
         path: Path,
         reader: SessionReader,
         config: Config,

@@ -85,7 +85,7 @@ class SessionWriter:
         if (path / HEADER).exists():
             raise SessionError(f"{path} already holds a session: choose another --out, or replay it")
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise RecordingError(
                 f"cannot make the session directory {path}: {error.strerror}; choose another --out"
