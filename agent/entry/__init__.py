@@ -1,1 +1,1 @@
-"""What surrounds a command of either program: its streams, its errors as messages, its exit code. No command."""
+"""What surrounds a command of either program: streams, errors as messages, exit codes. No command."""

@@ -83,7 +83,8 @@ def _check_parts(parsed: URL, given: DatabaseUrl) -> None:
         raise DatabaseError(f"database URL {str(given)!r} names a host: a SQLite file is sqlite:///PATH")
     if parsed.query and not (parsed.database or "").startswith("file:"):
         raise DatabaseError(
-            f"database URL {str(given)!r} has options ({', '.join(parsed.query)}): SQLite takes none, leave them out"
+            f"database URL {str(given)!r} has options ({', '.join(parsed.query)}): leave them out, SQLite"
+            " takes none"
         )
 
 

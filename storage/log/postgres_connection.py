@@ -14,17 +14,11 @@ from sqlalchemy import URL
 
 from agent.core.errors import DatabaseError
 
-_WITHOUT_EFFECT = frozenset(  # how libpq keeps a connection, shows errors or does what this driver never does
-    [
-        "keepalives",
-        "keepalives_idle",
-        "keepalives_interval",
-        "keepalives_count",
-        "tcp_user_timeout",
-        "gssencmode",
-        "fallback_application_name",
-        "connect_timeout",
-    ]
+_WITHOUT_EFFECT = frozenset(  # how libpq keeps a connection, or does what this driver never does
+    {
+        *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"),
+        *("gssencmode", "fallback_application_name", "connect_timeout"),
+    }
 )
 _CONNECT_S = 60.0  # the driver's own
 

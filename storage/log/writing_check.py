@@ -9,12 +9,13 @@ from sqlalchemy import insert
 from storage.log.database import Url, database_errors, migrate_async, open_engine
 from storage.log.tables import SessionRow
 
-_ROW = {
+_ROW: dict[str, object] = {
     "session": "doctor-tries-to-write",
     "seq": 0,
     **dict.fromkeys(("path", "mode", "exchange", "state"), "doctor"),
     **dict.fromkeys(("opened_ns", "seed"), 0),
-    **dict.fromkeys(("config", "fingerprint"), {}),
+    "config": {},
+    "fingerprint": {},
 }
 
 
