@@ -41,7 +41,11 @@ class Option:
 class Order:
     """A parent order as a user gives it. Exactly one of ``quantity`` and ``notional`` is needed."""
 
-    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[Mapping[str, str | bool]] = {
+        "extra": "forbid",
+        "allow_inf_nan": False,
+        "hide_input_in_errors": True,
+    }
 
     side: Annotated[Literal["buy", "sell"], Option("Which way to trade.", "buy|sell")] = "buy"
     quantity: Annotated[

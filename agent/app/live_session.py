@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from agent.algos.registry import check_params
 from agent.app.build import LEM, algo, build_engine, check_algos, check_model, fingerprint
 from agent.app.embedded_market import SYNTHETIC
 from agent.app.live_feed import EMBEDDED, Ended, open_feed
+from agent.app.stop_signals import stop_on_signal
 from agent.app.warm_up import warm_up
 from agent.config import Config
 from agent.core.agenda import FAR_FUTURE_NS
@@ -204,7 +204,7 @@ class _Session:
             execution_log.pending_commands,
         )
         self.view.open(self.name, self.instruments, self._title())
-        with _stop_on_signal(live.stopping):
+        with stop_on_signal(live.stopping):
             await self._warm_up(live)
             jobs = self._jobs(live)
             health = asyncio.create_task(self._show_health())
@@ -347,16 +347,3 @@ class _Session:
         while True:
             await asyncio.sleep(0.5)
             self.view.health(self.feed.health())
-
-
-@contextlib.contextmanager
-def _stop_on_signal(stopping: asyncio.Event) -> Iterator[None]:
-    """Ctrl-C and TERM stop the run cleanly."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
