@@ -8,6 +8,7 @@ error comes from.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -16,10 +17,17 @@ from typing import NoReturn
 import typer
 
 from agent.core.database_url import without_passwords
-from agent.core.errors import AgentError, InputError, InternalError
+from agent.core.errors import AgentError, InputError, InternalError, OutsideError
 from agent.entry.readable_output import make_readable
 
 DEBUG = "--debug"
+MOST_SHOWN = 200  # letters of a path
+_A_PATHS_OWN = frozenset(  # the path is wrong; all else is the disk's
+    {
+        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM),
+        *(errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EXDEV, errno.ENOTEMPTY),
+    }
+)
 OUR_FAULT, INTERRUPTED, BAD_INPUT = 1, 130, 2
 
 
@@ -60,6 +68,9 @@ def _told(error: Exception) -> tuple[str, int]:
     formatted = getattr(error, "format_message", None)  # click's own: a wrong option or argument
     if formatted is not None:
         return str(formatted()), int(getattr(error, "exit_code", BAD_INPUT))
+    if isinstance(error, OSError) and error.filename is not None:
+        where = f"{os.fsdecode(error.filename)[:MOST_SHOWN]}: {error.strerror}; check the path, its rights, the disk"
+        return where, BAD_INPUT if error.errno in _A_PATHS_OWN else OutsideError.exit_code
     what = f"{type(error).__name__}: {error}".rstrip(": ")
     again = f"run it again with {DEBUG} and report what it prints"
     return f"this program is at fault ({what}): {again}", OUR_FAULT

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -105,13 +106,21 @@ def open_engine(url: Url, *, busy_ms: int = BUSY_MS, read_only: bool = False) ->
     pool = NullPool if read_only else None
     if parsed.get_backend_name() == "sqlite":
         try:
-            engine = create_async_engine(parsed, poolclass=pool)
+            engine = create_async_engine(parsed, poolclass=pool, json_deserializer=_json_or_text)
         except (ArgumentError, ValueError) as error:
             raise DatabaseError(f"database URL {shown(url)!r} cannot be used: {_FORMS}") from error
         _set_pragmas(engine, busy_ms, read_only)
         return engine
     creator = connector(parsed, shown(url))
     return create_async_engine(parsed.set(query={}), poolclass=pool, async_creator=creator)
+
+
+def _json_or_text(text: str | bytes) -> object:
+    """What a JSON column holds; SQLite keeps anything in it, which is shown as it is."""
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return text
 
 
 def _set_pragmas(engine: AsyncEngine, busy_ms: int, read_only: bool) -> None:
@@ -151,6 +160,8 @@ def database_errors(url: Url) -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise DatabaseError(_explain(url, str(error.orig))) from error
+    except UnicodeDecodeError as error:  # names of tables and columns that are no text
+        raise DatabaseError(_explain(url, "malformed")) from error
     except (SQLAlchemyError, sqlite3.Error, OSError, TimeoutError) as error:
         raise DatabaseError(_explain(url, str(error) or type(error).__name__)) from error
 

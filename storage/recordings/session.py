@@ -289,8 +289,21 @@ def _journal_entry(line: bytes) -> JsonObject | None:
     body, mark, crc = line.rpartition(_CRC_MARK)
     if not mark or crc != b'%08x"}' % zlib.crc32(body + b"}"):
         return None
-    entry: JsonObject = orjson.loads(body + b"}")
-    return entry
+    try:
+        entry: object = orjson.loads(body + b"}")
+    except orjson.JSONDecodeError:
+        return None
+    return entry if isinstance(entry, dict) and _is_placed(entry) else None
+
+
+def _is_placed(entry: JsonObject) -> bool:
+    """Whether an entry says what it is and where it belongs; an end also how many rows there are."""
+    numbers = ["recv_ns", "seq", *(("events", "bars") if entry.get("kind") == END_KIND else ())]
+    return isinstance(entry.get("kind"), str) and all(_is_count(entry.get(name)) for name in numbers)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def _cut_torn_line(path: Path) -> None:

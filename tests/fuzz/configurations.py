@@ -68,11 +68,11 @@ def _change(draw: random.Random, document: dict[str, object]) -> str:
 def _other(draw: random.Random, value: object) -> object:
     """Another value, often of the same type."""
     kind = draw.random()
-    if isinstance(value, int | float) and not isinstance(value, bool) and kind < 0.5:
+    if isinstance(value, int | float) and not isinstance(value, bool) and kind < 0.8:
         return draw.choice([-value, value * 10**6, value * 1e-9, value + 1, value // 2 if value else 7])
-    if kind < 0.65:
+    if kind < 0.85:
         return draw.choice([0.001, 0.5, 1.0, 3, 100, *DURATIONS])
-    return odd(draw) if kind < 0.8 else draw.choice(ODD_VALUES)
+    return odd(draw) if kind < 0.92 else draw.choice(ODD_VALUES)
 
 
 def _damaged(draw: random.Random, text: str) -> str:

@@ -62,7 +62,7 @@ def _change(draw: random.Random, file: Path) -> str:
     connection = sqlite3.connect(file)
     try:
         return _in_sql(draw, connection)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         return f"({error})"
     finally:
         connection.commit()
