@@ -68,7 +68,7 @@ def _reading(what: str) -> Iterator[None]:
 def overruns(journal: Sequence[Mapping[str, Any]]) -> frozenset[str]:
     """Ids of the decisions that were late. Raises SessionError."""
     with _reading("late decisions"):
-        return frozenset(str(e["decision_id"]) for e in journal if e["kind"] == "overrun")
+        return frozenset(str(e["decision_id"]) for e in journal if e.get("kind") == "overrun")
 
 
 def round_trip_entry(recv_ns: int, seq: int, sent_ns: int, ns: int) -> dict[str, Any]:
@@ -79,14 +79,14 @@ def round_trip_entry(recv_ns: int, seq: int, sent_ns: int, ns: int) -> dict[str,
 def round_trips(journal: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
     """(sent_ns, ns) of every round trip that the run measured, in order. Raises SessionError."""
     with _reading("round trips"):
-        return [(int(e["sent_ns"]), int(e["ns"])) for e in journal if e["kind"] == ROUND_TRIP]
+        return [(int(e["sent_ns"]), int(e["ns"])) for e in journal if e.get("kind") == ROUND_TRIP]
 
 
 def commands(journal: Sequence[Mapping[str, Any]]) -> list[Command]:
     """The journal's inputs as commands, in order. Raises SessionError on what is none."""
     found: list[Command] = []
     for entry in journal:
-        kind = entry["kind"]
+        kind = entry.get("kind")
         if kind in SHELL_KINDS:
             continue
         make = _COMMANDS.get(kind)

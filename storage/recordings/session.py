@@ -255,6 +255,7 @@ class SessionReader:
                 return
             try:
                 for batch in segment_rows(path, dtype):
+                    self._check_listed(path, batch)
                     yield batch
                     rows += len(batch)
             except SegmentDamageError as damage:
@@ -265,6 +266,15 @@ class SessionReader:
                 )
                 return
         self._compare_with_end(stem, rows)
+
+    def _check_listed(self, path: Path, rows: Rows) -> None:
+        """Compiled code takes an instrument's number for a place in its arrays. Raises SessionError."""
+        numbers = rows["instrument"]
+        if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < len(self.instruments):
+            raise SessionError(
+                f"{path} holds rows of instrument {int(numbers.max())}, and the header lists"
+                f" {len(self.instruments)}: restore {HEADER}, or record the session again"
+            )
 
     def _compare_with_end(self, stem: str, rows: int) -> None:
         end = self._end()
@@ -299,7 +309,7 @@ def _journal_entry(line: bytes) -> JsonObject | None:
 def _is_placed(entry: JsonObject) -> bool:
     """Whether an entry says what it is and where it belongs; an end also how many rows there are."""
     numbers = ["recv_ns", "seq", *(("events", "bars") if entry.get("kind") == END_KIND else ())]
-    return isinstance(entry.get("kind"), str) and all(_is_count(entry.get(name)) for name in numbers)
+    return isinstance(entry.get("kind", ""), str) and all(_is_count(entry.get(name)) for name in numbers)
 
 
 def _is_count(value: object) -> bool:
