@@ -89,7 +89,7 @@ def commands(journal: Sequence[Mapping[str, Any]]) -> list[Command]:
         kind = entry.get("kind")
         if kind in SHELL_KINDS:
             continue
-        make = _COMMANDS.get(kind)
+        make = _COMMANDS.get(str(kind))
         if make is None:
             raise SessionError(f"journal entry of kind {kind!r} is not known to this version: update it")
         with _reading(f"journal entry {entry['seq']} of kind {kind!r}"):

@@ -94,7 +94,7 @@ class Instrument:
 
     @classmethod
     def from_json(cls, record: JsonObject) -> Instrument:
-        """Raises TypeError or ValueError for a member that is missing, unknown or wrong, or ArithmeticError."""
+        """Raises TypeError, ValueError or ArithmeticError for a member that is missing, unknown or wrong."""
         values: dict[str, Any] = dict(record)  # the constructor refuses other members
         values |= {k: Decimal(values[k]) for k in _DECIMALS if k in values}
         found = cls(**values)

@@ -69,8 +69,9 @@ def _told(error: Exception) -> tuple[str, int]:
     if formatted is not None:
         return str(formatted()), int(getattr(error, "exit_code", BAD_INPUT))
     if isinstance(error, OSError) and error.filename is not None:
-        where = f"{os.fsdecode(error.filename)[:MOST_SHOWN]}: {error.strerror}; check the path, its rights, the disk"
-        return where, BAD_INPUT if error.errno in _A_PATHS_OWN else OutsideError.exit_code
+        where = os.fsdecode(error.filename)[:MOST_SHOWN]
+        told = f"{where}: {error.strerror}; check the path, its rights and the disk"
+        return told, BAD_INPUT if error.errno in _A_PATHS_OWN else OutsideError.exit_code
     what = f"{type(error).__name__}: {error}".rstrip(": ")
     again = f"run it again with {DEBUG} and report what it prints"
     return f"this program is at fault ({what}): {again}", OUR_FAULT

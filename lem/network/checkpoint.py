@@ -143,7 +143,7 @@ def _metadata(path: Path, header: dict[str, Any]) -> dict[str, str]:
 
 
 def _check_shapes(config: ModelConfig, header: dict[str, Any]) -> None:
-    """Compare what ``config`` needs with what the file has, before memory is taken for it. Raises ValueError."""
+    """Compare what ``config`` needs with what the file has, and take no memory. Raises ValueError."""
     with torch.device("meta"):
         needed = {name: list(tensor.shape) for name, tensor in LEM(config).state_dict().items()}
     held = {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}

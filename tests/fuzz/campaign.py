@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz.campaign --count N --seed S``: many cases of every kind, each failure with its repeat.
+"""``python -m tests.fuzz.campaign --count N --seed S``: many cases, and each failure with what repeats it.
 
 ``--only KIND:NUMBER`` runs one case again and shows where its error comes from. Ends with one JSON line, and
 with exit code 1 where a case failed.
@@ -78,11 +78,8 @@ def main() -> int:
             return _again(given.only, given.seed, world)
         faults, processes = _campaign(given, world)
     took = {"wall_s": round(time.monotonic() - started_s)}
-    print(
-        json.dumps(
-            {"cases": given.count, "seed": given.seed, "as_processes": processes, **took, "faults": faults}
-        )
-    )
+    told = {"cases": given.count, "seed": given.seed, "as_processes": processes, **took, "faults": faults}
+    _say(json.dumps(told))
     return 1 if faults else 0
 
 
@@ -97,23 +94,26 @@ def _campaign(given: argparse.Namespace, world: World) -> tuple[dict[str, int], 
         fault = fault_in(kind, n, given.seed, world, process=process)
         if fault is not None:
             faults[kind] += 1
-            print(f"{kind}:{n} {fault}\n    again: --seed {given.seed} --only {kind}:{n}", flush=True)
+            _say(f"{kind}:{n} {fault}\n    again: --seed {given.seed} --only {kind}:{n}")
         if n % 1000 == 999:
-            print(f"{n + 1} cases, {sum(faults.values())} faults", file=sys.stderr, flush=True)
+            _say(f"{n + 1} cases, {sum(faults.values())} faults")
     return dict(faults), processes
 
 
 def _again(name: str, seed: int, world: World) -> int:
     kind, _, number = name.partition(":")
     case = case_of(kind, int(number), seed, world)
-    print(case.program, case.argv, case.about)
+    _say(f"{case.program} {case.argv} {case.about}")
     ended = run_here(replace(case, argv=[*case.argv, DEBUG_ARGUMENT]))
-    print(
-        ended.stdout[-2000:], ended.stderr[-2000:], f"exit code {ended.code}, {ended.seconds:.1f} s", sep="\n"
-    )
+    _say(f"{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}\nexit code {ended.code}, {ended.seconds:.1f} s")
     if ended.error is not None:
         traceback.print_exception(ended.error)
     return 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n".encode("utf-8", "backslashreplace").decode())
+    sys.stdout.flush()
 
 
 def _arguments() -> argparse.Namespace:

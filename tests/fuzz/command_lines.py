@@ -123,7 +123,7 @@ def _made_short(draw: random.Random, path: tuple[str, ...], argv: list[str]) -> 
         return [*argv, *(end or ["--exchange", draw.choice(["no-such-exchange", "", "Δ", "[/red]"])])]
     if path and path[0] in LONG:
         return [*argv, draw.choice(["--no-such-option", "--workers=-1", "--seed=x"])]
-    if path == ("evaluate",) or path == ("bound",) or path == ("explain",):
+    if path in (("evaluate",), ("bound",), ("explain",)):
         return [
             *argv,
             *draw.choice([["--n=x"], ["--n=0"], ["--n=-3"], ["--json=1"], [draw.choice(ODD_TEXTS)]]),

@@ -11,6 +11,7 @@ from agent.config import Config
 from tests.fuzz.trial import Case
 from tests.fuzz.world import DURATIONS, ODD_VALUES, World, odd
 
+MARKS = ("\t", ":", "\x00", "{", "&a ", "*a ", "'", "Δ", "\n")
 SMALL_ORDER = {
     "quantity": 0.2,
     "algo": "twap",

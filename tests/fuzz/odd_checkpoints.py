@@ -11,6 +11,7 @@ from tests.fuzz.damaged_sessions import change_json
 from tests.fuzz.trial import Case
 from tests.fuzz.world import World
 
+NO_MODELS = (b"[" * 100_000, b"\xff" * 8, bytes(8), b"\x10" + bytes(7) + b"[" * 16)
 SIZES = (0, -1, 1, 2, 7, 50_000, 65_536, 10**6, 10**9, 2**63, 10**30)
 
 

@@ -1,4 +1,4 @@
-"""No password of a database stands in anything a run writes or prints; what it writes is its owner's alone."""
+"""No password of a database stands in what a run writes or prints; what it writes is its owner's alone."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from storage.log.database import open_engine
 from storage.recordings.session import SessionReader
 from tests.integration.test_session_tools import GOLDEN, agent
 
+OPEN_TO_ALL = "import os; os.umask(0); from agent.cli import main; main()"
 SECRET = "s3cretWord-42"
 NOWHERE = f"postgresql://trader:{SECRET}@127.0.0.1:1/desk?application_name=agent"
 ORDER = ["--algo", "twap", "--shadow", "pov", "--quantity", "0.05", "--tactic", "sweep", "--interval", "1s",
@@ -41,14 +42,14 @@ class Witness:
     def process(self, *argv: str | Path) -> None:
         """As its user runs it, umask and all."""
         done = subprocess.run(
-            [sys.executable, "-c", "import os, sys; os.umask(0); from agent.cli import main; main()", *map(str, argv)],
+            [sys.executable, "-c", OPEN_TO_ALL, *map(str, argv)],
             capture_output=True, text=True, timeout=120, check=False, cwd=self.folder,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         self.printed += done.stdout + done.stderr
 
     def leaks(self) -> list[str]:
-        """Where the password is found: what was printed, and every file under the folder but the user's own."""
+        """Where the password is found: in what was printed, or a file that is not the user's own."""
         files = [p for p in self.folder.rglob("*") if p.is_file() and p.suffix != ".yaml"]
         found = [str(path) for path in files if SECRET.encode() in path.read_bytes()]
         return found + (["what was printed"] if SECRET in self.printed else [])
