@@ -62,12 +62,12 @@ def _change(draw: random.Random, file: Path) -> str:
         return "cut"
     connection = sqlite3.connect(file)
     try:
-        return _in_sql(draw, connection)
-    except (sqlite3.Error, UnicodeDecodeError) as error:
-        return f"({error})"
-    finally:
+        about = _in_sql(draw, connection)
         connection.commit()
-        connection.close()
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # what an earlier change made of it
+        about = f"({error})"
+    connection.close()
+    return about
 
 
 def _in_sql(draw: random.Random, connection: sqlite3.Connection) -> str:
