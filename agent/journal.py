@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping as AbcMapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from decimal import Decimal
 from enum import Enum
-from typing import Any, get_type_hints
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from agent.core.errors import SessionError
 from agent.core.events import Command, CommandKind, ControlParent, StartParent, VenueReported
@@ -98,8 +101,10 @@ def commands(journal: Sequence[Mapping[str, Any]]) -> list[Command]:
 
 
 def _start(entry: Mapping[str, Any]) -> StartParent:
-    spec = _spec(entry["spec"])
-    shadows = tuple(shadow_specs(spec, entry["shadows"]))
+    spec, algos = _spec(entry["spec"]), entry["shadows"]
+    if not isinstance(algos, list) or not all(isinstance(algo, str) for algo in algos):
+        raise TypeError(f"shadows are {algos!r}, and not names")
+    shadows = tuple(shadow_specs(spec, algos))
     return StartParent(int(entry["recv_ns"]), int(entry["seq"]), spec, shadows)
 
 
@@ -131,16 +136,40 @@ def _report(raw: Mapping[str, Any]) -> Report:
     return Report(**{**raw, **typed})
 
 
+_HINTS = get_type_hints(ParentSpec)
 _ENUMS: Mapping[str, Callable[[Any], Any]] = {
-    name: kind
-    for name, kind in get_type_hints(ParentSpec).items()
-    if isinstance(kind, type) and issubclass(kind, Enum)
+    name: kind for name, kind in _HINTS.items() if isinstance(kind, type) and issubclass(kind, Enum)
 }
 """Members of an order that JSON holds as a plain name or number."""
 
 
 def _spec(raw: Mapping[str, Any]) -> ParentSpec:
-    return ParentSpec(**{k: _ENUMS[k](v) if k in _ENUMS else v for k, v in raw.items()})
+    """Raises TypeError or ValueError where a member is none that an order has."""
+    for name, value in raw.items():
+        if name not in _ENUMS and not _fits(value, _HINTS.get(name)):
+            raise TypeError(f"{name} of an order is {value!r}")
+    spec = ParentSpec(**{k: _ENUMS[k](v) if k in _ENUMS else v for k, v in raw.items()})
+    if not 0 < spec.interval_ns <= spec.max_duration_ns or spec.min_duration_ns < 0 or spec.target <= 0:
+        raise ValueError(
+            f"an order of {spec.target} within {spec.max_duration_ns} ns by {spec.interval_ns} ns"
+        )
+    return spec
+
+
+def _fits(value: object, kind: Any) -> bool:
+    """Whether JSON's value may stand where an order has a ``kind``: a number finite and of 64 bits."""
+    kinds = get_args(kind) or (kind,)
+    if get_origin(kind) is AbcMapping:
+        return isinstance(value, dict) and all(_fits(inner, float) for inner in value.values())
+    if value is None:
+        return NoneType in kinds
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str in kinds and isinstance(value, str)
+    return (
+        math.isfinite(value)
+        and abs(value) < 2**63
+        and (float in kinds or (int in kinds and type(value) is int))
+    )
 
 
 def recorded_decisions(outcome: Sequence[str]) -> dict[str, Slice]:

@@ -27,6 +27,8 @@ from storage.log.schema import newest_revision, stored_revision
 
 Url = DatabaseUrl | str
 BUSY_MS = 5000
+MIGRATION_MS = 60_000
+"""How long one program waits for another that changes the schema, on a slow machine too."""
 _MIGRATION_LOCK = 4_057_331_017  # any number that no other program of this database takes
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -219,6 +221,7 @@ def _up_to_date(connection: Connection, url: Url) -> str:
 def _lock(connection: Connection) -> None:
     """Wait for other programs that change the schema, and keep them out until this transaction ends."""
     if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={MIGRATION_MS}")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))

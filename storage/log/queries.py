@@ -66,6 +66,10 @@ FINISHED = ("completed", "expired", "cancelled", "failed")
 _READS = ("select", "with", "values", "explain")
 
 
+class _SchemaError(DatabaseError):
+    """What was not found is not there because the schema is another: no statement is at fault."""
+
+
 def query(
     url: Url,
     what: str,
@@ -106,6 +110,8 @@ def sql(url: Url, statement: str) -> Result:
         )
     try:
         return asyncio.run(_read(url, statement))
+    except _SchemaError:
+        raise
     except DatabaseError as error:
         fault = statement_fault(error.__cause__)
         if fault is None:
@@ -192,7 +198,7 @@ async def _check_schema(connection: AsyncConnection, name: str, error: DBAPIErro
     await connection.rollback()
     fault = await connection.run_sync(schema_fault)
     if fault is not None:
-        raise DatabaseError(f"database {name} {fault}") from error
+        raise _SchemaError(f"database {name} {fault}") from error
 
 
 async def _fetch(connection: AsyncConnection, statement: Executable | str) -> Result:

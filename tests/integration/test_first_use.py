@@ -119,3 +119,19 @@ def _checks_fail(url: str) -> None:
     (database,) = (check for check in checks if check["name"] == "database")
     assert database["ok"] is False, database
     assert "read-only" in database["detail"]
+
+
+def test_an_upgrade_takes_passwords_out(tmp_path: Path) -> None:
+    """Earlier versions stored the database's whole URL with each session's configuration."""
+    path = tmp_path / "old.db"
+    migrate(str(path))
+    config = '{"database": "postgresql://u:s3cretWord@h/db", "seed": 1}'
+    columns = "session, seq, path, mode, exchange, state, opened_ns, seed, config, fingerprint"
+    _in_sql(
+        path,
+        f"INSERT INTO sessions ({columns}) VALUES ('s', 0, '', 'paper', '', 'closed', 0, 1, '{config}', '{{}}')",
+        "UPDATE alembic_version SET version_num = '0004'",
+    )
+    migrate(str(path))
+    (row,) = json.loads(asked(path, "sessions", "--json").stdout)
+    assert row["config"] == {"database": "postgresql://u@h/db", "seed": 1}
