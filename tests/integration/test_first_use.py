@@ -129,7 +129,8 @@ def test_an_upgrade_takes_passwords_out(tmp_path: Path) -> None:
     columns = "session, seq, path, mode, exchange, state, opened_ns, seed, config, fingerprint"
     _in_sql(
         path,
-        f"INSERT INTO sessions ({columns}) VALUES ('s', 0, '', 'paper', '', 'closed', 0, 1, '{config}', '{{}}')",
+        f"INSERT INTO sessions ({columns})"
+        f" VALUES ('s', 0, '', 'paper', '', 'closed', 0, 1, '{config}', '{{}}')",
         "UPDATE alembic_version SET version_num = '0004'",
     )
     migrate(str(path))

@@ -105,6 +105,15 @@ def test_an_instrument_that_is_none_is_named(session: Path, member: str, value: 
         SessionReader(session)
 
 
+@pytest.mark.parametrize(("member", "value"), [("seed", 1e300), ("created_ns", 10**30), ("config", 5)])
+def test_a_header_that_is_none_is_named(session: Path, member: str, value: object) -> None:
+    """Numbers that 64 bits do not hold, a number for an object."""
+    header = json.loads((session / "session.json").read_bytes())
+    (session / "session.json").write_text(json.dumps({**header, member: value}))
+    with pytest.raises(SessionError, match="corrupt"):
+        SessionReader(session)
+
+
 def test_rows_of_an_unknown_instrument_are_named(session: Path) -> None:
     """Before compiled code sees them."""
     header = json.loads((session / "session.json").read_bytes())
