@@ -63,7 +63,7 @@ def kinds_of(count: int) -> list[str]:
 def fault_in(kind: str, number: int, seed: int, world: World, *, process: bool = False) -> str | None:
     """Run a case; what is wrong with how it ended, None when nothing is."""
     case = case_of(kind, number, seed, world)
-    ended = run_as_process(case, world.scratch) if process and case.argv else run_here(case)
+    ended = run_as_process(case, world.scratch) if process and case.argv else run_here(case, world.scratch)
     fault = fault_of(case, ended)
     return None if fault is None else f"{fault}\n    {case.program} {case.argv}\n    {case.about}"
 
@@ -104,7 +104,7 @@ def _again(name: str, seed: int, world: World) -> int:
     kind, _, number = name.partition(":")
     case = case_of(kind, int(number), seed, world)
     _say(f"{case.program} {case.argv} {case.about}")
-    ended = run_here(replace(case, argv=[*case.argv, DEBUG_ARGUMENT]))
+    ended = run_here(replace(case, argv=[*case.argv, DEBUG_ARGUMENT]), world.scratch)
     _say(f"{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}\nexit code {ended.code}, {ended.seconds:.1f} s")
     if ended.error is not None:
         traceback.print_exception(ended.error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_the_judge_notices() -> None:
     assert fault_of(case, Ended(0, "[]\nand more", ""))
 
 
-def test_the_judge_ends_what_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_judge_ends_what_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the processor's time that a case used."""
     monkeypatch.setattr("tests.fuzz.trial.HANG_S", 0.05)
 
@@ -48,7 +49,7 @@ def test_the_judge_ends_what_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
         while True:
             time.perf_counter()
 
-    assert "hangs" in str(fault_of(Case([]), run_here(Case([], call=hang))))
+    assert "hangs" in str(fault_of(Case([]), run_here(Case([], call=hang), tmp_path)))
 
 
 def test_a_case_is_its_number(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import resource
@@ -51,12 +52,12 @@ class Ended:
     seconds: float = 0.0
 
 
-def run_here(case: Case) -> Ended:
-    """Run the command in this process, with time limits."""
+def run_here(case: Case, folder: Path) -> Ended:
+    """Run the command in this process and in ``folder``, with time limits."""
     out, err = _Stream(), _Stream()
     ended = Ended(None, "", "")
     used_s = time.process_time()
-    with redirect_stdout(out), redirect_stderr(err):
+    with contextlib.chdir(folder), redirect_stdout(out), redirect_stderr(err):
         try:
             with _limits():
                 _call(case)

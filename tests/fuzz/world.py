@@ -38,7 +38,9 @@ def odd(draw: random.Random) -> str:
     if kind < 0.75:
         return draw.choice(ODD_TEXTS)
     if kind < 0.85:
-        return draw.choice(ODD_TEXTS) + draw.choice(ODD_TEXTS)
+        return f"{draw.choice(ODD_TEXTS)}{draw.choice(ODD_TEXTS)}".lstrip(
+            "/"
+        )  # nothing at the root of a disk
     return repr(round(draw.uniform(-5, 5), draw.randrange(6)))
 
 
