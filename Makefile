@@ -15,7 +15,7 @@ ifeq ($(shell uname -s),Linux)
 TORCH_FROM := --torch-index $(TORCH_INDEX)
 endif
 
-.PHONY: run test test-all test-slow check bench bench-nautilus differential clean setup
+.PHONY: run test test-all test-slow check bench bench-nautilus differential fuzz clean setup
 run: setup
 	$(BIN)/python -m agent run --paper --config config.yaml
 
@@ -38,6 +38,12 @@ check: setup
 
 bench: setup .venv-differential/.installed .venv-nautilus/.installed
 	for b in benchmarks/bench_*.py; do echo "== $$b"; PYTHONPATH=. $(BIN)/python $$b || exit 1; done
+
+# Odd input of every kind, drawn by a seed; ends with one JSON line. One case again: make fuzz ONLY=rows:17
+COUNT ?= 20000
+SEED ?= 1
+fuzz: setup
+	PYTHONPATH=. $(BIN)/python -m tests.fuzz.campaign --count $(COUNT) --seed $(SEED) $(if $(ONLY),--only $(ONLY))
 
 # The paper venue against hftbacktest, which pins another numpy and so has an environment of its own.
 differential: setup .venv-differential/.installed

@@ -6,6 +6,9 @@ from decimal import Decimal, InvalidOperation
 
 from agent.core.errors import InputError
 
+MOST_DIGITS, MOST_DECIMALS = 18, 18
+"""Of an amount: more than any market has, and what exact sums hold."""
+
 
 def parse_amount(text: str, what: str) -> Decimal:
     """Return a positive finite decimal. Raises InputError."""
@@ -17,9 +20,16 @@ def parse_amount(text: str, what: str) -> Decimal:
 
 
 def check_positive(value: Decimal, what: str) -> Decimal:
-    """Return ``value`` when it is finite and above 0. Raises InputError."""
+    """Return ``value`` when it is above 0 and no more exact or large than an amount. Raises InputError."""
     if not value.is_finite() or value <= 0:
         raise InputError(f"{what} {value} is not allowed: it must be a positive number")
+    exponent = int(value.as_tuple().exponent)
+    if value.adjusted() >= MOST_DIGITS or exponent < -MOST_DECIMALS:
+        shown = f"{value:.6e}"
+        raise InputError(
+            f"{what} {shown} is not allowed: it must be below 10^{MOST_DIGITS}, with at most"
+            f" {MOST_DECIMALS} decimals"
+        )
     return value
 
 

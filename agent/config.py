@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from agent.core.database_url import DatabaseUrl, without_passwords
 from agent.core.errors import ConfigError
 from agent.durations import Duration
 from agent.order_options import Order
@@ -37,7 +38,7 @@ FeePpm = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class LatencyMs(Section):
@@ -230,7 +231,7 @@ class Jobs(Section):
 class Config(Section):
     exchange: str = "embedded"
     symbol: str = "BTC/USDT"
-    database: str = "sqlite:///runs/agent.db"
+    database: DatabaseUrl = DatabaseUrl("sqlite:///runs/agent.db")
     out: Path = Path("runs/sessions")
     seed: int = 1
     order: Order = Order()
@@ -251,11 +252,11 @@ def load_config(path: Path | None) -> Config:
     if path is None:
         return Config()
     try:
-        raw = yaml.safe_load(path.read_text()) or {}
+        raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError as error:
         raise ConfigError(f"configuration {path} does not exist: give another --config") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"configuration {path} cannot be read: {error}") from error
+        raise ConfigError(f"configuration {path} cannot be read: {without_passwords(str(error))}") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"configuration {path} must be a mapping of sections, not a {type(raw).__name__}")
     return parse_config(raw, str(path))
@@ -275,7 +276,8 @@ _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")  # of a model,
 def _complaint(error: ErrorDetails) -> str:
     location = ".".join(str(key) for key in error["loc"])
     if error["type"] not in _UNKNOWN_KEY:
-        return f"{location} = {error['input']!r}: {error['msg'].removeprefix('Value error, ')}"
+        given = without_passwords(repr(error["input"]))
+        return f"{location} = {given}: {error['msg'].removeprefix('Value error, ')}"
     *parents, name = error["loc"]
     known = _fields_at(parents)
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
 SHORTEST_NS = 10**6
+LONGEST_NS = 3660 * 86400 * 10**9
+"""Ten years: a moment so far from any other still is one that 64 bits hold."""
 
 _UNIT_NS = {
     "ms": 10**6,
@@ -32,6 +34,8 @@ def parse_duration_ns(text: str) -> int:
     nanoseconds = int(Decimal(match[1]) * _UNIT_NS[match[2]]) if match else 0
     if nanoseconds <= 0:
         raise InputError(f"duration {text!r} is not understood: write a number and ms, s, m, h or d (90s)")
+    if nanoseconds > LONGEST_NS:
+        raise InputError(f"duration {text.strip()[:20]!r} is too long: at most {format_duration(LONGEST_NS)}")
     return nanoseconds
 
 
@@ -113,6 +117,8 @@ def _configured_ns(value: object) -> object:
     if isinstance(value, int):
         if value < SHORTEST_NS:  # a recorded configuration has nanoseconds; a person forgot the unit
             raise ValueError("write a duration with its unit, as in 5s")
+        if value > LONGEST_NS:
+            raise ValueError(f"a duration is {format_duration(LONGEST_NS)} at most")
         return value
     try:
         return parse_duration_ns(value)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping as AbcMapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from decimal import Decimal
 from enum import Enum
-from typing import Any, get_type_hints
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from agent.core.errors import SessionError
 from agent.core.events import Command, CommandKind, ControlParent, StartParent, VenueReported
@@ -52,9 +56,22 @@ def command_entry(command: Command) -> dict[str, Any]:
     return _control_entry(command) if isinstance(command, ControlParent) else _report_entry(command)
 
 
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """What a recording holds comes from outside: a part that is none of this program's is a SessionError."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, IndexError) as error:
+        raise SessionError(
+            f"the session's {what} cannot be read ({type(error).__name__}: {error}): record it again, or make"
+            " a session of its market data with `agent sessions slice`"
+        ) from error
+
+
 def overruns(journal: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    """Ids of the decisions that were late."""
-    return frozenset(str(e["decision_id"]) for e in journal if e["kind"] == "overrun")
+    """Ids of the decisions that were late. Raises SessionError."""
+    with _reading("late decisions"):
+        return frozenset(str(e["decision_id"]) for e in journal if e.get("kind") == "overrun")
 
 
 def round_trip_entry(recv_ns: int, seq: int, sent_ns: int, ns: int) -> dict[str, Any]:
@@ -63,35 +80,54 @@ def round_trip_entry(recv_ns: int, seq: int, sent_ns: int, ns: int) -> dict[str,
 
 
 def round_trips(journal: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
-    """(sent_ns, ns) of every round trip that the run measured, in order."""
-    return [(int(e["sent_ns"]), int(e["ns"])) for e in journal if e["kind"] == ROUND_TRIP]
+    """(sent_ns, ns) of every round trip that the run measured, in order. Raises SessionError."""
+    with _reading("round trips"):
+        return [(int(e["sent_ns"]), int(e["ns"])) for e in journal if e.get("kind") == ROUND_TRIP]
 
 
 def commands(journal: Sequence[Mapping[str, Any]]) -> list[Command]:
-    """The journal's inputs as commands, in order. Raises SessionError on an unknown kind."""
+    """The journal's inputs as commands, in order. Raises SessionError on what is none."""
     found: list[Command] = []
     for entry in journal:
-        kind = entry["kind"]
-        if kind == "start":
-            spec = _spec(entry["spec"])
-            shadows = tuple(shadow_specs(spec, entry["shadows"]))
-            found.append(StartParent(int(entry["recv_ns"]), int(entry["seq"]), spec, shadows))
-        elif kind == "control":
-            found.append(
-                ControlParent(
-                    int(entry["recv_ns"]),
-                    int(entry["seq"]),
-                    CommandKind(entry["command"]),
-                    entry["parent_id"],
-                    entry["command_id"],
-                    entry["amend"],
-                )
-            )
-        elif kind == REPORT:
-            found.append(VenueReported(int(entry["recv_ns"]), int(entry["seq"]), _report(entry["report"])))
-        elif kind not in SHELL_KINDS:
+        kind = entry.get("kind")
+        if kind in SHELL_KINDS:
+            continue
+        make = _COMMANDS.get(str(kind))
+        if make is None:
             raise SessionError(f"journal entry of kind {kind!r} is not known to this version: update it")
+        with _reading(f"journal entry {entry['seq']} of kind {kind!r}"):
+            found.append(make(entry))
     return sorted(found, key=lambda c: (c.recv_ns, c.seq))
+
+
+def _start(entry: Mapping[str, Any]) -> StartParent:
+    spec, algos = _spec(entry["spec"]), entry["shadows"]
+    if not isinstance(algos, list) or not all(isinstance(algo, str) for algo in algos):
+        raise TypeError(f"shadows are {algos!r}, and not names")
+    shadows = tuple(shadow_specs(spec, algos))
+    return StartParent(int(entry["recv_ns"]), int(entry["seq"]), spec, shadows)
+
+
+def _control(entry: Mapping[str, Any]) -> ControlParent:
+    return ControlParent(
+        int(entry["recv_ns"]),
+        int(entry["seq"]),
+        CommandKind(entry["command"]),
+        entry["parent_id"],
+        entry["command_id"],
+        entry["amend"],
+    )
+
+
+def _reported(entry: Mapping[str, Any]) -> VenueReported:
+    return VenueReported(int(entry["recv_ns"]), int(entry["seq"]), _report(entry["report"]))
+
+
+_COMMANDS: Mapping[str, Callable[[Mapping[str, Any]], Command]] = {
+    "start": _start,
+    "control": _control,
+    REPORT: _reported,
+}
 
 
 def _report(raw: Mapping[str, Any]) -> Report:
@@ -100,36 +136,65 @@ def _report(raw: Mapping[str, Any]) -> Report:
     return Report(**{**raw, **typed})
 
 
+_HINTS = get_type_hints(ParentSpec)
 _ENUMS: Mapping[str, Callable[[Any], Any]] = {
-    name: kind
-    for name, kind in get_type_hints(ParentSpec).items()
-    if isinstance(kind, type) and issubclass(kind, Enum)
+    name: kind for name, kind in _HINTS.items() if isinstance(kind, type) and issubclass(kind, Enum)
 }
 """Members of an order that JSON holds as a plain name or number."""
 
 
 def _spec(raw: Mapping[str, Any]) -> ParentSpec:
-    return ParentSpec(**{k: _ENUMS[k](v) if k in _ENUMS else v for k, v in raw.items()})
+    """Raises TypeError or ValueError where a member is none that an order has."""
+    for name, value in raw.items():
+        if name not in _ENUMS and not _fits(value, _HINTS.get(name)):
+            raise TypeError(f"{name} of an order is {value!r}")
+    spec = ParentSpec(**{k: _ENUMS[k](v) if k in _ENUMS else v for k, v in raw.items()})
+    if not 0 < spec.interval_ns <= spec.max_duration_ns or spec.min_duration_ns < 0 or spec.target <= 0:
+        raise ValueError(
+            f"an order of {spec.target} within {spec.max_duration_ns} ns by {spec.interval_ns} ns"
+        )
+    return spec
+
+
+def _fits(value: object, kind: Any) -> bool:
+    """Whether JSON's value may stand where an order has a ``kind``: a number finite and of 64 bits."""
+    kinds = get_args(kind) or (kind,)
+    if get_origin(kind) is AbcMapping:
+        return isinstance(value, dict) and all(_fits(inner, float) for inner in value.values())
+    if value is None:
+        return NoneType in kinds
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str in kinds and isinstance(value, str)
+    return (
+        math.isfinite(value)
+        and abs(value) < 2**63
+        and (float in kinds or (int in kinds and type(value) is int))
+    )
 
 
 def recorded_decisions(outcome: Sequence[str]) -> dict[str, Slice]:
-    """The answers of a recorded run by decision id, read back from its canonical rows."""
+    """The answers of a recorded run by decision id, from its canonical rows. Raises SessionError."""
     decisions: dict[str, Slice] = {}
-    for row in outcome:
+    for number, row in enumerate(outcome, start=1):
         if row.startswith("DecisionTaken|"):
-            members = _members(row)
-            decisions[members["decision_id"]] = Slice(
-                share=float.fromhex(members["share"]),
-                finish=members["finish"] == "yes",
-                finish_probability=_real(members["finish_probability"]),
-                reason=members["reason"],
-                model=None if members["model"] == "-" else members["model"],
-                history_bars=None if members["history_bars"] == "-" else int(members["history_bars"]),
-                importances=_weights(members["importances"]),
-                attention={int(k): v for k, v in _weights(members.get("attention", "")).items()},
-                turns_at_bps=_real(members.get("turns_at_bps", "-")),
-            )
+            with _reading(f"result row {number}"):
+                members = _members(row)
+                decisions[members["decision_id"]] = _decision(members)
     return decisions
+
+
+def _decision(members: Mapping[str, str]) -> Slice:
+    return Slice(
+        share=float.fromhex(members["share"]),
+        finish=members["finish"] == "yes",
+        finish_probability=_real(members["finish_probability"]),
+        reason=members["reason"],
+        model=None if members["model"] == "-" else members["model"],
+        history_bars=None if members["history_bars"] == "-" else int(members["history_bars"]),
+        importances=_weights(members["importances"]),
+        attention={int(k): v for k, v in _weights(members.get("attention", "")).items()},
+        turns_at_bps=_real(members.get("turns_at_bps", "-")),
+    )
 
 
 def _members(row: str) -> dict[str, str]:

@@ -64,6 +64,7 @@ class Order:
     __pydantic_config__: ClassVar[Mapping[str, str | bool]] = {
         "extra": "forbid",
         "allow_inf_nan": False,
+        "hide_input_in_errors": True,
     }
 
     side: Annotated[Literal["buy", "sell"], Option("Which way to trade.", "buy|sell")] = "buy"

@@ -165,7 +165,7 @@ class _Pass:
 
 def _end(reader: SessionReader, member: str) -> int:
     """A member of the journal's closing entry; 0 where the session was cut off."""
-    return max((int_in(e, member, 0) for e in reader.journal() if e["kind"] == "end"), default=0)
+    return max((int_in(e, member, 0) for e in reader.journal() if e.get("kind") == "end"), default=0)
 
 
 def sorted_outcome(rows: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from agent.core.errors import AgentError, ExchangeError, RecordingError
 from agent.core.instrument import Instrument
 from agent.core.ports import FeedHealth
 from agent.system_clock import SystemClock
-from storage.log.database import migrate
+from storage.log.writing_check import check_writable
 
 FREE_BYTES = 500 * 2**20
 CLOCK_APART_MS = 1000.0
@@ -36,7 +36,7 @@ def run_checks(config: Config) -> list[Check]:
     exchange = _Exchange()
     checks: tuple[tuple[str, Callable[[Config], str]], ...] = (
         ("configuration", lambda c: f"{c.exchange} {c.symbol}, order by {c.order.algo}"),
-        ("database", lambda c: f"{c.database} at schema {migrate(c.database)}"),
+        ("database", lambda c: f"{c.database} at schema {check_writable(c.database)}"),
         ("recording", _check_disk),
         ("clock", exchange.clock),
         ("exchange", exchange.market),

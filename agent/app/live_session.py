@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from agent.app.embedded_market import SYNTHETIC
 from agent.app.live_feed import EMBEDDED, Ended, open_feed
 from agent.app.log_in_line import DatabaseState, in_line
 from agent.app.start_orders import Known, check_before_session, check_start
+from agent.app.stop_signals import stop_on_signal
 from agent.app.warm_up import warm_up
 from agent.config import Config
 from agent.core.agenda import FAR_FUTURE_NS
@@ -223,7 +222,7 @@ class _Session:
         state = "failed"
         health = asyncio.create_task(self._show_health())
         try:
-            with _stop_on_signal(live.stopping):
+            with stop_on_signal(live.stopping):
                 self._warm_up(live)
                 await live.run(
                     lambda: self._begin(live),
@@ -374,16 +373,3 @@ class _Scheduled:
     def alive(self) -> None:
         live = self._live
         log.info("alive", events=live.events, trades=live.trades, working=live.engine.working)
-
-
-@contextlib.contextmanager
-def _stop_on_signal(stopping: asyncio.Event) -> Iterator[None]:
-    """Ctrl-C and TERM stop the run cleanly."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from agent.app.replay_session import recorded_config, replay_session
+from agent.core.database_url import DatabaseUrl
 from agent.core.errors import AgentError, SessionError
 from agent.core.events import AuditEvent
 from agent.core.json_types import int_in
@@ -38,7 +39,7 @@ class DatabaseState:
         return asdict(self)
 
 
-async def in_line(end: LogEnd, path: Path, url: str) -> DatabaseState:
+async def in_line(end: LogEnd, path: Path, url: DatabaseUrl | str) -> DatabaseState:
     """How the database stands after a run. What it lacks comes from the recording, if it can be reached."""
     reason = end.reason
     if end.reachable and end.missing:
@@ -56,7 +57,7 @@ async def in_line(end: LogEnd, path: Path, url: str) -> DatabaseState:
     return DatabaseState(False, end.missing, reason, command)
 
 
-def bring_in_line(path: Path, url: str) -> Stored:
+def bring_in_line(path: Path, url: DatabaseUrl | str) -> Stored:
     """Store every row of a recorded run that the database lacks, and its end. Doing it again changes nothing.
 
     Raises SessionError, before anything is written, when the session has not ended or does not replay to what

@@ -26,6 +26,7 @@ from agent.app.start_orders import check_replayed
 from agent.app.venue_setup import venue_setup
 from agent.bar_session import BarSession, is_bars_only
 from agent.config import Config, parse_config
+from agent.core.database_url import DatabaseUrl
 from agent.core.errors import InputError, SessionError
 from agent.core.events import AuditEvent, Command, StartParent
 from agent.core.instrument import Instrument
@@ -88,7 +89,7 @@ def replay_session(
     watch: Callable[[list[AuditEvent]], None] | None = None,
     rows: int | None = None,
     shown: Callable[[str, OrderView, MarketView], None] | None = None,
-    database: str | None = None,
+    database: DatabaseUrl | None = None,
     start_ns: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     as_recorded: bool = False,
@@ -189,7 +190,7 @@ def _doubted(result: ReplayResult, doubts: Sequence[str]) -> ReplayResult:
 
 
 def _storing(
-    database: str | None, path: Path, reader: SessionReader, config: Config, pending: list[Command]
+    database: DatabaseUrl | None, path: Path, reader: SessionReader, config: Config, pending: list[Command]
 ) -> AbstractContextManager[StoredEvents | None]:
     if not database:
         return nullcontext()

@@ -43,7 +43,7 @@ def resolved(config: Config) -> Config:
 def _laws(path: Path) -> dict[str, dict[str, object]]:
     """The laws of a file made by `calibrate`, by symbol."""
     try:
-        document = yaml.safe_load(path.read_text())
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
         laws = {symbol: dict(found["impact"]) for symbol, found in document["symbols"].items()}
     except FileNotFoundError as error:
         raise ConfigError(f"venue.calibration {path} does not exist: {_MAKE_IT}") from error
@@ -60,7 +60,7 @@ _MAKE_IT = "make it with `python -m agent calibrate SESSION --out FILE`"
 def read_latencies(path: Path) -> tuple[tuple[int, int], ...]:
     """(at_ns, one way in ns) of a CSV file; a round trip counts half each way. Raises ConfigError."""
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             lines = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"latency file {path} cannot be read ({error}): give another") from error

@@ -176,7 +176,7 @@ def write_calibration(found: Calibration, path: Path) -> None:
     body = yaml.safe_dump(_plain(found.to_json()), sort_keys=False, default_flow_style=None, width=110)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(head + body)
+        path.write_text(head + body, encoding="utf-8")
     except OSError as error:
         raise RecordingError(f"cannot write {path}: {error.strerror}; choose another --out") from error
 
@@ -205,7 +205,7 @@ def write_latencies(found: Calibration, folder: Path) -> list[Path]:
         path = folder / f"{name}.csv"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with path.open("w", newline="") as file:
+            with path.open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows([("at_ns", column), *thinned.tolist()])
         except OSError as error:
             raise RecordingError(f"cannot write {path}: {error.strerror}; choose another folder") from error

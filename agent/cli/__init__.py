@@ -7,8 +7,6 @@ Exit codes: 0 done; 1 the work ran and did not succeed; 2 bad input or configura
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
 from agent.cli import (
@@ -24,7 +22,7 @@ from agent.cli import (
     sessions,
     status,
 )
-from agent.core.errors import AgentError
+from agent.entry.entry_point import run_and_exit
 
 app = typer.Typer(
     name="agent",
@@ -47,22 +45,5 @@ app.command("doctor")(doctor.doctor)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Entry point: our errors become one message and an exit code."""
-    arguments = sys.argv[1:] if argv is None else argv
-    debug = "--debug" in arguments
-    try:
-        code = app(args=[a for a in arguments if a != "--debug"], standalone_mode=False)
-    except AgentError as error:
-        if debug:
-            raise
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        sys.exit(130)
-    except Exception as error:
-        message = getattr(error, "format_message", None)  # click's own: a wrong option or argument
-        if message is None:
-            raise
-        typer.echo(f"error: {message()}", err=True)
-        sys.exit(getattr(error, "exit_code", 2))
-    sys.exit(code if isinstance(code, int) else 0)
+    """Entry point: errors become one message and an exit code."""
+    run_and_exit(app, argv)

@@ -11,6 +11,7 @@ import typer
 
 from agent.cli import options as o
 from agent.cli import output
+from agent.core.database_url import DatabaseUrl
 from agent.core.errors import InputError
 
 CONTROLS = ("pause", "resume", "cancel", "amend", "kill")
@@ -73,7 +74,7 @@ def _amendment(
 
 
 async def _command(
-    url: str, command_id: str, action: str, parent: str | None, amend: Amendment
+    url: DatabaseUrl, command_id: str, action: str, parent: str | None, amend: Amendment
 ) -> str | None:
     """Leave the command in the database, and wait a little for its outcome."""
     from agent.core.events import CommandKind

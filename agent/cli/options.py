@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.amounts import parse_amount, parse_number
+from agent.core.database_url import DatabaseUrl
 from agent.core.errors import InputError
 from agent.order_options import OptionOfField, order_fields
 
@@ -30,7 +31,10 @@ ConfigFile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 LogJson = Annotated[bool, typer.Option("--log-json", help="Log as JSON lines, on a terminal too.")]
 Database = Annotated[
-    str | None, typer.Option("--db", metavar="URL", help="Execution log, as in sqlite:///runs/agent.db.")
+    DatabaseUrl | None,
+    typer.Option(
+        "--db", parser=DatabaseUrl, metavar="URL", help="Execution log, as in sqlite:///runs/agent.db."
+    ),
 ]
 Exchange = Annotated[
     str | None, typer.Option(metavar="ID", help="ccxt exchange id, or embedded (the local exchange).")

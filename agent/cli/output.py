@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+from agent.core.database_url import without_passwords
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,6 +46,7 @@ def set_up_logging(as_json: bool) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _hide_passwords,
             structlog.dev.ConsoleRenderer() if tty else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if live else logging.INFO),
@@ -51,12 +54,17 @@ def set_up_logging(as_json: bool) -> None:
     )
 
 
+def _hide_passwords(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """A step of the log: whatever is logged may quote a database's URL."""
+    return {name: without_passwords(v) if isinstance(v, str) else v for name, v in event.items()}
+
+
 def console_of(width: int = TABLE_WIDTH) -> Console:
     """The terminal as it is; a pipe, which has no width of its own, gets ``width`` columns."""
     from rich.console import Console
 
-    console = Console()
-    return console if console.is_terminal else Console(width=width)
+    console = Console(markup=False)
+    return console if console.is_terminal else Console(width=width, markup=False)
 
 
 def show_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -79,9 +87,9 @@ def run_view(*, plain: bool) -> PlainView | LiveView:
 
     from agent.terminal.run_view import LiveView, PlainView
 
-    console = Console()
+    console = Console(markup=False)
     if plain or not console.is_terminal:
-        return PlainView(Console(stderr=True), now_ns=time.time_ns)
+        return PlainView(Console(stderr=True, markup=False), now_ns=time.time_ns)
     return LiveView(console, now_ns=time.time_ns)
 
 
@@ -89,6 +97,7 @@ def run_view(*, plain: bool) -> PlainView | LiveView:
 def spinner(doing: str) -> Iterator[Callable[[str], None]]:
     """Show on a terminal what takes so long; the block may change the line. Nothing anywhere else."""
     from rich.console import Console
+    from rich.text import Text
 
-    with Console(stderr=True).status(doing) as status:
-        yield status.update
+    with Console(stderr=True, markup=False).status(Text(doing)) as status:
+        yield lambda line: status.update(Text(line))

@@ -10,6 +10,7 @@ import typer
 
 from agent.cli import options as o
 from agent.cli import output
+from agent.core.database_url import DatabaseUrl
 from agent.core.errors import InputError
 from agent.durations import parse_time_ns
 
@@ -38,7 +39,8 @@ def replay(
         typer.Option(metavar="TIME", help="Start of the order in a session of bars, as in 2025-03-03T14:30."),
     ] = None,
     db: Annotated[
-        str | None, typer.Option(metavar="URL", help="Store the replay in this execution log too.")
+        DatabaseUrl | None,
+        typer.Option(parser=DatabaseUrl, metavar="URL", help="Store the replay in this execution log too."),
     ] = None,
     compare_impact: Annotated[
         bool, typer.Option("--compare-impact", help="Replay with impact off and on, side by side.")

@@ -94,10 +94,26 @@ class Instrument:
 
     @classmethod
     def from_json(cls, record: JsonObject) -> Instrument:
-        """Raises TypeError for a missing or an unknown member, ArithmeticError for what is no number."""
+        """Raises TypeError, ValueError or ArithmeticError for a member that is missing, unknown or wrong."""
         values: dict[str, Any] = dict(record)  # the constructor refuses other members
         values |= {k: Decimal(values[k]) for k in _DECIMALS if k in values}
-        return cls(**values)
+        found = cls(**values)
+        for name in _DECIMALS:
+            value: Decimal = getattr(found, name)
+            if not (value.is_finite() and value >= 0) or (value == 0 and name != "min_notional"):
+                raise ValueError(f"{name} of an instrument is {value}, and not a positive number")
+        if not (_is_int(found.number, 2**15) and _is_int(found.min_lots, 2**63)):
+            raise ValueError(
+                f"number {found.number!r} or min_lots {found.min_lots!r} is no such whole number"
+            )
+        texts = (found.exchange, found.symbol, found.base, found.quote, found.settle)
+        if not all(isinstance(text, str) for text in texts) or not isinstance(found.inverse, bool):
+            raise TypeError(f"an instrument's names are {texts!r}, inverse {found.inverse!r}")
+        return found
+
+
+def _is_int(value: object, below: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below
 
 
 def _exact(value: Decimal, unit: Decimal, what: str, unit_name: str) -> int:

@@ -20,4 +20,7 @@ def int_in(record: JsonObject, name: str, default: int | None = None) -> int:
     value = record[name] if default is None else record.get(name, default)
     if not isinstance(value, int | float | str):
         raise TypeError(f"{name} is {value!r}, and not a number")
-    return int(value)
+    whole = int(value)
+    if abs(whole) >= 2**63:
+        raise ValueError(f"{name} is {value!r}, which 64 bits do not hold")
+    return whole

@@ -49,10 +49,13 @@ class SessionHeader:
         instruments = record["instruments"]
         if not isinstance(instruments, list):
             raise TypeError(f"instruments are {instruments!r}, and not a list")
+        found = tuple(Instrument.from_json(i) for i in instruments)
+        if [i.number for i in found] != list(range(len(found))):
+            raise ValueError("instruments are not numbered 0, 1, ... in their order")
         offsets = object_in(record, "clock_offsets")
         return cls(
             session=str(record["session"]),
-            instruments=tuple(Instrument.from_json(i) for i in instruments),
+            instruments=found,
             created_ns=int_in(record, "created_ns"),
             seed=int_in(record, "seed", 0),
             config=object_in(record, "config"),

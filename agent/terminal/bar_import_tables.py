@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from agent.durations import format_duration
 from agent.terminal.import_tables import print_units
@@ -35,7 +36,9 @@ def render_bar_import(report: BarReport, session: Path, console: Console) -> Non
     """Print what was made of bars."""
     length = format_duration(report.interval_ns)
     where = f" of {report.calendar}, times read as {report.clock}" if report.calendar else ""
-    console.print(f"[bold]{session}[/]  {report.symbol}, {report.bars:,} bars of {length}{where}")
+    console.print(
+        Text.assemble((str(session), "bold"), f"  {report.symbol}, {report.bars:,} bars of {length}{where}")
+    )
     print_units(report, console)
     table = Table(title=f"{report.lines:,} rows", title_justify="left", show_header=False, box=None)
     for side in ("left", "right", "left"):

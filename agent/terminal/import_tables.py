@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from agent.terminal.formatting import duration
 
@@ -55,8 +56,8 @@ _PROBLEMS_SHOWN = 5
 @contextmanager
 def reading(files: Sequence[Path]) -> Iterator[Callable[[int], None]]:
     """A progress bar on a terminal's stderr while files are read; yields what takes the bytes read."""
-    console = Console(stderr=True)
-    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    console = Console(stderr=True, markup=False)
+    columns = (TextColumn("reading", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("reading", total=sum(f.stat().st_size for f in files if f.is_file()))
         yield lambda done: bar.update(task, completed=done)
@@ -65,7 +66,7 @@ def reading(files: Sequence[Path]) -> Iterator[Callable[[int], None]]:
 def render_import(report: ImportReport, session: Path, console: Console) -> None:
     """Print what was made of market data with books and trades."""
     span = duration(max(0, report.last_recv_ns - report.first_recv_ns))
-    console.print(f"[bold]{session}[/]  {report.symbol} ({report.market}), {span}")
+    console.print(Text.assemble((str(session), "bold"), f"  {report.symbol} ({report.market}), {span}"))
     print_units(report, console)
     if report.contract_size != "1" or report.market == "inverse":
         base, _, quote = report.symbol.partition(":")[0].partition("/")

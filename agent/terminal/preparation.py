@@ -54,7 +54,12 @@ class PreparationBar:
     """The same as one line that moves by itself wherever it is drawn again and again."""
 
     def __init__(self) -> None:
-        columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+        )
         self.bar = Progress(*columns, TimeElapsedColumn(), auto_refresh=False)
         self._doing = ""
 

@@ -22,12 +22,12 @@ def replay_progress(
     monotonic: Callable[[], float], console: Console | None = None
 ) -> Iterator[Callable[[int, int], None]]:
     """Yield what takes the rows so far and the rows of the session (0: not known). ``monotonic``: seconds."""
-    console = console or Console(stderr=True)
+    console = console or Console(stderr=True, markup=False)
     columns = (
-        TextColumn("replaying"),
+        TextColumn("replaying", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("rows"),
+        TextColumn("rows", markup=False),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:

@@ -5,11 +5,9 @@ Errors are one message on stderr; exit codes: 0 done, 2 bad input, 130 interrupt
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
-from agent.core.errors import AgentError
+from agent.entry.entry_point import run_and_exit
 from lem.cli.ablate import ablate
 from lem.cli.bound import bound
 from lem.cli.evaluate import evaluate
@@ -29,22 +27,5 @@ for command in (train, evaluate, bound, ablate, explain, fetch):
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Entry point: turns our errors into one message and an exit code."""
-    arguments = sys.argv[1:] if argv is None else argv
-    debug = "--debug" in arguments
-    try:
-        code = app(args=[a for a in arguments if a != "--debug"], standalone_mode=False)
-    except AgentError as error:
-        if debug:
-            raise
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        sys.exit(130)
-    except Exception as error:
-        message = getattr(error, "format_message", None)  # click's own: a wrong option or argument
-        if message is None:
-            raise
-        typer.echo(f"error: {message()}", err=True)
-        sys.exit(getattr(error, "exit_code", 2))
-    sys.exit(code if isinstance(code, int) else 0)
+    """Entry point: errors become one message and an exit code."""
+    run_and_exit(app, argv)

@@ -61,4 +61,4 @@ def _print(document: AblationDocument) -> None:
         numbers = (f"{row['mean']:+.4f}", *(("", "") if row["variant"] == "full" else change))
         table.add_row(exam, row["variant"], *numbers)
         last = row["exam"]
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    Console(width=None if sys.stdout.isatty() else 140, markup=False).print(table)

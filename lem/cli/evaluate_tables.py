@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from agent.barfiles.bar_quality import QualityRecord
 from agent.durations import format_duration
@@ -41,7 +42,7 @@ LEFT = ("side", "target", "bench", "regime", "on")
 
 def print_document(document: EvaluationDocument | JoinedDocument, regimes: bool = False) -> None:
     """Print one evaluation, or several and their common summary."""
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False, markup=False)
     evaluations = evaluations_of(document)
     for one in evaluations:
         _print_evaluation(console, one, regimes)
@@ -59,7 +60,7 @@ def print_document(document: EvaluationDocument | JoinedDocument, regimes: bool 
 def _print_evaluation(console: Console, document: EvaluationDocument, regimes: bool) -> None:
     digits = min(MOST_DECIMALS, decimals_for(1e4 * document["sigma"]))
     rows = document["rows"]
-    console.print(f"[bold]{_title(document)}[/bold]", soft_wrap=True)
+    console.print(Text(_title(document), "bold"), soft_wrap=True)
     console.print(_table("Gain in bps", gain_columns(document, digits), rows, _scenario))
     versus = "Gain of the model less that of each rule, on the same orders"
     console.print(_table(versus, versus_columns(digits), rows, _scenario))

@@ -94,7 +94,7 @@ def _print(name: str, interval: int, digest: str, found: Explanation) -> None:
 
     from lem.page.explanation_page import distance
 
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False)
     may = "" if found.may_finish else " (not allowed to finish in this interval)"
     console.print(
         f"decision {name}, interval {interval}: {100 * found.share:.2f} % of the order,"

@@ -10,7 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 from safetensors import SafetensorError
@@ -99,7 +99,8 @@ def load_checkpoint(path: Path | None = None) -> Checkpoint:
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"cannot read the model file {path}: {error.strerror}; {ADVICE}") from error
-    metadata = _metadata(path, data)
+    header = _header(path, data)
+    metadata = _metadata(path, header)
     version = metadata.get("feature_version")
     if version != str(FEATURE_VERSION) or metadata.get("feature_names") != json.dumps(FEATURE_NAMES):
         raise CheckpointError(
@@ -107,11 +108,13 @@ def load_checkpoint(path: Path | None = None) -> Checkpoint:
             f" this program computes version {FEATURE_VERSION}; {ADVICE}"
         )
     try:
-        model = LEM(ModelConfig.from_json(json.loads(metadata["config"])))
+        config = ModelConfig.from_json(json.loads(metadata["config"]))
+        _check_shapes(config, header)
+        model = LEM(config)
         model.load_state_dict(load(data))
         training = json.loads(metadata["training"])
     except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(_broken(path, str(error).splitlines()[0])) from error
+        raise CheckpointError(_broken(path, _first_line(error))) from error
     if training_digest(model, training) != metadata.get("training_digest"):
         raise CheckpointError(_broken(path, "its weights do not match its training digest"))
     model.eval()
@@ -120,17 +123,39 @@ def load_checkpoint(path: Path | None = None) -> Checkpoint:
     return Checkpoint(model, _digest(data), path, training)
 
 
-def _metadata(path: Path, data: bytes) -> dict[str, str]:
-    """The header's metadata: 8 bytes of length, then JSON (the safetensors format)."""
+def _header(path: Path, data: bytes) -> dict[str, Any]:
+    """The file's header: 8 bytes of length, then JSON (the safetensors format)."""
     size = int.from_bytes(data[:8], "little")
     try:
         header = json.loads(data[8 : 8 + size])
-        metadata = header["__metadata__"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(_broken(path, "it is not a safetensors file")) from error
+    if not isinstance(header, dict):
+        raise CheckpointError(_broken(path, "it is not a safetensors file"))
+    return header
+
+
+def _metadata(path: Path, header: dict[str, Any]) -> dict[str, str]:
+    metadata = header.get("__metadata__")
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise CheckpointError(_broken(path, f"it is not a {FORMAT} file"))
     return metadata
+
+
+def _check_shapes(config: ModelConfig, header: dict[str, Any]) -> None:
+    """Compare what ``config`` needs with what the file has, and take no memory. Raises ValueError."""
+    with torch.device("meta"):
+        needed = {name: list(tensor.shape) for name, tensor in LEM(config).state_dict().items()}
+    held = {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+    for name in sorted(needed.keys() | held.keys()):
+        if needed.get(name) != held.get(name):
+            raise ValueError(
+                f"by its settings {name} has the shape {needed.get(name)}, and in the file {held.get(name)}"
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _canonical(data: bytes) -> bytes:

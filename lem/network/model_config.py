@@ -10,6 +10,10 @@ from agent.core.market.feature_names import FEATURE_NAMES
 from agent.core.market.features import FEATURE_SPAN
 from agent.core.types import BenchmarkKind, Side, TargetKind
 
+MOST_UNITS = 65_536
+MOST_LOOKBACK = 5_000
+CELLS = ("tkan", "lstm")
+
 Settings = dict[str, int | float | str | bool]
 """A configuration as JSON, by field."""
 
@@ -48,11 +52,25 @@ class ModelConfig:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> ModelConfig:
-        """Rebuild from JSON. Raises ValueError on unknown keys."""
+        """Rebuild from JSON. Raises ValueError on unknown keys and on values that no model has."""
         unknown = set(record) - {f.name for f in fields(cls)}
         if unknown:
             raise ValueError(f"unknown model settings {sorted(unknown)}")
-        return cls(**record)
+        config = cls(**record)
+        for each in fields(cls):
+            _check_setting(each.name, getattr(config, each.name), each.default)
+        if config.hidden % config.heads:
+            raise ValueError(f"model setting hidden {config.hidden} is no multiple of heads {config.heads}")
+        return config
+
+
+def _check_setting(name: str, value: object, usual: object) -> None:
+    """Raises ValueError unless ``value`` is of the type of ``usual`` and within what a model can be."""
+    most = MOST_LOOKBACK if name == "lookback" else MOST_UNITS
+    if type(value) is not type(usual) or (isinstance(value, str) and value not in CELLS):
+        raise ValueError(f"model setting {name} is {value!r}, which is none of this program's")
+    if type(value) is int and not 1 <= value <= most:
+        raise ValueError(f"model setting {name} is {value}: it must be 1 to {most}")
 
 
 @dataclass(frozen=True, slots=True)

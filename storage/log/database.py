@@ -6,22 +6,30 @@ SQLite by default (WAL, so that other terminals read while a run writes), Postgr
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from agent.core.database_url import DatabaseUrl
 from agent.core.errors import DatabaseError
+from storage.log.postgres_connection import connector
+from storage.log.schema import newest_revision, stored_revision
 
+Url = DatabaseUrl | str
 BUSY_MS = 5000
-_MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATION_MS = 60_000
+"""How long one program waits for another that changes the schema, on a slow machine too."""
+_MIGRATION_LOCK = 4_057_331_017  # any number that no other program of this database takes
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
     "postgresql": "postgresql+asyncpg",
@@ -43,22 +51,44 @@ _ADVICE = (  # what the driver says -> what it means and what to do
     ("column decisions.", _OLDER),  # as PostgreSQL says it
     ("does not exist", "holds no execution log: create it and run the agent once, or give another --db"),
     ("password", "refuses the user or password: check the --db URL"),
+    ("permission denied", "may not be used by this user: grant it the rights, or check the --db URL"),
+    ("configuration parameter", "does not know an option of the --db URL: leave it out"),
+    ("sslmode", "cannot be reached: `sslmode` of the --db URL is wrong"),
     ("connect", "cannot be reached: start it, or check the --db URL"),
 )
 
 
-def parse_url(url: str) -> URL:
+def parse_url(url: Url) -> URL:
     """Return ``url`` with the driver this program uses; a bare path means SQLite. Raises DatabaseError."""
-    if "://" not in url:
-        return URL.create(_DRIVERS["sqlite"], database=url)
+    given = DatabaseUrl.of(url)
+    if "\0" in given.secret or not given.secret.strip():
+        raise DatabaseError(f"database {str(given)!r} names none: {_FORMS}")
+    if "://" not in given.secret:
+        return URL.create(_DRIVERS["sqlite"], database=given.secret)
     try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise DatabaseError(f"database URL {url!r} cannot be read: {_FORMS}") from error
+        parsed = make_url(given.secret)
+    except (ArgumentError, ValueError) as error:
+        raise DatabaseError(f"database URL {str(given)!r} cannot be read: {_FORMS}") from error
     driver = _DRIVERS.get(parsed.get_backend_name())
     if driver is None:
         raise DatabaseError(f"database {parsed.get_backend_name()!r} is not supported: {_FORMS}")
+    _check_parts(parsed, given)
     return parsed.set(drivername=driver)
+
+
+def _check_parts(parsed: URL, given: DatabaseUrl) -> None:
+    """What the driver would take for something else, or ignore. Raises DatabaseError."""
+    if "@" in (parsed.host or ""):
+        raise DatabaseError(f"database URL {str(given)!r} has an @ in its password: write it %40 there")
+    if parsed.get_backend_name() != "sqlite":
+        return
+    if parsed.host or parsed.username or parsed.port:
+        raise DatabaseError(f"database URL {str(given)!r} names a host: a SQLite file is sqlite:///PATH")
+    if parsed.query and not (parsed.database or "").startswith("file:"):
+        raise DatabaseError(
+            f"database URL {str(given)!r} has options ({', '.join(parsed.query)}): leave them out, SQLite"
+            " takes none"
+        )
 
 
 _FORMS = "give a file's path, sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
@@ -72,13 +102,27 @@ def sqlite_path(url: URL) -> Path | None:
     return Path(name)
 
 
-def open_engine(url: str, *, busy_ms: int = BUSY_MS, read_only: bool = False) -> AsyncEngine:
+def open_engine(url: Url, *, busy_ms: int = BUSY_MS, read_only: bool = False) -> AsyncEngine:
     """Return an engine for ``url``. A SQLite write waits ``busy_ms`` for other writers."""
     parsed = parse_url(url)
-    engine = create_async_engine(parsed, poolclass=NullPool if read_only else None)
+    pool = NullPool if read_only else None
     if parsed.get_backend_name() == "sqlite":
+        try:
+            engine = create_async_engine(parsed, poolclass=pool, json_deserializer=_json_or_text)
+        except (ArgumentError, ValueError) as error:
+            raise DatabaseError(f"database URL {shown(url)!r} cannot be used: {_FORMS}") from error
         _set_pragmas(engine, busy_ms, read_only)
-    return engine
+        return engine
+    creator = connector(parsed, shown(url))
+    return create_async_engine(parsed.set(query={}), poolclass=pool, async_creator=creator)
+
+
+def _json_or_text(text: str | bytes) -> object:
+    """What a JSON column holds; SQLite keeps anything in it, which is shown as it is."""
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return text
 
 
 def _set_pragmas(engine: AsyncEngine, busy_ms: int, read_only: bool) -> None:
@@ -97,25 +141,34 @@ def _set_pragmas(engine: AsyncEngine, busy_ms: int, read_only: bool) -> None:
             raise
 
 
-def probe(url: str) -> None:
+def probe(url: Url) -> None:
     """Open and close a SQLite file: an open that fails in the asynchronous driver leaves a thread behind."""
     path = sqlite_path(parse_url(url))
     if path is not None:
         sqlite3.connect(path).close()
 
 
+def _make_file(path: Path) -> None:
+    """Make a new SQLite file that only its owner may read; SQLite gives its other files the same rights."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
 @contextmanager
-def database_errors(url: str) -> Iterator[None]:
+def database_errors(url: Url) -> Iterator[None]:
     """Turn whatever the database layer raises into one DatabaseError that says what to do."""
     try:
         yield
     except DBAPIError as error:
         raise DatabaseError(_explain(url, str(error.orig))) from error
+    except UnicodeDecodeError as error:  # names of tables and columns that are no text
+        raise DatabaseError(_explain(url, "malformed")) from error
     except (SQLAlchemyError, sqlite3.Error, OSError, TimeoutError) as error:
         raise DatabaseError(_explain(url, str(error) or type(error).__name__)) from error
 
 
-def _explain(url: str, message: str) -> str:
+def _explain(url: Url, message: str) -> str:
     name = shown(url)
     for phrase, advice in _ADVICE:
         if phrase in message.lower():
@@ -123,19 +176,19 @@ def _explain(url: str, message: str) -> str:
     return f"database {name} failed ({message.splitlines()[0]}): check it with `doctor`, or give another --db"
 
 
-def shown(url: str) -> str:
+def shown(url: Url) -> str:
     """Return a database's name as a message may show it: a file's path, or its URL without the password."""
-    parsed = parse_url(url)
-    path = sqlite_path(parsed)
-    return str(path) if path is not None else parsed.render_as_string(hide_password=True)
+    given = DatabaseUrl.of(url)
+    path = sqlite_path(parse_url(given))
+    return str(path) if path is not None else str(given)
 
 
-def migrate(url: str) -> str:
+def migrate(url: Url) -> str:
     """``migrate_async`` for callers without an event loop."""
     return asyncio.run(migrate_async(url))
 
 
-async def migrate_async(url: str, *, busy_ms: int = BUSY_MS) -> str:
+async def migrate_async(url: Url, *, busy_ms: int = BUSY_MS) -> str:
     """Bring the database to this program's schema and return its revision. Raises DatabaseError.
 
     A new SQLite file is made, with its directory.
@@ -143,7 +196,7 @@ async def migrate_async(url: str, *, busy_ms: int = BUSY_MS) -> str:
     with database_errors(url):
         path = sqlite_path(parse_url(url))
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_file(path)
         probe(url)
         engine = open_engine(url, busy_ms=busy_ms)
         try:
@@ -153,24 +206,22 @@ async def migrate_async(url: str, *, busy_ms: int = BUSY_MS) -> str:
             await engine.dispose()
 
 
-def _up_to_date(connection: Connection, url: str) -> str:
-    revision = _revision(connection)
-    if revision == newest_revision():
+def _up_to_date(connection: Connection, url: Url) -> str:
+    """Its schema's revision, after the migrations it lacked; one program at a time runs them."""
+    if stored_revision(connection) == newest_revision():
         return newest_revision()
+    _lock(connection)
+    if stored_revision(connection) == newest_revision():
+        return newest_revision()  # another program ran them while this one waited
     from storage.log.upgrade import upgrade  # Alembic starts here, where there is something to do
 
     return upgrade(connection, shown(url))
 
 
-def _revision(connection: Connection) -> str | None:
-    """The schema's revision as Alembic keeps it; None in a new database."""
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return revision
-
-
-@cache
-def newest_revision() -> str:
-    """The newest schema of this program: migrations are files named after their revisions."""
-    return max(file.name.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
+def _lock(connection: Connection) -> None:
+    """Wait for other programs that change the schema, and keep them out until this transaction ends."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={MIGRATION_MS}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))

@@ -20,6 +20,7 @@ from agent.core.json_types import JsonObject
 from agent.core.ports import PendingCommand
 from storage.log.database import (
     BUSY_MS,
+    Url,
     database_errors,
     migrate_async,
     open_engine,
@@ -71,7 +72,7 @@ class SqlExecutionLog:
     """
 
     def __init__(
-        self, url: str, session: str, instruments: Sequence[Instrument], *, busy_ms: int = BUSY_MS
+        self, url: Url, session: str, instruments: Sequence[Instrument], *, busy_ms: int = BUSY_MS
     ) -> None:
         self.url = url
         self.session = session
@@ -249,7 +250,7 @@ def _upsert_statement(connection: AsyncConnection, table: type[Base], keys: list
 
 
 async def insert_command(
-    url: str,
+    url: Url,
     command_id: str,
     kind: CommandKind,
     *,
@@ -296,7 +297,7 @@ async def _latest_open(connection: AsyncConnection, parent_id: str | None) -> st
     return session
 
 
-async def command_outcome(url: str, session: str, command_id: str) -> str | None:
+async def command_outcome(url: Url, session: str, command_id: str) -> str | None:
     """Return what became of a command; None while it waits."""
     statement = select(CommandRow.outcome).where(
         CommandRow.session == session, CommandRow.command_id == command_id

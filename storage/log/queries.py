@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-from decimal import Decimal
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import DatabaseError, InputError
-from storage.log.database import database_errors, open_engine, parse_url, probe, sqlite_path
+from storage.log.database import Url, database_errors, open_engine, parse_url, probe, shown, sqlite_path
+from storage.log.database_faults import lacks_something, schema_fault, statement_fault
+from storage.log.plain_values import plain_value, unique_names
 from storage.log.tables import (
     Base,
     ChildOrderRow,
@@ -62,14 +64,14 @@ _SUBJECTS = {
 SUBJECTS = tuple(_SUBJECTS)
 FINISHED = ("completed", "expired", "cancelled", "failed")
 _READS = ("select", "with", "values", "explain")
-_USERS_FAULTS = (  # what SQLite and PostgreSQL call a statement that is wrong
-    *("syntax", "no such", "does not exist", "readonly", "read-only", "one statement", "multiple commands"),
-    *("ambiguous", "misuse", "incomplete", "wrong number", "unrecognized"),
-)
+
+
+class _SchemaError(DatabaseError):
+    """What was not found is not there because the schema is another: no statement is at fault."""
 
 
 def query(
-    url: str,
+    url: Url,
     what: str,
     *,
     since: int | None = None,
@@ -99,7 +101,7 @@ def query(
     return Result(found.columns, found.rows[::-1])
 
 
-def sql(url: str, statement: str) -> Result:
+def sql(url: Url, statement: str) -> Result:
     """Return what one reading SQL statement gives. Raises InputError if it would write or is wrong."""
     verb = statement.split(maxsplit=1)[0].lower() if statement.strip() else ""
     if verb not in _READS:
@@ -108,16 +110,16 @@ def sql(url: str, statement: str) -> Result:
         )
     try:
         return asyncio.run(_read(url, statement))
-    except DatabaseError as error:
-        cause = error.__cause__
-        if isinstance(cause, DBAPIError) and _is_users_fault(str(cause.orig)):
-            raise InputError(
-                f"SQL {statement.strip()[:60]!r} refused: {str(cause.orig).splitlines()[0]}"
-            ) from cause
+    except _SchemaError:
         raise
+    except DatabaseError as error:
+        fault = statement_fault(error.__cause__)
+        if fault is None:
+            raise
+        raise InputError(f"SQL {statement.strip()[:60]!r} refused: {fault}") from error.__cause__
 
 
-def status(url: str) -> Result:
+def status(url: Url) -> Result:
     """Return the parents, and shadows, of open sessions that are not finished."""
     parents = _table(ParentOrderRow)
     working = (
@@ -170,7 +172,7 @@ def _filters(what: str, subject: _Subject, given: dict[str, str | None]) -> list
     return filters
 
 
-async def _read(url: str, statement: Executable | str) -> Result:
+async def _read(url: Url, statement: Executable | str) -> Result:
     path = sqlite_path(parse_url(url))
     if path is not None and not path.is_file():
         raise DatabaseError(f"no execution log at {path}: run the agent once, or give another --db")
@@ -180,9 +182,23 @@ async def _read(url: str, statement: Executable | str) -> Result:
     try:
         with database_errors(url):
             async with engine.connect() as connection:
-                return await _fetch(connection, statement)
+                try:
+                    return await _fetch(connection, statement)
+                except DBAPIError as error:
+                    await _check_schema(connection, shown(url), error)
+                    raise
     finally:
         await engine.dispose()
+
+
+async def _check_schema(connection: AsyncConnection, name: str, error: DBAPIError) -> None:
+    """Where something was not found: raises DatabaseError if the schema is not this program's."""
+    if not lacks_something(error.orig):
+        return
+    await connection.rollback()
+    fault = await connection.run_sync(schema_fault)
+    if fault is not None:
+        raise _SchemaError(f"database {name} {fault}") from error
 
 
 async def _fetch(connection: AsyncConnection, statement: Executable | str) -> Result:
@@ -192,15 +208,7 @@ async def _fetch(connection: AsyncConnection, statement: Executable | str) -> Re
         found = await connection.exec_driver_sql(statement)
     else:
         found = await connection.execute(statement)
-    return Result(list(found.keys()), [tuple(_exact(v) for v in row) for row in found])
-
-
-def _exact(value: object) -> object:
-    return format(value, "f") if isinstance(value, Decimal) else value
-
-
-def _is_users_fault(message: str) -> bool:
-    return any(phrase in message.lower() for phrase in _USERS_FAULTS)
+    return Result(unique_names(list(found.keys())), [tuple(plain_value(v) for v in row) for row in found])
 
 
 # --- exports ------------------------------------------------------------------------------------
@@ -208,7 +216,7 @@ def _is_users_fault(message: str) -> bool:
 
 def to_json(result: Result) -> str:
     """Return the rows as one JSON array of objects."""
-    return orjson.dumps(result.dicts(), option=orjson.OPT_INDENT_2).decode()
+    return json.dumps(result.dicts(), indent=2)
 
 
 def to_csv(result: Result) -> str:
@@ -223,11 +231,19 @@ def to_csv(result: Result) -> str:
 def to_parquet(result: Result, path: Path) -> None:
     """Write the rows to a parquet file; nested values as JSON. Raises InputError if it cannot."""
     columns = list(zip(*result.rows, strict=True)) or [()] * len(result.columns)
-    arrays = [pa.array([_flat(value) for value in column]) for column in columns]
+    arrays = [_array([_flat(value) for value in column]) for column in columns]
     try:
         pq.write_table(pa.Table.from_arrays(arrays, names=result.columns), path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}; choose another file") from error
+
+
+def _array(values: list[object]) -> pa.Array:
+    """A column; as text where its values are of several types, as SQLite allows."""
+    try:
+        return pa.array(values)
+    except pa.ArrowException:
+        return pa.array([None if value is None else str(value) for value in values])
 
 
 def to_table(result: Result) -> list[list[str]]:

@@ -22,7 +22,7 @@ from agent.core.events import AuditEvent, Command
 from agent.core.instrument import Instrument
 from agent.core.ports import SessionReader
 from agent.journal import command_entry
-from storage.log.database import shown
+from storage.log.database import Url, shown
 from storage.log.execution_log import CLOSED, REPLAYING, SqlExecutionLog
 
 MODE = "replay"
@@ -61,7 +61,7 @@ class StoredEvents:
     """
 
     def __init__(
-        self, url: str, session: str, instruments: Sequence[Instrument], opening: Mapping[str, Any]
+        self, url: Url, session: str, instruments: Sequence[Instrument], opening: Mapping[str, Any]
     ) -> None:
         """``opening`` is what ``SqlExecutionLog.open_session`` takes."""
         self.session = session
@@ -109,7 +109,7 @@ class StoredEvents:
 
 
 def stored_replay(
-    url: str,
+    url: Url,
     path: Path,
     reader: SessionReader,
     config: Config,
@@ -122,7 +122,7 @@ def stored_replay(
     return StoredEvents(url, name, reader.instruments, {**opening, "state": REPLAYING, "replace": True})
 
 
-def stored_run(url: str, path: Path, reader: SessionReader, config: Config) -> StoredEvents:
+def stored_run(url: Url, path: Path, reader: SessionReader, config: Config) -> StoredEvents:
     """A run's own rows, made of its recording: those that are there stay, missing ones are added."""
     opening = opening_of(reader, path, "paper", config, reader.header.fingerprint)
     return StoredEvents(url, reader.header.session, reader.instruments, opening)

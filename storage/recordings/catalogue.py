@@ -21,7 +21,7 @@ from storage.recordings import parquet
 from storage.recordings.header_file import HEADER
 from storage.recordings.numbered_segments import PARQUET, segment_paths
 from storage.recordings.segments import UNREADABLE, SegmentDamageError
-from storage.recordings.session import SessionReader
+from storage.recordings.session import OUTCOME, SessionReader
 
 _FLAGS = re.compile(r"[{,]flags:(.*?)(?:,[a-z0-9_]+:|}$)")
 WHOLE, CUT_OFF, DAMAGED, UNREADABLE_STATE = "whole", "cut off", "damaged", "unreadable"
@@ -75,10 +75,14 @@ def list_sessions(folder: Path, *, check: bool = False) -> list[ListedSession]:
 def look_at(path: Path, *, check: bool = False) -> ListedSession:
     """One session's entry. Never raises for a bad session: it is listed with what is wrong."""
     try:
-        reader = SessionReader(path)
+        return _looked(path, SessionReader(path), check)
     except SessionError as error:
         return ListedSession(path.name, str(path), UNREADABLE_STATE, problems=[str(error)])
+
+
+def _looked(path: Path, reader: SessionReader, check: bool) -> ListedSession:
     header = reader.header
+    orders, odd_rows = _orders_of(reader.outcome())
     found = ListedSession(
         session=header.session,
         path=str(path),
@@ -88,7 +92,8 @@ def look_at(path: Path, *, check: bool = False) -> ListedSession:
         symbols=list(dict.fromkeys(i.symbol for i in reader.instruments)),
         bytes=size_of(path),
         compacted=any(p.suffix == PARQUET for p in segment_paths(path, "tape")),
-        orders=_orders_of(reader.outcome()),
+        orders=orders,
+        problems=odd_rows,
     )
     _outline(found, reader)
     if check:
@@ -106,7 +111,7 @@ def _made(origin: JsonObject) -> str:
 
 def _outline(found: ListedSession, reader: SessionReader) -> None:
     """Rows and times from the segments' own accounts."""
-    end = next((e for e in reversed(reader.journal()) if e["kind"] == "end"), None)
+    end = next((e for e in reversed(reader.journal()) if e.get("kind") == "end"), None)
     for stem, dtype in (("tape", EVENT), ("bars", BAR)):
         rows = 0
         for segment in segment_paths(reader.path, stem):
@@ -152,34 +157,45 @@ def size_of(path: Path) -> int:
     return sum(f.stat().st_size for f in path.iterdir() if f.is_file())
 
 
-def _orders_of(outcome: Sequence[str]) -> list[ListedOrder]:
-    """The parents of a run with their last state, shadows left out, read from its canonical rows."""
+def _orders_of(outcome: Sequence[str]) -> tuple[list[ListedOrder], list[str]]:
+    """The parents of a run with their last state, shadows left out, read from its canonical rows.
+
+    Rows that are none come back as problems: their file has no checksums.
+    """
     found: dict[str, ListedOrder] = {}
-    for row in outcome:
+    for number, row in enumerate(outcome, start=1):
         if row.startswith("SlippageMeasured|"):
-            _take_note(row, found)
-        if not row.startswith("ParentChanged|"):
-            continue
-        members = _members(row)
-        if "parent_id" in members:
-            if members.get("shadow_of", "-") == "-":
-                found[members["parent_id"]] = ListedOrder(
-                    id=members["parent_id"],
-                    symbol=members["symbol"],
-                    side={"1": "buy", "-1": "sell"}.get(members["side"], members["side"]),
-                    algo=members["algo"],
-                    state=members["state"],
-                )
-        elif members["spec"] in found:
+            _take_note(_members(row), row, found)
+        if row.startswith("ParentChanged|") and not _take_order(_members(row), found):
+            return list(found.values()), [
+                f"{OUTCOME}: row {number:,} is corrupt; the orders after it are left out"
+            ]
+    return list(found.values()), []
+
+
+def _take_order(members: Mapping[str, str], found: dict[str, ListedOrder]) -> bool:
+    """Take in a new order, or the state of a known one; say whether the row holds what it must."""
+    needed = ("symbol", "side", "algo", "state") if "parent_id" in members else ("spec", "state")
+    if not members.keys() >= set(needed):
+        return False
+    if "parent_id" not in members:
+        if members["spec"] in found:
             found[members["spec"]].state = members["state"]
-    return list(found.values())
+    elif members.get("shadow_of", "-") == "-":
+        found[members["parent_id"]] = ListedOrder(
+            id=members["parent_id"],
+            symbol=members["symbol"],
+            side={"1": "buy", "-1": "sell"}.get(members["side"], members["side"]),
+            algo=members["algo"],
+            state=members["state"],
+        )
+    return True
 
 
-def _take_note(row: str, orders: Mapping[str, ListedOrder]) -> None:
+def _take_note(members: Mapping[str, str], row: str, orders: Mapping[str, ListedOrder]) -> None:
     """The flags of an order's measures, by its own benchmark; the last ones count."""
-    members = _members(row)
-    order = orders.get(members["parent_id"])
-    if order is not None and members["own_benchmark"] == "yes":
+    order = orders.get(members.get("parent_id", ""))
+    if order is not None and members.get("own_benchmark") == "yes":
         flags = _FLAGS.search(row)
         order.note = flags[1].removeprefix("-") if flags else ""
 

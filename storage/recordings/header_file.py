@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import orjson
 
+from agent.core.database_url import DatabaseUrl
 from agent.core.errors import RecordingError, SessionError
 from agent.core.session_header import SessionHeader
 from storage.recordings.segments import AppendFile, sync_path
@@ -44,16 +46,24 @@ def _parsed(file: Path, header: object) -> SessionHeader:
             " version of the program that recorded it"
         )
     try:
-        return SessionHeader.from_json(header)
+        return _without_password(SessionHeader.from_json(header))
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise SessionError(
             f"{file} is corrupt ({error!r}): restore it, or record the session again"
         ) from error
 
 
+def _without_password(header: SessionHeader) -> SessionHeader:
+    """The header as it may be copied. Versions before this one recorded the database's whole URL."""
+    url = header.config.get("database")
+    if not isinstance(url, str):
+        return header
+    return replace(header, config={**header.config, "database": DatabaseUrl(url).recorded})
+
+
 def write_header(path: Path, header: SessionHeader) -> None:
     """Put the header into the directory ``path``. Raises RecordingError."""
-    document = {"format": FORMAT, **header.to_json()}
+    document = {"format": FORMAT, **_without_password(header).to_json()}
     _write_atomically(path / HEADER, orjson.dumps(document, option=orjson.OPT_INDENT_2, default=plain))
 
 

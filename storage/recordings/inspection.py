@@ -140,7 +140,7 @@ def inspect_session(path: Path) -> Inspection:
     found = replace(
         listed,
         state=DAMAGED if reader.losses else listed.state,
-        problems=list(reader.losses) or listed.problems,
+        problems=list(dict.fromkeys([*reader.losses, *listed.problems])),
         bytes=size_of(path),
         start_ns=first,
         end_ns=last,
@@ -153,7 +153,7 @@ def inspect_session(path: Path) -> Inspection:
         bin_ns=step,
         instruments=[_instrument(i, tape) for i in reader.instruments],
         gaps=tape.gaps,
-        journal=dict(Counter(str(e["kind"]) for e in reader.journal())),
+        journal=dict(Counter(str(e.get("kind")) for e in reader.journal())),
         results=dict(Counter(r.partition("|")[0] for r in reader.outcome() if not r.startswith("tape|"))),
     )
 

@@ -13,6 +13,7 @@ from agent.core.errors import RecordingError, SessionError
 from storage.recordings.mapped import Rows
 from storage.recordings.segments import (
     BATCH_ROWS,
+    OWNER_ONLY,
     Segment,
     SegmentDamageError,
     compact,
@@ -67,7 +68,9 @@ class NumberedSegments:
                     raise SessionError(
                         f"{path} is damaged ({damage}) and no crash did that: it can be replayed, not resumed"
                     ) from damage
-                shutil.copyfile(path, path.with_suffix(".damaged"))
+                kept = path.with_suffix(".damaged")
+                kept.touch(mode=OWNER_ONLY)
+                shutil.copyfile(path, kept)
                 compact(path, self._dtype)
             self.rows += sum(sizes)
         self._number = len(paths)

@@ -18,6 +18,7 @@ from agent.core.errors import SessionError
 from storage.recordings.mapped import Rows, to_rows
 from storage.recordings.segments import (
     BATCH_ROWS,
+    OWNER_ONLY,
     UNREADABLE,
     SegmentDamageError,
     cannot_write,
@@ -47,6 +48,7 @@ def write_parquet(path: Path, dtype: np.dtype[np.void], batches: Iterable[Rows])
     crcs: list[str] = []
     rows = 0
     try:
+        path.touch(mode=OWNER_ONLY)
         with pq.ParquetWriter(
             path,
             schema,

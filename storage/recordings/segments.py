@@ -22,6 +22,8 @@ from storage.recordings.mapped import FEW_ROWS, Rows, pages, to_rows
 
 SEGMENT_BYTES = 256 << 20
 BATCH_ROWS = 16384  # 0.9 MB: the copy and the checksum of a batch stay in the cache
+OWNER_ONLY = 0o600  # a recording shows what its owner trades, and the configuration it ran with
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows would write a line's end as two bytes
 _CRC = b"crc32"
 UNREADABLE = (pa.ArrowException, OSError, ValueError, MemoryError)
 
@@ -32,7 +34,7 @@ class AppendFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _BINARY, OWNER_ONLY)
         except OSError as error:
             raise cannot_write(path, error) from error
         self.size = os.fstat(self._fd).st_size
@@ -250,8 +252,10 @@ def _whole(path: Path, dtype: np.dtype[np.void]) -> Iterator[Rows]:
 
 def sync_path(path: Path) -> None:
     """Force a file or a directory to the disk. Raises RecordingError."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no directory, and keeps a name that was given without being told
     try:
-        fd = os.open(path, os.O_RDONLY)
+        fd = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
         try:
             os.fsync(fd)
         finally:

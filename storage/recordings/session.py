@@ -85,7 +85,7 @@ class SessionWriter:
         if (path / HEADER).exists():
             raise SessionError(f"{path} already holds a session: choose another --out, or replay it")
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise RecordingError(
                 f"cannot make the session directory {path}: {error.strerror}; choose another --out"
@@ -255,6 +255,7 @@ class SessionReader:
                 return
             try:
                 for batch in segment_rows(path, dtype):
+                    self._check_listed(path, batch)
                     yield batch
                     rows += len(batch)
             except SegmentDamageError as damage:
@@ -265,6 +266,15 @@ class SessionReader:
                 )
                 return
         self._compare_with_end(stem, rows)
+
+    def _check_listed(self, path: Path, rows: Rows) -> None:
+        """Compiled code takes an instrument's number for a place in its arrays. Raises SessionError."""
+        numbers = rows["instrument"]
+        if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < len(self.instruments):
+            raise SessionError(
+                f"{path} holds rows of instrument {int(numbers.max())}, and the header lists"
+                f" {len(self.instruments)}: restore {HEADER}, or record the session again"
+            )
 
     def _compare_with_end(self, stem: str, rows: int) -> None:
         end = self._end()
@@ -289,8 +299,21 @@ def _journal_entry(line: bytes) -> JsonObject | None:
     body, mark, crc = line.rpartition(_CRC_MARK)
     if not mark or crc != b'%08x"}' % zlib.crc32(body + b"}"):
         return None
-    entry: JsonObject = orjson.loads(body + b"}")
-    return entry
+    try:
+        entry: object = orjson.loads(body + b"}")
+    except orjson.JSONDecodeError:
+        return None
+    return entry if isinstance(entry, dict) and _is_placed(entry) else None
+
+
+def _is_placed(entry: JsonObject) -> bool:
+    """Whether an entry says what it is and where it belongs; an end also how many rows there are."""
+    numbers = ["recv_ns", "seq", *(("events", "bars") if entry.get("kind") == END_KIND else ())]
+    return isinstance(entry.get("kind", ""), str) and all(_is_count(entry.get(name)) for name in numbers)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def _cut_torn_line(path: Path) -> None:

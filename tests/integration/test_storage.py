@@ -538,9 +538,7 @@ def test_what_is_no_database(tmp_path: Path) -> None:
         migrate(str(tmp_path))
     with pytest.raises(DatabaseError, match="'mysql' is not supported: give a file's path"):
         migrate("mysql://localhost/x")
-    with pytest.raises(
-        DatabaseError, match=r"postgresql\+asyncpg://u:\*\*\*@127.0.0.1:1/x cannot be reached"
-    ):
+    with pytest.raises(DatabaseError, match=r"postgresql://u:\*\*\*@127.0.0.1:1/x cannot be reached"):
         migrate("postgresql://u:secret@127.0.0.1:1/x")
 
 

@@ -102,7 +102,7 @@ def _locked(folder: Path, name: str) -> Iterator[None]:
 def _lock_file(folder: Path) -> int | None:
     """Opened once and never closed: closing would give up every lock of this process in it."""
     with suppress(OSError):
-        return os.open(folder / LOCKS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        return os.open(folder / LOCKS, os.O_RDWR | os.O_CREAT, 0o666)
     return None
 
 

@@ -1,0 +1,1 @@
+"""What surrounds a command of either program: streams, errors as messages, exit codes. No command."""
