@@ -14,7 +14,9 @@ from agent.app.live_feed import open_feed
 from agent.config import Config
 from agent.core.errors import AgentError, RecordingError
 from agent.system_clock import SystemClock
+from agent.terminal.session_lives import lives_phrase
 from storage.log.database import migrate
+from storage.log.liveness import standings
 
 FREE_BYTES = 500 * 2**20
 
@@ -33,6 +35,7 @@ def run_checks(config: Config) -> list[Check]:
     checks: tuple[tuple[str, Callable[[Config], str]], ...] = (
         ("configuration", lambda c: f"{c.exchange} {c.symbol}, order by {c.order.algo}"),
         ("database", lambda c: f"{c.database} at schema {migrate(c.database)}"),
+        ("sessions", _check_sessions),
         ("recording", _check_disk),
         ("clock", _check_clock),
         ("exchange", _check_exchange),
@@ -46,6 +49,11 @@ def _run(name: str, check: Callable[[Config], str], config: Config) -> Check:
         return Check(name, True, check(config))
     except AgentError as error:
         return Check(name, False, str(error))
+
+
+def _check_sessions(config: Config) -> str:
+    """Which live and which died; a dead one is no fault of the installation."""
+    return lives_phrase(asyncio.run(standings(config.database, time.time_ns, time.monotonic_ns)))
 
 
 def _check_disk(config: Config) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from agent.shadow import shadow_specs
 from agent.summary import Summary
 from agent.system_clock import SystemClock
 from storage.log.execution_log import SqlExecutionLog
+from storage.log.heartbeat import Heartbeat
 from storage.recordings.session import SessionHeader, SessionWriter
 
 log = structlog.get_logger("live")
@@ -83,6 +85,7 @@ class LiveResult:
     events: int
     interrupted: bool
     rotated: bool
+    killed: bool
 
     def to_json(self) -> dict[str, object]:
         names = ("trades", "gaps", "backfilled", "lost", "stale_ns")
@@ -95,7 +98,8 @@ class LiveResult:
 
     @property
     def succeeded(self) -> bool:
-        return all(r.changed.state is ParentState.COMPLETED for r in self.summary.orders())
+        completed = all(r.changed.state is ParentState.COMPLETED for r in self.summary.orders())
+        return completed and not self.killed
 
 
 class _NoLog:
@@ -184,6 +188,7 @@ class _Session:
         self.path = config.out / self.name
         self._late: list[str] = []
         self._parents = 0
+        self._heartbeat: Heartbeat | None = None
 
     async def run(self, seconds: float | None, market_ended: Ended) -> LiveResult:
         self._first_spec_check()
@@ -205,7 +210,11 @@ class _Session:
         )
         self.view.open(self.name, self.instruments, self._title())
         with _stop_on_signal(live.stopping):
-            await self._warm_up(live)
+            try:
+                await self._warm_up(live)
+            except BaseException:
+                await self._close_log(execution_log, engine.seq, "failed")
+                raise
             jobs = self._jobs(live)
             health = asyncio.create_task(self._show_health())
             try:
@@ -226,7 +235,8 @@ class _Session:
             self.feed.health(),
             live.events,
             live.interrupted,
-            live.rotating and not live.interrupted,
+            live.rotating and not live.interrupted and not engine.killed,
+            engine.killed,
         )
 
     async def _close_log(self, execution_log: ExecutionLog, seq: int, state: str) -> None:
@@ -235,6 +245,8 @@ class _Session:
             with contextlib.suppress(AgentError):
                 await execution_log.close_session(closed_ns=self.clock.now_ns(), seq=seq, state=state)
                 await execution_log.close()
+        if self._heartbeat is not None:
+            await self._heartbeat.stop()
 
     def _title(self) -> str:
         rehearsal = self.config.venue.rehearsal
@@ -276,6 +288,8 @@ class _Session:
             fingerprint=fingerprint(self.config, self._algos()),
             balances=self.config.venue.balances,
         )
+        self._heartbeat = Heartbeat(self.config.database, self.name, time.time_ns)
+        self._heartbeat.start()
         return execution_log
 
     def _policy(self, spec: ParentSpec, executor: ThreadPoolExecutor) -> SlicePolicy:
@@ -296,6 +310,8 @@ class _Session:
     async def _begin(self, live: LiveRun, jobs: Jobs) -> None:
         """With the first book, start the configured order, then what the clock starts."""
         self.view.prepared()
+        if live.engine.killed:
+            return  # before its first order
         if self.own_order:
             await self._start_order(live, self.config.order)
         if self.trade:
@@ -335,9 +351,14 @@ class _Session:
         if not self.trade:
             end_ns = FAR_FUTURE_NS if seconds is None else self.clock.now_ns() + int(seconds * NS_PER_S)
             return lambda: self.clock.now_ns() >= end_ns or (market_ended() and live.quiet(DRAIN_NS))
-        if self.config.schedules:
-            return lambda: live.rotating and live.engine.settled
-        return lambda: bool(live.engine.workers) and live.engine.settled
+        return lambda: self._over(live)
+
+    def _over(self, live: LiveRun) -> bool:
+        """A session with schedules ends to be rotated, another with its orders; a killed one at once."""
+        if live.engine.killed:
+            return not live.engine.working
+        begun = live.rotating if self.config.schedules else bool(live.engine.workers)
+        return begun and live.engine.settled
 
     def _watch(self, events: Sequence[AuditEvent]) -> None:
         self.summary.add(events)

@@ -24,7 +24,7 @@ SHOWN = {  # what fits a terminal; json, csv and parquet carry every column
     "fills": ("fill_id", "side", "price", "quantity", "fee", "maker", "price_model", "impact_bps"),
     "decisions": ("decision_id", "algo", "share", "slice_quantity", "finishing", "overrun", "reason"),
     "slippage": ("parent_id", "algo", "benchmark", "gain_bps", "full_gain_bps", "arrival_slippage_bps"),
-    "sessions": ("session", "exchange", "state", "path"),
+    "sessions": ("session", "exchange", "state", "heartbeat_age_s", "host", "pid", "path"),
 }
 
 
@@ -72,8 +72,17 @@ def log(
             session=session,
             limit=limit,
         )
+        if what == "sessions":
+            result = _with_lives(url, result)
     _print(result, "json" if as_json else form, out, SHOWN.get(what))
     return 0
+
+
+def _with_lives(url: str, result: Result) -> Result:
+    """Sessions that are open as live or dead, and each one's heartbeat."""
+    from storage.log.liveness import with_lives
+
+    return with_lives(url, result, time.time_ns, time.monotonic_ns)
 
 
 def _time_ns(text: str | None, option: str) -> int | None:

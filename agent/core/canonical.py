@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 MEASURED = frozenset({"latency_ns"})
+SAID_ELSEWHERE = frozenset({"parents"})
+"""Which orders a command was carried out on: their own rows say it."""
 LATER = frozenset({"attention", "turns_at_bps", "impact_ticks", "displacement_half_ticks", "fee_amount"})
 """Members that were not there from the beginning."""
 CHECK_ROWS = 1024  # one tape check covers this many rows
@@ -40,7 +42,7 @@ def canonical_row(event: AuditEvent) -> str:
 @cache
 def _names(kind: type[DataclassInstance]) -> tuple[str, ...]:
     """The members of a dataclass that count."""
-    return tuple(f.name for f in fields(kind) if f.name not in MEASURED)
+    return tuple(f.name for f in fields(kind) if f.name not in MEASURED | SAID_ELSEWHERE)
 
 
 def _members(owner: DataclassInstance, spec: str | None = None) -> str:

@@ -86,6 +86,10 @@ class Desk:
         """No order goes out any more."""
         self._checks.kill()
 
+    @property
+    def killed(self) -> bool:
+        return self._checks.killed
+
     # --- out --------------------------------------------------------------------------------------
 
     def send(self, owner: Owner, ticket: Ticket, now_ns: int) -> ChildOrder | None:

@@ -155,6 +155,11 @@ class Engine:
         return any(not w.order.done for w in self.workers.values())
 
     @property
+    def killed(self) -> bool:
+        """Whether a user's command has ended everything: no order goes out any more."""
+        return self._desk.killed
+
+    @property
     def settled(self) -> bool:
         """Whether all is done and every full window has been measured."""
         return not self.working and all(self.now_ns >= self._full_ns(w) for w in self._unmeasured.values())

@@ -38,9 +38,11 @@ _ADVICE = (  # what the driver says -> what it means and what to do
         "cannot be opened: check that its directory exists and is writable, or give another --db",
     ),
     ("disk is full", "has no space left: free some, or give another --db"),
+    ("heartbeats", _OLDER),  # the newest table
     ("no such table", "holds no execution log: run the agent once, or give another --db"),
     ("no such column", _OLDER),
     ("column decisions.", _OLDER),  # as PostgreSQL says it
+    ("column commands.", _OLDER),
     ("does not exist", "holds no execution log: create it and run the agent once, or give another --db"),
     ("password", "refuses the user or password: check the --db URL"),
     ("connect", "cannot be reached: start it, or check the --db URL"),
@@ -102,6 +104,15 @@ def probe(url: str) -> None:
     path = sqlite_path(parse_url(url))
     if path is not None:
         sqlite3.connect(path).close()
+
+
+def check_there(url: str) -> None:
+    """Raise DatabaseError where there is no SQLite file to look into: opening it would make one."""
+    path = sqlite_path(parse_url(url))
+    if path is not None and not path.is_file():
+        raise DatabaseError(f"no execution log at {path}: run the agent once, or give another --db")
+    with database_errors(url):
+        probe(url)
 
 
 @contextmanager

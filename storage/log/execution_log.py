@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from sqlalchemy import Insert, RowMapping, Table, delete, inspect, select, update
+from sqlalchemy import Insert, Table, delete, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from agent.core.errors import DatabaseError
-from agent.core.events import AuditEvent, ChildChanged, CommandKind, ParentChanged
+from agent.core.events import AuditEvent, ChildChanged, ParentChanged
 from agent.core.instrument import Instrument
 from agent.core.json_types import JsonObject
 from agent.core.ports import PendingCommand
+from storage.log.command_rows import take_pending
 from storage.log.database import BUSY_MS, database_errors, migrate_async, open_engine
 from storage.log.log_rows import RowMaker, Values, text
 from storage.log.tables import (
@@ -29,6 +30,7 @@ from storage.log.tables import (
     DecisionRow,
     FillRow,
     GapRow,
+    HeartbeatRow,
     InstrumentRow,
     ParentOrderRow,
     RiskRefusalRow,
@@ -38,6 +40,7 @@ from storage.log.tables import (
 
 _ORDER: tuple[type[Base], ...] = (  # parents before what refers to them
     SessionRow,
+    HeartbeatRow,
     InstrumentRow,
     AccountRow,
     BalanceRow,
@@ -50,7 +53,10 @@ _ORDER: tuple[type[Base], ...] = (  # parents before what refers to them
     RiskRefusalRow,
     GapRow,
 )
-_KEPT = {"commands": {"created_ns", "amend", "kind", "parent_id"}}  # as the user gave them
+_KEPT = {
+    "commands": {"created_ns", "amend", "kind", "parent_id"},  # as the user gave them
+    "decisions": {"latency_ns"},  # measured once, live; a replay that writes the row again has none
+}
 OPEN, CLOSED, INTERRUPTED, REPLAYING = "open", "closed", "interrupted", "replaying"
 
 
@@ -137,15 +143,13 @@ class SqlExecutionLog:
             await self._store([self._maker.row(event) for event in _latest(events)])
 
     async def pending_commands(self) -> Sequence[PendingCommand]:
-        """Return the session's commands that have not been handled, oldest first."""
-        waiting = (
-            select(CommandRow.__table__)
-            .where(CommandRow.session == self.session, CommandRow.handled_ns.is_(None))
-            .order_by(CommandRow.created_ns, CommandRow.command_id)
-        )
+        """Return the session's commands that have not been handled, oldest first.
+
+        What stands in the table is input from outside: what is no command is refused there, and not returned.
+        """
         with database_errors(self.url):
-            async with self._engine.connect() as connection:
-                return [_pending(row) for row in (await connection.execute(waiting)).mappings()]
+            async with self._engine.begin() as connection:
+                return await take_pending(connection, self.session)
 
     async def close(self) -> None:
         """Let go of the database's connections."""
@@ -168,12 +172,6 @@ class SqlExecutionLog:
         with database_errors(self.url):
             async with self._engine.begin() as connection:
                 await upsert(connection, rows)
-
-
-def _pending(row: RowMapping) -> PendingCommand:
-    return PendingCommand(
-        row["command_id"], CommandKind(row["kind"]), row["parent_id"], row["amend"] or {}, row["created_ns"]
-    )
 
 
 def _latest(events: Sequence[AuditEvent]) -> list[AuditEvent]:
@@ -209,66 +207,3 @@ def _upsert_statement(connection: AsyncConnection, table: type[Base], keys: list
     changed = {c.name: statement.excluded[c.name] for c in target.columns if c.name not in kept}
     upserted: Insert = statement.on_conflict_do_update(index_elements=keys, set_=changed)
     return upserted
-
-
-async def insert_command(
-    url: str,
-    command_id: str,
-    kind: CommandKind,
-    *,
-    created_ns: int,
-    parent_id: str | None = None,
-    amend: Mapping[str, int | float | None] | None = None,
-    session: str | None = None,
-) -> str:
-    """Leave a command for a running session (the latest open one unless named); return the session's id.
-
-    Raises DatabaseError when no session is open.
-    """
-    engine = open_engine(url)
-    try:
-        with database_errors(url):
-            async with engine.begin() as connection:
-                target = session or await _latest_open(connection, parent_id)
-                if target is None:
-                    raise DatabaseError("no session is open to take the command: start one with `run`")
-                row: Values = {
-                    "session": target,
-                    "seq": 0,
-                    "command_id": command_id,
-                    "kind": kind.value,
-                    "parent_id": parent_id,
-                    "amend": dict(amend or {}),
-                    "created_ns": created_ns,
-                    "handled_ns": None,
-                    "outcome": None,
-                }
-                await upsert(connection, [(CommandRow, row)])
-                return target
-    finally:
-        await engine.dispose()
-
-
-async def _latest_open(connection: AsyncConnection, parent_id: str | None) -> str | None:
-    """Return the open session that holds the parent, or the latest open one."""
-    found = select(SessionRow.session).where(SessionRow.state == OPEN)
-    if parent_id is not None:
-        found = found.join(ParentOrderRow, ParentOrderRow.session == SessionRow.session)
-        found = found.where(ParentOrderRow.parent_id == parent_id)
-    session: str | None = await connection.scalar(found.order_by(SessionRow.opened_ns.desc()).limit(1))
-    return session
-
-
-async def command_outcome(url: str, session: str, command_id: str) -> str | None:
-    """Return what became of a command; None while it waits."""
-    statement = select(CommandRow.outcome).where(
-        CommandRow.session == session, CommandRow.command_id == command_id
-    )
-    engine = open_engine(url)
-    try:
-        with database_errors(url):
-            async with engine.connect() as connection:
-                outcome: str | None = await connection.scalar(statement)
-                return outcome
-    finally:
-        await engine.dispose()
