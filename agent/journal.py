@@ -9,13 +9,21 @@ from enum import Enum
 from typing import Any, get_type_hints
 
 from agent.core.errors import SessionError
-from agent.core.events import Command, CommandKind, ControlParent, StartParent, VenueReported
+from agent.core.events import (
+    AbandonParents,
+    Command,
+    CommandKind,
+    ControlParent,
+    StartParent,
+    VenueReported,
+)
 from agent.core.orders.venue_messages import Report, ReportKind
 from agent.core.types import ParentSpec, Slice
 from agent.shadow import shadow_specs
 
 ROUND_TRIP = "round_trip"
 REPORT = "venue_report"
+ABANDONED = "abandoned"
 SHELL_KINDS = frozenset({"overrun", "end", "resumed", "rotated", ROUND_TRIP})
 """Entries that are no command: the shell's own marks."""
 
@@ -49,6 +57,8 @@ def command_entry(command: Command) -> dict[str, Any]:
     """Any command as the journal holds it."""
     if isinstance(command, StartParent):
         return _start_entry(command)
+    if isinstance(command, AbandonParents):
+        return {"kind": ABANDONED, **asdict(command)}
     return _control_entry(command) if isinstance(command, ControlParent) else _report_entry(command)
 
 
@@ -89,6 +99,8 @@ def commands(journal: Sequence[Mapping[str, Any]]) -> list[Command]:
             )
         elif kind == REPORT:
             found.append(VenueReported(int(entry["recv_ns"]), int(entry["seq"]), _report(entry["report"])))
+        elif kind == ABANDONED:
+            found.append(AbandonParents(int(entry["recv_ns"]), int(entry["seq"]), str(entry["reason"])))
         elif kind not in SHELL_KINDS:
             raise SessionError(f"journal entry of kind {kind!r} is not known to this version: update it")
     return sorted(found, key=lambda c: (c.recv_ns, c.seq))

@@ -64,6 +64,7 @@ class Replayed:
             "digest": r.digest,
             "recorded_digest": r.recorded_digest,
             "match": r.match,
+            "cut_off": r.cut_off,
             "first_difference": r.difference,
             "losses": list(r.losses),
             "parents": self.summary.parents(),

@@ -58,7 +58,16 @@ class VenueReported:
     report: Report
 
 
-Command = StartParent | ControlParent | VenueReported
+@dataclass(frozen=True, slots=True)
+class AbandonParents:
+    """The run died at this moment, and nobody worked on: orders expire, what was in flight is void."""
+
+    recv_ns: int
+    seq: int
+    reason: str
+
+
+Command = StartParent | ControlParent | VenueReported | AbandonParents
 
 # --- events: what the engine did ----------------------------------------------------------------
 

@@ -225,6 +225,12 @@ class Desk:
             return ""
         return f"report {report.kind} about order {report.number}, which is not open"
 
+    def void(self, child: ChildOrder, now_ns: int, reason: str) -> None:
+        """Expire an order that nobody will hear of any more."""
+        self._sent.pop(child.number, None)
+        child.apply(ChildEvent.EXPIRED, reason)
+        self._outbox.emit(child.changed(now_ns, self._outbox.seq))
+
     def parent_of(self, number: int) -> str | None:
         """The parent of an order, as far as it is known here."""
         sent = self._sent.get(number) or self._ended.get(number)

@@ -13,7 +13,15 @@ import numpy as np
 
 from agent.core.agenda import Agenda, Rank
 from agent.core.errors import InternalError
-from agent.core.events import AuditEvent, Command, ControlParent, GapSeen, StartParent, VenueReported
+from agent.core.events import (
+    AbandonParents,
+    AuditEvent,
+    Command,
+    ControlParent,
+    GapSeen,
+    StartParent,
+    VenueReported,
+)
 from agent.core.market.tape import BarArray, EventArray, Kind, interruption
 from agent.core.market.trade_bars import TradeBarSeries
 from agent.core.orders.parent_order import ParentEvent, ParentOrder
@@ -58,10 +66,12 @@ class Engine:
         self._lanes = 0
         self._unmeasured: dict[str, Worker] = {}
         self._last_command_seen = False
+        self._abandoned = False
         self._handlers: dict[type[Command], Callable[[Any], None]] = {
             StartParent: self._start,
             ControlParent: self._control,
             VenueReported: self._reported,
+            AbandonParents: self._abandon,
         }
 
     @property
@@ -167,7 +177,7 @@ class Engine:
     # --- inside -----------------------------------------------------------------------------------
 
     def _run_due(self, until_ns: int) -> None:
-        while (due := self._agenda.pop(until_ns)) is not None:
+        while not self._abandoned and (due := self._agenda.pop(until_ns)) is not None:
             at_ns, action = due
             if at_ns < self.now_ns:
                 at_ns = self.now_ns  # scheduled for a moment that was already past
@@ -273,6 +283,12 @@ class Engine:
 
     def _control(self, command: ControlParent) -> None:
         carry_out(command, self.workers.values(), self._desk.kill, self.now_ns, self._outbox)
+
+    def _abandon(self, command: AbandonParents) -> None:
+        """Every order ends as it stood; what was due, or on its way, happens no more."""
+        self._abandoned = True
+        for worker in self.workers.values():
+            worker.abandon(self.now_ns, command.reason)
 
     def _reported(self, command: VenueReported) -> None:
         """A venue outside reports; by its own stamp or late, it is known from now on.

@@ -18,7 +18,7 @@ from agent.core.events import AuditEvent, ChildChanged, ParentChanged
 from agent.core.instrument import Instrument
 from agent.core.json_types import JsonObject
 from agent.core.ports import PendingCommand
-from storage.log.command_rows import take_pending
+from storage.log.command_rows import take_pending, withdraw_all
 from storage.log.database import BUSY_MS, database_errors, migrate_async, open_engine
 from storage.log.log_rows import RowMaker, Values, text
 from storage.log.tables import (
@@ -136,6 +136,12 @@ class SqlExecutionLog:
         with database_errors(self.url):
             async with self._engine.begin() as connection:
                 await connection.execute(statement.values(closed_ns=closed_ns, seq=seq, state=state))
+
+    async def withdraw_commands(self, why: str) -> None:
+        """Take back the commands that wait for a session that takes none any more."""
+        with database_errors(self.url):
+            async with self._engine.begin() as connection:
+                await withdraw_all(connection, self.session, why)
 
     async def write(self, events: Sequence[AuditEvent]) -> None:
         """Store a batch of events in one transaction."""

@@ -129,7 +129,7 @@ class Watch:
 def sessions_seen() -> Select[Any]:
     """Sessions with their heartbeats; replays are none."""
     beats = HeartbeatRow
-    found: Select[Any] = (
+    found: Any = (  # its columns differ from what a caller selects beside them
         select(
             SessionRow.session,
             SessionRow.path,
@@ -144,7 +144,8 @@ def sessions_seen() -> Select[Any]:
         .where(SessionRow.mode != "replay")
         .order_by(SessionRow.opened_ns)
     )
-    return found
+    statement: Select[Any] = found
+    return statement
 
 
 def seen_of(row: RowMapping) -> Seen:
