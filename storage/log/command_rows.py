@@ -121,7 +121,7 @@ def _name(value: bytes, what: str) -> str:
         name = value.decode()
     except UnicodeDecodeError:
         raise _RefusedError(f"{what} {value[:40]!r} is not text") from None
-    if len(name) > LONGEST_NAME or not name.isprintable() or "|" in name:
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or "|" in name:
         raise _RefusedError(f"{what} {name[:40]!r} is no name: at most {LONGEST_NAME} printable characters")
     return name
 

@@ -1,4 +1,4 @@
-"""Control from another terminal, with real processes: two and three runs on one database, one of them dead."""
+"""Control from another terminal, with real processes: two and three runs on one database, one dead."""
 
 from __future__ import annotations
 
@@ -173,9 +173,8 @@ def test_a_parents_id_reaches_its_own_session_only(runs: Runs) -> None:
     first, second = runs.start("--seed", "1"), runs.start("--seed", "2")
     answer = agent("ctl", "kill", f"{first}-P1", "--db", runs.url)
     assert (answer["done"], [each["session"] for each in answer["sessions"]]) == (True, [first])
-    runs.until(
-        f"SELECT state FROM parent_orders WHERE session = '{first}'", lambda row: row[0] == "cancelled"
-    )
+    ended = f"SELECT state FROM parent_orders WHERE session = '{first}'"
+    runs.until(ended, lambda row: row[0] == "cancelled")
     assert runs.ask(f"SELECT state FROM parent_orders WHERE session = '{second}'") == [("working",)]
     again = agent("ctl", "kill", f"{first}-P1", "--db", runs.url, code=1)
     assert "no working parent" in again["sessions"][0]["outcome"]
@@ -224,9 +223,8 @@ def test_whatever_stands_in_commands_ends_no_run(runs: Runs) -> None:
     session = runs.start()
     rows = BAD + (SQLITE_BAD if runs.url.startswith("sqlite") else [])
     values = ", ".join(f"('{session}', 0, {', '.join(row)})" for row in rows)
-    statement = (
-        f"INSERT INTO commands (session, seq, command_id, kind, parent_id, amend, created_ns) VALUES {values}"
-    )
+    columns = "session, seq, command_id, kind, parent_id, amend, created_ns"
+    statement = f"INSERT INTO commands ({columns}) VALUES {values}"
     _execute(runs.url, statement)
     waiting = f"SELECT count(*) FROM commands WHERE session = '{session}' AND handled_ns IS NULL"
     runs.until(waiting, lambda row: row[0] == 0)
