@@ -20,7 +20,7 @@ import numpy as np
 from agent.core.canonical import TapeCheck, canonical_row, digest
 from agent.core.clock import Clock
 from agent.core.errors import SessionError
-from agent.core.events import AuditEvent, Command
+from agent.core.events import AbandonParents, AuditEvent, Command
 from agent.core.json_types import int_in
 from agent.core.market.tape import EventArray, Kind
 from agent.core.ports import SessionReader
@@ -147,7 +147,11 @@ def replay(
 def _last_input_apart(items: Iterable[EventArray | Command]) -> Iterator[EventArray | Command]:
     """The inputs, the rows of the last moment in a piece of their own: they came in as one."""
     held: EventArray | None = None
+    end: list[Command] = []  # written by who ended the session, not by its run
     for item in items:
+        if isinstance(item, AbandonParents):
+            end.append(item)
+            continue
         if held is not None:
             yield held
         held = item if isinstance(item, np.ndarray) else None
@@ -156,6 +160,7 @@ def _last_input_apart(items: Iterable[EventArray | Command]) -> Iterator[EventAr
     if held is not None:
         first = int(np.searchsorted(held["recv_ns"], held["recv_ns"][-1], side="left"))
         yield from (part for part in (held[:first], held[first:]) if len(part))
+    yield from end
 
 
 def last_recorded_ns(recorded: Sequence[str]) -> int:
@@ -184,7 +189,8 @@ class _Pass:
         self._take()
 
     def command(self, command: Command) -> None:
-        self._input(command.recv_ns)
+        if not isinstance(command, AbandonParents):
+            self._input(command.recv_ns)
         self._engine.command(command)
         self._commands_left -= 1
         if not self._commands_left:

@@ -48,7 +48,7 @@ def end_session(url: str, which: str, wall_ns: Now, monotonic_ns: Now) -> EndedS
     """Close the dead session ``which`` (a name, a path, or ``last``). Raises AgentError."""
     found = _dead(asyncio.run(standings(url, wall_ns, monotonic_ns, closed=1000)), which)
     path = _recording(found, which)
-    done, events = _closed_recording(path)
+    done, events = closed_recording(path)
     reader = SessionReader(path)
     asyncio.run(_store(url, reader, events))
     parents = done.summary.parents() if done else []
@@ -94,7 +94,7 @@ def _recording(found: Standing, which: str) -> Path:
 # --- the recording ---------------------------------------------------------------------------------
 
 
-def _closed_recording(path: Path) -> tuple[Replayed | None, list[AuditEvent]]:
+def closed_recording(path: Path) -> tuple[Replayed | None, list[AuditEvent]]:
     """Write the end into the recording if it has none; return what it holds: None where it has no order."""
     reader = SessionReader(path)
     events: list[AuditEvent] = []
