@@ -4,8 +4,10 @@ Theory of operation. A session is *live* while the counter of its heartbeat move
 the counter stands still, *closed* once it ended. One look at the database shows a counter and not whether it
 moves, and an age made of two computers' clocks can be anything. So:
 
-* a beat of this very computer, by a process that runs here, no older than ``FRESH_S``, proves it: live;
-* any other heartbeat is watched. If it moves, it is live; if it has stood still for ``WATCH_S``, dead.
+* a beat of this very computer, by a process that runs here, no older than ``FRESH_S``, proves it: live. The
+  time is long, because a loaded computer or a locked database delays beats of a run that goes on trading;
+* any other heartbeat is watched. If it moves, it is live; if it has stood still for ``WATCH_S``, dead. So one
+  that was killed here is found dead at once, and another computer's clock decides nothing.
 
 A resumed session's next heartbeat begins at 1 again, so any change of the counter is a move.
 """
@@ -27,7 +29,7 @@ from storage.log.processes import runs_here, this_host
 from storage.log.queries import Result
 from storage.log.tables import HeartbeatRow, SessionRow
 
-FRESH_S = 3 * BEAT_S
+FRESH_S = 15 * BEAT_S
 WATCH_S = 4 * BEAT_S
 _POLL_S = 0.1
 _EVERY = 2**31
