@@ -14,7 +14,7 @@ from agent.app.live_feed import open_feed
 from agent.config import Config
 from agent.core.errors import AgentError, RecordingError
 from agent.system_clock import SystemClock
-from agent.terminal.session_lives import lives_phrase
+from agent.terminal.session_tables import lives_phrase
 from storage.log.database import migrate
 from storage.log.liveness import standings
 

@@ -17,7 +17,7 @@ CLOSED = 5
 
 def status(db: o.Database = None, config: o.ConfigFile = None, as_json: o.AsJson = False) -> int:
     """Show the sessions that live, died or ended last, and the parent orders that are working now."""
-    from agent.terminal.session_lives import dead_sentences, life_rows
+    from agent.terminal.session_tables import dead_sentences, life_rows
     from storage.log import queries
     from storage.log.liveness import Life, standings
 
