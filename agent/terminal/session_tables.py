@@ -18,8 +18,13 @@ if TYPE_CHECKING:  # a neighbour: what is shown is handed in
     from storage.recordings.catalogue import ListedSession
     from storage.recordings.inspection import Inspection, InstrumentInspection
 
-INPUTS = {"start": "orders", "control": "commands", "overrun": "late decisions", "round_trip": "round trips"}
-INPUTS["abandoned"] = "ends of dead runs"
+INPUTS = {
+    "start": "orders",
+    "control": "commands",
+    "overrun": "late decisions",
+    "round_trip": "round trips",
+    "abandoned": "ends of dead runs",
+}
 RESULTS = {
     "ParentChanged": "order states",
     "DecisionTaken": "decisions",
