@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -220,13 +221,15 @@ def stress(rounds: int, url: str, folder: Path, seed: int) -> dict[str, object]:
         with run_view(plain=True) as view:
             prepare(play.config, view)
         sys.stderr = shown
-    started_s = time.monotonic()
-    for number in range(1, rounds + 1):
-        play.round(number)
-        if number % 10 == 0:
-            sys.stderr.write(f"{number} rounds, {len(play.faults)} faults\n")
+    started_s, played = time.monotonic(), 0
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C tells what there is
+        for number in range(1, rounds + 1):
+            play.round(number)
+            played = number
+            if number % 10 == 0:
+                sys.stderr.write(f"{number} rounds, {dict(play.counts)}, {len(play.faults)} faults\n")
     took_s = round(time.monotonic() - started_s, 1)
-    return {"rounds": rounds, "wall_s": took_s, **dict(sorted(play.counts.items())), "faults": play.faults}
+    return {"rounds": played, "wall_s": took_s, **dict(sorted(play.counts.items())), "faults": play.faults}
 
 
 def _arguments() -> argparse.Namespace:
