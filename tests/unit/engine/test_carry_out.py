@@ -13,15 +13,19 @@ import pytest
 from agent import app
 from agent.config import Config, Order
 from agent.core.events import (
+    AbandonParents,
     AuditEvent,
+    ChildChanged,
     CommandHandled,
     CommandKind,
     ControlParent,
     ParentChanged,
+    SlippageMeasured,
     StartParent,
     carried_out,
 )
 from agent.core.orders.amendments import MOST_RISK_AVERSION, MOST_TL, amendment_fault
+from agent.core.types import ChildState
 from tests.fakes import S, start, synthetic_tape
 
 TAPE = synthetic_tape(seconds=12.0)
@@ -150,3 +154,30 @@ def test_no_allowed_value_stops_a_run(algo: str, side: str) -> None:
         order = replace(ORDER, **{"algo": algo, "side": side, "tactic": tactic, "shadows": ()})
         found = run(order, (2, CommandKind.AMEND, None, amend))
         assert set(ends(found).values()) <= {"completed", "expired"}, (tactic, amend)
+
+
+def test_after_the_end_of_a_dead_run_nothing_happens() -> None:
+    """Orders expire as they stood with what is left named, what was in flight is void, no timer fires."""
+    instrument, events = TAPE
+    order = replace(ORDER, **{"tactic": "peg"})
+    config = Config(order=order)
+    engine = app.build_engine(config, [instrument], app.inline_policies(config))
+    first = start(instrument, events, order)
+    sent = (e for e in run(order) if isinstance(e, ChildChanged) and e.state is ChildState.PENDING_NEW)
+    at_ns = next(e.at_ns for e in sent if e.at_ns > first.recv_ns + 2 * S) + 1_000_000  # on its way
+    cut, dead = (int(np.searchsorted(events["recv_ns"], t, side="right")) for t in (first.recv_ns, at_ns))
+    engine.advance(events[:cut])
+    engine.command(first)
+    engine.advance(events[cut:dead])
+    before = engine.drain()
+    engine.command(AbandonParents(at_ns, int(events["seq"][dead - 1]) + 1, "the run died"))
+    after = engine.drain()
+    children = {e.child_id: e.state.value for e in [*before, *after] if isinstance(e, ChildChanged)}
+    assert "expired" in {e.state.value for e in after if isinstance(e, ChildChanged)}
+    assert set(children.values()) <= {"filled", "cancelled", "expired", "rejected"}
+    assert set(ends([*before, *after]).values()) == {"expired"}
+    (parent,) = (e for e in after if isinstance(e, ParentChanged) and e.spec.parent_id == "s-P1")
+    assert parent.reason.endswith("BTC unfilled: the run died")
+    engine.advance_time(at_ns + 120 * S)
+    engine.close(at_ns + 120 * S)
+    assert {type(e) for e in engine.drain()} == {SlippageMeasured}
