@@ -278,6 +278,7 @@ class _Session:
         if not self.trade:
             return _NoLog()
         execution_log = SqlExecutionLog(self.config.database, self.name, self.instruments)
+        self._heartbeat = Heartbeat(self.config.database, self.name, time.time_ns)
         await execution_log.open_session(
             opened_ns=self.clock.now_ns(),
             path=str(self.path),
@@ -287,8 +288,8 @@ class _Session:
             config=self.config.model_dump(mode="json"),
             fingerprint=fingerprint(self.config, self._algos()),
             balances=self.config.venue.balances,
+            heartbeat=self._heartbeat.next_row(),
         )
-        self._heartbeat = Heartbeat(self.config.database, self.name, time.time_ns)
         self._heartbeat.start()
         return execution_log
 

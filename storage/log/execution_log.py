@@ -86,8 +86,11 @@ class SqlExecutionLog:
         balances: Mapping[str, Decimal] | None = None,
         state: str = OPEN,
         replace: bool = False,
+        heartbeat: Values | None = None,
     ) -> bool:
         """Migrate the database and store the session, its instruments and its opening balances.
+
+        ``heartbeat`` is its first: a session that others see has one, however slow the computer is.
 
         ``replace`` deletes what an earlier session of this name and mode left; returns whether one did.
         """
@@ -110,6 +113,8 @@ class SqlExecutionLog:
         rows += [
             (InstrumentRow, {"session": self.session, "seq": 0, **i.to_json()}) for i in self._instruments
         ]
+        if heartbeat is not None:
+            rows.append((HeartbeatRow, heartbeat))
         if balances is not None:
             rows += self._account(mode, opened_ns)
             rows += self._balances(0, opened_ns, mode, balances)

@@ -50,11 +50,15 @@ class Heartbeat:
             await asyncio.gather(self._task, return_exceptions=True)
         await self._engine.dispose()
 
+    def next_row(self) -> dict[str, object]:
+        """The next beat as a row. The first is stored with the session itself."""
+        self._counter += 1
+        row: dict[str, object] = {"session": self._session, "host": this_host(), "pid": this_pid()}
+        return row | {"counter": self._counter, "beat_ns": self._wall_ns()}
+
     async def beat(self) -> None:
         """Count one up. Raises DatabaseError."""
-        self._counter += 1
-        row = {"session": self._session, "host": this_host(), "pid": this_pid()}
-        row |= {"counter": self._counter, "beat_ns": self._wall_ns()}
+        row = self.next_row()
         target = HeartbeatRow.__table__
         assert isinstance(target, Table)
         with database_errors(self._url):

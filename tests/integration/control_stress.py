@@ -39,7 +39,8 @@ from storage.log.database import migrate
 from storage.log.queries import sql
 
 S = 10**9
-GRACE_S = 30.0
+GRACE_S = 30.0  # for what was reached to end
+OPENING_S = 300.0
 TWAP = Order(
     quantity=Decimal("0.5"),
     algo="twap",
@@ -155,7 +156,7 @@ class Stress:
     def _wait_for(self, runs: list[Process], table: str) -> None:
         """Until every run has a row in ``table``: it is open, or its order has begun."""
         having = f"SELECT pid FROM heartbeats WHERE session IN (SELECT session FROM {table})"
-        deadline = time.monotonic() + GRACE_S
+        deadline = time.monotonic() + OPENING_S
         while time.monotonic() < deadline:
             if {r.pid for r in runs} <= {int(row[0]) for row in self.rows(having)}:
                 return
