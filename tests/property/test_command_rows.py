@@ -37,7 +37,13 @@ amends = st.one_of(
         ]
     ),
 )
-rows = st.tuples(anything, kinds, anything, amends, anything)
+names = st.sampled_from(["c1", "c2", "c3", "two\nlines", "a|b", "", "x" * 300])
+moments = st.integers(0, 2**63 - 1)
+rows = st.one_of(
+    st.tuples(names, st.just("amend"), st.one_of(st.none(), names), amends, moments),  # nearly commands
+    st.tuples(names, kinds, st.one_of(st.none(), names), st.just("{}"), moments),
+    st.tuples(anything, kinds, anything, amends, anything),
+)
 
 
 @pytest.fixture(scope="module")
