@@ -176,7 +176,7 @@ class Stress:
             reached = outcome is not None and "no order goes out" in outcome["outcome"]
             told = outcome is not None and outcome["state"] == "live" and not reached
             self.counts["reached" if reached else "told" if told else "missed"] += 1
-            if outcome is None or not (reached or told or gone):
+            if not (reached or told or gone):
                 self.faults.append(f"round {number}: {session} not reached and not told: {outcome}")
             if answer["done"] and not gone:
                 self.faults.append(f"round {number}: done, and {session} lives on")
