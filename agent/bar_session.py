@@ -88,6 +88,10 @@ class BarSession:
         return self._reader.instruments
 
     @property
+    def cut_off(self) -> bool:
+        return self._reader.cut_off
+
+    @property
     def losses(self) -> Sequence[str]:
         return self._reader.losses
 

@@ -13,13 +13,21 @@ from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from agent.core.errors import SessionError
-from agent.core.events import Command, CommandKind, ControlParent, StartParent, VenueReported
+from agent.core.events import (
+    AbandonParents,
+    Command,
+    CommandKind,
+    ControlParent,
+    StartParent,
+    VenueReported,
+)
 from agent.core.orders.venue_messages import Report, ReportKind
 from agent.core.types import ParentSpec, Slice
 from agent.shadow import shadow_specs
 
 ROUND_TRIP = "round_trip"
 REPORT = "venue_report"
+ABANDONED = "abandoned"
 SHELL_KINDS = frozenset({"overrun", "end", "resumed", "rotated", ROUND_TRIP})
 """Entries that are no command: the shell's own marks."""
 
@@ -53,6 +61,8 @@ def command_entry(command: Command) -> dict[str, Any]:
     """Any command as the journal holds it."""
     if isinstance(command, StartParent):
         return _start_entry(command)
+    if isinstance(command, AbandonParents):
+        return {"kind": ABANDONED, **asdict(command)}
     return _control_entry(command) if isinstance(command, ControlParent) else _report_entry(command)
 
 
@@ -123,10 +133,15 @@ def _reported(entry: Mapping[str, Any]) -> VenueReported:
     return VenueReported(int(entry["recv_ns"]), int(entry["seq"]), _report(entry["report"]))
 
 
+def _abandoned(entry: Mapping[str, Any]) -> AbandonParents:
+    return AbandonParents(int(entry["recv_ns"]), int(entry["seq"]), str(entry["reason"]))
+
+
 _COMMANDS: Mapping[str, Callable[[Mapping[str, Any]], Command]] = {
     "start": _start,
     "control": _control,
     REPORT: _reported,
+    ABANDONED: _abandoned,
 }
 
 

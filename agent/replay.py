@@ -2,11 +2,17 @@
 
 A replay gives back the recorded decisions, orders and fills bit for bit; ``verify`` says so, or names
 the first row that differs. With another order there is nothing to compare with.
+
+A session that was cut off holds a prefix of its results. An input's results are recorded before the next
+input is, so those of all inputs but the last must be there; the last one's may be, in part. More than that,
+or anything else, differs. The engine is taken on to the last moment that a recorded result names, because
+time went on after the last input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +20,7 @@ import numpy as np
 from agent.core.canonical import TapeCheck, canonical_row, digest
 from agent.core.clock import Clock
 from agent.core.errors import SessionError
-from agent.core.events import AuditEvent, Command
+from agent.core.events import AbandonParents, AuditEvent, Command
 from agent.core.json_types import int_in
 from agent.core.market.tape import EventArray, Kind
 from agent.core.ports import SessionReader
@@ -25,6 +31,8 @@ BATCH_ROWS = 16384
 """As sessions are recorded: no batch is copied together, and one stays in the processor's cache."""
 
 Watch = Callable[[list[AuditEvent]], None]
+_TAPE = "tape|"
+_AT_NS = re.compile(r"\|at_ns=(\d{1,19})(?:\||$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,7 @@ class ReplayResult:
     match: bool | None
     difference: str | None
     losses: tuple[str, ...]
+    cut_off: bool = False  # compared as far as it was recorded
 
     @property
     def events_per_s(self) -> float:
@@ -100,9 +109,12 @@ def replay(
     """
     run = _Pass(engine, len(pending), watch)
     total = _end(reader, "events")
+    recorded = list(reader.outcome()) if compare else []
+    cut_off = compare and reader.cut_off
     started_ns = clock.now_ns()
     engine.on_bars(reader.bars())
-    for item in inputs(reader, pending, rows):
+    items = inputs(reader, pending, rows)
+    for item in _last_input_apart(items) if cut_off else items:
         if isinstance(item, np.ndarray):
             if pace is not None:
                 pace(int(item["recv_ns"][0]))
@@ -111,10 +123,15 @@ def replay(
                 progress(run.count, total)
         else:
             run.command(item)
-    outcome = run.close(_end(reader, "recv_ns"))
+    if cut_off:
+        if run.has_tape_of(recorded):
+            run.to(last_recorded_ns(recorded))
+        outcome, difference = run.compared(recorded)
+        run.close(0)
+    else:
+        outcome = run.close(_end(reader, "recv_ns"))
+        difference = first_difference(recorded, outcome) if compare else None
     seconds = (clock.now_ns() - started_ns) / NS_PER_S
-    recorded = list(reader.outcome()) if compare else []
-    difference = first_difference(recorded, outcome) if compare else None
     return ReplayResult(
         events=run.count,
         seconds=seconds,
@@ -123,7 +140,33 @@ def replay(
         match=(difference is None) if compare else None,
         difference=difference,
         losses=tuple(reader.losses),
+        cut_off=cut_off,
     )
+
+
+def _last_input_apart(items: Iterable[EventArray | Command]) -> Iterator[EventArray | Command]:
+    """The inputs, the rows of the last moment in a piece of their own: they came in as one."""
+    held: EventArray | None = None
+    end: list[Command] = []  # written by who ended the session, not by its run
+    for item in items:
+        if isinstance(item, AbandonParents):
+            end.append(item)
+            continue
+        if held is not None:
+            yield held
+        held = item if isinstance(item, np.ndarray) else None
+        if held is None:
+            yield item
+    if held is not None:
+        first = int(np.searchsorted(held["recv_ns"], held["recv_ns"][-1], side="left"))
+        yield from (part for part in (held[:first], held[first:]) if len(part))
+    yield from end
+
+
+def last_recorded_ns(recorded: Sequence[str]) -> int:
+    """The latest moment of any recorded result; 0 where there is none."""
+    found = (_AT_NS.search(row) for row in recorded)
+    return max((int(match[1]) for match in found if match), default=0)
 
 
 class _Pass:
@@ -135,8 +178,10 @@ class _Pass:
         self._check, self._last_ns = TapeCheck(), 0
         self._tape_rows: list[str] = []
         self._result_rows: list[str] = []
+        self._due = (0, 0)  # results, and checks of the tape, of all inputs but the last
 
     def rows(self, rows: EventArray) -> None:
+        self._input(int(rows["recv_ns"][0]))
         self._engine.advance(rows)
         self._tape_rows.extend(self._check.add(rows))
         self.count += len(rows)
@@ -144,11 +189,39 @@ class _Pass:
         self._take()
 
     def command(self, command: Command) -> None:
+        if not isinstance(command, AbandonParents):
+            self._input(command.recv_ns)
         self._engine.command(command)
         self._commands_left -= 1
         if not self._commands_left:
             self._engine.no_more_commands()
+        self._last_ns = command.recv_ns
         self._take()
+
+    def _input(self, recv_ns: int) -> None:
+        """An input comes: what those of earlier moments gave is due in a recording that has this one."""
+        if recv_ns > self._last_ns:
+            self._due = (len(self._result_rows), len(self._tape_rows))
+
+    def has_tape_of(self, recorded: Sequence[str]) -> bool:
+        """Whether the tape is there as far as its recorded checks go; else what follows cannot be told."""
+        return sum(row.startswith(_TAPE) for row in recorded) <= len(self._tape_rows)
+
+    def to(self, at_ns: int) -> None:
+        """Let time go on to ``at_ns``, if it is not there yet."""
+        self._engine.advance_time(max(at_ns, self._engine.now_ns))
+        self._take()
+
+    def compared(self, recorded: Sequence[str]) -> tuple[list[str], str | None]:
+        """(the outcome as far as it was recorded, the first difference from it) of a session cut off."""
+        ours, found = [], []
+        kinds = zip((False, True), (self._result_rows, self._tape_rows), self._due, strict=True)
+        for of_tape, rows, due in kinds:
+            theirs = [row for row in recorded if row.startswith(_TAPE) is of_tape]
+            mine = rows[: max(due, min(len(theirs), len(rows)))]
+            ours += mine
+            found.append(first_difference(theirs, mine))
+        return ours, "; ".join(difference for difference in found if difference) or None
 
     def close(self, end_ns: int) -> list[str]:
         """End the session, and return the outcome: results first, then the checks of the tape."""
@@ -170,7 +243,7 @@ def _end(reader: SessionReader, member: str) -> int:
 
 def sorted_outcome(rows: Sequence[str]) -> list[str]:
     """Results first, then the checks of the tape: a live run writes them as they come."""
-    return [r for r in rows if not r.startswith("tape|")] + [r for r in rows if r.startswith("tape|")]
+    return [r for r in rows if not r.startswith(_TAPE)] + [r for r in rows if r.startswith(_TAPE)]
 
 
 def first_difference(recorded: Sequence[str], recomputed: Sequence[str]) -> str | None:
@@ -178,8 +251,8 @@ def first_difference(recorded: Sequence[str], recomputed: Sequence[str]) -> str 
     ours, theirs = sorted_outcome(recomputed), sorted_outcome(recorded)
     found = []
     for prefix, what in ((False, "result"), (True, "tape")):
-        a = [r for r in theirs if r.startswith("tape|") is prefix]
-        b = [r for r in ours if r.startswith("tape|") is prefix]
+        a = [r for r in theirs if r.startswith(_TAPE) is prefix]
+        b = [r for r in ours if r.startswith(_TAPE) is prefix]
         for i in range(max(len(a), len(b))):
             was = a[i] if i < len(a) else "nothing"
             now = b[i] if i < len(b) else "nothing"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +13,7 @@ from agent import app
 from agent.config import Config, Order, Risk, Tactics, Venue
 from agent.core.canonical import TapeCheck, canonical_row
 from agent.core.errors import SessionError
-from agent.core.events import Command, StartParent
+from agent.core.events import Command, CommandKind, StartParent
 from agent.core.instrument import Instrument
 from agent.core.market.mids import MidTrack
 from agent.core.market.tape import EventArray, Kind
@@ -22,6 +22,8 @@ from agent.orders import build_spec
 from agent.replay import inputs
 from agent.shadow import shadow_specs
 from connectors.embedded.synthetic.synthetic_market import synthetic_session
+from storage.log.command_rows import leave_command
+from storage.log.database import open_engine
 from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
 
 S = 10**9
@@ -161,3 +163,30 @@ def flipped_reads(path: Path, tape: EventArray, places: Iterable[int]) -> int:
         assert np.array_equal(rows, tape[: len(rows)])
         assert len(rows) == len(tape) or reader.losses
     return refused
+
+
+async def leave(
+    url: str,
+    session: str,
+    command_id: str,
+    kind: CommandKind,
+    *,
+    created_ns: int,
+    parent_id: str | None = None,
+    amend: Mapping[str, int | float | None] | None = None,
+) -> None:
+    """Leave a command for a session, as another terminal does."""
+    engine = open_engine(url)
+    try:
+        async with engine.begin() as connection:
+            await leave_command(
+                connection,
+                session,
+                command_id,
+                kind,
+                created_ns=created_ns,
+                parent_id=parent_id,
+                amend=amend,
+            )
+    finally:
+        await engine.dispose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from agent.core.errors import AgentError, ExchangeError, RecordingError
 from agent.core.instrument import Instrument
 from agent.core.ports import FeedHealth
 from agent.system_clock import SystemClock
+from agent.terminal.session_tables import lives_phrase
+from storage.log.liveness import standings
 from storage.log.writing_check import check_writable
 
 FREE_BYTES = 500 * 2**20
@@ -37,6 +40,7 @@ def run_checks(config: Config) -> list[Check]:
     checks: tuple[tuple[str, Callable[[Config], str]], ...] = (
         ("configuration", lambda c: f"{c.exchange} {c.symbol}, order by {c.order.algo}"),
         ("database", lambda c: f"{c.database} at schema {check_writable(c.database)}"),
+        ("sessions", _check_sessions),
         ("recording", _check_disk),
         ("clock", exchange.clock),
         ("exchange", exchange.market),
@@ -50,6 +54,11 @@ def _run(name: str, check: Callable[[Config], str], config: Config) -> Check:
         return Check(name, True, check(config))
     except AgentError as error:
         return Check(name, False, str(error))
+
+
+def _check_sessions(config: Config) -> str:
+    """Which live and which died; a dead one is no fault of the installation."""
+    return lives_phrase(asyncio.run(standings(config.database, time.time_ns, time.monotonic_ns)))
 
 
 def _check_disk(config: Config) -> str:

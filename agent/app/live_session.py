@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from agent.shadow import shadow_specs
 from agent.summary import Summary
 from agent.system_clock import SystemClock
 from storage.log.execution_log import SqlExecutionLog
+from storage.log.heartbeat import Heartbeat
 from storage.log.kept_log import KeptLog
 from storage.recordings.session import SessionHeader, SessionWriter
 
@@ -86,6 +88,7 @@ class LiveResult:
     interrupted: bool
     rotated: bool
     database: DatabaseState
+    killed: bool
 
     def to_json(self) -> dict[str, object]:
         names = ("trades", "gaps", "backfilled", "lost", "stale_ns")
@@ -99,7 +102,8 @@ class LiveResult:
 
     @property
     def succeeded(self) -> bool:
-        return all(r.changed.state is ParentState.COMPLETED for r in self.summary.orders())
+        completed = all(r.changed.state is ParentState.COMPLETED for r in self.summary.orders())
+        return completed and not self.killed
 
 
 class _NoLog:
@@ -202,6 +206,7 @@ class _Session:
         self._late: list[str] = []
         self._known: list[Known] = []
         self._parents = 0
+        self._heartbeat: Heartbeat | None = None
 
     async def run(self, seconds: float | None, market_ended: Ended) -> LiveResult:
         self._first_spec_check()
@@ -235,6 +240,8 @@ class _Session:
                 self.jobs.detach()
             health.cancel()
             executor.shutdown(wait=False, cancel_futures=True)
+            if self._heartbeat is not None:
+                await self._heartbeat.stop()
             end = await execution_log.finish(closed_ns=self.clock.now_ns(), seq=engine.seq, state=state)
             database = await in_line(end, self.path, self.config.database)
         return LiveResult(
@@ -244,8 +251,9 @@ class _Session:
             self.feed.health(),
             live.events,
             live.interrupted,
-            live.rotating and not live.interrupted and bool(self.config.schedules),
+            live.rotating and not live.interrupted and not engine.killed and bool(self.config.schedules),
             database,
+            engine.killed,
         )
 
     def _title(self) -> str:
@@ -280,6 +288,7 @@ class _Session:
             return _NoLog()
         self.view.preparing("opening the database")
         execution_log = KeptLog(SqlExecutionLog(self.config.database, self.name, self.instruments))
+        self._heartbeat = Heartbeat(self.config.database, self.name, time.time_ns)
         await execution_log.open(
             required=self.first,
             opened_ns=header.created_ns,
@@ -290,7 +299,9 @@ class _Session:
             config=header.config,
             fingerprint=header.fingerprint,
             balances=self.config.venue.balances,
+            heartbeat=self._heartbeat.next_row(),
         )
+        self._heartbeat.start()
         return execution_log
 
     def _policy(self, spec: ParentSpec, executor: ThreadPoolExecutor) -> SlicePolicy:
@@ -316,6 +327,8 @@ class _Session:
     async def _begin(self, live: LiveRun) -> None:
         """With the first book, start the configured order, then what the clock starts."""
         self.view.prepared()
+        if live.engine.killed:
+            return  # before its first order
         if self.jobs is not None:
             if self.first:
                 await self.start_order(live, self.config.order)
@@ -336,9 +349,15 @@ class _Session:
         if not self.trade:
             end_ns = FAR_FUTURE_NS if seconds is None else self.clock.now_ns() + int(seconds * NS_PER_S)
             return lambda: self.clock.now_ns() >= end_ns or (market_ended() and live.quiet(DRAIN_NS))
+        return lambda: self._over(live)
+
+    def _over(self, live: LiveRun) -> bool:
+        """A session with schedules ends to be rotated, another with its orders; a killed one at once."""
+        if live.engine.killed:
+            return not live.engine.working
         if self.config.schedules:
-            return lambda: live.rotating
-        return lambda: bool(live.engine.workers) and live.engine.settled
+            return live.rotating
+        return bool(live.engine.workers) and live.engine.settled
 
     def _watch(self, events: Sequence[AuditEvent]) -> None:
         self.summary.add(events)

@@ -70,6 +70,7 @@ class Replayed:
             "digest": r.digest,
             "recorded_digest": r.recorded_digest,
             "match": r.match,
+            "cut_off": r.cut_off,
             "first_difference": r.difference,
             "fills_within_tape": self.within_tape,
             "losses": list(r.losses),

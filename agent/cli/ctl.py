@@ -1,31 +1,38 @@
-"""``agent ctl``: control a running agent from another terminal."""
+"""``agent ctl``: control running agents from another terminal."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 import uuid
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agent.cli import options as o
 from agent.cli import output
-from agent.core.database_url import DatabaseUrl
 from agent.core.errors import InputError
 
-CONTROLS = ("pause", "resume", "cancel", "amend", "kill")
-ANSWER_S = 3.0
+if TYPE_CHECKING:
+    from storage.log.command_sender import Answer
 
-Amendment = dict[str, int | float]
+CONTROLS = ("pause", "resume", "cancel", "amend", "kill")
 
 
 def ctl(
     action: Annotated[
-        str, typer.Argument(metavar="|".join(CONTROLS), help="What to do; kill also stops every later order.")
+        str,
+        typer.Argument(
+            metavar="|".join(CONTROLS),
+            help="What to do; kill of all also stops every later order, and ends the run.",
+        ),
     ],
     parent: Annotated[
-        str | None, typer.Argument(metavar="[PARENT]", help="Id of a parent order; all of them if left out.")
+        str | None,
+        typer.Argument(
+            metavar="[PARENT]", help="Id of a parent order; if left out, all orders of every live session."
+        ),
     ] = None,
     limit_price_ticks: Annotated[
         int | None, typer.Option(metavar="TICKS", help="With amend: the new limit price, in ticks.")
@@ -40,54 +47,52 @@ def ctl(
     config: o.ConfigFile = None,
     as_json: o.AsJson = False,
 ) -> int:
-    """Control a running agent from another terminal. Exit code 1 if it does not answer."""
+    """Control running agents from another terminal, and say what each session did.
+
+    Exit code 1 if a live session did not carry it out, or none lives.
+    """
+    from agent.core.events import CommandKind
+    from storage.log.command_sender import Sent, all_done, send
+
     if action not in CONTROLS:
         raise InputError(f"action {action!r} is not known: choose one of {', '.join(CONTROLS)}")
     amend = _amendment(action, limit_price_ticks, participation_cap, risk_aversion)
-    command_id = uuid.uuid4().hex[:12]
     url = db or o.configuration(config).database
-    outcome = asyncio.run(_command(url, command_id, action, parent, amend))
+    command = Sent(uuid.uuid4().hex[:12], CommandKind(action), parent, amend)
+    answers = asyncio.run(send(url, command, time.time_ns, time.monotonic_ns))
+    done = all_done(answers)
     if as_json:
-        output.emit({"command_id": command_id, "action": action, "parent": parent, "outcome": outcome})
+        head = {"action": action, "parent": parent, "command_id": command.command_id, "done": done}
+        output.emit({**head, "sessions": [answer.to_json() for answer in answers]})
     else:
-        typer.echo(f"{action} {parent or 'all'}: {outcome or 'no answer yet; is the agent running?'}")
-    return 0 if outcome is not None else 1
+        _show(f"{action} {parent or 'all'}", answers, done)
+    return 0 if done else 1
 
 
 def _amendment(
     action: str, limit_price_ticks: int | None, cap: float | None, risk_aversion: float | None
-) -> Amendment:
+) -> dict[str, int | float | None]:
+    from agent.core.orders.amendments import amendment_fault
+
     given = {
         "limit_price_ticks": limit_price_ticks,
         "participation_cap": cap,
         "risk_aversion": risk_aversion,
     }
-    amend: Amendment = {k: v for k, v in given.items() if v is not None}
+    amend: dict[str, int | float | None] = {k: v for k, v in given.items() if v is not None}
     if (action == "amend") != bool(amend):
         raise InputError("amend takes --limit-price-ticks, --participation-cap or --risk-aversion")
-    if cap is not None and not 0 < cap <= 1:
-        raise InputError(f"participation cap {cap:g} is not allowed: it must be in (0, 1]")
-    for name in ("limit_price_ticks", "risk_aversion"):
-        if name in amend and amend[name] <= 0:
-            raise InputError(f"{name.replace('_', ' ')} {amend[name]:g} is not allowed: it must be positive")
+    if amend and (fault := amendment_fault(amend)):
+        raise InputError(fault)
     return amend
 
 
-async def _command(
-    url: DatabaseUrl, command_id: str, action: str, parent: str | None, amend: Amendment
-) -> str | None:
-    """Leave the command in the database, and wait a little for its outcome."""
-    from agent.core.events import CommandKind
-    from storage.log.execution_log import command_outcome, insert_command
-
-    session = await insert_command(
-        url, command_id, CommandKind(action), created_ns=time.time_ns(), parent_id=parent, amend=amend
-    )
-    deadline = time.monotonic() + ANSWER_S
-    while time.monotonic() < deadline:
-        outcome = await command_outcome(url, session, command_id)
-        if outcome is not None:
-            return outcome
-        await asyncio.sleep(0.05)
-    typer.echo(f"the running agent has not answered within {ANSWER_S:g} s", err=True)
-    return None
+def _show(what: str, answers: Sequence[Answer], done: bool) -> None:
+    """A line a session, and the verdict."""
+    if not answers:
+        typer.echo(f"{what}: no session is live: start one with `run`", err=True)
+    for answer in answers:
+        orders = f" [{', '.join(answer.parents)}]" if answer.parents else ""
+        typer.echo(f"{what}: {answer.session}: {answer.outcome}{orders}")
+    if answers and not done:
+        typer.echo(f"{what}: NOT done everywhere; `python -m agent status` shows what lives", err=True)

@@ -12,6 +12,7 @@ import typer
 
 from agent.cli import options as o
 from agent.cli import output
+from agent.core.database_url import DatabaseUrl
 from agent.core.errors import InputError
 from agent.durations import parse_time_ns
 
@@ -28,7 +29,7 @@ SHOWN = {  # what fits a terminal; json, csv and parquet carry every column
         *("parent_id", "algo", "benchmark", "gain_bps", "full_gain_bps", "arrival_slippage_bps"),
         "flags",
     ),
-    "sessions": ("session", "exchange", "state", "path"),
+    "sessions": ("session", "exchange", "state", "heartbeat_age_s", "host", "pid", "path"),
 }
 
 
@@ -76,8 +77,17 @@ def log(
             session=session,
             limit=limit,
         )
+        if what == "sessions":
+            result = _with_lives(url, result)
     _print(result, "json" if as_json else form, out, SHOWN.get(what))
     return 0
+
+
+def _with_lives(url: DatabaseUrl | str, result: Result) -> Result:
+    """Sessions that are open as live or dead, and each one's heartbeat."""
+    from storage.log.liveness import with_lives
+
+    return with_lives(url, result, time.time_ns, time.monotonic_ns)
 
 
 def _time_ns(text: str | None, option: str) -> int | None:

@@ -5,6 +5,7 @@ What goes wrong with one session of many is named and the others are done; the e
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -218,6 +219,34 @@ def sync(
     if as_json:
         output.emit({"sessions": done})
     return 1 if any("error" in session for session in done) else 0
+
+
+@app.command("end")
+def end(
+    session: Annotated[
+        str, typer.Argument(metavar="SESSION", help="Name or directory of a dead session, or last.")
+    ],
+    db: o.Database = None,
+    config: o.ConfigFile = None,
+    as_json: o.AsJson = False,
+) -> int:
+    """Close a session whose run died: its orders expire, and the database gets what the recording holds.
+
+    A live session is refused.
+    """
+    from agent.app.session_end import end_session
+    from agent.terminal.order_sentences import closing_sentence
+
+    url = db or o.configuration(config).database
+    with output.spinner(f"ending {session}"):
+        done = end_session(url, session, time.time_ns, time.monotonic_ns)
+    if as_json:
+        output.emit(done.to_json())
+        return 0
+    typer.echo(f"{done.session}: closed; the database holds what {done.path} does")
+    for parent in done.parents:
+        typer.echo(f"  {parent['id']} {closing_sentence(parent)}")
+    return 0
 
 
 def _expanded(paths: Sequence[Path]) -> list[Path]:

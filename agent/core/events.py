@@ -24,7 +24,7 @@ class CommandKind(StrEnum):
     RESUME = "resume"
     CANCEL = "cancel"
     AMEND = "amend"
-    KILL = "kill"  # every parent is cancelled and no order goes out any more
+    KILL = "kill"  # of all: every parent is cancelled and no order goes out any more; of one: of that one
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,16 @@ class VenueReported:
     report: Report
 
 
-Command = StartParent | ControlParent | VenueReported
+@dataclass(frozen=True, slots=True)
+class AbandonParents:
+    """The run died at this moment, and nobody worked on: orders expire, what was in flight is void."""
+
+    recv_ns: int
+    seq: int
+    reason: str
+
+
+Command = StartParent | ControlParent | VenueReported | AbandonParents
 
 # --- events: what the engine did ----------------------------------------------------------------
 
@@ -183,7 +192,20 @@ class CommandHandled:
     command_id: str
     kind: CommandKind
     parent_id: str | None
-    outcome: str  # "done" or why not
+    outcome: str  # ``carried_out`` says whether it is one
+    parents: tuple[str, ...] = ()  # orders it was carried out on, shadows left out
+
+
+DONE = "done"
+KILLED = "no order goes out any more"
+NOTHING = "no working parent"
+
+
+def carried_out(outcome: str, parent_id: str | None) -> bool:
+    """Whether an outcome says that the command was carried out on all it addressed: on nothing, where
+    nothing works and no parent was named."""
+    nothing = parent_id is None and outcome == NOTHING
+    return nothing or outcome == DONE or outcome.endswith(KILLED)
 
 
 @dataclass(frozen=True, slots=True)

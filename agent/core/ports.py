@@ -293,6 +293,11 @@ class SessionReader(Protocol):
     def outcome(self) -> Sequence[str]: ...
 
     @property
+    def cut_off(self) -> bool:
+        """Whether it was never closed: its writer died, or still writes."""
+        ...
+
+    @property
     def losses(self) -> Sequence[str]:
         """What could not be read, a sentence each; empty for a whole session."""
         ...

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from agent.core.events import CommandHandled, CommandKind, ControlParent
+from agent.core.events import DONE, KILLED, NOTHING, CommandHandled, CommandKind, ControlParent
+from agent.core.orders.amendments import MOST_TL, amendment_fault
 from agent.core.orders.parent_order import ParentEvent, allowed
-from agent.core.types import ParentState
+from agent.core.types import ParentState, TargetKind
 from agent.engine.outbox import Outbox
 from agent.engine.worker import Worker
-
-AMENDABLE = frozenset({"limit_price_ticks", "participation_cap", "risk_aversion"})
 
 
 def carry_out(
@@ -19,11 +18,11 @@ def carry_out(
 ) -> None:
     """Carry a command out on the workers it addresses, and say in the output what came of it."""
     targets = [w for w in workers if _addressed(w, command)]
-    outcome = "done" if targets else f"no working parent {command.parent_id or ''}".rstrip()
-    if command.kind is CommandKind.KILL:
+    if command.kind is CommandKind.KILL and command.parent_id is None:
         kill()
-        outcome = f"{len(targets)} parents cancelled; no order goes out any more"
-    refusals = [r for w in targets if (r := _apply(w, command, now_ns))]
+    refusals = {w.order.spec.parent_id: r for w in targets if (r := _apply(w, command, now_ns))}
+    orders = [w.order.spec.parent_id for w in targets if w.order.spec.shadow_of is None]
+    parents = tuple(parent_id for parent_id in orders if parent_id not in refusals)
     outbox.emit(
         CommandHandled(
             now_ns,
@@ -31,9 +30,19 @@ def carry_out(
             command.command_id,
             command.kind,
             command.parent_id,
-            "; ".join(refusals) or outcome,
+            _outcome(command, parents, list(refusals.values()), bool(targets)),
+            parents,
         )
     )
+
+
+def _outcome(command: ControlParent, parents: Sequence[str], refusals: Sequence[str], found: bool) -> str:
+    """In words; what was carried out is told from what was not by ``agent.core.events.carried_out``."""
+    if command.kind is CommandKind.KILL and command.parent_id is None:
+        return f"{len(parents)} parents cancelled; {KILLED}"
+    if refusals:
+        return "; ".join([*(f"done for {parent_id}" for parent_id in parents), *refusals])
+    return DONE if found else f"{NOTHING} {command.parent_id or ''}".rstrip()
 
 
 def _addressed(worker: Worker, command: ControlParent) -> bool:
@@ -41,10 +50,9 @@ def _addressed(worker: Worker, command: ControlParent) -> bool:
     spec = worker.order.spec
     if worker.order.done:
         return False
-    if command.kind is CommandKind.KILL:
-        return True
     if spec.shadow_of is not None:
-        return command.kind is CommandKind.CANCEL and command.parent_id in (None, spec.shadow_of)
+        ends = command.kind in (CommandKind.CANCEL, CommandKind.KILL)
+        return ends and command.parent_id in (None, spec.shadow_of)
     return command.parent_id in (None, spec.parent_id)
 
 
@@ -70,10 +78,20 @@ def _amend(worker: Worker, command: ControlParent, now_ns: int) -> str:
     spec = worker.order.spec
     if worker.order.state not in (ParentState.PENDING, ParentState.WORKING, ParentState.PAUSED):
         return f"{spec.parent_id} is {worker.order.state.value} and cannot be amended"
-    unknown = sorted(set(command.amend) - AMENDABLE)
-    if unknown or not command.amend:
-        return f"cannot amend {', '.join(unknown) or 'nothing'}: {', '.join(sorted(AMENDABLE))} can be"
-    worker.order.spec = replace(spec, **dict(command.amend))  # type: ignore[arg-type]  # checked at the edge
+    fault = amendment_fault(command.amend) or _limit_fault(worker, command.amend.get("limit_price_ticks"))
+    if fault:
+        return fault
+    worker.order.spec = replace(spec, **dict(command.amend))  # type: ignore[arg-type]  # checked just now
     terms = ", ".join(f"{name} {value}" for name, value in sorted(command.amend.items()))
     worker.emit_changed(now_ns, f"amended: {terms}")
     return ""
+
+
+def _limit_fault(worker: Worker, limit_price_ticks: int | float | None) -> str:
+    """Why the order's money at this limit would leave 64 bits, or ""."""
+    spec = worker.order.spec
+    lots = spec.target if spec.target_kind is TargetKind.QUANTITY else 1
+    if limit_price_ticks is None or limit_price_ticks * lots <= MOST_TL:
+        return ""
+    most = MOST_TL // lots
+    return f"limit price {limit_price_ticks} is not allowed for {spec.parent_id}: at most {most} ticks"

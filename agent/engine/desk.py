@@ -87,6 +87,10 @@ class Desk:
         """No order goes out any more."""
         self._checks.kill()
 
+    @property
+    def killed(self) -> bool:
+        return self._checks.killed
+
     # --- out --------------------------------------------------------------------------------------
 
     def send(self, owner: Owner, ticket: Ticket, now_ns: int) -> ChildOrder | Refusal:
@@ -222,6 +226,12 @@ class Desk:
         if repeated or report.kind in _MAY_COME_LATE:
             return ""
         return f"report {report.kind} about order {report.number}, which is not open"
+
+    def void(self, child: ChildOrder, now_ns: int, reason: str) -> None:
+        """Expire an order that nobody will hear of any more."""
+        self._sent.pop(child.number, None)
+        child.apply(ChildEvent.EXPIRED, reason)
+        self._outbox.emit(child.changed(now_ns, self._outbox.seq))
 
     def parent_of(self, number: int) -> str | None:
         """The parent of an order, as far as it is known here."""

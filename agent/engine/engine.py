@@ -14,7 +14,15 @@ import numpy as np
 from agent.algos.pace import pace_of
 from agent.core.agenda import Agenda
 from agent.core.errors import InternalError
-from agent.core.events import AuditEvent, Command, ControlParent, GapSeen, StartParent, VenueReported
+from agent.core.events import (
+    AbandonParents,
+    AuditEvent,
+    Command,
+    ControlParent,
+    GapSeen,
+    StartParent,
+    VenueReported,
+)
 from agent.core.market.tape import BarArray, EventArray, Kind, interruption
 from agent.core.market.trade_bars import TradeBarSeries
 from agent.core.orders.parent_order import ParentEvent, ParentOrder
@@ -60,10 +68,12 @@ class Engine:
             market, agenda, settings.settle_ns, settings.noted_share, self._outbox
         )
         self._last_command_seen = False
+        self._abandoned = False
         self._handlers: dict[type[Command], Callable[[Any], None]] = {
             StartParent: self._start,
             ControlParent: self._control,
             VenueReported: self._reported,
+            AbandonParents: self._abandon,
         }
 
     @property
@@ -161,6 +171,11 @@ class Engine:
         return any(not w.order.done for w in self.workers.values())
 
     @property
+    def killed(self) -> bool:
+        """Whether a user's command has ended everything: no order goes out any more."""
+        return self._desk.killed
+
+    @property
     def settled(self) -> bool:
         """Whether all is done and every full window has been measured."""
         return not self.working and self._measurements.settled(self.now_ns)
@@ -168,7 +183,7 @@ class Engine:
     # --- inside -----------------------------------------------------------------------------------
 
     def _run_due(self, until_ns: int) -> None:
-        while (due := self._agenda.pop(until_ns)) is not None:
+        while not self._abandoned and (due := self._agenda.pop(until_ns)) is not None:
             at_ns, action = due
             if at_ns < self.now_ns:
                 at_ns = self.now_ns  # scheduled for a moment that was already past
@@ -254,6 +269,12 @@ class Engine:
 
     def _control(self, command: ControlParent) -> None:
         carry_out(command, self.workers.values(), self._desk.kill, self.now_ns, self._outbox)
+
+    def _abandon(self, command: AbandonParents) -> None:
+        """Every order ends as it stood; what was due, or on its way, happens no more."""
+        self._abandoned = True
+        for worker in self.workers.values():
+            worker.abandon(self.now_ns, command.reason)
 
     def _reported(self, command: VenueReported) -> None:
         """A venue outside reports; by its own stamp or late, it is known from now on.

@@ -182,6 +182,12 @@ class Execution:
     def cancel(self, child: ChildOrder, now_ns: int) -> None:
         self._desk.cancel(child, now_ns)
 
+    def void(self, now_ns: int, reason: str) -> None:
+        """Every open child expires here: nobody hears of it any more."""
+        for child in self.open_children():
+            self._desk.void(child, now_ns, reason)
+        self.children.clear()
+
     def at(self, at_ns: int, action: Action) -> None:
         """Call ``action`` at a time, as one of the engine's timers."""
         self._agenda.add(at_ns, Rank.TIMER, action)

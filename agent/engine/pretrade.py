@@ -37,11 +37,11 @@ class PreTradeChecks:
     def __init__(self, market: Market, risk: RiskSettings, outbox: Outbox) -> None:
         self._market, self._risk, self._outbox = market, risk, outbox
         self._gates: dict[tuple[int, int], RiskGate] = {}
-        self._killed = False
+        self.killed = False
 
     def kill(self) -> None:
         """Nothing passes any more."""
-        self._killed = True
+        self.killed = True
         for gate in self._gates.values():
             gate.killed = True
 
@@ -76,7 +76,7 @@ class PreTradeChecks:
         key = (lane, instrument)
         if key not in self._gates:
             limits = limits_of(self._risk, self._market.instruments[instrument])
-            self._gates[key] = RiskGate(limits, self._market.instruments[instrument], killed=self._killed)
+            self._gates[key] = RiskGate(limits, self._market.instruments[instrument], killed=self.killed)
         return self._gates[key]
 
     def _facts(self, instrument: int, ticket: Ticket) -> MarketFacts:

@@ -262,6 +262,12 @@ class Worker:
         else:
             self.end(ParentEvent.FAILED, now_ns, reason)
 
+    def abandon(self, now_ns: int, reason: str) -> None:
+        """Expire as things stand: nobody works the order any more, and what is in flight is void."""
+        if not self.order.done:
+            self.execution.void(now_ns, reason)
+            self._finish(ParentEvent.EXPIRED, now_ns, self._shortfall(reason))
+
     def _try_end(self, now_ns: int) -> None:
         if self._ending is not None and not self.execution.children:
             event, reason = self._ending
@@ -275,15 +281,15 @@ class Worker:
         self.emit_changed(now_ns, reason)
         self._on_end(self, now_ns)
 
-    def _shortfall(self) -> str:
-        """What is left and what stood in its way."""
+    def _shortfall(self, cause: str = "") -> str:
+        """What is left and what stood in its way: ``cause``, or what was counted."""
         instrument = self._market.instruments[self.order.spec.instrument]
         left, by_quantity = self.order.remaining, self.execution.by_quantity
         unit = instrument.unit if by_quantity else instrument.quote
         amount = instrument.quantity(left) if by_quantity else instrument.notional(left)
         common = self.execution.obstacles.most_common(3)
-        causes = ", ".join(f"{cause} ({count}x)" for cause, count in common)
-        return f"{amount} {unit} unfilled: {causes or 'the market did not offer it in time'}"
+        counted = ", ".join(f"{obstacle} ({count}x)" for obstacle, count in common)
+        return f"{amount} {unit} unfilled: {cause or counted or 'the market did not offer it in time'}"
 
     def pause(self, now_ns: int) -> None:
         self.order.apply(ParentEvent.PAUSED, now_ns)

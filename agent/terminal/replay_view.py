@@ -50,7 +50,9 @@ def render_replay(result: ReplayResult, console: Console) -> None:
     console.print(Text(f"digest   {result.digest}"))
     if result.recorded_digest is not None:
         console.print(Text(f"recorded {result.recorded_digest}"))
-    if result.match is True:
+    if result.match is True and result.cut_off:
+        console.print(Text("identical as far as it was recorded; the session was cut off there", "green"))
+    elif result.match is True:
         console.print(Text("identical to the recorded run: every decision, order and fill", "green"))
     elif result.match is False:
         console.print(Text(f"DIFFERENT from the recorded run: {result.difference}", "bold red"))

@@ -1,4 +1,4 @@
-"""Recorded sessions on a terminal: a table of many, and one with its instruments, gaps and results."""
+"""Sessions on a terminal: a table of many, one with its instruments, gaps and results, and which live."""
 
 from __future__ import annotations
 
@@ -14,10 +14,17 @@ from agent.terminal.order_sentences import recorded_order_sentence
 from agent.terminal.rows_table import rows_table
 
 if TYPE_CHECKING:  # a neighbour: what is shown is handed in
+    from storage.log.liveness import Standing
     from storage.recordings.catalogue import ListedSession
     from storage.recordings.inspection import Inspection, InstrumentInspection
 
-INPUTS = {"start": "orders", "control": "commands", "overrun": "late decisions", "round_trip": "round trips"}
+INPUTS = {
+    "start": "orders",
+    "control": "commands",
+    "overrun": "late decisions",
+    "round_trip": "round trips",
+    "abandoned": "ends of dead runs",
+}
 RESULTS = {
     "ParentChanged": "order states",
     "DecisionTaken": "decisions",
@@ -135,3 +142,50 @@ def _origin(origin: JsonObject) -> str:
 
 def _print(console: Console, line: str = "") -> None:
     console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+# --- who lives ------------------------------------------------------------------------------------
+
+LIFE_COLUMNS = ["session", "state", "last heartbeat", "host", "process"]
+
+
+def life_rows(found: Sequence[Standing]) -> tuple[list[str], list[list[str]]]:
+    """Columns and a row a session."""
+    return LIFE_COLUMNS, [
+        [
+            each.seen.session,
+            each.life.value,
+            _ago(each.heartbeat_age_s),
+            each.seen.host or "",
+            "" if each.seen.pid is None else str(each.seen.pid),
+        ]
+        for each in found
+    ]
+
+
+def dead_sentences(found: Sequence[Standing]) -> list[str]:
+    """What to do about each that died."""
+    return [
+        f"{each.seen.session} died with its orders as they stood; close it with: "
+        f"python -m agent sessions end {each.seen.session}"
+        for each in found
+        if each.life.value == "dead"
+    ]
+
+
+def lives_phrase(found: Sequence[Standing]) -> str:
+    """2 sessions live; 1 dead: NAME (last heartbeat 3m ago on HOST, process 12)."""
+    live = sum(each.life.value == "live" for each in found)
+    dead = [each for each in found if each.life.value == "dead"]
+    phrase = f"{live} live, {len(dead)} dead"
+    named = (
+        f"{each.seen.session} (last heartbeat {_ago(each.heartbeat_age_s)}"
+        f"{f' on {each.seen.host}, process {each.seen.pid}' if each.seen.host else ''})"
+        for each in dead
+    )
+    advice = "; close it with: python -m agent sessions end SESSION" if dead else ""
+    return f"{phrase}{': ' if dead else ''}{', '.join(named)}{advice}"
+
+
+def _ago(age_s: float | None) -> str:
+    return "never" if age_s is None else f"{duration(int(age_s * 1e9))} ago"

@@ -46,9 +46,11 @@ _ADVICE = (  # what the driver says -> what it means and what to do
         "cannot be opened: check that its directory exists and is writable, or give another --db",
     ),
     ("disk is full", "has no space left: free some, or give another --db"),
+    ("heartbeats", _OLDER),  # the newest table
     ("no such table", "holds no execution log: run the agent once, or give another --db"),
     ("no such column", _OLDER),
     ("column decisions.", _OLDER),  # as PostgreSQL says it
+    ("column commands.", _OLDER),
     ("does not exist", "holds no execution log: create it and run the agent once, or give another --db"),
     ("password", "refuses the user or password: check the --db URL"),
     ("permission denied", "may not be used by this user: grant it the rights, or check the --db URL"),
@@ -153,6 +155,15 @@ def _make_file(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def check_there(url: Url) -> None:
+    """Raise DatabaseError where there is no SQLite file to look into: opening it would make one."""
+    path = sqlite_path(parse_url(url))
+    if path is not None and not path.is_file():
+        raise DatabaseError(f"no execution log at {path}: run the agent once, or give another --db")
+    with database_errors(url):
+        probe(url)
 
 
 @contextmanager

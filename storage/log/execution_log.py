@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from sqlalchemy import Insert, RowMapping, Table, delete, inspect, select, update
+from sqlalchemy import Insert, Table, delete, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from agent.core.errors import DatabaseError
-from agent.core.events import AuditEvent, ChildChanged, CommandKind, ParentChanged
+from agent.core.events import AuditEvent, ChildChanged, ParentChanged
 from agent.core.instrument import Instrument
 from agent.core.json_types import JsonObject
 from agent.core.ports import PendingCommand
+from storage.log.command_rows import take_pending, withdraw_all
 from storage.log.database import (
     BUSY_MS,
     Url,
@@ -37,6 +38,7 @@ from storage.log.tables import (
     DecisionRow,
     FillRow,
     GapRow,
+    HeartbeatRow,
     InstrumentRow,
     ParentOrderRow,
     RiskRefusalRow,
@@ -46,6 +48,7 @@ from storage.log.tables import (
 
 _ORDER: tuple[type[Base], ...] = (  # parents before what refers to them
     SessionRow,
+    HeartbeatRow,
     InstrumentRow,
     AccountRow,
     BalanceRow,
@@ -95,8 +98,11 @@ class SqlExecutionLog:
         balances: Mapping[str, Decimal] | None = None,
         state: str = OPEN,
         replace: bool = False,
+        heartbeat: Values | None = None,
     ) -> bool:
         """Migrate the database and store the session, its instruments and its opening balances.
+
+        ``heartbeat`` is its first: a session that others see has one, however slow the computer is.
 
         ``replace`` deletes what an earlier session of this name and mode left; returns whether one did.
         """
@@ -120,6 +126,8 @@ class SqlExecutionLog:
         rows += [
             (InstrumentRow, {"session": self.session, "seq": 0, **i.to_json()}) for i in self._instruments
         ]
+        if heartbeat is not None:
+            rows.append((HeartbeatRow, heartbeat))
         if balances is not None:
             rows += self._account(mode, opened_ns)
             rows += self._balances(0, opened_ns, mode, balances)
@@ -169,21 +177,25 @@ class SqlExecutionLog:
             async with self._engine.connect() as connection:
                 return await connection.scalar(found) is not None
 
+    async def withdraw_commands(self, why: str) -> None:
+        """Take back the commands that wait for a session that takes none any more."""
+        with database_errors(self.url):
+            async with self._engine.begin() as connection:
+                await withdraw_all(connection, self.session, why)
+
     async def write(self, events: Sequence[AuditEvent]) -> None:
         """Store a batch of events in one transaction."""
         if events:
             await self._store([self._maker.row(event) for event in _latest(events)])
 
     async def pending_commands(self) -> Sequence[PendingCommand]:
-        """Return the session's commands that have not been handled, oldest first."""
-        waiting = (
-            select(CommandRow.__table__)
-            .where(CommandRow.session == self.session, CommandRow.handled_ns.is_(None))
-            .order_by(CommandRow.created_ns, CommandRow.command_id)
-        )
+        """Return the session's commands that have not been handled, oldest first.
+
+        What stands in the table is input from outside: what is no command is refused there, and not returned.
+        """
         with database_errors(self.url):
-            async with self._engine.connect() as connection:
-                return [_pending(row) for row in (await connection.execute(waiting)).mappings()]
+            async with self._engine.begin() as connection:
+                return await take_pending(connection, self.session)
 
     async def close(self) -> None:
         """Let go of the database's connections."""
@@ -206,12 +218,6 @@ class SqlExecutionLog:
         with database_errors(self.url):
             async with self._engine.begin() as connection:
                 await upsert(connection, rows)
-
-
-def _pending(row: RowMapping) -> PendingCommand:
-    return PendingCommand(
-        row["command_id"], CommandKind(row["kind"]), row["parent_id"], row["amend"] or {}, row["created_ns"]
-    )
 
 
 def _latest(events: Sequence[AuditEvent]) -> list[AuditEvent]:
@@ -247,66 +253,3 @@ def _upsert_statement(connection: AsyncConnection, table: type[Base], keys: list
     changed = {c.name: statement.excluded[c.name] for c in target.columns if c.name not in kept}
     upserted: Insert = statement.on_conflict_do_update(index_elements=keys, set_=changed)
     return upserted
-
-
-async def insert_command(
-    url: Url,
-    command_id: str,
-    kind: CommandKind,
-    *,
-    created_ns: int,
-    parent_id: str | None = None,
-    amend: Mapping[str, int | float | None] | None = None,
-    session: str | None = None,
-) -> str:
-    """Leave a command for a running session (the latest open one unless named); return the session's id.
-
-    Raises DatabaseError when no session is open.
-    """
-    engine = open_engine(url)
-    try:
-        with database_errors(url):
-            async with engine.begin() as connection:
-                target = session or await _latest_open(connection, parent_id)
-                if target is None:
-                    raise DatabaseError("no session is open to take the command: start one with `run`")
-                row: Values = {
-                    "session": target,
-                    "seq": 0,
-                    "command_id": command_id,
-                    "kind": kind.value,
-                    "parent_id": parent_id,
-                    "amend": dict(amend or {}),
-                    "created_ns": created_ns,
-                    "handled_ns": None,
-                    "outcome": None,
-                }
-                await upsert(connection, [(CommandRow, row)])
-                return target
-    finally:
-        await engine.dispose()
-
-
-async def _latest_open(connection: AsyncConnection, parent_id: str | None) -> str | None:
-    """Return the open session that holds the parent, or the latest open one."""
-    found = select(SessionRow.session).where(SessionRow.state == OPEN)
-    if parent_id is not None:
-        found = found.join(ParentOrderRow, ParentOrderRow.session == SessionRow.session)
-        found = found.where(ParentOrderRow.parent_id == parent_id)
-    session: str | None = await connection.scalar(found.order_by(SessionRow.opened_ns.desc()).limit(1))
-    return session
-
-
-async def command_outcome(url: Url, session: str, command_id: str) -> str | None:
-    """Return what became of a command; None while it waits."""
-    statement = select(CommandRow.outcome).where(
-        CommandRow.session == session, CommandRow.command_id == command_id
-    )
-    engine = open_engine(url)
-    try:
-        with database_errors(url):
-            async with engine.connect() as connection:
-                outcome: str | None = await connection.scalar(statement)
-                return outcome
-    finally:
-        await engine.dispose()

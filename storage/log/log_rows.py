@@ -226,6 +226,7 @@ class RowMaker:
             "created_ns": event.at_ns,  # kept as it is where the command was a row already
             "handled_ns": event.at_ns,
             "outcome": event.outcome,
+            "parents": list(event.parents),
         }
 
     def gap(self, event: GapSeen) -> Values:

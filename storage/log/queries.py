@@ -10,6 +10,7 @@ import asyncio
 import csv
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import DatabaseError, InputError
-from storage.log.database import Url, database_errors, open_engine, parse_url, probe, shown, sqlite_path
+from storage.log.database import Url, check_there, database_errors, open_engine, shown
 from storage.log.database_faults import lacks_something, schema_fault, statement_fault
 from storage.log.plain_values import plain_value, unique_names
 from storage.log.tables import (
@@ -119,13 +120,14 @@ def sql(url: Url, statement: str) -> Result:
         raise InputError(f"SQL {statement.strip()[:60]!r} refused: {fault}") from error.__cause__
 
 
-def status(url: Url) -> Result:
-    """Return the parents, and shadows, of open sessions that are not finished."""
+def status(url: Url, sessions: Sequence[str]) -> Result:
+    """Return the parents of these sessions that are not finished, shadows left out."""
     parents = _table(ParentOrderRow)
     working = (
         select(parents)
-        .join(SessionRow, SessionRow.session == parents.c.session)
-        .where(SessionRow.state == "open", parents.c.state.not_in(FINISHED), parents.c.shadow_of.is_(None))
+        .where(
+            parents.c.session.in_(sessions), parents.c.state.not_in(FINISHED), parents.c.shadow_of.is_(None)
+        )
         .order_by(parents.c.submitted_ns)
     )
     return asyncio.run(_read(url, working))
@@ -173,11 +175,7 @@ def _filters(what: str, subject: _Subject, given: dict[str, str | None]) -> list
 
 
 async def _read(url: Url, statement: Executable | str) -> Result:
-    path = sqlite_path(parse_url(url))
-    if path is not None and not path.is_file():
-        raise DatabaseError(f"no execution log at {path}: run the agent once, or give another --db")
-    with database_errors(url):
-        probe(url)
+    check_there(url)
     engine = open_engine(url, read_only=True)
     try:
         with database_errors(url):

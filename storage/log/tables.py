@@ -40,7 +40,8 @@ def _of_parent() -> ForeignKeyConstraint:
 
 
 class SessionRow(_Row):
-    """One recorded session; ``state`` is open, closed or interrupted."""
+    """One recorded session; ``state`` is open, closed, interrupted or failed. Whether an open one lives is
+    told by its heartbeat (``storage.log.liveness``)."""
 
     __tablename__ = "sessions"
 
@@ -53,6 +54,19 @@ class SessionRow(_Row):
     seed: Mapped[int]
     config: Mapped[Json]
     fingerprint: Mapped[Json]
+
+
+class HeartbeatRow(Base):
+    """The sign of life of a running session, counted up about once a second. No input causes it."""
+
+    __tablename__ = "heartbeats"
+    __table_args__ = (ForeignKeyConstraint(["session"], ["sessions.session"]),)
+
+    session: Mapped[str] = mapped_column(primary_key=True)
+    host: Mapped[str]
+    pid: Mapped[int]
+    counter: Mapped[int]
+    beat_ns: Mapped[int]  # by the wall clock of that host
 
 
 class InstrumentRow(_Row):
@@ -107,6 +121,7 @@ class CommandRow(_Row):
     created_ns: Mapped[int]
     handled_ns: Mapped[int | None]
     outcome: Mapped[str | None]
+    parents: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))  # it was carried out on these
 
 
 class ParentOrderRow(_Row):

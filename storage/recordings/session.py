@@ -171,6 +171,7 @@ class SessionReader:
         self._losses: dict[str, None] = {}
         self._header = read_header(self.path)
         self._entries: list[JsonObject] | None = None
+        self._journal_damaged = False
 
     @property
     def header(self) -> SessionHeader:
@@ -185,6 +186,11 @@ class SessionReader:
         """When the session was closed; None if it was cut off."""
         end = self._end()
         return int_in(end, "recv_ns") if end else None
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether its writer died, or still writes: a journal without an end, whole as far as it goes."""
+        return self._end() is None and not self._journal_damaged
 
     @property
     def losses(self) -> Sequence[str]:
@@ -229,6 +235,7 @@ class SessionReader:
             entry = _journal_entry(line)
             if entry is None:
                 self._lose(f"{JOURNAL}: line {number} is corrupt; the inputs from there on are lost")
+                self._journal_damaged = True
                 return
             yield entry
 

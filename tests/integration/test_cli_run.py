@@ -118,7 +118,9 @@ def test_pause_and_resume_from_another_terminal(tmp_path: Path) -> None:
                 break
         for action, outcome in (("pause", "done"), ("pause", "cannot pause"), ("resume", "done")):
             answer = json.loads(agent("ctl", action, "--json", *where(tmp_path)[:2]).stdout)
-            assert outcome in answer["outcome"]
+            (session,) = answer["sessions"]
+            assert outcome in session["outcome"]
+            assert answer["done"] is (outcome == "done")
         assert any("resumed" in line for line in running.stderr)
         assert any("-P1/" in line for line in running.stderr)  # it decides again
     finally:

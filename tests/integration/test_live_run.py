@@ -30,9 +30,10 @@ from agent.system_clock import SystemClock
 from agent.venue.outside import OutsideVenue
 from connectors.ccxt_feed import CcxtFeed
 from storage.log import queries
-from storage.log.execution_log import SqlExecutionLog, insert_command
+from storage.log.execution_log import SqlExecutionLog
 from storage.log.kept_log import KeptLog
 from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
+from tests.fakes import leave
 from tests.integration.faulty_binance import FaultyBinance
 
 S = 10**9
@@ -111,9 +112,7 @@ class Live:
             spec = build_spec(config.order, instrument, f"{name}-P1", None)
             live.start(spec, shadow_specs(spec, config.order.shadows))
             if command is not None:
-                await insert_command(
-                    config.database, "c1", command, created_ns=self.clock.now_ns(), parent_id=None
-                )
+                await leave(config.database, name, "c1", command, created_ns=self.clock.now_ns())
 
         play = asyncio.create_task(self.server.play(20, 100))
         try:

@@ -44,10 +44,11 @@ from agent.core.types import (
     TimeInForce,
 )
 from storage.log.database import migrate, migrate_async, newest_revision, open_engine
-from storage.log.execution_log import SqlExecutionLog, command_outcome, insert_command
+from storage.log.execution_log import SqlExecutionLog
 from storage.log.queries import SUBJECTS, query, sql, status, to_csv, to_json, to_parquet, to_table
 from storage.log.tables import Base
 from storage.log.upgrade import alembic_config
+from tests.fakes import leave
 
 BTC = Instrument(0, "binance", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.01"), Decimal("0.00001"))
 T = 1_700_000_000_000_000_000
@@ -246,7 +247,7 @@ def _rows(url: str, statement: str) -> list[tuple[object, ...]]:
 def test_migrations_make_the_tables_the_code_uses(tmp_path: Path) -> None:
     """After the migrations nothing differs between the database and the typed tables; again is a no-op."""
     path = str(tmp_path / "agent.db")
-    assert migrate(path) == migrate(f"sqlite:///{path}") == "0005"
+    assert migrate(path) == migrate(f"sqlite:///{path}") == newest_revision()
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
@@ -260,7 +261,7 @@ def test_an_older_log_is_brought_up_to_date(url: str) -> None:
     _downgrade(url)
     with pytest.raises(DatabaseError, match="older schema: `python -m agent doctor` with the same --db"):
         query(url, "decisions")
-    assert migrate(url) == "0005"
+    assert migrate(url) == newest_revision()
     decision = query(url, "decisions").dicts()[0]
     assert (decision["attention"], decision["turns_at_bps"]) == (None, None)
     assert decision["importances"] == {"ret_1": 0.4}
@@ -462,35 +463,28 @@ def test_exports(url: str, tmp_path: Path) -> None:
 
 
 async def test_commands_from_another_terminal(tmp_path: Path) -> None:
-    """A command waits until it is handled, keeps what the user gave, and needs an open session."""
+    """A command waits until it is handled, keeps what the user gave, and says which orders it was for."""
     path = str(tmp_path / "agent.db")
-    await migrate_async(path)
-    with pytest.raises(DatabaseError, match="no session is open"):
-        await insert_command(path, "c0", CommandKind.PAUSE, created_ns=T)
     await _write(path, EVENTS[1:2])
     log = SqlExecutionLog(path, "s1", [BTC])
-    amend = {"max_rate": 0.5}
-    session = await insert_command(
-        path, "c1", CommandKind.AMEND, created_ns=T, parent_id="s1-p1", amend=amend
-    )
-    await insert_command(path, "c2", CommandKind.KILL, created_ns=T + 1)
-    assert session == "s1"
+    amend = {"participation_cap": 0.5}
+    await leave(path, "s1", "c1", CommandKind.AMEND, created_ns=T, parent_id="s1-p1", amend=amend)
+    await leave(path, "s1", "c2", CommandKind.KILL, created_ns=T + 1)
     pending = await log.pending_commands()
     assert [(c.command_id, c.kind, c.amend) for c in pending] == [
         ("c1", "amend", amend),
         ("c2", "kill", {}),
     ]
-    await log.write([CommandHandled(T + 5, 5, "c1", CommandKind.AMEND, "s1-p1", "done")])
+    await log.write([CommandHandled(T + 5, 5, "c1", CommandKind.AMEND, "s1-p1", "done", ("s1-p1",))])
     await log.write([CommandHandled(T + 6, 6, "c2", CommandKind.KILL, None, "nothing is working")])
     assert await log.pending_commands() == []
-    assert await command_outcome(path, "s1", "c2") == "nothing is working"
-    assert _rows(path, "SELECT created_ns, amend, seq FROM commands WHERE command_id = 'c1'") == [
-        (T, '{"max_rate": 0.5}', 5)
+    assert _rows(path, "SELECT created_ns, amend, seq, outcome, parents FROM commands ORDER BY 1") == [
+        (T, '{"participation_cap": 0.5}', 5, "done", '["s1-p1"]'),
+        (T + 1, "{}", 6, "nothing is working", "[]"),
     ]
-    working = await asyncio.to_thread(status, path)
+    working = await asyncio.to_thread(status, path, ["s1"])
     assert [r["parent_id"] for r in working.dicts()] == ["s1-p1"]
-    await log.close_session(closed_ns=T + 9, seq=9)
-    assert (await asyncio.to_thread(status, path)).rows == []
+    assert (await asyncio.to_thread(status, path, [])).rows == []
     await log.close()
 
 
@@ -523,7 +517,9 @@ def test_a_newer_schema(url: str) -> None:
     """A database of a later program is refused and left alone."""
     with sqlite3.connect(url) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0999'")
-    with pytest.raises(DatabaseError, match="has schema 0999, newer than 0005 of this program: update"):
+    with pytest.raises(
+        DatabaseError, match=f"has schema 0999, newer than {newest_revision()} of this program: update"
+    ):
         migrate(url)
     assert _rows(url, "SELECT version_num FROM alembic_version") == [("0999",)]
 

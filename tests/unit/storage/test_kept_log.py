@@ -14,8 +14,9 @@ from agent.core.errors import DatabaseError
 from agent.core.events import AuditEvent, CommandKind
 from agent.core.ports import LogEnd, PendingCommand
 from storage.log import kept_log
-from storage.log.execution_log import SqlExecutionLog, insert_command
+from storage.log.execution_log import SqlExecutionLog
 from storage.log.kept_log import KeptLog, Pauses
+from tests.fakes import leave
 from tests.integration.test_storage import BTC, EVENTS, T
 
 QUICK = Pauses(0.02, 0.05)
@@ -172,9 +173,7 @@ async def test_commands_are_handed_over_once(tmp_path: Path) -> None:
     path = tmp_path / "agent.db"
     log = await _opened(path)
     for number in range(kept_log.MOST_COMMANDS + 6):
-        await insert_command(
-            str(path), f"c{number:03}", CommandKind.PAUSE, created_ns=T + number, session="s1"
-        )
+        await leave(str(path), "s1", f"c{number:03}", CommandKind.PAUSE, created_ns=T + number)
     got: list[PendingCommand] = []
     most = 0
     for _ in range(60):
@@ -196,7 +195,7 @@ async def test_commands_are_read_again_after_trouble(tmp_path: Path) -> None:
         await _until(lambda: any(line["event"] == "commands_cannot_be_read" for line in logs))
         await asyncio.sleep(0.3)
         _run(path, "ALTER TABLE away RENAME TO commands")
-        await insert_command(str(path), "c1", CommandKind.PAUSE, created_ns=T, session="s1")
+        await leave(str(path), "s1", "c1", CommandKind.PAUSE, created_ns=T)
         got: list[PendingCommand] = []
         await _until(lambda: bool(got.extend(log.commands()) or got))
     await _finish(log)

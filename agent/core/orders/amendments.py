@@ -1,0 +1,60 @@
+"""What may be changed of an order that works, and which values it may be given.
+
+An amendment comes from outside (a row in ``commands``, a command line): it is checked here before it is
+journalled or obeyed, so that no value can stop a run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+Amendment = Mapping[str, int | float | None]
+
+AMENDABLE = frozenset({"limit_price_ticks", "participation_cap", "risk_aversion"})
+MOST_TICKS = 2**53
+MOST_RISK_AVERSION = 1e12
+MOST_TL = 2**62
+"""Of limit price times lots: what 64 bits hold, with room for sums."""
+
+
+def amendment_fault(amend: Mapping[str, object]) -> str:
+    """Why this can be no amendment of any order, or ""."""
+    unknown = sorted(str(name)[:40] for name in set(amend) - AMENDABLE)
+    if unknown or not amend:
+        return f"cannot amend {', '.join(unknown) or 'nothing'}: {', '.join(sorted(AMENDABLE))} can be"
+    faults = (_FAULT_OF[name](value) for name, value in sorted(amend.items()))
+    return "; ".join(fault for fault in faults if fault)
+
+
+def _limit_fault(value: object) -> str:
+    if value is None or (_is_whole(value) and 1 <= value <= MOST_TICKS):  # type: ignore[operator]
+        return ""
+    return f"limit price {_shown(value)} is not allowed: it must be a whole number of ticks from 1 to 2^53"
+
+
+def _cap_fault(value: object) -> str:
+    if value is None or (_is_number(value) and 0 < value <= 1):  # type: ignore[operator]
+        return ""
+    return f"participation cap {_shown(value)} is not allowed: it must be in (0, 1], as in 0.1"
+
+
+def _risk_fault(value: object) -> str:
+    if _is_number(value) and 0 < value <= MOST_RISK_AVERSION:  # type: ignore[operator]
+        return ""
+    return f"risk aversion {_shown(value)} is not allowed: it must be above 0 and at most 1e12"
+
+
+_FAULT_OF = {"limit_price_ticks": _limit_fault, "participation_cap": _cap_fault, "risk_aversion": _risk_fault}
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else repr(value)[:60]
