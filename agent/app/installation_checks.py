@@ -6,11 +6,14 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 from agent.app.build import lem_algo
 from agent.app.live_feed import open_feed
+from agent.app.trading_checks import check_trading
 from agent.config import Config
 from agent.core.errors import AgentError, RecordingError
 from agent.system_clock import SystemClock
@@ -31,7 +34,7 @@ class Check:
 def run_checks(config: Config) -> list[Check]:
     """Run every check; none stops the others."""
     checks: tuple[tuple[str, Callable[[Config], str]], ...] = (
-        ("configuration", lambda c: f"{c.exchange} {c.symbol}, order by {c.order.algo}"),
+        ("configuration", _check_configuration),
         ("database", lambda c: f"{c.database} at schema {migrate(c.database)}"),
         ("recording", _check_disk),
         ("clock", _check_clock),
@@ -46,6 +49,17 @@ def _run(name: str, check: Callable[[Config], str], config: Config) -> Check:
         return Check(name, True, check(config))
     except AgentError as error:
         return Check(name, False, str(error))
+
+
+def _check_configuration(config: Config) -> str:
+    """What `run` would refuse is told here. An order without a size is no fault: `run` may be given one."""
+    scheduled = "".join(f", {schedule.name} by {schedule.order.algo}" for schedule in config.schedules)
+    order = config.order
+    if order.quantity is None and order.notional is None:
+        config = config.model_copy(update={"order": replace(order, quantity=Decimal(1))})
+        scheduled = f"; no size: run it with --quantity or --notional{scheduled}"
+    check_trading(config, datetime.now(UTC))
+    return f"{config.exchange} {config.symbol}, order by {config.order.algo}{scheduled}"
 
 
 def _check_disk(config: Config) -> str:

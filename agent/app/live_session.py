@@ -14,10 +14,10 @@ from typing import Protocol
 
 import structlog
 
-from agent.algos.registry import check_params
-from agent.app.build import LEM, algo, build_engine, check_algos, check_model, fingerprint
+from agent.app.build import LEM, algo, build_engine, check_algos, fingerprint
 from agent.app.embedded_market import SYNTHETIC
 from agent.app.live_feed import EMBEDDED, Ended, open_feed
+from agent.app.trading_checks import algos_of, check_sizes, check_trading, has_own_order
 from agent.app.warm_up import warm_up
 from agent.config import Config
 from agent.core.agenda import FAR_FUTURE_NS
@@ -116,13 +116,9 @@ def prepare(config: Config, view: View, *, trade: bool = True) -> None:
 
     Not a coroutine: Ctrl-C ends it at once. Raises AgentError.
     """
-    names = _algos(config) if trade else []
-    check_schedules(config.schedules, datetime.now(UTC))
-    check_algos([name for name in names if name != LEM], config)
-    for order in _orders(config) if trade else ():
-        check_params([order.algo, *order.shadows], order.algo_params)
-    if LEM in names:
-        check_model(config)
+    names = algos_of(config) if trade else []
+    if trade:
+        check_trading(config, datetime.now(UTC))
     synthetic = config.exchange == EMBEDDED and config.embedded.market == SYNTHETIC
     warm_up(LEM in names, synthetic, view.preparing)
     check_algos(names, config)
@@ -137,8 +133,8 @@ async def run_paper(
     """
     if trade:
         check_schedules(config.schedules, datetime.now(UTC))
-        await asyncio.to_thread(check_algos, _algos(config), config)
-    own_order = trade
+        await asyncio.to_thread(check_algos, algos_of(config), config)
+    own_order = trade and has_own_order(config)
     while True:
         clock = SystemClock()
         view.preparing(f"connecting to {config.exchange}")
@@ -150,16 +146,6 @@ async def run_paper(
         if not result.rotated:
             return result
         own_order = False  # a rotated session goes on with what the clock starts
-
-
-def _algos(config: Config) -> list[str]:
-    """Every algo that may decide in a session that trades."""
-    return [name for order in _orders(config) for name in (order.algo, *order.shadows)]
-
-
-def _orders(config: Config) -> list[Order]:
-    """The configured order and those of schedules."""
-    return [config.order, *(schedule.order for schedule in config.schedules)]
 
 
 class _Session:
@@ -240,12 +226,16 @@ class _Session:
         rehearsal = self.config.venue.rehearsal
         troubled = rehearsal.reject_ppm or rehearsal.timeout_ppm
         note = " (rehearsing rejects and timeouts: venue.rehearsal)" if troubled else ""
-        return f"{self.config.exchange} {self.config.symbol}{note}"
+        if self.trade and self.config.schedules:
+            names = ", ".join(schedule.name for schedule in self.config.schedules)
+            note += f"; until Ctrl-C, for the clock starts orders (schedules: {names})"
+        mode = "PAPER" if self.trade else "recording"
+        return f"{mode} {self.config.exchange} {self.config.symbol}{note}"
 
     def _first_spec_check(self) -> None:
-        """Refuse a bad order before anything is written."""
+        """Refuse a bad order, a schedule's too, before anything is written."""
         if self.trade:
-            build_spec(self.config.order, self.instruments[0], "check", None)
+            check_sizes(self.config, self.instruments[0])
 
     def _header(self) -> SessionHeader:
         return SessionHeader(
@@ -260,7 +250,7 @@ class _Session:
 
     def _algos(self) -> list[str]:
         """Every algo that may decide in this session."""
-        return _algos(self.config) if self.trade else []
+        return algos_of(self.config) if self.trade else []
 
     async def _open_log(self) -> ExecutionLog:
         if not self.trade:
@@ -298,8 +288,7 @@ class _Session:
         self.view.prepared()
         if self.own_order:
             await self._start_order(live, self.config.order)
-        if self.trade:
-            jobs.start()
+        jobs.start()
 
     async def _start_order(self, live: LiveRun, order: Order) -> None:
         instrument = self.instruments[0]
@@ -321,12 +310,12 @@ class _Session:
             log.info("alive", events=live.events, trades=live.trades, working=live.engine.working)
 
         return Jobs(
-            self.config.schedules,
+            self.config.schedules if self.trade else (),
             start_order=start,
             rotate=live.rotate,
             heartbeat=heartbeat,
             heartbeat_ns=self.config.jobs.heartbeat,
-            rotate_ns=self.config.jobs.rotate_session,
+            rotate_ns=self.config.jobs.rotate_session if self.config.schedules and self.trade else None,
             now=datetime.fromtimestamp(self.clock.now_ns() / NS_PER_S, UTC),
         )
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -17,6 +18,7 @@ from agent.durations import parse_time_ns
 if TYPE_CHECKING:
     from storage.log.queries import Result
 
+FORMATS = ("table", "json", "csv", "parquet")
 SUBJECTS = "parents|children|fills|decisions|slippage|sessions|gaps|sql"
 SHOWN = {  # what fits a terminal; json, csv and parquet carry every column
     "parents": ("parent_id", "symbol", "side", "algo", "target", "filled", "avg_price", "state", "reason"),
@@ -47,7 +49,7 @@ def log(
     form: Annotated[
         str, typer.Option("--format", metavar="table|json|csv|parquet", help="How rows are written.")
     ] = "table",
-    out: Annotated[Path | None, typer.Option(help="File for parquet.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write to this file; parquet needs one.")] = None,
     db: o.Database = None,
     config: o.ConfigFile = None,
     as_json: o.AsJson = False,
@@ -56,10 +58,11 @@ def log(
     from storage.log import queries
 
     url = db or o.configuration(config).database
+    filters = {"since": since, "until": until, "symbol": symbol, "algo": algo, "parent": parent}
+    _check_request(what, statement, {**filters, "session": session, "limit": limit})
+    _check_form("json" if as_json else form, out)
     if what == "sql":
-        if statement is None:
-            raise InputError('give the statement: log sql "SELECT ..."')
-        result = queries.sql(url, statement)
+        result = queries.sql(url, statement or "")
     else:
         result = queries.query(
             url,
@@ -76,26 +79,64 @@ def log(
     return 0
 
 
+def _check_request(what: str, statement: str | None, filters: Mapping[str, object]) -> None:
+    """A statement goes with sql, filters with the tables. Raises InputError."""
+    if what != "sql" and statement is not None:
+        raise InputError(f'log {what} takes no statement: leave it out, or write log sql "{statement}"')
+    if what != "sql":
+        return
+    if statement is None:
+        raise InputError('give the statement: log sql "SELECT ..."')
+    given = [f"--{name}" for name, value in filters.items() if value is not None]
+    if given:
+        raise InputError(f"log sql takes its filters from the statement: leave {', '.join(given)} out")
+
+
+def _check_form(form: str, out: Path | None) -> None:
+    """Before the query: a format that is known, and a file for parquet. Raises InputError."""
+    if form not in FORMATS:
+        raise InputError(f"format {form!r} is not known: choose {', '.join(FORMATS)}")
+    if form == "parquet" and out is None:
+        raise InputError("parquet is written to a file: give --out FILE")
+
+
 def _time_ns(text: str | None, option: str) -> int | None:
     """A time, or a duration before now, in ns. Raises InputError."""
     return None if text is None else parse_time_ns(text, option, before_ns=time.time_ns())
 
 
 def _print(result: Result, form: str, out: Path | None, shown: Sequence[str] | None) -> None:
+    """The rows in the form asked for, on stdout or in the file."""
     from storage.log import queries
 
-    if form == "json":
-        typer.echo(queries.to_json(result))
-    elif form == "csv":
-        typer.echo(queries.to_csv(result), nl=False)
-    elif form == "parquet":
-        if out is None:
-            raise InputError("parquet is written to a file: give --out FILE")
+    if form == "parquet" and out is not None:
         queries.to_parquet(result, out)
-    elif form == "table":
-        output.show_rows(*_chosen(result.columns, queries.to_table(result)[1:], shown))
+    elif form == "json":
+        _write(queries.to_json(result) + "\n", out)
+    elif form == "csv":
+        _write(queries.to_csv(result), out)
     else:
-        raise InputError(f"format {form!r} is not known: choose table, json, csv or parquet")
+        table = _chosen(result.columns, queries.to_table(result)[1:], shown)
+        with _opened(out) as file:
+            output.show_rows(*table, file)
+
+
+def _write(text: str, out: Path | None) -> None:
+    with _opened(out) as file:
+        typer.echo(text, file, nl=False)
+
+
+@contextmanager
+def _opened(out: Path | None) -> Iterator[TextIO | None]:
+    """The file to write to; None is stdout. Raises InputError where it cannot be written."""
+    if out is None:
+        yield None
+        return
+    try:
+        with out.open("w", encoding="utf-8", newline="") as file:
+            yield file
+    except OSError as error:
+        raise InputError(f"cannot write --out {out}: {error.strerror}; choose another file") from error
 
 
 def _chosen(

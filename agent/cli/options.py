@@ -116,15 +116,22 @@ def _named_number(flag: str, text: str) -> tuple[str, float]:
 
 def configuration(path: Path | None, order: OrderValues | None = None, **top: object) -> Config:
     """The configuration file (or config.yaml here, or the defaults) with the command line's values on top."""
-    from agent.calibration.measured_files import resolved
-    from agent.config import load_config, parse_config
+    from agent.config import load_config
 
     if path is None and Path("config.yaml").is_file():
         path = Path("config.yaml")
-    base = load_config(path).model_dump()
-    base["order"].update(order or {})
-    base.update({k: v for k, v in top.items() if v is not None})
-    return resolved(parse_config(base, "command line"))
+    return overlaid(load_config(path), order, top)
+
+
+def overlaid(base: Config, order: OrderValues | None, top: Mapping[str, object]) -> Config:
+    """``base`` with the values of the command line that were given on top."""
+    from agent.calibration.measured_files import resolved
+    from agent.config import parse_config
+
+    whole = base.model_dump()
+    whole["order"].update(order or {})
+    whole.update({k: v for k, v in top.items() if v is not None})
+    return resolved(parse_config(whole, "command line"))
 
 
 def market_configuration(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
@@ -51,19 +51,19 @@ def set_up_logging(as_json: bool) -> None:
     )
 
 
-def console_of(width: int = TABLE_WIDTH) -> Console:
-    """The terminal as it is; a pipe, which has no width of its own, gets ``width`` columns."""
+def console_of(width: int = TABLE_WIDTH, file: TextIO | None = None) -> Console:
+    """The terminal as it is; a pipe or file, which has no width of its own, gets ``width`` columns."""
     from rich.console import Console
 
-    console = Console()
-    return console if console.is_terminal else Console(width=width)
+    console = Console(file=file)
+    return console if console.is_terminal else Console(width=width, file=file)
 
 
-def show_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table of rows on stdout."""
+def show_rows(columns: Sequence[str], rows: Sequence[Sequence[str]], file: TextIO | None = None) -> None:
+    """A table of rows on stdout, or in a file."""
     from agent.terminal.rows_table import rows_table
 
-    rows_table(columns, rows, console_of(ROWS_WIDTH))
+    rows_table(columns, rows, console_of(ROWS_WIDTH, file))
 
 
 def show_facts(title: str, facts: Mapping[str, object]) -> None:

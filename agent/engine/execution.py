@@ -114,15 +114,26 @@ class Execution:
 
     def allowed(self, price_ticks: int) -> int:
         """What the participation caps leave, against what has traded since the start."""
-        caps = [c for c in (self.spec.participation_cap, self._most_participation) if c is not None]
-        if not caps:
+        lots = self._room_lots()
+        if lots is None:
             return self.order.remaining
-        flying = sum(self._desk.in_flight(child)[0] for child in self.children.values())
-        lots = int(min(caps) * self.market_lots()) - self.order.filled_lots - flying
         if lots < 1:
             self.note_obstacle("participation cap")
             return 0
         return self.to_units(lots, price_ticks)
+
+    def beyond_cap(self, child: ChildOrder) -> int:
+        """Lots of a resting child that the participation caps no longer leave: one was amended."""
+        lots = self._room_lots()
+        return 0 if lots is None else min(max(0, -lots), child.remaining_lots)
+
+    def _room_lots(self) -> int | None:
+        """Lots that the participation caps leave beside what is filled and open; None without a cap."""
+        caps = [c for c in (self.spec.participation_cap, self._most_participation) if c is not None]
+        if not caps:
+            return None
+        flying = sum(self._desk.in_flight(child)[0] for child in self.children.values())
+        return int(min(caps) * self.market_lots()) - self.order.filled_lots - flying
 
     def market_lots(self) -> int:
         """Market volume since the order's start, in lots."""

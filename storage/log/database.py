@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from agent.core.errors import DatabaseError
+from agent.core.errors import DatabaseError, InputError
 
 BUSY_MS = 5000
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -48,17 +48,25 @@ _ADVICE = (  # what the driver says -> what it means and what to do
 
 
 def parse_url(url: str) -> URL:
-    """Return ``url`` with the driver this program uses; a bare path means SQLite. Raises DatabaseError."""
+    """Return ``url`` with the driver this program uses; a bare path means SQLite. Raises InputError."""
     if "://" not in url:
-        return URL.create(_DRIVERS["sqlite"], database=url)
+        return URL.create(_DRIVERS["sqlite"], database=_file_name(url))
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise DatabaseError(f"database URL {url!r} cannot be read: {_FORMS}") from error
+        raise InputError(f"database URL {url!r} cannot be read: {_FORMS}") from error
     driver = _DRIVERS.get(parsed.get_backend_name())
     if driver is None:
-        raise DatabaseError(f"database {parsed.get_backend_name()!r} is not supported: {_FORMS}")
+        raise InputError(f"database {parsed.get_backend_name()!r} is not supported: {_FORMS}")
     return parsed.set(drivername=driver)
+
+
+def _file_name(text: str) -> str:
+    """A bare path; a word that is no file and looks like none would become one. Raises InputError."""
+    path = Path(text)
+    if path.suffix or len(path.parts) > 1 or path.exists():
+        return text
+    raise InputError(f"database {text!r} is neither a URL nor a file: {_FORMS}, as in {text or 'agent'}.db")
 
 
 _FORMS = "give a file's path, sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
