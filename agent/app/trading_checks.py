@@ -12,10 +12,12 @@ from agent.core.instrument import Instrument
 from agent.jobs.triggers import check_schedules
 from agent.order_options import Order
 from agent.orders import build_spec, check_order
+from storage.log.database import parse_url
 
 
 def check_trading(config: Config, now: datetime) -> None:
     """Schedules, algos, parameters, sizes and durations of every order, the model. Raises InputError."""
+    parse_url(config.database)
     check_schedules(config.schedules, now)
     _of_each(config, lambda order: _check(order, config))
     if LEM in algos_of(config):
