@@ -14,8 +14,9 @@ from pathlib import Path
 from agent.app.build import lem_algo
 from agent.app.live_feed import open_feed
 from agent.app.trading_checks import check_trading
-from agent.config import Config
+from agent.config import Config, Schedule
 from agent.core.errors import AgentError, RecordingError
+from agent.jobs.triggers import trigger_of
 from agent.system_clock import SystemClock
 from storage.log.database import migrate
 
@@ -53,13 +54,19 @@ def _run(name: str, check: Callable[[Config], str], config: Config) -> Check:
 
 def _check_configuration(config: Config) -> str:
     """What `run` would refuse is told here. An order without a size is no fault: `run` may be given one."""
-    scheduled = "".join(f", {schedule.name} by {schedule.order.algo}" for schedule in config.schedules)
-    order = config.order
-    if order.quantity is None and order.notional is None:
-        config = config.model_copy(update={"order": replace(order, quantity=Decimal(1))})
-        scheduled = f"; no size: run it with --quantity or --notional{scheduled}"
-    check_trading(config, datetime.now(UTC))
-    return f"{config.exchange} {config.symbol}, order by {config.order.algo}{scheduled}"
+    now, order = datetime.now(UTC), config.order
+    sized = order.quantity is not None or order.notional is not None
+    checked = config if sized else config.model_copy(update={"order": replace(order, quantity=Decimal(1))})
+    check_trading(checked, now)
+    size = "" if sized else ", of no size yet: give `run` --quantity or --notional"
+    starts = "".join(f"; {s.name} by {s.order.algo} next {_next(s, now)}" for s in config.schedules)
+    return f"{config.exchange} {config.symbol}, order by {order.algo}{size}{starts}"
+
+
+def _next(schedule: Schedule, now: datetime) -> str:
+    """When a schedule starts its next order, in UTC."""
+    at: datetime = trigger_of(schedule, now).get_next_fire_time(None, now)
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _check_disk(config: Config) -> str:

@@ -107,7 +107,7 @@ def _two(path: Path) -> Path:
 
 
 def _still(path: Path) -> Path:
-    """Prices stand still: 1,000 lots a side. Twice a second 40 are sold to the bid; in between others leave it."""
+    """Prices stand still, 1,000 lots a side. Twice a second 40 are sold to the bid; others leave and join."""
     instrument, events = synthetic_tape()
     return record(path, instrument, _still_tape(int(events["recv_ns"][0])), [], PLAIN_ORDER)
 
@@ -128,8 +128,8 @@ def _still_tape(start_ns: int) -> EventArray:
         left = SHOWN - 90 * min(step, 10 - step)  # some leave, then others join behind
         rows += [(ms, Kind.TRADE, -1, BID, 40), (ms + 100, Kind.LEVEL, 1, BID, left)]
     events = empty_events(len(rows))
-    for name, column in zip(("recv_ns", "kind", "side", "price_ticks", "qty_lots"), zip(*rows), strict=True):
-        events[name] = column
+    for k, name in enumerate(("recv_ns", "kind", "side", "price_ticks", "qty_lots")):
+        events[name] = [row[k] for row in rows]
     events["recv_ns"] = events["exch_ns"] = start_ns + events["recv_ns"] * 10**6
     events["flags"], events["ext_id"] = Flag.LAST, np.arange(len(rows))
     events["flags"][:3] = 0

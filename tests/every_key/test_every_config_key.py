@@ -76,7 +76,7 @@ PLAIN = {
 
 
 def place(raw: dict[str, Any], key: str, value: Any) -> None:
-    """Set ``venue.fee_tiers[].volume`` and the like: of a list the first item, of a mapping the first value."""
+    """Set ``venue.fee_tiers[].volume`` and the like: in a list's first item, in a mapping's first value."""
     at: Any = raw
     *path, last = key.split(".")
     for part in path:
@@ -95,10 +95,8 @@ def test_a_wrong_value_is_one_clear_message(
     value, words = WRONG[key]
     base = next((raw for mark, raw in BASES.items() if key.startswith(mark)), {})
     raw = copy.deepcopy({"database": "sqlite:///agent.db", "out": "sessions", "order": SHORT} | base)
-    if key.endswith(".measured"):
-        place(raw, key.replace("measured", "median_ms"), None)
-    if key == "model.checkpoint":
-        place(raw, "order.algo", "lem")
+    for other, its in NEEDS.get(key, {}).items():
+        place(raw, other, its)
     place(raw, key, value)
     monkeypatch.chdir(tmp_path)
     Path("c.yaml").write_text(yaml.safe_dump(raw))
@@ -112,6 +110,15 @@ def test_a_wrong_value_is_one_clear_message(
     assert [path.name for path in tmp_path.iterdir()] == ["c.yaml"]
 
 
+NEEDS: dict[str, dict[str, Any]] = {
+    "model.checkpoint": {"order.algo": "lem"},
+    "schedules[].cron": {"schedules[].every": None},
+    **{
+        f"venue.{kind}.measured": {f"venue.{kind}.median_ms": None}
+        for kind in ("entry", "cancel", "acknowledgement", "market_data")
+    },
+}
+"""What else the file must say for the value to be looked at."""
 SHORT = {"quantity": "0.5", "algo": "twap", "shadows": []}
 UNNAMED = {
     "exchange",

@@ -111,7 +111,10 @@ WRONG: dict[str, tuple[Any, list[str]]] = {
     "embedded.speed": (0, ["greater than 0"]),
     "model.checkpoint": ("none.safetensors", ["none.safetensors", "model.checkpoint"]),
     "schedules[].name": (5, ["string"]),
-    "schedules[].cron": ("99 * * * *", ["give exactly one of cron and every"]),
+    "schedules[].cron": (
+        "99 * * * *",
+        ["schedule 'a'", "cron '99 * * * *' is not understood", "five fields"],
+    ),
     "schedules[].every": DURATION,
     "schedules[].order": ({"algo": "twap"}, ["schedule 'a'", "exactly one of --quantity and --notional"]),
     "jobs.heartbeat": DURATION,
