@@ -1,7 +1,6 @@
 """Options, or whole commands, whose effect takes a live market or a training: who shows it."""
 
 LIVE = "tests/every_key/test_every_live_option.py"
-LEM = "tests/unit/lem/cli"
 
 ELSEWHERE = {
     "agent run": LIVE,
@@ -12,10 +11,7 @@ ELSEWHERE = {
     "agent replay --log-json": "tests/every_key/test_every_option.py",
     "agent import --log-json": "tests/every_key/test_every_option.py",
     "agent calibrate --log-json": "tests/every_key/test_every_option.py",
-    "lem train": LEM,
-    "lem evaluate": LEM,
-    "lem bound": LEM,
-    "lem ablate": LEM,
-    "lem explain": LEM,
-    "lem fetch": "tests/integration/test_fetch.py",
+    "lem evaluate --frontier": "tests/unit/lem/evaluation/test_frontier.py",
+    "lem ablate --json": "tests/unit/lem/training",
+    "lem fetch --json": "tests/integration/test_fetch.py",
 }

@@ -1,6 +1,6 @@
 """What each option of ``agent``'s commands on files changes, and what is said of a wrong value.
 
-``{name}`` stands for what ``option_world`` makes: a session, a log, a configuration; ``{new}`` for a new path.
+``{name}`` stands for what ``option_world`` makes: a session, a log, a configuration; ``{new}`` is a new path.
 """
 
 from __future__ import annotations

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from tests import bar_sessions
 from tests.every_key.command_line import call
 from tests.every_key.key_cases import LAW
 from tests.every_key.key_markets import PLAIN_ORDER
-from tests.fakes import record, small_session, synthetic_tape
+from tests.fakes import order_of_the_model, record, small_session, synthetic_tape
 
 
 def make_world(folder: Path) -> dict[str, str]:
@@ -37,6 +40,7 @@ def make_world(folder: Path) -> dict[str, str]:
         _done("sessions", "slice", session, "--from", first, "--to", last, "--out", made[name])
     made["flipped"] = _flipped(session, folder / "flipped")
     made |= _logs(session, folder)
+    made |= _of_the_model(folder)
     made |= _configurations(folder, made)
     return {name: str(path) for name, path in made.items()}
 
@@ -67,6 +71,26 @@ def _logs(session: Path, folder: Path) -> dict[str, Path]:
     database.execute("UPDATE parent_orders SET state = 'working'")
     database.commit()
     database.close()
+    return made
+
+
+def _of_the_model(folder: Path) -> dict[str, Path]:
+    """Two files of minutes that wander, another model, and a session with an order by the model."""
+    made = {"bylem": folder / "bylem", "tiny": folder / "tiny.safetensors"}
+    instrument, events, order, command = order_of_the_model()
+    record(made["bylem"], instrument, events, [command], order)
+    done = call(
+        "lem", "train", "--preset", "tiny", "--iterations", "1", "--workers", "1", "--out", made["tiny"]
+    )
+    assert done.code == 0, done.err
+    for name, seed in (("minutes", 1), ("others", 2)):
+        steps = np.random.default_rng(seed).normal(0.0, 0.05, 4000)
+        prices = np.round(1000 + np.cumsum(steps), 2).tolist()
+        bars = [
+            replace(bar, start=bar_sessions.MIDNIGHT + k * timedelta(minutes=1), money=None)
+            for k, bar in enumerate(bar_sessions.hourly(prices))
+        ]
+        made[name] = bar_sessions.write_csv(folder / f"{name}.csv", bars)
     return made
 
 

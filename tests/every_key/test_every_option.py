@@ -11,10 +11,12 @@ import pytest
 
 from tests.every_key.command_line import Done, call, commands, options
 from tests.every_key.elsewhere import ELSEWHERE
-from tests.every_key.option_cases import CASES
+from tests.every_key.lem_option_cases import CASES as LEM_CASES
+from tests.every_key.option_cases import CASES as AGENT_CASES
 from tests.every_key.option_world import make_world
 
 COMMANDS = dict(commands())
+CASES = AGENT_CASES | LEM_CASES
 
 
 def test_every_option_has_its_case() -> None:
