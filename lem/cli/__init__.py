@@ -10,6 +10,7 @@ import sys
 import typer
 
 from agent.core.errors import AgentError
+from agent.usage_errors import usage_message
 from lem.cli.ablate import ablate
 from lem.cli.bound import bound
 from lem.cli.evaluate import evaluate
@@ -42,9 +43,9 @@ def main(argv: list[str] | None = None) -> None:
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except Exception as error:
-        message = getattr(error, "format_message", None)  # click's own: a wrong option or argument
+        message = usage_message(error, arguments)
         if message is None:
             raise
-        typer.echo(f"error: {message()}", err=True)
+        typer.echo(f"error: {message}", err=True)
         sys.exit(getattr(error, "exit_code", 2))
     sys.exit(code if isinstance(code, int) else 0)
