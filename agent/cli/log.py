@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "json", "csv", "parquet")
 SUBJECTS = "parents|children|fills|decisions|slippage|sessions|gaps|sql"
-SHOWN = {  # what fits a terminal; json, csv and parquet carry every column
-    "parents": ("parent_id", "symbol", "side", "algo", "target", "filled", "avg_price", "state", "reason"),
-    "children": ("child_id", "time_in_force", "price", "quantity", "filled", "avg_price", "state", "reason"),
-    "fills": ("fill_id", "side", "price", "quantity", "fee", "maker", "price_model", "impact_bps"),
-    "decisions": ("decision_id", "algo", "share", "slice_quantity", "finishing", "overrun", "reason"),
-    "slippage": ("parent_id", "algo", "benchmark", "gain_bps", "full_gain_bps", "arrival_slippage_bps"),
-    "sessions": ("session", "exchange", "state", "path"),
-}
 
 
 def log(
@@ -75,7 +67,7 @@ def log(
             session=session,
             limit=limit,
         )
-    _print(result, "json" if as_json else form, out, SHOWN.get(what))
+    _print(what, result, "json" if as_json else form, out)
     return 0
 
 
@@ -105,7 +97,7 @@ def _time_ns(text: str | None, option: str) -> int | None:
     return None if text is None else parse_time_ns(text, option, before_ns=time.time_ns())
 
 
-def _print(result: Result, form: str, out: Path | None, shown: Sequence[str] | None) -> None:
+def _print(what: str, result: Result, form: str, out: Path | None) -> None:
     """The rows in the form asked for, on stdout or in the file."""
     from storage.log import queries
 
@@ -116,7 +108,9 @@ def _print(result: Result, form: str, out: Path | None, shown: Sequence[str] | N
     elif form == "csv":
         _write(queries.to_csv(result), out)
     else:
-        table = _chosen(result.columns, queries.to_table(result)[1:], shown)
+        from agent.terminal.log_tables import log_table
+
+        table = log_table(what, result.columns, queries.to_table(result)[1:])
         with _opened(out) as file:
             output.show_rows(*table, file)
 
@@ -137,22 +131,3 @@ def _opened(out: Path | None) -> Iterator[TextIO | None]:
             yield file
     except OSError as error:
         raise InputError(f"cannot write --out {out}: {error.strerror}; choose another file") from error
-
-
-def _chosen(
-    columns: Sequence[str], rows: list[list[str]], shown: Sequence[str] | None
-) -> tuple[list[str], list[list[str]]]:
-    """The columns worth a terminal's width, numbers no longer than they need be."""
-    names = [c for c in (shown or columns) if c in columns]
-    whose = columns.index("session") if "session" in columns else None
-    if whose is not None and "session" not in names and any("@replay-" in row[whose] for row in rows):
-        names.insert(0, "session")  # a replay's orders have the ids of those they replay
-    at = [columns.index(c) for c in names]
-    return names, [[_short(row[i]) for i in at] for row in rows]
-
-
-def _short(cell: str) -> str:
-    try:
-        return f"{float(cell):.10g}" if "." in cell and len(cell) > 12 else cell
-    except ValueError:
-        return cell

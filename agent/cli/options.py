@@ -42,7 +42,27 @@ Market = Annotated[
     str | None,
     typer.Option(metavar="SESSION|synthetic", help="What the embedded exchange plays."),
 ]
-SessionPath = Annotated[Path, typer.Argument(metavar="SESSION", help="Directory of a recorded session.")]
+
+
+def _session(given: Path) -> Path:
+    """A path as it is; else a session's name in the configured folder, or ``last``, the newest there."""
+    if given.exists() or given.name != str(given):
+        return given
+    folder = configuration(None).out
+    if str(given) == "last":
+        names = sorted(path.parent.name for path in folder.glob("*/session.json"))
+        if not names:
+            raise InputError(f"there is no last session: {folder} holds none; run the agent once")
+        return folder / names[-1]
+    return folder / given if (folder / given).exists() else given
+
+
+SessionPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SESSION", callback=_session, help="A recorded session: its directory, its name, or last."
+    ),
+]
 
 OrderValues = dict[str, object]
 """Order options that were given, as values of the configuration's section ``order``."""
