@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from agent.amounts import usage_message
 from agent.cli import (
     calibrate,
     ctl,
@@ -27,7 +28,6 @@ from agent.cli import (
     status,
 )
 from agent.core.errors import AgentError
-from agent.usage_errors import usage_message
 
 PROGRAM = "lem-execution-agent"
 

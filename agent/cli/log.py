@@ -108,7 +108,7 @@ def _print(what: str, result: Result, form: str, out: Path | None) -> None:
     elif form == "csv":
         _write(queries.to_csv(result), out)
     else:
-        from agent.terminal.log_tables import log_table
+        from agent.terminal.rows_table import log_table
 
         table = log_table(what, result.columns, queries.to_table(result)[1:])
         with _opened(out) as file:

@@ -9,8 +9,8 @@ import sys
 
 import typer
 
+from agent.amounts import usage_message
 from agent.core.errors import AgentError
-from agent.usage_errors import usage_message
 from lem.cli.ablate import ablate
 from lem.cli.bound import bound
 from lem.cli.evaluate import evaluate
