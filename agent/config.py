@@ -22,6 +22,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from agent.core.database_url import DatabaseUrl, without_passwords
 from agent.core.errors import ConfigError
@@ -117,7 +118,7 @@ class Venue(Section):
     fee_tiers: tuple[FeeTier, ...] = ()
     fee_volume: Annotated[Decimal, Field(ge=0)] = Decimal(0)
     fee_currency: Annotated[str, Field(min_length=1)] = "quote"
-    fee_rate: Annotated[Decimal | None, Field(gt=0, validate_default=True)] = None
+    fee_rate: Annotated[Decimal | None, Field(gt=0)] = None
     fee_discount_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     queue: Literal["risk_averse", "power_probability", "log_probability"] = "risk_averse"
     queue_power: Annotated[float, Field(gt=0)] = 3.0
@@ -151,14 +152,6 @@ class Venue(Section):
         if any(b <= a for a, b in itertools.pairwise(volumes)):
             raise ValueError(f"give tiers by rising volume, not {', '.join(map(str, volumes))}")
         return tiers
-
-    @field_validator("fee_rate")
-    @classmethod
-    def _third_currency_has_a_rate(cls, rate: Decimal | None, info: ValidationInfo) -> Decimal | None:
-        currency = info.data.get("fee_currency", "quote")
-        if rate is None and currency not in ("quote", "received"):
-            raise ValueError(f"give what one {currency} is worth in the quote currency, as in 600")
-        return rate
 
 
 class Bars(Section):
@@ -246,6 +239,24 @@ class Config(Section):
     schedules: tuple[Schedule, ...] = ()
     jobs: Jobs = Jobs()
 
+    @model_validator(mode="after")
+    def _third_currency_has_a_rate(self) -> Config:
+        """The quote currency by its own name is no third one. Other instruments: ``venue_setup`` checks."""
+        currency = self.venue.fee_currency
+        own = self.symbol.partition("/")[2].split(":")
+        if self.venue.fee_rate is None and currency not in ("quote", "received", *own):
+            raise PydanticCustomError(_WHOLE, fee_rate_missing(currency))
+        return self
+
+
+_WHOLE = "section_of_sections"
+"""Of complaints that more than one section gives rise to: they name their keys themselves."""
+
+
+def fee_rate_missing(currency: str) -> str:
+    """What is wrong with a third currency of fees that has no rate."""
+    return f"venue.fee_rate = None: give what one {currency} is worth in the quote currency, as in 600"
+
 
 def load_config(path: Path | None) -> Config:
     """Read ``path``, or the defaults when None. Raises ConfigError."""
@@ -274,6 +285,8 @@ _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")  # of a model,
 
 
 def _complaint(error: ErrorDetails) -> str:
+    if error["type"] == _WHOLE:
+        return error["msg"]
     location = ".".join(str(key) for key in error["loc"])
     if error["type"] not in _UNKNOWN_KEY:
         given = without_passwords(repr(error["input"]))

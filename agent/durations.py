@@ -1,7 +1,8 @@
-"""Durations (90s, 15m, 2h, 3d) and times (ISO 8601) as people write them, in nanoseconds."""
+"""Durations (90s, 15m, 2h, 3d, 2m10s) and times (ISO 8601) as people write them, in nanoseconds."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -24,16 +25,21 @@ _UNIT_NS = {
     "h": 3600 * 10**9,
     "d": 86400 * 10**9,
 }
-_FORM = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_PART = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|m|h|d)")
+_FORM = re.compile(rf"(?:{_PART.pattern} ?)+")
 _FRACTION = re.compile(r"([T ]\d\d:?\d\d:?\d\d)[.,](\d+)")  # of a second
 
 
 def parse_duration_ns(text: str) -> int:
-    """Return ``text`` ("90s", "1.5h") in ns. Raises InputError when it is not a positive duration."""
-    match = _FORM.fullmatch(text.strip())
-    nanoseconds = int(Decimal(match[1]) * _UNIT_NS[match[2]]) if match else 0
+    """Return ``text`` ("90s", "1.5h", "2m10s", "2m 10s") in ns. Raises InputError unless it is above 0."""
+    parts = _PART.findall(text) if _FORM.fullmatch(text.strip()) else []
+    units = [_UNIT_NS[unit] for _, unit in parts]
+    falling = all(a > b for a, b in itertools.pairwise(units))
+    nanoseconds = sum(int(Decimal(number) * _UNIT_NS[unit]) for number, unit in parts) if falling else 0
     if nanoseconds <= 0:
-        raise InputError(f"duration {text!r} is not understood: write a number and ms, s, m, h or d (90s)")
+        raise InputError(
+            f"duration {text!r} is not understood: write a number and ms, s, m, h or d (90s), or more (2m10s)"
+        )
     if nanoseconds > LONGEST_NS:
         raise InputError(f"duration {text.strip()[:20]!r} is too long: at most {format_duration(LONGEST_NS)}")
     return nanoseconds
@@ -80,14 +86,22 @@ def _how(before_ns: int | None, after_ns: int | None) -> str:
     return written if after_ns is None else f"{written}; 15m is 15 minutes from the start"
 
 
+_MOST_OF_A_UNIT = {"d": 10**6, "h": 48, "m": 120, "s": 120, "ms": 10_000}
+
+
 def format_duration(ns: int) -> str:
-    """The shortest exact form: 90s, 15m, 2h, 0s."""
-    if not ns:
-        return "0s"
-    for unit in ("d", "h", "m", "s", "ms"):
-        if ns % _UNIT_NS[unit] == 0:
-            return f"{ns // _UNIT_NS[unit]}{unit}"
-    return f"{Decimal(ns) / 10**9}s"
+    """A short exact form, as it may be given: 90s, 15m, 90m, 2h, 2m10s, 31d1s, 15.1s."""
+    for unit, most in _MOST_OF_A_UNIT.items():
+        whole, rest = divmod(ns, _UNIT_NS[unit])
+        if rest == 0 and whole < most:
+            return f"{whole}{unit}"
+    if ns < 120 * _UNIT_NS["s"] or ns % _UNIT_NS["ms"]:
+        return f"{(Decimal(ns) / 10**9).normalize():f}s"
+    text = ""
+    for unit in _MOST_OF_A_UNIT:
+        whole, ns = divmod(ns, _UNIT_NS[unit])
+        text += f"{whole}{unit}" if whole else ""
+    return text
 
 
 class _WrittenAsDuration:

@@ -20,17 +20,9 @@ def build_spec(order: Order, instrument: Instrument, parent_id: str, price: Deci
 
     ``price`` (the current mid) lets a quantity be compared with the minimum notional; None skips that.
     """
+    check_order(order)
     kind, target = _target(order, instrument, price)
-    _check_durations(order)
-    n, m = order.max_duration // order.interval, order.min_duration // order.interval
-    check_rates(n, m, order.min_rate, order.max_rate)
-    check_params([order.algo, *order.shadows], order.algo_params)
-    cap = order.participation_cap
-    if cap is not None and not 0 < cap <= 1:
-        raise OrderError(f"participation cap {cap:g} is not allowed: it must be in (0, 1], as in 0.1")
-    limit = None
-    if order.limit_price is not None:
-        limit = instrument.to_ticks(check_positive(order.limit_price, "limit price"))
+    limit = None if order.limit_price is None else instrument.to_ticks(order.limit_price)
     return ParentSpec(
         parent_id=parent_id,
         instrument=instrument.number,
@@ -45,7 +37,7 @@ def build_spec(order: Order, instrument: Instrument, parent_id: str, price: Deci
         algo=order.algo,
         tactic=order.tactic,
         limit_price_ticks=limit,
-        participation_cap=cap,
+        participation_cap=order.participation_cap,
         min_rate=order.min_rate,
         max_rate=order.max_rate,
         risk_aversion=order.risk_aversion,
@@ -54,11 +46,32 @@ def build_spec(order: Order, instrument: Instrument, parent_id: str, price: Deci
     )
 
 
+def check_order(order: Order) -> None:
+    """Check all that needs no instrument, before anything is connected. Raises InputError."""
+    _amount(order)
+    _check_durations(order)
+    n, m = order.max_duration // order.interval, order.min_duration // order.interval
+    check_rates(n, m, order.min_rate, order.max_rate)
+    check_params([order.algo, *order.shadows], order.algo_params)
+    cap = order.participation_cap
+    if cap is not None and not 0 < cap <= 1:
+        raise OrderError(f"participation cap {cap:g} is not allowed: it must be in (0, 1], as in 0.1")
+    if order.limit_price is not None:
+        check_positive(order.limit_price, "limit price")
+
+
+def _amount(order: Order) -> Decimal:
+    """The order's size, whichever way it was given."""
+    if order.notional is not None and order.quantity is None:
+        return check_positive(order.notional, "notional")
+    if order.quantity is not None and order.notional is None:
+        return check_positive(order.quantity, "quantity")
+    raise OrderError("give exactly one of --quantity and --notional")
+
+
 def _target(order: Order, instrument: Instrument, price: Decimal | None) -> tuple[TargetKind, int]:
-    if (order.quantity is None) == (order.notional is None):
-        raise OrderError("give exactly one of --quantity and --notional")
     if order.notional is not None:
-        money = check_positive(order.notional, "notional")
+        money = _amount(order)
         if instrument.inverse:
             raise OrderError(_not_by_notional(money, instrument))
         if money < instrument.min_notional:
@@ -67,7 +80,7 @@ def _target(order: Order, instrument: Instrument, price: Decimal | None) -> tupl
                 f" {instrument.min_notional}"
             )
         return TargetKind.NOTIONAL, instrument.notional_tl(money)
-    quantity = check_positive(order.quantity or Decimal(0), "quantity")
+    quantity = _amount(order)
     lots = instrument.to_lots(quantity)
     if lots < instrument.min_lots:
         least = instrument.quantity(instrument.min_lots)

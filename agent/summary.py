@@ -18,7 +18,7 @@ from agent.core.events import (
     SlippageMeasured,
 )
 from agent.core.instrument import Instrument
-from agent.core.types import Side, TargetKind
+from agent.core.types import ParentState, Side, TargetKind
 from agent.parent_record import ImpactDocument, ParentRecord
 from agent.shadow import compare
 
@@ -149,6 +149,11 @@ class Summary:
                 self.records[event.parent_id].decisions.append(event)
             elif isinstance(event, SlippageMeasured):
                 self.records[event.parent_id].slippage[event.benchmark] = event
+
+    @property
+    def completed(self) -> bool:
+        """Whether every order did, shadows aside."""
+        return all(record.changed.state is ParentState.COMPLETED for record in self.orders())
 
     def orders(self) -> list[ParentRecord]:
         """The real parents, without their shadows."""

@@ -12,9 +12,11 @@ from agent.core.errors import InputError
 from connectors.embedded.market_source import MarketSource, RecordedMarket
 from connectors.embedded.server import EmbeddedExchange, Endpoint, PlayFrom
 from connectors.embedded.synthetic.synthetic_market import SyntheticMarket
+from connectors.embedded.synthetic.synthetic_symbols import SYMBOLS
 from storage.recordings.session import SessionReader
 
 SYNTHETIC = "synthetic"
+FIRST_RUN = ("BTC/USDT",)
 
 
 @contextlib.asynccontextmanager
@@ -39,7 +41,8 @@ async def embedded_exchange(
 
 def _market(config: Config) -> MarketSource:
     if config.embedded.market == SYNTHETIC:
-        return SyntheticMarket(seed=config.embedded.seed)
+        known = config.symbol in SYMBOLS  # else the exchange says what it has
+        return SyntheticMarket(config.embedded.seed, (config.symbol,) if known else FIRST_RUN)
     path = Path(config.embedded.market)
     if not path.is_dir():
         raise InputError(f"market {path} is neither a session's directory nor {SYNTHETIC!r}")

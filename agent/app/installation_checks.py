@@ -6,15 +6,19 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 from agent.app.build import lem_algo
 from agent.app.live_feed import EMBEDDED, open_feed
-from agent.config import Config
+from agent.app.trading_checks import check_trading
+from agent.config import Config, Schedule
 from agent.core.errors import AgentError, ExchangeError, RecordingError
 from agent.core.instrument import Instrument
 from agent.core.ports import FeedHealth
+from agent.jobs.triggers import trigger_of
 from agent.system_clock import SystemClock
 from agent.terminal.session_tables import lives_phrase
 from storage.log.liveness import standings
@@ -38,7 +42,7 @@ def run_checks(config: Config) -> list[Check]:
     """Run every check; none stops the others."""
     exchange = _Exchange()
     checks: tuple[tuple[str, Callable[[Config], str]], ...] = (
-        ("configuration", lambda c: f"{c.exchange} {c.symbol}, order by {c.order.algo}"),
+        ("configuration", _check_configuration),
         ("database", lambda c: f"{c.database} at schema {check_writable(c.database)}"),
         ("sessions", _check_sessions),
         ("recording", _check_disk),
@@ -59,6 +63,23 @@ def _run(name: str, check: Callable[[Config], str], config: Config) -> Check:
 def _check_sessions(config: Config) -> str:
     """Which live and which died; a dead one is no fault of the installation."""
     return lives_phrase(asyncio.run(standings(config.database, time.time_ns, time.monotonic_ns)))
+
+
+def _check_configuration(config: Config) -> str:
+    """What `run` would refuse is told here. An order without a size is no fault: `run` may be given one."""
+    now, order = datetime.now(UTC), config.order
+    sized = order.quantity is not None or order.notional is not None
+    checked = config if sized else config.model_copy(update={"order": replace(order, quantity=Decimal(1))})
+    check_trading(checked, now)
+    size = "" if sized else ", of no size yet: give `run` --quantity or --notional"
+    starts = "".join(f"; {s.name} by {s.order.algo} next {_next(s, now)}" for s in config.schedules)
+    return f"{config.exchange} {config.symbol}, order by {order.algo}{size}{starts}"
+
+
+def _next(schedule: Schedule, now: datetime) -> str:
+    """When a schedule starts its next order, in UTC."""
+    at: datetime = trigger_of(schedule, now).get_next_fire_time(None, now)
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _check_disk(config: Config) -> str:

@@ -13,13 +13,13 @@ from typing import Protocol
 
 import structlog
 
-from agent.algos.registry import check_params
-from agent.app.build import LEM, algo, build_engine, check_algos, check_model, fingerprint
+from agent.app.build import LEM, algo, build_engine, check_algos, fingerprint
 from agent.app.embedded_market import SYNTHETIC
 from agent.app.live_feed import EMBEDDED, Ended, open_feed
 from agent.app.log_in_line import DatabaseState, in_line
 from agent.app.start_orders import Known, check_before_session, check_start
 from agent.app.stop_signals import stop_on_signal
+from agent.app.trading_checks import algos_of, check_sizes, check_trading
 from agent.app.warm_up import warm_up
 from agent.config import Config
 from agent.core.agenda import FAR_FUTURE_NS
@@ -125,13 +125,9 @@ def prepare(config: Config, view: View, *, trade: bool = True) -> None:
 
     Not a coroutine: Ctrl-C ends it at once. Raises AgentError.
     """
-    names = _algos(config) if trade else []
-    check_schedules(config.schedules, datetime.now(UTC))
-    check_algos([name for name in names if name != LEM], config)
-    for order in _orders(config) if trade else ():
-        check_params([order.algo, *order.shadows], order.algo_params)
-    if LEM in names:
-        check_model(config)
+    names = algos_of(config) if trade else []
+    if trade:
+        check_trading(config, datetime.now(UTC))
     synthetic = config.exchange == EMBEDDED and config.embedded.market == SYNTHETIC
     warm_up(LEM in names, synthetic, view.preparing)
     check_algos(names, config)
@@ -146,17 +142,16 @@ async def run_paper(
     """
     if trade:
         check_schedules(config.schedules, datetime.now(UTC))
-        await asyncio.to_thread(check_algos, _algos(config), config)
-    jobs = RunJobs(config.schedules, config.jobs, SystemClock()) if trade else None
+        await asyncio.to_thread(check_algos, algos_of(config), config)
+    jobs = RunJobs(config.schedules if trade else (), config.jobs, SystemClock())
     try:
         return await _sessions(config, view, jobs, trade, seconds)
     finally:
-        if jobs is not None:
-            jobs.stop()
+        jobs.stop()
 
 
 async def _sessions(
-    config: Config, view: View, jobs: RunJobs | None, trade: bool, seconds: float | None
+    config: Config, view: View, jobs: RunJobs, trade: bool, seconds: float | None
 ) -> LiveResult:
     """One session after another, until one ends that was not rotated."""
     first = True
@@ -165,21 +160,11 @@ async def _sessions(
         view.preparing(f"connecting to {config.exchange}")
         async with open_feed(config, clock) as (feed, market_ended):
             instruments = await feed.instruments([config.symbol])
-            session = _Session(config, view, clock, feed, instruments, jobs, first)
+            session = _Session(config, view, clock, feed, instruments, jobs, trade, first)
             result = await session.run(seconds, market_ended)
         if not result.rotated:
             return result
         first = False  # a rotated session goes on with what the clock starts
-
-
-def _algos(config: Config) -> list[str]:
-    """Every algo that may decide in a session that trades."""
-    return [name for order in _orders(config) for name in (order.algo, *order.shadows)]
-
-
-def _orders(config: Config) -> list[Order]:
-    """The configured order and those of schedules."""
-    return [config.order, *(schedule.order for schedule in config.schedules)]
 
 
 class _Session:
@@ -192,13 +177,14 @@ class _Session:
         clock: Clock,
         feed: Feed,
         instruments: Sequence[Instrument],
-        jobs: RunJobs | None,
+        jobs: RunJobs,
+        trade: bool,
         first: bool,
     ) -> None:
-        """``jobs`` None: nothing is traded. ``first``: this session works the configured order."""
+        """``trade``: else the market is only recorded. ``first``: this session works the configured order."""
         self.config, self.view, self.clock, self.feed = config, view, clock, feed
         self.instruments, self.jobs, self.first = instruments, jobs, first
-        self.trade = jobs is not None
+        self.trade = trade
         self.summary = Summary(instruments)
         moment = datetime.fromtimestamp(clock.now_ns() / NS_PER_S, UTC)
         self.name = f"{moment:%Y%m%dT%H%M%S.%f}"[:-3].replace(".", "-")
@@ -208,6 +194,11 @@ class _Session:
         self._parents = 0
         self._heartbeat: Heartbeat | None = None
 
+    @property
+    def own_order(self) -> bool:
+        """Whether this session starts the configured order."""
+        return self.trade and self.first and has_own_order(self.config)
+
     async def run(self, seconds: float | None, market_ended: Ended) -> LiveResult:
         self._first_spec_check()
         executor = ThreadPoolExecutor(1, thread_name_prefix="policy")
@@ -215,7 +206,7 @@ class _Session:
             build_engine, self.config, self.instruments, lambda spec: self._policy(spec, executor)
         )
         await self._fetch_history()
-        if self.trade and self.first:
+        if self.own_order:
             check_before_session(
                 self.config, self.instruments[0], self._known[0], self.clock.now_ns(), engine.venue.lacking
             )
@@ -236,8 +227,7 @@ class _Session:
                 )
                 state = "interrupted" if live.interrupted else "closed"
         finally:
-            if self.jobs is not None:
-                self.jobs.detach()
+            self.jobs.detach()
             health.cancel()
             executor.shutdown(wait=False, cancel_futures=True)
             if self._heartbeat is not None:
@@ -260,12 +250,16 @@ class _Session:
         rehearsal = self.config.venue.rehearsal
         troubled = rehearsal.reject_ppm or rehearsal.timeout_ppm
         note = " (rehearsing rejects and timeouts: venue.rehearsal)" if troubled else ""
-        return f"{self.config.exchange} {self.config.symbol}{note}"
+        if self.trade and self.config.schedules:
+            names = ", ".join(schedule.name for schedule in self.config.schedules)
+            note += f"; until Ctrl-C, for the clock starts orders (schedules: {names})"
+        mode = "PAPER" if self.trade else "recording"
+        return f"{mode} {self.config.exchange} {self.config.symbol}{note}"
 
     def _first_spec_check(self) -> None:
-        """Refuse a bad order before anything is written."""
+        """Refuse a bad order, a schedule's too, before anything is written."""
         if self.trade:
-            build_spec(self.config.order, self.instruments[0], "check", None)
+            check_sizes(self.config, self.instruments[0])
 
     def _header(self) -> SessionHeader:
         return SessionHeader(
@@ -280,7 +274,7 @@ class _Session:
 
     def _algos(self) -> list[str]:
         """Every algo that may decide in this session."""
-        return _algos(self.config) if self.trade else []
+        return algos_of(self.config) if self.trade else []
 
     async def _open_log(self, header: SessionHeader) -> KeptLog | _NoLog:
         """Between the sessions of a run a database that is away is waited for by nobody."""
@@ -329,10 +323,9 @@ class _Session:
         self.view.prepared()
         if live.engine.killed:
             return  # before its first order
-        if self.jobs is not None:
-            if self.first:
-                await self.start_order(live, self.config.order)
-            await self.jobs.attach(_Scheduled(self, live))
+        if self.own_order:
+            await self.start_order(live, self.config.order)
+        await self.jobs.attach(_Scheduled(self, live))
 
     async def start_order(self, live: LiveRun, order: Order) -> None:
         instrument = self.instruments[0]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
-from agent.config import Config, LatencyMs, Venue
+from agent.config import Config, LatencyMs, Venue, fee_rate_missing
 from agent.core.agenda import Agenda
-from agent.core.errors import InternalError
+from agent.core.errors import ConfigError, InternalError
 from agent.core.instrument import Instrument
 from agent.core.ports import OrderVenue
 from agent.core.types import NS_PER_MS
@@ -49,6 +48,7 @@ def venue_setup(config: Config) -> VenueSetup:
         max_open_orders=venue.max_open_orders,
         halts=tuple(Halt(_ns(h.start), _ns(h.end), h.symbol or "") for h in venue.halts),
         max_book_age_ns=venue.max_book_age if venue.on_stale == "reject" else None,
+        marked_age_ns=venue.max_book_age if venue.on_stale == "mark" else None,
         rehearsal=_rehearsal(venue),
     )
     return VenueSetup(rules, QUEUE_MODELS[venue.queue], venue.queue_power, reach=REACHES[venue.reach])
@@ -57,12 +57,19 @@ def venue_setup(config: Config) -> VenueSetup:
 def paper_venue(
     instruments: Sequence[Instrument], setup: VenueSetup, agenda: Agenda
 ) -> tuple[TapeMarket, OrderVenue]:
-    """The market and the venue that matches on it."""
+    """The market and the venue that matches on it. Raises ConfigError where a fee's currency has no rate."""
+    _check_fee_currency(instruments, setup.rules.fees)
     if setup.bars is not None:
         bars = BarMarket(instruments, setup.bars)
         return bars, BarVenue(bars, agenda, setup.rules)
     market = TapeMarket(instruments, setup.queue_model, setup.queue_power, setup.reach)
     return market, PaperVenue(market, agenda, setup.rules)
+
+
+def _check_fee_currency(instruments: Sequence[Instrument], fees: Fees) -> None:
+    """A third currency needs a rate, unless each instrument settles in it: then it is none."""
+    if fees.rate is None and any(fees.third not in ("", i.settle) for i in instruments):
+        raise ConfigError(fee_rate_missing(fees.third))
 
 
 def _latency(given: LatencyMs) -> LatencyModel:
@@ -89,7 +96,7 @@ def _fees(venue: Venue) -> Fees:
         currency=venue.fee_currency,
         tiers=tuple(FeeTier(t.volume, t.maker_ppm, t.taker_ppm) for t in venue.fee_tiers),
         start_volume=venue.fee_volume,
-        rate=venue.fee_rate or Decimal(1),
+        rate=venue.fee_rate,
         discount_ppm=venue.fee_discount_ppm,
     )
 

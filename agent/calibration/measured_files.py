@@ -31,7 +31,10 @@ def resolved(config: Config) -> Config:
     for name in LATENCIES:
         given: LatencyMs = getattr(venue, name)
         if isinstance(given.measured, Path):
-            changes[name] = {"measured": read_latencies(given.measured), "draw": given.draw}
+            try:
+                changes[name] = {"measured": read_latencies(given.measured), "draw": given.draw}
+            except ConfigError as error:
+                raise ConfigError(f"venue.{name}.measured: {error}") from error
     if not changes:
         return config
     whole = config.model_dump()

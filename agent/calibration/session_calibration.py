@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from agent.calibration.estimate import Sampled, estimate
 from agent.calibration.impact_laws import CalibratedLaw, calibrated_law
 from agent.calibration.measured_files import ONE_WAY, ROUND_TRIP
 from agent.core.arrays import IntArray
-from agent.core.errors import InputError, RecordingError, SessionError
+from agent.core.errors import AgentError, InputError, RecordingError, SessionError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Flag, Kind, empty_events
 from agent.core.ports import SessionReader
@@ -168,7 +169,7 @@ def _late(rows: EventArray) -> IntArray:
 
 
 def write_calibration(found: Calibration, path: Path) -> None:
-    """Write the YAML file that ``venue.calibration`` names. Raises RecordingError."""
+    """Write the YAML file that ``venue.calibration`` names. Raises InputError, RecordingError."""
     head = (
         "# Made by `python -m agent calibrate` from the session below; name this file in venue.calibration\n"
         "# and set venue.impact to sqrt. Only `impact` is read back; the rest is where it comes from.\n"
@@ -178,7 +179,13 @@ def write_calibration(found: Calibration, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(head + body, encoding="utf-8")
     except OSError as error:
-        raise RecordingError(f"cannot write {path}: {error.strerror}; choose another --out") from error
+        raise _unwritten(path, "--out", error) from error
+
+
+def _unwritten(path: Path, option: str, error: OSError) -> AgentError:
+    """A full disk is the world's fault; a path that cannot be a file is the user's."""
+    kind = RecordingError if error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT) else InputError
+    return kind(f"cannot write {path}: {error.strerror}; choose another {option}")
 
 
 def _plain(value: object) -> object:
@@ -193,7 +200,7 @@ def _plain(value: object) -> object:
 def write_latencies(found: Calibration, folder: Path) -> list[Path]:
     """Write one CSV file a kind of latency that was measured, as ``venue.*.measured`` takes it.
 
-    Raises SessionError when none was, RecordingError.
+    Raises SessionError when none was, InputError, RecordingError.
     """
     written = []
     for name, rows in found.latencies.items():
@@ -208,7 +215,7 @@ def write_latencies(found: Calibration, folder: Path) -> list[Path]:
             with path.open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows([("at_ns", column), *thinned.tolist()])
         except OSError as error:
-            raise RecordingError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+            raise _unwritten(path, "--latencies", error) from error
         written.append(path)
     if not written:
         raise SessionError(f"session {found.session} holds no measured latency: calibrate a live run's")

@@ -7,8 +7,13 @@ Exit codes: 0 done; 1 the work ran and did not succeed; 2 bad input or configura
 
 from __future__ import annotations
 
+import importlib.metadata
+import sys
+from typing import Annotated
+
 import typer
 
+from agent.amounts import usage_message
 from agent.cli import (
     calibrate,
     ctl,
@@ -24,13 +29,32 @@ from agent.cli import (
 )
 from agent.entry.entry_point import run_and_exit
 
+PROGRAM = "lem-execution-agent"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"{PROGRAM} {importlib.metadata.version(PROGRAM)}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="agent",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Paper-trades large parent orders live, with a learned execution policy.",
 )
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Paper-trades large parent orders live, with a learned execution policy."""
+
+
 app.command("run")(run.run)
 app.command("record")(record.record)
 app.command("serve-exchange")(serve_exchange.serve_exchange)

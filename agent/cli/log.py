@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
-import orjson
 import typer
 
 from agent.cli import options as o
@@ -19,18 +19,8 @@ from agent.durations import parse_time_ns
 if TYPE_CHECKING:
     from storage.log.queries import Result
 
+FORMATS = ("table", "json", "csv", "parquet")
 SUBJECTS = "parents|children|fills|decisions|slippage|sessions|gaps|sql"
-SHOWN = {  # what fits a terminal; json, csv and parquet carry every column
-    "parents": ("parent_id", "symbol", "side", "algo", "target", "filled", "avg_price", "state", "reason"),
-    "children": ("child_id", "time_in_force", "price", "quantity", "filled", "avg_price", "state", "reason"),
-    "fills": ("fill_id", "side", "price", "quantity", "fee", "maker", "price_model", "impact_bps"),
-    "decisions": ("decision_id", "algo", "share", "slice_quantity", "finishing", "overrun", "reason"),
-    "slippage": (
-        *("parent_id", "algo", "benchmark", "gain_bps", "full_gain_bps", "arrival_slippage_bps"),
-        "flags",
-    ),
-    "sessions": ("session", "exchange", "state", "heartbeat_age_s", "host", "pid", "path"),
-}
 
 
 def log(
@@ -52,7 +42,7 @@ def log(
     form: Annotated[
         str, typer.Option("--format", metavar="table|json|csv|parquet", help="How rows are written.")
     ] = "table",
-    out: Annotated[Path | None, typer.Option(help="File for parquet.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write to this file; parquet needs one.")] = None,
     db: o.Database = None,
     config: o.ConfigFile = None,
     as_json: o.AsJson = False,
@@ -61,10 +51,11 @@ def log(
     from storage.log import queries
 
     url = db or o.configuration(config).database
+    filters = {"since": since, "until": until, "symbol": symbol, "algo": algo, "parent": parent}
+    _check_request(what, statement, {**filters, "session": session, "limit": limit})
+    _check_form("json" if as_json else form, out)
     if what == "sql":
-        if statement is None:
-            raise InputError('give the statement: log sql "SELECT ..."')
-        result = queries.sql(url, statement)
+        result = queries.sql(url, statement or "")
     else:
         result = queries.query(
             url,
@@ -79,8 +70,29 @@ def log(
         )
         if what == "sessions":
             result = _with_lives(url, result)
-    _print(result, "json" if as_json else form, out, SHOWN.get(what))
+    _print(what, result, "json" if as_json else form, out)
     return 0
+
+
+def _check_request(what: str, statement: str | None, filters: Mapping[str, object]) -> None:
+    """A statement goes with sql, filters with the tables. Raises InputError."""
+    if what != "sql" and statement is not None:
+        raise InputError(f'log {what} takes no statement: leave it out, or write log sql "{statement}"')
+    if what != "sql":
+        return
+    if statement is None:
+        raise InputError('give the statement: log sql "SELECT ..."')
+    given = [f"--{name}" for name, value in filters.items() if value is not None]
+    if given:
+        raise InputError(f"log sql takes its filters from the statement: leave {', '.join(given)} out")
+
+
+def _check_form(form: str, out: Path | None) -> None:
+    """Before the query: a format that is known, and a file for parquet. Raises InputError."""
+    if form not in FORMATS:
+        raise InputError(f"format {form!r} is not known: choose {', '.join(FORMATS)}")
+    if form == "parquet" and out is None:
+        raise InputError("parquet is written to a file: give --out FILE")
 
 
 def _with_lives(url: DatabaseUrl | str, result: Result) -> Result:
@@ -95,60 +107,37 @@ def _time_ns(text: str | None, option: str) -> int | None:
     return None if text is None else parse_time_ns(text, option, before_ns=time.time_ns())
 
 
-def _print(result: Result, form: str, out: Path | None, shown: Sequence[str] | None) -> None:
+def _print(what: str, result: Result, form: str, out: Path | None) -> None:
+    """The rows in the form asked for, on stdout or in the file."""
     from storage.log import queries
 
-    if form == "json":
-        typer.echo(queries.to_json(result))
-    elif form == "csv":
-        typer.echo(queries.to_csv(result), nl=False)
-    elif form == "parquet":
-        if out is None:
-            raise InputError("parquet is written to a file: give --out FILE")
+    if form == "parquet" and out is not None:
         queries.to_parquet(result, out)
-    elif form == "table":
-        output.show_rows(*_chosen(result.columns, queries.to_table(result)[1:], shown))
+    elif form == "json":
+        _write(queries.to_json(result) + "\n", out)
+    elif form == "csv":
+        _write(queries.to_csv(result), out)
     else:
-        raise InputError(f"format {form!r} is not known: choose table, json, csv or parquet")
+        from agent.terminal.rows_table import log_table
+
+        table = log_table(what, result.columns, queries.to_table(result)[1:])
+        with _opened(out) as file:
+            output.show_rows(*table, file)
 
 
-def _chosen(
-    columns: Sequence[str], rows: list[list[str]], shown: Sequence[str] | None
-) -> tuple[list[str], list[list[str]]]:
-    """The columns worth a terminal's width, numbers no longer than they need be."""
-    names = [c for c in (shown or columns) if c in columns]
-    whose = columns.index("session") if "session" in columns else None
-    if whose is not None and "session" not in names and any("@replay-" in row[whose] for row in rows):
-        names.insert(0, "session")  # a replay's orders have the ids of those they replay
-    at = [columns.index(c) for c in names]
-    return names, [_cells(columns, row, at) for row in rows]
+def _write(text: str, out: Path | None) -> None:
+    with _opened(out) as file:
+        typer.echo(text, file, nl=False)
 
 
-def _cells(columns: Sequence[str], row: Sequence[str], at: Sequence[int]) -> list[str]:
-    """Those of a row; a number that stands on faulty data with its mark, and the faults as a phrase."""
-    from agent.terminal.formatting import fault_phrase, marked, most_of
-
-    flags = _flags(row[columns.index("flags")]) if "flags" in columns else None
-    cells = [_short(row[i]) for i in at]
-    if flags is None:
-        return cells
-    named = zip((columns[i] for i in at), cells, strict=True)
-    phrase = fault_phrase(most_of(flags.values()))
-    return [phrase if n == "flags" else marked(cell, cell and flags.get(n)) for n, cell in named]
-
-
-def _flags(cell: str) -> dict[str, dict[str, float]] | None:
-    """What the log's column of that name holds; None for a column of one's own."""
+@contextmanager
+def _opened(out: Path | None) -> Iterator[TextIO | None]:
+    """The file to write to; None is stdout. Raises InputError where it cannot be written."""
+    if out is None:
+        yield None
+        return
     try:
-        flags = orjson.loads(cell)
-    except orjson.JSONDecodeError:
-        return None
-    whole = isinstance(flags, dict) and all(isinstance(shares, dict) for shares in flags.values())
-    return flags if whole else None
-
-
-def _short(cell: str) -> str:
-    try:
-        return f"{float(cell):.10g}" if "." in cell and len(cell) > 12 else cell
-    except ValueError:
-        return cell
+        with out.open("w", encoding="utf-8", newline="") as file:
+            yield file
+    except OSError as error:
+        raise InputError(f"cannot write --out {out}: {error.strerror}; choose another file") from error

@@ -46,7 +46,27 @@ Market = Annotated[
     str | None,
     typer.Option(metavar="SESSION|synthetic", help="What the embedded exchange plays."),
 ]
-SessionPath = Annotated[Path, typer.Argument(metavar="SESSION", help="Directory of a recorded session.")]
+
+
+def _session(given: Path) -> Path:
+    """A path as it is; else a session's name in the configured folder, or ``last``, the newest there."""
+    if given.exists() or given.name != str(given):
+        return given
+    folder = configuration(None).out
+    if str(given) == "last":
+        names = sorted(path.parent.name for path in folder.glob("*/session.json"))
+        if not names:
+            raise InputError(f"there is no last session: {folder} holds none; run the agent once")
+        return folder / names[-1]
+    return folder / given if (folder / given).exists() else given
+
+
+SessionPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SESSION", callback=_session, help="A recorded session: its directory, its name, or last."
+    ),
+]
 
 OrderValues = dict[str, object]
 """Order options that were given, as values of the configuration's section ``order``."""
@@ -120,15 +140,22 @@ def _named_number(flag: str, text: str) -> tuple[str, float]:
 
 def configuration(path: Path | None, order: OrderValues | None = None, **top: object) -> Config:
     """The configuration file (or config.yaml here, or the defaults) with the command line's values on top."""
-    from agent.calibration.measured_files import resolved
-    from agent.config import load_config, parse_config
+    from agent.config import load_config
 
     if path is None and Path("config.yaml").is_file():
         path = Path("config.yaml")
-    base = load_config(path).model_dump()
-    base["order"].update(order or {})
-    base.update({k: v for k, v in top.items() if v is not None})
-    return resolved(parse_config(base, "command line"))
+    return overlaid(load_config(path), order, top)
+
+
+def overlaid(base: Config, order: OrderValues | None, top: Mapping[str, object]) -> Config:
+    """``base`` with the values of the command line that were given on top."""
+    from agent.calibration.measured_files import resolved
+    from agent.config import parse_config
+
+    whole = base.model_dump()
+    whole["order"].update(order or {})
+    whole.update({k: v for k, v in top.items() if v is not None})
+    return resolved(parse_config(whole, "command line"))
 
 
 def market_configuration(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequenc
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -59,19 +59,19 @@ def _hide_passwords(_logger: object, _method: str, event: MutableMapping[str, An
     return {name: without_passwords(v) if isinstance(v, str) else v for name, v in event.items()}
 
 
-def console_of(width: int = TABLE_WIDTH) -> Console:
-    """The terminal as it is; a pipe, which has no width of its own, gets ``width`` columns."""
+def console_of(width: int = TABLE_WIDTH, file: TextIO | None = None) -> Console:
+    """The terminal as it is; a pipe or file, which has no width of its own, gets ``width`` columns."""
     from rich.console import Console
 
-    console = Console(markup=False)
-    return console if console.is_terminal else Console(width=width, markup=False)
+    console = Console(markup=False, file=file)
+    return console if console.is_terminal else Console(width=width, markup=False, file=file)
 
 
-def show_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table of rows on stdout."""
+def show_rows(columns: Sequence[str], rows: Sequence[Sequence[str]], file: TextIO | None = None) -> None:
+    """A table of rows on stdout, or in a file."""
     from agent.terminal.rows_table import rows_table
 
-    rows_table(columns, rows, console_of(ROWS_WIDTH))
+    rows_table(columns, rows, console_of(ROWS_WIDTH, file))
 
 
 def show_facts(title: str, facts: Mapping[str, object]) -> None:

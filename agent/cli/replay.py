@@ -50,12 +50,13 @@ def replay(
 ) -> int:
     """Run the same engine over a recorded session, with its own order or another.
 
-    Any order option replaces the recorded orders by one of your own.
+    An order option gives an order of your own in place of the recorded ones: what is left out is the
+    recorded order's. Exit code 1 if the recording differs (--verify), or if an order did not complete.
     """
     output.set_up_logging(log_json)
     override = bool(order)
     given = override or config is not None or symbol is not None or seed is not None
-    chosen = o.configuration(config, order, symbol=symbol, seed=seed) if given else None
+    chosen = _configuration(session, config, order, symbol, seed) if given else None
     if compare_impact:
         if verify or db is not None or speed != "max" or start is not None:
             raise InputError(
@@ -80,7 +81,20 @@ def replay(
         output.emit(done.to_json())
     else:
         _show(done)
-    return 1 if verify and not done.result.match else 0
+    succeeded = done.result.match if verify else done.summary.completed
+    return 0 if succeeded else 1
+
+
+def _configuration(
+    session: Path, config: Path | None, order: o.OrderValues, symbol: str | None, seed: int | None
+) -> Config:
+    """What the session ran with and the order it recorded, with the options on top; or --config's."""
+    from agent.app.recorded_order import recorded_base
+
+    recorded = recorded_base(session, order, symbol)
+    if config is not None or recorded is None:
+        return o.configuration(config, order, symbol=symbol, seed=seed)
+    return o.overlaid(recorded, order, {"symbol": symbol, "seed": seed})
 
 
 def _compare_impact(session: Path, config: Config | None, override: bool, as_json: bool) -> int:

@@ -9,6 +9,9 @@ import typer
 
 from agent.cli import options as o
 from agent.cli import output
+from agent.core.errors import InputError
+
+MOST_PORT = 65_535
 
 
 def serve_exchange(
@@ -22,6 +25,8 @@ def serve_exchange(
 ) -> int:
     """Serve the embedded exchange by itself, for any ccxt client on this machine, until Ctrl-C."""
     output.set_up_logging(log_json)
+    if not 0 <= port <= MOST_PORT:
+        raise InputError(f"port {port} is not allowed: give 1 to {MOST_PORT}, or 0 for a free one")
     settings = o.market_configuration(config, market, seed)
     from agent.app.embedded_market import embedded_exchange
     from agent.system_clock import SystemClock

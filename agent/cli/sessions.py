@@ -163,7 +163,7 @@ def compact(
     sessions: Annotated[list[Path], typer.Argument(help="Sessions, or folders of sessions.")],
     as_json: o.AsJson = False,
 ) -> int:
-    """Rewrite closed sessions as Parquet, a tenth of the size; each file is verified before the old one goes.
+    """Rewrite closed sessions as Parquet, a fifth to a tenth of the size, verified before the old files go.
 
     Exit code 1 if a session of a folder cannot be compacted (open or damaged).
     """

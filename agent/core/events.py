@@ -164,7 +164,7 @@ class ChildFilled:
     mid_half_ticks: int  # at the fill
     book_age_ns: int
     near_gap: bool
-    price_model: str  # which model priced it: "book_walk", "book_walk+impact", "queue:risk_averse", ...
+    price_model: str  # which model priced it: "book_walk", "book_walk+impact", "queue:...+stale_book", ...
     impact_ticks: int | None = None  # of the price, what the impact model added to the book's; None: no model
     displacement_half_ticks: int | None = None  # how far our own flow had moved the mid, by the model
     fee_amount: Decimal | None = None  # in ``fee_currency``; None where that is the quote currency

@@ -127,11 +127,21 @@ class Execution:
     def allowed(self, price_ticks: int) -> int:
         """What the participation caps and the algo's rate leave, against what has traded since the start."""
         bound = self._bound()
-        if bound is None:
-            return self.order.remaining
+        return (
+            self.order.remaining
+            if bound is None
+            else self.to_units(max(0, self._left_of(bound)), price_ticks)
+        )
+
+    def beyond_cap(self, child: ChildOrder) -> int:
+        """Lots of a resting child that the participation caps no longer leave: one was amended."""
+        bound = self._bound()
+        return 0 if bound is None else min(max(0, -self._left_of(bound)), child.remaining_lots)
+
+    def _left_of(self, bound: tuple[float, str]) -> int:
+        """Lots that a share of the market's volume leaves beside what is filled and open."""
         flying = sum(self._desk.in_flight(child)[0] for child in self.children.values())
-        lots = int(bound[0] * self.market_lots()) - self.order.filled_lots - flying
-        return self.to_units(max(0, lots), price_ticks)
+        return int(bound[0] * self.market_lots()) - self.order.filled_lots - flying
 
     def note_bound(self) -> None:
         """Name what kept an order back."""

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import typer
 
+from agent.amounts import usage_message
 from agent.core.database_url import without_passwords
 from agent.core.errors import AgentError, InputError, InternalError, OutsideError
 from agent.entry.readable_output import make_readable
@@ -46,7 +47,7 @@ def run_and_exit(app: typer.Typer, argv: Sequence[str] | None) -> NoReturn:
     except Exception as error:
         if debug and not hasattr(error, "format_message"):
             raise
-        message, code = _told(error)
+        message, code = _told(error, arguments)
         typer.echo(f"error: {without_passwords(message)}", err=True)
         sys.exit(code)
     sys.exit(code if isinstance(code, int) else 0)
@@ -61,13 +62,13 @@ def _check_text(arguments: Sequence[str]) -> None:
             )
 
 
-def _told(error: Exception) -> tuple[str, int]:
+def _told(error: Exception, arguments: Sequence[str]) -> tuple[str, int]:
     """An error as a message, and its exit code."""
     if isinstance(error, AgentError) and not isinstance(error, InternalError):
         return str(error), error.exit_code
-    formatted = getattr(error, "format_message", None)  # click's own: a wrong option or argument
-    if formatted is not None:
-        return str(formatted()), int(getattr(error, "exit_code", BAD_INPUT))
+    complaint = usage_message(error, arguments)  # click's own: a wrong option or argument
+    if complaint is not None:
+        return complaint, int(getattr(error, "exit_code", BAD_INPUT))
     if isinstance(error, OSError) and error.filename is not None:
         where = os.fsdecode(error.filename)[:MOST_SHOWN]
         told = f"{where}: {error.strerror}; check the path, its rights and the disk"

@@ -65,7 +65,7 @@ class RunJobs:
             rotate=self._rotate,
             heartbeat=self._alive,
             heartbeat_ns=settings.heartbeat,
-            rotate_ns=settings.rotate_session,
+            rotate_ns=settings.rotate_session if schedules else None,
             now=datetime.fromtimestamp(clock.now_ns() / NS_PER_S, UTC),
             retry_ns=RETRY_NS,
         )

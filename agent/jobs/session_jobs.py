@@ -36,7 +36,7 @@ class Jobs:
         rotate: Callable[[], bool],
         heartbeat: Callable[[], None],
         heartbeat_ns: int,
-        rotate_ns: int,
+        rotate_ns: int | None,
         now: datetime,
         retry_ns: int = 10 * NS_PER_S,
     ) -> None:
@@ -57,9 +57,10 @@ class Jobs:
             )
         # As coroutines: APScheduler runs plain functions on threads, beside the engine.
         self._scheduler.add_job(self._beat, every(heartbeat_ns), id="heartbeat", coalesce=True)
-        self._rotation = self._scheduler.add_job(
-            self._try_rotate, every(rotate_ns), id="rotate", coalesce=True, misfire_grace_time=None
-        )
+        if rotate_ns is not None:  # else the session ends by itself
+            self._rotation = self._scheduler.add_job(
+                self._try_rotate, every(rotate_ns), id="rotate", coalesce=True, misfire_grace_time=None
+            )
         self._started = False
 
     def start(self) -> None:

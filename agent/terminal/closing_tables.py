@@ -63,7 +63,7 @@ def render_summary(summary: Summary, console: Console) -> None:
 def _render_parent(summary: Summary, record: ParentRecord, p: ParentDocument, console: Console) -> None:
     spec, own = record.changed.spec, record.own
     console.print()
-    console.print(Text.assemble((spec.parent_id, "bold"), f"  by {p['algo']}, {spec.tactic}"))
+    console.print(Text.assemble((spec.parent_id, "bold"), f"  PAPER, by {p['algo']}, {spec.tactic}"))
     console.print(Text(order_sentence(spec, summary.instruments)))
     closing = Text(closing_sentence(p))
     closing.stylize(STATE_COLOURS.get(record.changed.state, ""), 0, len(p["state"]))
@@ -101,7 +101,7 @@ def _tca(own: SlippageMeasured, p: ParentDocument, instrument: Instrument) -> Ta
     table.add_column("cost analysis", no_wrap=True)
     table.add_column(instrument.settle, justify="right", no_wrap=True)
     table.add_column("bps", justify="right", no_wrap=True)
-    table.add_column("+ is", style="dim", no_wrap=True)
+    table.add_column("a plus is", style="dim", no_wrap=True)
     table.add_column("", style="dim")  # the one column that may wrap: numbers are never cut
     _add_prices(table, own, instrument)
     for name, what in SHORTFALL:

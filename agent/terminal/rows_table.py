@@ -1,12 +1,15 @@
-"""Rows of a query as a table."""
+"""Rows of a query as a table; of the execution log: chosen columns, times in UTC, a unit in each heading."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from agent.terminal.formatting import fault_phrase, marked, most_of, utc
 
 
 def rows_table(columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
@@ -26,3 +29,123 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+# --- of the execution log ---------------------------------------------------------------------------
+
+SHOWN: Mapping[str, tuple[str, ...]] = {  # what fits a terminal; json, csv and parquet carry every column
+    "parents": (
+        *("submitted_ns", "parent_id", "symbol", "side", "algo", "target", "target_kind", "filled"),
+        *("avg_price", "state", "reason"),
+    ),
+    "children": (
+        *(
+            "sent_ns",
+            "child_id",
+            "time_in_force",
+            "price",
+            "quantity",
+            "filled",
+            "avg_price",
+            "state",
+            "reason",
+        ),
+    ),
+    "fills": (
+        *("fill_ns", "fill_id", "side", "price", "quantity", "fee", "fee_currency", "maker", "price_model"),
+        "impact_bps",
+    ),
+    "decisions": (
+        *("asked_ns", "decision_id", "algo", "market_mid", "seen.remaining", "seen.achieved_price"),
+        *("seen.benchmark_price", "share", "slice_quantity", "finishing", "overrun", "reason"),
+    ),
+    "slippage": (
+        *("at_ns", "parent_id", "algo", "benchmark", "gain_bps", "full_gain_bps", "arrival_slippage_bps"),
+        *("measures.shortfall_total", "flags"),
+    ),
+    "sessions": (
+        *("opened_ns", "session", "exchange", "state", "heartbeat_age_s", "host", "pid"),
+        "path",
+    ),
+    "gaps": ("at_ns", "session", "symbol", "stream", "ended", "lost"),
+}
+UNITS = {
+    "target": "target (base, or quote money)",
+    "filled": "filled (the same)",
+    "avg_price": "average price (quote)",
+    "price": "price (quote)",
+    "quantity": "quantity (base)",
+    "market_mid": "saw: mid (quote)",
+    "seen.remaining": "saw: left (of 1)",
+    "seen.achieved_price": "saw: average so far (quote)",
+    "seen.benchmark_price": "saw: benchmark (quote)",
+    "share": "answer (of 1)",
+    "slice_quantity": "slice (base)",
+    "gain_bps": "gain (bps)",
+    "full_gain_bps": "full gain (bps)",
+    "arrival_slippage_bps": "arrival slippage (bps, + is cost)",
+    "measures.shortfall_total": "shortfall (quote, + is cost)",
+    "impact_bps": "impact (bps)",
+    "lost": "lost (events)",
+}
+TIMES = ("submitted_ns", "sent_ns", "fill_ns", "asked_ns", "at_ns", "opened_ns")
+
+
+def log_table(
+    what: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells of a query's rows. What has no choice of columns (``sql``) shows them all."""
+    if what not in SHOWN:
+        return list(columns), [[_short(cell) for cell in row] for row in rows]
+    names = [name for name in SHOWN[what] if name.partition(".")[0] in columns]
+    whose = columns.index("session") if "session" in columns else None
+    if whose is not None and "session" not in names and any("@replay-" in row[whose] for row in rows):
+        names.insert(0, "session")  # a replay's orders have the ids of those they replay
+    return [_heading(name) for name in names], [_cells(names, columns, row) for row in rows]
+
+
+def _heading(name: str) -> str:
+    if name in TIMES:
+        return f"{name.removesuffix('_ns')} (UTC)"
+    return UNITS.get(name, name)
+
+
+def _cells(names: Sequence[str], columns: Sequence[str], row: Sequence[str]) -> list[str]:
+    """Those of a row; a number that stands on faulty data with its mark, and the faults as a phrase."""
+    flags = _flags(row[columns.index("flags")]) if "flags" in columns else None
+    cells = [_cell(name, columns, row) for name in names]
+    if flags is None:
+        return cells
+    phrase = fault_phrase(most_of(flags.values()))
+    measures = [name.partition(".")[2] or name for name in names]
+    named = zip(measures, cells, strict=True)
+    return [phrase if n == "flags" else marked(cell, cell and flags.get(n)) for n, cell in named]
+
+
+def _flags(cell: str) -> dict[str, dict[str, float]] | None:
+    """What the log's column of that name holds; None for a column of one's own."""
+    try:
+        flags = json.loads(cell)
+    except json.JSONDecodeError:
+        return None
+    whole = isinstance(flags, dict) and all(isinstance(shares, dict) for shares in flags.values())
+    return flags if whole else None
+
+
+def _cell(name: str, columns: Sequence[str], row: Sequence[str]) -> str:
+    column, _, member = name.partition(".")
+    text = row[columns.index(column)]
+    if name in TIMES:
+        return utc(int(text)) if text else ""
+    if member:
+        value = json.loads(text or "{}").get(member)
+        return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    return _short(text)
+
+
+def _short(cell: str) -> str:
+    """A number no longer than it need be."""
+    try:
+        return f"{float(cell):.10g}" if "." in cell and len(cell) > 12 else cell
+    except ValueError:
+        return cell

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
+from agent.core.errors import InternalError
 from agent.core.instrument import Instrument
 from agent.core.money import PPM
 from agent.core.types import Side
@@ -44,7 +45,7 @@ class Fees:
     currency: str = QUOTE
     tiers: tuple[FeeTier, ...] = ()  # by rising volume
     start_volume: Decimal = Decimal(0)
-    rate: Decimal = Decimal(1)
+    rate: Decimal | None = None  # None where no third currency needs one
     discount_ppm: int = 0
 
     @property
@@ -117,6 +118,8 @@ class FeeBook:
         money = instrument.notional(fee_tlp) / PPM
         if instrument.inverse:  # the rate is in quote money
             money *= instrument.price(price_ticks)
+        if self._fees.rate is None:
+            raise InternalError(f"fees in {self._third} without what it is worth: venue_setup refuses that")
         return (money / self._fees.rate).quantize(SMALLEST_THIRD, ROUND_CEILING)
 
     def _fall_back(self, left: Decimal, amount: Decimal, instrument: Instrument) -> str:

@@ -37,6 +37,8 @@ from agent.venue.rules import VenueRules
 
 QUEUE_NAMES = {model: f"queue:{name}" for name, model in k.QUEUE_MODELS.items()}
 ALL_LOTS = 2**62
+STALE = "+stale_book"
+"""Ends the price model of a fill on a book older than ``venue.max_book_age`` (``venue.on_stale: mark``)."""
 
 
 class PaperVenue:
@@ -262,6 +264,9 @@ class PaperVenue:
             flow = (order.lane, order.instrument, order.side)
             priced = self._impact.fill(*flow, (price, lots), mid, bool(maker), at_ns)
             price, model = priced.price_ticks, model if maker else f"{model}+impact"
+        marked_ns = self._rules.marked_age_ns
+        if marked_ns is not None and at_ns - book_ns > marked_ns:
+            model += STALE
         charge = self._ledger.settle(state, price, lots, bool(maker))
         if state.left == 0:
             self._close(number)

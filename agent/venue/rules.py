@@ -44,6 +44,7 @@ class VenueRules:
     max_open_orders: int | None = None  # resting at once, per symbol
     halts: tuple[Halt, ...] = ()
     max_book_age_ns: int | None = None  # a marketable order is refused on an older book or near a gap
+    marked_age_ns: int | None = None  # a fill on an older book is marked in its price model
     amend_keeps_queue: bool = True  # a resting order made smaller in place keeps its place in the queue
     rehearsal: Rehearsal = QUIET
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from aiohttp import WSCloseCode, web
 
 from agent.core.clock import Clock
-from agent.core.errors import ExchangeError, OrderError
+from agent.core.errors import ExchangeError, InputError, OrderError
 from agent.core.types import NS_PER_MS
 from connectors.embedded.faults import Faults, RestFault
 from connectors.embedded.hub import Hub
@@ -67,9 +67,9 @@ class EmbeddedExchange:
         speed: float = 1.0,
         play_from: PlayFrom = PlayFrom.START,
     ) -> None:
-        """``speed`` 2.0 plays twice as fast. Raises ExchangeError for a host that is not loopback."""
+        """``speed`` 2.0 plays twice as fast. Raises InputError for a host that is not loopback."""
         if host not in _LOOPBACK:
-            raise ExchangeError(
+            raise InputError(
                 f"the embedded exchange listens on loopback only, not on {host!r}: use {_LOOPBACK[0]}"
             )
         self.faults = Faults()

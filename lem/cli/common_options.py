@@ -59,6 +59,16 @@ def check_writable(path: Path | None, option: str, *, makes_directory: bool = Fa
     raise InputError(f"{option} {path} {what}: give the name of a file in a directory that exists")
 
 
+def check_folder(path: Path | None, option: str) -> None:
+    """Refuse a ``path`` that cannot become a directory, before the work. None is none. Raises InputError."""
+    if path is None:
+        return
+    place = next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        why = "is a file" if place.is_file() else "may not be written"
+        raise InputError(f"{option} {path}: {place} {why}; give a directory, or one that can be made")
+
+
 class Report(Protocol):
     """Moves a progress bar; ``note`` is shown beside it."""
 

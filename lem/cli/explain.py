@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from agent.core.types import MarketView, OrderView
     from lem.serving.explain import Explanation
 
-    Decisions = dict[str, tuple[OrderView, MarketView]]
-    """By decision id: what the model was shown."""
+    Decisions = dict[str, tuple[OrderView, MarketView, float]]
+    """By decision id: what the model was shown, and the share of the order it answered."""
 
 MOST = 12  # rows of a table
 SPARK = " ▁▂▃▄▅▆▇█"
@@ -46,7 +46,7 @@ def explain(
     name = decision or list(decisions)[-1]
     if name not in decisions:
         raise InputError(f"no decision {name!r} by the model in {session}: it has {_some(decisions)}")
-    order, market = decisions[name]
+    order, market, decided = decisions[name]
     if not len(market.bars):
         raise InputError(
             f"decision {name} saw no bars: nothing to explain; take a later one of {_some(decisions)}"
@@ -55,7 +55,7 @@ def explain(
     explanation = run(checkpoint.model, order, market)
     document: dict[str, object] = {"decision": name, "interval": order.t, "digest": checkpoint.digest}
     document["reproduce"] = shlex.join(["python", "-m", "lem", "explain", str(session), "--decision", name])
-    document |= explanation.to_json()
+    document |= explanation.to_json() | {"decided_share": decided}
     if html is not None:
         from lem.page.explanation_page import explanation_page
 
@@ -63,21 +63,26 @@ def explain(
     if as_json:
         typer.echo(json.dumps(document))
     else:
-        _print(name, order.t, checkpoint.digest, explanation)
+        _print(name, order.t, checkpoint.digest, explanation, decided)
 
 
 def _decisions(session: Path) -> Decisions:
     """The model's decisions in a replay of ``session``. Raises InputError where there is none."""
     from agent.app.replay_session import replay_session
 
-    shown: Decisions = {}
+    shown: dict[str, tuple[OrderView, MarketView]] = {}
 
     def record(name: str, order: OrderView, market: MarketView) -> None:
         shown[name] = (order, market)
 
     replayed = replay_session(session, None, override=False, verify=False, speed=None, shown=record)
     by_lem = {parent["id"] for parent in replayed.summary.parents() if parent["algo"] == "lem"}
-    found = {k: v for k, v in shown.items() if k.rsplit("/", 1)[0] in by_lem}
+    taken = {d.decision_id: d for r in replayed.summary.orders() for d in r.decisions}
+    found = {
+        name: (*seen, taken[name].share)
+        for name, seen in shown.items()
+        if name in taken and taken[name].parent_id in by_lem
+    }
     if not found:
         raise InputError(f"{session} holds no decision by the model: give a session with an order by lem")
     return found
@@ -88,7 +93,7 @@ def _some(decisions: Decisions) -> str:
     return ", ".join(names) if len(names) <= MOST else f"{names[0]} ... {names[-1]} ({len(names)})"
 
 
-def _print(name: str, interval: int, digest: str, found: Explanation) -> None:
+def _print(name: str, interval: int, digest: str, found: Explanation, decided: float) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -97,7 +102,8 @@ def _print(name: str, interval: int, digest: str, found: Explanation) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False)
     may = "" if found.may_finish else " (not allowed to finish in this interval)"
     console.print(
-        f"decision {name}, interval {interval}: {100 * found.share:.2f} % of the order,"
+        f"decision {name}, interval {interval}: {100 * decided:.2f} % of the order"
+        f" (before the order's bounds {100 * found.share:.2f} %),"
         f" finish probability {found.finish_probability:.3f}{may}; model {digest}"
     )
     flips = Table(title="what would change its mind, one input at a time")

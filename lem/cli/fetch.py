@@ -12,7 +12,7 @@ import typer
 
 from agent.core.errors import ExchangeError, InputError
 from agent.durations import parse_time_ns
-from lem.cli.common_options import Json, Report, progress
+from lem.cli.common_options import Json, Report, check_folder, progress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,6 +37,7 @@ def fetch(
     span = (_ms(from_, "--from"), None if to is None else _ms(to, "--to"))
     if span[1] is not None and span[1] <= span[0]:
         raise InputError(f"--to {to} is not after --from {from_}")
+    check_folder(out, "--out")
     hours = max(1, ((span[1] or _now_ms()) - span[0]) // 3_600_000) * len(symbol)
     with progress("fetching", int(hours)) as bar:
         files = asyncio.run(_fetch(exchange, symbol, interval, span, out, bar))

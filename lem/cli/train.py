@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 import typer
 
 from agent.core.errors import InputError
-from lem.cli.common_options import Json, Threads, Workers, check_writable, preset_config, progress, time_ns
+from lem.cli.common_options import (
+    Json,
+    Threads,
+    Workers,
+    check_folder,
+    check_writable,
+    preset_config,
+    progress,
+    time_ns,
+)
 from lem.cli.evaluate_options import MoreBarFiles
 
 if TYPE_CHECKING:
@@ -101,6 +110,7 @@ def train(
     from lem.training.train import Setting
 
     check_writable(out, "--out", makes_directory=True)
+    check_folder(run, "--run")
     base = preset_config(preset, iterations)
     torch.set_num_threads(threads)
     start = None if init is None else load_checkpoint(init)

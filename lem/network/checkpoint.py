@@ -23,7 +23,10 @@ from lem.network.model_config import ModelConfig, Settings
 
 FORMAT = "lem-checkpoint-1"
 DEFAULT_PATH = Path(__file__).parents[1] / "checkpoints" / "default.safetensors"
-ADVICE = "give another file with --model, or train one with `python -m lem train --preset quick`"
+ADVICE = (
+    "give another file (model.checkpoint in the agent's configuration, --model of lem's commands), or train"
+    " one with `python -m lem train --preset quick`"
+)
 
 
 class BarsRecord(TypedDict):

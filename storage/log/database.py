@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from agent.core.database_url import DatabaseUrl
-from agent.core.errors import DatabaseError
+from agent.core.errors import DatabaseError, InputError
 from storage.log.postgres_connection import connector
 from storage.log.schema import newest_revision, stored_revision
 
@@ -61,36 +61,44 @@ _ADVICE = (  # what the driver says -> what it means and what to do
 
 
 def parse_url(url: Url) -> URL:
-    """Return ``url`` with the driver this program uses; a bare path means SQLite. Raises DatabaseError."""
+    """Return ``url`` with the driver this program uses; a bare path means SQLite. Raises InputError."""
     given = DatabaseUrl.of(url)
     if "\0" in given.secret or not given.secret.strip():
-        raise DatabaseError(f"database {str(given)!r} names none: {_FORMS}")
+        raise InputError(f"database {str(given)!r} names none: {_FORMS}")
     if "://" not in given.secret:
-        return URL.create(_DRIVERS["sqlite"], database=given.secret)
+        return URL.create(_DRIVERS["sqlite"], database=_file_name(given.secret))
     try:
         parsed = make_url(given.secret)
     except (ArgumentError, ValueError) as error:
-        raise DatabaseError(f"database URL {str(given)!r} cannot be read: {_FORMS}") from error
+        raise InputError(f"database URL {str(given)!r} cannot be read: {_FORMS}") from error
     driver = _DRIVERS.get(parsed.get_backend_name())
     if driver is None:
-        raise DatabaseError(f"database {parsed.get_backend_name()!r} is not supported: {_FORMS}")
+        raise InputError(f"database {parsed.get_backend_name()!r} is not supported: {_FORMS}")
     _check_parts(parsed, given)
     return parsed.set(drivername=driver)
 
 
 def _check_parts(parsed: URL, given: DatabaseUrl) -> None:
-    """What the driver would take for something else, or ignore. Raises DatabaseError."""
+    """What the driver would take for something else, or ignore. Raises InputError."""
     if "@" in (parsed.host or ""):
-        raise DatabaseError(f"database URL {str(given)!r} has an @ in its password: write it %40 there")
+        raise InputError(f"database URL {str(given)!r} has an @ in its password: write it %40 there")
     if parsed.get_backend_name() != "sqlite":
         return
     if parsed.host or parsed.username or parsed.port:
-        raise DatabaseError(f"database URL {str(given)!r} names a host: a SQLite file is sqlite:///PATH")
+        raise InputError(f"database URL {str(given)!r} names a host: a SQLite file is sqlite:///PATH")
     if parsed.query and not (parsed.database or "").startswith("file:"):
-        raise DatabaseError(
+        raise InputError(
             f"database URL {str(given)!r} has options ({', '.join(parsed.query)}): leave them out, SQLite"
             " takes none"
         )
+
+
+def _file_name(text: str) -> str:
+    """A bare path; a word that is no file and looks like none would become one. Raises InputError."""
+    path = Path(text)
+    if path.suffix or len(path.parts) > 1 or path.exists():
+        return text
+    raise InputError(f"database {text!r} is neither a URL nor a file: {_FORMS}, as in {text or 'agent'}.db")
 
 
 _FORMS = "give a file's path, sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"

@@ -174,7 +174,7 @@ def test_the_command_says_where(database: str, capsys: pytest.CaptureFixture[str
 
 
 def test_a_database_that_cannot_be_used_stops_the_replay(capsys: pytest.CaptureFixture[str]) -> None:
-    """Known before a row is read: exit 3 and one message."""
+    """Known before a row is read: exit 2 and one message."""
     code, out, err = said(["replay", str(GOLDEN), "--db", "mysql://x/y"], capsys)
-    assert (code, out) == (3, "")
+    assert (code, out) == (2, "")
     assert "is not supported" in err

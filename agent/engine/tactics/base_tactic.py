@@ -82,6 +82,10 @@ class WorkingOrder(Protocol):
         """What the participation caps and the rate leave now."""
         ...
 
+    def beyond_cap(self, child: ChildOrder) -> int:
+        """Lots of a resting child that the participation caps no longer leave: one was amended."""
+        ...
+
     def market_lots(self) -> int:
         """Market volume since the order's start, in lots."""
         ...

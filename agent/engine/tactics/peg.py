@@ -40,7 +40,7 @@ class Peg(Tactic):
             super().child_ended(child, now_ns)
 
     def _follow(self, now_ns: int) -> None:
-        """Rest what is missing, or move an order that is no longer at the touch."""
+        """Rest what is missing, or move an order that is no longer at the touch or within an amended cap."""
         if self._crossing:
             return
         touch = self._near_touch()
@@ -48,7 +48,7 @@ class Peg(Tactic):
         if touch and not resting:
             self._rest(touch, now_ns)
         for child in resting:
-            if touch and child.price_ticks != touch:
+            if touch and (child.price_ticks != touch or self.order.beyond_cap(child) > 0):
                 self._move(child, touch, now_ns)
         self.at(now_ns + self.order.settings.repeg_ns, self._follow)
 
@@ -59,7 +59,8 @@ class Peg(Tactic):
             self.call_back(child, now_ns)
         elif child.state in (ChildState.OPEN, ChildState.PARTIALLY_FILLED):
             units = self.missing(self.goal) + order.in_flight_of(child)
-            lots = min(child.remaining_lots, order.to_lots(units, touch))
+            most_lots = child.remaining_lots - order.beyond_cap(child)
+            lots = min(most_lots, order.to_lots(units, touch))
             enough = lots > 0 and order.to_units(lots, touch) >= order.least_units()
             if not enough or not order.amend(child, touch, child.filled_lots + lots, now_ns):
                 self.call_back(child, now_ns)

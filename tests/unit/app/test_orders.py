@@ -210,14 +210,14 @@ def test_durations_are_read_exactly(text: str, ns: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "5", "s", "-5s", "0s", "0.0000001ms", "5 s", "1h30m", "5S", "nans", "1e3s"]
+    "text", ["", "5", "s", "-5s", "0s", "0.0000001ms", "30m1h", "1m1m", "1h30", "5S", "nans", "1e3s"]
 )
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    """No unit, no number, nothing positive, two units: the text and how to write one are named."""
+    """No unit, no number, nothing positive, units that do not fall: the text and what to write instead."""
     with pytest.raises(InputError) as caught:
         parse_duration_ns(text)
     assert str(caught.value) == (
-        f"duration {text!r} is not understood: write a number and ms, s, m, h or d (90s)"
+        f"duration {text!r} is not understood: write a number and ms, s, m, h or d (90s), or more (2m10s)"
     )
 
 

@@ -1,0 +1,17 @@
+"""Options, or whole commands, whose effect takes a live market or a training: who shows it."""
+
+LIVE = "tests/every_key/test_every_live_option.py"
+
+ELSEWHERE = {
+    "agent run": LIVE,
+    "agent record": LIVE,
+    "agent serve-exchange": LIVE,
+    "agent doctor": LIVE,
+    "agent ctl": "tests/integration/test_live_run.py",
+    "agent replay --log-json": "tests/every_key/test_every_option.py",
+    "agent import --log-json": "tests/every_key/test_every_option.py",
+    "agent calibrate --log-json": "tests/every_key/test_every_option.py",
+    "lem evaluate --frontier": "tests/unit/lem/evaluation/test_frontier.py",
+    "lem ablate --json": "tests/unit/lem/training",
+    "lem fetch --json": "tests/integration/test_fetch.py",
+}

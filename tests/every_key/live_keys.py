@@ -1,0 +1,23 @@
+"""Keys that only a live run shows, and which test of ``test_every_live_key`` shows them."""
+
+LIVE = frozenset(
+    {
+        "exchange",
+        "symbol",
+        "database",
+        "out",
+        "feed.book_depth",
+        "feed.stale_after",
+        "feed.connect_timeout",
+        "feed.warm_up",
+        "embedded.market",
+        "embedded.seed",
+        "embedded.speed",
+        "schedules[].name",
+        "schedules[].cron",
+        "schedules[].every",
+        "schedules[].order",
+        "jobs.heartbeat",
+        "jobs.rotate_session",
+    }
+)
