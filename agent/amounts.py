@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
 from agent.core.errors import InputError
@@ -40,23 +39,3 @@ def parse_number(text: str, what: str) -> float:
         return float(text)
     except ValueError as error:
         raise InputError(f"{what} {text!r} is not a number: write it as in 0.5") from error
-
-
-def usage_message(error: Exception, argv: Sequence[str]) -> str | None:
-    """The parser's own complaint with the value it complains of; None where ``error`` is not the parser's."""
-    told = getattr(error, "format_message", None)
-    if told is None:
-        return None
-    message = str(told())
-    value = _given(getattr(getattr(error, "param", None), "opts", ()), argv)
-    return message if value is None or repr(value) in message else f"{message.rstrip('.')}, not {value!r}"
-
-
-def _given(flags: Sequence[str], argv: Sequence[str]) -> str | None:
-    """The value that the last of ``flags`` in ``argv`` has."""
-    found = None
-    for word, following in zip(argv, [*argv[1:], None], strict=True):
-        name, equals, value = word.partition("=")
-        if name in flags and name.startswith("-"):
-            found = value if equals else following
-    return found

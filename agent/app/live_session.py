@@ -19,7 +19,7 @@ from agent.app.live_feed import EMBEDDED, Ended, open_feed
 from agent.app.log_in_line import DatabaseState, in_line
 from agent.app.start_orders import Known, check_before_session, check_start
 from agent.app.stop_signals import stop_on_signal
-from agent.app.trading_checks import algos_of, check_sizes, check_trading
+from agent.app.trading_checks import algos_of, check_sizes, check_trading, has_own_order
 from agent.app.warm_up import warm_up
 from agent.config import Config
 from agent.core.agenda import FAR_FUTURE_NS

@@ -8,12 +8,10 @@ Exit codes: 0 done; 1 the work ran and did not succeed; 2 bad input or configura
 from __future__ import annotations
 
 import importlib.metadata
-import sys
 from typing import Annotated
 
 import typer
 
-from agent.amounts import usage_message
 from agent.cli import (
     calibrate,
     ctl,

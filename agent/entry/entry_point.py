@@ -16,10 +16,10 @@ from typing import NoReturn
 
 import typer
 
-from agent.amounts import usage_message
 from agent.core.database_url import without_passwords
 from agent.core.errors import AgentError, InputError, InternalError, OutsideError
 from agent.entry.readable_output import make_readable
+from agent.entry.usage_message import usage_message
 
 DEBUG = "--debug"
 MOST_SHOWN = 200  # letters of a path

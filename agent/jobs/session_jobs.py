@@ -44,7 +44,7 @@ class Jobs:
         self._scheduler = AsyncIOScheduler(timezone="UTC")
         self._scheduler.add_listener(_report, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
         self._rotate, self._heartbeat = rotate, heartbeat
-        self._rotate_ns, self._retry_ns = rotate_ns, retry_ns
+        self._rotate_ns, self._retry_ns = rotate_ns or 0, retry_ns  # 0: never asked for
         for schedule, trigger in zip(schedules, check_schedules(schedules, now), strict=True):
             self._scheduler.add_job(
                 start_order,
