@@ -36,8 +36,8 @@ from agent.engine.tactics.tactic_registry import tactic_classes
 from agent.orders import build_spec
 from agent.shadow import shadow_specs
 from agent.venue.checks import in_utc
-from agent.venue.rehearsal import Rehearsal
 from agent.venue.rules import BarRules, Halt, VenueSetup
+from agent.venue.wire.rehearsal import Rehearsal
 
 PolicyFactory = Callable[[ParentSpec], SlicePolicy]
 PROFILE_NS = 60 * DAY_NS  # of history for the volume profile

@@ -34,8 +34,8 @@ from agent.core.types import NS_PER_MS, NS_PER_S, Side, TimeInForce
 from agent.venue.fees import Fees
 from agent.venue.kernel import loop as kernel
 from agent.venue.kernel.tape_market import TapeMarket
-from agent.venue.latency import Latencies, Latency
 from agent.venue.paper import PaperVenue
+from agent.venue.wire.latency import Latencies, Latency
 from connectors.embedded.synthetic.synthetic_market import SyntheticMarket
 from storage.recordings.session import SessionReader
 from tests.differential.reference import interpreter

@@ -22,7 +22,7 @@ from agent.orders import build_spec
 from agent.replay import inputs
 from agent.shadow import shadow_specs
 from connectors.embedded.synthetic.synthetic_market import synthetic_session
-from storage.log.command_rows import leave_command
+from storage.log.control.command_rows import leave_command
 from storage.log.database import open_engine
 from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
 

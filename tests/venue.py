@@ -15,9 +15,9 @@ from agent.core.types import Side, TimeInForce
 from agent.venue.fees import Fees
 from agent.venue.kernel import loop as kernel
 from agent.venue.kernel.tape_market import TapeMarket
-from agent.venue.latency import Latencies, Latency, LatencyModel
 from agent.venue.paper import PaperVenue
 from agent.venue.rules import VenueRules
+from agent.venue.wire.latency import Latencies, Latency, LatencyModel
 
 MS = 1_000_000
 LAST = int(Flag.LAST)

@@ -21,8 +21,8 @@ from agent.app.build import (
     recorded_policies,
     watched,
 )
-from agent.app.fill_check import NOT_ASKED, FillCheck, with_check
-from agent.app.start_orders import check_replayed
+from agent.app.checks.fill_check import NOT_ASKED, FillCheck, with_check
+from agent.app.checks.start_orders import check_replayed
 from agent.app.venue_setup import venue_setup
 from agent.bar_session import BarSession, is_bars_only
 from agent.config import Config, parse_config

@@ -21,8 +21,8 @@ from agent.core.json_types import int_in
 from agent.journal import ABANDONED, command_entry, commands
 from agent.replay import last_recorded_ns
 from agent.summary import ParentDocument
+from storage.log.control.liveness import Life, Standing, standings
 from storage.log.execution_log import SqlExecutionLog
-from storage.log.liveness import Life, Standing, standings
 from storage.recordings.header_file import HEADER
 from storage.recordings.session import SessionReader, SessionWriter
 

@@ -17,10 +17,10 @@ from agent.venue.fees import Fees, FeeTier
 from agent.venue.impact import ImpactLaw
 from agent.venue.kernel.loop import QUEUE_MODELS, REACHES
 from agent.venue.kernel.tape_market import TapeMarket
-from agent.venue.latency import Latencies, Latency, LatencyModel, MeasuredLatency
 from agent.venue.paper import PaperVenue
-from agent.venue.rehearsal import Rehearsal
 from agent.venue.rules import Halt, VenueRules, VenueSetup
+from agent.venue.wire.latency import Latencies, Latency, LatencyModel, MeasuredLatency
+from agent.venue.wire.rehearsal import Rehearsal
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from agent.cli import output
 from agent.core.errors import InputError
 
 if TYPE_CHECKING:
-    from storage.log.command_sender import Answer
+    from storage.log.control.command_sender import Answer
 
 CONTROLS = ("pause", "resume", "cancel", "amend", "kill")
 
@@ -52,7 +52,7 @@ def ctl(
     Exit code 1 if a live session did not carry it out, or none lives.
     """
     from agent.core.events import CommandKind
-    from storage.log.command_sender import Sent, all_done, send
+    from storage.log.control.command_sender import Sent, all_done, send
 
     if action not in CONTROLS:
         raise InputError(f"action {action!r} is not known: choose one of {', '.join(CONTROLS)}")

@@ -16,7 +16,7 @@ def doctor(
     as_json: o.AsJson = False,
 ) -> int:
     """Check configuration, database, clock, exchange and model. Exit code 1 if one of them fails."""
-    from agent.app.installation_checks import run_checks
+    from agent.app.checks.installation_checks import run_checks
 
     checks = run_checks(o.configuration(config, exchange=exchange, symbol=symbol, database=db))
     if as_json:

@@ -97,7 +97,7 @@ def _check_form(form: str, out: Path | None) -> None:
 
 def _with_lives(url: DatabaseUrl | str, result: Result) -> Result:
     """Sessions that are open as live or dead, and each one's heartbeat."""
-    from storage.log.liveness import with_lives
+    from storage.log.control.liveness import with_lives
 
     return with_lives(url, result, time.time_ns, time.monotonic_ns)
 

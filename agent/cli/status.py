@@ -19,7 +19,7 @@ def status(db: o.Database = None, config: o.ConfigFile = None, as_json: o.AsJson
     """Show the sessions that live, died or ended last, and the parent orders that are working now."""
     from agent.terminal.session_tables import dead_sentences, life_rows
     from storage.log import queries
-    from storage.log.liveness import Life, standings
+    from storage.log.control.liveness import Life, standings
 
     url = db or o.configuration(config).database
     found = asyncio.run(standings(url, time.time_ns, time.monotonic_ns, closed=CLOSED))

@@ -14,7 +14,7 @@ from agent.terminal.order_sentences import recorded_order_sentence
 from agent.terminal.rows_table import rows_table
 
 if TYPE_CHECKING:  # a neighbour: what is shown is handed in
-    from storage.log.liveness import Standing
+    from storage.log.control.liveness import Standing
     from storage.recordings.catalogue import ListedSession
     from storage.recordings.inspection import Inspection, InstrumentInspection
 

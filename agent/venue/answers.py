@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from agent.core.agenda import Agenda, Rank
 from agent.core.orders.venue_messages import Deliver, Report, ReportKind, not_connected
-from agent.venue.rehearsal import LOST, Trouble, Wire
 from agent.venue.rules import VenueRules
+from agent.venue.wire.rehearsal import LOST, Trouble, Wire
 
 
 @dataclass(slots=True)

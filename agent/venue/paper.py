@@ -26,14 +26,14 @@ from agent.venue.account import Account
 from agent.venue.answers import Answers
 from agent.venue.checks import GONE, Checks, in_utc
 from agent.venue.impact import Impact
-from agent.venue.in_turn import InTurn
 from agent.venue.kernel import loop as k
 from agent.venue.kernel.resting import shrink
 from agent.venue.kernel.tape_market import TapeMarket
 from agent.venue.ledger import Ledger, OpenOrder
 from agent.venue.reach import Reach, Walk
-from agent.venue.rehearsal import REJECTED, Trouble
 from agent.venue.rules import VenueRules
+from agent.venue.wire.in_turn import InTurn
+from agent.venue.wire.rehearsal import REJECTED, Trouble
 
 QUEUE_NAMES = {model: f"queue:{name}" for name, model in k.QUEUE_MODELS.items()}
 ALL_LOTS = 2**62

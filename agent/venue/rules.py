@@ -11,8 +11,8 @@ from typing import Literal
 from agent.venue.fees import Fees
 from agent.venue.impact import ImpactLaw
 from agent.venue.kernel.state import SHOWN
-from agent.venue.latency import Latencies
-from agent.venue.rehearsal import Rehearsal
+from agent.venue.wire.latency import Latencies
+from agent.venue.wire.rehearsal import Rehearsal
 
 QUIET = Rehearsal()
 SelfTrade = Literal["cancel_newest", "allow"]

@@ -18,7 +18,7 @@ from agent.core.events import AuditEvent, ChildChanged, ParentChanged
 from agent.core.instrument import Instrument
 from agent.core.json_types import JsonObject
 from agent.core.ports import PendingCommand
-from storage.log.command_rows import take_pending, withdraw_all
+from storage.log.control.command_rows import take_pending, withdraw_all
 from storage.log.database import (
     BUSY_MS,
     Url,

@@ -41,7 +41,7 @@ def _of_parent() -> ForeignKeyConstraint:
 
 class SessionRow(_Row):
     """One recorded session; ``state`` is open, closed, interrupted or failed. Whether an open one lives is
-    told by its heartbeat (``storage.log.liveness``)."""
+    told by its heartbeat (``storage.log.control.liveness``)."""
 
     __tablename__ = "sessions"
 

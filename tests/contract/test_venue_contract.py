@@ -13,7 +13,7 @@ from agent.core.orders.venue_messages import ReportKind
 from agent.core.types import Side, TimeInForce
 from agent.venue.fees import Fees
 from agent.venue.kernel import loop as kernel
-from agent.venue.latency import Latency
+from agent.venue.wire.latency import Latency
 from tests.venue import BALANCES, MS, Stand
 
 
@@ -109,11 +109,14 @@ def test_a_resting_order_waits_its_turn(stand: Stand) -> None:
 
 
 def test_a_trade_through_the_price_fills_it(stand: Stand) -> None:
-    """A trade below a resting bid has taken everything at the bid's price."""
+    """A trade below a resting bid would have met it first: it fills it by its own lots, and by no more."""
     stand.send(0, tif=TimeInForce.GTC, price_ticks=9_999, lots=20)
-    stand.tape(50, (Kind.TRADE, 9_998, 1, -1))
+    stand.tape(50, (Kind.TRADE, 9_998, 7, -1))
     stand.until(200)
-    assert stand.fills() == [(9_999, 20)]
+    assert stand.fills() == [(9_999, 7)]
+    stand.tape(250, (Kind.TRADE, 9_998, 90, -1))
+    stand.until(400)
+    assert stand.fills() == [(9_999, 7), (9_999, 13)]
 
 
 def test_the_rest_of_a_walk_waits_for_new_lots(stand: Stand) -> None:
@@ -130,9 +133,9 @@ def test_the_rest_of_a_walk_waits_for_new_lots(stand: Stand) -> None:
     stand.tape(230, (Kind.LEVEL, 9_998, 90, 1))
     stand.until(300)
     assert stand.fills()[2:] == [(10_002, 5), (10_002, 7)]
-    stand.tape(310, (Kind.LEVEL, 10_000, 1, -1))  # a level that we never took from: the touch went through
+    stand.tape(310, (Kind.LEVEL, 10_000, 9, -1))  # a level that we never took from: what it shows, no more
     stand.until(400)
-    assert stand.fills()[4:] == [(10_002, 38)]
+    assert stand.fills()[4:] == [(10_002, 9)]
 
 
 def test_cancels_ahead_move_the_queue_by_the_model() -> None:
@@ -170,7 +173,7 @@ def test_a_cancel_may_come_too_late(stand: Stand) -> None:
     order = stand.send(0, tif=TimeInForce.POST_ONLY, price_ticks=9_999, lots=20)
     stand.until(50)
     stand.cancel(order.number, 50 * MS)
-    stand.tape(80, (Kind.TRADE, 9_998, 5, -1))
+    stand.tape(80, (Kind.TRADE, 9_998, 25, -1))
     stand.until(200)
     assert stand.kinds() == [ReportKind.ACKNOWLEDGED, ReportKind.FILLED, ReportKind.CANCEL_REJECTED]
     assert np.count_nonzero(stand.market.state.counts[kernel.N_RESTING]) == 0

@@ -21,9 +21,9 @@ from agent.core.types import Side, TimeInForce
 from agent.venue.fees import Fees
 from agent.venue.kernel import loop as kernel
 from agent.venue.kernel.tape_market import Intent, TapeMarket
-from agent.venue.latency import Latencies, Latency
 from agent.venue.paper import PaperVenue
 from agent.venue.rules import VenueRules
+from agent.venue.wire.latency import Latencies, Latency
 from tests.differential import records as r
 
 UNIT = Decimal(1)

@@ -9,7 +9,7 @@ import pytest
 
 from agent.core.orders.venue_messages import ReportKind
 from agent.venue.fees import Fees
-from agent.venue.latency import Latencies, Latency, MeasuredLatency
+from agent.venue.wire.latency import Latencies, Latency, MeasuredLatency
 from tests.differential.compare import counts, differing
 from tests.differential.ours import Run, Setting
 from tests.differential.plans import Style, Ways, random_plan

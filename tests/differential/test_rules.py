@@ -17,8 +17,8 @@ import pytest
 from agent.core.market.tape import EventArray, Kind
 from agent.core.market.trade_bars import BookSample
 from agent.venue import reach
-from agent.venue.rehearsal import Rehearsal
 from agent.venue.rules import Halt
+from agent.venue.wire.rehearsal import Rehearsal
 from tests.differential.books import arrivals, books_at
 from tests.differential.compare import differing
 from tests.differential.ours import INSTRUMENT, Run, Setting

@@ -20,9 +20,9 @@ from agent.core.types import Side, TimeInForce
 from agent.venue.fees import Fees
 from agent.venue.kernel import loop as kernel
 from agent.venue.kernel.tape_market import TapeMarket
-from agent.venue.latency import Latencies, Latency
 from agent.venue.paper import PaperVenue
 from agent.venue.rules import VenueRules
+from agent.venue.wire.latency import Latencies, Latency
 from tests.differential.ours import INSTRUMENT
 
 ENTRY_NS, SHOWN_NS = 3, 2  # order entry, and market data: an order meets the tape 5 ns after it left

@@ -18,9 +18,9 @@ from agent.core.errors import DatabaseError
 from agent.core.events import CommandKind
 from storage.log import queries
 from storage.log import stored_replay as stored
-from storage.log.command_sender import Sent, send
+from storage.log.control.command_sender import Sent, send
+from storage.log.control.liveness import standings
 from storage.log.execution_log import SqlExecutionLog
-from storage.log.liveness import standings
 from storage.recordings.session import SessionReader
 from tests.fakes import S
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import installation_checks
-from agent.app.installation_checks import Check, compared_clocks, run_checks
+from agent.app.checks import installation_checks
+from agent.app.checks.installation_checks import Check, compared_clocks, run_checks
 from agent.config import Config
 from agent.core.clock import Clock
 from agent.core.errors import ExchangeError

@@ -17,7 +17,7 @@ from agent.cli import app, main
 from agent.config import parse_config
 from agent.core.errors import ConfigError, InputError, SessionError
 from agent.journal import round_trip_entry, round_trips
-from agent.venue.latency import MeasuredLatency
+from agent.venue.wire.latency import MeasuredLatency
 from storage.recordings.session import SessionReader
 from tests.realdata import capture_files
 

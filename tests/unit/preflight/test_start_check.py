@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.app.start_orders import start_rules
+from agent.app.checks.start_orders import start_rules
 from agent.config import parse_config
 from agent.core.instrument import Instrument
 from agent.core.market.tape import BAR

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.log.liveness import FRESH_S, WATCH_S, Life, Seen, Watch
-from storage.log.processes import runs_here, this_host
+from storage.log.control.liveness import FRESH_S, WATCH_S, Life, Seen, Watch
+from storage.log.control.processes import runs_here, this_host
 
 S = 10**9
 NOW = 1_800_000_000 * S

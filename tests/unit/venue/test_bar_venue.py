@@ -22,8 +22,8 @@ from agent.venue.bars.bar_market import BarMarket, half_spread_ticks
 from agent.venue.bars.bar_venue import BarVenue, cost_tl, in_whole_ticks
 from agent.venue.fees import Fees
 from agent.venue.impact import ImpactLaw, mean_root
-from agent.venue.latency import Latencies, Latency
 from agent.venue.rules import BarRules, VenueRules
+from agent.venue.wire.latency import Latencies, Latency
 from tests.venue import BTC
 
 S = 10**9

@@ -11,7 +11,7 @@ import pytest
 
 from agent.core.orders.venue_messages import Report, ReportKind
 from agent.core.types import TimeInForce
-from agent.venue.rehearsal import LOST, REJECTED, Rehearsal, Trouble
+from agent.venue.wire.rehearsal import LOST, REJECTED, Rehearsal, Trouble
 from tests.venue import MS, Stand
 
 ALL_TIME_OUT = Rehearsal(timeout_ppm=1_000_000, timeout_ns=500 * MS)

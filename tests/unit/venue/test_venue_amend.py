@@ -12,7 +12,7 @@ import pytest
 from agent.core.market.tape import Kind
 from agent.core.orders.venue_messages import ReportKind, VenueOrder
 from agent.core.types import Side, TimeInForce
-from agent.venue.latency import Latency, MeasuredLatency
+from agent.venue.wire.latency import Latency, MeasuredLatency
 from tests.venue import BALANCES, MS, Stand
 
 ACK, FILLED, AMENDED = ReportKind.ACKNOWLEDGED, ReportKind.FILLED, ReportKind.AMENDED

@@ -9,7 +9,7 @@ from agent.core.orders.venue_messages import ReportKind
 from agent.core.types import Side, TimeInForce
 from agent.venue.impact import ImpactLaw
 from agent.venue.kernel import loop as kernel
-from agent.venue.latency import Latency
+from agent.venue.wire.latency import Latency
 from tests.venue import LAST, MS, Stand
 
 LAW = ImpactLaw(y=1.0, sigma_bps_per_day=300.0, volume_per_day=1000.0, half_life_ns=10**12)

@@ -12,8 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from agent.app.build import lem_algo
+from agent.app.checks.trading_checks import check_trading
 from agent.app.live_feed import EMBEDDED, open_feed
-from agent.app.trading_checks import check_trading
 from agent.config import Config, Schedule
 from agent.core.errors import AgentError, ExchangeError, RecordingError
 from agent.core.instrument import Instrument
@@ -21,7 +21,7 @@ from agent.core.ports import FeedHealth
 from agent.jobs.triggers import trigger_of
 from agent.system_clock import SystemClock
 from agent.terminal.session_tables import lives_phrase
-from storage.log.liveness import standings
+from storage.log.control.liveness import standings
 from storage.log.writing_check import check_writable
 
 FREE_BYTES = 500 * 2**20

@@ -20,9 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from agent.core.errors import InputError
 from agent.core.events import CommandKind, carried_out
 from agent.core.orders.amendments import Amendment
-from storage.log.command_rows import leave_command, withdraw
+from storage.log.control.command_rows import leave_command, withdraw
+from storage.log.control.liveness import OPEN, Life, Now, Seen, Watch, seen_of, sessions_seen
 from storage.log.database import Url, check_there, database_errors, open_engine
-from storage.log.liveness import OPEN, Life, Now, Seen, Watch, seen_of, sessions_seen
 from storage.log.tables import CommandRow, ParentOrderRow, SessionRow
 
 ANSWER_S = 5.0

@@ -15,8 +15,8 @@ from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from agent.core.errors import DatabaseError
+from storage.log.control.processes import this_host, this_pid
 from storage.log.database import Url, database_errors, open_engine
-from storage.log.processes import this_host, this_pid
 from storage.log.tables import HeartbeatRow
 
 log = structlog.get_logger("heartbeat")

@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import RowMapping, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage.log.control.heartbeat import BEAT_S
+from storage.log.control.processes import runs_here, this_host
 from storage.log.database import Url, check_there, database_errors, open_engine
-from storage.log.heartbeat import BEAT_S
-from storage.log.processes import runs_here, this_host
 from storage.log.queries import Result
 from storage.log.tables import HeartbeatRow, SessionRow
 

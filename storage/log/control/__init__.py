@@ -1,0 +1,1 @@
+"""Sessions as others see them: heartbeats, who lives, commands and their answers. Rows in, rows out."""
