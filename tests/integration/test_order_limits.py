@@ -25,6 +25,8 @@ from storage.recordings.session import SessionHeader, SessionWriter
 from tests.fakes import synthetic_tape
 from tests.integration.test_bad_input import fails
 
+RECORDED = Path(__file__).parents[1] / "data" / "small-session"
+
 MINUTE = 60 * 10**9
 SPOT, TAPE = synthetic_tape(20.0)
 LINEAR = replace(SPOT, symbol="BTC/USDT:USDT")
@@ -196,7 +198,7 @@ def test_what_a_cap_leaves_too_small_is_not_sent(
         states = {state for (state,) in rows.execute("SELECT state FROM child_orders")}
         ((reason,),) = rows.execute("SELECT reason FROM parent_orders")
     assert "rejected" not in states
-    assert "less than the exchange takes (exchange.min_notional)" in reason
+    assert "participation cap (order.participation_cap)" in reason
 
 
 # --- live -----------------------------------------------------------------------------------------------
@@ -317,7 +319,7 @@ def test_no_number_is_infinite(
     *sections, name = key.split(".")
     path = tmp_path / "c.yaml"
     path.write_text("".join(f"{s}: {{" for s in sections) + f"{name}: {value}" + "}" * len(sections))
-    code, message = fails(["replay", str(tmp_path), "--config", str(path)], capsys)
+    code, message = fails(["replay", str(RECORDED), "--config", str(path)], capsys)
     assert code == 2
     assert f"{key} = " in message, message
 

@@ -69,6 +69,7 @@ def test_almgren_chriss_is_the_agents_own() -> None:
             start_ns=0,
             remaining=left,
             lot_share=0.0,
+            least_share=0.0,
             min_rate=0.0,
             max_rate=1.0,
             achieved_price=float("nan"),
