@@ -72,7 +72,7 @@ def test_every_option_of_run_arrives(tmp_path: Path) -> None:
     document = json.loads(done.out)
     reader = SessionReader(Path(document["path"]))
     assert Path(document["path"]).parent == tmp_path / "s"
-    used = reader.header.config
+    used: Any = reader.header.config
     assert (used["seed"], used["embedded"]["seed"], used["embedded"]["market"]) == (9, 9, "synthetic")
     assert (used["symbol"], used["venue"]["taker_fee_ppm"]) == ("ETH/USDT", 7)
     assert len(queries.query(str(tmp_path / "log.db"), "parents").rows) == 1
@@ -155,7 +155,7 @@ def test_every_option_of_record_arrives(tmp_path: Path, market: Path) -> None:
     done = call("agent", "record", *given(options), "--json")
     assert done.code == 0, done.err
     path = Path(json.loads(done.out)["session"])
-    used = SessionReader(path).header.config
+    used: Any = SessionReader(path).header.config
     assert path.parent == tmp_path / "s"
     assert (used["seed"], used["embedded"]["market"], used["feed"]["book_depth"]) == (9, str(market), 15)
     assert set(SessionReader(path).events()["price_ticks"]) <= set(
@@ -243,7 +243,7 @@ def test_every_option_of_ctl(tmp_path: Path) -> None:
             next(line for line in running.stderr if "-P1/0 " in line)
             (session,) = (tmp_path / "s").iterdir()
             parent = f"{session.name}-P1"
-            places = [["--db", url], ["--db", url], ["--config", config]]
+            places = [["--db", url], ["--db", url], ["--config", str(config)]]
             amended = [
                 call("agent", "ctl", "amend", parent, option, value, "--json", *where)
                 for (option, value), where in zip(AMENDED.items(), places, strict=True)
