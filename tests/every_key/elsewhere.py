@@ -7,7 +7,7 @@ ELSEWHERE = {
     "agent record": LIVE,
     "agent serve-exchange": LIVE,
     "agent doctor": LIVE,
-    "agent ctl": "tests/integration/test_live_run.py",
+    "agent ctl": LIVE,
     "agent replay --log-json": "tests/every_key/test_every_option.py",
     "agent import --log-json": "tests/every_key/test_every_option.py",
     "agent calibrate --log-json": "tests/every_key/test_every_option.py",

@@ -64,6 +64,11 @@ def venue_refusals(seen: Seen) -> Any:
     return sorted({c.reason for c in seen.of(ChildChanged) if c.state in ends and "venue." in c.reason})
 
 
+def refusal_names(key: str) -> See:
+    """Whether the order was refused at its start by what ``key`` says."""
+    return lambda seen: f"({key}" in seen.refused
+
+
 def rejected(seen: Seen) -> Any:
     return [(c.child_id, c.reason) for c in seen.of(ChildChanged) if c.state is ChildState.REJECTED]
 
@@ -110,6 +115,10 @@ def parent(*names: str) -> See:
 
 def states(seen: Seen) -> Any:
     return [(p["state"], p["filled"]) for p in seen.parents]
+
+
+def notes(seen: Seen) -> Any:
+    return [p["measures"]["flags"] for p in seen.parents]
 
 
 def shadows(seen: Seen) -> Any:
@@ -221,6 +230,7 @@ CASES: dict[str, Case] = {
     "venue.queue_power": Case(
         (0.1, 9.0), makers, {**QUEUED, "venue": {"queue": "power_probability"}}, "still"
     ),
+    "venue.reach": Case(("shown", "whole"), prices, QUEUED, "through"),
     "venue.impact": Case(("off", "sqrt"), impact, {"venue": {"impact_laws": {"BTC/USDT": LAW}}}),
     "venue.impact_laws{}.y": Case((1.0, 3.0), impact, SQRT),
     "venue.impact_laws{}.sigma_bps_per_day": Case((300, 900), impact, SQRT),
@@ -229,31 +239,37 @@ CASES: dict[str, Case] = {
     "venue.calibration": Case(
         ("{folder}/weak.yaml", "{folder}/strong.yaml"), impact, {"venue": {"impact": "sqrt"}}
     ),
-    "venue.price_band_bps": Case((2000, 5), rejected),
+    "venue.noted_share": Case((None, 0.0001), notes),
+    "venue.price_band_bps": Case((2000, 5), refusal_names("venue.price_band_bps")),
     "venue.price_protection_bps": Case((None, 0.01), prices, order(quantity=20)),
     "venue.self_trade": Case(("cancel_newest", "allow"), child_states, {}, "two"),
     "venue.amend": Case(
         ("keep_on_reduce", "lose_always"), makers, {"tactics": {"repeg_by": "amend"}}, "amended"
     ),
-    "venue.max_quantity": Case((None, "0.01"), rejected),
+    "venue.max_quantity": Case((None, "0.02"), children),
     "venue.max_open_orders": Case((200, 1), rejected, {"tactics": {"reach_bps": 10}}, "resting"),
-    "venue.halts[].start": Case(("2024-08-09T00:00:00Z", "2024-08-09T23:00:00Z"), states, HALTED),
-    "venue.halts[].end": Case(("2024-08-10T00:00:00Z", "2024-08-09T00:00:01Z"), states, HALTED),
-    "venue.halts[].symbol": Case(("BTC/USDT", "ETH/USDT"), states, HALTED),
+    "venue.halts[].start": Case(
+        ("2024-08-09T00:00:00Z", "2024-08-09T23:00:00Z"), refusal_names("venue.halts"), HALTED
+    ),
+    "venue.halts[].end": Case(
+        ("2024-08-10T00:00:00Z", "2024-08-09T00:00:01Z"), refusal_names("venue.halts"), HALTED
+    ),
+    "venue.halts[].symbol": Case(("BTC/USDT", "ETH/USDT"), refusal_names("venue.halts"), HALTED),
     "venue.near_gap": Case(("1ms", "5s"), near_gap, {}, "gap"),
     "venue.on_stale": Case(("mark", "reject"), venue_refusals, OLD, "old_book"),
     "venue.max_book_age": Case(("5s", "1m"), models, OLD, "old_book"),
     "venue.rehearsal.reject_ppm": Case((0, 500_000), rejected),
     "venue.rehearsal.timeout_ppm": Case((0, 500_000), child_states),
     "venue.rehearsal.timeout": Case(("2s", "500ms"), child_states, LOSSY),
-    "venue.balances": Case(({"USDT": 10**7}, {"USDT": 10}), rejected),
+    "venue.balances": Case(({"USDT": 10**7}, {"USDT": 10}), refusal_names("venue.balances")),
     "bars.half_spread_bps": Case((1, 50), prices, BARS, "bars"),
     "bars.max_participation": Case((0.2, 0.05), prices, BARS, "bars"),
     "bars.reach_bps": Case((1000, 1), states, BARS, "bars"),
-    "risk.max_notional": Case((5_000_000, 1000), risk_rules),
+    "risk.max_notional": Case((5_000_000, 1000), refusal_names("risk.max_notional")),
     "risk.max_participation": Case((None, 0.01), states, order(quantity=20)),
-    "risk.price_collar_bps": Case((100, 1), risk_rules),
-    "risk.max_child_quantity": Case((None, "0.01"), risk_rules),
+    "risk.max_volume_share": Case((None, 0.001), refusal_names("risk.max_volume_share"), BARS, "bars"),
+    "risk.price_collar_bps": Case((100, 1), refusal_names("risk.price_collar_bps")),
+    "risk.max_child_quantity": Case((None, "0.02"), children),
     "risk.max_orders_per_s": Case((None, 1), risk_rules, {"tactics": {"micro_slices": 50}}),
     "risk.stale_book": Case(("5s", None), risk_rules, {}, "old_book"),
     "tactics.micro_slices": Case((5, 2), parent("children")),

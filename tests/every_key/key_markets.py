@@ -14,6 +14,7 @@ import yaml
 from agent.app.replay_session import replay_session
 from agent.calibration.measured_files import resolved
 from agent.config import Config, load_config
+from agent.core.errors import OrderError
 from agent.core.events import AuditEvent, Command, CommandKind, ControlParent
 from agent.core.market.tape import EventArray, Flag, Kind, empty_events
 from agent.order_options import Order
@@ -31,6 +32,8 @@ class Seen:
 
     events: list[AuditEvent]
     parents: list[dict[str, Any]]
+    refused: str = ""
+    """Why the order was not started at all."""
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -54,14 +57,17 @@ class Markets:
         config = resolved(load_config(file))
         events: list[AuditEvent] = []
         override = name not in WITH_COMMANDS
-        done = replay_session(
-            self.path(name),
-            config,
-            override=override,
-            verify=False,
-            speed=None,
-            watch=events.extend,
-        )
+        try:
+            done = replay_session(
+                self.path(name),
+                config,
+                override=override,
+                verify=False,
+                speed=None,
+                watch=events.extend,
+            )
+        except OrderError as error:
+            return Seen(events, [], str(error))
         return Seen(events, list(map(dict, done.summary.parents())))
 
 
@@ -115,7 +121,13 @@ def _still(path: Path) -> Path:
 BID, ASK, SHOWN = 6_170_000, 6_170_001, 1000
 
 
-def _still_tape(start_ns: int) -> EventArray:
+def _through(path: Path) -> Path:
+    """The same, and each of the 40 is sold a tick below the bid: through the price of whoever rests there."""
+    instrument, events = synthetic_tape()
+    return record(path, instrument, _still_tape(int(events["recv_ns"][0]), BID - 1), [], PLAIN_ORDER)
+
+
+def _still_tape(start_ns: int, traded_at: int = BID) -> EventArray:
     """(after ms, kind, side, price, lots) of each row, as a tape."""
     rows: list[tuple[int, Kind, int, int, int]] = [
         (0, Kind.SNAPSHOT_BEGIN, 0, 0, 0),
@@ -126,7 +138,7 @@ def _still_tape(start_ns: int) -> EventArray:
     for ms in range(500, 30_000, 500):
         step = ms // 500 % 10
         left = SHOWN - 90 * min(step, 10 - step)  # some leave, then others join behind
-        rows += [(ms, Kind.TRADE, -1, BID, 40), (ms + 100, Kind.LEVEL, 1, BID, left)]
+        rows += [(ms, Kind.TRADE, -1, traded_at, 40), (ms + 100, Kind.LEVEL, 1, BID, left)]
     events = empty_events(len(rows))
     for k, name in enumerate(("recv_ns", "kind", "side", "price_ticks", "qty_lots")):
         events[name] = [row[k] for row in rows]
@@ -172,6 +184,7 @@ MAKERS: Mapping[str, Callable[[Path], Path]] = {
     "gap": _gap,
     "old_book": _old_book,
     "still": _still,
+    "through": _through,
     "two": _two,
     "resting": _resting,
     "amended": _amended,

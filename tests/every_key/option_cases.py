@@ -28,6 +28,8 @@ REPLAY = "agent replay {session}"
 OWN = f"{REPLAY} --algo twap --shadow ''"
 IMPORT = "agent import {bars} --format klines --symbol BTC/USDT --json"
 LOG = "agent log children --db {db} --format csv"
+SYNC = "agent sessions sync {session}"
+END = "agent sessions end s"
 SLICE = "agent sessions slice {session} --json"
 
 CASES: dict[str, Tried] = {
@@ -162,15 +164,15 @@ CASES: dict[str, Tried] = {
     ),
     "agent log --json": Tried(LOG, f"{LOG} --json"),
     "agent status --db": Tried(
-        "agent status --db {db}", "agent status --db {working}", "agent status --db nonsense", ("'nonsense'",)
+        "agent status --db {db}", "agent status --db {ran}", "agent status --db nonsense", ("'nonsense'",)
     ),
     "agent status --config": Tried(
-        "agent status --db {working}",
+        "agent status --db {ran}",
         "agent status --config {config}",
         "agent status --config none.yaml",
         ("none.yaml",),
     ),
-    "agent status --json": Tried("agent status --db {db}", "agent status --db {db} --json"),
+    "agent status --json": Tried("agent status --db {ran}", "agent status --db {ran} --json"),
     "agent sessions list --check": Tried(
         "agent sessions list {flipped} --json", "agent sessions list {flipped} --check --json"
     ),
@@ -241,6 +243,30 @@ CASES: dict[str, Tried] = {
     "agent sessions compact --json": Tried(
         "agent sessions compact {open}", "agent sessions compact {open} --json"
     ),
+    "agent sessions sync --db": Tried(
+        f"{SYNC} --db {{new}}.db",
+        f"{SYNC} --db {{new}}2.db",
+        f"{SYNC} --db nonsense",
+        ("'nonsense'",),
+        "{new}2.db",
+    ),
+    "agent sessions sync --config": Tried(
+        f"{SYNC} --db {{new}}.db",
+        f"{SYNC} --config {{syncing}}",
+        f"{SYNC} --config none.yaml",
+        ("none.yaml",),
+    ),
+    "agent sessions sync --json": Tried(f"{SYNC} --db {{new}}.db", f"{SYNC} --db {{new}}.db --json"),
+    "agent sessions end --db": Tried(  # the log of a replay has no session that could be ended
+        f"{END} --db {{db}}", f"{END} --db {{died}}", f"{END} --db nonsense", ("'nonsense'",)
+    ),
+    "agent sessions end --config": Tried(
+        f"{END} --config {{config}}",
+        f"{END} --config {{ending}}",
+        f"{END} --config none.yaml",
+        ("none.yaml",),
+    ),
+    "agent sessions end --json": Tried(f"{END} --db {{died3}}", f"{END} --db {{died4}} --json"),
 }
 VALUES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "--side": ("sell", "hold", ("hold",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -61,16 +62,17 @@ def _flipped(session: Path, folder: Path) -> Path:
 
 
 def _logs(session: Path, folder: Path) -> dict[str, Path]:
-    """Two logs of different replays, and one in which an order still works."""
-    made = {name: folder / f"{name}.db" for name in ("db", "other", "working")}
+    """Two logs of different replays, one of the run itself, and some in which that run died at its order."""
+    made = {name: folder / f"{name}.db" for name in ("db", "other", "ran")}
     _done("replay", session, "--db", made["db"])
     _done("replay", session, "--db", made["other"], "--algo", "immediate")
-    shutil.copy(made["db"], made["working"])
-    database = sqlite3.connect(made["working"])
-    database.execute("UPDATE sessions SET state = 'open'")
-    database.execute("UPDATE parent_orders SET state = 'working'")
-    database.commit()
-    database.close()
+    _done("sessions", "sync", session, "--db", made["ran"])
+    for name in ("died", "died2", "died3", "died4"):  # one a command that ends it
+        made[name] = folder / f"{name}.db"
+        shutil.copy(made["ran"], made[name])
+        with closing(sqlite3.connect(made[name])) as database, database:
+            database.execute("UPDATE sessions SET state = 'open', closed_ns = NULL")
+            database.execute("UPDATE parent_orders SET state = 'working', ended_ns = NULL")
     return made
 
 
@@ -99,6 +101,8 @@ def _configurations(folder: Path, made: dict[str, Path]) -> dict[str, Path]:
     hourly = {"interval": "1h", "min_duration": "1h", "max_duration": "2h"}
     raws: dict[str, dict[str, Any]] = {
         "config": {"database": f"sqlite:///{made['other']}", "venue": {"taker_fee_ppm": 0}},
+        "syncing": {"database": f"sqlite:///{folder / 'synced.db'}"},
+        "ending": {"database": f"sqlite:///{made['died2']}"},
         "elsewhere": {"out": str(made["empty"])},
         "drawn": {"venue": {"entry": {"median_ms": 100, "sigma": 1.0}}},
         "law": {"venue": {"impact_laws": {"BTC/USDT": LAW}}},

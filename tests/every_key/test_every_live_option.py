@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def test_every_option_of_run_arrives(tmp_path: Path) -> None:
     document = json.loads(done.out)
     reader = SessionReader(Path(document["path"]))
     assert Path(document["path"]).parent == tmp_path / "s"
-    used = reader.header.config
+    used: Any = reader.header.config
     assert (used["seed"], used["embedded"]["seed"], used["embedded"]["market"]) == (9, 9, "synthetic")
     assert (used["symbol"], used["venue"]["taker_fee_ppm"]) == ("ETH/USDT", 7)
     assert len(queries.query(str(tmp_path / "log.db"), "parents").rows) == 1
@@ -154,7 +155,7 @@ def test_every_option_of_record_arrives(tmp_path: Path, market: Path) -> None:
     done = call("agent", "record", *given(options), "--json")
     assert done.code == 0, done.err
     path = Path(json.loads(done.out)["session"])
-    used = SessionReader(path).header.config
+    used: Any = SessionReader(path).header.config
     assert path.parent == tmp_path / "s"
     assert (used["seed"], used["embedded"]["market"], used["feed"]["book_depth"]) == (9, str(market), 15)
     assert set(SessionReader(path).events()["price_ticks"]) <= set(
@@ -226,6 +227,60 @@ def test_every_option_of_serve_exchange(tmp_path: Path, market: Path) -> None:
 def test_a_wrong_value_of_serve_exchange(extra: str, words: tuple[str, ...]) -> None:
     """Exit 2 and one message, no traceback."""
     refused(call("agent", "serve-exchange", *extra.split()), *words)
+
+
+@pytest.mark.slow
+def test_every_option_of_ctl(tmp_path: Path) -> None:
+    """Each thing that can be amended is in the run's journal; the log is the named one, or the file's."""
+    url = f"sqlite:///{tmp_path / 'agent.db'}"
+    config = write(tmp_path, {"database": url, "out": str(tmp_path / "s")})
+    order = {"--quantity": "0.5", "--interval": "1s", "--min-duration": "2m", "--max-duration": "2m"}
+    quiet = {"--algo": "twap", "--shadow": "", "--config": str(config)}
+    argv = [sys.executable, "-m", "agent", "run", "--paper", *given(order | quiet)]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        try:
+            next(line for line in running.stderr if "-P1/0 " in line)
+            (session,) = (tmp_path / "s").iterdir()
+            parent = f"{session.name}-P1"
+            places = [["--db", url], ["--db", url], ["--config", str(config)]]
+            amended = [
+                call("agent", "ctl", "amend", parent, option, value, "--json", *where)
+                for (option, value), where in zip(AMENDED.items(), places, strict=True)
+            ]
+            in_words = call("agent", "ctl", "kill", "--db", url)
+        finally:
+            running.send_signal(signal.SIGINT)
+            running.communicate(timeout=60)
+    assert [(done.code, json.loads(done.out)["parent"]) for done in amended] == [(0, parent)] * 3
+    assert in_words.out.startswith(f"kill all: {session.name}: 1 parents cancelled")
+    controls = [e for e in SessionReader(session).journal() if e["kind"] == "control"]
+    assert [e["amend"] for e in controls if e["command"] == "amend"] == [
+        {"limit_price_ticks": 9_000_000},
+        {"participation_cap": 0.5},
+        {"risk_aversion": 3.0},
+    ]
+
+
+AMENDED = {"--limit-price-ticks": "9000000", "--participation-cap": "0.5", "--risk-aversion": "3"}
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ("pauze", ("'pauze'", "pause")),
+        ("amend", ("--limit-price-ticks", "--participation-cap", "--risk-aversion")),
+        ("pause --risk-aversion 1", ("amend takes",)),
+        ("amend --limit-price-ticks 0.5", ("--limit-price-ticks", "integer")),
+        ("amend --participation-cap 1.5", ("1.5", "(0, 1]")),
+        ("amend --risk-aversion 0", ("risk aversion 0", "above 0")),
+        ("pause --db nonsense", ("'nonsense'",)),
+        ("pause --config none.yaml", ("none.yaml",)),
+    ],
+)
+def test_a_wrong_value_of_ctl(extra: str, words: tuple[str, ...]) -> None:
+    """Exit 2 and one message, no traceback."""
+    refused(call("agent", "ctl", *extra.split()), *words)
 
 
 def test_every_option_of_doctor(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_log_json_makes_json_lines_on_a_terminal_too(name: str) -> None:
     bad = {"agent run": ["--paper", "--exchange", "bydfi"], "agent record": ["--exchange", "bydfi"]}
     files = {
         "agent import": ["none.csv", "--symbol", "A/B", "--out", "none"],
-        "agent serve-exchange": ["--port", "-1"],
+        "agent serve-exchange": ["--market", "none"],
     }
     rest = (bad | files).get(name, ["none"])
     kinds = {}
