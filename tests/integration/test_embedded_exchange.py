@@ -17,7 +17,7 @@ import pytest
 
 from agent.app.embedded_market import embedded_exchange
 from agent.config import Config
-from agent.core.errors import ExchangeError, OrderError
+from agent.core.errors import ExchangeError, InputError, OrderError
 from agent.core.market.tape import EventArray, Kind
 from agent.system_clock import SystemClock
 from connectors.embedded.faults import RestFault
@@ -328,7 +328,7 @@ async def test_trust_and_reach() -> None:
         with pytest.raises(ExchangeError, match=f"cannot listen on 127.0.0.1:{endpoint.port}"):
             await second.start()
     assert not endpoint.ca_file.exists()
-    with pytest.raises(ExchangeError, match="loopback only"):
+    with pytest.raises(InputError, match="loopback only"):
         EmbeddedExchange(SyntheticMarket(1, past_s=0), SystemClock(), host="0.0.0.0")
     with pytest.raises(OrderError, match="does not list 'DOGE/USDT'"):
         second.lane("DOGE/USDT")

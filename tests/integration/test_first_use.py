@@ -131,7 +131,7 @@ def test_an_upgrade_takes_passwords_out(tmp_path: Path) -> None:
         path,
         f"INSERT INTO sessions ({columns})"
         f" VALUES ('s', 0, '', 'paper', '', 'closed', 0, 1, '{config}', '{{}}')",
-        "UPDATE alembic_version SET version_num = '0004'",
+        "UPDATE alembic_version SET version_num = '0006'",
     )
     migrate(str(path))
     (row,) = json.loads(asked(path, "sessions", "--json").stdout)
