@@ -18,6 +18,8 @@ from tests.every_key.key_markets import Markets
 from tests.every_key.live_keys import LIVE
 from tests.every_key.wrong_values import BASES, WRONG
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_key_has_its_case() -> None:
     """A new key without an effect that is shown, and without a wrong value that is refused, fails here."""

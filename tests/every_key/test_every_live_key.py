@@ -19,6 +19,8 @@ from agent.core.market.tape import Flag, Kind
 from storage.recordings.session import SessionReader
 from tests.every_key.key_markets import Markets
 
+pytestmark = pytest.mark.slow
+
 S = 10**9
 TICK = {"quantity": "0.01", "algo": "twap", "shadows": [], "interval": "1s"}
 EVERY = {"name": "tick", "every": "3s", "order": {**TICK, "min_duration": "1s", "max_duration": "1s"}}

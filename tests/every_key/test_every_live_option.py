@@ -24,6 +24,8 @@ from storage.recordings.session import SessionReader
 from tests.every_key.command_line import Done, call
 from tests.every_key.key_markets import Markets
 
+pytestmark = pytest.mark.slow
+
 S = 10**9
 ORDER = {
     "--side": "sell",

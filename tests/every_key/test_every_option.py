@@ -15,6 +15,8 @@ from tests.every_key.lem_option_cases import CASES as LEM_CASES
 from tests.every_key.option_cases import CASES as AGENT_CASES
 from tests.every_key.option_world import make_world
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = dict(commands())
 CASES = AGENT_CASES | LEM_CASES
 

@@ -12,6 +12,8 @@ from tests.fuzz.campaign import KINDS, fault_in
 from tests.fuzz.trial import Case, Ended, fault_of, run_here
 from tests.fuzz.world import World, make_world
 
+pytestmark = pytest.mark.slow
+
 SEED = 13
 CASES = 12
 

@@ -18,6 +18,8 @@ import pytest
 
 from storage.log.queries import sql
 
+pytestmark = pytest.mark.slow
+
 ORDER = ["--quantity", "0.5", "--interval", "1s", "--min-duration", "20m", "--max-duration", "30m"]
 QUICK = ["--algo", "twap", "--shadow", ""]
 PATIENCE_S = 400.0  # of a machine that does much else

@@ -22,6 +22,8 @@ from tests.captures import Depth, Event, Trade
 from tests.integration.test_session_tools import agent
 from tests.realdata import capture_files
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 100
 ORDER = [
     *("--min-duration", "5s", "--max-duration", "20s", "--interval", "5s", "--algo", "twap"),

@@ -17,6 +17,8 @@ from agent.app.log_in_line import bring_in_line
 from storage.log import kept_log
 from tests.integration.worked_order import in_line, rows, unharmed, worked
 
+pytestmark = pytest.mark.slow
+
 WAL = ("", "-wal", "-shm")
 
 

@@ -15,6 +15,8 @@ from storage.log.database import migrate, newest_revision
 from tests.integration.test_secrets import postgres
 from tests.integration.test_session_tools import Done, agent
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["postgres"]
 MIGRATE = "import sys; from storage.log.database import migrate; print(migrate(sys.argv[1]))"
 PROGRAMS = 6

@@ -25,6 +25,8 @@ from storage.recordings.session import SessionReader
 from tests.integration.faulty_binance import FaultyBinance
 from tests.integration.test_parity import Quiet
 
+pytestmark = pytest.mark.slow
+
 S = 10**9
 Script = Callable[[FaultyBinance], Coroutine[None, None, None]]
 

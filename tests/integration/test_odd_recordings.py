@@ -18,6 +18,8 @@ from storage.recordings.catalogue import DAMAGED, look_at
 from storage.recordings.session import SessionReader
 from tests.integration.test_session_tools import GOLDEN, ORDER, agent
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def session(tmp_path: Path) -> Path:

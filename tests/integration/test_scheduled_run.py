@@ -21,6 +21,8 @@ from storage.log import queries
 from tests.integration.test_halted_market import order
 from tests.integration.test_parity import Quiet
 
+pytestmark = pytest.mark.slow
+
 S = 10**9
 EVERY_S = 4
 ORDERS = 5

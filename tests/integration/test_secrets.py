@@ -20,6 +20,8 @@ from storage.log.database import open_engine
 from storage.recordings.session import SessionReader
 from tests.integration.test_session_tools import GOLDEN, agent
 
+pytestmark = pytest.mark.slow
+
 OPEN_TO_ALL = "import os; os.umask(0); from agent.cli import main; main()"
 SECRET = "s3cretWord-42"
 NOWHERE = f"postgresql://trader:{SECRET}@127.0.0.1:1/desk?application_name=agent"

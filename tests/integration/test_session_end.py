@@ -26,6 +26,8 @@ from storage.recordings.session import SessionReader
 from tests.integration.test_parity import Quiet
 from tests.integration.worked_order import order
 
+pytestmark = pytest.mark.slow
+
 S = 10**9
 LATENCY_S = 4
 """One way, to the venue and back: longer than any constant a session's end might wait for."""

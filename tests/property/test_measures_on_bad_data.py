@@ -27,6 +27,8 @@ from agent.shadow import shadow_specs
 from connectors.embedded.synthetic.synthetic_market import synthetic_session
 from tests.tapes_made_faulty import WAYS, S
 
+pytestmark = pytest.mark.slow
+
 SEEDS = range(50)
 TAPE_S, START_S, LONGEST_S = 130, 12, 40
 ORDER = Order(

@@ -23,6 +23,8 @@ from agent.journal import command_entry
 from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
 from tests.fakes import S, start, synthetic_tape
 
+pytestmark = pytest.mark.slow
+
 ORDER = Order(
     quantity=Decimal("0.5"),
     min_duration=6 * S,

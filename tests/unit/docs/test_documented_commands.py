@@ -41,6 +41,12 @@ NOT_RUN = {
     "python -m lem": "a program's name",
     "python -m agent run --paper": "what `make run` runs, a minute: ``tests/integration/test_cli_run.py``",
     "python -m agent serve-exchange --port 8443": "serves until it is ended: the test below",
+    "python -m agent sessions end last": "needs a run that died: ``tests/every_key/test_every_option.py``",
+    "python -m agent ctl amend 20260101T120000-000-P1 --participation-cap 0.1": (
+        "needs a run that works: ``tests/every_key/test_every_live_option.py``"
+    ),
+    "python -m lem train --preset finetune --init lem/checkpoints/default.safetensors --bars BTC.parquet"
+    " --to 2025-01-01": "needs years of bars: ``tests/unit/lem/training``",
 }
 UNANSWERED = ("agent ctl",)
 """No agent is running: exit 1, or what the control says then, but never a complaint about the command."""
