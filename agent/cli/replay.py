@@ -81,8 +81,7 @@ def replay(
         output.emit(done.to_json())
     else:
         _show(done)
-    succeeded = done.result.match if verify else done.summary.completed
-    return 0 if succeeded else 1
+    return 0 if (done.result.match if verify else done.summary.completed) else 1
 
 
 def _configuration(
