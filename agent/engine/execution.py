@@ -127,11 +127,9 @@ class Execution:
     def allowed(self, price_ticks: int) -> int:
         """What the participation caps and the algo's rate leave, against what has traded since the start."""
         bound = self._bound()
-        return (
-            self.order.remaining
-            if bound is None
-            else self.to_units(max(0, self._left_of(bound)), price_ticks)
-        )
+        if bound is None:
+            return self.order.remaining
+        return self.to_units(max(0, self._left_of(bound)), price_ticks)
 
     def beyond_cap(self, child: ChildOrder) -> int:
         """Lots of a resting child that the participation caps no longer leave: one was amended."""

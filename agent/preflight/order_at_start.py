@@ -16,11 +16,9 @@ from agent.core.orders.venue_messages import VenueOrder
 from agent.core.types import ParentSpec, Side, TargetKind, TimeInForce
 from agent.durations import format_duration
 from agent.engine.settings import RiskSettings, TacticSettings
+from agent.engine.tactics.base_tactic import LOOKS
 from agent.engine.tactics.tactic_registry import tactic_classes
 from agent.venue.rules import VenueRules
-
-LOOKS = 40
-"""An order that follows the market looks no oftener at it in an interval, and sends one at each."""
 
 LAST_CALLS = 3
 """Children at the end of an interval, for what those before have missed."""

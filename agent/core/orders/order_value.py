@@ -46,6 +46,11 @@ def least_lots(instrument: Instrument, price_ticks: int) -> int:
     return max(1, instrument.min_lots, by_value)
 
 
+def reach_ticks(far_ticks: int, reach_bps: float) -> int:
+    """How far beyond the far touch a marketable order may walk."""
+    return int(far_ticks * reach_bps * 1e-4)
+
+
 def send_price_ticks(
     side: Side, touch: tuple[int, int], reach_bps: float, limit_ticks: int | None = None
 ) -> int:
@@ -54,7 +59,7 @@ def send_price_ticks(
     ``touch`` is (bid, ask).
     """
     far = touch[1] if side is Side.BUY else touch[0]
-    price = max(1, far + side * int(far * reach_bps * 1e-4))
+    price = max(1, far + side * reach_ticks(far, reach_bps))
     if limit_ticks is None:
         return price
     return min(price, limit_ticks) if side is Side.BUY else max(price, limit_ticks)

@@ -20,6 +20,7 @@ from typing import ClassVar, Protocol
 
 from agent.core.agenda import Action
 from agent.core.orders.child_order import ChildOrder
+from agent.core.orders.order_value import reach_ticks, send_price_ticks
 from agent.core.orders.venue_messages import VenueTraits
 from agent.core.types import ChildState, ParentSpec, Side, TimeInForce
 from agent.engine.obstacles import obstacle
@@ -229,14 +230,15 @@ class Tactic(ABC):
         units = self.with_dust(self.missing(goal))
         if not self.worth_sending(units):
             return
-        far = self.order.touch()[1 if self.order.spec.side is Side.BUY else 0]
+        spec, touch, reach_bps = self.order.spec, self.order.touch(), self.order.settings.reach_bps
+        far = touch[1 if spec.side is Side.BUY else 0]
         if far == 0:
             self.order.note_obstacle("no two-sided book")
             return
-        limit = self._limit(far)
+        limit = send_price_ticks(spec.side, touch, reach_bps, spec.limit_price_ticks)
         # Where an order waits for prices not shown yet, a limit short of the far touch may still be met.
-        short = self._reach(far) if self.order.traits.fills_later else 0
-        if (far - limit) * self.order.spec.side > short:
+        short = reach_ticks(far, reach_bps) if self.order.traits.fills_later else 0
+        if (far - limit) * spec.side > short:
             self.order.note_obstacle("limit price")
             return
         units = self.bounded(units, limit)
@@ -265,18 +267,6 @@ class Tactic(ABC):
             return most
         self.order.note_bound()
         return 0
-
-    def _limit(self, far_ticks: int) -> int:
-        """The limit of a marketable child: beyond the far touch, within the parent's own limit."""
-        spec = self.order.spec
-        limit = far_ticks + spec.side * self._reach(far_ticks)
-        if spec.limit_price_ticks is None:
-            return limit
-        own = spec.limit_price_ticks
-        return min(limit, own) if spec.side is Side.BUY else max(limit, own)
-
-    def _reach(self, far_ticks: int) -> int:
-        return int(far_ticks * self.order.settings.reach_bps * 1e-4)
 
     def _send_ioc(self, units: int, far: int, limit: int, now_ns: int) -> None:
         lots, cap_tl = units, 0
