@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.core.canonical import TapeCheck, canonical_row, digest
+from agent.core.canonical import TAPE_ROW, TapeCheck, canonical_row, digest
 from agent.core.clock import Clock
 from agent.core.errors import SessionError
 from agent.core.events import AbandonParents, AuditEvent, Command
@@ -31,7 +31,6 @@ BATCH_ROWS = 16384
 """As sessions are recorded: no batch is copied together, and one stays in the processor's cache."""
 
 Watch = Callable[[list[AuditEvent]], None]
-_TAPE = "tape|"
 _AT_NS = re.compile(r"\|at_ns=(\d{1,19})(?:\||$)")
 
 
@@ -205,7 +204,7 @@ class _Pass:
 
     def has_tape_of(self, recorded: Sequence[str]) -> bool:
         """Whether the tape is there as far as its recorded checks go; else what follows cannot be told."""
-        return sum(row.startswith(_TAPE) for row in recorded) <= len(self._tape_rows)
+        return sum(row.startswith(TAPE_ROW) for row in recorded) <= len(self._tape_rows)
 
     def to(self, at_ns: int) -> None:
         """Let time go on to ``at_ns``, if it is not there yet."""
@@ -217,7 +216,7 @@ class _Pass:
         ours, found = [], []
         kinds = zip((False, True), (self._result_rows, self._tape_rows), self._due, strict=True)
         for of_tape, rows, due in kinds:
-            theirs = [row for row in recorded if row.startswith(_TAPE) is of_tape]
+            theirs = [row for row in recorded if row.startswith(TAPE_ROW) is of_tape]
             mine = rows[: max(due, min(len(theirs), len(rows)))]
             ours += mine
             found.append(first_difference(theirs, mine))
@@ -243,7 +242,7 @@ def _end(reader: SessionReader, member: str) -> int:
 
 def sorted_outcome(rows: Sequence[str]) -> list[str]:
     """Results first, then the checks of the tape: a live run writes them as they come."""
-    return [r for r in rows if not r.startswith(_TAPE)] + [r for r in rows if r.startswith(_TAPE)]
+    return [r for r in rows if not r.startswith(TAPE_ROW)] + [r for r in rows if r.startswith(TAPE_ROW)]
 
 
 def first_difference(recorded: Sequence[str], recomputed: Sequence[str]) -> str | None:
@@ -251,8 +250,8 @@ def first_difference(recorded: Sequence[str], recomputed: Sequence[str]) -> str 
     ours, theirs = sorted_outcome(recomputed), sorted_outcome(recorded)
     found = []
     for prefix, what in ((False, "result"), (True, "tape")):
-        a = [r for r in theirs if r.startswith(_TAPE) is prefix]
-        b = [r for r in ours if r.startswith(_TAPE) is prefix]
+        a = [r for r in theirs if r.startswith(TAPE_ROW) is prefix]
+        b = [r for r in ours if r.startswith(TAPE_ROW) is prefix]
         for i in range(max(len(a), len(b))):
             was = a[i] if i < len(a) else "nothing"
             now = b[i] if i < len(b) else "nothing"

@@ -20,7 +20,7 @@ from agent.core.types import ParentState
 from agent.summary import Summary
 from storage.log.database import shown
 from storage.log.execution_log import CLOSED, INTERRUPTED
-from storage.log.stored_replay import Stored, stored_run
+from storage.log.stored_replay import BATCH_EVENTS, Stored, stored_run
 from storage.recordings.session import SessionReader
 
 log = structlog.get_logger("database")
@@ -70,17 +70,19 @@ def bring_in_line(path: Path, url: DatabaseUrl | str) -> Stored:
         raise SessionError(
             f"session {path} has not ended: it is running, or its process died; wait for the run to end"
         )
-    found = replay_session(path, None, override=False, verify=False, speed=None, as_recorded=True)
-    if not found.result.match:
+    events: list[AuditEvent] = []
+    done = replay_session(
+        path, None, override=False, verify=False, speed=None, watch=events.extend, as_recorded=True
+    )
+    if not done.result.match:
         raise SessionError(
             f"session {path} does not replay to what was recorded, so nothing was stored:"
-            f" {found.result.difference}; look at it with `python -m agent sessions inspect {path}`"
+            f" {done.result.difference}; look at it with `python -m agent sessions inspect {path}`"
         )
+    events += _unanswered(done.summary, max(ends))
     with stored_run(url, path, reader, recorded_config(reader)) as rows:
-        done = replay_session(
-            path, None, override=False, verify=False, speed=None, watch=rows.add, as_recorded=True
-        )
-        rows.add(_unanswered(done.summary, max(ends)))
+        for start in range(0, len(events), BATCH_EVENTS):
+            rows.add(events[start : start + BATCH_EVENTS])
         return rows.finish(max(ends), _last_seq(journal), _state(journal))
 
 

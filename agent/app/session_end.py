@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.app.replay_session import Replayed, replay_session
-from agent.core.canonical import TapeCheck, canonical_row
+from agent.core.canonical import TAPE_ROW, TapeCheck, canonical_row
 from agent.core.database_url import DatabaseUrl
 from agent.core.errors import InputError, SessionError
 from agent.core.events import AbandonParents, AuditEvent
@@ -23,13 +23,12 @@ from agent.replay import last_recorded_ns
 from agent.summary import ParentDocument
 from storage.log.control.liveness import Life, Standing, standings
 from storage.log.execution_log import SqlExecutionLog
+from storage.log.stored_replay import BATCH_EVENTS
 from storage.recordings.header_file import HEADER
 from storage.recordings.session import SessionReader, SessionWriter
 
 DIED = "the run died"
 LAST = "last"
-BATCH_EVENTS = 8192
-_TAPE = "tape|"
 Now = Callable[[], int]
 
 
@@ -134,7 +133,7 @@ def _missing(reader: SessionReader, events: Sequence[AuditEvent]) -> Iterator[st
     recorded = reader.outcome()
     checks = TapeCheck()
     tape = [line for batch in reader.batches() for line in checks.add(batch)] + checks.finish()
-    there = sum(row.startswith(_TAPE) for row in recorded)
+    there = sum(row.startswith(TAPE_ROW) for row in recorded)
     yield from [canonical_row(event) for event in events][len(recorded) - there :]
     yield from tape[there:]
 

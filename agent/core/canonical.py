@@ -32,6 +32,8 @@ LATER = frozenset(
     {"attention", "turns_at_bps", "impact_ticks", "displacement_half_ticks", "fee_amount", "flags"}
 )
 """Members that were not there from the beginning."""
+TAPE_ROW = "tape|"
+"""Begins a line that checks the tape; every other line of an outcome is a result."""
 CHECK_ROWS = 1024  # one tape check covers this many rows
 
 
@@ -109,7 +111,7 @@ class TapeCheck:
 
     def _line(self) -> str:
         first = (self._rows - 1) // CHECK_ROWS * CHECK_ROWS
-        line = f"tape|rows={first}..{self._rows - 1}|crc={self._crc:08x}"
+        line = f"{TAPE_ROW}rows={first}..{self._rows - 1}|crc={self._crc:08x}"
         self._crc = 0
         return line
 

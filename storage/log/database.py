@@ -22,6 +22,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from agent.core.database_url import DatabaseUrl
 from agent.core.errors import DatabaseError, InputError
+from storage.log.database_faults import NO_LOG, OLDER
 from storage.log.postgres_connection import connector
 from storage.log.schema import newest_revision, stored_revision
 
@@ -35,7 +36,6 @@ _DRIVERS = {
     "postgresql": "postgresql+asyncpg",
     "postgres": "postgresql+asyncpg",
 }
-_OLDER = "has an older schema: `python -m agent doctor` with the same --db brings it up to date"
 _ADVICE = (  # what the driver says -> what it means and what to do
     ("locked", "is locked by another program: close that, or give another --db"),
     ("readonly", "is read-only: make it writable, or give another --db"),
@@ -46,11 +46,11 @@ _ADVICE = (  # what the driver says -> what it means and what to do
         "cannot be opened: check that its directory exists and is writable, or give another --db",
     ),
     ("disk is full", "has no space left: free some, or give another --db"),
-    ("heartbeats", _OLDER),  # the newest table
-    ("no such table", "holds no execution log: run the agent once, or give another --db"),
-    ("no such column", _OLDER),
-    ("column decisions.", _OLDER),  # as PostgreSQL says it
-    ("column commands.", _OLDER),
+    ("heartbeats", OLDER),  # the newest table
+    ("no such table", NO_LOG),
+    ("no such column", OLDER),
+    ("column decisions.", OLDER),  # as PostgreSQL says it
+    ("column commands.", OLDER),
     ("does not exist", "holds no execution log: create it and run the agent once, or give another --db"),
     ("password", "refuses the user or password: check the --db URL"),
     ("permission denied", "may not be used by this user: grant it the rights, or check the --db URL"),

@@ -21,9 +21,9 @@ _OUTSIDE_SQLITE = frozenset(  # all else is about the statement
 )
 _OUTSIDE_POSTGRES = ("08", "53", "55", "57", "58", "F0", "XX")  # classes of SQLSTATE
 _LACKS_POSTGRES = ("42P01", "42703", "3F000")  # no such table, column, schema
-_OLDER = "has an older schema: `python -m agent doctor` with the same --db brings it up to date"
+OLDER = "has an older schema: `python -m agent doctor` with the same --db brings it up to date"
 _NEWER = "has schema {stored}, newer than {newest} of this program: update the program, or give another --db"
-_NO_LOG = "holds no execution log: run the agent once, or give another --db"
+NO_LOG = "holds no execution log: run the agent once, or give another --db"
 
 
 def statement_fault(error: BaseException | None) -> str | None:
@@ -54,8 +54,8 @@ def schema_fault(connection: Connection) -> str | None:
     if stored == newest:
         return None
     if stored is None:
-        return _NO_LOG
-    return _OLDER if stored < newest else _NEWER.format(stored=stored, newest=newest)
+        return NO_LOG
+    return OLDER if stored < newest else _NEWER.format(stored=stored, newest=newest)
 
 
 def _sqlstate(error: BaseException | None) -> str | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.core.arrays import FloatArray, IntArray
+from agent.core.canonical import TAPE_ROW
 from agent.core.errors import SessionError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Flag, Kind, interruption
@@ -154,7 +155,7 @@ def inspect_session(path: Path) -> Inspection:
         instruments=[_instrument(i, tape) for i in reader.instruments],
         gaps=tape.gaps,
         journal=dict(Counter(str(e.get("kind")) for e in reader.journal())),
-        results=dict(Counter(r.partition("|")[0] for r in reader.outcome() if not r.startswith("tape|"))),
+        results=dict(Counter(r.partition("|")[0] for r in reader.outcome() if not r.startswith(TAPE_ROW))),
     )
 
 

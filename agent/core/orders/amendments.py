@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TypeGuard
 
 Amendment = Mapping[str, int | float | None]
 
@@ -28,19 +29,19 @@ def amendment_fault(amend: Mapping[str, object]) -> str:
 
 
 def _limit_fault(value: object) -> str:
-    if value is None or (_is_whole(value) and 1 <= value <= MOST_TICKS):  # type: ignore[operator]
+    if value is None or (_is_whole(value) and 1 <= value <= MOST_TICKS):
         return ""
     return f"limit price {_shown(value)} is not allowed: it must be a whole number of ticks from 1 to 2^53"
 
 
 def _cap_fault(value: object) -> str:
-    if value is None or (_is_number(value) and 0 < value <= 1):  # type: ignore[operator]
+    if value is None or (_is_number(value) and 0 < value <= 1):
         return ""
     return f"participation cap {_shown(value)} is not allowed: it must be in (0, 1], as in 0.1"
 
 
 def _risk_fault(value: object) -> str:
-    if _is_number(value) and 0 < value <= MOST_RISK_AVERSION:  # type: ignore[operator]
+    if _is_number(value) and 0 < value <= MOST_RISK_AVERSION:
         return ""
     return f"risk aversion {_shown(value)} is not allowed: it must be above 0 and at most 1e12"
 
@@ -48,11 +49,11 @@ def _risk_fault(value: object) -> str:
 _FAULT_OF = {"limit_price_ticks": _limit_fault, "participation_cap": _cap_fault, "risk_aversion": _risk_fault}
 
 
-def _is_whole(value: object) -> bool:
+def _is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 

@@ -9,13 +9,12 @@ each has answered, ended, died, or stayed silent for ``ANSWER_S``.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Select, and_, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agent.core.errors import InputError
 from agent.core.events import CommandKind, carried_out
@@ -164,7 +163,7 @@ class _Sender:
             self._answer(each, Life.LIVE, waits, good=False)
 
     async def _address(self, session: str) -> None:
-        async with self._writing() as connection:
+        async with self._engine.begin() as connection:
             await leave_command(
                 connection,
                 session,
@@ -179,7 +178,7 @@ class _Sender:
     async def _give_up(self, each: _Look, life: Life, outcome: str, good: bool | None) -> None:
         """No answer will come. Where one came at this moment, the next look finds it."""
         if each.seen.session in self._addressed:
-            async with self._writing() as connection:
+            async with self._engine.begin() as connection:
                 why = f"withdrawn: the session is {life.value}"
                 if not await withdraw(connection, each.seen.session, [self._command.command_id], why):
                     return
@@ -203,8 +202,3 @@ class _Sender:
         if seen.process_runs():
             return f"dead: {since}, but process {seen.pid} is still there: end that, and try again"
         return f"dead: {since}{place}; close it with: python -m agent sessions end {seen.session}"
-
-    @contextlib.asynccontextmanager
-    async def _writing(self) -> AsyncIterator[AsyncConnection]:
-        async with self._engine.begin() as connection:
-            yield connection
