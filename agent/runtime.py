@@ -36,6 +36,8 @@ log = structlog.get_logger("runtime")
 IDLE_S = 0.05
 STEP_NS = 10 * NS_PER_MS
 """In a busy market batches are gathered for so long: recording and hand-over cost by the batch."""
+JOINED_WITHIN_NS = 5 * NS_PER_S
+"""The first order waits so long for the trades between the fetched history and the stream."""
 ANSWER_S = 30.0
 """At the end a venue outside is given so long to answer for what is in flight."""
 
@@ -213,6 +215,7 @@ class LiveRun:
         try:
             await self._until_first_book(pump, until, deadline_ns)
             if self._book_seen.is_set():
+                await self._until_joined(pump, until)
                 await on_book()
             await self._loop(pump, until)
         except RecordingError as error:
@@ -228,6 +231,15 @@ class LiveRun:
         while not (self._book_seen.is_set() or self._over(pump) or until()):
             if self.clock.now_ns() >= deadline_ns:
                 raise ExchangeError(self._no_book())
+            await self._step()
+
+    async def _until_joined(self, pump: asyncio.Task[None], until: Callable[[], bool]) -> None:
+        """An order that starts before its history is whole has every number marked. A quiet market may
+        show no trade for long, so the wait is short."""
+        deadline_ns = self.clock.now_ns() + JOINED_WITHIN_NS
+        while self.feed.health().joining and not (self._over(pump) or until()):
+            if self.clock.now_ns() >= deadline_ns:
+                return
             await self._step()
 
     def _no_book(self) -> str:

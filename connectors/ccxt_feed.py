@@ -292,6 +292,7 @@ class CcxtFeed:
             most_waiting_rows=0 if outbox is None else outbox.most_rows,
             bad_frames=0 if link is None else link.bad_frames,
             rest_rejected=0 if link is None else link.rest_rejected,
+            joining=sum(s.trades.joining for s in self._streams),
             clock_offset_ns=0 if link is None else link.clock.offset_ns,
             clock_failures=self._clock_failures,
             clock_round_trip_ns=None if link is None else link.clock.round_trip_ns,

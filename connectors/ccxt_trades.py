@@ -87,6 +87,12 @@ class TradeSource:
         self._break_ms: int | None = None  # stamp of the last trade before an interruption
         self._repair: asyncio.Task[None] | None = None
 
+    @property
+    def joining(self) -> bool:
+        """Whether trades between the history and the stream are still to come, as far as ids can tell."""
+        seeded = self.gapless and self.ledger.next_id is not None
+        return seeded and (not self._live or self._repair is not None)
+
     # --- the stream ---------------------------------------------------------------------------------
 
     async def watch(self) -> Sequence[CcxtTrade] | None:

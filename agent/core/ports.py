@@ -179,6 +179,7 @@ class FeedHealth:
     gaps: int = 0  # of the trade streams
     backfilled: int = 0  # trades fetched to fill gaps
     joined: int = 0  # trades fetched to join the history to the stream
+    joining: int = 0  # instruments between whose history and stream trades are still to come
     lost: int = 0  # trades that are missing for good
     late: int = 0  # trades stamped earlier than one before them
     off_tick: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +18,8 @@ from agent.app.venue_setup import venue_setup
 from agent.calibration.measured_files import resolved
 from agent.calibration.session_calibration import Calibration, write_latencies
 from agent.config import Config, LatencyMs, Order, Venue
-from agent.core.events import AuditEvent, CommandKind
+from agent.core.events import AuditEvent, CommandKind, SlippageMeasured
+from agent.core.market.tape import Flag, Kind
 from agent.core.orders.venue_messages import Report
 from agent.core.types import MarketView, OrderView, Slice
 from agent.journal import round_trips
@@ -74,8 +75,14 @@ class Live:
         self.events: list[AuditEvent] = []
 
     async def run(
-        self, *, slow: bool = False, command: CommandKind | None = None, link: Link | None = None
+        self,
+        *,
+        slow: bool = False,
+        command: CommandKind | None = None,
+        link: Link | None = None,
+        missed: int = 0,
     ) -> Summary:
+        """``missed``: trades between the history that is fetched and the stream."""
         await self.server.start(self.folder)
         feed = CcxtFeed("binance", self.clock, session_factory=self.server.session)
         (instrument,) = await feed.instruments(["BTC/USDT"])
@@ -102,11 +109,18 @@ class Live:
         )
         summary = Summary([instrument])
         writer = SessionWriter.create(self.path, header)
-        parts = (feed, engine, writer, log, self.clock, late, summary.add, link)
+
+        def watch(events: Sequence[AuditEvent]) -> None:
+            self.events.extend(events)
+            summary.add(events)
+
+        parts = (feed, engine, writer, log, self.clock, late, watch, link)
         live = LiveRun(*parts)
         if link is not None:
             link.connect(live.deliver, self.path)
+        await self.server.trade(20)
         live.warm_up(*await feed.history(instrument, self.clock.now_ns() - 600 * S))
+        await self.server.trade(missed)
 
         async def begin() -> None:
             spec = build_spec(config.order, instrument, f"{name}-P1", None)
@@ -152,6 +166,21 @@ async def test_a_run_is_stored_and_replays_to_the_same_bytes(tmp_path: Path) -> 
     replayed = replay_session(live.path, None, override=False, verify=True, speed=None)
     assert replayed.result.match is True, replayed.result.difference
     assert [p["id"] for p in replayed.summary.parents()] == ["live-P1"]
+
+
+async def test_an_order_starts_when_its_history_is_joined(tmp_path: Path) -> None:
+    """Trades between the fetched history and the stream come before the order, so no number is marked."""
+    live = Live(tmp_path, order())
+    await live.run(missed=30)
+    reader = SessionReader(live.path)
+    (start,) = (entry for entry in reader.journal() if entry["kind"] == "start")
+    rows = reader.events()
+    fetched = rows[(rows["kind"] == Kind.TRADE) & ((rows["flags"] & Flag.BACKFILL) != 0)]
+    assert len(fetched) >= 30
+    assert fetched["recv_ns"].max() < start["recv_ns"]
+    measured = [e for e in live.events if isinstance(e, SlippageMeasured)]
+    assert measured
+    assert not any("late_trades" in shares for e in measured for shares in e.flags.values())
 
 
 async def test_round_trips_are_measured_recorded_and_given_back(tmp_path: Path) -> None:

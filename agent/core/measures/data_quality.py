@@ -82,6 +82,12 @@ class OrderTimes:
         return self.submitted_ns, self._of_part(part, life, decided_to)[1]
 
 
+    def of_mids(self) -> frozenset[str]:
+        """The measures in which no trade counts, no fill either: a late trade is not in them."""
+        delay = ("shortfall_delay", "shortfall_delay_bps") if self.by_quantity else ()
+        return frozenset(("arrival_price", *delay))
+
+
 def markout_name(tau_ns: int) -> str:
     return f"markout_{tau_ns // NS_PER_S}s_bps"
 
@@ -93,18 +99,22 @@ class Stand:
     times: OrderTimes
     faults: DataFaults
     lots_in: LotsIn
-    _found: dict[Span, dict[str, float]] = field(default_factory=dict)  # windows already looked at
+    _found: dict[tuple[Span, bool], dict[str, float]] = field(default_factory=dict)  # already looked at
 
     def flags(self, benchmark: str, values: Mapping[str, object]) -> Flags:
         """Measure that is known -> fault -> its share of the measure's window."""
-        windows = self.times.windows(benchmark)
+        windows, of_mids = self.times.windows(benchmark), self.times.of_mids()
         measured = [name for name, value in values.items() if name in windows and known(value)]
-        return {name: shares for name in measured if (shares := self._shares(windows[name]))}
+        found = {name: self._shares(windows[name], name in of_mids) for name in measured}
+        return {name: shares for name, shares in found.items() if shares}
 
-    def _shares(self, window: Span) -> dict[str, float]:
-        if window not in self._found:
-            self._found[window] = self._all_shares(*window)
-        return self._found[window]
+    def _shares(self, window: Span, of_mids: bool) -> dict[str, float]:
+        if (window, of_mids) not in self._found:
+            shares = self._all_shares(*window)
+            if of_mids:
+                shares.pop(Fault.LATE_TRADES.value, None)
+            self._found[window, of_mids] = shares
+        return self._found[window, of_mids]
 
     def _all_shares(self, begin_ns: int, end_ns: int) -> dict[str, float]:
         """The faults', and the gap that the tape leaves where it ends before the window."""

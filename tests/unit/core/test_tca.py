@@ -204,6 +204,18 @@ def test_a_hole_in_a_window_is_a_flag_with_its_share() -> None:
     assert "arrival_price" not in row.flags
 
 
+def test_a_late_trade_marks_what_trades_are_in() -> None:
+    """It came after the start: the fills and the benchmark stand on it, the mid of the arrival does not."""
+    faults = DataFaults()
+    faults.late(np.array([[-NS_PER_S, NS_PER_S, 4]]))
+    row = slippage_rows(replace(BUY, stand=stand(faults)), BTC, 5, 6)[0]
+    assert row.flags["gain_bps"] == row.flags["shortfall_trading"] == {"late_trades": 0.01}
+    assert not {"arrival_price", "shortfall_delay", "shortfall_delay_bps"} & row.flags.keys()
+    by_money = stand(faults, by_quantity=0)  # its size is known when it has filled
+    notional = slippage_rows(replace(BUY, stand=by_money), BTC, 5, 6)[0]
+    assert notional.flags["shortfall_delay"] == {"late_trades": 0.01}
+
+
 def test_the_tape_that_ends_within_the_used_window_is_a_gap() -> None:
     """What was not seen is missing: the share of the window and a sentence say so."""
     row = slippage_rows(replace(BUY, stand=stand(known_ns=90 * NS_PER_S)), BTC, 5, 6)[0]
