@@ -5,8 +5,8 @@ the first row that differs. With another order there is nothing to compare with.
 
 A session that was cut off holds a prefix of its results. An input's results are recorded before the next
 input is, so those of all inputs but the last must be there; the last one's may be, in part. More than that,
-or anything else, differs. The engine is taken on to the last moment that a recorded result names, because
-time went on after the last input.
+or anything else, differs. Time went on after the last input, so the engine is taken on to the moments that
+recorded results name, one after another while they agree: a damaged one may name any year.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ BATCH_ROWS = 16384
 """As sessions are recorded: no batch is copied together, and one stays in the processor's cache."""
 
 Watch = Callable[[list[AuditEvent]], None]
+LONGEST_SILENCE_NS = 24 * 3600 * NS_PER_S
+"""No recorded result comes so long after the last one, or the last input."""
 _AT_NS = re.compile(r"\|at_ns=(\d{1,19})(?:\||$)")
 
 
@@ -124,7 +126,7 @@ def replay(
             run.command(item)
     if cut_off:
         if run.has_tape_of(recorded):
-            run.to(last_recorded_ns(recorded))
+            run.on_with(recorded)
         outcome, difference = run.compared(recorded)
         run.close(0)
     else:
@@ -164,8 +166,12 @@ def _last_input_apart(items: Iterable[EventArray | Command]) -> Iterator[EventAr
 
 def last_recorded_ns(recorded: Sequence[str]) -> int:
     """The latest moment of any recorded result; 0 where there is none."""
-    found = (_AT_NS.search(row) for row in recorded)
-    return max((int(match[1]) for match in found if match), default=0)
+    return max(map(_recorded_ns, recorded), default=0)
+
+
+def _recorded_ns(row: str) -> int:
+    found = _AT_NS.search(row)
+    return int(found[1]) if found else 0
 
 
 class _Pass:
@@ -206,10 +212,16 @@ class _Pass:
         """Whether the tape is there as far as its recorded checks go; else what follows cannot be told."""
         return sum(row.startswith(TAPE_ROW) for row in recorded) <= len(self._tape_rows)
 
-    def to(self, at_ns: int) -> None:
-        """Let time go on to ``at_ns``, if it is not there yet."""
-        self._engine.advance_time(max(at_ns, self._engine.now_ns))
-        self._take()
+    def on_with(self, recorded: Sequence[str]) -> None:
+        """Let time go on with the recorded results, up to the first that differs."""
+        results = [row for row in recorded if not row.startswith(TAPE_ROW)]
+        for i, row in enumerate(results):
+            now_ns, at_ns = self._engine.now_ns, _recorded_ns(row)
+            if i >= len(self._result_rows) and now_ns < at_ns <= now_ns + LONGEST_SILENCE_NS:
+                self._engine.advance_time(at_ns)
+                self._take()
+            if self._result_rows[i : i + 1] != [row]:
+                return
 
     def compared(self, recorded: Sequence[str]) -> tuple[list[str], str | None]:
         """(the outcome as far as it was recorded, the first difference from it) of a session cut off."""
