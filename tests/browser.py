@@ -15,11 +15,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.patience import PATIENCE_S
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 FLAGS += ["--remote-debugging-port=0"]
-PATIENCE_S = 60.0
 
 
 def chromium() -> str:

@@ -23,6 +23,7 @@ from storage.log import queries
 from storage.recordings.session import SessionReader
 from tests.every_key.command_line import Done, call
 from tests.every_key.key_markets import Markets
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -253,7 +254,7 @@ def test_every_option_of_ctl(tmp_path: Path) -> None:
             in_words = call("agent", "ctl", "kill", "--db", url)
         finally:
             running.send_signal(signal.SIGINT)
-            running.communicate(timeout=60)
+            running.communicate(timeout=PATIENCE_S)
     assert [(done.code, json.loads(done.out)["parent"]) for done in amended] == [(0, parent)] * 3
     assert in_words.out.startswith(f"kill all: {session.name}: 1 parents cancelled")
     controls = [e for e in SessionReader(session).journal() if e["kind"] == "control"]

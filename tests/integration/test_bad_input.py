@@ -14,6 +14,7 @@ import pytest
 from agent.cli import main
 from storage.recordings.session import SessionReader
 from tests.fakes import small_session
+from tests.patience import PATIENCE_S
 
 ORDER = ["--quantity", "0.5", "--algo", "twap", "--shadow", ""]
 
@@ -246,7 +247,7 @@ def test_a_full_disk_ends_the_run_cleanly(tmp_path: Path) -> None:
         f"main({argv!r})\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=90, check=False
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 3, done.stderr
     assert "session" in done.stderr.splitlines()[-1] or "record" in done.stderr

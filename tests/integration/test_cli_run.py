@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.recordings.session import SessionReader
+from tests.patience import PATIENCE_S
 
 
 def words(text: str) -> set[str]:
@@ -34,7 +35,7 @@ def agent(*argv: str, env: dict[str, str] | None = None) -> subprocess.Completed
         [sys.executable, "-m", "agent", *argv],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
         env={**os.environ, **(env or {})},
     )
@@ -88,7 +89,7 @@ def test_interrupt_cancels_stores_and_exits_130(tmp_path: Path) -> None:
     assert [p["state"] for p in status["parents"]] == ["working"]
     time.sleep(0.5)
     running.send_signal(signal.SIGINT)
-    running.communicate(timeout=30)
+    running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 130
     stored = sqlite3.connect(tmp_path / "agent.db")
     assert set(stored.execute("SELECT state FROM parent_orders")) == {("cancelled",)}
@@ -151,7 +152,7 @@ def test_schedules_start_parents_until_interrupted(tmp_path: Path) -> None:
         if "-P3 completed" in line:
             break
     running.send_signal(signal.SIGINT)
-    running.communicate(timeout=30)
+    running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 130
     rows = sqlite3.connect(tmp_path / "agent.db").execute("SELECT state FROM parent_orders").fetchall()
     assert [r for r in rows if r == ("completed",)][:3] == [("completed",)] * 3

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from storage.log.queries import sql
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
 ORDER = ["--quantity", "0.5", "--interval", "1s", "--min-duration", "20m", "--max-duration", "30m"]
 QUICK = ["--algo", "twap", "--shadow", ""]
-PATIENCE_S = 400.0  # of a machine that does much else
 
 
 def agent(*argv: str, code: int | None = 0) -> Any:

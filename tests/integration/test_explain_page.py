@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.page_checks import check_numbers, check_page
+from tests.patience import PATIENCE_S
 
 SHORT = ["--interval", "1s", "--min-duration", "2s", "--max-duration", "4s", "--quantity", "0.5"]
 
 
 def run(*argv: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", *argv], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", *argv], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -19,6 +19,7 @@ from sqlalchemy import make_url
 from storage.log.database import open_engine
 from storage.recordings.session import SessionReader
 from tests.integration.test_session_tools import GOLDEN, agent
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +46,7 @@ class Witness:
         """As its user runs it, umask and all."""
         done = subprocess.run(
             [sys.executable, "-c", OPEN_TO_ALL, *map(str, argv)],
-            capture_output=True, text=True, timeout=120, check=False, cwd=self.folder,
+            capture_output=True, text=True, timeout=PATIENCE_S, check=False, cwd=self.folder,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         self.printed += done.stdout + done.stderr

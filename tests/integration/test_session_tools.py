@@ -22,6 +22,7 @@ from agent.core.market.tape import BAR, EVENT, Flag, Kind
 from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
 from tests.fakes import synthetic_tape
 from tests.page_checks import check_numbers, check_page
+from tests.patience import PATIENCE_S
 
 GOLDEN = Path(__file__).parents[1] / "data" / "small-session"
 S = 10**9
@@ -64,7 +65,7 @@ def in_a_process(*argv: str | Path, file_bytes: int) -> Done:
         [sys.executable, "-m", "agent", *map(str, argv)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
         preexec_fn=limit,
     )

@@ -12,6 +12,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from agent.cli import app
+from tests.patience import PATIENCE_S
 
 HEAVY = ("torch", "ccxt", "numba", "numpy", "pyarrow", "sqlalchemy", "aiohttp", "apscheduler")
 
@@ -51,7 +52,7 @@ def test_help_imports_nothing_heavy() -> None:
         f"print(json.dumps([codes, [name for name in {HEAVY!r} if name in sys.modules]]))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=PATIENCE_S
     )
     codes, heavy = json.loads(done.stdout)
     assert codes == [0] * len(ALL)

@@ -314,6 +314,7 @@ def test_regret_is_what_the_rule_gives_up() -> None:
     assert 0.02 * bound < early < 0.9 * bound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("risk_aversion", [1.0, 10.0])
 def test_the_programme_with_impact_is_not_beaten(risk_aversion: float) -> None:
     """At 5 % participation nothing nets more than the optimum of the mean alone, and the model nets most of

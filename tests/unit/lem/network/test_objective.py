@@ -115,6 +115,7 @@ def known_world(market: str, count: int = 8_000) -> tuple[Orders, Rollout]:
 MARKETS_KNOWN = ["gaussian", "gaussian-bars-volume", "momentum", "mean-reversion", "book-signal", "regimes"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("market", MARKETS_KNOWN)
 def test_expected_gains_have_the_mean_of_realised_ones(market: str) -> None:
     """What is expected of the finishing interval agrees on average with what it brings, whenever it stops."""
@@ -128,6 +129,7 @@ def test_expected_gains_have_the_mean_of_realised_ones(market: str) -> None:
         assert abs(float(difference.mean())) < 4.0 * float(error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("market", MARKETS_KNOWN)
 def test_the_drift_is_all_that_shares_are_paid_for(market: str) -> None:
     """A buyer's realised arrival cost and the drift's part of it have the same mean, and most is noise."""

@@ -21,6 +21,7 @@ SMALL = 1e-6
 CASES = [(Terms(12), 0.05, 1.0), (Terms(12, 4, price="bars"), 0.2, 0.3), (Terms(6, 2, 0.0, 0.5), 0.1, 3.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("price", ["walk", "bars"])
 @pytest.mark.parametrize("participation", [0.0, 0.05])
 def test_without_aversion_it_is_the_impact_programme(price: str, participation: float) -> None:
@@ -49,6 +50,7 @@ def test_a_fixed_horizon_has_no_slippage() -> None:
     assert ran.gain_std < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("terms", "participation", "aversion"), CASES)
 @pytest.mark.parametrize("side", [1, -1])
 def test_objective_is_what_its_policy_pays(
@@ -67,6 +69,7 @@ def _objective(schedule: Schedule, paths: SimulatedPaths, unit: float, aversion:
     return cost + aversion * np.maximum(cost, 0.0) ** 2
 
 
+@pytest.mark.slow
 def test_no_other_rule_has_a_lower_objective() -> None:
     """Paired on the same paths at lambda 3: the risk-neutral optimum and the stop with 1/n both pay more."""
     terms = Terms(12)
@@ -80,6 +83,7 @@ def test_no_other_rule_has_a_lower_objective() -> None:
         assert more.mean() > 3.0 * more.std() / sqrt(len(more))
 
 
+@pytest.mark.slow
 def test_aversion_trades_gain_for_deviation() -> None:
     """From lambda 0.1 to 10 the policy's deviation falls and so does its gain."""
     terms = Terms(12)

@@ -11,6 +11,7 @@ from lem.network.model_config import PRESETS
 from lem.training.ablate import VARIANTS, ablate, row
 
 
+@pytest.mark.slow
 def test_every_variant_sits_every_exam() -> None:
     """One tiny training each: the full model differs from itself by nothing, the others by something."""
     document = ablate(replace(PRESETS["tiny"], iterations=2, series=2, starts=2), 40, (1,))

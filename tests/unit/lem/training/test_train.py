@@ -27,6 +27,7 @@ from lem.network.model_config import PRESETS, ModelConfig
 from lem.training.batches import ARRIVAL_SHARE, Batch, draw_batch
 from lem.training.train import Setting, Trainer, train, train_run
 from lem.training.workers import ShardSource
+from tests.patience import PATIENCE_S
 
 TINY = replace(PRESETS["tiny"], iterations=6)
 SMALL = ModelConfig(lookback=40)
@@ -91,6 +92,7 @@ def test_patience_survives_a_resume(tmp_path: Path, stop_at: int) -> None:
     assert same(resumed.model, whole.model)
 
 
+@pytest.mark.slow
 def test_a_shortened_run_that_ended_stays_ended(tmp_path: Path) -> None:
     """A time limit far too short ends the run after 100 steps; resuming it changes nothing."""
     hurried = replace(TINY, iterations=400, series=2, starts=1, n_min=3, n_max=4, time_limit_s=0.5)
@@ -147,7 +149,7 @@ def test_ctrl_c_at_a_terminal_leaves_one_message(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lem", "train", "--preset", "tiny", "--iterations", "5000"]
     started = start([*command, "--workers", "2", "--out", str(tmp_path / "m"), "--run", str(run)], run)
     os.killpg(started.pid, signal.SIGINT)
-    _, said = started.communicate(timeout=60)
+    _, said = started.communicate(timeout=PATIENCE_S)
     assert started.returncode == 130
     assert said == f"stopped; go on with: --resume --run {run} and the same options\n"
     assert group_is_gone(started.pid)
@@ -250,6 +252,7 @@ def bars_file(path: Path, minutes: int = 6_000) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_training_on_bars_from_a_model_is_written_down(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,7 @@ def real_bars() -> TrainingBars:
     return training_bars([Series("x", bars)], [60_000_000_000, 120_000_000_000], 200, 0.3)
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_changes_no_byte(tmp_path: Path) -> None:
     """Real bars, a checkpoint to start from, three parts: two processes, stopped, then three; or just one."""
     config = replace(TINY, series=6, parts=3, n_max=8, bars_share=0.5, validation=1, validate_every=2)
