@@ -1,3 +1,3 @@
-"""How long a test waits for a process: only one that hangs should fail, on a machine that does much else too."""
+"""How long a test waits for a process: only what hangs should fail, also on a machine that does much else."""
 
 PATIENCE_S = 400.0
