@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
@@ -15,6 +17,7 @@ from typing import Any, TypedDict
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch.overrides import TorchFunctionMode
 
 from agent.core.errors import CheckpointError
 from agent.core.market.feature_names import FEATURE_NAMES, FEATURE_VERSION
@@ -23,6 +26,8 @@ from lem.network.model_config import ModelConfig, Settings
 
 FORMAT = "lem-checkpoint-1"
 DEFAULT_PATH = Path(__file__).parents[1] / "checkpoints" / "default.safetensors"
+SCRATCH = 100_000
+"""Elements that making a model may take beside its weights."""
 ADVICE = (
     "give another file (model.checkpoint in the agent's configuration, --model of lem's commands), or train"
     " one with `python -m lem train --preset quick`"
@@ -112,8 +117,7 @@ def load_checkpoint(path: Path | None = None) -> Checkpoint:
         )
     try:
         config = ModelConfig.from_json(json.loads(metadata["config"]))
-        _check_shapes(config, header)
-        model = LEM(config)
+        model = _unfilled(config, header)
         model.load_state_dict(load(data))
         training = json.loads(metadata["training"])
     except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
@@ -145,16 +149,43 @@ def _metadata(path: Path, header: dict[str, Any]) -> dict[str, str]:
     return metadata
 
 
-def _check_shapes(config: ModelConfig, header: dict[str, Any]) -> None:
-    """Compare what ``config`` needs with what the file has, and take no memory. Raises ValueError."""
-    with torch.device("meta"):
-        needed = {name: list(tensor.shape) for name, tensor in LEM(config).state_dict().items()}
+def _unfilled(config: ModelConfig, header: dict[str, Any]) -> LEM:
+    """A model of ``config``, which has the shapes that the file has. Raises ValueError."""
     held = {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+    with _Bounded(2 * sum(map(math.prod, held.values())) + SCRATCH):
+        model = LEM(config)
+    needed = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     for name in sorted(needed.keys() | held.keys()):
         if needed.get(name) != held.get(name):
             raise ValueError(
                 f"by its settings {name} has the shape {needed.get(name)}, and in the file {held.get(name)}"
             )
+    return model
+
+
+class _Bounded(TorchFunctionMode):
+    """Refuses tensors before they take memory, once all that were made have ``most`` elements.
+
+    Torch's device for shapes without memory would do as well, but its first use imports torch's compiler:
+    four seconds at the start of every run.
+    """
+
+    MAKERS = frozenset((torch.empty, torch.randn, torch.zeros, torch.ones, torch.eye, torch.arange))
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._left = most
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: object, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        """What torch calls instead of ``func``."""
+        if func in self.MAKERS:
+            sizes = args[0] if args and isinstance(args[0], tuple | list) else args
+            self._left -= math.prod(size for size in sizes if isinstance(size, int))
+            if self._left < 0:
+                raise ValueError("by its settings it needs more weights than the file has")
+        return func(*args, **(kwargs or {}))
 
 
 def _first_line(error: Exception) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from agent.core.errors import CheckpointError
 from agent.core.market.feature_names import FEATURE_VERSION
 from lem.network.checkpoint import DEFAULT_PATH, fresh_model, load_checkpoint, save_checkpoint
 from lem.network.model_config import ModelConfig
+from tests.patience import PATIENCE_S
 
 
 def metadata_of(path: Path) -> dict[str, str]:
@@ -88,7 +91,11 @@ def test_something_else_is_refused(tmp_path: Path) -> None:
         ("feature_version", "999", "trained on feature version 999"),
         ("feature_names", "[]", "feature version"),
         ("config", '{"wings": 2}', "wings"),
-        ("config", '{"hidden": 16}', "cannot be used"),
+        ("config", '{"hidden": 16}', "has the shape"),
+        *(
+            ("config", json.dumps({name: 65_536}), "needs more weights than the file has")
+            for name in ("features", "embedding", "hidden", "sublayers", "sublayer_width", "policy_hidden")
+        ),
         ("training", '{"seed": 99}', "training digest"),
     ],
 )
@@ -100,6 +107,20 @@ def test_a_file_that_does_not_fit_this_program_is_refused(
     save_file(load_file(DEFAULT_PATH), path, metadata=metadata_of(DEFAULT_PATH) | {key: value})
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(path)
+
+
+def test_a_run_that_loads_a_model_leaves_the_compiler_of_torch_alone() -> None:
+    """It takes four seconds of a processor to import, and no decision needs it."""
+    script = (
+        "import sys\n"
+        "from lem.serving.predictor import LemAlgo\n"
+        "LemAlgo.load()\n"
+        "print('torch._dynamo' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=PATIENCE_S
+    )
+    assert done.stdout.split() == ["False"]
 
 
 def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
