@@ -169,6 +169,8 @@ class OptimalStopping:
         last = _last_price(market)
         if sigma is None or last is None or order.t == 0 or not _usable(order):
             why = "nothing traded yet" if order.t == 0 else "volatility or prices unknown"
+            if order.n > MAX_INTERVALS:
+                why = f"{order.n} intervals, and the programme takes {MAX_INTERVALS} at most"
             return Slice(even, False, reason=f"optimal_stopping: {why}, so evenly over what is left")
         rule = solve(order.n, order.m, NO_MAX_RATE, self.model)  # thresholds do not depend on the rate
         below = -float(order.side) * (1.0 - last / order.benchmark_price) / sigma

@@ -133,6 +133,7 @@ def test_an_order_that_is_most_of_the_volume_says_so_everywhere(tmp_path: Path) 
     [
         ({"noted_share": None}, False),
         ({"noted_share": 1.0}, True),
+        ({"noted_share": 0.0001}, True),
         ({"impact": "sqrt", "impact_laws": {"BTC/USDT": LAW}}, True),
     ],
 )
@@ -142,6 +143,8 @@ def test_the_note_follows_its_key(tmp_path: Path, venue: dict[str, object], said
     assert parent["measures"] is not None
     note = parent["measures"]["flags"] or ""
     assert ("own fills were" in note) is said
+    share = venue.get("noted_share")
+    assert ("venue.noted_share: 0.01%)" in note) is (share == 0.0001)
     assert ("more than the impact law can speak of" in note) is ("impact" in venue)
 
 

@@ -16,10 +16,17 @@ def large_share_note(
     """
     if noted_share is None or filled_lots <= noted_share * market_lots:
         return None
-    fills = f"own fills were {filled_lots / market_lots:.0%} of" if market_lots else "own fills met none of"
-    volume = f"{fills} the market's volume (venue.noted_share: {noted_share:.0%})"
+    fills = (
+        f"own fills were {_percent(filled_lots / market_lots)} of" if market_lots else "own fills met none of"
+    )
+    volume = f"{fills} the market's volume (venue.noted_share: {_percent(noted_share)})"
     if own_impact:
         return f"{volume}: more than the impact law can speak of, so costs are a lower bound"
     return (
         f"{volume}: on paper they moved no price, so costs are a lower bound; venue.impact: sqrt prices them"
     )
+
+
+def _percent(share: float) -> str:
+    """Whole percent; below ten, two digits that count."""
+    return f"{share:.0%}" if share >= 0.1 else f"{100 * share:.2g}%"

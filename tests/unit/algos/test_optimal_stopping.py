@@ -128,6 +128,14 @@ def test_without_volatility_it_trades_evenly() -> None:
     assert "unknown" in answer.reason
 
 
+def test_an_order_too_long_for_the_programme_says_so() -> None:
+    """2,001 intervals are worked evenly, and that is the reason, not the market."""
+    order = replace(ORDER, n=2_001)
+    answer = OptimalStopping().decide(order, market([100.0, 99.0, 100.5, 101.0, 99.5, 100.2]))
+    assert not answer.finish
+    assert "2001 intervals, and the programme takes 2000 at most" in answer.reason
+
+
 def test_the_earliest_stop_stays_within_reach() -> None:
     """With a max rate of 0.3, even slices are raised so that interval 3 can finish."""
     remaining = 1.0
