@@ -14,6 +14,7 @@ import re
 import subprocess
 import sysconfig
 from collections import defaultdict
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -47,16 +48,30 @@ SLOW_TOO = (
 KERNEL_TESTS = (
     "tests/unit/venue",
     "tests/unit/core",
-    "tests/unit/engine",
     "tests/property",
-    "tests/promises",
-    "tests/replay",
     "tests/integration/test_venue_in_engine.py",
-    "tests/integration/test_reach.py",
     "tests/unit/connectors/test_synthetic.py",
-    "tests/unit/storage",
 )
-KERNEL_TEST_S = 40
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Test files that are run together. ``as_python_s``: kernels run as Python, a test for so long."""
+
+    folders: tuple[str, ...]
+    but: tuple[str, ...] = ()
+    marked: str = ""
+    as_python_s: int = 0
+
+    def takes(self, path: str) -> bool:
+        return path.startswith(self.folders) and not path.startswith(self.but)
+
+
+PASSES = {
+    "quick": Pass(("tests",), (*LEFT_OUT, *SLOW_TOO), "not slow"),
+    "slow": Pass(SLOW_TOO),
+    "kernels": Pass(KERNEL_TESTS, SLOW_TOO, "not slow", as_python_s=12),
+}
 MOST_TESTS, MOST_S = 48, 60.0
 """For one mutant: tests, and seconds they took when they were recorded."""
 
@@ -85,36 +100,31 @@ class LineTests:
         self._data = coverage.CoverageData(str(self._data_file))
 
     def record(self) -> None:
-        """All of it where the code changed; else the test files that did."""
-        digests = _digests(self._tree)
-        before = json.loads(self._state.read_text()) if self._state.exists() else {}
-        if before.get("code") != digests["code"]:
+        """All where the code changed, else the test files that did. Each pass is kept once it is done."""
+        tests, code = _digests(self._tree)
+        state = json.loads(self._state.read_text()) if self._state.exists() else {}
+        if state.get("code") != code:
             self._data.erase()
-            before = {"seconds": {}}
-        tests = {path: digest for path, digest in digests.items() if path.startswith("tests/")}
-        changed = [path for path in tests if before.get(path) != tests[path]]
-        self.seconds = {t: s for t, s in before["seconds"].items() if t.partition("::")[0] in tests}
-        if changed:
-            self._run(changed)
-            self._state.write_text(json.dumps({**digests, "seconds": self.seconds}))
+            state = {"code": code, "seconds": {}, **{name: {} for name in PASSES}}
+        state["seconds"] = {t: s for t, s in state["seconds"].items() if t.partition("::")[0] in tests}
+        for name, each in PASSES.items():
+            changed = [path for path in tests if each.takes(path) and state[name].get(path) != tests[path]]
+            if changed:
+                self._run(each, changed, state["seconds"])
+                state[name] |= {path: tests[path] for path in changed}
+                self._state.write_text(json.dumps(state))
+        self.seconds = state["seconds"]
         self._data.read()
 
-    def _run(self, paths: list[str]) -> None:
-        for path in {path for path in self.seconds if path.partition("::")[0] in paths}:
-            del self.seconds[path]
-        slow = [path for path in paths if path in SLOW_TOO]
-        quick = [path for path in paths if path not in SLOW_TOO]
-        self._pytest(quick, "not slow", {})
-        self._pytest(slow, "", {})
+    def _run(self, each: Pass, paths: list[str], seconds: dict[str, float]) -> None:
+        self._pytest(paths, each)
+        self._combine()
         for file in self._folder.glob("times/*.json"):
-            self.seconds |= json.loads(file.read_text())
+            if each.as_python_s == 0:
+                seconds |= json.loads(file.read_text())
             file.unlink()
-        kernels = [path for path in quick if path.startswith(KERNEL_TESTS)]
-        self._pytest(kernels, "not slow", {"NUMBA_DISABLE_JIT": "1", LIMIT_S: str(KERNEL_TEST_S)})
 
-    def _pytest(self, paths: list[str], marked: str, environment: dict[str, str]) -> None:
-        if not paths:
-            return
+    def _pytest(self, paths: list[str], each: Pass) -> None:
         site, times = self._folder / "site", self._folder / "times"
         site.mkdir(exist_ok=True)
         times.mkdir(exist_ok=True)
@@ -137,7 +147,7 @@ class LineTests:
                     "-p",
                     "tests.mutants.tracing",
                 ),
-                *("-n", str(self._workers), "--dist", "worksteal", "-m", marked, *paths),
+                *("-n", str(self._workers), "--dist", "worksteal", "-m", each.marked, *paths),
             ],
             cwd=self._tree,
             env={
@@ -145,10 +155,9 @@ class LineTests:
                 "PYTHONPATH": f"{self._tree}:{site}",
                 "COVERAGE_PROCESS_START": str(configuration),
                 TIMES: str(times),
-                **environment,
+                **({"NUMBA_DISABLE_JIT": "1", LIMIT_S: str(each.as_python_s)} if each.as_python_s else {}),
             },
         )
-        self._combine()
 
     def _combine(self) -> None:
         for file in sorted((self._folder / "raw").glob("lines.*")):
@@ -209,18 +218,16 @@ class LineTests:
         return sum(self.seconds[test] for test in tests) + sum(self.seconds.get(s, 0.0) for s in shared)
 
 
-def _digests(tree: Path) -> dict[str, str]:
-    """Of each file of tests, and of all else together."""
-    code, found = sha256(), {}
+def _digests(tree: Path) -> tuple[dict[str, str], str]:
+    """Of each file of tests, and of the code."""
+    code, tests = sha256(), {}
     for path in sorted(tree.rglob("*.py")):
         name = str(path.relative_to(tree))
-        if name.startswith(LEFT_OUT) or name.startswith("tests/mutants/"):
-            continue
-        if path.name.startswith("test_"):
-            found[name] = sha256(path.read_bytes()).hexdigest()
-        elif not name.startswith("tests/"):
+        if name.startswith("tests/") and path.name.startswith("test_"):
+            tests[name] = sha256(path.read_bytes()).hexdigest()
+        elif name.startswith(PACKAGES):
             code.update(path.read_bytes())
-    return {**found, "code": code.hexdigest()}
+    return tests, code.hexdigest()
 
 
 @cache
