@@ -14,6 +14,8 @@ import re
 import subprocess
 import sysconfig
 from collections import defaultdict
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -99,7 +101,7 @@ class LineTests:
         self.seconds: dict[str, float] = {}
         self._data = coverage.CoverageData(str(self._data_file))
 
-    def record(self) -> None:
+    def record(self, passes: Collection[str]) -> None:
         """All where the code changed, else the test files that did. Each pass is kept once it is done."""
         tests, code = _digests(self._tree)
         state = json.loads(self._state.read_text()) if self._state.exists() else {}
@@ -108,6 +110,8 @@ class LineTests:
             state = {"code": code, "seconds": {}, **{name: {} for name in PASSES}}
         state["seconds"] = {t: s for t, s in state["seconds"].items() if t.partition("::")[0] in tests}
         for name, each in PASSES.items():
+            if name not in passes:
+                continue
             changed = [path for path in tests if each.takes(path) and state[name].get(path) != tests[path]]
             if changed:
                 self._run(each, changed, state["seconds"])
@@ -162,8 +166,9 @@ class LineTests:
     def _combine(self) -> None:
         for file in sorted((self._folder / "raw").glob("lines.*")):
             part = coverage.CoverageData(str(file))
-            part.read()
-            self._data.update(part)
+            with suppress(coverage.exceptions.DataError):  # a test killed its process as it wrote
+                part.read()
+                self._data.update(part)
             file.unlink()
         self._data.write()
 

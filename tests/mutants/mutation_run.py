@@ -26,7 +26,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from tests.mutants.drawing import AREAS, Mutant, draw, named
-from tests.mutants.line_tests import MOST_S, MOST_TESTS, LineTests
+from tests.mutants.line_tests import MOST_S, MOST_TESTS, PASSES, LineTests
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "mutants"
@@ -185,7 +185,7 @@ def main() -> int:
     trees = Trees(ROOT, FOLDER)
     trees.bring_in_line()
     lines = LineTests(trees.clean, FOLDER, given.python, given.workers)
-    lines.record()
+    lines.record(given.passes)
     runner = Runner(trees, lines, given)
     if given.only:
         return _one(runner, named(trees.clean, given.only))
@@ -281,6 +281,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="the same mutants for the same number")
     parser.add_argument("--only", help="one mutant, by its name in the report")
     parser.add_argument("--again", action="store_true", help="also what was not noticed so far")
+    parser.add_argument("--passes", nargs="*", default=list(PASSES), choices=PASSES, help="tests to record")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--python", default=str(ROOT / ".venv/bin/python"), help="what runs the tests")
     parser.add_argument("--most-tests", type=int, default=MOST_TESTS, help="for one mutant")
