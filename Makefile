@@ -15,7 +15,7 @@ ifeq ($(shell uname -s),Linux)
 TORCH_FROM := --torch-index $(TORCH_INDEX)
 endif
 
-.PHONY: run test test-all test-slow check bench bench-nautilus differential fuzz clean setup
+.PHONY: run test test-all test-slow check bench bench-nautilus differential fuzz mutants clean setup
 run: setup
 	$(BIN)/python -m agent run --paper --config config.yaml
 
@@ -38,6 +38,17 @@ check: setup
 
 bench: setup .venv-differential/.installed .venv-nautilus/.installed
 	for b in benchmarks/bench_*.py; do echo "== $$b"; PYTHONPATH=. $(BIN)/python $$b || exit 1; done
+
+# Small mistakes planted in the code, a sample by a seed: which ones do the tests notice? It goes on where it was
+# ended. AGAIN=1 also tries those not noticed so far. One again: make mutants ONLY=agent/replay.py:198:8:LeaveOutCall
+mutants: COUNT = 300
+mutants: setup .venv-mutants/.installed
+	PYTHONPATH=. .venv-mutants/bin/python -m tests.mutants.mutation_run --count $(COUNT) --seed $(SEED) \
+	  $(if $(ONLY),--only $(ONLY)) $(if $(AGAIN),--again)
+
+.venv-mutants/.installed: tests/mutants/requirements.txt
+	@$(PYTHON) .ci/make_environment.py .venv-mutants $<
+	@touch $@
 
 # Odd input of every kind, drawn by a seed; ends with one JSON line. One case again: make fuzz ONLY=rows:17
 COUNT ?= 20000
@@ -62,7 +73,7 @@ bench-nautilus: setup .venv-nautilus/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-differential .venv-nautilus runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-differential .venv-nautilus .venv-mutants runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: $(STAMP)

@@ -254,6 +254,25 @@ async def test_history_joins_the_stream_without_hole_or_repeat(run: Run) -> None
     assert (health.gaps, health.joined, health.lost) == (0, 30, 0)
 
 
+async def test_history_that_cannot_be_joined_is_a_gap(run: Run) -> None:
+    """Trades between warm-up and stream that REST does not know: a gap on the tape, with their number."""
+    (btc,) = await run.feed.instruments([SYMBOL])
+    await run.feed.history(btc, time.time_ns() - 600_000_000_000)
+    await run.server.trade(30)
+    lost = [t["a"] for t in run.server.aggregates[-30:]][10:15]
+    run.server.hidden = set(lost)
+    run.start()
+    await run.until(lambda: len(run.server.sockets) == 2 and all(run.server.sockets.values()))
+    await run.server.trade(2)
+    await run.until(lambda: run.feed.health().lost == len(lost))
+    await run.until(lambda: Kind.GAP_END in run.kinds(Flag.TRADES))
+    assert run.kinds(Flag.TRADES) == [Kind.GAP_BEGIN, Kind.GAP_END]
+    (end,) = [r for r in run.tape if r["kind"] == Kind.GAP_END and r["flags"] & Flag.TRADES]
+    assert end["qty_lots"] == len(lost)
+    health = run.feed.health()
+    assert (health.gaps, health.joined) == (1, 25)
+
+
 async def test_a_trade_that_nobody_else_follows_is_not_held_back(run: Run) -> None:
     """The last trade of a burst reaches the tape without waiting for the next message."""
     await live(run)

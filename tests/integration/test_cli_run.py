@@ -71,6 +71,14 @@ def test_run_replay_and_log_speak_json(tmp_path: Path) -> None:
     assert text.stdout.split() == ["n", str(parent["decisions"])]
 
 
+def test_an_order_that_expired_is_exit_code_1(tmp_path: Path) -> None:
+    """The work ran and did not succeed: the document says so, and so does the code that a script looks at."""
+    capped = [*SHORT, "--algo", "twap", "--shadow", "", "--participation-cap", "0.0001"]
+    done = agent("run", "--paper", "--json", *where(tmp_path), *capped)
+    (parent,) = json.loads(done.stdout)["parents"]
+    assert (parent["state"], done.returncode) == ("expired", 1), done.stderr
+
+
 def test_interrupt_cancels_stores_and_exits_130(tmp_path: Path) -> None:
     """Ctrl-C in the middle of an order: a cancelled parent in the database, a session that verifies."""
     argv = ["run", "--paper", *where(tmp_path), "--algo", "twap", "--tactic", "peg", "--shadow", "vwap"]

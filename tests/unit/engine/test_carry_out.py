@@ -20,12 +20,14 @@ from agent.core.events import (
     CommandKind,
     ControlParent,
     ParentChanged,
+    RiskRefused,
     SlippageMeasured,
     StartParent,
     carried_out,
 )
 from agent.core.orders.amendments import MOST_RISK_AVERSION, MOST_TL, amendment_fault
 from agent.core.types import ChildState
+from agent.shadow import shadow_specs
 from tests.fakes import S, start, synthetic_tape
 
 TAPE = synthetic_tape(seconds=12.0)
@@ -39,8 +41,12 @@ ORDER = Order(
 )
 
 
-def run(order: Order, *commands: tuple[float, CommandKind, str | None, dict[str, Any]]) -> list[AuditEvent]:
-    """Two orders on a tape, and commands at so many seconds."""
+def run(
+    order: Order,
+    *commands: tuple[float, CommandKind, str | None, dict[str, Any]],
+    later_s: float | None = None,
+) -> list[AuditEvent]:
+    """Two orders on a tape, commands at so many seconds, and perhaps a third order later."""
     instrument, events = TAPE
     config = Config(order=order)
     engine = app.build_engine(config, [instrument], app.inline_policies(config))
@@ -49,6 +55,9 @@ def run(order: Order, *commands: tuple[float, CommandKind, str | None, dict[str,
     given: list[Any] = [first, second]
     for at, kind, parent, amend in commands:
         given.append(ControlParent(first.recv_ns + int(at * S), 0, kind, parent, f"c{at}", amend))
+    if later_s is not None:
+        spec = replace(first.spec, parent_id="s-P3")
+        given.append(StartParent(first.recv_ns + int(later_s * S), 0, spec, shadow_specs(spec, ("pov",))))
     begin = 0
     for command in given:
         cut = int(np.searchsorted(events["recv_ns"], command.recv_ns, side="right"))
@@ -86,6 +95,19 @@ def test_kill_of_all_ends_all() -> None:
     assert answer.outcome == "2 parents cancelled; no order goes out any more"
     assert answer.parents == ("s-P1", "s-P2")
     assert carried_out(answer.outcome, None)
+
+
+@pytest.mark.parametrize("kill_s", [0, 2])
+def test_nothing_goes_out_after_a_kill_of_all(kill_s: float) -> None:
+    """Before the first child and after some, in lanes that traded and in new ones: all is refused."""
+    found = run(ORDER, (kill_s, CommandKind.KILL, None, {}), later_s=3)
+    killed_ns = handled(found)[0].at_ns
+    refused = [event for event in found if isinstance(event, RiskRefused)]
+    assert {event.parent_id for event in refused} == {"s-P3", "s-P3~pov"}
+    assert {event.rule for event in refused} == {"kill_switch"}
+    sent = [event for event in found if isinstance(event, ChildChanged)]
+    assert bool(sent) == (kill_s > 0)
+    assert all(event.sent_ns <= killed_ns for event in sent)
 
 
 def test_an_answer_says_who_did_and_who_could_not() -> None:
