@@ -27,7 +27,13 @@ from agent.core.types import MarketView, OrderView
 from lem.network.dataset import Encodable
 from lem.network.model import FORECASTS, LEM, Z_LIMIT
 from lem.network.model_config import SCENARIOS
-from lem.serving.decision_inputs import normalised_prices, order_progress, order_terms, since_gap
+from lem.serving.decision_inputs import (
+    history_phrase,
+    normalised_prices,
+    order_progress,
+    order_terms,
+    since_gap,
+)
 
 STEPS = 161  # of a scan for a flip
 FEATURE_STEPS = 17
@@ -66,8 +72,12 @@ class Flip:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One decision. Shares are of the whole order; attention and closes are by age in bars, 0 the newest."""
+    """One decision. Shares are of the whole order; attention and closes are by age in bars, 0 the newest.
 
+    ``history``: how many bars it rests on, in words.
+    """
+
+    history: str
     share: float
     finish_probability: float
     may_finish: bool
@@ -87,13 +97,16 @@ def explain(model: LEM, order: OrderView, market: MarketView) -> Explanation:
     """Explain what ``model`` decides for ``order`` seeing ``market``. Raises ValueError without bars."""
     if not len(market.bars):
         raise ValueError("no bars: nothing to explain")
-    market = replace(market, bars=market.bars[since_gap(market.bars, market.delta_ns) :])  # as decisions do
+    first = since_gap(market.bars, market.delta_ns)
+    market = replace(market, bars=market.bars[first:])  # as decisions do
     window = _window(model, order, market)
     context, weights, attention = _encode(model, window)
     fraction, chance = _outputs(model, context, order, market)
     closes = market.bars["close"][::-1][: len(attention)]
     may = order.t + 1 >= order.m and order.remaining <= order.max_rate
+    seen = min(len(market.bars), model.config.bars_needed + max(0, order.t))
     return Explanation(
+        history=history_phrase(window.values.shape[1], seen, first > 0),
         share=float(fraction[0]) * order.remaining,
         finish_probability=float(chance[0]),
         may_finish=may,
