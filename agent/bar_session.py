@@ -6,7 +6,7 @@ Rules kept here:
   where the session has as many and the order still fits behind them, else as late as it fits;
 * its interval is a multiple of the bars', its durations multiples of the interval, all in trading time
   (``agent.core.market.trading_time``). Whatever leaves here is in wall time again;
-* a child order reaches ``bars.max_move_bps`` to either side of the last close: while a bar runs, its VWAP
+* the reach of a child order is ``bars.reach_bps``, either side of the last close: while a bar runs, its VWAP
   is not known, so collar, band and age of a book, which speak of a book, are off. Its own limit holds;
 * algos see bars without a time where the market closes (no time of day fits them) and no volume profile.
 """
@@ -190,7 +190,7 @@ class BarSession:
         rules, flags = self._config.bars, self._window()["flags"]
         closed, absent = (int(((flags & f) > 0).sum()) for f in (BarFlag.CLOSED, BarFlag.ABSENT))
         notes = [
-            f"{NOTE}, {rules.half_spread_bps:f} bps worse, at most {rules.max_bar_share:.0%} of a bar's"
+            f"{NOTE}, {rules.half_spread_bps:f} bps worse, at most {rules.max_participation:.0%} of a bar's"
             " volume (bars: in the configuration)"
         ]
         if not self.clock.is_wall:
@@ -208,7 +208,7 @@ class BarSession:
 
     def settings(self, base: EngineSettings) -> EngineSettings:
         """``base`` with the rules of a book off."""
-        reach_bps = self._config.bars.max_move_bps
+        reach_bps = self._config.bars.reach_bps
         return replace(
             base,
             risk=replace(base.risk, price_collar_bps=None, stale_book_ns=None),
@@ -218,7 +218,7 @@ class BarSession:
     def venue(self, base: VenueSetup) -> VenueSetup:
         """``base`` with fills from bars, a band as wide as the reach, and halts in engine time."""
         bars = self._config.bars
-        band_bps = bars.max_move_bps + float(bars.half_spread_bps) + 10.0
+        band_bps = bars.reach_bps + float(bars.half_spread_bps) + 10.0
         halts = tuple(
             Halt(self.clock.of_wall(h.start_ns), self.clock.of_wall(h.end_ns), h.symbol)
             for h in base.rules.halts
@@ -230,7 +230,7 @@ class BarSession:
             rehearsal=Rehearsal(),
         )
         modelled = BarRules(
-            Fraction(bars.half_spread_bps), Fraction(bars.max_bar_share), Fraction(bars.max_move_bps)
+            Fraction(bars.half_spread_bps), Fraction(bars.max_participation), Fraction(bars.reach_bps)
         )
         return replace(base, rules=rules, bars=modelled)
 

@@ -158,8 +158,8 @@ class Bars(Section):
     """How fills are modelled in a session that holds bars and no tape: see ``agent.venue.bars.bar_venue``."""
 
     half_spread_bps: Annotated[Decimal, Field(ge=0, le=1000)] = Decimal(1)
-    max_bar_share: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.2")
-    max_move_bps: Annotated[float, Field(gt=0, le=5000)] = 1000.0
+    max_participation: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.2")
+    reach_bps: Annotated[float, Field(gt=0, le=5000)] = 1000.0
 
 
 class Risk(Section):
@@ -281,25 +281,6 @@ def parse_config(raw: Mapping[str, object], source: str = "configuration") -> Co
         raise ConfigError(f"{source}: " + "; ".join(_complaint(e) for e in error.errors())) from error
 
 
-RENAMED: Mapping[str, tuple[str, str]] = {
-    "bars.max_participation": ("bars.max_bar_share", "the most of one bar's volume that is filled"),
-    "bars.reach_bps": ("bars.max_move_bps", "how far a bar may be from the last close and still fill"),
-}
-"""Keys that had another name, the one they have now, and what it is."""
-
-
-def with_names_of_now(raw: Mapping[str, object]) -> dict[str, object]:
-    """A configuration that was recorded earlier, under the names that its keys have now."""
-    known = dict(raw)
-    for old, (new, _) in RENAMED.items():
-        section, _, key = old.partition(".")
-        values = known.get(section)
-        if isinstance(values, Mapping) and key in values:
-            others = {name: value for name, value in values.items() if name != key}
-            known[section] = {**others, new.partition(".")[2]: values[key]}
-    return known
-
-
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")  # of a model, of a dataclass
 
 
@@ -310,9 +291,6 @@ def _complaint(error: ErrorDetails) -> str:
     if error["type"] not in _UNKNOWN_KEY:
         given = without_passwords(repr(error["input"]))
         return f"{location} = {given}: {error['msg'].removeprefix('Value error, ')}"
-    if location in RENAMED:
-        new, meaning = RENAMED[location]
-        return f"unknown key {location}: it is {new} now ({meaning})"
     *parents, name = error["loc"]
     known = _fields_at(parents)
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)

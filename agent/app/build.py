@@ -29,8 +29,9 @@ from agent.venue.rules import VenueSetup
 
 VERSION = "0.1.0"
 LEM = "lem"
-DECISION_MEMBERS = "share finish importances attention turns_at_bps bars_before"
-"""What the model's decisions say. A session that holds others is replayed with those it holds."""
+DECISION_MEMBERS = (
+    "share finish importances attention turns_at_bps"  # what its decisions say, and a session holds
+)
 PolicyFactory = Callable[[ParentSpec], SlicePolicy]
 
 

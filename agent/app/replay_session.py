@@ -25,7 +25,7 @@ from agent.app.checks.fill_check import NOT_ASKED, FillCheck, with_check
 from agent.app.checks.start_orders import check_replayed
 from agent.app.venue_setup import venue_setup
 from agent.bar_session import BarSession, is_bars_only
-from agent.config import Config, parse_config, with_names_of_now
+from agent.config import Config, parse_config
 from agent.core.database_url import DatabaseUrl
 from agent.core.errors import InputError, SessionError
 from agent.core.events import AuditEvent, Command, StartParent
@@ -214,7 +214,7 @@ def recorded_config(reader: SessionReader) -> Config:
 
     One that was recorded before ``venue.reach`` was a key ran by the reference's rule, and noted no share.
     """
-    raw = with_names_of_now(reader.header.config)
+    raw = dict(reader.header.config)
     venue = raw.get("venue")
     if isinstance(venue, Mapping):
         raw["venue"] = {"reach": "whole", "noted_share": None, **venue}

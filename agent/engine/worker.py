@@ -229,6 +229,7 @@ class Worker:
             attention=answer.attention,
             turns_at_bps=answer.turns_at_bps,
             latency_ns=answer.latency_ns,
+            bars_seen=answer.bars_seen,
         )
 
     # --- what the execution reports ---------------------------------------------------------------

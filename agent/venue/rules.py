@@ -51,11 +51,11 @@ class VenueRules:
 
 @dataclass(frozen=True, slots=True)
 class BarRules:
-    """How fills are modelled. ``max_bar_share`` is of one bar's volume, by all orders of a lane."""
+    """How fills are modelled. ``max_participation`` is of one bar's volume, by all orders of a lane."""
 
     half_spread_bps: Fraction
-    max_bar_share: Fraction
-    max_move_bps: Fraction  # no fill in a bar whose VWAP is further than this from the last close
+    max_participation: Fraction
+    reach_bps: Fraction  # no fill in a bar whose VWAP is further than this from the last close
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,6 @@ from lem.serving.policy_kernel import POLICY_COLUMNS, VIEW_COLUMNS, elapsed_volu
 
 _view_columns = attrgetter(*VIEW_COLUMNS)
 
-FEW_BARS = 20
-"""With fewer, an estimated volatility is off by more than a sixth: one part in the root of twice the bars."""
-
 
 @dataclass(frozen=True, slots=True)
 class MarketInputs:
@@ -72,16 +69,6 @@ def since_gap(bars: FBarArray, delta_ns: int) -> int:
     phase = start[dated] - dated * delta_ns
     gaps = np.flatnonzero(np.diff(phase))
     return int(dated[gaps[-1] + 1]) if len(gaps) else 0
-
-
-def history_phrase(bars: int, seen: int, gap: bool) -> str:
-    """What a decision rests on: ``bars`` it looks at, and those before them of the ``seen``; for people."""
-    text = f"{bars} {'bar' if bars == 1 else 'bars'} of history"
-    if seen > bars:
-        text += f", and {seen - bars} before them for their features"
-    if bars < FEW_BARS:
-        text = f"only {text}, so any sigma is a guess"
-    return text + (" since a gap" if gap else "")
 
 
 def order_view_rows(orders: Sequence[OrderView]) -> FloatArray:

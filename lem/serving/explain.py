@@ -21,19 +21,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agent.core.events import history_clause
 from agent.core.market.feature_names import FEATURE_NAMES
 from agent.core.market.features import LIMIT, features
 from agent.core.types import MarketView, OrderView
 from lem.network.dataset import Encodable
 from lem.network.model import FORECASTS, LEM, Z_LIMIT
 from lem.network.model_config import SCENARIOS
-from lem.serving.decision_inputs import (
-    history_phrase,
-    normalised_prices,
-    order_progress,
-    order_terms,
-    since_gap,
-)
+from lem.serving.decision_inputs import normalised_prices, order_progress, order_terms, since_gap
 
 STEPS = 161  # of a scan for a flip
 FEATURE_STEPS = 17
@@ -106,7 +101,7 @@ def explain(model: LEM, order: OrderView, market: MarketView) -> Explanation:
     may = order.t + 1 >= order.m and order.remaining <= order.max_rate
     seen = min(len(market.bars), model.config.bars_needed + max(0, order.t))
     return Explanation(
-        history=history_phrase(window.values.shape[1], seen, first > 0),
+        history=_history(window.values.shape[1], seen, first > 0),
         share=float(fraction[0]) * order.remaining,
         finish_probability=float(chance[0]),
         may_finish=may,
@@ -116,6 +111,11 @@ def explain(model: LEM, order: OrderView, market: MarketView) -> Explanation:
         forecasts=_forecasts(model, context),
         flips=(*_order_flips(model, context, order, market), *_feature_flips(model, window, order, market)),
     )
+
+
+def _history(bars: int, seen: int, gap: bool) -> str:
+    """How many bars it rests on, as decisions say it."""
+    return f"{bars} bars of history{' since a gap' if gap else ''}{history_clause(bars, seen)}"
 
 
 def _features(window: Encodable, weights: Tensor) -> tuple[Feature, ...]:

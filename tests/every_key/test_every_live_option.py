@@ -275,7 +275,10 @@ AMENDED = {"--limit-price": "90000", "--participation-cap": "0.5", "--risk-avers
         ("pause --risk-aversion 1", ("amend takes",)),
         ("amend --limit-price much", ("limit price 'much'", "number")),
         ("amend --limit-price -5", ("limit price -5", "positive")),
-        ("amend --limit-price-ticks 5", ("--limit-price-ticks", "it is --limit-price now", "quote currency")),
+        (
+            "amend --limit-price-ticks 5",
+            ("--limit-price-ticks", "it is --limit-price now", "a price in the quote currency"),
+        ),
         ("amend --participation-cap 1.5", ("1.5", "(0, 1]")),
         ("amend --risk-aversion 0", ("risk aversion 0", "above 0")),
         ("pause --db nonsense", ("'nonsense'",)),

@@ -56,7 +56,7 @@ def first_reason(session: Path, folder: Path, **sections: object) -> str:
         (312, "; 120 bars of history, and 79 before them for their features"),
         (150, "; 120 bars of history, and 30 before them for their features"),
         (50, "; 50 bars of history"),
-        (3, "; only 3 bars of history, so any sigma is a guess"),
+        (3, "; 3 bars of history: so few that any sigma is a guess"),
     ],
 )
 def test_a_decision_says_the_lookback_it_had(
@@ -81,6 +81,6 @@ def test_explain_says_how_little_was_seen(tmp_path: Path) -> None:
     instrument, events, order, command = order_of_the_model()
     session = record(tmp_path / "s", instrument, events, [command], order)
     done = call("lem", "explain", session, "--decision", "s-P1/0")
-    assert "; only 3 bars of history, so any sigma is a guess; model" in " ".join(done.out.split())
+    assert "; 3 bars of history: so few that any sigma is a guess; model" in " ".join(done.out.split())
     document = json.loads(call("lem", "explain", session, "--decision", "s-P1/0", "--json").out)
-    assert document["history"] == "only 3 bars of history, so any sigma is a guess"
+    assert document["history"] == "3 bars of history: so few that any sigma is a guess"

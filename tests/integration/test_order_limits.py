@@ -299,7 +299,7 @@ FINITE = [
     "venue.max_quantity",
     "venue.balances.BTC",
     "venue.entry.median_ms",
-    "bars.max_move_bps",
+    "bars.reach_bps",
     "bars.half_spread_bps",
     "risk.max_notional",
     "risk.max_volume_share",

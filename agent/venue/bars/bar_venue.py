@@ -7,10 +7,10 @@ Nobody can say what an order would have met inside a bar, so the model says litt
   configured (``bars:vwap+impact``). Half the spread is of the VWAP;
 * prices are whole ticks, so a fill may come as two, at neighbouring prices. Together they cost what
   the model says, rounded against us to one tick of one lot;
-* of a bar's volume no more than ``max_bar_share`` is given to one lane, in order of arrival, and
+* of a bar's volume no more than ``max_participation`` is given to one lane, in order of arrival, and
   nothing of a bar without volume or of one in which the market was closed for a part;
 * nothing is filled beyond its limit: a bar whose modelled price is beyond it fills none; nor does one whose
-  VWAP is further than ``max_move_bps`` from the last close on our side: an error, or news, and no bargain;
+  VWAP is further than ``reach_bps`` from the last close on our side: it is an error, or news, and no bargain;
 * orders, cancels and answers travel in no time, which is what a latency is to a bar. What immediate orders
   miss expires at the end of their first bar. Nothing can be posted in a queue that nobody saw.
 
@@ -120,12 +120,12 @@ class BarVenue:
 
     def _fill_all(self, instrument: int, bar: BarArray) -> None:
         now_ns, given = int(bar["recv_ns"]), dict[int, int]()
-        most = int(self._market.rules.max_bar_share * int(bar["base_lots"]))
+        most = int(self._market.rules.max_participation * int(bar["base_lots"]))
         for number, state in list(self._open.items()):
             order = state.order
             if order.instrument != instrument:
                 continue
-            why = f"the bar's volume: {most} lots of it are given to us at most (bars.max_bar_share)"
+            why = f"the bar's volume: {most} lots of it are given to us at most (bars.max_participation)"
             allowance = most - given.get(order.lane, 0)
             if allowance > 0:
                 lots, why = self._fill(state, bar, min(state.left, allowance), now_ns)
@@ -162,12 +162,9 @@ class BarVenue:
 
     def _within(self, state: OpenOrder, price: Fraction, most: int, now_ns: int) -> tuple[int, str]:
         """How many of ``most`` lots the order's limit and its money allow, and what bounds them."""
-        order, why = state.order, "the bar's volume: more is not given to us (bars.max_bar_share)"
+        order, why = state.order, "the bar's volume: more is not given to us (bars.max_participation)"
         if self._too_good(order, price):
-            return (
-                0,
-                "the bar's VWAP is further than that from the last close, on our side (bars.max_move_bps)",
-            )
+            return 0, "the bar's VWAP is further than that from the last close, on our side (bars.reach_bps)"
         worst = worse_ticks(order.side, price)
         if order.side * (worst - order.price_ticks) > 0:
             at, limit = (
@@ -175,7 +172,7 @@ class BarVenue:
             )
             return 0, (
                 f"the bar's VWAP, half a spread worse, is {at}, beyond its limit {limit}"
-                " (bars.max_move_bps or the limit price)"
+                " (bars.reach_bps or the limit price)"
             )
         lots = most
         if self._impact is not None:
@@ -196,7 +193,7 @@ class BarVenue:
         """Whether a bar is so far on our side of the last close that its price is not to be believed."""
         rules, close = self._market.rules, self._market.close_before[order.instrument]
         vwap = price / (1 + order.side * rules.half_spread_bps / BPS)
-        return bool(close and order.side * (close - vwap) > rules.max_move_bps * close / BPS)
+        return bool(close and order.side * (close - vwap) > rules.reach_bps * close / BPS)
 
     def _displaced(self, order: VenueOrder, price: Fraction, lots: int, now_ns: int) -> Fraction:
         """The price that a fill of ``lots`` would have."""

@@ -170,12 +170,12 @@ def test_participation_is_capped_and_what_is_left_expires_named(tmp_path: Path) 
     """5 % of 100 a bar for four bars is 20: an order for 40 expires half filled, and says why."""
     order = replace(ORDER, quantity=Decimal(40))
     path = session(tmp_path, hourly(PRICES), lot=Decimal("0.001"))
-    chosen = config(order, Bars(half_spread_bps=Decimal(1), max_bar_share=Decimal("0.05")))
+    chosen = config(order, Bars(half_spread_bps=Decimal(1), max_participation=Decimal("0.05")))
     _, events = run(path, chosen)
     last = of(events, ParentChanged)[-1]
     assert last.state.value == "expired"
     assert last.filled_lots == 20_000
-    assert "bars.max_bar_share" in last.reason
+    assert "bars.max_participation" in last.reason
 
 
 def test_a_bar_without_volume_fills_nothing(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_the_limit_price_holds(tmp_path: Path) -> None:
     assert {_wall(f.fill_ns).hour for f in fills} == {2, 4}
     assert max(f.price_ticks for f in fills) <= 1015
     last = of(events, ParentChanged)[-1]
-    assert last.reason == "1 BTC unfilled: the venue's rule bars.max_move_bps or the limit price (2x)"
+    assert last.reason == "1 BTC unfilled: the venue's rule bars.reach_bps or the limit price (2x)"
 
 
 @pytest.mark.parametrize("side", ["buy", "sell"])
@@ -208,11 +208,11 @@ def test_a_bar_too_far_from_the_last_close_fills_neither_side(tmp_path: Path, si
     bars = hourly([999, 999, away, 999, 999, 999])
     path = session(tmp_path, bars, lot=Decimal("0.001"), tick=Decimal("0.01"))
     for reach, hours in ((300, {2, 3, 4, 5}), (100, {2, 5})):
-        given = config(replace(ORDER, side=side), Bars(half_spread_bps=Decimal(10), max_move_bps=reach))
+        given = config(replace(ORDER, side=side), Bars(half_spread_bps=Decimal(10), reach_bps=reach))
         _, events = run(path, given, start=MIDNIGHT + timedelta(hours=1))
         assert {_wall(f.fill_ns).hour for f in of(events, ChildFilled)} == hours
     reasons = {c.reason for c in of(events, ChildChanged) if c.reason}
-    assert any("from the last close, on our side (bars.max_move_bps)" in reason for reason in reasons)
+    assert any("from the last close, on our side (bars.reach_bps)" in reason for reason in reasons)
 
 
 def test_a_notional_order_spends_its_money(tmp_path: Path) -> None:

@@ -35,13 +35,13 @@ class Stand:
     """Bars of a second at a price around 10,000 ticks, and what the venue reported."""
 
     half_spread_bps: Fraction = Fraction(10)
-    max_bar_share: Fraction = Fraction(1, 5)
+    max_participation: Fraction = Fraction(1, 5)
     rules: Mapping[str, Any] = field(default_factory=dict)
     symbols: int = 1
 
     def __post_init__(self) -> None:
         known = [BTC, replace(BTC, number=1, symbol="ETH/USDT", base="ETH")][: self.symbols]
-        self.market = BarMarket(known, BarRules(self.half_spread_bps, self.max_bar_share, Fraction(5000)))
+        self.market = BarMarket(known, BarRules(self.half_spread_bps, self.max_participation, Fraction(5000)))
         self.agenda, self.reports = Agenda(), list[tuple[int, Report]]()
         ways = Latencies(Latency(0), Latency(0), Latency(0), Latency(0))
         balances = {"BTC": Decimal(10), "USDT": Decimal(10_000)}
@@ -108,7 +108,7 @@ def test_a_lane_gets_its_share_of_a_bar_and_no_more() -> None:
     lots = [sum(q for _, q in stand.fills(n)) for n in (first, second, other)]
     assert lots == [150, 50, 200]
     assert stand.last(second).kind is EXPIRED
-    assert "bars.max_bar_share" in stand.last(second).reason
+    assert "bars.max_participation" in stand.last(second).reason
 
 
 @pytest.mark.parametrize(("lots", "flags"), [(0, 0), (1000, int(BarFlag.CLOSED))])
