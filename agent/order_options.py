@@ -86,7 +86,9 @@ class Order:
     ] = "lem"
     algo_params: Annotated[
         dict[str, float],
-        Option("Parameter of the algo, as in rate=0.1; may be repeated.", "NAME=VALUE", "--algo-param"),
+        Option(
+            "Parameter of the algo, as in rate=0.1 of pov; may be repeated.", "NAME=VALUE", "--algo-param"
+        ),
     ] = field(default_factory=dict)
     tactic: Annotated[
         TacticName,
@@ -99,7 +101,8 @@ class Order:
     ] = ("twap", "vwap", "pov")
     limit_price: Annotated[Decimal | None, Option("Never trade beyond this price.", "PRICE")] = None
     participation_cap: Annotated[
-        float | None, Option("Most share of the market's volume since the start, in (0, 1].", "SHARE")
+        float | None,
+        Option("Most own share of the market's volume since the order's start, in (0, 1].", "SHARE"),
     ] = None
     min_rate: Annotated[float, Option("Least share of the order in an interval.", "SHARE")] = DEFAULT_MIN_RATE
     max_rate: Annotated[float, Option("Most share of the order in an interval.", "SHARE")] = DEFAULT_MAX_RATE

@@ -133,7 +133,7 @@ def solve(n: int, m: int, max_rate: float = NO_MAX_RATE, model: str = "walk") ->
     """Solve for ``n`` intervals at most, ``m`` at least. Cached. Raises InputError on impossible bounds."""
     if not 1 <= n <= MAX_INTERVALS or not 0 <= m <= n:
         raise InputError(
-            f"n = {n}, m = {m}: the programme takes 1 <= n <= {MAX_INTERVALS} and 0 <= m <= n intervals"
+            f"n = {n}, m = {m}: the optimum is solved for 1 <= n <= {MAX_INTERVALS} and 0 <= m <= n intervals"
         )
     if not 0.0 < max_rate <= 1.0 or max_rate * n < 1.0 - 1e-9:
         raise InputError(f"max rate {max_rate:g} over {n} intervals: it must be from {1 / n:.4g} to 1")

@@ -15,6 +15,7 @@ from agent.cli import output
 from agent.core.errors import InputError
 
 if TYPE_CHECKING:
+    from agent.core.orders.amendments import Amendment
     from storage.log.control.command_sender import Answer
 
 CONTROLS = ("pause", "resume", "cancel", "amend", "kill")
@@ -34,11 +35,16 @@ def ctl(
             metavar="[PARENT]", help="Id of a parent order; if left out, all orders of every live session."
         ),
     ] = None,
-    limit_price_ticks: Annotated[
-        int | None, typer.Option(metavar="TICKS", help="With amend: the new limit price, in ticks.")
+    limit_price: Annotated[
+        str | None,
+        typer.Option(metavar="PRICE", help="With amend: the new limit price, in the quote currency."),
     ] = None,
     participation_cap: Annotated[
-        float | None, typer.Option(metavar="SHARE", help="With amend: the new cap, in (0, 1].")
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="With amend: the new most share of the market's volume since the order's start, in (0, 1].",
+        ),
     ] = None,
     risk_aversion: Annotated[
         float | None, typer.Option(metavar="WEIGHT", help="With amend: the new risk aversion, above 0.")
@@ -56,7 +62,7 @@ def ctl(
 
     if action not in CONTROLS:
         raise InputError(f"action {action!r} is not known: choose one of {', '.join(CONTROLS)}")
-    amend = _amendment(action, limit_price_ticks, participation_cap, risk_aversion)
+    amend = _amendment(action, limit_price, participation_cap, risk_aversion)
     url = db or o.configuration(config).database
     command = Sent(uuid.uuid4().hex[:12], CommandKind(action), parent, amend)
     answers = asyncio.run(send(url, command, time.time_ns, time.monotonic_ns))
@@ -70,18 +76,19 @@ def ctl(
 
 
 def _amendment(
-    action: str, limit_price_ticks: int | None, cap: float | None, risk_aversion: float | None
-) -> dict[str, int | float | None]:
+    action: str, limit_price: str | None, cap: float | None, risk_aversion: float | None
+) -> Amendment:
+    from agent.amounts import parse_amount
     from agent.core.orders.amendments import amendment_fault
 
-    given = {
-        "limit_price_ticks": limit_price_ticks,
+    given: Amendment = {
+        "limit_price": None if limit_price is None else f"{parse_amount(limit_price, 'limit price'):f}",
         "participation_cap": cap,
         "risk_aversion": risk_aversion,
     }
-    amend: dict[str, int | float | None] = {k: v for k, v in given.items() if v is not None}
+    amend = {k: v for k, v in given.items() if v is not None}
     if (action == "amend") != bool(amend):
-        raise InputError("amend takes --limit-price-ticks, --participation-cap or --risk-aversion")
+        raise InputError("amend takes --limit-price, --participation-cap or --risk-aversion")
     if amend and (fault := amendment_fault(amend)):
         raise InputError(fault)
     return amend

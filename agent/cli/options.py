@@ -40,11 +40,20 @@ Exchange = Annotated[
     str | None, typer.Option(metavar="ID", help="ccxt exchange id, or embedded (the local exchange).")
 ]
 Symbol = Annotated[str | None, typer.Option(metavar="SYMBOL", help="As ccxt writes it: BTC/USDT.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
+Seed = Annotated[
+    int | None, typer.Option(help="Seed of the synthetic market, and of what the paper venue draws.")
+]
+ReplaySeed = Annotated[
+    int | None, typer.Option(help="Seed of what the paper venue draws; the tape is as it was recorded.")
+]
+MarketSeed = Annotated[int | None, typer.Option(help="Seed of the synthetic market.")]
 SessionsFolder = Annotated[Path | None, typer.Option("--out", help="Folder of recorded sessions.")]
 Market = Annotated[
     str | None,
-    typer.Option(metavar="SESSION|synthetic", help="What the embedded exchange plays."),
+    typer.Option(
+        metavar="SESSION|synthetic",
+        help="What the embedded exchange plays: a recorded session, or a synthetic market.",
+    ),
 ]
 
 

@@ -20,7 +20,7 @@ def record(
         str | None, typer.Option(metavar="DURATION", help="How long, as in 10m; until Ctrl-C if left out.")
     ] = None,
     market: o.Market = None,
-    seed: o.Seed = None,
+    seed: o.MarketSeed = None,
     out: o.SessionsFolder = None,
     as_json: o.AsJson = False,
     log_json: o.LogJson = False,

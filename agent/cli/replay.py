@@ -33,7 +33,7 @@ def replay(
     ] = "max",
     config: o.ConfigFile = None,
     symbol: o.Symbol = None,
-    seed: o.Seed = None,
+    seed: o.ReplaySeed = None,
     start: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="Start of the order in a session of bars, as in 2025-03-03T14:30."),

@@ -18,7 +18,7 @@ def serve_exchange(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 0,
     market: o.Market = None,
-    seed: o.Seed = None,
+    seed: o.MarketSeed = None,
     config: o.ConfigFile = None,
     as_json: o.AsJson = False,
     log_json: o.LogJson = False,

@@ -28,6 +28,8 @@ WORDS = frozenset({"reasons"})
 """What only says in words why another member is empty: better words make no other result."""
 SAID_ELSEWHERE = frozenset({"parents"})
 """Which orders a command was carried out on: their own rows say it."""
+BESIDE = frozenset({"bars_seen"})
+"""What the reason given to people says besides, and no result follows from."""
 LATER = frozenset(
     {"attention", "turns_at_bps", "impact_ticks", "displacement_half_ticks", "fee_amount", "flags"}
 )
@@ -48,7 +50,7 @@ def canonical_row(event: AuditEvent) -> str:
 @cache
 def _names(kind: type[DataclassInstance]) -> tuple[str, ...]:
     """The members of a dataclass that count."""
-    return tuple(f.name for f in fields(kind) if f.name not in MEASURED | WORDS | SAID_ELSEWHERE)
+    return tuple(f.name for f in fields(kind) if f.name not in MEASURED | WORDS | SAID_ELSEWHERE | BESIDE)
 
 
 def _members(owner: DataclassInstance, spec: str | None = None) -> str:

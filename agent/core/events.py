@@ -46,7 +46,7 @@ class ControlParent:
     kind: CommandKind
     parent_id: str | None = None
     command_id: str = ""
-    amend: Mapping[str, int | float | None] = field(default_factory=dict)
+    amend: Mapping[str, int | float | str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,25 @@ class DecisionTaken:
     attention: Mapping[int, float] = field(default_factory=dict)  # as in ``Slice``
     turns_at_bps: float | None = None
     latency_ns: int | None = None  # measured, live only; left out of the digest
+    bars_seen: int | None = None  # as in ``Slice``
+
+    @property
+    def full_reason(self) -> str:
+        """The reason for people: of a model's, with how far back its bars look, and how few they are."""
+        bars, seen = self.history_bars, self.bars_seen
+        if bars is None or seen is None:
+            return self.reason
+        return self.reason + history_clause(bars, seen)
+
+
+FEW_BARS = 20
+"""With fewer, an estimated volatility is off by more than a sixth: one part in the root of twice the bars."""
+
+
+def history_clause(bars: int, seen: int) -> str:
+    """What follows "120 bars of history": ", and 192 before them for their features", or nothing."""
+    clause = f", and {seen - bars} before them for their features" if seen > bars else ""
+    return f"{clause}: so few that any sigma is a guess" if bars < FEW_BARS else clause
 
 
 @dataclass(frozen=True, slots=True)

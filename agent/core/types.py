@@ -186,3 +186,6 @@ class Slice:
     attention: Mapping[int, float] = field(default_factory=dict)  # age in bars, 0 newest -> weight, main ones
     turns_at_bps: float | None = None  # nearest move of the last price that alone changes ``finish``
     latency_ns: int | None = None  # measured, live only; never part of a digest
+    bars_seen: int | None = (
+        None  # those of ``history_bars``, and those before that their features look back on
+    )

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from decimal import Decimal
+from typing import Any
 
+from agent.core.errors import OrderError
 from agent.core.events import DONE, KILLED, NOTHING, CommandHandled, CommandKind, ControlParent
-from agent.core.orders.amendments import MOST_TL, amendment_fault
+from agent.core.instrument import Instrument
+from agent.core.orders.amendments import (
+    LIMIT_PRICE,
+    LIMIT_PRICE_TICKS,
+    MOST_TL,
+    Amendment,
+    amendment_fault,
+)
 from agent.core.orders.parent_order import ParentEvent, allowed
 from agent.core.types import ParentState, TargetKind
 from agent.engine.outbox import Outbox
@@ -78,16 +88,30 @@ def _amend(worker: Worker, command: ControlParent, now_ns: int) -> str:
     spec = worker.order.spec
     if worker.order.state not in (ParentState.PENDING, ParentState.WORKING, ParentState.PAUSED):
         return f"{spec.parent_id} is {worker.order.state.value} and cannot be amended"
-    fault = amendment_fault(command.amend) or _limit_fault(worker, command.amend.get("limit_price_ticks"))
-    if fault:
+    if fault := amendment_fault(command.amend):
         return fault
-    worker.order.spec = replace(spec, **dict(command.amend))  # type: ignore[arg-type]  # checked just now
+    try:
+        changes = _in_ticks(worker.instrument, command.amend)
+    except OrderError as error:
+        return str(error)
+    if fault := _limit_fault(worker, changes.get(LIMIT_PRICE_TICKS)):
+        return fault
+    worker.order.spec = replace(spec, **changes)
     terms = ", ".join(f"{name} {value}" for name, value in sorted(command.amend.items()))
     worker.emit_changed(now_ns, f"amended: {terms}")
     return ""
 
 
-def _limit_fault(worker: Worker, limit_price_ticks: int | float | None) -> str:
+def _in_ticks(instrument: Instrument, amend: Amendment) -> dict[str, Any]:
+    """The members of the order that change; a price in money as ticks. Raises OrderError: off the tick."""
+    changes: dict[str, Any] = dict(amend)
+    if LIMIT_PRICE in changes:
+        price = changes.pop(LIMIT_PRICE)
+        changes[LIMIT_PRICE_TICKS] = None if price is None else instrument.to_ticks(Decimal(price))
+    return changes
+
+
+def _limit_fault(worker: Worker, limit_price_ticks: int | None) -> str:
     """Why the order's money at this limit would leave 64 bits, or ""."""
     spec = worker.order.spec
     lots = spec.target if spec.target_kind is TargetKind.QUANTITY else 1

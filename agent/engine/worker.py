@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from agent.core.agenda import Agenda, Rank
 from agent.core.events import DecisionTaken
+from agent.core.instrument import Instrument
 from agent.core.market.trade_bars import TradeBarSeries
 from agent.core.measures.traded_volume import Participation
 from agent.core.orders.child_order import ChildOrder
@@ -97,6 +98,11 @@ class Worker:
         mid = self._mid_half_ticks()
         if self.order.arrival_mid_half_ticks is None and mid > 0:
             self.order.arrival_mid_half_ticks, self.arrival_ns = mid, now_ns
+
+    @property
+    def instrument(self) -> Instrument:
+        """What the order trades."""
+        return self._market.instruments[self.order.spec.instrument]
 
     def _mid_half_ticks(self) -> int:
         return self._market.mid_half_ticks(self.order.spec.instrument)
@@ -223,6 +229,7 @@ class Worker:
             attention=answer.attention,
             turns_at_bps=answer.turns_at_bps,
             latency_ns=answer.latency_ns,
+            bars_seen=answer.bars_seen,
         )
 
     # --- what the execution reports ---------------------------------------------------------------
@@ -283,7 +290,7 @@ class Worker:
 
     def _shortfall(self, cause: str = "") -> str:
         """What is left and what stood in its way: ``cause``, or what was counted."""
-        instrument = self._market.instruments[self.order.spec.instrument]
+        instrument = self.instrument
         left, by_quantity = self.order.remaining, self.execution.by_quantity
         unit = instrument.unit if by_quantity else instrument.quote
         amount = instrument.quantity(left) if by_quantity else instrument.notional(left)

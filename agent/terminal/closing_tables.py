@@ -119,7 +119,7 @@ def _tca(own: SlippageMeasured, p: ParentDocument, instrument: Instrument) -> Ta
         moved = f"added to the book's prices; the mid was moved by {bps(p['impact']['displacement_bps'])}"
         table.add_row("impact", cost, bps(p["impact"]["cost_bps"]), "cost", moved)
     for key, name, share, what in (
-        ("participation_rate", "participation", p["participation_rate"], "of the market's volume"),
+        ("participation_rate", "participation rate", p["participation_rate"], "of the market's volume"),
         ("maker_share", "maker share", _measure(own, "maker_share"), "filled at rest"),
     ):
         table.add_row(name, marked(percent(share), own.flags.get(key)), "", "", what)

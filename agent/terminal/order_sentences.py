@@ -60,7 +60,7 @@ def decision_sentence(decision: DecisionTaken) -> str:
 
 def reason_of(decision: DecisionTaken) -> str:
     """The reason, without the name of the algo that gave it."""
-    return decision.reason.removeprefix(f"{decision.algo}: ")
+    return decision.full_reason.removeprefix(f"{decision.algo}: ")
 
 
 def turning_clause(decision: DecisionTaken) -> str:

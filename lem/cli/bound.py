@@ -21,23 +21,35 @@ SIDES = {"buy": 1, "sell": -1}
 def bound(
     n: Annotated[int, typer.Option(help="max duration in intervals")] = 12,
     m: Annotated[int | None, typer.Option(help="min duration in intervals; default: every one")] = None,
-    max_rate: Annotated[float, typer.Option(help="most of the order an interval")] = NO_MAX_RATE,
-    min_rate: Annotated[float, typer.Option(help="least of the order an interval")] = NO_MIN_RATE,
+    max_rate: Annotated[float, typer.Option(help="most share of the order in an interval")] = NO_MAX_RATE,
+    min_rate: Annotated[float, typer.Option(help="least share of the order in an interval")] = NO_MIN_RATE,
     price: Annotated[str, typer.Option(help="walk: price at its end; bars: its average")] = "walk",
     benchmark: Annotated[str, typer.Option(help="twap, vwap, or arrival (with --market)")] = "twap",
     volume_sigma: Annotated[float | None, typer.Option(help="vwap: log deviation of a volume")] = None,
-    participation: Annotated[float, typer.Option(help="order / market volume in n intervals")] = 0.0,
+    participation: Annotated[
+        float,
+        typer.Option(
+            help="expected participation: the order / the market volume expected in n intervals, in [0, 1]"
+        ),
+    ] = 0.0,
     risk_aversion: Annotated[float, typer.Option(help="lambda of the training objective")] = 0.0,
     target: Annotated[str, typer.Option(help="quantity or notional")] = "quantity",
     sigma: Annotated[float | None, typer.Option(help="notional: volatility; default: its limit 0")] = None,
     side: Annotated[str, typer.Option(help="buy or sell: matters to a notional")] = "buy",
-    market: Annotated[str | None, typer.Option(help="arrival: a simulator whose drift is known")] = None,
+    market: Annotated[
+        str | None, typer.Option(help="arrival: a simulated market whose drift is known")
+    ] = None,
     history: Annotated[int | None, typer.Option(help="arrival: bars seen before; default: all")] = None,
-    simulate: Annotated[int | None, typer.Option(help="also run the policy on so many paths")] = None,
-    seed: Annotated[int, typer.Option(help="of the simulation")] = 1,
+    simulate: Annotated[
+        int | None, typer.Option(help="also run the optimum's policy on so many simulated paths")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="of the paths of --simulate")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Exact optimum of a flexible order, in units of sigma, for every m; with impact or risk: after it."""
+    """The bound: mean gain of the exact optimum of a flexible order, in sigmas, for every m.
+
+    With --participation or --risk-aversion: of the optimum after impact, or after risk.
+    """
     if side not in SIDES:
         raise InputError(f"side is {side!r}: give buy or sell")
     if benchmark == "arrival":
@@ -92,7 +104,7 @@ def _described(case: Case, side: str) -> str:
     texts += [f"min rate {case.min_rate:g}"] if case.min_rate else []
     texts += [f"price: {case.price}", f"benchmark: {case.benchmark}"]
     texts += [f"volume sigma {case.volume_sigma:g}"] if case.volume_sigma is not None else []
-    texts += [f"after impact at participation {case.participation:g}"] if case.participation else []
+    texts += [f"after impact at expected participation {case.participation:g}"] if case.participation else []
     texts += [f"risk aversion {case.risk_aversion:g}"] if case.risk_aversion else []
     texts += [f"{side} notional at sigma {case.sigma:g}"] if case.sigma is not None else []
     texts += ["notional as sigma -> 0"] if case.target == "notional" and case.sigma is None else []

@@ -99,7 +99,7 @@ def net_columns(document: EvaluationDocument, d: int) -> Columns[EvaluationRow]:
         "curve": net("vwap_curve") if "market" not in document else lambda _: "",  # simulated: as twap
         "A-C": net("almgren_chriss"),
         "net less rule": lambda r: _net_difference(r["versus"]["optimal_stopping"], d),
-        "of prog.": lambda r: _maybe(r["impact"]["fraction_of_programme"]) if "impact" in r else "",
+        "of optimum": lambda r: _maybe(r["impact"]["fraction_of_programme"]) if "impact" in r else "",
         "of neutral": lambda r: _maybe(r["impact"]["fraction_of_neutral"]) if "impact" in r else "",
         "arrival": lambda r: f"{r['arrival_gain_bps_mean']:.{d}f}" if arrival else "",
         "± 95 %": lambda r: arrival_half(r) if arrival else "",

@@ -14,11 +14,11 @@ def legend(document: EvaluationDocument, fraction: str) -> list[str]:
     lines = [
         "gain: the order's own price against the benchmark over the window used; above 0 is good for both",
         "m: no order may end before so many intervals; m = n is a fixed horizon, where low |slip| is the aim",
-        f"bound: {document['bound_is']}; {fraction}: mean gain / bound",
+        f"bound: mean gain of {document['bound_is']}; {fraction}: mean gain / bound",
         "rule: stops when the bound's policy does, trades evenly before; dump: stops with it, all at once",
         "less ...: the model's gain less that rule's on the same orders, ± half of the 95 % interval",
         "curve: along the volume expected by a static curve; A-C: Almgren and Chriss at risk aversion"
-        f" {document['risk_aversion']:g}, participation {impact}; both trade to the end",
+        f" {document['risk_aversion']:g}, expected participation {impact}; both trade to the end",
         f"net: gain less square-root impact at {impact} of the volume, and so for every rule beside it",
     ]
     if any("regret" in row for row in rows):
@@ -27,8 +27,8 @@ def legend(document: EvaluationDocument, fraction: str) -> list[str]:
         averse = min(document["risk_aversion"], MAX_AVERSION)
         alone = ", of an order judged on its benchmark alone" if document["arrival_weight"] else ""
         lines.append(
-            f"of prog.: the part of what the exact optimum at risk aversion {averse:g} adds to twap,"
-            f" net{alone}; of neutral: of what the optimum of the mean alone adds"
+            f"of optimum: the part of what the exact optimum at risk aversion {averse:g} adds to twap,"
+            f" net{alone}; of neutral: of what the exact optimum of the mean alone adds"
         )
     if document["arrival_weight"] or real:
         lines.append(

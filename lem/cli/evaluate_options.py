@@ -11,7 +11,7 @@ import typer
 
 from agent.core.errors import InputError
 
-Market = Annotated[str | None, typer.Option(help="a simulator: gaussian, gaussian-bars, ...")]
+Market = Annotated[str | None, typer.Option(help="simulated market: gaussian, gaussian-bars, ...")]
 BarFiles = Annotated[list[Path] | None, typer.Option(help="parquet or CSV files of bars")]
 MoreBarFiles = Annotated[list[Path] | None, typer.Argument(help="further bar files")]
 Intervals = Annotated[
@@ -25,17 +25,22 @@ To = Annotated[str | None, typer.Option("--to", help="ISO 8601")]
 Sigma = Annotated[float, typer.Option(help="volatility an interval of a simulated market")]
 MaxDuration = Annotated[int, typer.Option(help="max duration in intervals")]
 MinPeriods = Annotated[list[str] | None, typer.Option(help="as in 4, 0-6 or 0,4,8; default 0, n/3, 2n/3, n")]
-MinRate = Annotated[float, typer.Option(help="least of the order an interval")]
-MaxRate = Annotated[float, typer.Option(help="most of the order an interval")]
+MinRate = Annotated[float, typer.Option(help="least share of the order in an interval")]
+MaxRate = Annotated[float, typer.Option(help="most share of the order in an interval")]
 Orders = Annotated[int, typer.Option(help="paths, or orders on real bars at most")]
 Every = Annotated[
     int, typer.Option(help="on real bars an order starts every so many bars; 0: every n: none overlaps")
 ]
-Seed = Annotated[int, typer.Option(help="of paths and of intervals by bootstrap", min=0)]
+Seed = Annotated[int, typer.Option(help="of simulated paths, and of bootstrap intervals", min=0)]
 RiskAversion = Annotated[
     float, typer.Option(help="of the model, of the optimum with impact and of Almgren-Chriss")
 ]
-Participation = Annotated[float, typer.Option(help="order / market volume in n intervals")]
+Participation = Annotated[
+    float,
+    typer.Option(
+        help="expected participation: the order / the market volume expected in n intervals, in [0, 1]"
+    ),
+]
 ArrivalWeight = Annotated[
     float, typer.Option(help="0: beat the benchmark; 1: beat the arrival price", min=0.0, max=1.0)
 ]

@@ -104,7 +104,7 @@ def _print(name: str, interval: int, digest: str, found: Explanation, decided: f
     console.print(
         f"decision {name}, interval {interval}: {100 * decided:.2f} % of the order"
         f" (before the order's bounds {100 * found.share:.2f} %),"
-        f" finish probability {found.finish_probability:.3f}{may}; model {digest}"
+        f" finish probability {found.finish_probability:.3f}{may}; {found.history}; model {digest}"
     )
     flips = Table(title="what would change its mind, one input at a time")
     for header in ("input", "value", "finish / go on would turn at", "share of the order could be"):

@@ -34,7 +34,7 @@ MULTIPLES = (1, 6, 16)  # of the files' own interval: 15 min, 90 min, 4 h
 
 
 Preset = Annotated[str, typer.Option(help="tiny | quick | martingale | default | long | finetune")]
-Seed = Annotated[int, typer.Option(min=0)]
+Seed = Annotated[int, typer.Option(help="of the first weights, the simulated markets and the orders", min=0)]
 Out = Annotated[Path, typer.Option(help="file to write")]
 Iterations = Annotated[int | None, typer.Option(help="instead of the preset's", min=1)]
 BarFiles = Annotated[

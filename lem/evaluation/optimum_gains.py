@@ -84,13 +84,13 @@ def arrival_optimum_gain(market: str, spec: EvaluationSpec, history: int) -> flo
 def why_no_regret(market: str, spec: EvaluationSpec) -> str | None:
     """Why regret is not measured; None where it is."""
     if market not in MARTINGALES:
-        return "this market's own stopping programme is not known"
+        return "this market's own exact optimum is not known"
     if market.endswith("-volume"):
-        return "its programme is for a time-weighted benchmark under constant volume"
+        return "its exact optimum is for a time-weighted benchmark under constant volume"
     if spec.participation > 0:
         return "orders that take part in the market also stop to save impact"
     if spec.max_rate < 1 or spec.min_rate > 0:
-        return "its programme has no rate limits"
+        return "its exact optimum has no rate limits"
     return None
 
 

@@ -28,6 +28,7 @@ def explanation_page(document: Mapping[str, object]) -> str:
         finish_probability=source.number("finish_probability", 3),
         share=source.number("share", 2, PERCENT),
         interval=source.count("interval"),
+        history=source.text("history"),
         digest=source.text("digest"),
         command=source.text("reproduce"),
         flips=charts.flips(nearest),

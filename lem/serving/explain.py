@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agent.core.events import history_clause
 from agent.core.market.feature_names import FEATURE_NAMES
 from agent.core.market.features import LIMIT, features
 from agent.core.types import MarketView, OrderView
@@ -66,8 +67,12 @@ class Flip:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One decision. Shares are of the whole order; attention and closes are by age in bars, 0 the newest."""
+    """One decision. Shares are of the whole order; attention and closes are by age in bars, 0 the newest.
 
+    ``history``: how many bars it rests on, in words.
+    """
+
+    history: str
     share: float
     finish_probability: float
     may_finish: bool
@@ -87,13 +92,16 @@ def explain(model: LEM, order: OrderView, market: MarketView) -> Explanation:
     """Explain what ``model`` decides for ``order`` seeing ``market``. Raises ValueError without bars."""
     if not len(market.bars):
         raise ValueError("no bars: nothing to explain")
-    market = replace(market, bars=market.bars[since_gap(market.bars, market.delta_ns) :])  # as decisions do
+    first = since_gap(market.bars, market.delta_ns)
+    market = replace(market, bars=market.bars[first:])  # as decisions do
     window = _window(model, order, market)
     context, weights, attention = _encode(model, window)
     fraction, chance = _outputs(model, context, order, market)
     closes = market.bars["close"][::-1][: len(attention)]
     may = order.t + 1 >= order.m and order.remaining <= order.max_rate
+    seen = min(len(market.bars), model.config.bars_needed + max(0, order.t))
     return Explanation(
+        history=_history(window.values.shape[1], seen, first > 0),
         share=float(fraction[0]) * order.remaining,
         finish_probability=float(chance[0]),
         may_finish=may,
@@ -103,6 +111,11 @@ def explain(model: LEM, order: OrderView, market: MarketView) -> Explanation:
         forecasts=_forecasts(model, context),
         flips=(*_order_flips(model, context, order, market), *_feature_flips(model, window, order, market)),
     )
+
+
+def _history(bars: int, seen: int, gap: bool) -> str:
+    """How many bars it rests on, as decisions say it."""
+    return f"{bars} bars of history{' since a gap' if gap else ''}{history_clause(bars, seen)}"
 
 
 def _features(window: Encodable, weights: Tensor) -> tuple[Feature, ...]:

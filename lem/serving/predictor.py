@@ -37,7 +37,8 @@ class _ContextInfo(NamedTuple):
     """What the decisions taken from one context report of it."""
 
     history_bars: int
-    history: str  # the same, for the reason
+    bars_seen: int  # the same, and those before that their features look back on
+    history: str  # for the reason
     importances: Mapping[str, float]  # main features
     attention: Mapping[int, float]  # main bars by age
 
@@ -114,10 +115,11 @@ class Predictor:
         for order, share, finish, chance, z, move, k in zip(
             orders, *(column.tolist() for column in columns), strict=True
         ):
-            bars, history, importances, attention = infos[k]
+            bars, seen, history, importances, attention = infos[k]
             reason = _reason(order, share, finish, chance, z, history)
             flip = None if math.isnan(move) else move
-            slices.append(Slice(share, finish, chance, reason, digest, bars, importances, attention, flip))
+            rests_on = (digest, bars, importances, attention, flip, None, seen)
+            slices.append(Slice(share, finish, chance, reason, *rests_on))
         for i in np.flatnonzero(~np.isfinite(outputs).all(1)).tolist():
             slices[i] = self._ruled(*requests[i], slices[i])
         return slices
@@ -141,7 +143,8 @@ class Predictor:
                 vectors.append(vector)
                 rows.append(market_row(order, inputs))
                 history = f"{bars} bars of history" + (" since a gap" if inputs.gap else "")
-                infos.append(_ContextInfo(bars, history, features, ages))
+                seen = min(len(inputs.bars), self.bars_needed + max(0, order.t))
+                infos.append(_ContextInfo(bars, max(bars, seen), history, features, ages))
             which.append(k)
         return _Contexts(np.array(which), np.stack(vectors), np.array(rows), infos)
 

@@ -145,7 +145,7 @@ class RowMaker:
             "finishing": event.finishing,
             "market_close": _finite(event.market_close),
             "market_mid": _finite(event.market_mid),
-            "reason": event.reason,
+            "reason": event.full_reason,
             "seen": _plain({**asdict(event.view), "side": event.view.side.name.lower()}),
             "importances": _plain(event.importances),
             "attention": {str(age): weight for age, weight in event.attention.items()} or None,

@@ -24,7 +24,7 @@ from tests.fuzz.trial import Case
 from tests.fuzz.world import ODD_VALUES, World, odd
 
 KINDS = ("pause", "resume", "cancel", "amend", "kill")
-AMENDABLE = ("limit_price_ticks", "participation_cap", "risk_aversion")
+AMENDABLE = ("limit_price", "limit_price_ticks", "participation_cap", "risk_aversion")
 
 
 def make_case(draw: random.Random, world: World) -> Case:

@@ -132,6 +132,14 @@ REFUSED: list[dict[str, Any]] = [
     {"limit_price_ticks": "5"},
     {"limit_price_ticks": 10**40},
     {"limit_price_ticks": float("nan")},
+    {"limit_price": 59000.5},
+    {"limit_price": "-1"},
+    {"limit_price": "much"},
+    {"limit_price": "NaN"},
+    {"limit_price": "1e-40"},
+    {"limit_price": "9e30"},
+    {"limit_price": "1" * 50},
+    {"limit_price": "60000", "limit_price_ticks": 6_000_000},
     {"participation_cap": 0},
     {"participation_cap": 1.01},
     {"participation_cap": float("inf")},
@@ -155,11 +163,31 @@ def test_what_is_no_amendment_is_answered_and_changes_nothing(amend: dict[str, A
     assert ends(found)["s-P1"] == "completed"
 
 
+def test_a_limit_price_is_given_in_money_or_in_ticks() -> None:
+    """The same order comes of both; a price between two ticks is answered with its neighbours."""
+    amend = CommandKind.AMEND
+    in_money = run(ORDER, (2, amend, "s-P1", {"limit_price": "61000.5"}))
+    in_ticks = run(ORDER, (2, amend, "s-P1", {"limit_price_ticks": 6_100_050}))
+    for found in (in_money, in_ticks):
+        last = [e for e in found if isinstance(e, ParentChanged) and e.spec.parent_id == "s-P1"][-1]
+        assert last.spec.limit_price_ticks == 6_100_050
+    assert [e for e in in_money if isinstance(e, ChildChanged)] == [
+        e for e in in_ticks if isinstance(e, ChildChanged)
+    ]
+    (answer,) = handled(run(ORDER, (2, amend, "s-P1", {"limit_price": "61000.505"})))
+    assert "not a multiple of the tick 0.01: use 61000.50 or 61000.51" in answer.outcome
+    assert not carried_out(answer.outcome, answer.parent_id)
+
+
 EXTREMES: list[dict[str, Any]] = [
     {"limit_price_ticks": 1},
     {"limit_price_ticks": MOST_TL // 50_000},
     {"limit_price_ticks": MOST_TL // 50_000 + 1},
     {"limit_price_ticks": None, "participation_cap": None},
+    {"limit_price": None},
+    {"limit_price": "0.01"},
+    {"limit_price": "61000.001"},
+    {"limit_price": "9e15"},
     {"participation_cap": 5e-324},
     {"participation_cap": 1},
     {"risk_aversion": 5e-324},
