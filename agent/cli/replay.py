@@ -13,6 +13,7 @@ from agent.cli import output
 from agent.core.database_url import DatabaseUrl
 from agent.core.errors import InputError
 from agent.durations import parse_time_ns
+from agent.entry import log_lines
 
 if TYPE_CHECKING:
     from agent.app.replay_session import Replayed
@@ -53,7 +54,7 @@ def replay(
     An order option gives an order of your own in place of the recorded ones: what is left out is the
     recorded order's. Exit code 1 if the recording differs (--verify), or if an order did not complete.
     """
-    output.set_up_logging(log_json)
+    log_lines.set_up(always_json=log_json)
     override = bool(order)
     given = override or config is not None or symbol is not None or seed is not None
     chosen = _configuration(session, config, order, symbol, seed) if given else None

@@ -10,6 +10,7 @@ import typer
 from agent.cli import options as o
 from agent.cli import output
 from agent.core.errors import InputError
+from agent.entry import log_lines
 
 if TYPE_CHECKING:
     from agent.app.live_session import LiveResult
@@ -40,9 +41,9 @@ def run(
     settings = o.market_configuration(
         config, market, seed, order, exchange=exchange, symbol=symbol, database=db, out=out
     )
-    output.set_up_logging(log_json)
+    log_lines.set_up(always_json=log_json)
     with output.run_view(plain=as_json) as view:
-        view.preparing("loading the program")
+        view.preparing("PAPER: loading the program")
         from agent.app.live_session import prepare, run_paper
 
         prepare(settings, view)
@@ -61,10 +62,9 @@ def _warn_of_database(result: LiveResult) -> None:
     """The database is no part of the order: it changes no exit code, but the user has to know."""
     behind = result.database
     if not behind.in_line:
-        typer.echo(
-            f"\nwarning: the database is behind the recording by {behind.missing} events: {behind.reason}\n"
-            f"the session holds all of them; bring the database in line:  {behind.command}",
-            err=True,
+        log_lines.complain(
+            f"warning: the database is behind the recording by {behind.missing} events: {behind.reason};"
+            f" the session holds all of them; bring the database in line:  {behind.command}"
         )
 
 

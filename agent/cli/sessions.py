@@ -17,6 +17,7 @@ from agent.cli import options as o
 from agent.cli import output
 from agent.core.errors import AgentError, InputError
 from agent.durations import parse_duration_ns, parse_time_ns
+from agent.entry import log_lines
 
 if TYPE_CHECKING:
     from storage.recordings.compaction import Compaction
@@ -176,7 +177,7 @@ def compact(
             if len(sessions) == 1 and sessions[0] == path:
                 raise
             failed += 1
-            typer.echo(f"error: {error}", err=True)
+            log_lines.complain(f"error: {error}")
             done.append({"session": str(path), "error": str(error)})
         else:
             done.append({"session": str(path), **asdict(compacted), "ratio": compacted.ratio})
@@ -200,7 +201,6 @@ def sync(
     """
     from agent.app.log_in_line import bring_in_line
 
-    output.set_up_logging(False)
     url = db or o.configuration(config).database
     done: list[dict[str, object]] = []
     for path in _expanded(sessions):
@@ -210,7 +210,7 @@ def sync(
             except AgentError as error:
                 if len(sessions) == 1 and sessions[0] == path:
                     raise
-                typer.echo(f"error: {error}", err=True)
+                log_lines.complain(f"error: {error}")
                 done.append({"session": str(path), "error": str(error)})
                 continue
         done.append({**stored.to_json(), "path": str(path)})
@@ -286,7 +286,7 @@ def _time_ns(text: str | None, option: str, first_ns: int) -> int | None:
 
 def _warn(losses: Sequence[str]) -> None:
     for loss in losses:
-        typer.echo(f"warning: {loss}", err=True)
+        log_lines.complain(f"warning: {loss}")
 
 
 def _hint_replay(session: str) -> None:

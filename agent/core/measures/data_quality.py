@@ -81,7 +81,6 @@ class OrderTimes:
         """Basis points are of the order's worth at the decision."""
         return self.submitted_ns, self._of_part(part, life, decided_to)[1]
 
-
     def of_mids(self) -> frozenset[str]:
         """The measures in which no trade counts, no fill either: a late trade is not in them."""
         delay = ("shortfall_delay", "shortfall_delay_bps") if self.by_quantity else ()
