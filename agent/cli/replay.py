@@ -14,6 +14,7 @@ from agent.core.database_url import DatabaseUrl
 from agent.core.errors import InputError
 from agent.durations import parse_time_ns
 from agent.entry import log_lines
+from agent.entry.hints import agent_command
 
 if TYPE_CHECKING:
     from agent.app.replay_session import Replayed
@@ -125,9 +126,8 @@ def _show(done: Replayed) -> None:
     if stored is not None:
         earlier = ", in place of the same replay stored before" if stored.replaced else ""
         typer.echo(f"\nstored in {stored.database} as session {stored.session}{earlier}")
-        typer.echo(
-            f"look at it: python -m agent log parents --db {stored.database} --session {stored.session}"
-        )
+        look = agent_command("log", "parents", "--db", stored.database, "--session", stored.session)
+        typer.echo(f"look at it:  {look}")
 
 
 def _speed(text: str) -> float | None:

@@ -11,6 +11,7 @@ from agent.cli import options as o
 from agent.cli import output
 from agent.core.errors import InputError
 from agent.entry import log_lines
+from agent.entry.hints import agent_command
 
 if TYPE_CHECKING:
     from agent.app.live_session import LiveResult
@@ -73,4 +74,5 @@ def _show(result: LiveResult) -> None:
     from agent.terminal.closing_tables import render_summary
 
     render_summary(result.summary, output.console_of())
-    typer.echo(f"\nreplay and verify this session:  python -m agent replay {result.path} --verify")
+    command = agent_command("replay", result.path, "--verify")
+    typer.echo(f"\nreplay and verify this session:  {command}")

@@ -18,6 +18,7 @@ from agent.cli import output
 from agent.core.errors import AgentError, InputError
 from agent.durations import parse_duration_ns, parse_time_ns
 from agent.entry import log_lines
+from agent.entry.hints import replay_command
 
 if TYPE_CHECKING:
     from storage.recordings.compaction import Compaction
@@ -137,7 +138,7 @@ def slice_(
 
 @app.command("merge")
 def merge(
-    sessions: Annotated[list[Path], typer.Argument(help="Directories of recorded sessions.")],
+    sessions: o.SessionPaths,
     out: Out,
     as_json: o.AsJson = False,
 ) -> int:
@@ -161,7 +162,7 @@ def merge(
 
 @app.command("compact")
 def compact(
-    sessions: Annotated[list[Path], typer.Argument(help="Sessions, or folders of sessions.")],
+    sessions: o.SessionPaths,
     as_json: o.AsJson = False,
 ) -> int:
     """Rewrite closed sessions as Parquet, a fifth to a tenth of the size, verified before the old files go.
@@ -190,7 +191,7 @@ def compact(
 
 @app.command("sync")
 def sync(
-    sessions: Annotated[list[Path], typer.Argument(help="Sessions of runs, or folders of them.")],
+    sessions: o.SessionPaths,
     db: o.Database = None,
     config: o.ConfigFile = None,
     as_json: o.AsJson = False,
@@ -290,4 +291,4 @@ def _warn(losses: Sequence[str]) -> None:
 
 
 def _hint_replay(session: str) -> None:
-    typer.echo(f"replay an order on it:  python -m agent replay {session} --quantity 1")
+    typer.echo(f"replay an order on it:  {replay_command(session)}")
