@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Mapping
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args, get_type_hints
@@ -39,6 +39,8 @@ FeePpm = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
 
 
 class Section(BaseModel):
+    """A section. The text below a key is its comment in the file that ``agent config init`` writes."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
@@ -46,9 +48,13 @@ class LatencyMs(Section):
     """Constant (``sigma`` 0), lognormal, or as ``measured``: a CSV file, in a recorded session its rows."""
 
     median_ms: Annotated[float, Field(ge=0)] | None = None
+    """milliseconds; null with measured"""
     sigma: Annotated[float, Field(ge=0, le=3)] = 0.0
+    """above 0: lognormal, of that spread"""
     measured: Path | tuple[tuple[int, int], ...] | None = None  # rows: (at_ns, one way in ns)
+    """a CSV file, as `agent calibrate --latencies` writes it, in place of median_ms"""
     draw: Literal["random", "nearest"] = "random"
+    """from measured: at random by the seed, or the one measured nearest in time"""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> LatencyMs:
@@ -66,9 +72,13 @@ class ImpactParameters(Section):
     """The square-root law of one symbol: see ``agent.venue.impact``."""
 
     y: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """factor of the law"""
     sigma_bps_per_day: Annotated[float, Field(gt=0)]
-    volume_per_day: Annotated[float, Field(gt=0)]  # in the symbol's own quantity
-    decay: Duration = 5 * 60 * 10**9  # half-life of the displacement
+    """volatility, basis points a day"""
+    volume_per_day: Annotated[float, Field(gt=0)]
+    """what trades in a day, in the symbol's own quantity"""
+    decay: Duration = 5 * 60 * 10**9
+    """half-life of what our own flow moved"""
 
 
 def _off(value: object) -> object:
@@ -79,16 +89,22 @@ class FeeTier(Section):
     """Rates from a 30-day volume (quote currency) on."""
 
     volume: Positive
+    """30-day volume from which it holds, quote currency"""
     maker_ppm: FeePpm
+    """parts per million of a fill's value"""
     taker_ppm: FeePpm
+    """the same"""
 
 
 class Halt(Section):
     """No new order from ``start`` to before ``end``; without a symbol, of no symbol."""
 
     start: AwareDatetime
+    """as in 2026-01-05T10:00:00Z"""
     end: AwareDatetime
+    """the same, after start"""
     symbol: str | None = None
+    """null: of every symbol"""
 
     @field_validator("end")
     @classmethod
@@ -102,48 +118,84 @@ class RehearsalSection(Section):
     """Trouble on purpose, drawn by the seed and the order's number."""
 
     reject_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """orders rejected, of a million"""
     timeout_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """orders not answered in time, of a million"""
     timeout: Duration = 2 * 10**9
+    """how long that is"""
 
 
 class Venue(Section):
     """The paper venue."""
 
     entry: LatencyMs = LatencyMs(median_ms=20)
+    """order entry: us to venue"""
     cancel: LatencyMs = LatencyMs(median_ms=20)
+    """cancelling: us to venue"""
     acknowledgement: LatencyMs = LatencyMs(median_ms=20)
+    """reports: venue to us"""
     market_data: LatencyMs = LatencyMs(median_ms=10)
+    """what the tape shows: venue to us"""
     maker_fee_ppm: FeePpm = 1000
+    """parts per million of a fill's value: 1000 is 10 bps; below 0 is a rebate"""
     taker_fee_ppm: FeePpm = 1000
+    """the same"""
     fee_tiers: tuple[FeeTier, ...] = ()
+    """rates by 30-day volume, in place of both; by rising volume"""
     fee_volume: Annotated[Decimal, Field(ge=0)] = Decimal(0)
+    """that volume at the start, quote currency; what the session trades is added"""
     fee_currency: Annotated[str, Field(min_length=1)] = "quote"
+    """quote | received | a third currency such as BNB, while its balance lasts"""
     fee_rate: Annotated[Decimal | None, Field(gt=0)] = None
+    """exchange rate: what one unit of the third currency is worth in quote"""
     fee_discount_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """off a fee that the third currency pays, parts per million: 250000 is 25 %"""
     queue: Literal["risk_averse", "power_probability", "log_probability"] = "risk_averse"
+    """how a resting order moves up"""
     queue_power: Annotated[float, Field(gt=0)] = 3.0
+    """exponent of power_probability"""
     reach: Literal["shown", "whole"] = "shown"
+    """what a resting order gets of a trade through its price, and when the far touch reaches it: their
+    lots, or (hftbacktest's rule, for comparison) all it wants"""
     impact: Annotated[Literal["off", "sqrt"], BeforeValidator(_off)] = "off"
+    """sqrt: our own flow moves the price of our own fills, and fades"""
     impact_laws: dict[str, ImpactParameters] = {}
+    """of sqrt, by symbol, as in {BTC/USDT: {sigma_bps_per_day: 250, volume_per_day: 20000}}"""
     calibration: Path | None = None
+    """file of `agent calibrate --out`: laws of the symbols that impact_laws leaves out"""
     noted_share: Share | None = 0.3
+    """own share of the market's volume above which a result says that it is too large to be
+    believed as it is; null: never"""
     price_band_bps: Annotated[float, Field(gt=0)] = 2000.0
+    """basis points: limits further from the mid are rejected"""
     price_protection_bps: Annotated[float, Field(gt=0)] | None = None
+    """basis points: no order walks further than this from the far touch; null: to its
+    limit"""
     self_trade: Literal["cancel_newest", "allow"] = "cancel_newest"
+    """what becomes of an order that would meet our own on the other side"""
     amend: Literal["keep_on_reduce", "lose_always"] = "keep_on_reduce"
+    """the queue position of an order made smaller"""
     max_quantity: Positive | None = None
+    """of one order, base currency"""
     max_open_orders: Annotated[int, Field(gt=0)] | None = 200
+    """resting at once, per symbol; null: any number"""
     halts: tuple[Halt, ...] = ()
+    """no new orders between two times"""
     near_gap: Duration = 5 * 10**9
+    """a fill this close to a gap of the feed is marked"""
     on_stale: Literal["mark", "reject"] = "mark"
+    """what becomes of a fill near a gap, or on a book older than max_book_age"""
     max_book_age: Duration = 5 * 10**9
+    """how old a book may be. Marks: near_gap, and a price model that ends in +stale_book"""
     rehearsal: RehearsalSection = RehearsalSection()
+    """trouble on purpose, drawn by the seed"""
     balances: dict[str, Annotated[Decimal, Field(ge=0)]] = {
         "BTC": Decimal(100),
         "ETH": Decimal(1000),
         "USDT": Decimal(10_000_000),
         "USD": Decimal(10_000_000),
     }
+    """what the account holds at the start, by currency"""
 
     @field_validator("fee_tiers")
     @classmethod
@@ -158,86 +210,138 @@ class Bars(Section):
     """How fills are modelled in a session that holds bars and no tape: see ``agent.venue.bars.bar_venue``."""
 
     half_spread_bps: Annotated[Decimal, Field(ge=0, le=1000)] = Decimal(1)
+    """basis points: a bar's VWAP is made worse by this"""
     max_participation: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.2")
+    """no cap of orders: at most this share of one bar's volume is filled"""
     reach_bps: Annotated[float, Field(gt=0, le=5000)] = 1000.0
+    """basis points: no fill in a bar whose price is further than this from the last close, on either side"""
 
 
 class Risk(Section):
     """Limits of every order; null switches one off."""
 
     max_notional: Positive | None = Decimal(5_000_000)
+    """of one parent order, quote currency"""
     max_participation: Share | None = None
+    """participation cap of every order: most own share of the market's volume since its start; the tighter
+    of it and order.participation_cap holds"""
     max_volume_share: Annotated[float, Field(gt=0)] | None = 1.0
+    """refused at the start: more than this share of what is shown and expected to trade"""
     price_collar_bps: Annotated[float, Field(gt=0)] | None = 100.0
+    """basis points: how far beyond the mid an order may reach"""
     max_child_quantity: Positive | None = None
+    """of one child order, base currency"""
     max_orders_per_s: Annotated[int, Field(gt=0)] | None = 20
+    """orders a second"""
     stale_book: Duration | None = 5 * 10**9
+    """no order goes out on a book older than this"""
 
 
 class Tactics(Section):
     micro_slices: Annotated[int, Field(ge=1, le=1000)] = 5
+    """twap_micro: child orders an interval"""
     reach_bps: Annotated[float, Field(gt=0)] = 10.0
+    """basis points: how far beyond the far touch the limit of a marketable child order is"""
     repeg: Duration = 10**9
+    """peg: how often the price is looked at"""
     repeg_by: Literal["cancel", "amend"] = "cancel"
+    """peg: how an order follows the price; amend saves a round trip"""
     cross_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """peg: the last part of an interval, in which what is left is crossed"""
 
 
 class EngineSection(Section):
     decision_latency: Duration = 100 * 10**6
+    """a decision acts this long after its interval began; a later one falls back"""
     lookback: Annotated[int, Field(ge=1, le=5000)] = 312
+    """bars of history the algos see before an order's first interval; the shipped model uses 312
+    at most: it looks at 120, whose features look back on the 192 before them"""
     settle: Duration = 10**9
+    """how long late trades are waited for before a measurement"""
 
 
 class Feed(Section):
     book_depth: Annotated[int, Field(ge=5, le=5000)] = 100
+    """book levels a side on the tape"""
     stale_after: Duration = 10 * 10**9
+    """a stream silent for longer is restarted"""
     connect_timeout: Duration = 15 * 10**9
+    """how long a connection may take"""
     warm_up: Duration = 2 * 3600 * 10**9
+    """history fetched before the first decision"""
 
 
 class Embedded(Section):
     """The local exchange of a first run."""
 
-    market: str = "synthetic"  # or the directory of a recorded session
+    market: str = "synthetic"
+    """what it plays: synthetic, made by its seed, or the directory of a recorded session"""
     seed: int = 1
+    """of the synthetic market's trades and book"""
     speed: Annotated[float, Field(gt=0)] = 1.0
+    """2.0 plays twice as fast"""
 
 
 class Model(Section):
-    checkpoint: Path | None = None  # null: the one that ships with the program
+    checkpoint: Path | None = None
+    """null: the one that ships with the program"""
 
 
 class Schedule(Section):
     """A parent order started by the wall clock. One of ``cron`` (five fields, UTC) and ``every``."""
 
     name: str
+    """what it is called"""
     cron: str | None = None
+    """five fields, UTC, as in "30 12 * * mon-fri"; exactly one of cron and every"""
     every: Duration | None = None
+    """how often"""
     order: Order = Order()
+    """the keys of order above; what is left out is their default"""
 
 
 class Jobs(Section):
     heartbeat: Duration = 10 * 10**9
+    """a line ("alive") in the log so often, in `run` and `record`"""
     rotate_session: Duration = 6 * 3600 * 10**9
+    """with schedules: a new session so often, as soon as no parent works"""
 
 
 class Config(Section):
     exchange: str = "embedded"
+    """a ccxt exchange id (binance, kraken, ...), or embedded: no account, no network"""
     symbol: str = "BTC/USDT"
+    """as ccxt writes it"""
     database: DatabaseUrl = DatabaseUrl("sqlite:///runs/agent.db")
+    """execution log; postgresql+asyncpg://... works too"""
     out: Path = Path("runs/sessions")
+    """where recorded sessions go"""
     seed: int = 1
+    """of what the paper venue draws: latencies, rehearsed trouble"""
     order: Order = Order()
+    """the parent order of `run`, and of `replay` on a session without one"""
     venue: Venue = Venue()
+    """the paper venue"""
     bars: Bars = Bars()
+    """fills in a session of bars alone (klines, equities): a bar's VWAP, made worse"""
     risk: Risk = Risk()
+    """holds for every order; null switches a rule off"""
     tactics: Tactics = Tactics()
+    """how slices become child orders"""
     engine: EngineSection = EngineSection()
+    """the trading loop"""
     feed: Feed = Feed()
+    """market data"""
     embedded: Embedded = Embedded()
+    """the local exchange"""
     model: Model = Model()
+    """the Large Execution Model"""
     schedules: tuple[Schedule, ...] = ()
+    """parent orders started by the wall clock (UTC), for example:
+    - {name: lunch, cron: "30 12 * * mon-fri", order: {quantity: 1, min_duration: 10m, max_duration: 30m}}
+    - {name: steady, every: 2h, order: {notional: 50000, min_duration: 5m, max_duration: 15m}}"""
     jobs: Jobs = Jobs()
+    """what a run does by the clock"""
 
     @model_validator(mode="after")
     def _third_currency_has_a_rate(self) -> Config:
@@ -245,7 +349,8 @@ class Config(Section):
         currency = self.venue.fee_currency
         own = self.symbol.partition("/")[2].split(":")
         if self.venue.fee_rate is None and currency not in ("quote", "received", *own):
-            raise PydanticCustomError(_WHOLE, fee_rate_missing(currency))
+            where = {"place": ("venue", "fee_currency")}
+            raise PydanticCustomError(_WHOLE, fee_rate_missing(currency), where)
         return self
 
 
@@ -263,14 +368,28 @@ def load_config(path: Path | None) -> Config:
     if path is None:
         return Config()
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError as error:
-        raise ConfigError(f"configuration {path} does not exist: give another --config") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raw = yaml.safe_load(read_text(path)) or {}
+    except yaml.YAMLError as error:
         raise ConfigError(f"configuration {path} cannot be read: {without_passwords(str(error))}") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"configuration {path} must be a mapping of sections, not a {type(raw).__name__}")
     return parse_config(raw, str(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of a configuration file. Raises ConfigError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"configuration {path} does not exist: give another --config") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"configuration {path} cannot be read: {without_passwords(str(error))}") from error
+
+
+def configuration_file(path: Path | None) -> Path | None:
+    """``path`` where one is given, else config.yaml in this folder; None where there is none."""
+    here = Path("config.yaml")
+    return here if path is None and here.is_file() else path
 
 
 def parse_config(raw: Mapping[str, object], source: str = "configuration") -> Config:
@@ -278,13 +397,14 @@ def parse_config(raw: Mapping[str, object], source: str = "configuration") -> Co
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(f"{source}: " + "; ".join(_complaint(e) for e in error.errors())) from error
+        raise ConfigError(f"{source}: " + "; ".join(complaint(e) for e in error.errors())) from error
 
 
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")  # of a model, of a dataclass
 
 
-def _complaint(error: ErrorDetails) -> str:
+def complaint(error: ErrorDetails) -> str:
+    """What one fault of a configuration is, with the key, the value and what is allowed."""
     if error["type"] == _WHOLE:
         return error["msg"]
     location = ".".join(str(key) for key in error["loc"])
@@ -312,4 +432,7 @@ def _fields(section: type) -> dict[str, object]:
     """Name and type of each key of a section: a model, or the order's dataclass. Empty for anything else."""
     if issubclass(section, BaseModel):
         return {name: field.annotation for name, field in section.model_fields.items()}
-    return dict(get_type_hints(section)) if is_dataclass(section) else {}
+    if not is_dataclass(section):
+        return {}
+    hints = get_type_hints(section)
+    return {each.name: hints[each.name] for each in fields(section)}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 from agent.algos.registry import check_params
 from agent.amounts import check_positive
-from agent.core.errors import OrderError
+from agent.core.errors import InputError, OrderError
 from agent.core.instrument import Instrument
 from agent.core.orders.order_value import order_value
 from agent.core.orders.projection import check_rates
@@ -48,14 +49,39 @@ def build_spec(order: Order, instrument: Instrument, parent_id: str, price: Deci
 
 def check_order(order: Order) -> None:
     """Check all that needs no instrument, before anything is connected. Raises InputError."""
-    _amount(order)
-    _check_durations(order)
+    for _, fault in order_faults(order):
+        raise fault
+
+
+def order_faults(order: Order) -> Iterator[tuple[str, InputError]]:
+    """Every fault that needs no instrument, with the key that it is about."""
+    checks: tuple[tuple[str, Callable[[Order], object]], ...] = (
+        ("quantity" if order.notional is None else "notional", _amount),
+        ("interval", _check_durations),
+        ("min_rate", _check_rates),
+        ("algo_params", lambda order: check_params([order.algo, *order.shadows], order.algo_params)),
+        ("participation_cap", _check_cap),
+        ("limit_price", _check_limit),
+    )
+    for key, check in checks:
+        try:
+            check(order)
+        except InputError as fault:
+            yield key, fault
+
+
+def _check_rates(order: Order) -> None:
     n, m = order.max_duration // order.interval, order.min_duration // order.interval
     check_rates(n, m, order.min_rate, order.max_rate)
-    check_params([order.algo, *order.shadows], order.algo_params)
+
+
+def _check_cap(order: Order) -> None:
     cap = order.participation_cap
     if cap is not None and not 0 < cap <= 1:
         raise OrderError(f"participation cap {cap:g} is not allowed: it must be in (0, 1], as in 0.1")
+
+
+def _check_limit(order: Order) -> None:
     if order.limit_price is not None:
         check_positive(order.limit_price, "limit price")
 
@@ -76,21 +102,21 @@ def _target(order: Order, instrument: Instrument, price: Decimal | None) -> tupl
             raise OrderError(_not_by_notional(money, instrument))
         if money < instrument.min_notional:
             raise OrderError(
-                f"notional {money} {instrument.quote} is below the exchange's minimum"
-                f" {instrument.min_notional}"
+                f"notional {money:f} {instrument.quote} is below the exchange's minimum"
+                f" {instrument.min_notional:f}"
             )
         return TargetKind.NOTIONAL, instrument.notional_tl(money)
     quantity = _amount(order)
     lots = instrument.to_lots(quantity)
     if lots < instrument.min_lots:
         least = instrument.quantity(instrument.min_lots)
-        raise OrderError(f"quantity {quantity} {instrument.unit} is below the exchange's minimum {least}")
+        raise OrderError(f"quantity {quantity:f} {instrument.unit} is below the exchange's minimum {least:f}")
     if price is not None:
         worth = order_value(instrument, int(price / instrument.tick), lots)
         if worth < instrument.min_notional:
             raise OrderError(
-                f"quantity {quantity} {instrument.unit} is worth {worth:.2f} {instrument.quote}: "
-                f"the exchange's minimum is {instrument.min_notional}"
+                f"quantity {quantity:f} {instrument.unit} is worth {worth:.2f} {instrument.quote}: "
+                f"the exchange's minimum is {instrument.min_notional:f}"
             )
     return TargetKind.QUANTITY, lots
 
@@ -100,8 +126,8 @@ def _not_by_notional(money: Decimal, instrument: Instrument) -> str:
     each = instrument.multiplier
     lots = max(instrument.min_lots, int(money / (each * instrument.lot)))
     return (
-        f"notional {money} is not allowed for {instrument.symbol}: a contract is {each} {instrument.quote} "
-        f"at any price; give --quantity {instrument.quantity(lots)} (contracts)"
+        f"notional {money:f} is not allowed for {instrument.symbol}: a contract is {each:f}"
+        f" {instrument.quote} at any price; give --quantity {instrument.quantity(lots):f} (contracts)"
     )
 
 

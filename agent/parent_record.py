@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TypedDict
 
 from agent.core.events import ChildFilled, DecisionTaken, ParentChanged, SlippageMeasured
@@ -85,6 +86,16 @@ class ParentRecord:
         if not lots:
             return None
         return float(instrument.average_ticks(self.changed.filled_tl, lots)) * float(instrument.tick)
+
+    def worth(self, instrument: Instrument) -> Decimal:
+        """What the whole order is worth in the settle currency, at its arrival; 0 where nothing tells."""
+        changed, spec = self.changed, self.changed.spec
+        if spec.target_kind is TargetKind.NOTIONAL:
+            return instrument.notional(spec.target)
+        mid_half_ticks = changed.arrival_mid_half_ticks or changed.decision_mid_half_ticks
+        if mid_half_ticks is None or mid_half_ticks < 2:
+            return instrument.notional(changed.filled_tl)
+        return instrument.notional(instrument.value_tl(mid_half_ticks // 2, spec.target))
 
     @property
     def window_ns(self) -> int | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import TypedDict, TypeVar, cast
 
 from agent.core.events import (
@@ -71,25 +72,22 @@ FlagsDocument = dict[str, dict[str, float]]
 """Measure -> what was wrong with the data in its window (``data_faults.Fault``) -> share of the window."""
 
 
-class _Ended(TypedDict):
-    algo: str
-    state: str
-
-
-class ShadowDocument(_Ended, total=False):
-    """A shadow beside its parent; the numbers are missing until the parent is measured.
+class ShadowDocument(TypedDict):
+    """A shadow beside its parent; the numbers are null until both are measured.
 
     Differences are parent minus shadow, positive is good.
     """
 
+    algo: str
+    state: str
     gain_bps: float | None
     full_gain_bps: float | None
     arrival_slippage_bps: float | None
     diff_gain_bps: float | None
     diff_full_bps: float | None
     diff_arrival_bps: float | None
-    flags: FlagsDocument
-    reasons: dict[str, str]
+    flags: FlagsDocument | None
+    reasons: dict[str, str] | None
 
 
 class ParentDocument(TypedDict):
@@ -181,8 +179,8 @@ class Summary:
             "target_kind": spec.target_kind.value,
             "target": target,
             "filled": filled,
-            "avg_price": None if average is None else f"{average:.10g}",
-            "arrival_price": None if mid is None else str(instrument.tick * mid / 2),
+            "avg_price": None if average is None else _in_full(average),
+            "arrival_price": None if mid is None else f"{instrument.tick * mid / 2:f}",
             "state": changed.state.value,
             "reason": changed.reason,
             "algo": spec.algo,
@@ -206,25 +204,38 @@ class Summary:
         }
 
     def _shadows(self, parent_id: str, own: SlippageMeasured | None) -> list[ShadowDocument]:
-        shadows = self.shadows_of(parent_id)
-        measured = {algo: r.own for algo, r in shadows.items() if r.own is not None}
-        if own is None:
-            return [{"algo": algo, "state": r.changed.state.value} for algo, r in shadows.items()]
-        return [
-            {
-                "algo": c.algo,
-                "state": shadows[c.algo].changed.state.value,
-                "gain_bps": finite(c.gain_bps),
-                "full_gain_bps": finite(c.full_gain_bps),
-                "arrival_slippage_bps": finite(c.arrival_slippage_bps),
-                "diff_gain_bps": finite(c.diff_gain_bps),
-                "diff_full_bps": finite(c.diff_full_bps),
-                "diff_arrival_bps": finite(c.diff_arrival_bps),
-                "flags": _flags_beside(own, measured[c.algo]),
-                "reasons": dict(measured[c.algo].reasons),
-            }
-            for c in compare(own, measured)
-        ]
+        return [_shadow(algo, r, own) for algo, r in self.shadows_of(parent_id).items()]
+
+
+def _shadow(algo: str, record: ParentRecord, own: SlippageMeasured | None) -> ShadowDocument:
+    """One beside its parent's own row."""
+    state, measured = record.changed.state.value, record.own
+    if own is None or measured is None:
+        return {
+            "algo": algo,
+            "state": state,
+            "gain_bps": None,
+            "full_gain_bps": None,
+            "arrival_slippage_bps": None,
+            "diff_gain_bps": None,
+            "diff_full_bps": None,
+            "diff_arrival_bps": None,
+            "flags": None,
+            "reasons": None,
+        }
+    (c,) = compare(own, {algo: measured})
+    return {
+        "algo": algo,
+        "state": state,
+        "gain_bps": finite(c.gain_bps),
+        "full_gain_bps": finite(c.full_gain_bps),
+        "arrival_slippage_bps": finite(c.arrival_slippage_bps),
+        "diff_gain_bps": finite(c.diff_gain_bps),
+        "diff_full_bps": finite(c.diff_full_bps),
+        "diff_arrival_bps": finite(c.diff_arrival_bps),
+        "flags": _flags_beside(own, measured),
+        "reasons": dict(measured.reasons),
+    }
 
 
 def flags_of(row: SlippageMeasured) -> FlagsDocument:
@@ -242,12 +253,19 @@ def _flags_beside(own: SlippageMeasured, shadow: SlippageMeasured) -> FlagsDocum
     return found
 
 
+def _in_full(value: float) -> str:
+    """A price to ten digits, never with an exponent."""
+    return f"{Decimal(f'{value:.10g}'):f}"
+
+
 def _amounts(changed: ParentChanged, instrument: Instrument) -> tuple[str, str]:
     """Target and what is filled of it, in the target's unit."""
     spec = changed.spec
     if spec.target_kind is TargetKind.QUANTITY:
-        return str(instrument.quantity(spec.target)), str(instrument.quantity(changed.filled_lots))
-    return str(instrument.notional(spec.target)), str(instrument.notional(changed.filled_tl))
+        amounts = instrument.quantity(spec.target), instrument.quantity(changed.filled_lots)
+    else:
+        amounts = instrument.notional(spec.target), instrument.notional(changed.filled_tl)
+    return f"{amounts[0]:f}", f"{amounts[1]:f}"
 
 
 def _shortfall(measures: Mapping[str, float | str | None]) -> Shortfall:

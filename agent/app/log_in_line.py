@@ -17,6 +17,7 @@ from agent.core.json_types import int_in
 from agent.core.orders.parent_order import TERMINAL
 from agent.core.ports import LogEnd
 from agent.core.types import ParentState
+from agent.entry.hints import agent_command
 from agent.summary import Summary
 from storage.log.database import shown
 from storage.log.execution_log import CLOSED, INTERRUPTED
@@ -52,7 +53,7 @@ async def in_line(end: LogEnd, path: Path, url: DatabaseUrl | str) -> DatabaseSt
             end = replace(end, missing=0)
     if end.in_line:
         return DatabaseState(True)
-    command = f"python -m agent sessions sync {path} --db {shown(url)}"
+    command = agent_command("sessions", "sync", path, "--db", shown(url))
     log.error("database_is_behind", reason=reason, missing=end.missing, command=command)
     return DatabaseState(False, end.missing, reason, command)
 
@@ -77,7 +78,7 @@ def bring_in_line(path: Path, url: DatabaseUrl | str) -> Stored:
     if not done.result.match:
         raise SessionError(
             f"session {path} does not replay to what was recorded, so nothing was stored:"
-            f" {done.result.difference}; look at it with `python -m agent sessions inspect {path}`"
+            f" {done.result.difference}; look at it with `{agent_command('sessions', 'inspect', path)}`"
         )
     events += _unanswered(done.summary, max(ends))
     with stored_run(url, path, reader, recorded_config(reader)) as rows:

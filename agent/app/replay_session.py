@@ -27,11 +27,13 @@ from agent.app.venue_setup import venue_setup
 from agent.bar_session import BarSession, is_bars_only
 from agent.config import Config, parse_config
 from agent.core.database_url import DatabaseUrl
-from agent.core.errors import InputError, SessionError
+from agent.core.errors import InputError, NoOrderError, SessionError
 from agent.core.events import AuditEvent, Command, StartParent
 from agent.core.instrument import Instrument
 from agent.core.types import MarketView, OrderView
+from agent.durations import format_duration
 from agent.engine.engine import Engine
+from agent.entry.hints import replay_command
 from agent.journal import commands, overruns, recorded_decisions
 from agent.orders import build_spec
 from agent.replay import BATCH_ROWS, ReplayResult, first_book, replay
@@ -107,6 +109,10 @@ def replay_session(
     config = config or recorded_config(reader)
     recorded: list[Command] = [] if override else commands(reader.journal())
     _check_verify(path, verify, override, recorded)
+    if start_ns is not None and not is_bars_only(reader):
+        raise InputError("--start is for sessions of bars: on a tape an order starts with the first book")
+    if not (recorded or as_recorded):
+        _check_order_given(path, reader, config)
     bars = _of_bars(reader, config, start_ns)
     compare = bool(recorded) or as_recorded
     pending: list[Command] = recorded
@@ -147,6 +153,20 @@ def _check_verify(path: Path, verify: bool, override: bool, recorded: Sequence[C
         raise InputError("--verify is refused with another order: nothing recorded to compare it with")
     if verify and not recorded:
         raise InputError(f"--verify is refused: {path} was recorded without an order to compare with")
+
+
+def _check_order_given(path: Path, reader: SessionReader, config: Config) -> None:
+    """Where nothing was recorded an order of one's own has to have a size. Raises NoOrderError."""
+    if config.order.quantity is not None or config.order.notional is not None:
+        return
+    times: tuple[str, ...] = ()
+    if is_bars_only(reader) and len(bars := reader.bars()):
+        length_ns = int(bars["delta_ns"][0])
+        times = tuple(format_duration(count * length_ns) for count in (1, 4, 12))
+    raise NoOrderError(
+        f"{path} holds no order to replay, and none was given: give one of your own, as in:"
+        f" {replay_command(path, *times)}"
+    )
 
 
 def _policies(
@@ -233,8 +253,6 @@ def _of_bars(reader: SessionReader, config: Config, start_ns: int | None) -> Bar
     """The session as one of bars; None when it holds a tape."""
     if is_bars_only(reader):
         return BarSession(reader, _instrument(reader, config.symbol), config, start_ns)
-    if start_ns is not None:
-        raise InputError("--start is for sessions of bars: on a tape an order starts with the first book")
     return None
 
 

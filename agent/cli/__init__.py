@@ -14,6 +14,7 @@ import typer
 
 from agent.cli import (
     calibrate,
+    config,
     ctl,
     doctor,
     import_,
@@ -64,6 +65,7 @@ app.command("log")(log.log)
 app.command("status")(status.status)
 app.command("ctl")(ctl.ctl)
 app.command("doctor")(doctor.doctor)
+app.add_typer(config.app, name="config")
 
 
 def main(argv: list[str] | None = None) -> None:

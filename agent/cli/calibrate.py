@@ -9,6 +9,7 @@ import typer
 
 from agent.cli import options as o
 from agent.cli import output
+from agent.entry import log_lines
 
 
 def calibrate(
@@ -23,7 +24,7 @@ def calibrate(
     log_json: o.LogJson = False,
 ) -> int:
     """Estimate impact, volatility, volume, spread and latencies from a session."""
-    output.set_up_logging(log_json)
+    log_lines.set_up(always_json=log_json)
     from agent.calibration.session_calibration import calibrate_session, write_calibration, write_latencies
     from storage.recordings.session import SessionReader
 

@@ -13,6 +13,7 @@ import typer
 from agent.cli import options as o
 from agent.cli import output
 from agent.core.errors import InputError
+from agent.entry import log_lines
 
 if TYPE_CHECKING:
     from agent.core.orders.amendments import Amendment
@@ -97,9 +98,9 @@ def _amendment(
 def _show(what: str, answers: Sequence[Answer], done: bool) -> None:
     """A line a session, and the verdict."""
     if not answers:
-        typer.echo(f"{what}: no session is live: start one with `run`", err=True)
+        log_lines.complain(f"{what}: no session is live: start one with `run`")
     for answer in answers:
         orders = f" [{', '.join(answer.parents)}]" if answer.parents else ""
         typer.echo(f"{what}: {answer.session}: {answer.outcome}{orders}")
     if answers and not done:
-        typer.echo(f"{what}: NOT done everywhere; `python -m agent status` shows what lives", err=True)
+        log_lines.complain(f"{what}: NOT done everywhere; `python -m agent status` shows what lives")

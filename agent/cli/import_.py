@@ -11,6 +11,7 @@ import typer
 from agent.amounts import parse_amount
 from agent.cli import options as o
 from agent.cli import output
+from agent.entry import log_lines
 
 if TYPE_CHECKING:
     from agent.app.importing import Imported
@@ -47,7 +48,7 @@ def import_(
     log_json: o.LogJson = False,
 ) -> int:
     """Make a session from market data that others recorded."""
-    output.set_up_logging(log_json)
+    log_lines.set_up(always_json=log_json)
     from agent.app.importing import import_files
     from agent.terminal.import_tables import reading
 

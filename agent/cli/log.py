@@ -50,7 +50,8 @@ def log(
     """Query the execution log."""
     from storage.log import queries
 
-    url = db or o.configuration(config).database
+    settings = o.configuration(config)
+    url, session = db or settings.database, _session_name(session, settings.out)
     filters = {"since": since, "until": until, "symbol": symbol, "algo": algo, "parent": parent}
     _check_request(what, statement, {**filters, "session": session, "limit": limit})
     _check_form("json" if as_json else form, out)
@@ -68,10 +69,23 @@ def log(
             session=session,
             limit=limit,
         )
+        if not result.rows:
+            queries.check_named(url, what, session=session, parent=parent)
         if what == "sessions":
             result = _with_lives(url, result)
     _print(what, result, "json" if as_json else form, out)
     return 0
+
+
+def _session_name(given: str | None, folder: Path) -> str | None:
+    """A session's name as it is; that of a directory, and of ``last``, is read from its header."""
+    if given is None or "@replay-" in given:
+        return given
+    from storage.recordings.catalogue import find_session
+    from storage.recordings.header_file import HEADER, read_header
+
+    path = find_session(Path(given), lambda: folder)
+    return read_header(path).session if (path / HEADER).is_file() else given
 
 
 def _check_request(what: str, statement: str | None, filters: Mapping[str, object]) -> None:

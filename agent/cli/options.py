@@ -57,23 +57,32 @@ Market = Annotated[
 ]
 
 
-def _session(given: Path) -> Path:
+def session_path(given: Path) -> Path:
     """A path as it is; else a session's name in the configured folder, or ``last``, the newest there."""
-    if given.exists() or given.name != str(given):
-        return given
-    folder = configuration(None).out
-    if str(given) == "last":
-        names = sorted(path.parent.name for path in folder.glob("*/session.json"))
-        if not names:
-            raise InputError(f"there is no last session: {folder} holds none; run the agent once")
-        return folder / names[-1]
-    return folder / given if (folder / given).exists() else given
+    from agent.config import configuration_file, load_config
+    from storage.recordings.catalogue import find_session
+
+    return find_session(given, lambda: load_config(configuration_file(None)).out)
+
+
+def session_paths(given: list[Path]) -> list[Path]:
+    """The same of each."""
+    return [session_path(each) for each in given]
 
 
 SessionPath = Annotated[
     Path,
     typer.Argument(
-        metavar="SESSION", callback=_session, help="A recorded session: its directory, its name, or last."
+        metavar="SESSION", callback=session_path, help="A recorded session: its directory, its name, or last."
+    ),
+]
+
+SessionPaths = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="SESSION...",
+        callback=session_paths,
+        help="Recorded sessions: directories, names, last, or folders of sessions.",
     ),
 ]
 
@@ -149,11 +158,9 @@ def _named_number(flag: str, text: str) -> tuple[str, float]:
 
 def configuration(path: Path | None, order: OrderValues | None = None, **top: object) -> Config:
     """The configuration file (or config.yaml here, or the defaults) with the command line's values on top."""
-    from agent.config import load_config
+    from agent.config import configuration_file, load_config
 
-    if path is None and Path("config.yaml").is_file():
-        path = Path("config.yaml")
-    return overlaid(load_config(path), order, top)
+    return overlaid(load_config(configuration_file(path)), order, top)
 
 
 def overlaid(base: Config, order: OrderValues | None, top: Mapping[str, object]) -> Config:
@@ -175,6 +182,11 @@ def market_configuration(
     **top: object,
 ) -> Config:
     """The same with what the embedded exchange plays: its seed is the run's."""
+    from agent.app.embedded_market import SYNTHETIC
+    from storage.recordings.catalogue import find_session
+
     settings = configuration(path, order, seed=seed, **top)
+    if market is not None and market != SYNTHETIC:
+        market = str(find_session(Path(market), lambda: settings.out))
     embedded = {k: v for k, v in (("market", market), ("seed", seed)) if v is not None}
     return settings.model_copy(update={"embedded": settings.embedded.model_copy(update=embedded)})

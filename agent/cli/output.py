@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
-from agent.core.database_url import without_passwords
+from agent.entry import log_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,32 +30,6 @@ def emit(document: object) -> None:
 
 def _plain(value: object) -> str:
     return str(value) if isinstance(value, Decimal | Path) else repr(value)
-
-
-def set_up_logging(as_json: bool) -> None:
-    """Logs go to stderr: console style on a terminal, JSON lines otherwise."""
-    import logging
-
-    import structlog
-
-    tty = sys.stderr.isatty() and not as_json
-    live = tty and sys.stdout.isatty()  # the live view shows what is normal; only trouble interrupts it
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _hide_passwords,
-            structlog.dev.ConsoleRenderer() if tty else structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if live else logging.INFO),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-    )
-
-
-def _hide_passwords(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """A step of the log: whatever is logged may quote a database's URL."""
-    return {name: without_passwords(v) if isinstance(v, str) else v for name, v in event.items()}
 
 
 def console_of(width: int = TABLE_WIDTH, file: TextIO | None = None) -> Console:
@@ -82,14 +55,14 @@ def show_facts(title: str, facts: Mapping[str, object]) -> None:
 
 
 def run_view(*, plain: bool) -> PlainView | LiveView:
-    """The live view on a terminal; plain lines on stderr otherwise."""
+    """The live view on a terminal; lines on stderr otherwise, in the style of the log."""
     from rich.console import Console
 
     from agent.terminal.run_view import LiveView, PlainView
 
     console = Console(markup=False)
     if plain or not console.is_terminal:
-        return PlainView(Console(stderr=True, markup=False), now_ns=time.time_ns)
+        return PlainView(log_lines.tell, now_ns=time.time_ns)
     return LiveView(console, now_ns=time.time_ns)
 
 

@@ -10,6 +10,7 @@ import typer
 from agent.cli import options as o
 from agent.cli import output
 from agent.durations import parse_duration_ns
+from agent.entry import log_lines
 
 
 def record(
@@ -28,7 +29,7 @@ def record(
     """Record a session without trading."""
     settings = o.market_configuration(config, market, seed, exchange=exchange, symbol=symbol, out=out)
     seconds = parse_duration_ns(duration) / 1e9 if duration else None
-    output.set_up_logging(log_json)
+    log_lines.set_up(always_json=log_json)
     with output.run_view(plain=True) as view:
         view.preparing("loading the program")
         from agent.app.live_session import prepare, run_paper

@@ -13,6 +13,8 @@ from agent.cli import output
 from agent.core.database_url import DatabaseUrl
 from agent.core.errors import InputError
 from agent.durations import parse_time_ns
+from agent.entry import log_lines
+from agent.entry.hints import agent_command
 
 if TYPE_CHECKING:
     from agent.app.replay_session import Replayed
@@ -53,7 +55,7 @@ def replay(
     An order option gives an order of your own in place of the recorded ones: what is left out is the
     recorded order's. Exit code 1 if the recording differs (--verify), or if an order did not complete.
     """
-    output.set_up_logging(log_json)
+    log_lines.set_up(always_json=log_json)
     override = bool(order)
     given = override or config is not None or symbol is not None or seed is not None
     chosen = _configuration(session, config, order, symbol, seed) if given else None
@@ -124,9 +126,8 @@ def _show(done: Replayed) -> None:
     if stored is not None:
         earlier = ", in place of the same replay stored before" if stored.replaced else ""
         typer.echo(f"\nstored in {stored.database} as session {stored.session}{earlier}")
-        typer.echo(
-            f"look at it: python -m agent log parents --db {stored.database} --session {stored.session}"
-        )
+        look = agent_command("log", "parents", "--db", stored.database, "--session", stored.session)
+        typer.echo(f"look at it:  {look}")
 
 
 def _speed(text: str) -> float | None:

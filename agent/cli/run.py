@@ -10,6 +10,8 @@ import typer
 from agent.cli import options as o
 from agent.cli import output
 from agent.core.errors import InputError
+from agent.entry import log_lines
+from agent.entry.hints import agent_command
 
 if TYPE_CHECKING:
     from agent.app.live_session import LiveResult
@@ -40,9 +42,9 @@ def run(
     settings = o.market_configuration(
         config, market, seed, order, exchange=exchange, symbol=symbol, database=db, out=out
     )
-    output.set_up_logging(log_json)
+    log_lines.set_up(always_json=log_json)
     with output.run_view(plain=as_json) as view:
-        view.preparing("loading the program")
+        view.preparing("PAPER: loading the program")
         from agent.app.live_session import prepare, run_paper
 
         prepare(settings, view)
@@ -61,10 +63,9 @@ def _warn_of_database(result: LiveResult) -> None:
     """The database is no part of the order: it changes no exit code, but the user has to know."""
     behind = result.database
     if not behind.in_line:
-        typer.echo(
-            f"\nwarning: the database is behind the recording by {behind.missing} events: {behind.reason}\n"
-            f"the session holds all of them; bring the database in line:  {behind.command}",
-            err=True,
+        log_lines.complain(
+            f"warning: the database is behind the recording by {behind.missing} events: {behind.reason};"
+            f" the session holds all of them; bring the database in line:  {behind.command}"
         )
 
 
@@ -73,4 +74,5 @@ def _show(result: LiveResult) -> None:
     from agent.terminal.closing_tables import render_summary
 
     render_summary(result.summary, output.console_of())
-    typer.echo(f"\nreplay and verify this session:  python -m agent replay {result.path} --verify")
+    command = agent_command("replay", result.path, "--verify")
+    typer.echo(f"\nreplay and verify this session:  {command}")

@@ -10,6 +10,7 @@ import typer
 from agent.cli import options as o
 from agent.cli import output
 from agent.core.errors import InputError
+from agent.entry import log_lines
 
 MOST_PORT = 65_535
 
@@ -24,7 +25,7 @@ def serve_exchange(
     log_json: o.LogJson = False,
 ) -> int:
     """Serve the embedded exchange by itself, for any ccxt client on this machine, until Ctrl-C."""
-    output.set_up_logging(log_json)
+    log_lines.set_up(always_json=log_json)
     if not 0 <= port <= MOST_PORT:
         raise InputError(f"port {port} is not allowed: give 1 to {MOST_PORT}, or 0 for a free one")
     settings = o.market_configuration(config, market, seed)

@@ -17,6 +17,8 @@ from agent.cli import options as o
 from agent.cli import output
 from agent.core.errors import AgentError, InputError
 from agent.durations import parse_duration_ns, parse_time_ns
+from agent.entry import log_lines
+from agent.entry.hints import replay_command
 
 if TYPE_CHECKING:
     from storage.recordings.compaction import Compaction
@@ -136,7 +138,7 @@ def slice_(
 
 @app.command("merge")
 def merge(
-    sessions: Annotated[list[Path], typer.Argument(help="Directories of recorded sessions.")],
+    sessions: o.SessionPaths,
     out: Out,
     as_json: o.AsJson = False,
 ) -> int:
@@ -160,7 +162,7 @@ def merge(
 
 @app.command("compact")
 def compact(
-    sessions: Annotated[list[Path], typer.Argument(help="Sessions, or folders of sessions.")],
+    sessions: o.SessionPaths,
     as_json: o.AsJson = False,
 ) -> int:
     """Rewrite closed sessions as Parquet, a fifth to a tenth of the size, verified before the old files go.
@@ -176,7 +178,7 @@ def compact(
             if len(sessions) == 1 and sessions[0] == path:
                 raise
             failed += 1
-            typer.echo(f"error: {error}", err=True)
+            log_lines.complain(f"error: {error}")
             done.append({"session": str(path), "error": str(error)})
         else:
             done.append({"session": str(path), **asdict(compacted), "ratio": compacted.ratio})
@@ -189,7 +191,7 @@ def compact(
 
 @app.command("sync")
 def sync(
-    sessions: Annotated[list[Path], typer.Argument(help="Sessions of runs, or folders of them.")],
+    sessions: o.SessionPaths,
     db: o.Database = None,
     config: o.ConfigFile = None,
     as_json: o.AsJson = False,
@@ -200,7 +202,6 @@ def sync(
     """
     from agent.app.log_in_line import bring_in_line
 
-    output.set_up_logging(False)
     url = db or o.configuration(config).database
     done: list[dict[str, object]] = []
     for path in _expanded(sessions):
@@ -210,7 +211,7 @@ def sync(
             except AgentError as error:
                 if len(sessions) == 1 and sessions[0] == path:
                     raise
-                typer.echo(f"error: {error}", err=True)
+                log_lines.complain(f"error: {error}")
                 done.append({"session": str(path), "error": str(error)})
                 continue
         done.append({**stored.to_json(), "path": str(path)})
@@ -286,8 +287,8 @@ def _time_ns(text: str | None, option: str, first_ns: int) -> int | None:
 
 def _warn(losses: Sequence[str]) -> None:
     for loss in losses:
-        typer.echo(f"warning: {loss}", err=True)
+        log_lines.complain(f"warning: {loss}")
 
 
 def _hint_replay(session: str) -> None:
-    typer.echo(f"replay an order on it:  python -m agent replay {session} --quantity 1")
+    typer.echo(f"replay an order on it:  {replay_command(session)}")

@@ -5,6 +5,7 @@
     │   ├── ConfigError       ... in the configuration
     │   ├── OrderError        ... in a parent order
     │   ├── SessionError      ... a recorded session that cannot be used
+    │   │   └── NoOrderError  ... it holds no order, and none was given
     │   └── CheckpointError   ... a model file that cannot be used
     ├── OutsideError          the outside world failed                             exit 3
     │   ├── ExchangeError     exchange unreachable, or lacking a capability
@@ -38,6 +39,10 @@ class OrderError(InputError):
 
 
 class SessionError(InputError):
+    pass
+
+
+class NoOrderError(SessionError):
     pass
 
 

@@ -90,7 +90,7 @@ class Instrument:
         return int((money / unit).to_integral_value(rounding=ROUND_DOWN))
 
     def to_json(self) -> dict[str, object]:
-        return {k: str(v) if isinstance(v, Decimal) else v for k, v in asdict(self).items()}
+        return {k: f"{v:f}" if isinstance(v, Decimal) else v for k, v in asdict(self).items()}
 
     @classmethod
     def from_json(cls, record: JsonObject) -> Instrument:
@@ -101,7 +101,7 @@ class Instrument:
         for name in _DECIMALS:
             value: Decimal = getattr(found, name)
             if not (value.is_finite() and value >= 0) or (value == 0 and name != "min_notional"):
-                raise ValueError(f"{name} of an instrument is {value}, and not a positive number")
+                raise ValueError(f"{name} of an instrument is {value:f}, and not a positive number")
         if not (_is_int(found.number, 2**15) and _is_int(found.min_lots, 2**63)):
             raise ValueError(
                 f"number {found.number!r} or min_lots {found.min_lots!r} is no such whole number"
@@ -121,6 +121,7 @@ def _exact(value: Decimal, unit: Decimal, what: str, unit_name: str) -> int:
     whole = count.to_integral_value(rounding=ROUND_DOWN)
     if whole != count:
         raise OrderError(
-            f"{what} is not a multiple of the {unit_name} {unit}: use {whole * unit} or {(whole + 1) * unit}"
+            f"{what} is not a multiple of the {unit_name} {unit:f}:"
+            f" use {whole * unit:f} or {(whole + 1) * unit:f}"
         )
     return int(whole)

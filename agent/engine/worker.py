@@ -296,7 +296,7 @@ class Worker:
         amount = instrument.quantity(left) if by_quantity else instrument.notional(left)
         common = self.execution.obstacles.most_common(3)
         counted = ", ".join(f"{obstacle} ({count}x)" for obstacle, count in common)
-        return f"{amount} {unit} unfilled: {cause or counted or 'the market did not offer it in time'}"
+        return f"{amount:f} {unit} unfilled: {cause or counted or 'the market did not offer it in time'}"
 
     def pause(self, now_ns: int) -> None:
         self.order.apply(ParentEvent.PAUSED, now_ns)

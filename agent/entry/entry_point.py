@@ -16,12 +16,13 @@ from typing import NoReturn
 
 import typer
 
-from agent.core.database_url import without_passwords
 from agent.core.errors import AgentError, InputError, InternalError, OutsideError
+from agent.entry import log_lines
 from agent.entry.readable_output import make_readable
 from agent.entry.usage_message import usage_message
 
 DEBUG = "--debug"
+_HELP = frozenset({"--help", "--version"})
 MOST_SHOWN = 200  # letters of a path
 _A_PATHS_OWN = frozenset(  # the path is wrong; all else is the disk's
     {
@@ -39,6 +40,8 @@ def run_and_exit(app: typer.Typer, argv: Sequence[str] | None) -> NoReturn:
     debug = DEBUG in arguments
     try:
         _check_text(arguments)
+        if not _HELP.intersection(arguments):  # which must answer at once
+            log_lines.set_up(always_json=False)
         code = app(args=[a for a in arguments if a != DEBUG], standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(INTERRUPTED)
@@ -48,7 +51,7 @@ def run_and_exit(app: typer.Typer, argv: Sequence[str] | None) -> NoReturn:
         if debug and not hasattr(error, "format_message"):
             raise
         message, code = _told(error, arguments)
-        typer.echo(f"error: {without_passwords(message)}", err=True)
+        log_lines.complain(f"error: {message}")
         sys.exit(code)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.durations import format_duration
+from agent.entry.hints import replay_command
 from agent.terminal.import_tables import print_units
 
 if TYPE_CHECKING:  # a neighbour: what is shown is handed in
@@ -53,12 +54,12 @@ def render_bar_import(report: BarReport, session: Path, console: Console) -> Non
         console.print(f"{report.lines:,} rows, nothing wrong in them")
     for text in (*report.problems, *_named(report)):
         console.print(f"  {text}", markup=False, highlight=False)
+    times = (format_duration(count * report.interval_ns) for count in (1, 4, 12))
     console.print(
         "bars-only session: fills are modelled at the interval's VWAP\n"
-        f"\ntrade on it:  python -m agent replay {session} --quantity 1 --interval {length}"
-        f" --min-duration {format_duration(4 * report.interval_ns)}"
-        f" --max-duration {format_duration(12 * report.interval_ns)}",
+        f"\ntrade on it:  {replay_command(session, *times)}",
         highlight=False,
+        soft_wrap=True,
     )
 
 

@@ -44,9 +44,11 @@ def render_calibration(
     if found.laws:
         console.print(Text(CAVEAT, "dim"))
     if law_file is not None:
-        console.print(f"\nuse it:  venue: {{impact: sqrt, calibration: {law_file}}}", highlight=False)
+        console.print(
+            f"\nuse it:  venue: {{impact: sqrt, calibration: {law_file}}}", highlight=False, soft_wrap=True
+        )
     for file in latency_files:
-        console.print(f"latencies: {file}", highlight=False)
+        console.print(f"latencies: {file}", highlight=False, soft_wrap=True)
 
 
 def _symbol(symbol: str, calibrated: CalibratedLaw, console: Console) -> None:

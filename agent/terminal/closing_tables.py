@@ -5,6 +5,8 @@ Signs as everywhere: gains are good when positive, slippage and shortfall are co
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -48,6 +50,7 @@ MEASURES = (
     ("effective_spread_bps", "effective spread", "cost", "twice the distance to the mid at sending"),
     ("price_improvement_bps", "price improvement", "good", "against the far touch at sending"),
     ("pwp_slippage_bps", "slippage to PWP", "cost", "against trading a tenth of the volume"),
+    ("reversion_bps", "reversion", "back", "of the mid, a minute after the order's end"),
     ("markout_1s_bps", "markout 1 s", "good", "the mid a second after the fills"),
     ("markout_10s_bps", "markout 10 s", "good", "ten seconds after"),
     ("markout_60s_bps", "markout 60 s", "good", "a minute after"),
@@ -74,7 +77,8 @@ def _render_parent(summary: Summary, record: ParentRecord, p: ParentDocument, co
         console.print(Text(unmeasured_sentence(record), "yellow"))
         return
     console.print()
-    console.print(_tca(own, p, summary.instruments[spec.instrument]))
+    instrument = summary.instruments[spec.instrument]
+    console.print(_tca(own, p, instrument, record.worth(instrument)))
     for sentence in _notes(own):
         console.print(Text(sentence, "yellow"))
     if p["shadows"]:
@@ -95,7 +99,7 @@ def _notes(own: SlippageMeasured) -> list[str]:
     ]
 
 
-def _tca(own: SlippageMeasured, p: ParentDocument, instrument: Instrument) -> Table:
+def _tca(own: SlippageMeasured, p: ParentDocument, instrument: Instrument, worth: Decimal) -> Table:
     """Prices, gains, the terms of the shortfall and the finer measures, each with what its sign means."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("cost analysis", no_wrap=True)
@@ -106,7 +110,7 @@ def _tca(own: SlippageMeasured, p: ParentDocument, instrument: Instrument) -> Ta
     _add_prices(table, own, instrument)
     for name, what in SHORTFALL:
         key = f"shortfall_{name}"
-        amount = marked(money(str(own.measures[key])), own.flags.get(key))
+        amount = marked(money(str(own.measures[key]), worth), own.flags.get(key))
         cost_bps = marked(bps(_measure(own, f"{key}_bps")), own.flags.get(f"{key}_bps"))
         style = "bold" if name == "total" else ""
         table.add_row(f"shortfall {name}", amount, cost_bps, "cost", what, style=style)
@@ -115,11 +119,12 @@ def _tca(own: SlippageMeasured, p: ParentDocument, instrument: Instrument) -> Ta
         if known(value):
             table.add_row(name, "", marked(bps(value), own.flags.get(key)), sign, what)
     if p["impact"] is not None:
-        cost = money(p["impact"]["cost"])
+        cost = money(p["impact"]["cost"], worth)
         moved = f"added to the book's prices; the mid was moved by {bps(p['impact']['displacement_bps'])}"
         table.add_row("impact", cost, bps(p["impact"]["cost_bps"]), "cost", moved)
     for key, name, share, what in (
         ("participation_rate", "participation rate", p["participation_rate"], "of the market's volume"),
+        ("fill_rate", "fill rate", _measure(own, "fill_rate"), "of what child orders asked for"),
         ("maker_share", "maker share", _measure(own, "maker_share"), "filled at rest"),
     ):
         table.add_row(name, marked(percent(share), own.flags.get(key)), "", "", what)
@@ -159,11 +164,11 @@ def _shadows(p: ParentDocument) -> Table:
     own = _gains(p, p["flags"] or {})
     table.add_row(Text(p["algo"], "bold"), *own, "", "", "", p["state"])
     for s in p["shadows"]:
-        flags = s.get("flags", {})
+        flags = s["flags"] or {}
         differences = (
-            ("diff_gain_bps", s.get("diff_gain_bps")),
-            ("diff_full_bps", s.get("diff_full_bps")),
-            ("diff_arrival_bps", s.get("diff_arrival_bps")),
+            ("diff_gain_bps", s["diff_gain_bps"]),
+            ("diff_full_bps", s["diff_full_bps"]),
+            ("diff_arrival_bps", s["diff_arrival_bps"]),
         )
         numbers = [*_gains(s, flags), *(marked(bps(value), flags.get(name)) for name, value in differences)]
         faults = most_of(flags.values())
@@ -175,8 +180,8 @@ def _shadows(p: ParentDocument) -> Table:
 def _gains(of: ParentDocument | ShadowDocument, flags: FlagsDocument) -> list[str]:
     """Both gains and the arrival slippage."""
     values = (
-        ("gain_bps", of.get("gain_bps")),
-        ("full_gain_bps", of.get("full_gain_bps")),
-        ("arrival_slippage_bps", of.get("arrival_slippage_bps")),
+        ("gain_bps", of["gain_bps"]),
+        ("full_gain_bps", of["full_gain_bps"]),
+        ("arrival_slippage_bps", of["arrival_slippage_bps"]),
     )
     return [marked(bps(value), flags.get(name)) for name, value in values]

@@ -13,6 +13,7 @@ from agent.core.types import NS_PER_S
 
 UNKNOWN = "–"
 MONEY_DECIMALS = 4
+MOST_DECIMALS = 14
 
 
 def known(value: float | None) -> TypeGuard[float]:
@@ -36,11 +37,22 @@ def price(value: float | None, instrument: Instrument) -> str:
     return f"{value:.{decimals}f}" if known(value) else UNKNOWN
 
 
-def money(text: str) -> str:
-    """An exact amount at no fewer than four decimals, so that the amounts shown add up to the sum shown."""
-    amount = Decimal(text)
-    exponent = amount.as_tuple().exponent
-    return f"{amount:.{max(MONEY_DECIMALS, -int(exponent))}f}"
+def money(amount: Decimal | str, worth: Decimal, least: int = MONEY_DECIMALS) -> str:
+    """An amount of an order that is worth so much: rounded to a hundredth of a basis point of it, or finer.
+
+    At no fewer than four decimals, so that what is shown of ordinary orders still adds up.
+    """
+    return f"{Decimal(amount):.{money_decimals(worth, least)}f}"
+
+
+def money_decimals(worth: Decimal, least: int = MONEY_DECIMALS) -> int:
+    """How many decimals tell a hundredth of a basis point of ``worth``."""
+    return max(least, min(MOST_DECIMALS, 6 - worth.adjusted())) if worth else least
+
+
+def positional(value: float, digits: int = 10) -> str:
+    """A number to so many significant digits, in full: never 8.8e-07."""
+    return f"{Decimal(f'{value:.{digits}g}'):f}" if math.isfinite(value) else str(value)
 
 
 def duration(ns: int) -> str:

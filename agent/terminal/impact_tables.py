@@ -12,7 +12,17 @@ from rich.text import Text
 
 from agent.config import ImpactParameters
 from agent.durations import format_duration
-from agent.terminal.formatting import MARK_MEANS, UNKNOWN, bps, fault_phrase, marked, most_of, percent
+from agent.parent_record import ImpactDocument
+from agent.terminal.formatting import (
+    MARK_MEANS,
+    UNKNOWN,
+    bps,
+    fault_phrase,
+    marked,
+    money,
+    most_of,
+    percent,
+)
 
 if TYPE_CHECKING:  # a neighbour: what is shown is handed in
     from agent.calibration.impact_effect import ComparedOrder
@@ -54,6 +64,12 @@ def render_impact(
         console.print(Text(f"{MARK_MEANS}, by up to: {fault_phrase(faults)}", "yellow"))
 
 
+def _money(impact: ImpactDocument) -> str:
+    """The cost, to what tells a hundredth of a basis point of what was filled."""
+    cost, cost_bps = Decimal(impact["cost"]), impact["cost_bps"]
+    return money(cost, cost / Decimal(cost_bps) * 10**4 if cost_bps else Decimal(0), least=2)
+
+
 def _cells(order: ComparedOrder) -> list[str]:
     gain, slippage, filled = order["gain_bps"], order["arrival_slippage_bps"], order["filled"]
     flags_off, flags_on = order["flags"]["off"], order["flags"]["on"]
@@ -66,6 +82,6 @@ def _cells(order: ComparedOrder) -> list[str]:
     impact = order["impact"]
     taken = [UNKNOWN] * 3
     if impact is not None:
-        taken = [bps(impact["cost_bps"]), f"{Decimal(impact['cost']):,.2f}", bps(impact["displacement_bps"])]
+        taken = [bps(impact["cost_bps"]), _money(impact), bps(impact["displacement_bps"])]
     name = order["algo"] if order["shadow_of"] is None else f"~{order['algo']}"
     return [name, *measures, percent(filled["off"]), percent(filled["on"]), *taken]

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
+from agent.entry.hints import replay_command
 from agent.terminal.formatting import duration
 
 if TYPE_CHECKING:  # a neighbour: what is shown is handed in
@@ -83,7 +84,7 @@ def render_import(report: ImportReport, session: Path, console: Console) -> None
         console.print(f"  {text}", markup=False, highlight=False)
     if len(report.problems) > _PROBLEMS_SHOWN:
         console.print("  more in the session's session.json, under import")
-    console.print(f"\ntrade on it:  python -m agent replay {session} --quantity Q", highlight=False)
+    console.print(f"\ntrade on it:  {replay_command(session)}", highlight=False, soft_wrap=True)
 
 
 def print_units(report: ImportReport, console: Console) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from agent.core.events import (
@@ -18,7 +19,7 @@ from agent.core.types import ChildState, ParentSpec, Side, TargetKind
 from agent.durations import format_duration
 from agent.parent_record import ParentRecord
 from agent.summary import ParentDocument
-from agent.terminal.formatting import bps, duration, known, price
+from agent.terminal.formatting import bps, duration, known, money, price
 
 if TYPE_CHECKING:  # a neighbour: what is shown is handed in
     from storage.recordings.catalogue import ListedOrder
@@ -33,10 +34,11 @@ def order_sentence(spec: ParentSpec, instruments: Sequence[Instrument]) -> str:
     """buy 2.00000 BTC in a window of 3m to 9m, decided every 45s, to beat vwap."""
     instrument = instruments[spec.instrument]
     if spec.target_kind is TargetKind.QUANTITY:
-        amount = f"{instrument.quantity(spec.target)} {instrument.unit}"
+        amount = f"{instrument.quantity(spec.target):f} {instrument.unit}"
         amount += "" if instrument.unit == instrument.base else f" of {instrument.symbol}"
     else:
-        amount = f"{instrument.notional(spec.target):.2f} {instrument.quote} of {instrument.base}"
+        target = instrument.notional(spec.target)
+        amount = f"{money(target, target * 100, least=2)} {instrument.quote} of {instrument.base}"
     side = "buy" if spec.side is Side.BUY else "sell"
     return (
         f"{side} {amount} in a window of {format_duration(spec.min_duration_ns)} to"
@@ -149,9 +151,17 @@ def closing_sentence(p: ParentDocument) -> str:
     if took and p["window_ns"]:
         took += f", in a window of {format_duration(p['window_ns'])}"
     return (
-        f"{p['state']}{why}{took}: {p['filled']} of {p['target']} filled,"
+        f"{p['state']}{why}{took}: {_of_target(p)} filled,"
         f" {p['decisions']} decisions, {p['children']} child orders, {p['fills']} fills"
     )
+
+
+def _of_target(p: ParentDocument) -> str:
+    """2.00000 of 2.00000: quantities to the lot, money as it is rounded for people."""
+    if p["target_kind"] == TargetKind.QUANTITY.value:
+        return f"{p['filled']} of {p['target']}"
+    worth = Decimal(p["target"])
+    return f"{money(p['filled'], worth)} of {money(worth, worth)}"
 
 
 def unmeasured_sentence(record: ParentRecord) -> str:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.terminal.formatting import fault_phrase, marked, most_of, utc
+from agent.terminal.formatting import (
+    MONEY_DECIMALS,
+    bps,
+    fault_phrase,
+    marked,
+    money,
+    money_decimals,
+    most_of,
+    positional,
+    utc,
+)
 
 
 def rows_table(columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
@@ -61,7 +73,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {  # what fits a terminal; json, csv and 
     ),
     "slippage": (
         *("at_ns", "parent_id", "algo", "benchmark", "gain_bps", "full_gain_bps", "arrival_slippage_bps"),
-        *("measures.shortfall_total", "flags"),
+        *("measures.shortfall_total", "measures.shortfall_total_bps", "flags"),
     ),
     "sessions": (
         *("opened_ns", "session", "exchange", "state", "heartbeat_age_s", "host", "pid"),
@@ -72,6 +84,8 @@ SHOWN: Mapping[str, tuple[str, ...]] = {  # what fits a terminal; json, csv and 
 UNITS = {
     "target": "target (base, or quote money)",
     "filled": "filled (the same)",
+    "fee": "fee (in its currency)",
+    "heartbeat_age_s": "last heartbeat (s ago)",
     "avg_price": "average price (quote)",
     "price": "price (quote)",
     "quantity": "quantity (base)",
@@ -81,13 +95,16 @@ UNITS = {
     "seen.benchmark_price": "saw: benchmark (quote)",
     "share": "answer (of 1)",
     "slice_quantity": "slice (base)",
-    "gain_bps": "gain (bps)",
-    "full_gain_bps": "full gain (bps)",
+    "gain_bps": "gain (bps, + is good)",
+    "full_gain_bps": "full gain (bps, + is good)",
     "arrival_slippage_bps": "arrival slippage (bps, + is cost)",
-    "measures.shortfall_total": "shortfall (quote, + is cost)",
-    "impact_bps": "impact (bps)",
+    "measures.shortfall_total": "shortfall (money, + is cost)",
+    "measures.shortfall_total_bps": "shortfall (bps, + is cost)",
+    "impact_bps": "impact (bps, + is cost)",
     "lost": "lost (events)",
 }
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d+)?[eE][-+]?\d+")
+MONEY = ("fee", "measures.shortfall_total")
 TIMES = ("submitted_ns", "sent_ns", "fill_ns", "asked_ns", "at_ns", "opened_ns")
 
 
@@ -101,7 +118,8 @@ def log_table(
     whose = columns.index("session") if "session" in columns else None
     if whose is not None and "session" not in names and any("@replay-" in row[whose] for row in rows):
         names.insert(0, "session")  # a replay's orders have the ids of those they replay
-    return [_heading(name) for name in names], [_cells(names, columns, row) for row in rows]
+    decimals = {name: _decimals(name, columns, rows) for name in names if name in MONEY}
+    return [_heading(name) for name in names], [_cells(names, columns, row, decimals) for row in rows]
 
 
 def _heading(name: str) -> str:
@@ -110,10 +128,12 @@ def _heading(name: str) -> str:
     return UNITS.get(name, name)
 
 
-def _cells(names: Sequence[str], columns: Sequence[str], row: Sequence[str]) -> list[str]:
+def _cells(
+    names: Sequence[str], columns: Sequence[str], row: Sequence[str], decimals: Mapping[str, int]
+) -> list[str]:
     """Those of a row; a number that stands on faulty data with its mark, and the faults as a phrase."""
     flags = _flags(row[columns.index("flags")]) if "flags" in columns else None
-    cells = [_cell(name, columns, row) for name in names]
+    cells = [_cell(name, columns, row, decimals.get(name)) for name in names]
     if flags is None:
         return cells
     phrase = fault_phrase(most_of(flags.values()))
@@ -132,20 +152,54 @@ def _flags(cell: str) -> dict[str, dict[str, float]] | None:
     return flags if whole else None
 
 
-def _cell(name: str, columns: Sequence[str], row: Sequence[str]) -> str:
+def _cell(name: str, columns: Sequence[str], row: Sequence[str], decimals: int | None) -> str:
+    value = _value(name, columns, row)
+    if name in TIMES:
+        return utc(int(value)) if value else ""
+    if name.endswith("_bps") and _is_number(value):
+        return bps(float(value))
+    if decimals is not None and _is_number(value):
+        return f"{Decimal(value):.{decimals}f}"
+    if name in ("target", "filled") and "target_kind" in columns and _by_money(columns, row):
+        return money(value, Decimal(_value("target", columns, row)))
+    return _short(value)
+
+
+def _value(name: str, columns: Sequence[str], row: Sequence[str]) -> str:
+    """What a row has in a column, or in a member of it."""
     column, _, member = name.partition(".")
     text = row[columns.index(column)]
-    if name in TIMES:
-        return utc(int(text)) if text else ""
-    if member:
-        value = json.loads(text or "{}").get(member)
-        return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
-    return _short(text)
+    if not member:
+        return text
+    value = json.loads(text or "{}").get(member)
+    return "" if value is None else str(value)
+
+
+def _by_money(columns: Sequence[str], row: Sequence[str]) -> bool:
+    """Whether an order's target is money."""
+    amounts = (_value(name, columns, row) for name in ("target", "filled"))
+    return _value("target_kind", columns, row) == "notional" and all(map(_is_number, amounts))
+
+
+def _decimals(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Of a whole column of money, so that its points stand below each other."""
+    return max((money_decimals(_worth(name, columns, row)) for row in rows), default=MONEY_DECIMALS)
+
+
+def _worth(name: str, columns: Sequence[str], row: Sequence[str]) -> Decimal:
+    """What an amount of money is a part of, which says how far it is rounded; 0 where that is not known."""
+    value = _value(name, columns, row)
+    of_it = _value(f"{name}_bps", columns, row) if "." in name else "10"  # a fee: of ten basis points
+    if not (_is_number(value) and _is_number(of_it)) or not Decimal(of_it):
+        return Decimal(0)
+    return abs(Decimal(value) / Decimal(of_it)) * 10**4
 
 
 def _short(cell: str) -> str:
-    """A number no longer than it need be."""
+    """A number in full, and no longer than it need be."""
+    if not ("." in cell and len(cell) > 12) and not _EXPONENT.fullmatch(cell):
+        return cell
     try:
-        return f"{float(cell):.10g}" if "." in cell and len(cell) > 12 else cell
+        return positional(float(cell))
     except ValueError:
         return cell

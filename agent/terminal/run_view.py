@@ -64,10 +64,12 @@ class _Folded:
 
 
 class PlainView:
-    """Lines on stderr, for pipes, logs and cron: what happens, and every so often how far it is."""
+    """Lines for pipes, logs and cron: what happens, and every so often how far it is."""
 
-    def __init__(self, console: Console, *, now_ns: Clock, every_ns: int = PLAIN_EVERY_NS) -> None:
-        self._console, self._every_ns = console, every_ns
+    def __init__(
+        self, write: Callable[[str], None], *, now_ns: Clock, every_ns: int = PLAIN_EVERY_NS
+    ) -> None:
+        self._print, self._every_ns = write, every_ns
         self._folded = _Folded(now_ns)
         self._printed_ns = now_ns()
         self._preparation = PreparationLines(self._print, now_ns)
@@ -120,9 +122,6 @@ class PlainView:
         if isinstance(event, DecisionTaken) and not self._folded.is_shadow(event.parent_id):
             return f"{event.decision_id} {decision_sentence(event)}"
         return self._folded.notice(event)
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class LiveView:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from agent.core.json_types import JsonObject, int_in
+from agent.durations import format_duration
+from agent.entry.hints import agent_command, replay_command
 from agent.terminal.formatting import duration, rows_held, size, utc
 from agent.terminal.order_sentences import recorded_order_sentence
 from agent.terminal.rows_table import rows_table
@@ -16,7 +19,7 @@ from agent.terminal.rows_table import rows_table
 if TYPE_CHECKING:  # a neighbour: what is shown is handed in
     from storage.log.control.liveness import Standing
     from storage.recordings.catalogue import ListedSession
-    from storage.recordings.inspection import Inspection, InstrumentInspection
+    from storage.recordings.inspection import BarsInspection, Inspection, InstrumentInspection
 
 INPUTS = {
     "start": "orders",
@@ -76,19 +79,65 @@ def render_session(found: Inspection, console: Console) -> None:
         _print(console, f"LOST: {problem}")
     if found.header.origin:
         _print(console, f"made of: {_origin(found.header.origin)}")
+    if listed.events:
+        _print_tape(found, console)
+    if any(i.bars for i in found.instruments):
+        _print_bars(found, console)
     _print(console)
-    columns = ["symbol", "trades", "levels", "others", "rows/s", "trades/s", "peak", "low", "high"]
-    columns += ["spread bps p5", "median", "p95", "book there"]
-    seconds = max(1e-9, span_ns / 1e9)
-    rows_table(columns, [_instrument_row(i, seconds) for i in found.instruments], console)
-    _print(console)
-    _print_gaps(found, console)
+    if listed.events:
+        _print_gaps(found, console)
     inputs = _counted(found.journal, INPUTS)
     _print(console, f"inputs: {inputs or 'none but the market'}")
     results = _counted(found.results, RESULTS)
     _print(console, f"results, shadows included: {results}" if results else "results: nothing was traded")
+    if not results and not listed.events:
+        interval_ns = next(i.bars.interval_ns for i in found.instruments if i.bars)
+        times = (format_duration(count * interval_ns) for count in (1, 4, 12))
+        _print(console, f"trade on it:  {replay_command(listed.path, *times)}")
     for order in listed.orders:
         _print(console, f"  {recorded_order_sentence(order)}")
+
+
+def _print_tape(found: Inspection, console: Console) -> None:
+    """A line an instrument: its rows, rates, prices and spreads."""
+    columns = ["symbol", "trades", "levels", "others", "rows/s", "trades/s", "peak trades/s"]
+    columns += ["low (quote)", "high (quote)", "spread p5 (bps)", "median (bps)", "p95 (bps)", "book there"]
+    seconds = max(1e-9, (found.end_ns - found.start_ns) / 1e9)
+    _print(console)
+    rows_table(columns, [_instrument_row(i, seconds) for i in found.instruments], console)
+
+
+def _print_bars(found: Inspection, console: Console) -> None:
+    """A line an instrument: its bars, their prices and volumes, and what is odd about them."""
+    alone = not found.listed.events
+    made = "bars, and no tape: orders on it are filled at the bars' VWAP, made worse (docs/fill-model.md)"
+    columns = ["symbol", "bars", "of", "from (UTC)", "to (UTC)", "low (quote)", "high (quote)"]
+    columns += ["first close (quote)", "last close (quote)", "volume (base)", "turnover (quote)", "remarks"]
+    rows = [_bars_row(i.symbol, i.bars) for i in found.instruments if i.bars]
+    _print(console)
+    _print(console, made if alone else "bars fetched before the first event, as history:")
+    rows_table(columns, rows, console)
+
+
+def _bars_row(symbol: str, bars: BarsInspection) -> list[str]:
+    odd = (
+        (bars.without_volume, "without volume"),
+        (bars.absent, "missing in the files"),
+        (bars.closed, "outside the session"),
+        (bars.splits, "after a split"),
+    )
+    prices = (bars.low, bars.high, bars.first_close, bars.last_close)
+    return [
+        symbol,
+        f"{bars.bars:,}",
+        format_duration(bars.interval_ns),
+        utc(bars.first_ns)[:19],
+        utc(bars.last_ns)[:19],
+        *(price or "" for price in prices),
+        bars.volume,
+        f"{Decimal(bars.turnover):.2f}",
+        ", ".join(f"{count:,} {what}" for count, what in odd if count),
+    ]
 
 
 def _counted(counts: Mapping[str, int], names: Mapping[str, str]) -> str:
@@ -167,7 +216,7 @@ def dead_sentences(found: Sequence[Standing]) -> list[str]:
     """What to do about each that died."""
     return [
         f"{each.seen.session} died with its orders as they stood; close it with: "
-        f"python -m agent sessions end {each.seen.session}"
+        f"{agent_command('sessions', 'end', each.seen.session)}"
         for each in found
         if each.life.value == "dead"
     ]

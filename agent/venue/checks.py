@@ -82,13 +82,16 @@ class Checks:
         if self.crosses(order):
             price, far = instrument.price(order.price_ticks), instrument.price(self.far_touch(order))
             yield (
-                f"post-only order at {price} would have traded at once: {far} is offered (exchange.post_only)"
+                f"post-only order at {price:f} would have traded at once: {far:f} is offered"
+                " (exchange.post_only)"
             )
         own = self.own_touch(order, others)
         if own is not None and (order.price_ticks - own) * order.side >= 0:
             price = instrument.price(order.price_ticks)
             touch = instrument.price(own)
-            yield f"self_trade: post-only at {price} would meet our own order at {touch} (venue.self_trade)"
+            yield (
+                f"self_trade: post-only at {price:f} would meet our own order at {touch:f} (venue.self_trade)"
+            )
 
     def _stale(self, order: VenueOrder, now_ns: int) -> Iterator[str]:
         most_ns = self._rules.max_book_age_ns

@@ -171,7 +171,7 @@ class Ledger:
 
 def _lacking(available: Decimal, currency: str, amount: Decimal) -> str:
     return (
-        f"balance {available} {currency} does not cover {amount.normalize():f} (venue.balances: {currency})"
+        f"balance {available:f} {currency} does not cover {amount.normalize():f} (venue.balances: {currency})"
     )
 
 

@@ -17,12 +17,12 @@ def least_refusals(instrument: Instrument, price_ticks: int, lots: int, cap_tl: 
     """What the exchange's minimums have against an order with its limit there."""
     if lots < instrument.min_lots:
         least = instrument.quantity(instrument.min_lots)
-        yield f"quantity {instrument.quantity(lots)} is below the minimum {least} (exchange.min_quantity)"
+        yield f"quantity {instrument.quantity(lots):f} is below the minimum {least:f} (exchange.min_quantity)"
     value = order_value(instrument, price_ticks, lots, cap_tl)
     if value < instrument.min_notional:
-        at = "" if cap_tl else f" at its limit {instrument.price(price_ticks)}"
+        at = "" if cap_tl else f" at its limit {instrument.price(price_ticks):f}"
         yield (
-            f"notional {value} {instrument.quote}{at} is below the minimum {instrument.min_notional}"
+            f"notional {value:f} {instrument.quote}{at} is below the minimum {instrument.min_notional:f}"
             " (exchange.min_notional)"
         )
 
@@ -30,7 +30,7 @@ def least_refusals(instrument: Instrument, price_ticks: int, lots: int, cap_tl: 
 def most_refusals(instrument: Instrument, lots: int, most: Decimal | None) -> Iterator[str]:
     """What ``venue.max_quantity`` has against one order."""
     if most is not None and instrument.quantity(lots) > most:
-        yield f"quantity {instrument.quantity(lots)} is above the maximum {most} (venue.max_quantity)"
+        yield f"quantity {instrument.quantity(lots):f} is above the maximum {most:f} (venue.max_quantity)"
 
 
 def band_refusals(
@@ -41,6 +41,6 @@ def band_refusals(
     if away * 10_000 > band_bps * mid_half_ticks:
         mid, away_bps = instrument.tick * mid_half_ticks / 2, away * 1e4 / mid_half_ticks
         yield (
-            f"price {instrument.price(price_ticks)} is {away_bps:.2f} bps from the mid {mid}, at most"
+            f"price {instrument.price(price_ticks):f} is {away_bps:.2f} bps from the mid {mid:f}, at most"
             f" {band_bps:g} bps is allowed (venue.price_band_bps)"
         )

@@ -204,7 +204,7 @@ class PaperVenue:
             return "an order bounded by money cannot be amended: cancel it"
         if new.lots <= done:
             quantity = self._market.instruments[old.instrument].quantity
-            return f"quantity {quantity(new.lots)} is not above {quantity(done)}, which is filled already"
+            return f"quantity {quantity(new.lots):f} is not above {quantity(done):f}, which is filled already"
         refusal = self._checks.refusal(new, self._others(old), now_ns)
         refusal = refusal or self._ledger.amend(state, new, new.lots - done)
         if refusal:

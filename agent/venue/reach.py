@@ -37,15 +37,15 @@ class Reach:
             edge = far + side * int(far * most_bps * 1e-4)
             if (walk.limit_ticks - edge) * side > 0:
                 why = (
-                    f"no more was offered up to {instrument.price(edge)}: price protection is"
-                    f" {most_bps:g} bps from the far touch {instrument.price(far)}"
+                    f"no more was offered up to {instrument.price(edge):f}: price protection is"
+                    f" {most_bps:g} bps from the far touch {instrument.price(far):f}"
                     " (venue.price_protection_bps)"
                 )
                 walk = Walk(edge, why)
         own = self._checks.own_touch(order, others)
         if own is not None and (walk.limit_ticks - own) * side >= 0:
             price = instrument.price(own)
-            why = f"self_trade: the rest would meet our own order at {price} (venue.self_trade)"
+            why = f"self_trade: the rest would meet our own order at {price:f} (venue.self_trade)"
             walk = Walk(own - side, why, ends=True)
         return walk
 
@@ -58,8 +58,10 @@ class Reach:
         instrument = self._market.instruments[reach.instrument]
         found, wanted = instrument.quantity(offered), instrument.quantity(state.left)
         if reach.cap_tl:
-            return f"fill-or-kill: {found} were offered, which does not spend its money"
-        return f"fill-or-kill: {found} of {wanted} were offered at its limit" + (walk.why and f"; {walk.why}")
+            return f"fill-or-kill: {found:f} were offered, which does not spend its money"
+        return f"fill-or-kill: {found:f} of {wanted:f} were offered at its limit" + (
+            walk.why and f"; {walk.why}"
+        )
 
     def _offered(self, order: VenueOrder, now_ns: int) -> int:
         return sum(lots for _, lots in self._market.preview(order.lane, order, now_ns))
@@ -88,5 +90,5 @@ class Reach:
         if walk.why:
             return f"{walk.why}{after}"
         price = self._market.instruments[order.instrument].price(order.price_ticks)
-        short = f"no more was offered at its limit {price} (order.limit_price, tactics.reach_bps){after}"
+        short = f"no more was offered at its limit {price:f} (order.limit_price, tactics.reach_bps){after}"
         return f"its money is spent, or {short}" if order.cap_tl else short

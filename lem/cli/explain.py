@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.core.errors import InputError
+from agent.core.errors import InputError, NoOrderError
 from lem.cli.common_options import Json, check_writable
 from lem.cli.html_files import Html, write_page
 
@@ -27,8 +27,22 @@ MOST = 12  # rows of a table
 SPARK = " ▁▂▃▄▅▆▇█"
 
 
+def _session(given: Path) -> Path:
+    """A path as it is; else a session's name in the configured folder, or ``last``."""
+    from agent.config import configuration_file, load_config
+    from storage.recordings.catalogue import find_session
+
+    return find_session(given, lambda: load_config(configuration_file(None)).out)
+
+
 def explain(
-    session: Annotated[Path, typer.Argument(help="directory of a recorded session with an order by lem")],
+    session: Annotated[
+        Path,
+        typer.Argument(
+            callback=_session,
+            help="a recorded session with an order by lem: its directory, its name, or last",
+        ),
+    ],
     decision: Annotated[str | None, typer.Option(help="decision id, as in `agent log decisions`")] = None,
     model: Annotated[Path | None, typer.Option(help="checkpoint; default: the one shipped")] = None,
     html: Html = None,
@@ -75,7 +89,13 @@ def _decisions(session: Path) -> Decisions:
     def record(name: str, order: OrderView, market: MarketView) -> None:
         shown[name] = (order, market)
 
-    replayed = replay_session(session, None, override=False, verify=False, speed=None, shown=record)
+    try:
+        replayed = replay_session(session, None, override=False, verify=False, speed=None, shown=record)
+    except NoOrderError as error:
+        raise NoOrderError(
+            f"{session} holds no order, so no decision by the model: give a session of `agent run` with an"
+            " order by lem"
+        ) from error
     by_lem = {parent["id"] for parent in replayed.summary.parents() if parent["algo"] == "lem"}
     taken = {d.decision_id: d for r in replayed.summary.orders() for d in r.decisions}
     found = {

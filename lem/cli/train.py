@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 import typer
 
 from agent.core.errors import InputError
+from agent.entry import log_lines
 from lem.cli.common_options import (
     Json,
     Threads,
@@ -210,9 +212,8 @@ def _train(shape: ModelConfig, config: TrainConfig, setting: Setting, resume: bo
             return train_run(shape, config, setting, resume=resume, progress=report)
         except KeyboardInterrupt:
             if setting.run is not None and begun.steps:
-                typer.echo(
-                    f"stopped; go on with: --resume --run {setting.run} and the same options", err=True
-                )
+                run = shlex.quote(str(setting.run))
+                log_lines.complain(f"stopped; go on with: --resume --run {run} and the same options")
             raise
 
 

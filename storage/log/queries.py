@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent.core.errors import DatabaseError, InputError
 from storage.log.database import Url, check_there, database_errors, open_engine, shown
 from storage.log.database_faults import lacks_something, schema_fault, statement_fault
+from storage.log.flat_values import flat
 from storage.log.plain_values import plain_value, unique_names
 from storage.log.tables import (
     Base,
@@ -100,6 +101,29 @@ def query(
     rows = _selection(subject).where(*filters).order_by(when.desc(), _table(subject.table).c.seq.desc())
     found = asyncio.run(_read(url, rows if limit is None else rows.limit(limit)))
     return Result(found.columns, found.rows[::-1])
+
+
+def check_named(url: Url, what: str, *, session: str | None, parent: str | None) -> None:
+    """Why rows of a named session or order are none, where the name is why. Raises InputError."""
+    sessions, parents = _table(SessionRow), _table(ParentOrderRow)
+    if parent is not None and not _any(url, parents, parents.c.parent_id == parent):
+        raise InputError(f"no parent order {parent!r} in the log: `python -m agent log parents` lists them")
+    if session is None:
+        return
+    if not _any(url, sessions, sessions.c.session == session):
+        raise InputError(
+            f"no session {session!r} in the log: `python -m agent log sessions` lists them. What `record` or"
+            " `import` made holds no order and is not in it: replay it with an order of yours and `--db URL`"
+        )
+    if _SUBJECTS[what].of_parent and not _any(url, parents, parents.c.session == session):
+        raise InputError(
+            f"session {session!r} holds no order, so there are no {what}: `python -m agent log parents` lists"
+            " the orders there are"
+        )
+
+
+def _any(url: Url, table: Table, which: ColumnElement[bool]) -> bool:
+    return bool(asyncio.run(_read(url, select(table.c.session).where(which).limit(1))).rows)
 
 
 def sql(url: Url, statement: str) -> Result:
@@ -218,20 +242,22 @@ def to_json(result: Result) -> str:
 
 
 def to_csv(result: Result) -> str:
-    """Return the rows as CSV with a header; nested values as JSON."""
+    """Return the rows as CSV with a header, nothing nested in it (``flat_values``)."""
+    columns, rows = flat(result.columns, result.rows)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(result.columns)
-    writer.writerows([_flat(value) for value in row] for row in result.rows)
+    writer.writerow(columns)
+    writer.writerows(rows)
     return out.getvalue()
 
 
 def to_parquet(result: Result, path: Path) -> None:
-    """Write the rows to a parquet file; nested values as JSON. Raises InputError if it cannot."""
-    columns = list(zip(*result.rows, strict=True)) or [()] * len(result.columns)
-    arrays = [_array([_flat(value) for value in column]) for column in columns]
+    """Write the rows to a parquet file, with the columns of the CSV. Raises InputError if it cannot."""
+    names, rows = flat(result.columns, result.rows)
+    columns = list(zip(*rows, strict=True)) or [()] * len(names)
+    arrays = [_array(list(column)) for column in columns]
     try:
-        pq.write_table(pa.Table.from_arrays(arrays, names=result.columns), path)
+        pq.write_table(pa.Table.from_arrays(arrays, names=names), path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}; choose another file") from error
 
@@ -249,11 +275,9 @@ def to_table(result: Result) -> list[list[str]]:
     return [result.columns, *([_cell(value) for value in row] for row in result.rows)]
 
 
-def _flat(value: object) -> object:
-    return orjson.dumps(value).decode() if isinstance(value, dict | list) else value
-
-
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(_flat(value))
+    if isinstance(value, dict | list):
+        return orjson.dumps(value).decode()
+    return repr(value) if isinstance(value, float) else str(value)

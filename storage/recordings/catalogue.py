@@ -8,7 +8,7 @@ read and its checksum compared: ``check`` does.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -60,6 +60,22 @@ class ListedSession:
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
+
+
+def find_session(given: Path, folder: Callable[[], Path]) -> Path:
+    """A path as it is; else the session of that name in ``folder``, or ``last``, the newest there.
+
+    ``folder`` is asked for only where it is needed. Raises SessionError where there is no last one.
+    """
+    if given.exists() or given.name != str(given):
+        return given
+    where = folder()
+    if str(given) == "last":
+        names = sorted(path.parent.name for path in where.glob(f"*/{HEADER}"))
+        if not names:
+            raise SessionError(f"there is no last session: {where} holds none; run the agent once")
+        return where / names[-1]
+    return where / given if (where / given).exists() else given
 
 
 def list_sessions(folder: Path, *, check: bool = False) -> list[ListedSession]:

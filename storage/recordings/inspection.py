@@ -19,7 +19,8 @@ from agent.core.arrays import FloatArray, IntArray
 from agent.core.canonical import TAPE_ROW
 from agent.core.errors import SessionError
 from agent.core.instrument import Instrument
-from agent.core.market.tape import EventArray, Flag, Kind, interruption
+from agent.core.market.tape import BarArray, EventArray, Flag, Kind, interruption
+from agent.core.market.trading_time import BarFlag
 from agent.core.session_header import SessionHeader
 from agent.core.types import NS_PER_S
 from storage.recordings.catalogue import DAMAGED, ListedSession, look_at, size_of
@@ -46,6 +47,26 @@ class OverTime:
 
 
 @dataclass(frozen=True, slots=True)
+class BarsInspection:
+    """Bars of one instrument: klines that warmed a run up, or all there is. Amounts are decimal strings."""
+
+    bars: int
+    interval_ns: int  # of the first
+    first_ns: int  # where the first opens
+    last_ns: int  # where the last ends
+    low: str | None
+    high: str | None
+    first_close: str | None
+    last_close: str | None
+    volume: str
+    turnover: str
+    without_volume: int
+    absent: int  # missing in what it was made of: an empty bar stands for each
+    closed: int  # outside the regular session: seen, never traded
+    splits: int
+
+
+@dataclass(frozen=True, slots=True)
 class InstrumentInspection:
     """What a tape holds of one instrument. Volume and turnover are decimal strings."""
 
@@ -62,6 +83,7 @@ class InstrumentInspection:
     book_share: float  # of the moments at which there was a two-sided book
     peak_trades_per_s: float
     over_time: OverTime
+    bars: BarsInspection | None  # None where there are none
 
 
 @dataclass(slots=True)
@@ -137,7 +159,7 @@ def inspect_session(path: Path) -> Inspection:
     for batch in reader.batches():
         tape.add(batch)
     tape.finish()
-    listed = look_at(path)
+    listed, bars = look_at(path), reader.bars()
     found = replace(
         listed,
         state=DAMAGED if reader.losses else listed.state,
@@ -152,7 +174,7 @@ def inspect_session(path: Path) -> Inspection:
         start_ns=first,
         end_ns=last,
         bin_ns=step,
-        instruments=[_instrument(i, tape) for i in reader.instruments],
+        instruments=[_instrument(i, tape, bars[bars["instrument"] == i.number]) for i in reader.instruments],
         gaps=tape.gaps,
         journal=dict(Counter(str(e.get("kind")) for e in reader.journal())),
         results=dict(Counter(r.partition("|")[0] for r in reader.outcome() if not r.startswith(TAPE_ROW))),
@@ -243,7 +265,7 @@ class _TapeCounts:
                 return
 
 
-def _instrument(instrument: Instrument, tape: _TapeCounts) -> InstrumentInspection:
+def _instrument(instrument: Instrument, tape: _TapeCounts, bars: BarArray) -> InstrumentInspection:
     """One instrument's counts, volumes, prices, spreads, and their course over time."""
     symbol = tape.symbols[instrument.number]
     bid, ask = (np.array([np.nan if x is None else x for x in side]) for side in (symbol.bid, symbol.ask))
@@ -255,10 +277,10 @@ def _instrument(instrument: Instrument, tape: _TapeCounts) -> InstrumentInspecti
         symbol=instrument.symbol,
         exchange=instrument.exchange,
         counts={kind: n for kind, n in symbol.counts.items() if n},
-        volume=str(instrument.quantity(symbol.lots)),
-        turnover=str(_turnover(instrument, symbol)),
-        low=str(instrument.price(symbol.low)) if symbol.lots else None,
-        high=str(instrument.price(symbol.high)) if symbol.lots else None,
+        volume=f"{instrument.quantity(symbol.lots):f}",
+        turnover=f"{_turnover(instrument, symbol):f}",
+        low=f"{instrument.price(symbol.low):f}" if symbol.lots else None,
+        high=f"{instrument.price(symbol.high):f}" if symbol.lots else None,
         mid=_summary(mid * tick),
         spread_bps=_summary(spread_bps),
         book_share=float(np.isfinite(mid).mean()),
@@ -270,6 +292,35 @@ def _instrument(instrument: Instrument, tape: _TapeCounts) -> InstrumentInspecti
             trades=symbol.trades.tolist(),
             book_updates=symbol.book.tolist(),
         ),
+        bars=_bars(instrument, bars) if len(bars) else None,
+    )
+
+
+def _bars(instrument: Instrument, bars: BarArray) -> BarsInspection:
+    """What the bars hold; prices are those of bars in which something traded."""
+    traded = bars[bars["base_lots"] > 0]
+
+    def price(ticks: int) -> str | None:
+        return f"{instrument.price(ticks):f}" if len(traded) else None
+
+    def flagged(flag: BarFlag) -> int:
+        return int(np.count_nonzero(bars["flags"] & np.uint32(flag)))
+
+    return BarsInspection(
+        bars=len(bars),
+        interval_ns=int(bars["delta_ns"][0]),
+        first_ns=int(bars["open_ns"].min()),
+        last_ns=int((bars["open_ns"] + bars["delta_ns"]).max()),
+        low=price(int(traded["low_ticks"].min(initial=2**62))),
+        high=price(int(traded["high_ticks"].max(initial=0))),
+        first_close=price(int(traded["close_ticks"][0]) if len(traded) else 0),
+        last_close=price(int(traded["close_ticks"][-1]) if len(traded) else 0),
+        volume=f"{instrument.quantity(int(bars['base_lots'].sum())):f}",
+        turnover=f"{instrument.notional(int(bars['quote_tl'].sum())):f}",
+        without_volume=len(bars) - len(traded),
+        absent=flagged(BarFlag.ABSENT),
+        closed=flagged(BarFlag.CLOSED),
+        splits=flagged(BarFlag.SPLIT),
     )
 
 

@@ -32,9 +32,10 @@ from typing import Any
 
 from agent.app.live_session import prepare, run_paper
 from agent.cli import main
-from agent.cli.output import run_view, set_up_logging
+from agent.cli.output import run_view
 from agent.config import Config, Feed, Order
 from agent.core.errors import AgentError
+from agent.entry import log_lines
 from storage.log.database import migrate
 from storage.log.queries import sql
 
@@ -111,7 +112,7 @@ class Stress:
         config = self.config.model_copy(update={"seed": number})
 
         def work() -> int:
-            set_up_logging(True)
+            log_lines.set_up(always_json=True)
             with run_view(plain=True) as view:
                 return 0 if asyncio.run(run_paper(config, view)).succeeded else 1
 

@@ -295,7 +295,7 @@ def test_a_measure_says_what_it_stands_on(url: str) -> None:
     (row,) = query(url, "slippage").dicts()
     assert row["flags"] == {"gain_bps": {"gap": 0.25, "lost_trades": 0.125}}
     assert row["reasons"] == {"markout_1s_bps": "no mid 1 s after a fill: the tape ends before"}
-    assert '"{""gain_bps"":{""gap"":0.25,""lost_trades"":0.125}}"' in to_csv(query(url, "slippage"))
+    assert '"gain_bps: gap 0.25, lost_trades 0.125"' in to_csv(query(url, "slippage"))
     share = "json_extract(flags, '$.gain_bps.gap') AS gap"
     assert sql(url, f"SELECT {share} FROM v_slippage").rows == [(0.25,)]
     assert sql(url, f"SELECT {share}, shadow_flags FROM v_shadows").rows == [(0.25, "{}")]
@@ -455,7 +455,7 @@ def test_exports(url: str, tmp_path: Path) -> None:
     assert '"slice_quantity": "0.50000"' in to_json(result)
     assert to_csv(result).splitlines()[1].startswith("s1,2,s1-p1/0,")
     to_parquet(result, tmp_path / "x.parquet")
-    assert pq.read_table(tmp_path / "x.parquet").to_pylist()[0]["importances"] == '{"ret_1":0.4}'
+    assert pq.read_table(tmp_path / "x.parquet").to_pylist()[0]["importances"] == "ret_1 0.4"
     assert to_table(result)[0] == result.columns
     assert to_table(result)[1][2] == "s1-p1/0"
     with pytest.raises(InputError, match="cannot write"):

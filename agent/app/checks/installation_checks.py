@@ -6,12 +6,12 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 
 from agent.app.build import lem_algo
+from agent.app.checks.config_check import sized
 from agent.app.checks.trading_checks import check_trading
 from agent.app.live_feed import EMBEDDED, open_feed
 from agent.config import Config, Schedule
@@ -68,10 +68,9 @@ def _check_sessions(config: Config) -> str:
 def _check_configuration(config: Config) -> str:
     """What `run` would refuse is told here. An order without a size is no fault: `run` may be given one."""
     now, order = datetime.now(UTC), config.order
-    sized = order.quantity is not None or order.notional is not None
-    checked = config if sized else config.model_copy(update={"order": replace(order, quantity=Decimal(1))})
-    check_trading(checked, now)
-    size = "" if sized else ", of no size yet: give `run` --quantity or --notional"
+    has_size = order.quantity is not None or order.notional is not None
+    check_trading(sized(config), now)
+    size = "" if has_size else ", of no size yet: give `run` --quantity or --notional"
     starts = "".join(f"; {s.name} by {s.order.algo} next {_next(s, now)}" for s in config.schedules)
     return f"{config.exchange} {config.symbol}, order by {order.algo}{size}{starts}"
 
@@ -118,7 +117,7 @@ class _Exchange:
 
     def market(self, config: Config) -> str:
         instrument, _ = self._seen(config)
-        return f"{instrument.symbol}: tick {instrument.tick}, lot {instrument.lot}"
+        return f"{instrument.symbol}: tick {instrument.tick:f}, lot {instrument.lot:f}"
 
 
 async def _connect(config: Config) -> tuple[Instrument, FeedHealth]:

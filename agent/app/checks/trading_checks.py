@@ -2,47 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 
 from agent.app.build import LEM, check_algos, check_model
-from agent.config import Config
+from agent.config import Config, Schedule
 from agent.core.errors import ConfigError, InputError
 from agent.core.instrument import Instrument
 from agent.jobs.triggers import check_schedules
 from agent.order_options import Order
-from agent.orders import build_spec, check_order
+from agent.orders import build_spec, order_faults
 from storage.log.database import parse_url
+
+Place = tuple[str | int, ...]
+"""Keys of the configuration, from the top."""
 
 
 def check_trading(config: Config, now: datetime) -> None:
     """Schedules, algos, parameters, sizes and durations of every order, the model. Raises InputError."""
-    parse_url(config.database)
-    check_schedules(config.schedules, now)
-    _of_each(config, lambda order: _check(order, config))
+    for _, fault in trading_faults(config, now):
+        raise fault
+
+
+def trading_faults(config: Config, now: datetime) -> Iterator[tuple[Place, InputError]]:
+    """Each fault with the key that it is about: the database's URL, schedules, orders, the model."""
+    yield from fault_of(("database",), partial(parse_url, config.database))
+    names: list[str] = []
+    for number, schedule in enumerate(config.schedules):
+        names.append(schedule.name)
+        same = config.schedules if names.count(schedule.name) == 2 else (schedule,)  # told once
+        yield from fault_of(("schedules", number), partial(check_schedules, same, now))
+    if has_own_order(config):
+        for key, error in _order_faults(config.order, config):
+            yield ("order", key), error
+    for number, schedule in enumerate(config.schedules):
+        for key, error in _order_faults(schedule.order, config):
+            yield ("schedules", number, "order", key), ConfigError(f"schedule {schedule.name!r}: {error}")
     if LEM in algos_of(config):
-        check_model(config)
+        yield from fault_of(("model", "checkpoint"), partial(check_model, config))
+
+
+def fault_of(place: Place, check: Callable[[], object]) -> Iterator[tuple[Place, InputError]]:
+    """What ``check`` refuses, at its place; nothing where it passes."""
+    try:
+        check()
+    except InputError as error:
+        yield place, error
 
 
 def check_sizes(config: Config, instrument: Instrument) -> None:
     """What the exchange's own instrument says of every order. Raises InputError."""
-    _of_each(config, lambda order: build_spec(order, instrument, "check", None))
-
-
-def _of_each(config: Config, check: Callable[[Order], object]) -> None:
-    """Check every order; a refusal of a schedule's names the schedule."""
     if has_own_order(config):
-        check(config.order)
+        build_spec(config.order, instrument, "check", None)
     for schedule in config.schedules:
-        try:
-            check(schedule.order)
-        except InputError as error:
-            raise ConfigError(f"schedule {schedule.name!r}: {error}") from error
+        _scheduled(schedule, partial(build_spec, schedule.order, instrument, "check", None))
 
 
-def _check(order: Order, config: Config) -> None:
-    check_algos([name for name in (order.algo, *order.shadows) if name != LEM], config)
-    check_order(order)
+def _scheduled(schedule: Schedule, check: Callable[[], object]) -> None:
+    """A refusal of a schedule's order names the schedule."""
+    try:
+        check()
+    except InputError as error:
+        raise ConfigError(f"schedule {schedule.name!r}: {error}") from error
+
+
+def _order_faults(order: Order, config: Config) -> Iterator[tuple[str, InputError]]:
+    """With the key of the order that each is about."""
+    for key, name in (("algo", order.algo), *(("shadows", name) for name in order.shadows)):
+        if name != LEM:
+            for _, error in fault_of((key,), partial(check_algos, [name], config)):
+                yield key, error
+    yield from order_faults(order)
 
 
 def has_own_order(config: Config) -> bool:

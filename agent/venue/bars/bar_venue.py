@@ -171,7 +171,7 @@ class BarVenue:
                 self._market.instruments[order.instrument].price(t) for t in (worst, order.price_ticks)
             )
             return 0, (
-                f"the bar's VWAP, half a spread worse, is {at}, beyond its limit {limit}"
+                f"the bar's VWAP, half a spread worse, is {at:f}, beyond its limit {limit:f}"
                 " (bars.reach_bps or the limit price)"
             )
         lots = most

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from agent.core.errors import InputError
 from agent.core.events import CommandKind, carried_out
 from agent.core.orders.amendments import Amendment
+from agent.entry.hints import agent_command
 from storage.log.control.command_rows import leave_command, withdraw
 from storage.log.control.liveness import OPEN, Life, Now, Seen, Watch, seen_of, sessions_seen
 from storage.log.database import Url, check_there, database_errors, open_engine
@@ -201,4 +202,4 @@ class _Sender:
         place = "" if seen.host is None else f" ({seen.host}, process {seen.pid})"
         if seen.process_runs():
             return f"dead: {since}, but process {seen.pid} is still there: end that, and try again"
-        return f"dead: {since}{place}; close it with: python -m agent sessions end {seen.session}"
+        return f"dead: {since}{place}; close it with: {agent_command('sessions', 'end', seen.session)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from functools import partial
 
 import pytest
 from rich.console import Console
@@ -16,7 +17,7 @@ def test_a_pipe_gets_a_line_for_each_step_and_for_every_while(monkeypatch: pytes
     """A step that goes on says how far it is and for how long; after the first event nothing more."""
     monkeypatch.setattr(preparation, "LINE_EVERY_S", 0.02)
     out, now_ns = io.StringIO(), [0]
-    view = PlainView(Console(file=out, width=200), now_ns=lambda: now_ns[0])
+    view = PlainView(partial(print, file=out), now_ns=lambda: now_ns[0])
     with view:
         view.preparing("compiling", 0, 7)
         view.preparing("compiling", 3, 7)
@@ -59,7 +60,7 @@ def test_what_is_prepared_is_not_waited_for_any_more(monkeypatch: pytest.MonkeyP
     """A recording has no events of orders: the first book ends the waiting; a new session waits anew."""
     monkeypatch.setattr(preparation, "LINE_EVERY_S", 0.02)
     out = io.StringIO()
-    with PlainView(Console(file=out, width=200), now_ns=lambda: 0) as view:
+    with PlainView(partial(print, file=out), now_ns=lambda: 0) as view:
         view.preparing("waiting for the first whole order book")
         view.prepared()
         time.sleep(0.05)

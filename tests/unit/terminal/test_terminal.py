@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 
 import pytest
 from rich.console import Console, RenderableType
@@ -252,7 +252,7 @@ def test_what_the_venue_says_is_seen_once() -> None:
         replace(child, state=ChildState.EXPIRED, reason="no more was offered at its limit"),
     ]
     out = io.StringIO()
-    view = PlainView(Console(file=out, width=200), now_ns=lambda: 0)
+    view = PlainView(partial(print, file=out), now_ns=lambda: 0)
     view.open("S", [instrument], "embedded")
     view.add(so_far)
     before = len(out.getvalue().splitlines())
@@ -314,8 +314,8 @@ def test_the_live_view_draws_and_leaves_the_screen() -> None:
 def test_plain_lines_tell_the_run() -> None:
     """One line a decision of the order itself, its states, and nothing of its shadows."""
     instrument, events = run()
-    console, out = text_console()
-    view = PlainView(console, now_ns=lambda: events[-1].at_ns)
+    out = io.StringIO()
+    view = PlainView(partial(print, file=out), now_ns=lambda: events[-1].at_ns)
     view.open("S", [instrument], "embedded BTC/USDT")
     view.add([replace(e, importances={"vwap": 0.5}) if isinstance(e, DecisionTaken) else e for e in events])
     lines = out.getvalue().splitlines()
@@ -331,10 +331,10 @@ def test_plain_progress_comes_every_so_often() -> None:
     """Health is called twice a second; how far the order is, and the feed, is said every ten seconds."""
     instrument, events = run()
     so_far = until(events, 4)
-    console, out = text_console()
+    out = io.StringIO()
     times = iter(range(so_far[-1].at_ns, so_far[-1].at_ns + 10**12, NS_PER_S // 2))
     now = [next(times)]
-    view = PlainView(console, now_ns=lambda: now[0])
+    view = PlainView(partial(print, file=out), now_ns=lambda: now[0])
     view.open("S", [instrument], "embedded BTC/USDT")
     view.add(so_far)
     before = len(out.getvalue().splitlines())
