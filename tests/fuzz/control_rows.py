@@ -32,7 +32,8 @@ def make_case(draw: random.Random, world: World) -> Case:
     file = world.fresh() / "agent.db"
     shutil.copy(world.database, file)
     rows = [_row(draw) for _ in range(draw.choice([1, 1, 2, 3]))]
-    session = _insert(file, rows)
+    session = SessionReader(world.session).header.session  # other cases may have added theirs to the file
+    _insert(file, session, rows)
     return Case([], str(rows), call=lambda: asyncio.run(_work(world.session, file, session)))
 
 
@@ -60,9 +61,8 @@ def _amendment(draw: random.Random) -> object:
     return {n if draw.random() < 0.95 else odd(draw): draw.choice([0.1, 1, 5_000_000, *plain]) for n in names}
 
 
-def _insert(file: Path, rows: list[dict[str, object]]) -> str:
+def _insert(file: Path, session: str, rows: list[dict[str, object]]) -> None:
     with sqlite3.connect(file) as connection:
-        (session,) = connection.execute("SELECT session FROM sessions").fetchone()
         for row in rows:
             row = {"session": session, "seq": 0, **row}
             names, marks = ", ".join(row), ", ".join("?" * len(row))
@@ -71,7 +71,6 @@ def _insert(file: Path, rows: list[dict[str, object]]) -> str:
             except sqlite3.Error:  # not even SQLite takes it
                 continue
     connection.close()
-    return str(session)
 
 
 async def _work(path: Path, file: Path, session: str) -> None:
