@@ -32,9 +32,8 @@ def make_case(draw: random.Random, world: World) -> Case:
     file = world.fresh() / "agent.db"
     shutil.copy(world.database, file)
     rows = [_row(draw) for _ in range(draw.choice([1, 1, 2, 3]))]
-    session = SessionReader(world.session).header.session  # other cases may have added theirs to the file
-    _insert(file, session, rows)
-    return Case([], str(rows), call=lambda: asyncio.run(_work(world.session, file, session)))
+    _insert(file, world.stored, rows)
+    return Case([], str(rows), call=lambda: asyncio.run(_work(world.session, file, world.stored)))
 
 
 def _row(draw: random.Random) -> dict[str, object]:

@@ -52,6 +52,7 @@ class World:
     session: Path  # a tape with one order
     plain: Path  # without an order
     database: Path
+    stored: str  # its first session; cases may add theirs
     checkpoint: Path
     klines: Path
 
@@ -78,10 +79,11 @@ def make_world(folder: Path) -> World:
     _quiet(["replay", str(session), "--db", f"sqlite:///{database}", "--json"])
     with sqlite3.connect(database) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (stored,) = connection.execute("SELECT session FROM sessions").fetchone()
     connection.close()
     klines = folder / "klines.csv"
     klines.write_text("\n".join(_kline(minute) for minute in range(300)) + "\n")
-    return World(folder, session, plain, database, DEFAULT_PATH, klines)
+    return World(folder, session, plain, database, str(stored), DEFAULT_PATH, klines)
 
 
 def _kline(minute: int) -> str:
