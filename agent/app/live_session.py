@@ -52,16 +52,28 @@ DRAIN_NS = 2 * NS_PER_S
 """How long nothing must have come from a market that has ended before its session is closed."""
 
 
-class View(Protocol):
-    """What shows a run (``agent.terminal``)."""
+class PreparationView(Protocol):
+    """What shows how a run gets ready."""
+
+    def preparing(self, doing: str, done: int = 0, total: int = 0) -> None:
+        """What is being done before the first event, how much of it is done, and how much there is."""
+        ...
 
     def prepared(self) -> None:
         """What was being prepared is done."""
         ...
 
-    def preparing(self, doing: str, done: int = 0, total: int = 0) -> None:
-        """What is being done before the first event, how much of it is done, and how much there is."""
-        ...
+
+class Unwatched:
+    """A preparation that nobody looks at."""
+
+    def preparing(self, doing: str, done: int = 0, total: int = 0) -> None: ...
+
+    def prepared(self) -> None: ...
+
+
+class View(Protocol):
+    """What shows a run (``agent.terminal``)."""
 
     def open(self, session: str, instruments: Sequence[Instrument], title: str) -> None:
         """A session begins."""
@@ -120,7 +132,7 @@ class _NoLog:
         return LogEnd(0, "", reachable=True)
 
 
-def prepare(config: Config, view: View, *, trade: bool = True) -> None:
+def prepare(config: Config, preparation: PreparationView, *, trade: bool = True) -> None:
     """What can fail or takes long before the first connection: the algos' names, the model, compilation.
 
     Not a coroutine: Ctrl-C ends it at once. Raises AgentError.
@@ -129,12 +141,17 @@ def prepare(config: Config, view: View, *, trade: bool = True) -> None:
     if trade:
         check_trading(config, datetime.now(UTC))
     synthetic = config.exchange == EMBEDDED and config.embedded.market == SYNTHETIC
-    warm_up(LEM in names, synthetic, view.preparing)
+    warm_up(LEM in names, synthetic, preparation.preparing)
     check_algos(names, config)
 
 
 async def run_paper(
-    config: Config, view: View, *, trade: bool = True, seconds: float | None = None
+    config: Config,
+    view: View,
+    preparation: PreparationView | None = None,
+    *,
+    trade: bool = True,
+    seconds: float | None = None,
 ) -> LiveResult:
     """Run one session: stream, warm up, work the configured order (``trade``), record everything.
 
@@ -145,22 +162,27 @@ async def run_paper(
         await asyncio.to_thread(check_algos, algos_of(config), config)
     jobs = RunJobs(config.schedules if trade else (), config.jobs, SystemClock())
     try:
-        return await _sessions(config, view, jobs, trade, seconds)
+        return await _sessions(config, view, preparation or Unwatched(), jobs, trade, seconds)
     finally:
         jobs.stop()
 
 
 async def _sessions(
-    config: Config, view: View, jobs: RunJobs, trade: bool, seconds: float | None
+    config: Config,
+    view: View,
+    preparation: PreparationView,
+    jobs: RunJobs,
+    trade: bool,
+    seconds: float | None,
 ) -> LiveResult:
     """One session after another, until one ends that was not rotated."""
     first = True
     while True:
         clock = SystemClock()
-        view.preparing(f"connecting to {config.exchange}")
+        preparation.preparing(f"connecting to {config.exchange}")
         async with open_feed(config, clock) as (feed, market_ended):
             instruments = await feed.instruments([config.symbol])
-            session = _Session(config, view, clock, feed, instruments, jobs, trade, first)
+            session = _Session(config, view, preparation, clock, feed, instruments, jobs, trade, first)
             result = await session.run(seconds, market_ended)
         if not result.rotated:
             return result
@@ -174,6 +196,7 @@ class _Session:
         self,
         config: Config,
         view: View,
+        preparation: PreparationView,
         clock: Clock,
         feed: Feed,
         instruments: Sequence[Instrument],
@@ -184,6 +207,7 @@ class _Session:
         """``trade``: else the market is only recorded. ``first``: this session works the configured order."""
         self.config, self.view, self.clock, self.feed = config, view, clock, feed
         self.instruments, self.jobs, self.first = instruments, jobs, first
+        self.preparation = preparation
         self.trade = trade
         self.summary = Summary(instruments)
         moment = datetime.fromtimestamp(clock.now_ns() / NS_PER_S, UTC)
@@ -280,7 +304,7 @@ class _Session:
         """Between the sessions of a run a database that is away is waited for by nobody."""
         if not self.trade:
             return _NoLog()
-        self.view.preparing("opening the database")
+        self.preparation.preparing("opening the database")
         execution_log = KeptLog(SqlExecutionLog(self.config.database, self.name, self.instruments))
         self._heartbeat = Heartbeat(self.config.database, self.name, time.time_ns)
         await execution_log.open(
@@ -308,7 +332,7 @@ class _Session:
         """Before anything is written: the orders are judged by it."""
         since_ns = self.clock.now_ns() - self.config.feed.warm_up
         for instrument in self.instruments:
-            self.view.preparing(f"fetching {instrument.symbol}'s history")
+            self.preparation.preparing(f"fetching {instrument.symbol}'s history")
             trades, bars = await self.feed.history(instrument, since_ns)
             self._known.append(Known(trades, bars, await self.feed.book_now(instrument)))
             log.info("warmed_up", symbol=instrument.symbol, trades=len(trades), klines=len(bars))
@@ -316,11 +340,11 @@ class _Session:
     def _warm_up(self, live: LiveRun) -> None:
         for known in self._known:
             live.warm_up(known.trades, known.klines)
-        self.view.preparing("waiting for the first whole order book")
+        self.preparation.preparing("waiting for the first whole order book")
 
     async def _begin(self, live: LiveRun) -> None:
         """With the first book, start the configured order, then what the clock starts."""
-        self.view.prepared()
+        self.preparation.prepared()
         if live.engine.killed:
             return  # before its first order
         if self.own_order:

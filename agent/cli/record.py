@@ -35,7 +35,7 @@ def record(
         from agent.app.live_session import prepare, run_paper
 
         prepare(settings, view, trade=False)
-        result = asyncio.run(run_paper(settings, view, trade=False, seconds=seconds))
+        result = asyncio.run(run_paper(settings, view, view, trade=False, seconds=seconds))
     facts = {
         "session": str(result.path),
         "events": result.events,

@@ -48,7 +48,7 @@ def run(
         from agent.app.live_session import prepare, run_paper
 
         prepare(settings, view)
-        result = asyncio.run(run_paper(settings, view))
+        result = asyncio.run(run_paper(settings, view, view))
     if as_json:
         output.emit(result.to_json())
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import IntEnum
 from typing import Protocol
 
@@ -206,6 +206,13 @@ class FeedHealth:
     clock_offset_ns: int = 0  # the exchange's clock minus ours
     clock_failures: int = 0
     clock_round_trip_ns: int | None = None  # None: the offset was never measured
+
+    def keys(self) -> list[str]:
+        """The names of the counters: with ``[name]``, what ``dict`` makes a copy from."""
+        return [f.name for f in fields(self)]
+
+    def __getitem__(self, name: str) -> object:
+        return getattr(self, name)
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
