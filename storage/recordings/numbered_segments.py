@@ -47,6 +47,7 @@ class NumberedSegments:
             self._finish(self._segment)
 
     def _finish(self, segment: Segment) -> None:
+        segment.sync()  # the next ``sync`` knows the next segment only
         segment.close()
         self._note(segment.path, segment.rows, segment.batches)
         self._segment = None

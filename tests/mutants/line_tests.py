@@ -31,13 +31,14 @@ LEFT_OUT = (
     "tests/differential",  # another environment
     "tests/fuzz",  # draws its cases
     "tests/unit/docs",  # about files
-    "tests/unit/lem/page",  # a browser
-    "tests/unit/lem/training",
-    "tests/unit/lem/evaluation",
-    "tests/unit/lem/optima",
-    "tests/unit/lem/cli",
+    "tests/unit/lem",  # about the model
+    "tests/unit/pages",  # and what people see
+    "tests/unit/report",
+    "tests/unit/terminal",
 )
 SLOW_TOO = (
+    "tests/promises",
+    "tests/integration/test_cli_run.py",
     "tests/replay/test_cut_off.py",
     "tests/integration/test_session_end.py",
     "tests/integration/test_control.py",
@@ -46,7 +47,7 @@ SLOW_TOO = (
     "tests/integration/test_scheduled_run.py",
     "tests/integration/test_secrets.py",
 )
-"""Marked slow, and what holds the promises of control and record."""
+"""These take minutes, and hold the promises of control and record."""
 KERNEL_TESTS = (
     "tests/unit/venue",
     "tests/unit/core",
@@ -164,6 +165,7 @@ class LineTests:
         )
 
     def _combine(self) -> None:
+        self._data.read()  # else the first update begins anew
         for file in sorted((self._folder / "raw").glob("lines.*")):
             part = coverage.CoverageData(str(file))
             with suppress(coverage.exceptions.DataError):  # a test killed its process as it wrote

@@ -180,6 +180,8 @@ def _outcome(code: int, output: str) -> Result:
 
 
 def main() -> int:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # a shell's background job ignores the first
     given = _arguments()
     FOLDER.mkdir(parents=True, exist_ok=True)
     trees = Trees(ROOT, FOLDER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -107,6 +108,20 @@ async def test_rotation_is_tried_again_until_no_parent_works() -> None:
         await reached(lambda: any(line["event"] == "session_rotates" for line in logs))
         jobs.stop()
     assert [line["event"] for line in logs].count("rotation_waits") == desk.rotations - 1
+
+
+async def test_an_order_is_not_started_long_after_its_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The computer stood still over the moment and past the grace time: that is said, no more."""
+    monkeypatch.setattr("agent.jobs.session_jobs.GRACE_S", 1)
+    desk = Desk()
+    jobs = desk.jobs(Schedule(name="steady", every=2500 * MS))
+    with capture_logs() as logs:
+        jobs.start()
+        await asyncio.sleep(0.1)
+        time.sleep(4.0)  # noqa: ASYNC251  as a computer that sleeps: due after 2.5 s, next after 5 s
+        await reached(lambda: any(line["event"] == "job_missed" for line in logs) or bool(desk.started))
+        jobs.stop()
+    assert desk.started == []
 
 
 async def test_nothing_starts_after_stop() -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from agent.app.replay_session import replay_session
-from agent.core.errors import RecordingError, SessionError
+from agent.core.errors import InternalError, RecordingError, SessionError
 from agent.core.market.tape import EVENT, EventArray
+from storage.recordings import parquet
 from storage.recordings.compaction import compact_session
+from storage.recordings.segments import rechunk
 from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
 from tests.fakes import flipped_reads, synthetic_tape
 from tests.realdata import capture_files
@@ -145,6 +148,24 @@ def test_a_full_disk_leaves_the_session_as_it_was(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
     assert sorted(f.name for f in (tmp_path / "s").iterdir()) == files
+    assert np.array_equal(SessionReader(tmp_path / "s").events(), tape)
+
+
+@pytest.mark.parametrize("seconds", [10.0, 50.0])  # one row group, and several
+def test_a_file_that_lacks_its_last_rows_replaces_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """Should the writing of Parquet ever lose rows, the compaction stops and the tape is as it was."""
+    tape = written(tmp_path / "s", seconds=seconds)
+    write = parquet.write_parquet
+
+    def losing(path: Path, dtype: np.dtype[np.void], batches: Iterable[EventArray]) -> int:
+        return write(path, dtype, list(rechunk(batches, parquet.GROUP_ROWS))[:-1])
+
+    monkeypatch.setattr(parquet, "write_parquet", losing)
+    with pytest.raises(InternalError, match="nothing was replaced"):
+        compact_session(tmp_path / "s")
+    assert [f.name for f in (tmp_path / "s").glob("tape-*")] == ["tape-00000.arrows"]
     assert np.array_equal(SessionReader(tmp_path / "s").events(), tape)
 
 

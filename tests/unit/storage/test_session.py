@@ -221,6 +221,48 @@ def _write_for_ever(writer: SessionWriter) -> None:
         writer.events(_tape(50, 50 * i))
 
 
+def _power_cut(folder: Path, forced: dict[int, int]) -> None:
+    """Every file keeps what was forced to the disk, and nothing else."""
+    for file in folder.iterdir():
+        known = file.stat()
+        os.truncate(file, min(known.st_size, forced.get(known.st_ino, 0)))
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("segment_bytes", [2000, 1 << 28])
+def test_what_was_synced_or_closed_outlives_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: bool, segment_bytes: int
+) -> None:
+    """Rows, bars, inputs and results: in the segment that is written and in those that are full."""
+    forced: dict[int, int] = {}
+    force = os.fsync
+
+    def forcing(fd: int) -> None:
+        force(fd)
+        forced[os.fstat(fd).st_ino] = os.fstat(fd).st_size
+
+    monkeypatch.setattr(os, "fsync", forcing)
+    writer = SessionWriter.create(tmp_path / "s", HEADER, segment_bytes=segment_bytes)
+    for first in range(0, 300, 30):
+        writer.events(_tape(30, first))
+        writer.bars(np.zeros(30, BAR))
+        writer.journal({"kind": "start", "recv_ns": 5, "seq": first + 31})
+        writer.outcome([f"row {first}"])
+    if closed:
+        writer.close(end_ns=99)
+    else:
+        writer.sync()
+        writer.abandon()
+    _power_cut(tmp_path / "s", forced)
+    reader = SessionReader(tmp_path / "s")
+    assert np.array_equal(reader.events(), _tape(300))
+    assert len(reader.bars()) == 300
+    assert len(reader.journal()) == 10 + closed
+    assert len(reader.outcome()) == 10
+    assert reader.end_ns == (99 if closed else None)
+    assert not [loss for loss in reader.losses if "cut off" in loss or "are there" in loss]
+
+
 def test_full_disk_is_one_clear_error(tmp_path: Path) -> None:
     """A device without space gives RecordingError naming the file, and again on the next call."""
     writer = SessionWriter.create(tmp_path / "s", HEADER)
