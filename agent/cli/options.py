@@ -61,19 +61,29 @@ def _session(given: Path) -> Path:
     """A path as it is; else a session's name in the configured folder, or ``last``, the newest there."""
     if given.exists() or given.name != str(given):
         return given
-    folder = configuration(None).out
-    if str(given) == "last":
-        names = sorted(path.parent.name for path in folder.glob("*/session.json"))
-        if not names:
-            raise InputError(f"there is no last session: {folder} holds none; run the agent once")
-        return folder / names[-1]
-    return folder / given if (folder / given).exists() else given
+    from storage.recordings.catalogue import session_named
+
+    return session_named(str(given), configuration(None).out)
+
+
+def sessions_named(given: list[Path]) -> list[Path]:
+    """Several of them; a folder of sessions is a path like any other."""
+    return [_session(each) for each in given]
 
 
 SessionPath = Annotated[
     Path,
     typer.Argument(
         metavar="SESSION", callback=_session, help="A recorded session: its directory, its name, or last."
+    ),
+]
+
+SessionPaths = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="SESSION...",
+        callback=sessions_named,
+        help="Recorded sessions (directory, name, or last), or folders of them.",
     ),
 ]
 

@@ -138,7 +138,14 @@ def slice_(
 
 @app.command("merge")
 def merge(
-    sessions: Annotated[list[Path], typer.Argument(help="Directories of recorded sessions.")],
+    sessions: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SESSION...",
+            callback=o.sessions_named,
+            help="Recorded sessions: directory, name, or last.",
+        ),
+    ],
     out: Out,
     as_json: o.AsJson = False,
 ) -> int:
@@ -162,7 +169,7 @@ def merge(
 
 @app.command("compact")
 def compact(
-    sessions: Annotated[list[Path], typer.Argument(help="Sessions, or folders of sessions.")],
+    sessions: o.SessionPaths,
     as_json: o.AsJson = False,
 ) -> int:
     """Rewrite closed sessions as Parquet, a fifth to a tenth of the size, verified before the old files go.
@@ -191,7 +198,7 @@ def compact(
 
 @app.command("sync")
 def sync(
-    sessions: Annotated[list[Path], typer.Argument(help="Sessions of runs, or folders of them.")],
+    sessions: o.SessionPaths,
     db: o.Database = None,
     config: o.ConfigFile = None,
     as_json: o.AsJson = False,

@@ -66,8 +66,12 @@ def bound(
         n, m, min_rate, max_rate, price, benchmark, volume_sigma, participation, risk_aversion, target
     )
     case = replace(case, sigma=sigma, side=SIDES[side], simulate=simulate, seed=seed)
-    with LongWork(f"solving for n = {n}{'' if simulate is None else f', and running {simulate} paths'}"):
-        rows = list(case_optima(case))
+    doing = f"solving for n = {n}{'' if simulate is None else f', and running {simulate} paths'}"
+    rows: list[CaseOptimum] = []
+    with LongWork(f"{doing}, min durations") as work:
+        for row in case_optima(case):
+            rows.append(row)
+            work.at(len(rows), n + 1 if m is None else 1)
     if as_json:
         typer.echo(json.dumps(_document(case, side, rows)))
     else:

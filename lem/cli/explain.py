@@ -28,8 +28,24 @@ MOST = 12  # rows of a table
 SPARK = " ▁▂▃▄▅▆▇█"
 
 
+def _named(given: Path) -> Path:
+    """A path as it is; else a session's name in the configured folder, or ``last``."""
+    if given.exists() or given.name != str(given):
+        return given
+    from agent.config import load_config
+    from storage.recordings.catalogue import session_named
+
+    here = Path("config.yaml")
+    return session_named(str(given), load_config(here if here.is_file() else None).out)
+
+
 def explain(
-    session: Annotated[Path, typer.Argument(help="directory of a recorded session with an order by lem")],
+    session: Annotated[
+        Path,
+        typer.Argument(
+            callback=_named, help="recorded session with an order by lem: its directory, its name, or last"
+        ),
+    ],
     decision: Annotated[str | None, typer.Option(help="decision id, as in `agent log decisions`")] = None,
     model: Annotated[Path | None, typer.Option(help="checkpoint; default: the one shipped")] = None,
     html: Html = None,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from agent.core.errors import SessionError
+from agent.core.errors import InputError, SessionError
 from agent.core.json_types import JsonObject, int_in
 from agent.core.market.tape import BAR, EVENT
 from storage.recordings import parquet
@@ -60,6 +60,16 @@ class ListedSession:
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
+
+
+def session_named(name: str, folder: Path) -> Path:
+    """The session of that name in ``folder``; of ``last`` the newest. A path where there is none of it."""
+    if name != "last":
+        return folder / name if (folder / name).exists() else Path(name)
+    names = sorted(path.parent.name for path in folder.glob(f"*/{HEADER}"))
+    if not names:
+        raise InputError(f"there is no last session: {folder} holds none; run the agent once")
+    return folder / names[-1]
 
 
 def list_sessions(folder: Path, *, check: bool = False) -> list[ListedSession]:
