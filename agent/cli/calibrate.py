@@ -28,7 +28,8 @@ def calibrate(
     from agent.calibration.session_calibration import calibrate_session, write_calibration, write_latencies
     from storage.recordings.session import SessionReader
 
-    found = calibrate_session(SessionReader(session))
+    with output.spinner(f"measuring {session}"):
+        found = calibrate_session(SessionReader(session))
     if out is not None or latencies is None:
         found.require_laws()
     if out is not None:

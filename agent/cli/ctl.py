@@ -66,7 +66,8 @@ def ctl(
     amend = _amendment(action, limit_price, participation_cap, risk_aversion)
     url = db or o.configuration(config).database
     command = Sent(uuid.uuid4().hex[:12], CommandKind(action), parent, amend)
-    answers = asyncio.run(send(url, command, time.time_ns, time.monotonic_ns))
+    with output.spinner(f"{action}: waiting for the answer of every live session"):
+        answers = asyncio.run(send(url, command, time.time_ns, time.monotonic_ns))
     done = all_done(answers)
     if as_json:
         head = {"action": action, "parent": parent, "command_id": command.command_id, "done": done}

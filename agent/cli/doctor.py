@@ -18,7 +18,9 @@ def doctor(
     """Check configuration, database, clock, exchange and model. Exit code 1 if one of them fails."""
     from agent.app.checks.installation_checks import run_checks
 
-    checks = run_checks(o.configuration(config, exchange=exchange, symbol=symbol, database=db))
+    settings = o.configuration(config, exchange=exchange, symbol=symbol, database=db)
+    with output.spinner(f"checking configuration, database, {settings.exchange} and model"):
+        checks = run_checks(settings)
     if as_json:
         output.emit({"checks": [asdict(check) for check in checks]})
     else:

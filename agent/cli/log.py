@@ -55,24 +55,25 @@ def log(
     filters = {"since": since, "until": until, "symbol": symbol, "algo": algo, "parent": parent}
     _check_request(what, statement, {**filters, "session": session, "limit": limit})
     _check_form("json" if as_json else form, out)
-    if what == "sql":
-        result = queries.sql(url, statement or "")
-    else:
-        result = queries.query(
-            url,
-            what,
-            since=_time_ns(since, "--since"),
-            until=_time_ns(until, "--until"),
-            symbol=symbol,
-            algo=algo,
-            parent=parent,
-            session=session,
-            limit=limit,
-        )
-        if not result.rows:
-            queries.check_named(url, what, session=session, parent=parent)
-        if what == "sessions":
-            result = _with_lives(url, result)
+    with output.spinner(f"asking the log for {what}"):
+        if what == "sql":
+            result = queries.sql(url, statement or "")
+        else:
+            result = queries.query(
+                url,
+                what,
+                since=_time_ns(since, "--since"),
+                until=_time_ns(until, "--until"),
+                symbol=symbol,
+                algo=algo,
+                parent=parent,
+                session=session,
+                limit=limit,
+            )
+            if not result.rows:
+                queries.check_named(url, what, session=session, parent=parent)
+            if what == "sessions":
+                result = _with_lives(url, result)
     _print(what, result, "json" if as_json else form, out)
     return 0
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 import typer
 
 from agent.entry import log_lines
+from agent.entry.long_work import LongWork
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,9 +69,6 @@ def run_view(*, plain: bool) -> PlainView | LiveView:
 
 @contextmanager
 def spinner(doing: str) -> Iterator[Callable[[str], None]]:
-    """Show on a terminal what takes so long; the block may change the line. Nothing anywhere else."""
-    from rich.console import Console
-    from rich.text import Text
-
-    with Console(stderr=True, markup=False).status(Text(doing)) as status:
-        yield lambda line: status.update(Text(line))
+    """Say on stderr what takes so long; the block may change the line."""
+    with LongWork(doing) as work:
+        yield work.now

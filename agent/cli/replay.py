@@ -102,7 +102,8 @@ def _compare_impact(session: Path, config: Config | None, override: bool, as_jso
     """Both replays' JSON, or a table of them."""
     from agent.app.impact_comparison import compare_impact
 
-    found = compare_impact(session, config, override=override)
+    with output.spinner(f"replaying {session} twice, with impact off and on"):
+        found = compare_impact(session, config, override=override)
     if as_json:
         output.emit(found.to_json())
         return 0

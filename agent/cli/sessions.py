@@ -44,7 +44,8 @@ def list_(
     from storage.recordings.catalogue import CUT_OFF, WHOLE, list_sessions
 
     where = folder or o.configuration(config).out
-    found = list_sessions(where, check=check) if folder or where.exists() else []  # nothing was run yet
+    with output.spinner(f"{'checking every row in' if check else 'looking through'} {where}"):
+        found = list_sessions(where, check=check) if folder or where.exists() else []  # nothing was run yet
     if as_json:
         output.emit({"sessions": [s.to_json() for s in found]})
     else:
@@ -72,7 +73,8 @@ def inspect(
         from agent.report.session_page import session_page
 
         try:
-            html.write_text(session_page(found.to_json()), encoding="utf-8")
+            with output.spinner(f"drawing {html}"):
+                html.write_text(session_page(found.to_json()), encoding="utf-8")
         except OSError as error:
             raise InputError(f"cannot write --html {html}: {error.strerror}; choose another file") from error
     if as_json:

@@ -22,7 +22,8 @@ def status(db: o.Database = None, config: o.ConfigFile = None, as_json: o.AsJson
     from storage.log.control.liveness import Life, standings
 
     url = db or o.configuration(config).database
-    found = asyncio.run(standings(url, time.time_ns, time.monotonic_ns, closed=CLOSED))
+    with output.spinner("watching the heartbeats of open sessions"):
+        found = asyncio.run(standings(url, time.time_ns, time.monotonic_ns, closed=CLOSED))
     live = {each.seen.session for each in found if each.life is Life.LIVE}
     result = queries.status(url, sorted(live))
     if as_json:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.entry.hints import replay_command
+from agent.entry.long_work import LongWork
 from agent.terminal.formatting import duration
 
 if TYPE_CHECKING:  # a neighbour: what is shown is handed in
@@ -52,15 +53,21 @@ _FAULTS = {
     "recv_steps_back": "receive stamps that stepped back, held at the one before",
 }
 _PROBLEMS_SHOWN = 5
+MB = 1e6
 
 
 @contextmanager
 def reading(files: Sequence[Path]) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal's stderr while files are read; yields what takes the bytes read."""
+    """How far files are read, on stderr; yields what takes the bytes read."""
     console = Console(stderr=True, markup=False)
+    size = sum(f.stat().st_size for f in files if f.is_file())
+    if not console.is_terminal:
+        with LongWork("reading, in MB") as work:
+            yield lambda done: work.at(done / MB, size / MB)
+        return
     columns = (TextColumn("reading", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("reading", total=sum(f.stat().st_size for f in files if f.is_file()))
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("reading", total=size)
         yield lambda done: bar.update(task, completed=done)
 
 

@@ -10,9 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from agent.entry.long_work import LongWork
+
 if TYPE_CHECKING:
     from agent.replay import ReplayResult
 
+PREPARING = "preparing the replay (first use compiles for this processor)"
 STEP_S = 0.1
 """Between two redraws: a batch takes a millisecond, drawing takes longer."""
 
@@ -30,7 +33,11 @@ def replay_progress(
         TextColumn("rows", markup=False),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+    if not console.is_terminal:
+        with LongWork(PREPARING) as work:
+            yield lambda done, total: _told(work, done, total)
+        return
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("replaying", total=None)
         next_s = 0.0
 
@@ -41,6 +48,11 @@ def replay_progress(
                 bar.update(task, completed=done, total=total or None)
 
         yield progress
+
+
+def _told(work: LongWork, done: int, total: int) -> None:
+    work.now("replaying, in rows")
+    work.at(done, total)
 
 
 def render_replay(result: ReplayResult, console: Console) -> None:

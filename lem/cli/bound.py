@@ -10,6 +10,7 @@ import typer
 
 from agent.core.errors import InputError
 from agent.core.orders.order_defaults import NO_MAX_RATE, NO_MIN_RATE
+from agent.entry.long_work import LongWork
 from lem.cli.common_options import Json
 
 if TYPE_CHECKING:
@@ -65,7 +66,12 @@ def bound(
         n, m, min_rate, max_rate, price, benchmark, volume_sigma, participation, risk_aversion, target
     )
     case = replace(case, sigma=sigma, side=SIDES[side], simulate=simulate, seed=seed)
-    rows = list(case_optima(case))
+    doing = f"solving for n = {n}{'' if simulate is None else f', and running {simulate} paths'}"
+    rows: list[CaseOptimum] = []
+    with LongWork(f"{doing}, min durations") as work:
+        for row in case_optima(case):
+            rows.append(row)
+            work.at(len(rows), n + 1 if m is None else 1)
     if as_json:
         typer.echo(json.dumps(_document(case, side, rows)))
     else:
@@ -120,8 +126,9 @@ def _arrival(
         raise InputError(f"--benchmark arrival needs --market: one of {', '.join(ARRIVAL_MARKETS)}")
     if simulate is not None and history is None:
         raise InputError("--simulate against the arrival price needs --history, as in --history 32")
-    gain = solve_arrival(market, n, history).gain_sigma
-    ran = study_arrival(market, n, history, simulate, seed) if simulate and history else None
+    with LongWork(f"solving for n = {n} on {market}"):
+        gain = solve_arrival(market, n, history).gain_sigma
+        ran = study_arrival(market, n, history, simulate, seed) if simulate and history else None
     if as_json:
         document: dict[str, object] = {"n": n, "gain_sigma": {"0": round(gain, 6)}, "benchmark": "arrival"}
         document |= {"market": market, "history": history}

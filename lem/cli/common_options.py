@@ -1,8 +1,10 @@
-"""What the commands share: options, times, checks of output files, and a progress bar."""
+"""What the commands share: options, times, checks of output files, and how far work is."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
@@ -11,6 +13,7 @@ import typer
 
 from agent.core.errors import InputError
 from agent.durations import parse_time_ns
+from agent.entry.long_work import LongWork
 
 if TYPE_CHECKING:
     from lem.network.model_config import TrainConfig
@@ -70,35 +73,14 @@ def check_folder(path: Path | None, option: str) -> None:
 
 
 class Report(Protocol):
-    """Moves a progress bar; ``note`` is shown beside it."""
+    """Says how far it is; ``note`` is shown beside it."""
 
-    def __call__(self, done: int, total: int, note: str = "") -> None: ...
+    def __call__(self, done: float, total: float, note: str = "") -> None: ...
 
 
-class progress:  # noqa: N801
-    """A progress bar on stderr when that is a terminal, else silence."""
-
-    def __init__(self, what: str, total: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True, markup=False)
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[note]}", markup=False),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task(what, total=total, note="")
-
-    def __enter__(self) -> Report:
-        self._bar.start()
-        return self._show
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def _show(self, done: int, total: int, note: str = "") -> None:
-        self._bar.update(self._task, completed=done, total=total, note=note)
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Report]:
+    """How far it is, on stderr."""
+    with LongWork(what) as work:
+        work.at(0, total)
+        yield work.at

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from agent.core.orders.order_defaults import DEFAULT_MAX_RATE, DEFAULT_MIN_RATE
+from agent.entry.long_work import LongWork
 from lem.cli import evaluate_options as options
 from lem.cli.common_options import Json, Threads, check_writable, progress, time_ns
 from lem.cli.evaluate_csv import write_csv
@@ -184,7 +185,8 @@ def _output(
     if html is not None:
         from lem.page.evaluation_page import evaluation_page
 
-        write_page(html, evaluation_page(dict(document)))
+        with LongWork(f"drawing {html}"):
+            write_page(html, evaluation_page(dict(document)))
     if as_json:
         typer.echo(json.dumps(document))
     else:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.core.errors import InputError, NoOrderError
+from agent.entry.long_work import LongWork
 from lem.cli.common_options import Json, check_writable
 from lem.cli.html_files import Html, write_page
 
@@ -56,7 +57,8 @@ def explain(
     from lem.serving.explain import explain as run
 
     check_writable(html, "--html")
-    decisions = _decisions(session)
+    with LongWork(f"replaying {session}"):
+        decisions = _decisions(session)
     name = decision or list(decisions)[-1]
     if name not in decisions:
         raise InputError(f"no decision {name!r} by the model in {session}: it has {_some(decisions)}")
@@ -66,14 +68,16 @@ def explain(
             f"decision {name} saw no bars: nothing to explain; take a later one of {_some(decisions)}"
         )
     checkpoint = load_checkpoint(model)
-    explanation = run(checkpoint.model, order, market)
+    with LongWork(f"asking the model about {name} again, with other inputs"):
+        explanation = run(checkpoint.model, order, market)
     document: dict[str, object] = {"decision": name, "interval": order.t, "digest": checkpoint.digest}
     document["reproduce"] = shlex.join(["python", "-m", "lem", "explain", str(session), "--decision", name])
     document |= explanation.to_json() | {"decided_share": decided}
     if html is not None:
         from lem.page.explanation_page import explanation_page
 
-        write_page(html, explanation_page(json.loads(json.dumps(document))))
+        with LongWork(f"drawing {html}"):
+            write_page(html, explanation_page(json.loads(json.dumps(document))))
     if as_json:
         typer.echo(json.dumps(document))
     else:

@@ -12,6 +12,7 @@ import typer
 
 from agent.core.errors import InputError
 from agent.entry import log_lines
+from agent.entry.long_work import LongWork
 from lem.cli.common_options import (
     Json,
     Threads,
@@ -120,8 +121,10 @@ def train(
     files = [*(bars or []), *(more_bars or [])]
     config = _config(replace(base, seed=seed), bars_share, bool(files))
     window = bars_needed(shape, config)
-    source = read_series(files, (time_ns(from_, "--from"), time_ns(to, "--to")), calendar)
-    real = _bars(source, interval, window, validation_share) if source else None
+    span = (time_ns(from_, "--from"), time_ns(to, "--to"))
+    with LongWork(f"reading {len(files)} files of bars"):
+        source = read_series(files, span, calendar)
+        real = _bars(source, interval, window, validation_share) if source else None
     setting = Setting(run, real, start, _device(device), workers)
     result = _train(shape, config, setting, resume)
     digest = save_checkpoint(result.model, out, result.record(config, preset))

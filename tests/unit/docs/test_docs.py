@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.every_key.config_leaves import leaves
+
 ROOT = Path(__file__).parents[3]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 SAYS = re.compile(r"Date: \d{4}-\d{2}-\d{2}\. Status: [^.]+\. Replaces: .+\.")
@@ -50,3 +52,39 @@ def test_the_rooms_of_the_architecture_are_drawn() -> None:
     ]
     assert sorted(silent) == ["agent"]  # it stays empty
     assert len(_paths((ROOT / "docs" / "architecture.md").read_text())) > 20
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_what_a_page_names_is_there(page: Path) -> None:
+    """Paths, files by their name alone, decisions by their number, sections of other pages."""
+    text = page.read_text()
+    assert [path for path in sorted(_paths(text)) if not (ROOT / path).exists()] == []
+    tops = ("agent", "lem", "connectors", "storage", "tests", "benchmarks")
+    files = {path.name for top in tops for path in (ROOT / top).rglob("*.py")}
+    assert set(re.findall(r"`(\w+\.py)`", text)) <= files
+    assert set(re.findall(r"[Dd]ecisions? (\d{4})\b", text)) <= {path.name[:4] for path in DECISIONS}
+    for target, anchor in re.findall(r"\]\(([\w./-]*)(?:#([\w-]+))?\)", text):
+        linked = page if not target else (page.parent / target)
+        assert linked.exists(), target
+        titles = re.findall(r"^#+ (.+)$", linked.read_text(), re.M) if anchor else []
+        assert not anchor or anchor in {title.lower().replace(" ", "-") for title in titles}, anchor
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_keys_that_a_page_names_are_keys(page: Path) -> None:
+    """``venue.reach`` in backticks, or a section of keys: as the schema has them."""
+    plain = [leaf.replace("[]", "").replace("{}", "") for leaf in leaves()]
+    known = {leaf[:end] for leaf in plain for end in [*(m.start() for m in re.finditer(r"\.", leaf)), None]}
+    sections = "|".join(sorted({leaf.partition(".")[0] for leaf in plain if "." in leaf}))
+    named = re.findall(rf"`((?:{sections})\.[a-z_.]+)(?:`|: )", page.read_text())
+    assert [name for name in named if name not in known] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_views_that_a_page_names_are_in_the_log(page: Path) -> None:
+    """As the migrations make them."""
+    made = "".join(path.read_text() for path in (ROOT / "storage/log/migrations/versions").glob("*.py"))
+    assert [view for view in re.findall(r"\bv_[a-z]+", page.read_text()) if f'"{view}"' not in made] == []
