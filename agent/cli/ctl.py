@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agent.amounts import parse_amount
 from agent.cli import options as o
 from agent.cli import output
 from agent.core.errors import InputError
 from agent.entry import log_lines
 
 if TYPE_CHECKING:
+    from agent.core.orders.amendments import Amendment
     from storage.log.control.command_sender import Answer
 
 CONTROLS = ("pause", "resume", "cancel", "amend", "kill")
@@ -35,8 +37,8 @@ def ctl(
             metavar="[PARENT]", help="Id of a parent order; if left out, all orders of every live session."
         ),
     ] = None,
-    limit_price_ticks: Annotated[
-        int | None, typer.Option(metavar="TICKS", help="With amend: the new limit price, in ticks.")
+    limit_price: Annotated[
+        str | None, typer.Option(metavar="PRICE", help="With amend: never trade beyond this price.")
     ] = None,
     participation_cap: Annotated[
         float | None, typer.Option(metavar="SHARE", help="With amend: the new cap, in (0, 1].")
@@ -57,7 +59,7 @@ def ctl(
 
     if action not in CONTROLS:
         raise InputError(f"action {action!r} is not known: choose one of {', '.join(CONTROLS)}")
-    amend = _amendment(action, limit_price_ticks, participation_cap, risk_aversion)
+    amend = _amendment(action, limit_price, participation_cap, risk_aversion)
     url = db or o.configuration(config).database
     command = Sent(uuid.uuid4().hex[:12], CommandKind(action), parent, amend)
     answers = asyncio.run(send(url, command, time.time_ns, time.monotonic_ns))
@@ -71,18 +73,18 @@ def ctl(
 
 
 def _amendment(
-    action: str, limit_price_ticks: int | None, cap: float | None, risk_aversion: float | None
-) -> dict[str, int | float | None]:
+    action: str, limit_price: str | None, cap: float | None, risk_aversion: float | None
+) -> Amendment:
     from agent.core.orders.amendments import amendment_fault
 
     given = {
-        "limit_price_ticks": limit_price_ticks,
+        "limit_price": None if limit_price is None else f"{parse_amount(limit_price, 'limit price'):f}",
         "participation_cap": cap,
         "risk_aversion": risk_aversion,
     }
-    amend: dict[str, int | float | None] = {k: v for k, v in given.items() if v is not None}
+    amend: Amendment = {k: v for k, v in given.items() if v is not None}
     if (action == "amend") != bool(amend):
-        raise InputError("amend takes --limit-price-ticks, --participation-cap or --risk-aversion")
+        raise InputError("amend takes --limit-price, --participation-cap or --risk-aversion")
     if amend and (fault := amendment_fault(amend)):
         raise InputError(fault)
     return amend

@@ -46,7 +46,7 @@ class ControlParent:
     kind: CommandKind
     parent_id: str | None = None
     command_id: str = ""
-    amend: Mapping[str, int | float | None] = field(default_factory=dict)
+    amend: Mapping[str, int | float | str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,7 +218,7 @@ class PendingCommand:
     command_id: str
     kind: CommandKind
     parent_id: str | None
-    amend: Mapping[str, int | float | None]
+    amend: Mapping[str, int | float | str | None]
     created_ns: int
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from agent.core.errors import OrderError
 from agent.core.events import DONE, KILLED, NOTHING, CommandHandled, CommandKind, ControlParent
-from agent.core.orders.amendments import MOST_TL, amendment_fault
+from agent.core.orders.amendments import MOST_TICKS, MOST_TL, amended_terms, amendment_fault
 from agent.core.orders.parent_order import ParentEvent, allowed
 from agent.core.types import ParentState, TargetKind
 from agent.engine.outbox import Outbox
@@ -78,10 +79,15 @@ def _amend(worker: Worker, command: ControlParent, now_ns: int) -> str:
     spec = worker.order.spec
     if worker.order.state not in (ParentState.PENDING, ParentState.WORKING, ParentState.PAUSED):
         return f"{spec.parent_id} is {worker.order.state.value} and cannot be amended"
-    fault = amendment_fault(command.amend) or _limit_fault(worker, command.amend.get("limit_price_ticks"))
-    if fault:
+    if fault := amendment_fault(command.amend):
         return fault
-    worker.order.spec = replace(spec, **dict(command.amend))  # type: ignore[arg-type]  # checked just now
+    try:
+        changed = amended_terms(command.amend, worker.instrument)
+    except OrderError as error:
+        return f"limit {error}"
+    if fault := _limit_fault(worker, changed.get("limit_price_ticks")):
+        return fault
+    worker.order.spec = replace(spec, **changed)  # type: ignore[arg-type]  # checked just now
     terms = ", ".join(f"{name} {value}" for name, value in sorted(command.amend.items()))
     worker.emit_changed(now_ns, f"amended: {terms}")
     return ""
@@ -91,7 +97,8 @@ def _limit_fault(worker: Worker, limit_price_ticks: int | float | None) -> str:
     """Why the order's money at this limit would leave 64 bits, or ""."""
     spec = worker.order.spec
     lots = spec.target if spec.target_kind is TargetKind.QUANTITY else 1
-    if limit_price_ticks is None or limit_price_ticks * lots <= MOST_TL:
+    most_ticks = min(MOST_TICKS, MOST_TL // lots)
+    if limit_price_ticks is None or limit_price_ticks <= most_ticks:
         return ""
-    most = MOST_TL // lots
-    return f"limit price {limit_price_ticks} is not allowed for {spec.parent_id}: at most {most} ticks"
+    price, most = (worker.instrument.price(int(ticks)) for ticks in (limit_price_ticks, most_ticks))
+    return f"limit price {price:f} is not allowed for {spec.parent_id}: at most {most:f}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from agent.core.agenda import Agenda, Rank
 from agent.core.events import DecisionTaken
+from agent.core.instrument import Instrument
 from agent.core.market.trade_bars import TradeBarSeries
 from agent.core.measures.traded_volume import Participation
 from agent.core.orders.child_order import ChildOrder
@@ -281,9 +282,13 @@ class Worker:
         self.emit_changed(now_ns, reason)
         self._on_end(self, now_ns)
 
+    @property
+    def instrument(self) -> Instrument:
+        return self._market.instruments[self.order.spec.instrument]
+
     def _shortfall(self, cause: str = "") -> str:
         """What is left and what stood in its way: ``cause``, or what was counted."""
-        instrument = self._market.instruments[self.order.spec.instrument]
+        instrument = self.instrument
         left, by_quantity = self.order.remaining, self.execution.by_quantity
         unit = instrument.unit if by_quantity else instrument.quote
         amount = instrument.quantity(left) if by_quantity else instrument.notional(left)

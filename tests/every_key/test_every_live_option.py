@@ -258,22 +258,22 @@ def test_every_option_of_ctl(tmp_path: Path) -> None:
     assert in_words.out.startswith(f"kill all: {session.name}: 1 parents cancelled")
     controls = [e for e in SessionReader(session).journal() if e["kind"] == "control"]
     assert [e["amend"] for e in controls if e["command"] == "amend"] == [
-        {"limit_price_ticks": 9_000_000},
+        {"limit_price": "90000.5"},
         {"participation_cap": 0.5},
         {"risk_aversion": 3.0},
     ]
 
 
-AMENDED = {"--limit-price-ticks": "9000000", "--participation-cap": "0.5", "--risk-aversion": "3"}
+AMENDED = {"--limit-price": "90000.5", "--participation-cap": "0.5", "--risk-aversion": "3"}
 
 
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
         ("pauze", ("'pauze'", "pause")),
-        ("amend", ("--limit-price-ticks", "--participation-cap", "--risk-aversion")),
+        ("amend", ("--limit-price", "--participation-cap", "--risk-aversion")),
         ("pause --risk-aversion 1", ("amend takes",)),
-        ("amend --limit-price-ticks 0.5", ("--limit-price-ticks", "integer")),
+        ("amend --limit-price dear", ("limit price", "'dear'")),
         ("amend --participation-cap 1.5", ("1.5", "(0, 1]")),
         ("amend --risk-aversion 0", ("risk aversion 0", "above 0")),
         ("pause --db nonsense", ("'nonsense'",)),

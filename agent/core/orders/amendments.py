@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from typing import TypeGuard
 
-Amendment = Mapping[str, int | float | None]
+from agent.core.instrument import Instrument
 
-AMENDABLE = frozenset({"limit_price_ticks", "participation_cap", "risk_aversion"})
+Amendment = Mapping[str, int | float | str | None]
+
+AMENDABLE = frozenset({"limit_price", "limit_price_ticks", "participation_cap", "risk_aversion"})
+"""A limit price is a decimal as text, in the quote currency; older commands have one in ticks."""
+MOST_LETTERS = 40
 MOST_TICKS = 2**53
 MOST_RISK_AVERSION = 1e12
 MOST_TL = 2**62
@@ -24,8 +29,42 @@ def amendment_fault(amend: Mapping[str, object]) -> str:
     unknown = sorted(str(name)[:40] for name in set(amend) - AMENDABLE)
     if unknown or not amend:
         return f"cannot amend {', '.join(unknown) or 'nothing'}: {', '.join(sorted(AMENDABLE))} can be"
+    if "limit_price" in amend and "limit_price_ticks" in amend:
+        return "limit_price and limit_price_ticks exclude each other: give one"
     faults = (_FAULT_OF[name](value) for name, value in sorted(amend.items()))
     return "; ".join(fault for fault in faults if fault)
+
+
+def _price_fault(value: object) -> str:
+    if value is None or ((price := _decimal(value)) is not None and price > 0):
+        return ""
+    return f"limit price {_shown(value)} is not allowed: it must be a positive number as text: '61000.5'"
+
+
+def _decimal(value: object) -> Decimal | None:
+    """A finite decimal of no odd size, written as text."""
+    if not isinstance(value, str) or not 0 < len(value) <= MOST_LETTERS:
+        return None
+    try:
+        price = Decimal(value)
+    except InvalidOperation:
+        return None
+    return price if price.is_finite() and abs(price.adjusted()) < MOST_LETTERS else None
+
+
+def amended_terms(amend: Amendment, instrument: Instrument) -> dict[str, int | float | None]:
+    """The terms of an order that an amendment without a fault changes; a price in ticks.
+
+    Raises OrderError for a price between two ticks.
+    """
+    terms: dict[str, int | float | None] = {}
+    for name, value in amend.items():
+        if name == "limit_price":
+            price = _decimal(value)
+            terms["limit_price_ticks"] = None if price is None else instrument.to_ticks(price)
+        elif not isinstance(value, str):
+            terms[name] = value
+    return terms
 
 
 def _limit_fault(value: object) -> str:
@@ -46,7 +85,12 @@ def _risk_fault(value: object) -> str:
     return f"risk aversion {_shown(value)} is not allowed: it must be above 0 and at most 1e12"
 
 
-_FAULT_OF = {"limit_price_ticks": _limit_fault, "participation_cap": _cap_fault, "risk_aversion": _risk_fault}
+_FAULT_OF = {
+    "limit_price": _price_fault,
+    "limit_price_ticks": _limit_fault,
+    "participation_cap": _cap_fault,
+    "risk_aversion": _risk_fault,
+}
 
 
 def _is_whole(value: object) -> TypeGuard[int]:

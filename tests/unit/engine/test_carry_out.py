@@ -110,6 +110,12 @@ REFUSED: list[dict[str, Any]] = [
     {"limit_price_ticks": "5"},
     {"limit_price_ticks": 10**40},
     {"limit_price_ticks": float("nan")},
+    {"limit_price": 61000.5},
+    {"limit_price": "dear"},
+    {"limit_price": "-1"},
+    {"limit_price": "nan"},
+    {"limit_price": "9" * 41},
+    {"limit_price": "61000.5", "limit_price_ticks": 6100050},
     {"participation_cap": 0},
     {"participation_cap": 1.01},
     {"participation_cap": float("inf")},
@@ -133,11 +139,27 @@ def test_what_is_no_amendment_is_answered_and_changes_nothing(amend: dict[str, A
     assert ends(found)["s-P1"] == "completed"
 
 
+def test_a_limit_is_amended_in_money() -> None:
+    """As an order's limit is given; one between two ticks is refused with the nearest prices."""
+    terms = {"limit_price": "61000.5"}
+    (done,) = handled(run(ORDER, (2, CommandKind.AMEND, "s-P1", terms)))
+    assert (done.outcome, done.parents) == ("done", ("s-P1",))
+    told = [e for e in run(ORDER, (2, CommandKind.AMEND, "s-P1", terms)) if isinstance(e, ParentChanged)]
+    (amended,) = [e for e in told if e.reason == "amended: limit_price 61000.5"]
+    assert amended.spec.limit_price_ticks == 6_100_050
+    (refused,) = handled(run(ORDER, (2, CommandKind.AMEND, "s-P1", {"limit_price": "61000.505"})))
+    assert not carried_out(refused.outcome, "s-P1")
+    assert "61000.50 or 61000.51" in refused.outcome
+
+
 EXTREMES: list[dict[str, Any]] = [
     {"limit_price_ticks": 1},
     {"limit_price_ticks": MOST_TL // 50_000},
     {"limit_price_ticks": MOST_TL // 50_000 + 1},
     {"limit_price_ticks": None, "participation_cap": None},
+    {"limit_price": None},
+    {"limit_price": "0.01"},
+    {"limit_price": "1e39"},
     {"participation_cap": 5e-324},
     {"participation_cap": 1},
     {"risk_aversion": 5e-324},
