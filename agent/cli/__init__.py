@@ -7,9 +7,6 @@ Exit codes: 0 done; 1 the work ran and did not succeed; 2 bad input or configura
 
 from __future__ import annotations
 
-import importlib.metadata
-from typing import Annotated
-
 import typer
 
 from agent.cli import (
@@ -27,15 +24,7 @@ from agent.cli import (
     status,
 )
 from agent.entry.entry_point import run_and_exit
-
-PROGRAM = "lem-execution-agent"
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"{PROGRAM} {importlib.metadata.version(PROGRAM)}")
-        raise typer.Exit
-
+from agent.entry.program_version import Version
 
 app = typer.Typer(
     name="agent",
@@ -46,11 +35,7 @@ app = typer.Typer(
 
 
 @app.callback()
-def program(
-    version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and exit.")
-    ] = False,
-) -> None:
+def program(version: Version = False) -> None:
     """Paper-trades large parent orders live, with a learned execution policy."""
 
 

@@ -15,6 +15,7 @@ from agent.core.events import (
     RiskRefused,
 )
 from agent.core.instrument import Instrument
+from agent.core.market.feature_names import feature_label
 from agent.core.types import ChildState, ParentSpec, Side, TargetKind
 from agent.durations import format_duration
 from agent.parent_record import ParentRecord
@@ -77,7 +78,7 @@ def turning_clause(decision: DecisionTaken) -> str:
 def feature_list(importances: Mapping[str, float], most: int = FEATURES) -> str:
     """The features that weighed most, in brackets."""
     top = sorted(importances.items(), key=lambda item: -item[1])[:most]
-    return f" [{', '.join(f'{name} {weight:.0%}' for name, weight in top)}]" if top else ""
+    return f" [{', '.join(f'{feature_label(name)} {weight:.0%}' for name, weight in top)}]" if top else ""
 
 
 # --- what must not be missed -------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 import typer
 
 from agent.entry.entry_point import run_and_exit
+from agent.entry.program_version import Version
 from lem.cli.ablate import ablate
 from lem.cli.bound import bound
 from lem.cli.evaluate import evaluate
@@ -22,6 +23,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The Large Execution Model: train it, judge it, and compute the bound it is judged against.",
 )
+
+
+@app.callback()
+def program(version: Version = False) -> None:
+    """The Large Execution Model: train it, judge it, and compute the bound it is judged against."""
+
+
 for command in (train, evaluate, bound, ablate, explain, fetch):
     app.command()(command)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.core.errors import InputError, NoOrderError
+from agent.core.market.feature_names import feature_label, forecast_label
 from agent.entry.long_work import LongWork
 from lem.cli.common_options import Json, check_writable
 from lem.cli.html_files import Html, write_page
@@ -136,17 +137,21 @@ def _print(name: str, interval: int, digest: str, found: Explanation, decided: f
     for flip in sorted(found.flips, key=lambda flip: distance(asdict(flip)))[:MOST]:
         low, high = flip.shares
         at = "never" if flip.flips_at is None else f"{flip.flips_at:.4g}"
-        flips.add_row(flip.name, f"{flip.value:.4g}", at, f"{100 * low:.2f} .. {100 * high:.2f} %")
+        flips.add_row(
+            feature_label(flip.name), f"{flip.value:.4g}", at, f"{100 * low:.2f} .. {100 * high:.2f} %"
+        )
     weights = Table(title="where it looks")
     for header in ("feature", "value", "weight", "mean weight"):
         weights.add_column(header, justify="left" if header == "feature" else "right")
     for feature in found.features[:MOST]:
         value = "absent" if feature.value is None else f"{feature.value:+.3f}"
-        weights.add_row(feature.name, value, f"{feature.weight:.3f}", f"{feature.mean_weight:.3f}")
+        weights.add_row(
+            feature_label(feature.name), value, f"{feature.weight:.3f}", f"{feature.mean_weight:.3f}"
+        )
     console.print(flips)
     console.print(weights)
     console.print(f"attention, newest bar first: {_spark(found.attention)}")
-    forecasts = ", ".join(f"{feature} {value:+.3f}" for feature, value in found.forecasts.items())
+    forecasts = "; ".join(f"{forecast_label(name)} {value:+.3f}" for name, value in found.forecasts.items())
     console.print(f"forecasts in the context (features, in their own units): {forecasts}")
 
 

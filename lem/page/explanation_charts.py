@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from agent.core.market.feature_names import feature_label
 from agent.pages.elements import Drawings, Figure
 from agent.pages.plot import COLOUR, WIDE, figure, named_rows
 from agent.pages.source import Source
@@ -42,7 +43,7 @@ def _flips(ax: Axes, shown: Sequence[Source]) -> None:
             ax.plot([now, x], [y, y], color=COLOUR["s-sell"], linewidth=1.2)
             ax.plot([x], [y], color=COLOUR["s-sell"], marker="X", markersize=6)
         ax.plot([now], [y], color=COLOUR["s-lem"], marker="o", markersize=6)
-    named_rows(ax, [f.text("name") for f in shown])
+    named_rows(ax, [feature_label(f.text("name")) for f in shown])
     ax.set_xticks([0, 0.5, 1], ["least", "range of the input", "greatest"])
     ax.grid(visible=False)
 
@@ -99,7 +100,7 @@ def weights(features: Sequence[Source]) -> Drawings | None:
     if not shown:
         return None
     table = np.array([f.reals("weights")[::-1] for f in shown], np.float64)
-    names = [f.text("name") for f in shown]
+    names = [feature_label(f.text("name")) for f in shown]
     drawn = figure(
         "weights",
         "selection weights of features over time",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from agent.core.market.feature_names import feature_label, forecast_label
 from agent.pages.elements import Column, Table, table
 from agent.pages.numbers import PERCENT
 from agent.pages.shell import render
@@ -56,7 +57,7 @@ def _distance(flip: Source) -> float:
 
 def _flip_table(flips: list[Source]) -> Table | None:
     columns = [
-        Column("input", [f.text("name") for f in flips], "word"),
+        Column("input", [feature_label(f.text("name")) for f in flips], "word"),
         Column("value", [f.number("value", 3) for f in flips]),
         Column("turns at", [f.number("flips_at", 3) or "never" for f in flips]),
         Column("least", [f.number("low", 2) for f in flips]),
@@ -68,7 +69,7 @@ def _flip_table(flips: list[Source]) -> Table | None:
 
 def _weight_table(features: list[Source]) -> Table | None:
     columns = [
-        Column("feature", [f.text("name") for f in features], "word"),
+        Column("feature", [feature_label(f.text("name")) for f in features], "word"),
         Column("value", [f.number("value", 3) or "absent" for f in features]),
         Column("weight at the newest bar", [f.number("weight", 4) for f in features]),
         Column("mean weight", [f.number("mean_weight", 4) for f in features]),
@@ -78,13 +79,7 @@ def _weight_table(features: list[Source]) -> Table | None:
 
 def _forecasts(forecasts: list[Source]) -> Table | None:
     columns = [
-        Column("forecast", [_ahead(one.name) for one in forecasts], "word"),
+        Column("forecast", [forecast_label(one.name) for one in forecasts], "word"),
         Column("value", [one.number("", 3) for one in forecasts]),
     ]
     return table(columns, "In the features' own units")
-
-
-def _ahead(name: str) -> str:
-    """As in "momentum_8, 8 bars ahead" for momentum_8_8_ahead."""
-    what, _, bars = name.removesuffix("_ahead").rpartition("_")
-    return f"{what}, {bars} bar{'s' if bars != '1' else ''} ahead" if what else name

@@ -53,3 +53,59 @@ FEATURE_GROUPS = {
 """Sources that may be missing together; training drops them at random."""
 
 ROW = {name: row for row, name in enumerate(FEATURE_NAMES)}
+
+_SIGNAL_LABELS = {
+    "momentum": "momentum",
+    "reversion": "reversion to the mean",
+    "taker": "taker flow",
+    "book": "book imbalance",
+}
+_WORTH_LABELS = {"edge": "how well {} has told", "call": "what {} tells now"}
+_LABELS = {
+    "return_vwap": "move of the average price",
+    "return_close": "last move",
+    "close_to_vwap": "close against the bar's VWAP",
+    "range": "high-low range",
+    "close_location": "where in its range it closed",
+    "volatility_short": "volatility of late against usual",
+    "volatility_long": "volatility",
+    "momentum_2": "2-bar momentum",
+    "momentum_8": "8-bar momentum",
+    "momentum_32": "32-bar momentum",
+    "distance_8": "distance from the 8-bar mean",
+    "distance_32": "distance from the 32-bar mean",
+    "autocorrelation": "autocorrelation of returns",
+    "variance_ratio": "trend against reversal (variance ratio)",
+    "volume": "volume against usual",
+    "trades": "number of trades against usual",
+    "taker": "taker imbalance",
+    "taker_8": "8-bar taker imbalance",
+    "spread": "bid-ask spread",
+    "touch_imbalance": "imbalance at the touch",
+    "microprice": "microprice against mid",
+    "depth": "book depth",
+    "depth_imbalance": "imbalance of book depth",
+    "day_sin": "time of day (sine)",
+    "day_cos": "time of day (cosine)",
+    "week_sin": "day of week (sine)",
+    "week_cos": "day of week (cosine)",
+    "log_delta": "length of the interval",
+    **{
+        f"{signal}_{worth}": words.format(_SIGNAL_LABELS[signal])
+        for signal in SIGNALS
+        for worth, words in _WORTH_LABELS.items()
+    },
+}
+
+
+def feature_label(name: str) -> str:
+    """A feature as a trader calls it; the name itself where it is no feature of this version."""
+    return _LABELS.get(name, name)
+
+
+def forecast_label(name: str) -> str:
+    """8-bar momentum, 8 bars ahead: of ``momentum_8_8_ahead``."""
+    feature, _, bars = name.removesuffix("_ahead").rpartition("_")
+    if not (feature and bars.isdecimal() and name.endswith("_ahead")):
+        return name
+    return f"{feature_label(feature)}, {bars} bar{'s' if bars != '1' else ''} ahead"

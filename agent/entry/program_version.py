@@ -1,0 +1,21 @@
+"""``--version`` of every program of this distribution."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import Annotated
+
+import typer
+
+DISTRIBUTION = "lem-execution-agent"
+
+
+def _show(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{DISTRIBUTION} {importlib.metadata.version(DISTRIBUTION)}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", is_eager=True, callback=_show, help="Print the version and exit.")
+]
