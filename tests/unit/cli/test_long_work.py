@@ -13,7 +13,7 @@ import pytest
 
 import agent.cli
 import lem.cli
-from agent.entry import long_work
+from agent.entry import log_lines, long_work
 from agent.entry.long_work import LongWork
 from tests.every_key.command_line import Terminal, call
 from tests.fakes import order_of_the_model, record, small_session
@@ -23,6 +23,7 @@ SAID_BY_THEMSELVES = {
     "record": "the live view",
     "serve-exchange": "serves until it is ended",
     "schedule": "reads the configuration only",
+    "config": "reads or writes one file",
 }
 
 
@@ -33,6 +34,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(long_work, "AGAIN_S", 0.01)
 
 
+@pytest.fixture
+def in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No command before it has settled the style of this process's stderr."""
+    monkeypatch.setattr(log_lines._Style, "set_up", False)
+
+
+@pytest.mark.usefixtures("in_words")
 def test_a_pipe_gets_lines_once_it_takes_long(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,6 +122,7 @@ def test_every_command_has_thought_of_it(package: object) -> None:
         assert called & shows or name.replace("_", "-") in SAID_BY_THEMSELVES or options_only, name
 
 
+@pytest.mark.usefixtures("in_words")
 def test_a_stream_that_is_no_terminal_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines go to the stream that stderr was when the work began."""
     first = io.StringIO()
