@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 from pathlib import Path
 
+from agent import VERSION
 from agent.algos import registry
 from agent.app.venue_setup import paper_venue, venue_setup
 from agent.app.warm_up import warm_up_bars
@@ -27,7 +28,6 @@ from agent.engine.settings import EngineSettings, RiskSettings, TacticSettings
 from agent.venue.outside import ByLane
 from agent.venue.rules import VenueSetup
 
-VERSION = "0.1.0"
 LEM = "lem"
 DECISION_MEMBERS = (
     "share finish importances attention turns_at_bps"  # what its decisions say, and a session holds

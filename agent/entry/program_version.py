@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from typing import Annotated
 
 import typer
+
+from agent import VERSION
 
 DISTRIBUTION = "lem-execution-agent"
 
 
 def _show(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"{DISTRIBUTION} {importlib.metadata.version(DISTRIBUTION)}")
+        typer.echo(f"{DISTRIBUTION} {VERSION}")
         raise typer.Exit
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent import VERSION
 from agent.app.replay_session import Replayed, replay_session
 from agent.config import Config, Order
 from agent.core.canonical import canonical_row
@@ -89,7 +90,7 @@ def test_another_fingerprint_applies_the_recorded_decisions(tmp_path: Path) -> N
     """Recorded elsewhere: recorded decisions act, all else is identical, recomputed ones agree."""
     shutil.copytree(GOLDEN, tmp_path / "s")
     header = tmp_path / "s" / "session.json"
-    header.write_text(header.read_text().replace('"software": "0.1.0"', '"software": "0.0.9"'))
+    header.write_text(header.read_text().replace(f'"software": "{VERSION}"', '"software": "0.0.9"'))
     assert '"0.0.9"' in header.read_text()
     result = verify(tmp_path / "s").result
     assert result.match is True, result.difference
@@ -99,7 +100,7 @@ def test_a_decision_that_recomputes_differently_is_doubted(tmp_path: Path) -> No
     """On another fingerprint a recorded share that recomputing does not give is named."""
     shutil.copytree(GOLDEN, tmp_path / "s")
     header, outcome = tmp_path / "s" / "session.json", tmp_path / "s" / "outcome.jsonl"
-    header.write_text(header.read_text().replace('"software": "0.1.0"', '"software": "0.0.9"'))
+    header.write_text(header.read_text().replace(f'"software": "{VERSION}"', '"software": "0.0.9"'))
     rows = outcome.read_text().splitlines()
     at = next(i for i, row in enumerate(rows) if row.startswith("DecisionTaken|"))
     share = next(part for part in rows[at].split("|") if part.startswith("share="))
