@@ -167,7 +167,7 @@ def _joined(documents: list[EvaluationDocument], command: str) -> JoinedDocument
 def _frontier(checkpoint: Checkpoint, spec: EvaluationSpec) -> Frontier:
     from lem.evaluation.frontier import frontier
 
-    with progress("frontier", 1) as bar:
+    with progress("frontier, in points", 0) as bar:
         return frontier(checkpoint, spec, bar)
 
 

@@ -21,7 +21,7 @@ from agent.algos.registry import ALGOS
 from agent.cli import main as agent_main
 from agent.core.errors import AgentError
 from agent.core.market.feature_names import FEATURE_VERSION
-from agent.core.market.tape import EVENT
+from agent.core.market.tape import EVENT, Flag
 from agent.engine.policy import TOLERANCE
 from connectors import ccxt_feed
 from lem.bars.simulate import MARKETS
@@ -377,6 +377,73 @@ def test_sessions_page(tmp_path: Path) -> None:
     says(page, "`agent sessions slice BROKEN --out DIR` saves a whole session out of one that is not.")
     assert call("agent", "sessions", "slice", broken, "--out", tmp_path / "saved").code == 0
     assert call("agent", "sessions", "inspect", tmp_path / "saved").code == 0
+
+
+def test_cutting_joining_compacting_change_no_row(tmp_path: Path) -> None:
+    """Slices that touch are the whole again; a compact session gives the same digest."""
+    page = "docs/sessions.md"
+    session = small_session(tmp_path / "s")
+    rows = SessionReader(session).events()
+    middle_ns = int(rows["recv_ns"][len(rows) // 2])
+    moment = f"{(middle_ns - int(rows['recv_ns'][0])) // 10**6}ms"
+    for name, span in (("a", ("--to", moment)), ("b", ("--from", moment))):
+        done = call("agent", "sessions", "slice", session, *span, "--out", tmp_path / name)
+        assert done.code == 0, done.err
+    says(page, "Slices of one session that touch join without a trace: merged, they are the original's rows.")
+    merged = tmp_path / "merged"
+    assert call("agent", "sessions", "merge", tmp_path / "a", tmp_path / "b", "--out", merged).code == 0
+    again = SessionReader(merged).events()
+    assert all(
+        np.array_equal(again[name], rows[name]) for name in ("recv_ns", "kind", "price_ticks", "qty_lots")
+    )
+    says(page, "Readers take both kinds, mixed too; replays give the same digest.")
+    before = json.loads(call("agent", "replay", session, "--json").out)["digest"]
+    assert call("agent", "sessions", "compact", session).code == 0
+    assert list(session.glob("*.parquet"))
+    assert json.loads(call("agent", "replay", session, "--json").out)["digest"] == before
+    says(page, "with `--history` also the trades that led up to it, flagged as history.")
+    for history, some in (([], False), (["--history", "5s"], True)):
+        cut = tmp_path / f"cut{some}"
+        call("agent", "sessions", "slice", session, "--from", "10s", *history, "--out", cut)
+        flagged = SessionReader(cut).events()["flags"] & Flag.HISTORY
+        assert bool(flagged.any()) is some
+
+
+def test_bringing_a_log_in_line(tmp_path: Path) -> None:
+    """Doing it again changes nothing; what has not ended is refused."""
+    says(COMMANDS, "so that doing it again changes nothing.")
+    session, db = small_session(tmp_path / "s"), f"sqlite:///{tmp_path / 'log.db'}"
+    held = []
+    for _ in range(2):
+        done = call("agent", "sessions", "sync", session, "--db", db)
+        assert done.code == 0, done.err
+        held.append([call("agent", "log", what, "--db", db, "--json").out for what in ("fills", "decisions")])
+    assert held[0] == held[1]
+    assert json.loads(held[0][0])
+    says(COMMANDS, "A session that has not ended, or does not replay to what was recorded, is refused.")
+    journal = session / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(line for line in lines if '"end"' not in line and '"closed"' not in line))
+    assert call("agent", "sessions", "sync", session, "--db", db).code != 0
+
+
+def test_what_slippage_says_of_its_data(world: Path) -> None:
+    """Flags and reasons are columns."""
+    db = f"sqlite:///{world / 'runs' / 'agent.db'}"
+    says(COMMANDS, "Of `slippage`, `flags` names what was wrong with the data in each measure's window")
+    says(COMMANDS, "`reasons` says why a measure is null.")
+    rows = json.loads(call("agent", "log", "slippage", "--db", db, "--json").out)
+    assert rows
+    assert all({"flags", "reasons"} <= set(row) for row in rows)
+
+
+@pytest.mark.slow
+def test_doctor_fails_where_a_check_does() -> None:
+    """Here the database, which is away."""
+    says(COMMANDS, "Exit code 1 if one of them fails.")
+    nowhere = call("agent", "doctor", "--db", "postgresql://nobody@127.0.0.1:9/none", "--json")
+    assert nowhere.code == 1
+    assert {check["name"]: check["ok"] for check in json.loads(nowhere.out)["checks"]}["database"] is False
 
 
 @pytest.mark.usefixtures("here")
