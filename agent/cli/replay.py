@@ -128,7 +128,7 @@ def _show(done: Replayed) -> None:
         earlier = ", in place of the same replay stored before" if stored.replaced else ""
         typer.echo(f"\nstored in {stored.database} as session {stored.session}{earlier}")
         look = agent_command("log", "parents", "--db", stored.database, "--session", stored.session)
-        typer.echo(f"look at it:  {look}")
+        typer.echo(f"look at it: {look}")
 
 
 def _speed(text: str) -> float | None:

@@ -30,9 +30,10 @@ def largest_unit(values: FloatArray, name: str, of: str) -> Decimal:
         off = np.abs(scaled - whole) > np.abs(scaled) * ROUNDING + 1e-9
         if not off.any():
             return Decimal(1).scaleb(-decimals)
+    odd = Decimal(f"{values[np.flatnonzero(off)[0]]:.12g}")
     raise InputError(
         f"no {name} can be inferred: {of} have more than {MOST_DECIMALS} decimals, as in"
-        f" {values[np.flatnonzero(off)[0]]:.12g}; give --{name}-size, to which they are rounded"
+        f" {odd:f}; give --{name}-size, to which they are rounded"
     )
 
 

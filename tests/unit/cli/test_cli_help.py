@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from typing import Any
 
 import pytest
+import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from agent.cli import app
+from lem.cli import app as lem_app
 from tests.patience import PATIENCE_S
 
 HEAVY = ("torch", "ccxt", "numba", "numpy", "pyarrow", "sqlalchemy", "aiohttp", "apscheduler")
@@ -28,7 +31,18 @@ ALL = commands(get_command(app))
 
 def test_the_commands_of_the_contract_are_there() -> None:
     """Scripts hold on to these names."""
-    names = {"run", "record", "replay", "import", "status", "ctl", "log", "serve-exchange", "doctor"}
+    names = {
+        "run",
+        "record",
+        "replay",
+        "import",
+        "status",
+        "ctl",
+        "log",
+        "serve-exchange",
+        "doctor",
+        "config",
+    }
     assert names <= {path[0] for path in ALL if path}
 
 
@@ -57,3 +71,13 @@ def test_help_imports_nothing_heavy() -> None:
     codes, heavy = json.loads(done.stdout)
     assert codes == [0] * len(ALL)
     assert heavy == []
+
+
+@pytest.mark.parametrize("program", [app, lem_app], ids=["agent", "lem"])
+def test_every_program_says_its_version(program: typer.Typer) -> None:
+    """``--version`` of both is the distribution's."""
+    done = CliRunner().invoke(program, ["--version"])
+    assert (done.exit_code, done.stdout.split()) == (
+        0,
+        ["lem-execution-agent", version("lem-execution-agent")],
+    )

@@ -25,6 +25,7 @@ def make_documents_world(folder: Path) -> None:
     """Everything below ``folder``: sessions, a log, bars, captures, a checkpoint."""
     sessions = folder / "runs" / "sessions"
     sessions.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("order: {quantity: 1}\n")
     _session_of_the_model(sessions / SESSION)
     shutil.copytree(sessions / SESSION, sessions / "ID")
     _done("replay", sessions / SESSION, "--db", folder / "runs" / "agent.db")

@@ -26,6 +26,7 @@ from agent.core.events import (
     StartParent,
 )
 from agent.core.instrument import Instrument
+from agent.core.market.feature_names import FEATURE_NAMES, feature_label, forecast_label
 from agent.core.market.tape import Flag, Kind, interruption
 from agent.core.ports import FeedHealth
 from agent.core.types import NS_PER_S, ChildState, Side
@@ -468,3 +469,32 @@ def test_a_number_on_faulty_data_has_its_mark() -> None:
     assert [s["flags"] for s in p["shadows"]] == [{"diff_gain_bps": hole}] * len(p["shadows"])
     assert row(lines[-9:], "~twap")[3].endswith("!")
     assert not any("…" in line for line in lines)
+
+
+def test_shadows_of_a_working_order_have_every_key() -> None:
+    """Null and not missing until both are measured, so that a reader of --json needs no two shapes."""
+    instrument, events = run()
+    working = summary_of(instrument, until(events, 3)).parents()[0]
+    measured = summary_of(instrument, events).parents()[0]
+    assert [s["algo"] for s in working["shadows"]] == ["twap", "pov"]
+    assert [s.keys() for s in working["shadows"]] == [s.keys() for s in measured["shadows"]]
+    for shadow in working["shadows"]:
+        assert {key for key, value in shadow.items() if value is not None} == {"algo", "state"}
+    one_is_late = [
+        e for e in events if not (isinstance(e, SlippageMeasured) and e.shadow_of and e.algo == "pov")
+    ]
+    late = {s["algo"]: s["gain_bps"] for s in summary_of(instrument, one_is_late).parents()[0]["shadows"]}
+    assert late["pov"] is None  # it is not left out
+    assert late["twap"] is not None
+
+
+def test_features_have_names_that_a_trader_knows() -> None:
+    """In sentences; each feature its own, and none that is a name of ours."""
+    labels = [feature_label(name) for name in FEATURE_NAMES]
+    assert len(set(labels)) == len(labels)
+    assert not [label for label in labels if "_" in label]
+    assert forecast_label("momentum_8_8_ahead") == "8-bar momentum, 8 bars ahead"
+    _, events = run()
+    decision = next(e for e in events if isinstance(e, DecisionTaken))
+    sentence = decision_sentence(replace(decision, importances={"book_call": 0.5, "momentum_2": 0.2}))
+    assert sentence.endswith("[what book imbalance tells now 50%, 2-bar momentum 20%]")
