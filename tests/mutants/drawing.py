@@ -3,17 +3,19 @@
 A slip is ``<`` for ``<=``, ``+`` for ``-``, a number that is one off, a condition turned round, ``and`` for
 ``or``, a loop never entered, an exception not caught, a call forgotten. ``+`` for ``>>`` is none: whatever
 runs the line notices it, which says nothing about the tests. Left alone is what decides nothing:
-annotations, imports, ``__repr__``, what goes to the log, and what compiles to the same code.
+annotations, imports, ``__repr__``, what goes to the log, whether a dataclass is frozen, and what compiles to
+the same code.
 """
 
 from __future__ import annotations
 
 import ast
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -134,7 +136,7 @@ class Mutant:
         """Whether it is Python, and compiles to something else."""
         try:
             return _bare(compile(self.code(source), "", "exec")) != _bare(compile(source, "", "exec"))
-        except SyntaxError:
+        except (SyntaxError, AttributeError):  # the second: an exception caught by a dotted name
             return False
 
 
@@ -154,18 +156,27 @@ def files(root: Path) -> list[str]:
 
 
 def draw(root: Path, count: int, seed: int) -> list[Mutant]:
-    """One mutant on each of ``count`` lines. A larger count begins with the same ones."""
-    lines: dict[tuple[str, int], list[Mutant]] = defaultdict(list)
+    """One mutant on each of ``count`` lines, all lines as likely. A larger count begins with the same ones.
+
+    A line's turn depends on its text alone, so an edit elsewhere draws no other mutants.
+    """
+    turns: list[tuple[str, str, list[Mutant]]] = []
     for path in files(root):
+        source = (root / path).read_text()
+        lines: dict[int, list[Mutant]] = defaultdict(list)
         for mutant in mutants_of(root, path):
-            lines[path, mutant.line].append(mutant)
-    places = sorted(lines)
-    random.Random(seed).shuffle(places)
+            lines[mutant.line].append(mutant)
+        seen: Counter[str] = Counter()
+        for number, mutants in sorted(lines.items()):
+            text = source.splitlines()[number - 1].strip()
+            seen[text] += 1
+            turn = sha256(f"{seed}/{path}/{text}/{seen[text]}".encode()).hexdigest()
+            turns.append((turn, source, mutants))
     drawn: list[Mutant] = []
-    for place in places:
+    for turn, source, mutants in sorted(turns, key=lambda each: each[0]):
         if len(drawn) == count:
             break
-        drawn += _one_of(lines[place], random.Random(f"{seed}/{place}"), (root / place[0]).read_text())
+        drawn += _one_of(mutants, random.Random(turn), source)
     return drawn
 
 
@@ -200,9 +211,14 @@ def mutants_of(root: Path, path: str) -> list[Mutant]:
             for nth, (start, _) in enumerate(operator.mutation_positions(node)):
                 mutant = Mutant(path, *start, name, counts[name], nth)
                 counts[name] += 1
-                if not any(low <= start < high for low, high in spared):
+                if not _is_sign(node) and not any(low <= start < high for low, high in spared):
                     found.append(mutant)
     return found
+
+
+def _is_sign(node: Any) -> bool:
+    """The ``*`` or ``/`` between parameters."""
+    return node.type == "operator" and node.parent.type in ("param", "parameters")
 
 
 Place = tuple[int, int]
@@ -225,6 +241,8 @@ def _spared_nodes(tree: ast.Module) -> Iterator[Any]:
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield from [node.returns] if node.returns else []
             yield from [node] if node.name in ("__repr__", "__str__") else []
+        elif isinstance(node, ast.ClassDef):
+            yield from node.decorator_list
         elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             yield node.test
         elif isinstance(node, ast.Call) and ast.unparse(node.func).startswith(("log.", "_log.", "logger.")):

@@ -8,6 +8,7 @@ come, so a run that was ended goes on where it was; ``--again`` tries those that
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import json
 import os
@@ -57,6 +58,9 @@ class Trees:
         for name in wanted:
             _copy_changed(self._root / name, self.clean / name)
 
+    def log(self, worker: int) -> Path:
+        return self._folder / f"tree-{worker}.log"
+
     def fresh(self, worker: int) -> Path:
         """The worker's copy, without what the last mutant and its tests left."""
         tree = self._folder / f"tree-{worker}"
@@ -87,7 +91,7 @@ class Runner:
         self._free: SimpleQueue[int] = SimpleQueue()
         for worker in range(given.workers):
             self._free.put(worker)
-        self._running: set[subprocess.Popen[str]] = set()
+        self._forks = {w: Forks(given.python, trees.log(w)) for w in range(given.workers)}
         self.ended = threading.Event()
 
     def run(self, mutant: Mutant) -> Result | None:
@@ -109,7 +113,7 @@ class Runner:
         try:
             tree = self._trees.fresh(worker)
             (tree / mutant.path).write_text(mutant.code(source))
-            told = self._pytest(tree, tests, self._limit_s(mutant, tests))
+            told = self._forks[worker].pytest(tree, tests, self._limit_s(mutant, tests))
         finally:
             self._free.put(worker)
         return None if self.ended.is_set() else {**result, **told}
@@ -124,46 +128,64 @@ class Runner:
         expected_s = 100.0 if self._given.tests else self._lines.expected_s(tests)
         return START_S + compile_s + TIMES_SLOWER * expected_s
 
-    def _pytest(self, tree: Path, tests: list[str], limit_s: float) -> Result:
-        began_s = time.monotonic()
-        process = subprocess.Popen(
-            [
-                *(self._given.python, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"),
-                *("--hypothesis-seed=0", "--basetemp", f"{tree}.tmp", *tests),
-            ],
-            cwd=tree,
-            env={**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self._running.add(process)
-        try:
-            output, _ = process.communicate(timeout=limit_s)
-        except subprocess.TimeoutExpired:
-            output = "timeout"
-        finally:
-            self._running.discard(process)
-            _kill(process)
-        took = {"seconds": round(time.monotonic() - began_s, 1)}
-        if output == "timeout":
-            return {**took, "outcome": NOTICED, "by": f"more than {limit_s:.0f} s"}
-        return {**took, **_outcome(process.returncode, output), "output": output[-6000:]}
-
     def end(self) -> None:
         self.ended.set()
-        for process in list(self._running):
-            _kill(process)
+        for forks in self._forks.values():
+            forks.end()
 
 
-def _kill(process: subprocess.Popen[str]) -> None:
-    """With what its tests started."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    process.wait()
+class Forks:
+    """A process that has imported what tests import of others, and runs pytest in forks of itself."""
+
+    def __init__(self, python: str, log: Path) -> None:
+        self._python, self._log = python, log
+        self._process: subprocess.Popen[str] | None = None
+        self._child = 0
+
+    def pytest(self, tree: Path, tests: list[str], limit_s: float) -> Result:
+        began_s = time.monotonic()
+        arguments = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"]
+        arguments += ["--basetemp", f"{tree}.tmp", *tests]
+        self._child = int(self._told({"tree": str(tree), "arguments": arguments, "log": str(self._log)}))
+        late = threading.Event()
+        timer = threading.Timer(limit_s, lambda: (late.set(), self._kill()))
+        timer.start()
+        code = int(self._told())
+        timer.cancel()
+        self._kill()  # what its tests left
+        took = {"seconds": round(time.monotonic() - began_s, 1)}
+        if late.is_set():
+            return {**took, "outcome": NOTICED, "by": f"more than {limit_s:.0f} s"}
+        output = self._log.read_text(errors="replace")
+        return {**took, **_outcome(code, output), "output": output[-6000:]}
+
+    def _told(self, ask: Result | None = None) -> str:
+        """The next line it says, when asked or by itself."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [self._python, str(Path(__file__).with_name("forked_pytest.py"))],
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        if ask is not None:
+            self._process.stdin.write(json.dumps(ask) + "\n")
+            self._process.stdin.flush()
+        return self._process.stdout.readline() or "-1"
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._child, signal.SIGKILL)
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            if self._child > 0:
+                self._kill()
 
 
 def _outcome(code: int, output: str) -> Result:
@@ -190,7 +212,10 @@ def main() -> int:
     lines.record(given.passes)
     runner = Runner(trees, lines, given)
     if given.only:
-        return _one(runner, named(trees.clean, given.only))
+        try:
+            return _one(runner, named(trees.clean, given.only))
+        finally:
+            runner.end()
     drawn = draw(trees.clean, given.count, given.seed)
     kept = FOLDER / f"results-{given.seed}.jsonl"
     results = _kept_results(kept, {(m.name, runner.diff(m)) for m in drawn})
@@ -206,8 +231,9 @@ def main() -> int:
                 f"{len(results)} of {len(drawn)} {result['outcome']}: {result['name']} {result.get('by', '')}"
             )
     except KeyboardInterrupt:
-        runner.end()
         return 130
+    finally:
+        runner.end()
     _report([results[mutant.name] for mutant in drawn if mutant.name in results], given.seed)
     return 0
 
