@@ -238,7 +238,7 @@ def end(
     A live session is refused.
     """
     from agent.app.session_end import end_session
-    from agent.terminal.order_sentences import closing_sentence
+    from agent.terminal.order_sentences import closing_in_words
 
     url = db or o.configuration(config).database
     with output.spinner(f"ending {session}"):
@@ -248,7 +248,7 @@ def end(
         return 0
     typer.echo(f"{done.session}: closed; the database holds what {done.path} does")
     for parent in done.parents:
-        typer.echo(f"  {parent['id']} {closing_sentence(parent)}")
+        typer.echo(f"  {parent['id']} {closing_in_words(parent)}")
     return 0
 
 

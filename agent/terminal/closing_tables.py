@@ -29,10 +29,10 @@ from agent.terminal.formatting import (
 )
 from agent.terminal.order_picture import STATE_COLOURS
 from agent.terminal.order_sentences import (
-    closing_sentence,
-    decision_sentence,
-    order_sentence,
-    unmeasured_sentence,
+    closing_in_words,
+    decision_in_words,
+    order_in_words,
+    unmeasured_in_words,
 )
 
 CAVEAT = (
@@ -67,14 +67,14 @@ def _render_parent(summary: Summary, record: ParentRecord, p: ParentDocument, co
     spec, own = record.changed.spec, record.own
     console.print()
     console.print(Text.assemble((spec.parent_id, "bold"), f"  PAPER, by {p['algo']}, {spec.tactic}"))
-    console.print(Text(order_sentence(spec, summary.instruments)))
-    closing = Text(closing_sentence(p))
+    console.print(Text(order_in_words(spec, summary.instruments)))
+    closing = Text(closing_in_words(p))
     closing.stylize(STATE_COLOURS.get(record.changed.state, ""), 0, len(p["state"]))
     console.print(closing)
     if record.decisions:
-        console.print(Text(f"last decision: {decision_sentence(record.decisions[-1])}"))
+        console.print(Text(f"last decision: {decision_in_words(record.decisions[-1])}"))
     if own is None:
-        console.print(Text(unmeasured_sentence(record), "yellow"))
+        console.print(Text(unmeasured_in_words(record), "yellow"))
         return
     console.print()
     instrument = summary.instruments[spec.instrument]

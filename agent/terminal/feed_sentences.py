@@ -8,14 +8,14 @@ from agent.core.ports import FeedHealth
 from agent.terminal.formatting import duration
 
 
-def gap_sentence(event: GapSeen) -> str:
+def gap_in_words(event: GapSeen) -> str:
     """gap of trades began; gap of book ended, 3 lost; feed fell silent; feed is heard again."""
     if event.stream.endswith(SILENT):
         return f"{event.stream.removesuffix(SILENT)} {'is heard again' if event.ended else 'fell silent'}"
     return f"gap of {event.stream} {f'ended, {event.lost} lost' if event.ended else 'began'}"
 
 
-def health_sentence(health: FeedHealth) -> str:
+def health_in_words(health: FeedHealth) -> str:
     """1,234 trades, 1 gap (12 trades filled in, 0 lost), silent 2.0 s in all."""
     sentence = (
         f"{health.trades:,} trades, {health.gaps} {'gap' if health.gaps == 1 else 'gaps'}"

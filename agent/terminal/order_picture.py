@@ -18,10 +18,10 @@ from agent.terminal.order_sentences import (
     feature_list,
     filled_phrase,
     interval_phrase,
-    order_sentence,
+    order_in_words,
     reason_of,
     turning_clause,
-    waiting_sentence,
+    waiting_in_words,
 )
 
 BAR_CELLS = 40
@@ -40,10 +40,10 @@ def parent_frame(record: ParentRecord, summary: Summary, now_ns: int) -> Rendera
     spec = record.changed.spec
     instrument = summary.instruments[spec.instrument]
     title = Text.assemble((spec.parent_id, "bold"), f"  by {spec.algo}, {spec.tactic}")
-    waiting = waiting_sentence(record.changed, now_ns)
+    waiting = waiting_in_words(record.changed, now_ns)
     return Group(
         title,
-        Text(order_sentence(spec, summary.instruments)),
+        Text(order_in_words(spec, summary.instruments)),
         _bars(record, summary.shadows_of(spec.parent_id), instrument, now_ns),
         _prices(record, instrument),
         _decisions(record.decisions[-DECISIONS:]),

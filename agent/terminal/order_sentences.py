@@ -31,7 +31,7 @@ FEATURES = 3
 # --- what it is --------------------------------------------------------------------------------------
 
 
-def order_sentence(spec: ParentSpec, instruments: Sequence[Instrument]) -> str:
+def order_in_words(spec: ParentSpec, instruments: Sequence[Instrument]) -> str:
     """buy 2.00000 BTC in a window of 3m to 9m, decided every 45s, to beat vwap."""
     instrument = instruments[spec.instrument]
     if spec.target_kind is TargetKind.QUANTITY:
@@ -51,7 +51,7 @@ def order_sentence(spec: ParentSpec, instruments: Sequence[Instrument]) -> str:
 # --- what was decided --------------------------------------------------------------------------------
 
 
-def decision_sentence(decision: DecisionTaken) -> str:
+def decision_in_words(decision: DecisionTaken) -> str:
     """What was done, and why."""
     done = "finish" if decision.finishing else f"{decision.slice_share:.1%}"
     h = decision.finish_probability
@@ -84,18 +84,18 @@ def feature_list(importances: Mapping[str, float], most: int = FEATURES) -> str:
 # --- what must not be missed -------------------------------------------------------------------------
 
 
-def notice_sentence(event: AuditEvent) -> str:
+def notice_in_words(event: AuditEvent) -> str:
     """What someone watching must not miss of an order; "" for the rest."""
     if isinstance(event, RiskRefused):
         return f"{event.parent_id} refused by {event.rule}: {event.reason}"
     if isinstance(event, ChildChanged) and event.reason:
-        return _child_sentence(event)
+        return _child_in_words(event)
     if isinstance(event, CommandHandled):
         return f"{event.kind.value} {event.parent_id or 'all'}: {event.outcome}"
     return ""
 
 
-def _child_sentence(child: ChildChanged) -> str:
+def _child_in_words(child: ChildChanged) -> str:
     """A refusal of the venue, or a remark on its fees. A post-only order that came too late is usual."""
     refused = child.state is ChildState.REJECTED and not child.reason.startswith("post-only")
     waiting = child.state is ChildState.PENDING_NEW
@@ -107,12 +107,12 @@ def _child_sentence(child: ChildChanged) -> str:
 # --- how far it is -----------------------------------------------------------------------------------
 
 
-def state_sentence(changed: ParentChanged) -> str:
+def state_in_words(changed: ParentChanged) -> str:
     """S-P1 paused: by command."""
     return f"{changed.spec.parent_id} {changed.state.value}: {changed.reason}"
 
 
-def progress_sentence(record: ParentRecord, instrument: Instrument, now_ns: int) -> str:
+def progress_in_words(record: ParentRecord, instrument: Instrument, now_ns: int) -> str:
     """S-P1 working, 40% filled at 61837.635, +1.20 bps against vwap so far, 45.0 s in."""
     changed = record.changed
     sentence = f"{changed.spec.parent_id} {changed.state.value}, {record.filled_share:.0%} filled"
@@ -142,7 +142,7 @@ def interval_phrase(spec: ParentSpec, elapsed_share: float) -> str:
 # --- how it ended ------------------------------------------------------------------------------------
 
 
-def closing_sentence(p: ParentDocument) -> str:
+def closing_in_words(p: ParentDocument) -> str:
     """completed after 41.2 s, in a window of 45s: 2.00000 of 2.00000 filled, 9 decisions, ..., 41 fills.
 
     The window is what the order is judged over: it ends with the interval in which the order does.
@@ -165,7 +165,7 @@ def _of_target(p: ParentDocument) -> str:
     return f"{money(p['filled'], worth)} of {money(worth, worth)}"
 
 
-def unmeasured_sentence(record: ParentRecord) -> str:
+def unmeasured_in_words(record: ParentRecord) -> str:
     """Why there is no cost analysis."""
     if record.changed.ended_ns is None:
         why = "the order has not ended on this tape"
@@ -176,7 +176,7 @@ def unmeasured_sentence(record: ParentRecord) -> str:
     return f"no cost analysis: {why}"
 
 
-def waiting_sentence(changed: ParentChanged, now_ns: int) -> str:
+def waiting_in_words(changed: ParentChanged, now_ns: int) -> str:
     """What a finished order still waits for: the rest of the window its full gain is measured on."""
     if changed.ended_ns is None or changed.started_ns is None:
         return ""
@@ -186,7 +186,7 @@ def waiting_sentence(changed: ParentChanged, now_ns: int) -> str:
     return f"done; the market is watched for {duration(left_ns)} more, to measure the full gain"
 
 
-def recorded_order_sentence(order: ListedOrder) -> str:
+def recorded_order_in_words(order: ListedOrder) -> str:
     """S-P1: buy BTC/USDT by lem: completed; and what its measures remark."""
     note = f" ({order.note})" if order.note else ""
     return f"{order.id}: {order.side} {order.symbol} by {order.algo}: {order.state}{note}"

@@ -18,14 +18,14 @@ from agent.core.ports import FeedHealth
 from agent.core.types import NS_PER_MS, NS_PER_S
 from agent.parent_record import ParentRecord
 from agent.summary import Summary
-from agent.terminal.feed_sentences import gap_sentence, health_sentence
+from agent.terminal.feed_sentences import gap_in_words, health_in_words
 from agent.terminal.order_picture import parent_frame
 from agent.terminal.order_sentences import (
-    decision_sentence,
-    notice_sentence,
-    progress_sentence,
-    state_sentence,
-    waiting_sentence,
+    decision_in_words,
+    notice_in_words,
+    progress_in_words,
+    state_in_words,
+    waiting_in_words,
 )
 from agent.terminal.preparation import PreparationBar, PreparationLines
 
@@ -56,7 +56,7 @@ class _Folded:
         """A sentence on what must not be missed, once; a shadow's refusals are for the log."""
         if isinstance(event, RiskRefused | ChildChanged) and self.is_shadow(event.parent_id):
             return ""
-        sentence = gap_sentence(event) if isinstance(event, GapSeen) else notice_sentence(event)
+        sentence = gap_in_words(event) if isinstance(event, GapSeen) else notice_in_words(event)
         if not sentence or sentence == self._noticed:
             return ""
         self._noticed = sentence
@@ -108,19 +108,19 @@ class PlainView:
         for record in self._folded.summary.orders():
             if record.changed.ended_ns is None:
                 self._print(self._progress(record))
-            elif waiting := waiting_sentence(record.changed, self._printed_ns):
+            elif waiting := waiting_in_words(record.changed, self._printed_ns):
                 self._print(f"{record.changed.spec.parent_id} {waiting}")
-        self._print(f"feed: {health_sentence(health)}")
+        self._print(f"feed: {health_in_words(health)}")
 
     def _progress(self, record: ParentRecord) -> str:
         instrument = self._folded.summary.instruments[record.changed.spec.instrument]
-        return progress_sentence(record, instrument, self._folded.now_ns())
+        return progress_in_words(record, instrument, self._folded.now_ns())
 
     def _line(self, event: AuditEvent) -> str:
         if isinstance(event, ParentChanged) and event.reason and event.spec.shadow_of is None:
-            return state_sentence(event)
+            return state_in_words(event)
         if isinstance(event, DecisionTaken) and not self._folded.is_shadow(event.parent_id):
-            return f"{event.decision_id} {decision_sentence(event)}"
+            return f"{event.decision_id} {decision_in_words(event)}"
         return self._folded.notice(event)
 
 
@@ -185,7 +185,7 @@ class LiveView:
         lines += [Text(notice, "yellow") for notice in self._notices]
         if self._title:
             silent = bool(self._health.stale_now)
-            lines.append(Text(f"feed: {health_sentence(self._health)}", "bold red" if silent else "dim"))
+            lines.append(Text(f"feed: {health_in_words(self._health)}", "bold red" if silent else "dim"))
         return Group(*lines)
 
     def _draw(self) -> None:

@@ -13,7 +13,7 @@ from agent.core.json_types import JsonObject, int_in
 from agent.durations import format_duration
 from agent.entry.hints import agent_command, replay_command
 from agent.terminal.formatting import duration, rows_held, size, utc
-from agent.terminal.order_sentences import recorded_order_sentence
+from agent.terminal.order_sentences import recorded_order_in_words
 from agent.terminal.rows_table import rows_table
 
 if TYPE_CHECKING:  # a neighbour: what is shown is handed in
@@ -95,7 +95,7 @@ def render_session(found: Inspection, console: Console) -> None:
         times = (format_duration(count * interval_ns) for count in (1, 4, 12))
         _print(console, f"trade on it:  {replay_command(listed.path, *times)}")
     for order in listed.orders:
-        _print(console, f"  {recorded_order_sentence(order)}")
+        _print(console, f"  {recorded_order_in_words(order)}")
 
 
 def _print_tape(found: Inspection, console: Console) -> None:

@@ -35,10 +35,10 @@ from agent.replay import ReplayResult
 from agent.shadow import shadow_specs
 from agent.summary import Summary
 from agent.terminal.closing_tables import render_summary
-from agent.terminal.feed_sentences import gap_sentence
+from agent.terminal.feed_sentences import gap_in_words
 from agent.terminal.formatting import bps, duration, price
 from agent.terminal.order_picture import bar
-from agent.terminal.order_sentences import decision_sentence, order_sentence, turning_clause
+from agent.terminal.order_sentences import decision_in_words, order_in_words, turning_clause
 from agent.terminal.replay_view import render_replay
 from agent.terminal.rows_table import rows_table
 from agent.terminal.run_view import LiveView, PlainView
@@ -129,14 +129,14 @@ def test_an_order_reads_as_a_sentence() -> None:
     instrument, events = run()
     spec = next(e.spec for e in events if isinstance(e, ParentChanged))
     tail = " in a window of 10s to 40s, decided every 5s, to beat vwap"
-    assert order_sentence(spec, [instrument]) == f"buy 1.00000 BTC{tail}"
+    assert order_in_words(spec, [instrument]) == f"buy 1.00000 BTC{tail}"
     money = build_spec(
         replace(ORDER, quantity=None, notional=Decimal(50000), side="sell"),
         instrument,
         "S-P2",
         None,
     )
-    assert order_sentence(money, [instrument]) == f"sell 50000.00 USDT of BTC{tail}"
+    assert order_in_words(money, [instrument]) == f"sell 50000.00 USDT of BTC{tail}"
 
 
 def test_numbers_keep_their_sign_and_their_precision() -> None:
@@ -214,7 +214,7 @@ def test_a_finished_order_says_what_is_still_waited_for() -> None:
 def test_every_interruption_has_a_sentence(kind: Kind, flags: Flag, sentence: str) -> None:
     found = interruption(kind, flags)
     assert found is not None
-    assert gap_sentence(GapSeen(0, 0, 0, *found, 3)) == sentence
+    assert gap_in_words(GapSeen(0, 0, 0, *found, 3)) == sentence
 
 
 def test_trouble_is_not_missed() -> None:
@@ -283,7 +283,7 @@ def test_what_would_turn_a_decision_is_said() -> None:
     """The nearest move of the price that alone turns it follows the reason; without one, nothing does."""
     instrument, events = run()
     decision = next(e for e in events if isinstance(e, DecisionTaken))
-    words = decision_sentence(replace(decision, turns_at_bps=-3.14, importances={"vwap": 0.5}))
+    words = decision_in_words(replace(decision, turns_at_bps=-3.14, importances={"vwap": 0.5}))
     assert words.endswith("; finishes if the price falls 3.1 bps [vwap 50%]")
     goes_on = replace(decision, finish=True, turns_at_bps=12.0)
     assert turning_clause(goes_on) == "; goes on if the price rises 12.0 bps"
@@ -496,5 +496,5 @@ def test_features_have_names_that_a_trader_knows() -> None:
     assert forecast_label("momentum_8_8_ahead") == "8-bar momentum, 8 bars ahead"
     _, events = run()
     decision = next(e for e in events if isinstance(e, DecisionTaken))
-    sentence = decision_sentence(replace(decision, importances={"book_call": 0.5, "momentum_2": 0.2}))
+    sentence = decision_in_words(replace(decision, importances={"book_call": 0.5, "momentum_2": 0.2}))
     assert sentence.endswith("[what book imbalance tells now 50%, 2-bar momentum 20%]")
