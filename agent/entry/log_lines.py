@@ -1,8 +1,8 @@
 """What a command writes to stderr, in one style from its first line on: sentences, or JSON lines.
 
 The rule: a terminal gets sentences; a pipe or a file, and ``--log-json`` anywhere, gets JSON lines, what a
-run tells of itself included. A command whose first word on stderr is a message of its own (``error: ...``, a
-warning) says it in plain words anywhere but under ``--log-json``, and whatever it logs after that follows.
+run tells of itself included. What a command answers (``error: ...``, a warning of its own) is no log: it is
+in plain words anywhere but under ``--log-json``; whatever is logged after it, where nothing was before, too.
 structlog is imported where something is set up, because ``--help`` must answer at once.
 """
 
@@ -25,6 +25,7 @@ class _Style:
     """The style of this command's stderr; None until its first line."""
 
     json: bool | None = None
+    asked = False  # --log-json
     set_up = False
 
 
@@ -32,7 +33,7 @@ def set_up(*, always_json: bool) -> None:
     """Let our log and libraries' come out by the rule. ``always_json``: ``--log-json`` was given."""
     import structlog
 
-    _Style.json, _Style.set_up = (True if always_json else None), True
+    _Style.json, _Style.asked, _Style.set_up = (True if always_json else None), always_json, True
     live = not always_json and sys.stderr.isatty() and sys.stdout.isatty()
     structlog.configure(  # the live view shows what is normal; only trouble interrupts it
         processors=[
@@ -69,10 +70,10 @@ def tell(line: str) -> None:
 
 
 def complain(message: str) -> None:
-    """A command's own message: ``error: ...``, ``warning: ...``. The first word in plain text settles it."""
+    """A command's own message: ``error: ...``, ``warning: ...``. As the first line it settles the style."""
     message = without_passwords(message)
-    if not (_Style.set_up and _Style.json):
-        _Style.json = False
+    if not (_Style.set_up and _Style.asked):
+        _Style.json = bool(_Style.json)
         typer.echo(message, err=True)
         return
     import structlog

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.core.errors import InputError, NoOrderError
-from agent.core.market.feature_names import feature_label, forecast_label
 from agent.entry.long_work import LongWork
 from lem.cli.common_options import Json, check_writable
 from lem.cli.html_files import Html, write_page
@@ -122,6 +121,7 @@ def _print(name: str, interval: int, digest: str, found: Explanation, decided: f
     from rich.console import Console
     from rich.table import Table
 
+    from agent.core.market.feature_names import feature_label, forecast_label
     from lem.page.explanation_page import distance
 
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False)

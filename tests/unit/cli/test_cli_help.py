@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from agent import VERSION
 from agent.cli import app
 from lem.cli import app as lem_app
 from tests.patience import PATIENCE_S
@@ -79,5 +79,5 @@ def test_every_program_says_its_version(program: typer.Typer) -> None:
     done = CliRunner().invoke(program, ["--version"])
     assert (done.exit_code, done.stdout.split()) == (
         0,
-        ["lem-execution-agent", version("lem-execution-agent")],
+        ["lem-execution-agent", VERSION],
     )

@@ -67,19 +67,26 @@ def test_a_terminal_gets_sentences_and_nothing_else() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("err", "arguments"), [(io.StringIO(), ()), (_Terminal(), ("--log-json",))], ids=["pipe", "asked for"]
-)
-def test_elsewhere_every_line_is_json(err: io.StringIO, arguments: tuple[str, ...]) -> None:
-    """The run's own lines and its last error too."""
-    lines = [json.loads(line) for line in _run(err, *arguments, fails=True)]
-    assert [(line["level"], line["event"]) for line in lines] == [
-        ("info", "session S-1: PAPER embedded “BTC/USDT”"),
-        ("info", "alive"),
-        ("warning", "decision_late"),
-        ("warning", "a library speaks"),
-        ("error", "error: the exchange is gone: try again"),
-    ]
+LOGGED = [
+    ("info", "session S-1: PAPER embedded “BTC/USDT”"),
+    ("info", "alive"),
+    ("warning", "decision_late"),
+    ("warning", "a library speaks"),
+]
+LAST = "error: the exchange is gone: try again"
+
+
+def test_a_pipe_gets_a_log_of_json_and_an_answer_in_words() -> None:
+    """The run's own lines are in the log; its last error is what the command answers."""
+    *lines, last = _run(io.StringIO(), fails=True)
+    assert [(line["level"], line["event"]) for line in map(json.loads, lines)] == LOGGED
+    assert last == LAST
+
+
+def test_asked_for_every_line_is_json() -> None:
+    """--log-json, on a terminal too: the last error as well."""
+    lines = [json.loads(line) for line in _run(_Terminal(), "--log-json", fails=True)]
+    assert [(line["level"], line["event"]) for line in lines] == [*LOGGED, ("error", LAST)]
     assert all("timestamp" in line for line in lines)
     assert lines[1]["events"] == 7
 
