@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import resource
 import sys
 
 import pytest
@@ -19,6 +20,8 @@ FOREIGN = (
     *("alembic.command", "pyarrow.parquet", "orjson", "pydantic", "yaml", "structlog", "typer", "rich.table"),
     *("aiohttp.web", "cryptography.x509", "apscheduler.schedulers.asyncio", "asyncio", "ccxt.pro"),
 )
+MOST_BYTES = 8 << 30
+"""Of address space: a mutant may ask for all memory there is."""
 
 
 def main() -> None:
@@ -37,6 +40,7 @@ def main() -> None:
 def _run(tree: str, arguments: list[str], log: str) -> None:
     """In a session of its own, so that it can be ended with what its tests start."""
     os.setsid()
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for number in (1, 2):
         os.dup2(out, number)

@@ -46,11 +46,14 @@ SLOW_TOO = (
     "tests/integration/test_halted_market.py",
     "tests/integration/test_scheduled_run.py",
     "tests/integration/test_secrets.py",
+    "tests/property/test_measures_on_bad_data.py",
 )
 """These take minutes, and hold the promises of control and record."""
 KERNEL_TESTS = (
     "tests/unit/venue",
     "tests/unit/core",
+    "tests/unit/algos",
+    "tests/unit/importers",
     "tests/property",
     "tests/integration/test_venue_in_engine.py",
     "tests/unit/connectors/test_synthetic.py",
@@ -86,7 +89,7 @@ coverage.process_startup()
 """
 CONFIGURATION = """
 [run]
-source_pkgs = {packages}
+source = {source}
 data_file = {data}
 parallel = true
 context = ${{{context}-}}
@@ -137,10 +140,12 @@ class LineTests:
         configuration = self._folder / "coveragerc"
         configuration.write_text(
             CONFIGURATION.format(
-                packages=",".join(PACKAGES), data=self._folder / "raw" / "lines", context=CONTEXT
+                source=",".join(str(self._tree / name) for name in PACKAGES),
+                data=self._folder / "raw" / "lines",
+                context=CONTEXT,
             )
         )
-        subprocess.run(
+        done = subprocess.run(
             [
                 *(
                     self._python,
@@ -152,7 +157,7 @@ class LineTests:
                     "-p",
                     "tests.mutants.tracing",
                 ),
-                *("-n", str(self._workers), "--dist", "worksteal", "-m", each.marked, *paths),
+                *("--tb=native", "-n", str(self._workers), "--dist", "worksteal", "-m", each.marked, *paths),
             ],
             cwd=self._tree,
             env={
@@ -163,6 +168,8 @@ class LineTests:
                 **({"NUMBA_DISABLE_JIT": "1", LIMIT_S: str(each.as_python_s)} if each.as_python_s else {}),
             },
         )
+        if done.returncode not in (0, 1):  # tests that fail are left out
+            raise SystemExit(f"the tests could not be run: pytest ended with {done.returncode}")
 
     def _combine(self) -> None:
         self._data.read()  # else the first update begins anew
@@ -178,9 +185,17 @@ class LineTests:
         """Tests that run a line, whole files of tests where a shared fixture does."""
         tree = _tree(self._tree / path)
         scope = _function_around(tree, line)
+        head = _statement(tree, line)
+        if isinstance(head, ast.FunctionDef | ast.AsyncFunctionDef):  # a default: of every call that runs
+            return sorted(self._tests_of(path, set(range(head.body[0].lineno, (head.end_lineno or 0) + 1))))
         if scope is None:
-            return sorted(self._of_names(_defined_at(tree, line)))
-        return sorted(self._tests_of(path, _lines_run_with(scope, line)))
+            return sorted(
+                self._of_names(_defined_at(tree, line), None if _class_around(tree, line) else path)
+            )
+        found = self._tests_of(path, _lines_run_with(scope, line))
+        if not found and isinstance(_statement(scope, line), ast.Break | ast.Continue | ast.Pass):
+            found = self._tests_of(path, {line - 1})  # a jump has no line of its own
+        return sorted(found)
 
     def _tests_of(self, path: str, lines: set[int]) -> set[str]:
         contexts = self._data.contexts_by_lineno(str(self._tree / path))
@@ -190,12 +205,15 @@ class LineTests:
         shared = tuple(context for context in found if context.endswith("::"))
         return {test for test in self.seconds if test in found or (shared and test.startswith(shared))}
 
-    def _of_names(self, names: set[str]) -> set[str]:
+    def _of_names(self, names: set[str], module: str | None) -> set[str]:
+        """Of lines in functions that use a name: a module's where it is imported from, a class's anywhere."""
         found: set[str] = set()
         if not names:
             return found
         word = re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})\b")
         for file in (file for package in PACKAGES for file in (self._tree / package).rglob("*.py")):
+            if module and file != self._tree / module and _dotted(module) not in file.read_text():
+                continue
             lines = {n for n, text in enumerate(file.read_text().splitlines(), 1) if word.search(text)}
             path = str(file.relative_to(self._tree))
             inside = {n for n in lines if _function_around(_tree(file), n)}
@@ -251,6 +269,15 @@ def _function_around(tree: ast.Module, line: int) -> ast.FunctionDef | ast.Async
         and node.body[0].lineno <= line <= (node.end_lineno or 0)
     ]
     return max(held, key=lambda node: node.lineno, default=None)
+
+
+def _class_around(tree: ast.Module, line: int) -> bool:
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    return any(node.body[0].lineno <= line <= (node.end_lineno or 0) for node in classes)
+
+
+def _dotted(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def _statement(tree: ast.AST, line: int) -> ast.stmt | None:

@@ -96,9 +96,10 @@ class Runner:
 
     def run(self, mutant: Mutant) -> Result | None:
         """None where the whole run was ended meanwhile."""
-        tests = self._given.tests or self._lines.chosen(
-            self._lines.reaching(mutant.path, mutant.line), self._given.most_tests, self._given.most_s
-        )
+        reaching = self._lines.reaching(mutant.path, mutant.line)
+        if self._given.among:
+            reaching = [test for test in reaching if test.startswith(tuple(self._given.among))]
+        tests = self._given.tests or self._lines.chosen(reaching, self._given.most_tests, self._given.most_s)
         source = (self._trees.clean / mutant.path).read_text()
         result = {
             "name": mutant.name,
@@ -194,6 +195,8 @@ def _outcome(code: int, output: str) -> Result:
     failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
     if failed and "not found:" not in failed[0]:
         return {"outcome": NOTICED, "by": failed[1]}
+    if code == 3:
+        return {"outcome": NOTICED, "by": "an error of pytest itself"}
     if "Error" in output and code != 4:
         return {"outcome": NOTICED, "by": "an error before the first test"}
     if code == 4 and "ImportError while loading conftest" in output:
@@ -314,6 +317,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--python", default=str(ROOT / ".venv/bin/python"), help="what runs the tests")
     parser.add_argument("--most-tests", type=int, default=MOST_TESTS, help="for one mutant")
     parser.add_argument("--most-s", type=float, default=MOST_S, help="seconds of tests for one mutant")
+    parser.add_argument(
+        "--among", nargs="*", default=[], help="tests that may be chosen: these files, folders"
+    )
     parser.add_argument("--tests", nargs="*", default=[], help="these, whatever lines they reach")
     return parser.parse_args()
 
