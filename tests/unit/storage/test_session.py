@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import stat
 import subprocess
 import sys
 from decimal import Decimal
@@ -221,11 +222,30 @@ def _write_for_ever(writer: SessionWriter) -> None:
         writer.events(_tape(50, 50 * i))
 
 
-def _power_cut(folder: Path, forced: dict[int, int]) -> None:
-    """Every file keeps what was forced to the disk, and nothing else."""
-    for file in folder.iterdir():
-        known = file.stat()
-        os.truncate(file, min(known.st_size, forced.get(known.st_ino, 0)))
+class PowerCut:
+    """Knows what was forced to the disk: the bytes of each file, the names in each folder."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._sizes: dict[int, int] = {}
+        self._names: dict[int, set[str]] = {}
+        self._force = os.fsync
+        monkeypatch.setattr(os, "fsync", self._forcing)
+
+    def _forcing(self, fd: int) -> None:
+        self._force(fd)
+        known = os.fstat(fd)
+        self._sizes[known.st_ino] = known.st_size
+        if stat.S_ISDIR(known.st_mode):
+            self._names[known.st_ino] = set(os.listdir(fd))
+
+    def happens(self, folder: Path) -> None:
+        """What was not forced is gone."""
+        names = self._names.get(folder.stat().st_ino, set())
+        for file in folder.iterdir():
+            known = file.stat()
+            os.truncate(file, min(known.st_size, self._sizes.get(known.st_ino, 0)))
+            if file.name not in names:
+                file.unlink()
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -234,14 +254,7 @@ def test_what_was_synced_or_closed_outlives_a_power_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: bool, segment_bytes: int
 ) -> None:
     """Rows, bars, inputs and results: in the segment that is written and in those that are full."""
-    forced: dict[int, int] = {}
-    force = os.fsync
-
-    def forcing(fd: int) -> None:
-        force(fd)
-        forced[os.fstat(fd).st_ino] = os.fstat(fd).st_size
-
-    monkeypatch.setattr(os, "fsync", forcing)
+    power = PowerCut(monkeypatch)
     writer = SessionWriter.create(tmp_path / "s", HEADER, segment_bytes=segment_bytes)
     for first in range(0, 300, 30):
         writer.events(_tape(30, first))
@@ -253,7 +266,7 @@ def test_what_was_synced_or_closed_outlives_a_power_cut(
     else:
         writer.sync()
         writer.abandon()
-    _power_cut(tmp_path / "s", forced)
+    power.happens(tmp_path / "s")
     reader = SessionReader(tmp_path / "s")
     assert np.array_equal(reader.events(), _tape(300))
     assert len(reader.bars()) == 300
