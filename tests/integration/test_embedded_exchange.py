@@ -301,6 +301,18 @@ async def test_what_is_played_is_what_was_recorded() -> None:
         assert raw[ours].tolist() == trades[theirs].tolist()
 
 
+async def test_an_endless_market_goes_on() -> None:
+    """Batch after batch as it is due: a made-up market of two symbols, for three seconds."""
+    async with running(SyntheticMarket(1, (SYMBOL, "ETH/USDT"), past_s=60)) as (exchange, _):
+        seen = []
+        for _ in range(3):
+            await asyncio.sleep(1.0)
+            seen.append(exchange.status()["rows"])
+        assert exchange.status()["trades"] > 0
+        assert [int(lane.trades.raw.rows["side"][-1]) in (1, -1) for lane in exchange._lanes.values()]
+    assert 0 < seen[0] < seen[1] < seen[2]
+
+
 @pytest.mark.parametrize(("interval", "minutes"), [("1m", 1), ("5m", 5), ("15m", 15), ("1h", 60)])
 async def test_candles_lie_on_the_clock(interval: str, minutes: int) -> None:
     """Of every length that a client may ask for: they begin at its multiples, and follow each other."""
