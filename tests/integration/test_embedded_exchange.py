@@ -301,6 +301,28 @@ async def test_what_is_played_is_what_was_recorded() -> None:
         assert raw[ours].tolist() == trades[theirs].tolist()
 
 
+async def test_no_aggregate_is_cut_where_a_batch_ends() -> None:
+    """Trades of one order, at one moment and price, are one aggregate, though 40 rows are read at a time."""
+    instruments, rows = synthetic_session(11, 3, trades_per_s=300)
+    rows, pairs = rows.copy(), []
+    trades = np.flatnonzero(rows["kind"] == Kind.TRADE).tolist()
+    for first, second in pairwise(trades):
+        if second == first + 1 and (not pairs or first > pairs[-1][1]):
+            for name in ("recv_ns", "exch_ns", "price_ticks", "side"):
+                rows[name][second] = rows[name][first]
+            pairs.append((first, second))
+    market = RecordedMarket(instruments, lambda: iter([rows[k : k + 40] for k in range(0, len(rows), 40)]))
+    async with running(market, speed=10.0) as (exchange, _):
+        await exchange.wait_ended()
+        aggregates = exchange.lane(SYMBOL).trades.aggregates.rows
+        raw = exchange.lane(SYMBOL).trades.raw.rows
+    assert len(raw) == len(trades)
+    number = {row: int(raw["id"][k]) for k, row in enumerate(trades)}
+    of = {i: k for k, a in enumerate(aggregates) for i in range(int(a["first"]), int(a["last"]) + 1)}
+    assert any(first // 40 != second // 40 for first, second in pairs)
+    assert all(of[number[first]] == of[number[second]] for first, second in pairs)
+
+
 async def test_an_endless_market_goes_on() -> None:
     """Batch after batch as it is due: a made-up market of two symbols, for three seconds."""
     async with running(SyntheticMarket(1, (SYMBOL, "ETH/USDT"), past_s=60)) as (exchange, _):
