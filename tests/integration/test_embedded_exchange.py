@@ -308,7 +308,7 @@ async def test_no_aggregate_is_cut_where_a_batch_ends() -> None:
     trades = np.flatnonzero(rows["kind"] == Kind.TRADE).tolist()
     for first, second in pairwise(trades):
         if second == first + 1 and (not pairs or first > pairs[-1][1]):
-            for name in ("recv_ns", "exch_ns", "price_ticks", "side"):
+            for name in ("exch_ns", "price_ticks", "side"):
                 rows[name][second] = rows[name][first]
             pairs.append((first, second))
     market = RecordedMarket(instruments, lambda: iter([rows[k : k + 40] for k in range(0, len(rows), 40)]))
