@@ -287,7 +287,7 @@ async def test_what_is_played_is_what_was_recorded() -> None:
     async with running(RecordedMarket.of(instruments, rows), speed=5.0) as (exchange, _):
         await exchange.wait_ended()
         lane = exchange.lane(SYMBOL)
-        raw = lane.trades.raw.rows
+        raw, aggregates = lane.trades.raw.rows, lane.trades.aggregates.rows
     sides: dict[int, dict[int, int]] = {1: {}, -1: {}}
     for row in rows:
         if row["kind"] == Kind.SNAPSHOT_BEGIN:
@@ -299,6 +299,11 @@ async def test_what_is_played_is_what_was_recorded() -> None:
     trades = rows[rows["kind"] == Kind.TRADE]
     for ours, theirs in (("ticks", "price_ticks"), ("lots", "qty_lots"), ("side", "side")):
         assert raw[ours].tolist() == trades[theirs].tolist()
+    assert aggregates["lots"].sum() == trades["qty_lots"].sum()
+    for one in aggregates:  # an aggregate is of one moment, price and side
+        held = raw[(raw["id"] >= one["first"]) & (raw["id"] <= one["last"])]
+        for name in ("ms", "ticks", "side"):
+            assert set(held[name]) == {one[name]}
 
 
 async def test_no_aggregate_is_cut_where_a_batch_ends() -> None:
