@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 from agent import app
-from agent.config import Config, Order
+from agent.config import Config, Order, Tactics
 from agent.core.events import (
     AbandonParents,
     AuditEvent,
@@ -45,10 +45,11 @@ def run(
     order: Order,
     *commands: tuple[float, CommandKind, str | None, dict[str, Any]],
     later_s: float | None = None,
+    repeg_by: Literal["cancel", "amend"] = "cancel",
 ) -> list[AuditEvent]:
     """Two orders on a tape, commands at so many seconds, and perhaps a third order later."""
     instrument, events = TAPE
-    config = Config(order=order)
+    config = Config(order=order, tactics=Tactics(repeg_by=repeg_by, repeg=S // 5))
     engine = app.build_engine(config, [instrument], app.inline_policies(config))
     first = start(instrument, events, order)
     second = StartParent(first.recv_ns, first.seq, replace(first.spec, parent_id="s-P2"), ())
@@ -120,6 +121,22 @@ def test_an_answer_says_who_did_and_who_could_not() -> None:
     assert (both.outcome, both.parents) == ("done for s-P2; s-P1 is paused and cannot pause", ("s-P2",))
     assert (none.outcome, none.parents) == ("no working parent s-P9", ())
     assert [carried_out(a.outcome, a.parent_id) for a in (one, both, none)] == [True, False, False]
+
+
+@pytest.mark.parametrize("repeg_by", ["cancel", "amend"])
+def test_what_rests_follows_a_smaller_cap(repeg_by: Literal["cancel", "amend"]) -> None:
+    """A pegged order's cap is amended to a thousandth: within a second nothing of it rests any more."""
+    terms: dict[str, Any] = {"tactic": "peg", "shadows": (), "interval": 4 * S}
+    order = replace(ORDER, **terms, quantity=Decimal(8), participation_cap=0.9)
+    found = run(order, (0.8, CommandKind.AMEND, "s-P1", {"participation_cap": 0.001}), repeg_by=repeg_by)
+    (answer,) = handled(found)
+    assert answer.outcome == "done"
+    children = [e for e in found if isinstance(e, ChildChanged) and e.parent_id == "s-P1"]
+    before = {e.child_id: e for e in children if e.at_ns < answer.at_ns}
+    after = {e.child_id: e for e in children if e.at_ns <= answer.at_ns + S}
+    live = (ChildState.OPEN, ChildState.PARTIALLY_FILLED, ChildState.PENDING_AMEND, ChildState.PENDING_NEW)
+    assert [e for e in before.values() if e.state in live]
+    assert [e for e in after.values() if e.state in live] == []
 
 
 REFUSED: list[dict[str, Any]] = [

@@ -153,6 +153,22 @@ async def test_a_file_in_the_place_of_the_one_that_was_opened(tmp_path: Path) ->
     assert (_count(path, "sessions"), _count(path, "parent_orders"), _count(path, "slippage")) == (1, 2, 2)
 
 
+async def test_rows_that_can_never_be_stored_are_left_to_the_recording(tmp_path: Path) -> None:
+    """What they refer to is not there: it is said once, last states only are kept, the rest is missing."""
+    path = tmp_path / "agent.db"
+    log = await _opened(path)
+    _run(path, "DELETE FROM instruments")
+    with capture_logs() as logs:
+        log.take(EVENTS * 3)
+        await _until(lambda: any(line["event"] == "database_is_partial" for line in logs))
+        log.take(EVENTS * 3)
+        end = await _finish(log)
+    assert [line["event"] for line in logs].count("database_is_partial") == 1
+    assert not end.in_line
+    assert end.missing >= len(EVENTS) * 3
+    assert len(log._kept) < len(EVENTS) * 3
+
+
 async def test_a_database_that_cannot_be_opened(tmp_path: Path) -> None:
     """Before a run it is an error; between two sessions it is tried again, and nothing is lost."""
     (tmp_path / "data").write_text("a file where a folder has to be")
