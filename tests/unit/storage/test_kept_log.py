@@ -184,6 +184,13 @@ async def test_a_database_that_cannot_be_opened(tmp_path: Path) -> None:
     assert _count(path, "fills") == 1
 
 
+def test_pauses_grow_up_to_the_most() -> None:
+    """Each failure in a row doubles the wait, and no wait is longer than it may be."""
+    pauses = Pauses(0.1, 5.0)
+    assert [pauses.after(k) for k in (1, 2, 3, 4, 5, 6)] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2])
+    assert pauses.after(7) == pauses.after(10**6) == 5.0
+
+
 async def test_commands_are_handed_over_once(tmp_path: Path) -> None:
     """A command comes with the next look, once, though its row waits on; no more than so many at a time."""
     path = tmp_path / "agent.db"
