@@ -13,6 +13,7 @@ import os
 import resource
 import sys
 
+import numba
 import pytest
 
 FOREIGN = (
@@ -31,13 +32,13 @@ def main() -> None:
         given = json.loads(line)
         child = os.fork()
         if not child:
-            _run(given["tree"], given["arguments"], given["log"])
+            _run(given["tree"], given["arguments"], given["log"], as_python=given["as_python"])
         print(child, flush=True)  # noqa: T201
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201
 
 
-def _run(tree: str, arguments: list[str], log: str) -> None:
+def _run(tree: str, arguments: list[str], log: str, *, as_python: bool) -> None:
     """In a session of its own, so that it can be ended with what its tests start."""
     os.setsid()
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
@@ -48,6 +49,9 @@ def _run(tree: str, arguments: list[str], log: str) -> None:
     os.chdir(tree)
     os.environ["PYTHONPATH"] = tree
     sys.path[0] = tree
+    if as_python:
+        numba.config.DISABLE_JIT = True
+        arguments = ["-p", "tests.mutants.as_python", *arguments]
     code = 3
     try:
         code = int(pytest.main(arguments))

@@ -6,20 +6,16 @@ they are. A fixture of more than one test counts for its file: ``tests/unit/test
 
 from __future__ import annotations
 
-import functools
-import inspect
 import json
 import os
 import signal
 import time
-from collections import namedtuple
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import coverage
-import numpy as np
 import pytest
 
 from tests.mutants.line_tests import CONTEXT, LIMIT_S, TIMES
@@ -101,34 +97,3 @@ def pytest_sessionfinish() -> None:
     if current is not None:
         current.stop()
         current.save()
-
-
-def pytest_configure() -> None:
-    """Kernels as Python ask a row of the tape for its members by name, which NumPy's rows do not give."""
-    if not os.environ.get(LIMIT_S):
-        return
-    from numba.cpython.unsafe import numbers
-
-    from agent.core.compile import jit
-
-    numbers.leading_zeros = lambda word: 64 - int(word).bit_length()  # exist in compiled code only
-    numbers.trailing_zeros = lambda word: (int(word) & -int(word)).bit_length() - 1
-
-    def with_rows(function: Callable[..., Any], _: Any) -> Callable[..., Any]:
-        names = list(inspect.signature(function).parameters)
-        at = names.index("events") if "events" in names else len(names)
-
-        @functools.wraps(function)
-        def call(*given: Any) -> Any:
-            return function(*given[:at], *map(_rows, given[at : at + 1]), *given[at + 1 :])
-
-        return call
-
-    jit._cached = with_rows
-
-
-def _rows(events: Any) -> Any:
-    if not isinstance(events, np.ndarray):
-        return events
-    row = namedtuple("row", events.dtype.names or ())
-    return [row(*each) for each in events.tolist()]
