@@ -221,8 +221,8 @@ def _outcome(code: int, output: str) -> Result:
     failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
     if failed and "not found:" not in failed[0]:
         return {"outcome": NOTICED, "by": failed[1]}
-    if code == 3:
-        return {"outcome": NOTICED, "by": "an error of pytest itself"}
+    if code == 3 or code < 0:  # what the tests themselves never do
+        return {"outcome": NOTICED, "by": "an error of pytest itself" if code > 0 else f"signal {-code}"}
     if "Error" in output and code != 4:
         return {"outcome": NOTICED, "by": "an error before the first test"}
     if code == 4 and "ImportError while loading conftest" in output:
