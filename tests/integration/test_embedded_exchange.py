@@ -115,6 +115,7 @@ async def test_markets_book_time_and_candles() -> None:
         assert candles[5][1:5] == pytest.approx([ticks * 0.01 for ticks in expected])
         assert candles[5][5] == pytest.approx(bar["lots"].sum() * 1e-5)
         assert ticker["last"] == pytest.approx(candles[-1][4], rel=0.01)
+        assert ticker["change"] == pytest.approx(ticker["last"] - ticker["open"], abs=1e-6)
 
 
 async def test_aggregate_stream_covers_every_trade_once() -> None:
@@ -250,6 +251,7 @@ async def test_two_streams_on_one_combined_socket() -> None:
         assert depth[-1]["u"] == exchange.lane(SYMBOL).update_id
         assert all(float(m["b"]) < float(m["a"]) for m in by_stream["btcusdt@bookTicker"])
         assert len(by_stream["btcusdt@trade"]) == exchange.status()["trades"]
+        assert exchange.status()["withheld"] == 0
 
 
 async def test_the_slow_stream_says_the_same_more_seldom() -> None:

@@ -163,7 +163,9 @@ REFUSED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("amend", REFUSED, ids=str)
 def test_what_is_no_amendment_is_answered_and_changes_nothing(amend: dict[str, Any]) -> None:
-    """At the edge and in the engine, by one rule."""
+    """At the edge and in the engine, by one rule, which names what it does not know."""
+    if "colour" in amend:
+        assert amendment_fault(amend).startswith("cannot amend colour: ")
     assert amendment_fault(amend)
     found = run(ORDER, (2, CommandKind.AMEND, "s-P1", amend))
     (answer,) = handled(found)
