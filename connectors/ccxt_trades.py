@@ -245,12 +245,12 @@ class TradeSource:
 
     async def _repair_by_time(self) -> None:
         with _reporting(self):
-            proven = False
-            since_ms, attempt = self._break_ms or 0, 0
+            proven, break_ms = False, self._break_ms or 0
+            since_ms, attempt = break_ms, 0
             self._break_ms = None
             for _ in range(_PAGES_BY_TIME):
                 page = await self._page_by_time(since_ms)
-                proven = proven or self._overlaps(page, since_ms)
+                proven = proven or self._overlaps(page, break_ms)
                 filled = self._emit_repair(page)
                 self.counters.backfilled += filled
                 attempt = 0 if page else attempt + 1
@@ -267,9 +267,9 @@ class TradeSource:
         except Exception:
             return []
 
-    def _overlaps(self, page: Sequence[UsableTrade], since_ms: int) -> bool:
+    def _overlaps(self, page: Sequence[UsableTrade], break_ms: int) -> bool:
         """True when the page holds a trade seen up to the break: nothing lies between."""
-        before = [t for t in page if t["timestamp"] <= since_ms]
+        before = [t for t in page if t["timestamp"] <= break_ms]
         return bool(before) and any(int(i) in self.seen for i in trade_columns(before, self._scale).ids)
 
     async def stop(self) -> None:

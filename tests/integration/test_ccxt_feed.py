@@ -163,7 +163,12 @@ async def test_the_book_equals_the_server_s_after_a_disconnect(run: Run) -> None
     await run.server.play(0.3)
     await run.until(lambda: run.book() == run.server_book())
     assert run.kinds(Flag.BOOK) == [Kind.GAP_BEGIN, Kind.GAP_END]
-    assert int((run.tape["kind"] == Kind.SNAPSHOT_BEGIN).sum()) >= 2
+    snapshots = int((run.tape["kind"] == Kind.SNAPSHOT_BEGIN).sum())
+    health = run.feed.health()
+    assert snapshots >= 2
+    assert (health.book_snapshots, health.book_gaps) == (snapshots, 1)
+    updates = (run.tape["kind"] < Kind.GAP_BEGIN) & (run.tape["kind"] != Kind.TRADE)
+    assert health.book_updates == int(((run.tape["flags"] & Flag.LAST) > 0)[updates].sum())
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,7 @@ async def test_markets_book_time_and_candles() -> None:
         assert candles[5][1:5] == pytest.approx([ticks * 0.01 for ticks in expected])
         assert candles[5][5] == pytest.approx(bar["lots"].sum() * 1e-5)
         assert ticker["last"] == pytest.approx(candles[-1][4], rel=0.01)
+        assert ticker["change"] == pytest.approx(ticker["last"] - ticker["open"], abs=1e-6)
 
 
 async def test_aggregate_stream_covers_every_trade_once() -> None:
@@ -250,6 +251,111 @@ async def test_two_streams_on_one_combined_socket() -> None:
         assert depth[-1]["u"] == exchange.lane(SYMBOL).update_id
         assert all(float(m["b"]) < float(m["a"]) for m in by_stream["btcusdt@bookTicker"])
         assert len(by_stream["btcusdt@trade"]) == exchange.status()["trades"]
+        assert exchange.status()["withheld"] == 0
+
+
+async def test_the_slow_stream_says_the_same_more_seldom() -> None:
+    """@depth once a second: its differences chain, and lead to the book that the fast ones lead to."""
+    market, _ = busy(4)
+    books: dict[str, dict[tuple[str, str], float]] = {"btcusdt@depth": {}, "btcusdt@depth@100ms": {}}
+    updates: dict[str, list[dict[str, Any]]] = {name: [] for name in books}
+    url = f"wss://stream.binance.com:9443/stream?streams={'/'.join(books)}"
+    async with (
+        running(market, play_from=PlayFrom.RELEASED) as (exchange, endpoint),
+        loopback_session(endpoint.port, endpoint.ca_file) as session,
+        session.ws_connect(url) as ws,
+    ):
+        await ws.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 1})
+        await ws.receive_json()
+        exchange.release()
+        await exchange.wait_ended()
+        await ws.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 9})
+        while (message := await ws.receive_json()).get("id") != 9:
+            updates[message["stream"]].append(message["data"])
+    slow, fast = updates["btcusdt@depth"], updates["btcusdt@depth@100ms"]
+    assert 3 <= len(slow) < len(fast) / 3
+    assert all(b["U"] == a["u"] + 1 for a, b in pairwise(slow))
+    assert all(b["E"] - a["E"] >= 1000 for a, b in pairwise(slow))
+    for name, till in (("btcusdt@depth", slow[-1]["u"]), ("btcusdt@depth@100ms", slow[-1]["u"])):
+        for update in (update for update in updates[name] if update["u"] <= till):
+            books[name] |= {(side, p): float(q) for side in "ba" for p, q in update[side]}
+    assert len(books["btcusdt@depth"]) > 20
+    assert books["btcusdt@depth"] == books["btcusdt@depth@100ms"]
+
+
+async def test_what_is_played_is_what_was_recorded() -> None:
+    """At the market's end the exchange shows the recording's last book, and has its trades."""
+    instruments, rows = synthetic_session(11, 6, trades_per_s=200)
+    async with running(RecordedMarket.of(instruments, rows), speed=5.0) as (exchange, _):
+        await exchange.wait_ended()
+        lane = exchange.lane(SYMBOL)
+        raw, aggregates = lane.trades.raw.rows, lane.trades.aggregates.rows
+    sides: dict[int, dict[int, int]] = {1: {}, -1: {}}
+    for row in rows:
+        if row["kind"] == Kind.SNAPSHOT_BEGIN:
+            sides = {1: {}, -1: {}}
+        elif row["kind"] == Kind.LEVEL:
+            sides[int(row["side"])][int(row["price_ticks"])] = int(row["qty_lots"])
+    shown = [{ticks: lots for ticks, lots in sides[side].items() if lots} for side in (1, -1)]
+    assert [lane.bids, lane.asks] == shown
+    trades = rows[rows["kind"] == Kind.TRADE]
+    for ours, theirs in (("ticks", "price_ticks"), ("lots", "qty_lots"), ("side", "side")):
+        assert raw[ours].tolist() == trades[theirs].tolist()
+    assert aggregates["lots"].sum() == trades["qty_lots"].sum()
+    for one in aggregates:  # an aggregate is of one moment, price and side
+        held = raw[(raw["id"] >= one["first"]) & (raw["id"] <= one["last"])]
+        for name in ("ms", "ticks", "side"):
+            assert set(held[name]) == {one[name]}
+
+
+async def test_no_aggregate_is_cut_where_a_batch_ends() -> None:
+    """Trades of one order, at one moment and price, are one aggregate, though 40 rows are read at a time."""
+    instruments, rows = synthetic_session(11, 3, trades_per_s=300)
+    rows, pairs = rows.copy(), []
+    trades = np.flatnonzero(rows["kind"] == Kind.TRADE).tolist()
+    for first, second in pairwise(trades):
+        if second == first + 1 and (not pairs or first > pairs[-1][1]):
+            for name in ("exch_ns", "price_ticks", "side"):
+                rows[name][second] = rows[name][first]
+            pairs.append((first, second))
+    market = RecordedMarket(instruments, lambda: iter([rows[k : k + 40] for k in range(0, len(rows), 40)]))
+    async with running(market, speed=10.0) as (exchange, _):
+        await exchange.wait_ended()
+        aggregates = exchange.lane(SYMBOL).trades.aggregates.rows
+        raw = exchange.lane(SYMBOL).trades.raw.rows
+    assert len(raw) == len(trades)
+    number = {row: int(raw["id"][k]) for k, row in enumerate(trades)}
+    of = {i: k for k, a in enumerate(aggregates) for i in range(int(a["first"]), int(a["last"]) + 1)}
+    assert any(first // 40 != second // 40 for first, second in pairs)
+    assert all(of[number[first]] == of[number[second]] for first, second in pairs)
+
+
+async def test_an_endless_market_goes_on() -> None:
+    """Batch after batch as it is due: a made-up market of two symbols, for three seconds."""
+    async with running(SyntheticMarket(1, (SYMBOL, "ETH/USDT"), past_s=60)) as (exchange, _):
+        seen = []
+        for _ in range(3):
+            await asyncio.sleep(1.0)
+            seen.append(exchange.status()["rows"])
+        assert exchange.status()["trades"] > 0
+        assert [int(lane.trades.raw.rows["side"][-1]) in (1, -1) for lane in exchange._lanes.values()]
+    assert 0 < seen[0] < seen[1] < seen[2]
+
+
+@pytest.mark.parametrize(("interval", "minutes"), [("1m", 1), ("5m", 5), ("15m", 15), ("1h", 60)])
+async def test_candles_lie_on_the_clock(interval: str, minutes: int) -> None:
+    """Of every length that a client may ask for: they begin at its multiples, and follow each other."""
+    async with running(SyntheticMarket(1, (SYMBOL,), past_s=3 * 60 * minutes)) as (exchange, endpoint):
+        async with client(endpoint) as binance:
+            candles = await binance.fetch_ohlcv(SYMBOL, interval, limit=10)
+        raw = exchange.lane(SYMBOL).trades.raw.rows
+    step_ms = minutes * 60_000
+    begins = [candle[0] for candle in candles]
+    assert len(begins) >= 2
+    assert all(begin % step_ms == 0 for begin in begins)
+    assert set(np.diff(begins)) == {step_ms}
+    inside = raw[(raw["ms"] >= begins[-2]) & (raw["ms"] < begins[-1])]
+    assert candles[-2][5] == pytest.approx(inside["lots"].sum() * 1e-5)
 
 
 async def test_faster_than_life() -> None:

@@ -88,6 +88,7 @@ def test_no_input_acts_before_it_is_recorded(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(os, "fsync", forcing)
     live = LiveRun(witness, witness, writer, witness, SystemClock(), [], witness.take, witness)
+    assert (live.ending, live.interrupted) == (False, False)
     history = events[events["kind"] == Kind.TRADE][:5].copy()
     history["flags"] |= np.uint32(Flag.HISTORY)
     bars = np.zeros(2, BAR)

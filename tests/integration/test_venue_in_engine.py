@@ -17,11 +17,11 @@ from agent.config import Config, ImpactParameters, LatencyMs, Order, RehearsalSe
 from agent.core.canonical import canonical_row
 from agent.core.events import AuditEvent, ChildChanged, ChildFilled, Command, ParentChanged
 from agent.core.instrument import Instrument
-from agent.core.market.tape import EventArray, Kind
+from agent.core.market.tape import EventArray, Kind, empty_events
 from agent.core.types import ChildState, ParentState
 from agent.engine.engine import Engine
 from tests.fakes import record, start, synthetic_tape
-from tests.property.test_engine import BTC, S, random_tape
+from tests.property.test_engine import BTC, LAST, S, random_tape
 
 MS = 10**6
 TROUBLE = RehearsalSection(reject_ppm=200_000, timeout_ppm=100_000, timeout=300 * MS)
@@ -228,6 +228,40 @@ def test_what_is_left_names_the_venue_s_rule() -> None:
     assert re.search(r"unfilled: the venue's rule venue.halts \(\d+x\)", halted.reason)
     poor = Run(tape, [short], venue=Venue(balances={"USDT": Decimal("11.5")})).last("s-P1")
     assert re.search(r"unfilled: the venue's rule venue.balances \(\d+x\)", poor.reason)
+
+
+def sellers_leave() -> EventArray:
+    """A book of two sides for 300 ms, then of bids alone; trades go on."""
+    rows: list[tuple[Any, ...]] = []
+
+    def row(ms: int, kind: Kind, price: int, lots: int, side: int, flags: int = 0) -> None:
+        at_ns, seq = 1_000 * S + ms * MS, len(rows) + 1
+        rows.append((at_ns, at_ns, seq, seq, price, lots, 0, kind, side, flags))
+
+    def snapshot(ms: int, sides: tuple[int, ...]) -> None:
+        row(ms, Kind.SNAPSHOT_BEGIN, 0, 0, 0)
+        for side in sides:
+            for depth in range(1, 5):
+                row(ms, Kind.LEVEL, 10_000 - side * depth, 500, side)
+        row(ms, Kind.SNAPSHOT_END, 0, 0, 0, LAST)
+
+    snapshot(0, (1, -1))
+    snapshot(300, (1,))
+    for ms in range(400, 15_000, 100):
+        row(ms, Kind.TRADE, 9_999, 5, -1, LAST)
+        row(ms, Kind.LEVEL, 9_990, 400 + ms, 1, LAST)
+    events = empty_events(len(rows))
+    events[:] = np.array(rows, dtype=events.dtype)
+    return events
+
+
+@pytest.mark.parametrize("tactic", ["twap_micro", "peg", "sweep"])
+def test_an_order_that_met_no_seller_says_so(tactic: str) -> None:
+    """What was left is named with what stood in the way."""
+    order = buy(tactic=tactic, shadows=(), min_duration=4 * S, max_duration=6 * S)
+    last = Run(sellers_leave(), [order]).last("s-P1")
+    assert last.state is ParentState.EXPIRED
+    assert re.search(r"BTC unfilled: no two-sided book \(\d+x\)$", last.reason)
 
 
 # --- amendments ---------------------------------------------------------------------------------------

@@ -3,8 +3,8 @@
 A slip is ``<`` for ``<=``, ``+`` for ``-``, a number that is one off, a condition turned round, ``and`` for
 ``or``, a loop never entered, an exception not caught, a call forgotten. ``+`` for ``>>`` is none: whatever
 runs the line notices it, which says nothing about the tests. Left alone is what decides nothing:
-annotations, imports, ``__repr__``, what goes to the log, whether a dataclass is frozen, and what compiles to
-the same code.
+annotations, imports, ``__repr__``, protocols' stubs, what goes to the log, whether a dataclass is frozen,
+bounds of thousands that would be one more, and what compiles to the same code.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ SLIPS = (
     "NumberReplacer",
     "ZeroIterationForLoop",
 )
+ONE_OFF_BELOW = 1000
 
 
 class LeaveOutCall(Operator):
@@ -211,14 +212,16 @@ def mutants_of(root: Path, path: str) -> list[Mutant]:
             for nth, (start, _) in enumerate(operator.mutation_positions(node)):
                 mutant = Mutant(path, *start, name, counts[name], nth)
                 counts[name] += 1
-                if not _is_sign(node) and not any(low <= start < high for low, high in spared):
+                if not _is_no_slip(node, name) and not any(low <= start < high for low, high in spared):
                     found.append(mutant)
     return found
 
 
-def _is_sign(node: Any) -> bool:
-    """The ``*`` or ``/`` between parameters."""
-    return node.type == "operator" and node.parent.type in ("param", "parameters")
+def _is_no_slip(node: Any, operator: str) -> bool:
+    """The ``*`` or ``/`` between parameters; a bound of thousands that is one more or less."""
+    if node.type == "operator":
+        return node.parent.type in ("param", "parameters")
+    return operator == "NumberReplacer" and abs(ast.literal_eval(node.value)) >= ONE_OFF_BELOW
 
 
 Place = tuple[int, int]
@@ -232,6 +235,12 @@ def _spared(tree: ast.Module) -> list[tuple[Place, Place]]:
     ]
 
 
+def _is_stub(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """``...`` alone, after a docstring perhaps: a protocol's."""
+    last = node.body[-1]
+    return isinstance(last, ast.Expr) and isinstance(last.value, ast.Constant) and last.value.value is ...
+
+
 def _spared_nodes(tree: ast.Module) -> Iterator[Any]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -240,7 +249,7 @@ def _spared_nodes(tree: ast.Module) -> Iterator[Any]:
             yield node.annotation
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield from [node.returns] if node.returns else []
-            yield from [node] if node.name in ("__repr__", "__str__") else []
+            yield from [node] if node.name in ("__repr__", "__str__") or _is_stub(node) else []
         elif isinstance(node, ast.ClassDef):
             yield from node.decorator_list
         elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":

@@ -10,8 +10,10 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import resource
 import sys
 
+import numba
 import pytest
 
 FOREIGN = (
@@ -19,6 +21,8 @@ FOREIGN = (
     *("alembic.command", "pyarrow.parquet", "orjson", "pydantic", "yaml", "structlog", "typer", "rich.table"),
     *("aiohttp.web", "cryptography.x509", "apscheduler.schedulers.asyncio", "asyncio", "ccxt.pro"),
 )
+MOST_BYTES = 8 << 30
+"""Of address space: a mutant may ask for all memory there is."""
 
 
 def main() -> None:
@@ -28,15 +32,16 @@ def main() -> None:
         given = json.loads(line)
         child = os.fork()
         if not child:
-            _run(given["tree"], given["arguments"], given["log"])
+            _run(given["tree"], given["arguments"], given["log"], as_python=given["as_python"])
         print(child, flush=True)  # noqa: T201
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201
 
 
-def _run(tree: str, arguments: list[str], log: str) -> None:
+def _run(tree: str, arguments: list[str], log: str, *, as_python: bool) -> None:
     """In a session of its own, so that it can be ended with what its tests start."""
     os.setsid()
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for number in (1, 2):
         os.dup2(out, number)
@@ -44,6 +49,9 @@ def _run(tree: str, arguments: list[str], log: str) -> None:
     os.chdir(tree)
     os.environ["PYTHONPATH"] = tree
     sys.path[0] = tree
+    if as_python:
+        numba.config.DISABLE_JIT = True
+        arguments = ["-p", "tests.mutants.as_python", *arguments]
     code = 3
     try:
         code = int(pytest.main(arguments))

@@ -22,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -34,6 +35,7 @@ FOLDER = ROOT / "build" / "mutants"
 START_S, COMPILE_S, TIMES_SLOWER = 60.0, 150.0, 4.0
 """How long a run may take: what its tests took, times so much, and for the start, and for kernels."""
 KERNELS = ("agent/venue/", "agent/core/", "connectors/embedded/synthetic/")
+GOLDEN = "tests/replay/test_golden.py"
 NOTICED, SURVIVED, NOT_COVERED, UNCLEAR = "noticed", "survived", "not covered", "unclear"
 EXPLAINED = re.compile(r"^- `(?P<path>[^`]+)` `(?P<operator>[^`]+)` `(?P<code>.+?)`: ", re.MULTILINE)
 Result = dict[str, Any]
@@ -83,6 +85,15 @@ def _copy_changed(source: Path, target: Path) -> None:
     shutil.copy2(source, target)
 
 
+@dataclass(frozen=True)
+class Try:
+    """Tests to run, how long they may take, and whether kernels are to run as Python."""
+
+    tests: list[str]
+    limit_s: float
+    as_python: bool = False
+
+
 class Runner:
     """Runs mutants, one at a time in each tree."""
 
@@ -96,24 +107,25 @@ class Runner:
 
     def run(self, mutant: Mutant) -> Result | None:
         """None where the whole run was ended meanwhile."""
-        tests = self._given.tests or self._lines.chosen(
-            self._lines.reaching(mutant.path, mutant.line), self._given.most_tests, self._given.most_s
-        )
+        tries = [each for each in self._tries(mutant) if each.tests]
         source = (self._trees.clean / mutant.path).read_text()
         result = {
             "name": mutant.name,
             "area": mutant.area,
             "line": source.splitlines()[mutant.line - 1].strip(),
             "diff": self.diff(mutant),
-            "tests": len(tests),
+            "tests": sum(len(each.tests) for each in tries),
         }
-        if not tests:
+        if not tries:
             return {**result, "outcome": NOT_COVERED}
         worker = self._free.get()
         try:
             tree = self._trees.fresh(worker)
             (tree / mutant.path).write_text(mutant.code(source))
-            told = self._forks[worker].pytest(tree, tests, self._limit_s(mutant, tests))
+            for each in tries:
+                told = self._forks[worker].pytest(tree, each)
+                if told["outcome"] != SURVIVED:
+                    break
         finally:
             self._free.put(worker)
         return None if self.ended.is_set() else {**result, **told}
@@ -123,10 +135,24 @@ class Runner:
         lines = before.splitlines(), mutant.code(before).splitlines()
         return "\n".join(difflib.unified_diff(*lines, mutant.path, mutant.path, n=2, lineterm=""))
 
-    def _limit_s(self, mutant: Mutant, tests: list[str]) -> float:
-        compile_s = COMPILE_S if mutant.path.startswith(KERNELS) else 0.0
-        expected_s = 100.0 if self._given.tests else self._lines.expected_s(tests)
-        return START_S + compile_s + TIMES_SLOWER * expected_s
+    def _tries(self, mutant: Mutant) -> list[Try]:
+        """A kernel is run as Python first, which takes no compiling, then by the recorded results."""
+        if self._given.tests:
+            return [Try(self._given.tests, START_S + COMPILE_S + 100.0 * TIMES_SLOWER)]
+        reaching = self._lines.reaching(mutant.path, mutant.line)
+        if self._given.among:
+            reaching = [test for test in reaching if test.startswith(tuple(self._given.among))]
+        if self._lines.is_compiled(mutant.path, mutant.line):
+            recorded = [test for test in self._lines.seconds if test.startswith(GOLDEN)]
+            return [self._try(mutant, reaching, as_python=True), self._try(mutant, recorded)]
+        return [self._try(mutant, reaching)]
+
+    def _try(self, mutant: Mutant, tests: list[str], *, as_python: bool = False) -> Try:
+        given, lines = self._given, self._lines
+        compile_s = COMPILE_S if mutant.path.startswith(KERNELS) and not as_python else 0.0
+        chosen = lines.chosen(tests, given.most_tests, given.most_s, as_python=as_python)
+        expected_s = lines.expected_s(chosen, as_python=as_python)
+        return Try(chosen, START_S + compile_s + TIMES_SLOWER * expected_s, as_python=as_python)
 
     def end(self) -> None:
         self.ended.set()
@@ -142,20 +168,21 @@ class Forks:
         self._process: subprocess.Popen[str] | None = None
         self._child = 0
 
-    def pytest(self, tree: Path, tests: list[str], limit_s: float) -> Result:
+    def pytest(self, tree: Path, given: Try) -> Result:
         began_s = time.monotonic()
         arguments = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"]
-        arguments += ["--basetemp", f"{tree}.tmp", *tests]
-        self._child = int(self._told({"tree": str(tree), "arguments": arguments, "log": str(self._log)}))
+        arguments += ["--basetemp", f"{tree}.tmp", *given.tests]
+        ask = {"tree": str(tree), "arguments": arguments, "log": str(self._log), "as_python": given.as_python}
+        self._child = int(self._told(ask))
         late = threading.Event()
-        timer = threading.Timer(limit_s, lambda: (late.set(), self._kill()))
+        timer = threading.Timer(given.limit_s, lambda: (late.set(), self._kill()))
         timer.start()
         code = int(self._told())
         timer.cancel()
         self._kill()  # what its tests left
         took = {"seconds": round(time.monotonic() - began_s, 1)}
         if late.is_set():
-            return {**took, "outcome": NOTICED, "by": f"more than {limit_s:.0f} s"}
+            return {**took, "outcome": NOTICED, "by": f"more than {given.limit_s:.0f} s"}
         output = self._log.read_text(errors="replace")
         return {**took, **_outcome(code, output), "output": output[-6000:]}
 
@@ -194,6 +221,8 @@ def _outcome(code: int, output: str) -> Result:
     failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
     if failed and "not found:" not in failed[0]:
         return {"outcome": NOTICED, "by": failed[1]}
+    if code == 3 or code < 0:  # what the tests themselves never do
+        return {"outcome": NOTICED, "by": "an error of pytest itself" if code > 0 else f"signal {-code}"}
     if "Error" in output and code != 4:
         return {"outcome": NOTICED, "by": "an error before the first test"}
     if code == 4 and "ImportError while loading conftest" in output:
@@ -314,6 +343,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--python", default=str(ROOT / ".venv/bin/python"), help="what runs the tests")
     parser.add_argument("--most-tests", type=int, default=MOST_TESTS, help="for one mutant")
     parser.add_argument("--most-s", type=float, default=MOST_S, help="seconds of tests for one mutant")
+    parser.add_argument(
+        "--among", nargs="*", default=[], help="tests that may be chosen: these files, folders"
+    )
     parser.add_argument("--tests", nargs="*", default=[], help="these, whatever lines they reach")
     return parser.parse_args()
 

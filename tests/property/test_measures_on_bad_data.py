@@ -61,8 +61,10 @@ def order_of(seed: int) -> Order:
     )
 
 
-def measured(instrument: Instrument, rows: EventArray, start_ns: int, order: Order) -> Rows:
-    """The last row of each parent, shadow and benchmark."""
+def measured(
+    instrument: Instrument, rows: EventArray, start_ns: int, order: Order, *, closes: bool = True
+) -> Rows:
+    """The last row of each parent, shadow and benchmark; without a close, a minute after the tape."""
     config = Config(order=order)
     engine = build_engine(config, [instrument], inline_policies(config))
     spec = build_spec(order, instrument, "S-P1", None)
@@ -70,7 +72,10 @@ def measured(instrument: Instrument, rows: EventArray, start_ns: int, order: Ord
     engine.advance(rows[:cut])
     engine.command(StartParent(start_ns, cut, spec, tuple(shadow_specs(spec, order.shadows))))
     engine.advance(rows[cut:])
-    engine.close(int(rows["recv_ns"][-1]))
+    if closes:
+        engine.close(int(rows["recv_ns"][-1]))
+    else:
+        engine.advance_time(int(rows["recv_ns"][-1]) + 60 * S)
     found = [e for e in engine.drain() if isinstance(e, SlippageMeasured)]
     return {(e.parent_id, e.benchmark): e for e in found}
 

@@ -156,6 +156,16 @@ def test_dynamic_vwap_leans_into_a_busy_market() -> None:
     assert "no volume seen" in dynamic.decide(ORDER, market()).reason
 
 
+def test_dynamic_vwap_measures_against_what_is_usual_at_that_minute() -> None:
+    """Bars as busy as their minutes always are say nothing of the day, however much they differ."""
+    dynamic, usual = create("vwap_dynamic"), {11 * 60 + 50 + k: 10 + 20 * k for k in range(10)}
+    seen = bars([float(usual[11 * 60 + 50 + k]) for k in range(10)])
+    alike = dynamic.decide(ORDER, market(seen, klines(usual))).share
+    assert alike == pytest.approx(create("vwap").decide(ORDER, market(seen, klines(usual))).share)
+    seen["volume"] *= 3.0
+    assert dynamic.decide(ORDER, market(seen, klines(usual))).share > alike + 0.02
+
+
 def test_dynamic_vwap_ignores_unknown_bars() -> None:
     """Bars about which nothing is known (NaN) leave the estimate as it was."""
     dynamic = create("vwap_dynamic")

@@ -20,6 +20,7 @@ from connectors.normalise import (
     Unit,
     bbo_rows,
     trade_columns,
+    trade_ids,
     trade_rows,
     usable,
 )
@@ -211,3 +212,19 @@ def test_the_quickest_answer_sets_the_clock_offset() -> None:
     clock.add(2_000_000_000, 2_305, 2_008_000_000)  # quicker, 1 ms away: within the step
     assert clock.offset_ns == pytest.approx(300_500_000, abs=1)
     assert clock.round_trip_ns == 8_000_000
+
+
+def test_ids_that_are_no_numbers_stay_apart() -> None:
+    """A thousand of them, and of trades without an id: as many numbers, the same each time."""
+    base = {"symbol": "BTC/USDT", "side": "buy", "price": 1.0, "amount": 1.0, "info": {}}
+    for trades in (
+        [{**base, "id": f"0x{k:x}-a", "timestamp": 1} for k in range(1000)],
+        [{**base, "id": None, "timestamp": k} for k in range(1000)],
+    ):
+        ids, hashed = trade_ids(trades)  # type: ignore[arg-type]
+        assert hashed
+        assert len(set(ids.tolist())) == 1000
+        assert int(ids.min()) >= 0
+        assert int(ids.max()) > 2**60
+        again, _ = trade_ids(trades)  # type: ignore[arg-type]
+        assert again.tolist() == ids.tolist()

@@ -133,6 +133,13 @@ def test_klines_apart_from_the_trades_are_not_shown() -> None:
     assert series.view(2)["start_ns"].tolist() == [100, 110]
 
 
+def test_klines_before_a_hole_are_not_shown() -> None:
+    """Of klines with a hole among them, those after it join the trades; those before it are apart."""
+    series = series_of((95, 100, 1, 1))
+    series.use_klines(klines((70, 90, 1, 1), (90, 92, 2, 0)))
+    assert series.view(1)["start_ns"].tolist() == [90, 100]
+
+
 @pytest.mark.parametrize(
     "rows",
     [

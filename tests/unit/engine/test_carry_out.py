@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 from agent import app
-from agent.config import Config, Order
+from agent.config import Config, Order, Tactics
 from agent.core.events import (
     AbandonParents,
     AuditEvent,
@@ -45,10 +45,11 @@ def run(
     order: Order,
     *commands: tuple[float, CommandKind, str | None, dict[str, Any]],
     later_s: float | None = None,
+    repeg_by: Literal["cancel", "amend"] = "cancel",
 ) -> list[AuditEvent]:
     """Two orders on a tape, commands at so many seconds, and perhaps a third order later."""
     instrument, events = TAPE
-    config = Config(order=order)
+    config = Config(order=order, tactics=Tactics(repeg_by=repeg_by, repeg=S // 5))
     engine = app.build_engine(config, [instrument], app.inline_policies(config))
     first = start(instrument, events, order)
     second = StartParent(first.recv_ns, first.seq, replace(first.spec, parent_id="s-P2"), ())
@@ -122,6 +123,22 @@ def test_an_answer_says_who_did_and_who_could_not() -> None:
     assert [carried_out(a.outcome, a.parent_id) for a in (one, both, none)] == [True, False, False]
 
 
+@pytest.mark.parametrize("repeg_by", ["cancel", "amend"])
+def test_what_rests_follows_a_smaller_cap(repeg_by: Literal["cancel", "amend"]) -> None:
+    """A pegged order's cap is amended to a thousandth: within a second nothing of it rests any more."""
+    terms: dict[str, Any] = {"tactic": "peg", "shadows": (), "interval": 4 * S}
+    order = replace(ORDER, **terms, quantity=Decimal(8), participation_cap=0.9)
+    found = run(order, (0.8, CommandKind.AMEND, "s-P1", {"participation_cap": 0.001}), repeg_by=repeg_by)
+    (answer,) = handled(found)
+    assert answer.outcome == "done"
+    children = [e for e in found if isinstance(e, ChildChanged) and e.parent_id == "s-P1"]
+    before = {e.child_id: e for e in children if e.at_ns < answer.at_ns}
+    after = {e.child_id: e for e in children if e.at_ns <= answer.at_ns + S}
+    live = (ChildState.OPEN, ChildState.PARTIALLY_FILLED, ChildState.PENDING_AMEND, ChildState.PENDING_NEW)
+    assert [e for e in before.values() if e.state in live]
+    assert [e for e in after.values() if e.state in live] == []
+
+
 REFUSED: list[dict[str, Any]] = [
     {},
     {"colour": 1},
@@ -154,7 +171,9 @@ REFUSED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("amend", REFUSED, ids=str)
 def test_what_is_no_amendment_is_answered_and_changes_nothing(amend: dict[str, Any]) -> None:
-    """At the edge and in the engine, by one rule."""
+    """At the edge and in the engine, by one rule, which names what it does not know."""
+    if "colour" in amend:
+        assert amendment_fault(amend).startswith("cannot amend colour: ")
     assert amendment_fault(amend)
     found = run(ORDER, (2, CommandKind.AMEND, "s-P1", amend))
     (answer,) = handled(found)

@@ -51,6 +51,18 @@ def test_it_is_the_vwap_until_ten_times_the_order_has_traded(quantity: str, long
     assert before < (at_ns - start_ns) / S < longest_s
 
 
+def test_it_is_told_as_soon_as_it_is_known() -> None:
+    """Past the last measurement it is looked for again while the market goes on: no end is waited for."""
+    instrument, tape = whole_tape(0)
+    start_ns = int(tape["recv_ns"][0]) + START_S * S
+    found: dict[bool, SlippageMeasured] = {}
+    for closes in (False, True):
+        rows = measured(instrument, tape, start_ns, replace(QUICK, quantity=Decimal(5)), closes=closes)
+        found[closes] = rows["S-P1", "vwap"]
+    assert found[False].measures["pwp_slippage_bps"] is not None
+    assert replace(found[False], at_ns=0, seq=0) == replace(found[True], at_ns=0, seq=0)
+
+
 def test_a_tape_that_ends_first_says_so() -> None:
     """Nothing is made up of what has traded so far."""
     instrument, tape = whole_tape(0)

@@ -51,6 +51,17 @@ def test_bars_come_back_in_ticks_and_lots(tmp_path: Path) -> None:
     assert (int(row["open_ns"]), int(row["recv_ns"])) == (start_ns, start_ns + HOUR)
 
 
+def test_a_file_without_fault_has_none_in_its_report(tmp_path: Path) -> None:
+    """Every count of what was mended or left out is 0; from when to when the bars are known."""
+    report = _import(tmp_path, hourly([100, 101, 102]))
+    numbers = {name: value for name, value in report.items() if type(value) is int}
+    start_ns = int(MIDNIGHT.timestamp()) * 10**9
+    told = {"lines": 3, "events": 3, "bars": 3, "interval_ns": HOUR}
+    told |= {"first_recv_ns": start_ns + HOUR, "last_recv_ns": start_ns + 3 * HOUR}
+    assert {name: value for name, value in numbers.items() if value} == told
+    assert len(numbers) > 40
+
+
 def test_missing_bars_are_named_and_stood_in_for(tmp_path: Path) -> None:
     """Two hours are missing: two empty bars at the last close, flagged, and the report says which."""
     bars = hourly([100, 101, 102, 103, 104])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from pathlib import Path
 
@@ -53,6 +54,19 @@ async def _sent(path: Path, parent_id: str | None) -> list[tuple[str, str]]:
     answers = await send(str(path), command, time.time_ns, time.monotonic_ns)
     assert all_done(answers)
     return [(answer.session, answer.outcome) for answer in answers]
+
+
+async def test_a_session_that_lives_goes_on_beating(tmp_path: Path) -> None:
+    """Once a second, as a number that rises."""
+    path, counts = tmp_path / "agent.db", []
+    session = Session(path, "a", T)
+    await session.open(works=False)
+    for _ in range(3):
+        await asyncio.sleep(1.1)
+        with sqlite3.connect(path) as connection:
+            counts += connection.execute("SELECT counter FROM heartbeats").fetchone()
+    await session.close()
+    assert counts[0] < counts[1] < counts[2]
 
 
 async def test_an_order_that_two_sessions_know_is_the_later_ones(tmp_path: Path) -> None:

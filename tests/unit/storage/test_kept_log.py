@@ -153,6 +153,22 @@ async def test_a_file_in_the_place_of_the_one_that_was_opened(tmp_path: Path) ->
     assert (_count(path, "sessions"), _count(path, "parent_orders"), _count(path, "slippage")) == (1, 2, 2)
 
 
+async def test_rows_that_can_never_be_stored_are_left_to_the_recording(tmp_path: Path) -> None:
+    """What they refer to is not there: it is said once, last states only are kept, the rest is missing."""
+    path = tmp_path / "agent.db"
+    log = await _opened(path)
+    _run(path, "DELETE FROM instruments")
+    with capture_logs() as logs:
+        log.take(EVENTS * 3)
+        await _until(lambda: any(line["event"] == "database_is_partial" for line in logs))
+        log.take(EVENTS * 3)
+        end = await _finish(log)
+    assert [line["event"] for line in logs].count("database_is_partial") == 1
+    assert not end.in_line
+    assert end.missing >= len(EVENTS) * 3
+    assert len(log._kept) < len(EVENTS) * 3
+
+
 async def test_a_database_that_cannot_be_opened(tmp_path: Path) -> None:
     """Before a run it is an error; between two sessions it is tried again, and nothing is lost."""
     (tmp_path / "data").write_text("a file where a folder has to be")
@@ -166,6 +182,13 @@ async def test_a_database_that_cannot_be_opened(tmp_path: Path) -> None:
     (tmp_path / "data").unlink()
     assert await _finish(log) == LogEnd(0, "", reachable=True)
     assert _count(path, "fills") == 1
+
+
+def test_pauses_grow_up_to_the_most() -> None:
+    """Each failure in a row doubles the wait, and no wait is longer than it may be."""
+    pauses = Pauses(0.1, 5.0)
+    assert [pauses.after(k) for k in (1, 2, 3, 4, 5, 6)] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2])
+    assert pauses.after(7) == pauses.after(10**6) == 5.0
 
 
 async def test_commands_are_handed_over_once(tmp_path: Path) -> None:

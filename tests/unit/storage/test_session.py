@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
+import stat
 import subprocess
 import sys
+import zlib
 from decimal import Decimal
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from agent.core.instrument import Instrument
 from agent.core.market.tape import BAR, EVENT, EventArray, Kind
 from storage.recordings.segments import BATCH_ROWS
 from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
+from storage.recordings.staging import staged
 from tests.fakes import flipped_reads
 
 BTC = Instrument(
@@ -221,11 +224,33 @@ def _write_for_ever(writer: SessionWriter) -> None:
         writer.events(_tape(50, 50 * i))
 
 
-def _power_cut(folder: Path, forced: dict[int, int]) -> None:
-    """Every file keeps what was forced to the disk, and nothing else."""
-    for file in folder.iterdir():
-        known = file.stat()
-        os.truncate(file, min(known.st_size, forced.get(known.st_ino, 0)))
+class PowerCut:
+    """Knows what was forced to the disk: the bytes of each file, the names in each folder."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._sizes: dict[int, int] = {}
+        self._names: dict[int, set[str]] = {}
+        self._force = os.fsync
+        monkeypatch.setattr(os, "fsync", self._forcing)
+
+    def _forcing(self, fd: int) -> None:
+        self._force(fd)
+        known = os.fstat(fd)
+        self._sizes[known.st_ino] = known.st_size
+        if stat.S_ISDIR(known.st_mode):
+            self._names[known.st_ino] = set(os.listdir(fd))
+
+    def names_in(self, folder: Path) -> set[str]:
+        return self._names.get(folder.stat().st_ino, set())
+
+    def happens(self, folder: Path) -> None:
+        """What was not forced is gone."""
+        names = self.names_in(folder)
+        for file in folder.iterdir():
+            known = file.stat()
+            os.truncate(file, min(known.st_size, self._sizes.get(known.st_ino, 0)))
+            if file.name not in names:
+                file.unlink()
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -234,14 +259,7 @@ def test_what_was_synced_or_closed_outlives_a_power_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: bool, segment_bytes: int
 ) -> None:
     """Rows, bars, inputs and results: in the segment that is written and in those that are full."""
-    forced: dict[int, int] = {}
-    force = os.fsync
-
-    def forcing(fd: int) -> None:
-        force(fd)
-        forced[os.fstat(fd).st_ino] = os.fstat(fd).st_size
-
-    monkeypatch.setattr(os, "fsync", forcing)
+    power = PowerCut(monkeypatch)
     writer = SessionWriter.create(tmp_path / "s", HEADER, segment_bytes=segment_bytes)
     for first in range(0, 300, 30):
         writer.events(_tape(30, first))
@@ -253,7 +271,7 @@ def test_what_was_synced_or_closed_outlives_a_power_cut(
     else:
         writer.sync()
         writer.abandon()
-    _power_cut(tmp_path / "s", forced)
+    power.happens(tmp_path / "s")
     reader = SessionReader(tmp_path / "s")
     assert np.array_equal(reader.events(), _tape(300))
     assert len(reader.bars()) == 300
@@ -261,6 +279,33 @@ def test_what_was_synced_or_closed_outlives_a_power_cut(
     assert len(reader.outcome()) == 10
     assert reader.end_ns == (99 if closed else None)
     assert not [loss for loss in reader.losses if "cut off" in loss or "are there" in loss]
+
+
+def test_a_session_that_was_made_elsewhere_outlives_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slice or an import appears under its name when it is whole, and then stays."""
+    power = PowerCut(monkeypatch)
+    with staged(tmp_path / "s", HEADER) as writer:
+        writer.events(_tape(10))
+        writer.close(end_ns=99)
+        assert not (tmp_path / "s").exists()
+    assert "s" in power.names_in(tmp_path)
+    power.happens(tmp_path / "s")
+    assert np.array_equal(SessionReader(tmp_path / "s").events(), _tape(10))
+
+
+def test_a_whole_line_that_is_no_json_is_damage(tmp_path: Path) -> None:
+    """Its checksum fits: another program wrote it. What came before it is read."""
+    _written(tmp_path / "s", [5])
+    body = b'{"kind":"start",oops}'
+    journal = tmp_path / "s" / "journal.jsonl"
+    first, *rest = journal.read_bytes().splitlines(keepends=True)
+    line = b'%s,"crc":"%08x"}\n' % (body[:-1], zlib.crc32(body))
+    journal.write_bytes(b"".join([first, line, *rest]))
+    reader = SessionReader(tmp_path / "s")
+    assert len(reader.journal()) == 1
+    assert reader.losses == ["journal.jsonl: line 2 is corrupt; the inputs from there on are lost"]
 
 
 def test_full_disk_is_one_clear_error(tmp_path: Path) -> None:

@@ -191,6 +191,16 @@ def test_money_follows_the_amendment() -> None:
     assert stand.venue.account(0).available("USDT") == BALANCES["USDT"]
 
 
+def test_an_amendment_may_use_what_the_order_set_aside() -> None:
+    """A bid for six tenths of the balance grows to seven: what it holds already counts for it."""
+    stand = Stand()
+    order = bid(stand, lots=60_000)
+    amend(stand, order, 9_999, 70_000)
+    assert stand.kinds() == [ACK, AMENDED]
+    cost = Decimal("99.99") * 70 * Decimal("1.001")
+    assert stand.venue.account(0).available("USDT") == BALANCES["USDT"] - cost
+
+
 def test_an_order_bounded_by_money_cannot_be_amended() -> None:
     """Its lots are no promise, so they cannot be changed."""
     stand = Stand()
