@@ -9,6 +9,7 @@ import typer
 
 from agent.cli import output
 from agent.core.errors import ConfigError, InputError
+from agent.entry import log_lines
 
 HERE = Path("config.yaml")
 BAD_INPUT = 2
@@ -62,4 +63,6 @@ def check(
         typer.echo(f"{path}: nothing is wrong with it")
     for problem in problems if not as_json else ():
         typer.echo(problem)
+    if problems:
+        log_lines.complain(f"error: {path} has {len(problems)} {'fault' if len(problems) == 1 else 'faults'}")
     return BAD_INPUT if problems else 0

@@ -59,6 +59,11 @@ def json_lines() -> bool:
     return _Style.json
 
 
+def asked_for_json() -> bool:
+    """Whether ``--log-json`` was given: then nothing is drawn on a terminal either."""
+    return _Style.asked
+
+
 def tell(line: str) -> None:
     """What a run tells of itself: a sentence of its own, or the event of a JSON line."""
     if not (_Style.set_up and json_lines()):

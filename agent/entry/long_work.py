@@ -30,7 +30,7 @@ class LongWork:
         self._bar: Progress | None = None
 
     def __enter__(self) -> LongWork:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not log_lines.asked_for_json():
             self._bar = _moving_line()
             self._bar.add_task(self._doing, total=None, note="")
             self._bar.start()

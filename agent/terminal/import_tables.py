@@ -12,6 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
+from agent.entry import log_lines
 from agent.entry.hints import replay_command
 from agent.entry.long_work import LongWork
 from agent.terminal.formatting import duration
@@ -61,7 +62,7 @@ def reading(files: Sequence[Path]) -> Iterator[Callable[[int], None]]:
     """How far files are read, on stderr; yields what takes the bytes read."""
     console = Console(stderr=True, markup=False)
     size = sum(f.stat().st_size for f in files if f.is_file())
-    if not console.is_terminal:
+    if log_lines.asked_for_json() or not console.is_terminal:
         with LongWork("reading, in MB") as work:
             yield lambda done: work.at(done / MB, size / MB)
         return

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from agent.entry import log_lines
 from agent.entry.long_work import LongWork
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def replay_progress(
         TextColumn("rows", markup=False),
         TimeRemainingColumn(),
     )
-    if not console.is_terminal:
+    if log_lines.asked_for_json() or not console.is_terminal:
         with LongWork(PREPARING) as work:
             yield lambda done, total: _told(work, done, total)
         return

@@ -8,6 +8,8 @@ ELSEWHERE = {
     "agent serve-exchange": LIVE,
     "agent doctor": LIVE,
     "agent ctl": LIVE,
+    "agent config init": "tests/unit/cli/test_config_file.py",
+    "agent config check": "tests/unit/cli/test_config_file.py",
     "agent replay --log-json": "tests/every_key/test_every_option.py",
     "agent import --log-json": "tests/every_key/test_every_option.py",
     "agent calibrate --log-json": "tests/every_key/test_every_option.py",

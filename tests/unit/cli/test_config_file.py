@@ -37,7 +37,8 @@ def problems(tmp_path: Path, text: str) -> list[str]:
     as_json_code, as_json, _ = agent("config", "check", file, "--json")
     found = [line.removeprefix(f"{file}:") for line in out.splitlines()]
     document = json.loads(as_json)
-    assert (code, as_json_code, err) == (2, 2, "")
+    assert (code, as_json_code) == (2, 2)
+    assert err == f"error: {file} has {len(found)} {'fault' if len(found) == 1 else 'faults'}\n"
     assert (document["ok"], document["problems"]) == (False, out.splitlines())
     return found
 

@@ -38,6 +38,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """No command before it has settled the style of this process's stderr."""
     monkeypatch.setattr(log_lines._Style, "set_up", False)
+    monkeypatch.setattr(log_lines._Style, "asked", False)
 
 
 @pytest.mark.usefixtures("in_words")
@@ -62,6 +63,7 @@ def test_a_pipe_gets_lines_once_it_takes_long(
     assert work.line(12.5) == "reading: 3 of 10, two of them odd, 12 s"
 
 
+@pytest.mark.usefixtures("in_words")
 def test_a_terminal_gets_a_line_that_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is drawn at once, with what is done and how far."""
     screen = Terminal()
