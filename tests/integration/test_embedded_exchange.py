@@ -358,6 +358,25 @@ async def test_candles_lie_on_the_clock(interval: str, minutes: int) -> None:
     assert candles[-2][5] == pytest.approx(inside["lots"].sum() * 1e-5)
 
 
+async def test_a_client_that_leaves_is_forgotten() -> None:
+    """However it goes: its subscriptions cost nothing any more."""
+    market, _ = busy(4)
+    async with (
+        running(market, play_from=PlayFrom.SUBSCRIBED) as (exchange, endpoint),
+        loopback_session(endpoint.port, endpoint.ca_file) as session,
+    ):
+        for _ in range(3):
+            async with session.ws_connect("wss://stream.binance.com/ws/btcusdt@trade") as ws:
+                await ws.receive_json()
+                assert exchange.status()["connections"] == 1
+            for _ in range(500):
+                if not exchange.status()["connections"]:
+                    break
+                await asyncio.sleep(0.01)
+            assert exchange.status()["connections"] == 0
+        assert not exchange._hub.wants("btcusdt@trade")
+
+
 async def test_faster_than_life() -> None:
     """At speed 10 eight seconds of market take under one, and no trade is lost."""
     market, trades = busy(8, trades_per_s=100)

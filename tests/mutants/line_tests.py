@@ -129,7 +129,10 @@ class LineTests:
     def _run(self, each: Pass, paths: list[str], seconds: dict[str, float]) -> None:
         self._pytest(paths, each)
         self._combine()
-        for file in self._folder.glob("times/*.json"):
+        times = sorted(self._folder.glob("times/*.json"))
+        if not times:
+            raise SystemExit("the tests could not be collected: see above")
+        for file in times:
             seconds |= json.loads(file.read_text())
             file.unlink()
 

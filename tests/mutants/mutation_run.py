@@ -136,15 +136,17 @@ class Runner:
         return "\n".join(difflib.unified_diff(*lines, mutant.path, mutant.path, n=2, lineterm=""))
 
     def _tries(self, mutant: Mutant) -> list[Try]:
-        """A kernel is run as Python first, which takes no compiling, then by the recorded results."""
+        """A kernel is run as Python first, which takes no compiling; then compiled, by tests that are too
+        slow for that and by the recorded results."""
         if self._given.tests:
             return [Try(self._given.tests, START_S + COMPILE_S + 100.0 * TIMES_SLOWER)]
         reaching = self._lines.reaching(mutant.path, mutant.line)
         if self._given.among:
             reaching = [test for test in reaching if test.startswith(tuple(self._given.among))]
         if self._lines.is_compiled(mutant.path, mutant.line):
+            slow = [test for test in reaching if test not in self._lines.as_python]
             recorded = [test for test in self._lines.seconds if test.startswith(GOLDEN)]
-            return [self._try(mutant, reaching, as_python=True), self._try(mutant, recorded)]
+            return [self._try(mutant, reaching, as_python=True), self._try(mutant, slow + recorded)]
         return [self._try(mutant, reaching)]
 
     def _try(self, mutant: Mutant, tests: list[str], *, as_python: bool = False) -> Try:

@@ -42,12 +42,15 @@ class Exchange:
         self.connections = 1
         self.known: list[int] = []
         self.requests: list[dict[str, Any]] = []
+        self.answers: asyncio.Event | None = None  # where it makes requests wait
 
     def streams(self, *numbers: int) -> None:
         self.exchange.trades[SYMBOL].extend(map(trade, numbers))
 
     async def trades(self, symbol: str, **terms: Any) -> list[dict[str, Any]]:
         self.requests.append(terms)
+        if self.answers is not None:
+            await self.answers.wait()
         first = terms.get("from_id")
         found = [trade(n) for n in self.known if first is None or n >= first]
         return [t for t in found if first is not None or t["timestamp"] >= terms["since_ms"]]
@@ -117,6 +120,19 @@ async def test_a_new_connection_is_a_gap_where_ids_have_gaps_of_their_own(overla
     assert stand.exchange.requests[0]["since_ms"] == trade(20)["timestamp"]
     counters = stand.source.counters
     assert (counters.gaps, counters.backfilled, counters.lost) == (1, 2, 0 if overlap else 1)
+
+
+async def test_the_end_does_not_wait_for_a_repair() -> None:
+    """It stops as it is, and its gap stays open on the tape."""
+    stand = Stand(gapless=True)
+    await stand.tape(1)
+    stand.exchange.answers = asyncio.Event()
+    stand.exchange.streams(5)
+    stand.source.drain(None)
+    await asyncio.sleep(0.01)
+    await asyncio.wait_for(stand.source.stop(), 1)
+    kinds = [int(kind) for rows in stand.outbox._batches for kind in rows["kind"]]
+    assert kinds == [BEGIN, TRADE]
 
 
 async def test_the_same_connection_is_no_gap() -> None:

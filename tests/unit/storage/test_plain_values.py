@@ -42,7 +42,6 @@ MOMENT = datetime(2026, 11, 29, 12, 30, tzinfo=UTC)
         (timedelta(seconds=-3), "-P0DT3S"),
         (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
     ],
-    ids=repr,
 )
 def test_every_kind_of_value(value: Any, plain: Any) -> None:
     """Exact, nested, and of one spelling."""
