@@ -10,8 +10,10 @@ from agent.core.errors import ExchangeError, OrderError
 from agent.core.instrument import Instrument
 from connectors.ccxt_types import CcxtMarket
 
-DECIMAL_PLACES, SIGNIFICANT_DIGITS, TICK_SIZE = 2, 3, 4
-"""ccxt's precision modes."""
+DECIMAL_PLACES = 2
+SIGNIFICANT_DIGITS = 3
+TICK_SIZE = 4
+"""ccxt's precision modes: what a market's ``precision`` counts."""
 
 
 def step(precision: float | str | None, mode: int, typical: float | None = None) -> Decimal | None:
