@@ -87,16 +87,19 @@ class TradeReading:
     maker_side: bool = False
     size_at_end: bool = False
     ids: tuple[str, ...] = ()
+    unshared_ids: bool = False
 
     @classmethod
     def of(cls, units: ExchangeUnits, *, inverse: bool) -> TradeReading:
-        return cls(units.maker_side, units.size_at_end and inverse, units.ids)
+        return cls(units.maker_side, units.size_at_end and inverse, units.ids, units.unshared_ids)
 
     def amounts(self, trades: Sequence[UsableTrade]) -> list[float]:
         return [_last_number(t["info"], t["amount"]) if self.size_at_end else t["amount"] for t in trades]
 
     def id_of(self, trade: CcxtTrade) -> str | None:
         """The id that stream and request share; ccxt's own where the raw trade has none of the members."""
+        if self.unshared_ids:
+            return None
         info = trade["info"] if self.ids else None
         found = [info[name] for name in self.ids if info.get(name)] if isinstance(info, Mapping) else []
         return str(found[0]) if found else trade["id"]
@@ -196,7 +199,8 @@ def _as_float(text: str) -> float | None:
 
 def trade_ids(trades: Sequence[CcxtTrade], reading: TradeReading = AS_CCXT_READS) -> tuple[IntArray, bool]:
     """Return (ids, whether some had to be hashed)."""
-    texts = [reading.id_of(t) for t in trades] if reading.ids else [t["id"] for t in trades]
+    own = not reading.ids and not reading.unshared_ids
+    texts = [t["id"] for t in trades] if own else [reading.id_of(t) for t in trades]
     try:
         ids = np.array([int(text or "none") for text in texts], dtype=np.int64)
     except (TypeError, ValueError, OverflowError):

@@ -38,6 +38,7 @@ class ExchangeUnits:
         False  # Phemex: inverse sizes are the raw row's last number, which ccxt scales wrongly
     )
     ids: tuple[str, ...] = ()  # raw members with the id that stream and request share, where ccxt's differ
+    unshared_ids: bool = False  # stream and request share none: a trade is known by what it is
 
     def steps(self, quote: str) -> Steps | None:
         found = self.price_steps
@@ -86,25 +87,52 @@ _BITHUMB_KRW = ladder(
     ("0", "0.0001"),
 )
 
+_COINS = ExchangeUnits(uncounted_contracts=True)
+_GATE = ExchangeUnits(decimal_lot=Decimal("0.0001"))
+_HTX_IDS = ("tradeId", "trade-id")
+_KUCOIN = ExchangeUnits(least_value=("minFunds",), ids=("sequence",))
+
 UNITS: Mapping[str, ExchangeUnits] = {
+    "apex": _COINS,  # its contractSize is the least amount
+    "backpack": _AS_CCXT_HAS_IT,
+    "bequant": _AS_CCXT_HAS_IT,
     "binance": _AS_CCXT_HAS_IT,
     "binancecoinm": _AS_CCXT_HAS_IT,
     "binanceus": _AS_CCXT_HAS_IT,
     "binanceusdm": _AS_CCXT_HAS_IT,
-    "bitget": ExchangeUnits(inverse_in_coins=True),
     "bitfinex": ExchangeUnits(price_steps=DigitSteps(5)),
-    "bithumb": ExchangeUnits(price_steps={"KRW": _BITHUMB_KRW}),
+    "bitget": ExchangeUnits(inverse_in_coins=True),
+    "bithumb": ExchangeUnits(price_steps={"KRW": _BITHUMB_KRW}, least_value_by_quote={"KRW": Decimal(5000)}),
+    "bitstamp": _AS_CCXT_HAS_IT,
+    "bittrade": ExchangeUnits(ids=_HTX_IDS),
+    "bitvavo": _AS_CCXT_HAS_IT,
+    "blofin": _AS_CCXT_HAS_IT,
     "bybit": _AS_CCXT_HAS_IT,
+    "bybiteu": _AS_CCXT_HAS_IT,
+    "bybitid": _AS_CCXT_HAS_IT,
     "coinbase": ExchangeUnits(maker_side=True),
-    "deribit": ExchangeUnits(uncounted_contracts=True),
-    "gate": ExchangeUnits(decimal_lot=Decimal("0.0001")),
-    "htx": ExchangeUnits(least_in_coins=True, ids=("tradeId", "trade-id")),
+    "coinbaseexchange": _AS_CCXT_HAS_IT,
+    "cryptocom": _AS_CCXT_HAS_IT,
+    "deribit": _COINS,
+    "derive": _AS_CCXT_HAS_IT,
+    "dydx": _AS_CCXT_HAS_IT,
+    "extended": _AS_CCXT_HAS_IT,
+    "gate": _GATE,
+    "gateeu": _GATE,
+    "hitbtc": _AS_CCXT_HAS_IT,
+    "htx": ExchangeUnits(least_in_coins=True, ids=_HTX_IDS),
     "hyperliquid": ExchangeUnits(price_steps=DigitSteps(5, whole_allowed=True), price_decimals=6),
     "kraken": _AS_CCXT_HAS_IT,
     "krakenfutures": _AS_CCXT_HAS_IT,
-    "kucoin": ExchangeUnits(least_value=("minFunds",), ids=("sequence",)),
+    "kucoin": _KUCOIN,
+    "kucoinfutures": _KUCOIN,
+    "mexc": ExchangeUnits(unshared_ids=True),
+    "myokx": _AS_CCXT_HAS_IT,
     "okx": _AS_CCXT_HAS_IT,
-    "phemex": ExchangeUnits(least_value=("minOrderValueRv",), size_at_end=True),
+    "okxus": _AS_CCXT_HAS_IT,
+    "paradex": _AS_CCXT_HAS_IT,
+    "phemex": ExchangeUnits(least_value=("minOrderValueRv",), size_at_end=True, unshared_ids=True),
+    "poloniex": _AS_CCXT_HAS_IT,
     "upbit": ExchangeUnits(
         price_steps={"KRW": _UPBIT_KRW, "USDT": _UPBIT_USDT, "BTC": ladder(("0", "0.00000001"))},
         least_value_by_quote={"KRW": Decimal(5000), "BTC": Decimal("0.00005"), "USDT": Decimal("0.5")},
