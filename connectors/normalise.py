@@ -108,6 +108,17 @@ class TradeReading:
 AS_CCXT_READS = TradeReading()
 
 
+@dataclass(frozen=True, slots=True)
+class CoinVolume:
+    """A volume in base coin as a quantity of contracts, each of ``multiplier`` coins, or money if inverse."""
+
+    multiplier: float
+    inverse: bool
+
+    def quantity(self, coins: float, price: float) -> float:
+        return coins * (price if self.inverse else 1.0) / self.multiplier
+
+
 def _last_number(row: object, otherwise: float) -> float:
     """The last member of a raw row that is a list of numbers."""
     last = row[-1] if isinstance(row, list) and row else None
@@ -122,11 +133,15 @@ class Scale:
     tick: Unit
     lot: Unit
     reading: TradeReading = AS_CCXT_READS
+    coin_klines: CoinVolume | None = None  # where klines count coins, and quantities do not
 
     @classmethod
     def of(cls, instrument: Instrument) -> Scale:
-        reading = TradeReading.of(units_of(instrument.exchange), inverse=instrument.inverse)
-        return cls(instrument.number, Unit.of(instrument.tick), Unit.of(instrument.lot), reading)
+        units, tick, lot = units_of(instrument.exchange), Unit.of(instrument.tick), Unit.of(instrument.lot)
+        reading = TradeReading.of(units, inverse=instrument.inverse)
+        in_coins = ("inverse" if instrument.inverse else "linear") in units.klines_in_coins
+        coins = CoinVolume(float(instrument.multiplier), instrument.inverse)
+        return cls(instrument.number, tick, lot, reading, coins if in_coins and instrument.contract else None)
 
 
 # --- trades ---------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ class ExchangeUnits:
         False  # Phemex: inverse sizes are the raw row's last number, which ccxt scales wrongly
     )
     ids: tuple[str, ...] = ()  # raw members with the id that stream and request share, where ccxt's differ
+    klines_in_coins: tuple[str, ...] = ()  # of which contracts klines count coins: linear, inverse
     unshared_ids: bool = False  # stream and request share none: a trade is known by what it is
 
     def steps(self, quote: str) -> Steps | None:
@@ -46,6 +47,8 @@ class ExchangeUnits:
 
 
 _AS_CCXT_HAS_IT = ExchangeUnits()
+_KLINES_IN_COINS = ExchangeUnits(klines_in_coins=("linear", "inverse"))
+_INVERSE_KLINES_IN_COINS = ExchangeUnits(klines_in_coins=("inverse",))
 
 _UPBIT_KRW = ladder(
     ("1000000", "1000"),
@@ -96,40 +99,40 @@ UNITS: Mapping[str, ExchangeUnits] = {
     "apex": _COINS,  # its contractSize is the least amount
     "backpack": _AS_CCXT_HAS_IT,
     "bequant": _AS_CCXT_HAS_IT,
-    "binance": _AS_CCXT_HAS_IT,
-    "binancecoinm": _AS_CCXT_HAS_IT,
-    "binanceus": _AS_CCXT_HAS_IT,
-    "binanceusdm": _AS_CCXT_HAS_IT,
+    "binance": _INVERSE_KLINES_IN_COINS,
+    "binancecoinm": _INVERSE_KLINES_IN_COINS,
+    "binanceus": _INVERSE_KLINES_IN_COINS,
+    "binanceusdm": _INVERSE_KLINES_IN_COINS,
     "bitfinex": ExchangeUnits(price_steps=DigitSteps(5)),
     "bitget": ExchangeUnits(inverse_in_coins=True),
     "bithumb": ExchangeUnits(price_steps={"KRW": _BITHUMB_KRW}, least_value_by_quote={"KRW": Decimal(5000)}),
     "bitstamp": _AS_CCXT_HAS_IT,
     "bittrade": ExchangeUnits(ids=_HTX_IDS),
     "bitvavo": _AS_CCXT_HAS_IT,
-    "blofin": _AS_CCXT_HAS_IT,
-    "bybit": _AS_CCXT_HAS_IT,
-    "bybiteu": _AS_CCXT_HAS_IT,
-    "bybitid": _AS_CCXT_HAS_IT,
+    "blofin": _KLINES_IN_COINS,
+    "bybit": _INVERSE_KLINES_IN_COINS,
+    "bybiteu": _INVERSE_KLINES_IN_COINS,
+    "bybitid": _INVERSE_KLINES_IN_COINS,
     "coinbase": ExchangeUnits(maker_side=True),
     "coinbaseexchange": _AS_CCXT_HAS_IT,
     "cryptocom": _AS_CCXT_HAS_IT,
-    "deribit": _COINS,
+    "deribit": ExchangeUnits(uncounted_contracts=True, klines_in_coins=("inverse",)),
     "derive": _AS_CCXT_HAS_IT,
     "dydx": _AS_CCXT_HAS_IT,
     "extended": _AS_CCXT_HAS_IT,
     "gate": _GATE,
     "gateeu": _GATE,
     "hitbtc": _AS_CCXT_HAS_IT,
-    "htx": ExchangeUnits(least_in_coins=True, ids=_HTX_IDS),
+    "htx": ExchangeUnits(least_in_coins=True, klines_in_coins=("linear", "inverse"), ids=_HTX_IDS),
     "hyperliquid": ExchangeUnits(price_steps=DigitSteps(5, whole_allowed=True), price_decimals=6),
     "kraken": _AS_CCXT_HAS_IT,
     "krakenfutures": _AS_CCXT_HAS_IT,
     "kucoin": _KUCOIN,
     "kucoinfutures": _KUCOIN,
     "mexc": ExchangeUnits(unshared_ids=True),
-    "myokx": _AS_CCXT_HAS_IT,
-    "okx": _AS_CCXT_HAS_IT,
-    "okxus": _AS_CCXT_HAS_IT,
+    "myokx": _KLINES_IN_COINS,
+    "okx": _KLINES_IN_COINS,
+    "okxus": _KLINES_IN_COINS,
     "paradex": _AS_CCXT_HAS_IT,
     "phemex": ExchangeUnits(least_value=("minOrderValueRv",), size_at_end=True, unshared_ids=True),
     "poloniex": _AS_CCXT_HAS_IT,

@@ -12,6 +12,7 @@ import pytest
 from agent.core.errors import OrderError
 from agent.core.instrument import Instrument
 from connectors.ccxt_markets import check_traded, instrument_of
+from connectors.kline_rows import bar_rows
 from connectors.normalise import Scale, trade_columns, usable
 from connectors.units.exchange_units import UNITS, unverified
 from tests.unit.connectors.raw_answers import CASES as FIRST
@@ -119,3 +120,25 @@ async def test_what_cannot_be_valued_is_refused_with_its_reason() -> None:
     with pytest.raises(OrderError, match="expired on binancecoinm at 1970-01-01T00:00:02Z"):
         check_traded(dated, "binancecoinm", 2_000 * 10**6)
     check_traded(dated, "binancecoinm", 1_999 * 10**6)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbol", "coins", "contracts"),
+    [
+        ("okx", "BTC/USDT:USDT", 0.5, "50"),  # of 0.01 BTC
+        ("htx", "DOGE/USDT:USDT", 700.0, "7"),  # of 100 DOGE
+        ("binancecoinm", "BTC/USD:BTC", 2.0, "1220"),  # of 100 USD, at 61,000
+        ("deribit", "BTC/USD:BTC", 2.0, "122000"),  # dollars
+        ("deribit", "ETH/USDC:USDC", 2.5, "2.5"),
+        ("binance", "BTC/USDT", 2.5, "2.5"),
+    ],
+)
+async def test_klines_in_coins_become_the_markets_quantity(
+    exchange: str, symbol: str, coins: float, contracts: str
+) -> None:
+    """The volume that an order is held against is in the unit of the order."""
+    case = next(c for c in CASES if (c.exchange, c.symbol) == (exchange, symbol))
+    on = _instrument(case, *await _market(case))
+    candle = [60_000, case.price, case.price, case.price, case.price, coins]
+    (row,) = bar_rows([candle], Scale.of(on), 60 * 10**9, 0)
+    assert on.quantity(int(row["base_lots"])) == Decimal(contracts)
