@@ -88,13 +88,22 @@ class TradeReading:
     size_at_end: bool = False
     ids: tuple[str, ...] = ()
     unshared_ids: bool = False
+    stamp: str = ""
 
     @classmethod
     def of(cls, units: ExchangeUnits, *, inverse: bool) -> TradeReading:
-        return cls(units.maker_side, units.size_at_end and inverse, units.ids, units.unshared_ids)
+        at_end = units.size_at_end and inverse
+        return cls(units.maker_side, at_end, units.ids, units.unshared_ids, units.stamp)
 
     def amounts(self, trades: Sequence[UsableTrade]) -> list[float]:
         return [_last_number(t["info"], t["amount"]) if self.size_at_end else t["amount"] for t in trades]
+
+    def stamps_ms(self, trades: Sequence[UsableTrade]) -> list[int]:
+        own = [t["timestamp"] for t in trades]
+        if not self.stamp:
+            return own
+        raw = [t["info"].get(self.stamp) if isinstance(t["info"], Mapping) else None for t in trades]
+        return [said if isinstance(said, int) and said > 0 else ms for said, ms in zip(raw, own, strict=True)]
 
     def id_of(self, trade: CcxtTrade) -> str | None:
         """The id that stream and request share; ccxt's own where the raw trade has none of the members."""
@@ -186,7 +195,7 @@ def trade_columns(trades: Sequence[UsableTrade], scale: Scale) -> TradeBatch:
     side = np.array([-1 if t["side"] == "sell" else 1 for t in trades], dtype=np.int8)
     return TradeBatch(
         ids=ids,
-        stamp_ns=np.array([t["timestamp"] for t in trades], dtype=np.int64) * NS_PER_MS,
+        stamp_ns=np.array(scale.reading.stamps_ms(trades), dtype=np.int64) * NS_PER_MS,
         ticks=ticks,
         lots=lots,
         side=side if not scale.reading.maker_side else -side,

@@ -38,6 +38,7 @@ class ExchangeUnits:
         False  # Phemex: inverse sizes are the raw row's last number, which ccxt scales wrongly
     )
     ids: tuple[str, ...] = ()  # raw members with the id that stream and request share, where ccxt's differ
+    stamp: str = ""  # raw member with the trade's own time in ms, where ccxt takes that of sending
     klines_in_coins: tuple[str, ...] = ()  # of which contracts klines count coins: linear, inverse
     unshared_ids: bool = False  # stream and request share none: a trade is known by what it is
 
@@ -139,6 +140,7 @@ UNITS: Mapping[str, ExchangeUnits] = {
     "upbit": ExchangeUnits(
         price_steps={"KRW": _UPBIT_KRW, "USDT": _UPBIT_USDT, "BTC": ladder(("0", "0.00000001"))},
         least_value_by_quote={"KRW": Decimal(5000), "BTC": Decimal("0.00005"), "USDT": Decimal("0.5")},
+        stamp="trade_timestamp",
     ),
 }
 

@@ -80,7 +80,7 @@ async def test_a_market_is_what_its_exchange_means(case: Case) -> None:
     "case", [c for c in CASES if c.trades], ids=[n for n, c in zip(NAMES, CASES, strict=True) if c.trades]
 )
 async def test_a_trade_is_the_same_by_request_and_by_stream(case: Case) -> None:
-    """Price, amount, the taker's side, and one id for both."""
+    """Price, amount, the taker's side, one id and one time for both."""
     client, market = await _market(case)
     said, scale = case.trades, Scale.of(_instrument(case, client, market))
     assert said is not None
@@ -94,6 +94,7 @@ async def test_a_trade_is_the_same_by_request_and_by_stream(case: Case) -> None:
         assert read.side[0] == (1 if side == "buy" else -1)
         assert not read.off_tick
     assert columns[0].ids[0] == columns[1].ids[0]
+    assert columns[0].stamp_ns[0] == columns[1].stamp_ns[0]
 
 
 def test_every_exchange_called_verified_is_read_here() -> None:
