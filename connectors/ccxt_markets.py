@@ -50,9 +50,11 @@ def instrument_of(
 ) -> Instrument:
     """Build the instrument of a ccxt market; ``exchange`` is ccxt's id.
 
-    Raises ExchangeError where it states no tick or lot, OrderError where its money cannot be reckoned.
+    Raises ExchangeError where it states no tick or lot, OrderError where it does not trade now or its money
+    cannot be reckoned.
     """
     units = units_of(exchange)
+    _check_active(market, exchange)
     _check_reckoned(market, exchange, units)
     tick, lot = _tick(market, units, mode, price), _lot(market, units, mode)
     if not tick or not lot:
@@ -88,12 +90,17 @@ def judged_by_prices(instrument: Instrument, prices: Sequence[float | str], *, d
 
 def check_traded(market: CcxtMarket, exchange: str, now_ns: int) -> None:
     """Refuse a market that is not traded now: halted, delisted or expired. Raises OrderError."""
+    _check_active(market, exchange)
     expiry_ms = market.get("expiry")
     if expiry_ms and _is_contract(market) and expiry_ms * NS_PER_MS <= now_ns:
         raise OrderError(
             f"{market['symbol']} expired on {exchange} at {market.get('expiryDatetime') or expiry_ms}:"
             " choose a contract that still trades"
         )
+
+
+def _check_active(market: CcxtMarket, exchange: str) -> None:
+    """Refuse a market that the exchange says it does not trade now."""
     if market.get("active") is not False:
         return
     info = market.get("info")

@@ -116,7 +116,7 @@ async def test_what_cannot_be_valued_is_refused_with_its_reason() -> None:
         with pytest.raises(OrderError, match=f"BTC/USD:BTC on {exchange} is not taken: .*{reason}"):
             instrument_of({**market, **changes}, 0, exchange, client.precisionMode, 1.0)
     with pytest.raises(OrderError, match="halted or delisted"):
-        check_traded({**market, "active": False}, "binancecoinm", 0)
+        instrument_of({**market, "active": False}, 0, "binancecoinm", client.precisionMode, 1.0)
     dated = {**market, "expiry": 2_000, "expiryDatetime": "1970-01-01T00:00:02Z"}
     with pytest.raises(OrderError, match="expired on binancecoinm at 1970-01-01T00:00:02Z"):
         check_traded(dated, "binancecoinm", 2_000 * 10**6)
