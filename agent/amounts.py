@@ -16,7 +16,14 @@ def parse_amount(text: str, what: str) -> Decimal:
         value = Decimal(text)
     except InvalidOperation as error:
         raise InputError(f"{what} {text!r} is not a number: write it as in 0.5") from error
-    return check_positive(value, what)
+    return without_exponent(check_positive(value, what))
+
+
+def without_exponent(value: Decimal) -> Decimal:
+    """The same number written out: 7000, not 7E+3. One too large for an amount stays as it is."""
+    exponent = value.as_tuple().exponent
+    written_out = isinstance(exponent, int) and exponent > 0 and value.adjusted() < MOST_DIGITS
+    return Decimal(f"{value:f}") if written_out else value
 
 
 def check_positive(value: Decimal, what: str) -> Decimal:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, g
 
 from annotated_types import Gt
 
+from agent.amounts import without_exponent
 from agent.core.orders.order_defaults import (
     DEFAULT_ALIGN,
     DEFAULT_MAX_RATE,
@@ -69,7 +70,8 @@ class Order:
 
     side: Annotated[Literal["buy", "sell"], Option("Which way to trade.", "buy|sell")] = "buy"
     quantity: Annotated[
-        Decimal | None, Option("How much, in the base currency (for contracts: how many).", "QUANTITY")
+        Decimal | None,
+        Option("How much, as the market counts: base currency, contracts or money.", "QUANTITY"),
     ] = None
     notional: Annotated[
         Decimal | None, Option("How much, as money in the quote currency, fees not included.", "MONEY")
@@ -113,6 +115,12 @@ class Order:
         Literal["none", "grid"],
         Option("Intervals start with the order (none) or at multiples of their length (grid).", "none|grid"),
     ] = DEFAULT_ALIGN
+
+    def __post_init__(self) -> None:
+        """Amounts are written out wherever they are printed or kept."""
+        for name in ("quantity", "notional", "limit_price"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, without_exponent(value))
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,12 +122,12 @@ def _target(order: Order, instrument: Instrument, price: Decimal | None) -> tupl
 
 
 def _not_by_notional(money: Decimal, instrument: Instrument) -> str:
-    """The message for money in an inverse contract: the number of contracts it would be."""
+    """The message for money in an inverse contract: the quantity that it would be, in the market's unit."""
     each = instrument.multiplier
     lots = max(instrument.min_lots, int(money / (each * instrument.lot)))
     return (
         f"notional {money:f} is not allowed for {instrument.symbol}: a contract is {each:f}"
-        f" {instrument.quote} at any price; give --quantity {instrument.quantity(lots):f} (contracts)"
+        f" {instrument.quote} at any price; give --quantity {instrument.quantity(lots):f} ({instrument.unit})"
     )
 
 

@@ -23,11 +23,17 @@ from agent.core.ports import FeedHealth
 from agent.core.types import NS_PER_MS
 from connectors.backfill import BackfillLimits
 from connectors.ccxt_books import BboSource, BookSource
-from connectors.ccxt_history import HistoryLimits, book_now, recent_bars, recent_trades
+from connectors.ccxt_history import HistoryLimits, book_now, book_prices, recent_bars, recent_trades
 from connectors.ccxt_link import CcxtLink, ExchangeConfig, SessionFactory, load_ccxt
-from connectors.ccxt_markets import SIGNIFICANT_DIGITS, check_traded, instrument_of, unknown_symbol
+from connectors.ccxt_markets import (
+    check_traded,
+    instrument_of,
+    judged_by_prices,
+    price_is_needed,
+    unknown_symbol,
+)
 from connectors.ccxt_trades import TradeCounters, TradeSource
-from connectors.normalise import Scale, trade_ids, usable
+from connectors.normalise import Scale, TradeReading, trade_ids, usable
 from connectors.supervisor import Outbox, Patience, Supervisor
 
 if TYPE_CHECKING:
@@ -148,22 +154,24 @@ class CcxtFeed:
         exchange = link.exchange
         if symbol not in exchange.markets:
             raise unknown_symbol(symbol, self.name, exchange.symbols)
-        price = None
-        if exchange.precisionMode == SIGNIFICANT_DIGITS:
+        market, mode, price = exchange.market(symbol), exchange.precisionMode, None
+        check_traded(market, self.name, self._clock.now_ns())
+        moving = price_is_needed(market, self.name, mode)
+        if moving:
             price = (await exchange.fetch_ticker(symbol)).get("last")
-        market = exchange.market(symbol)
-        check_traded(market, self.name)
-        instrument = instrument_of(market, number, self.name, exchange.precisionMode, price)
-        gapless = link.quirks.aggregates or await self._numbers_without_gaps(link, symbol)
+        instrument = instrument_of(market, number, self.name, mode, price)
+        instrument = judged_by_prices(instrument, await book_prices(link, symbol), derived=moving)
+        reading = Scale.of(instrument).reading
+        gapless = link.quirks.aggregates or await self._numbers_without_gaps(link, symbol, reading)
         self._streams.append(self._build(link, instrument, gapless))
         return instrument
 
     @staticmethod
-    async def _numbers_without_gaps(link: CcxtLink, symbol: str) -> bool:
+    async def _numbers_without_gaps(link: CcxtLink, symbol: str, reading: TradeReading) -> bool:
         """Learn from one REST page whether the exchange numbers a symbol's trades consecutively."""
         if not link.exchange.has.get("fetchTrades"):
             return False
-        ids, hashed = trade_ids(usable(await link.trades(symbol)))
+        ids, hashed = trade_ids(usable(await link.trades(symbol)), reading)
         return not hashed and len(ids) >= _GAPLESS_FROM and bool(np.all(np.diff(np.sort(ids)) == 1))
 
     def _build(self, link: CcxtLink, instrument: Instrument, gapless: bool) -> _Streams:
@@ -187,7 +195,7 @@ class CcxtFeed:
         since_ms = (since_ns + offset_ns) // NS_PER_MS
         until_ms = (self._clock.now_ns() + offset_ns) // NS_PER_MS
         limits = self.options.history
-        trades = await recent_trades(link, streams.symbol, since_ms, limits)
+        trades = await recent_trades(link, streams.symbol, streams.scale, since_ms, limits)
         bars = await recent_bars(link, streams.symbol, streams.scale, since_ms, until_ms, limits)
         return streams.trades.seed(trades), bars
 

@@ -17,12 +17,14 @@ from agent.core.market.tape import BAR, BarArray
 from agent.core.market.trade_bars import BookSample
 from agent.core.types import NS_PER_MS, NS_PER_S
 from connectors.ccxt_link import CcxtLink
-from connectors.ccxt_types import Candle, Level, UsableTrade
+from connectors.ccxt_types import Candle, UsableTrade
 from connectors.kline_rows import bar_rows, binance_bar_rows
-from connectors.normalise import Scale, trade_ids, usable
+from connectors.normalise import Scale, level_counts, trade_ids, usable
 
 MINUTE_NS = 60 * NS_PER_S
 BOOK_DEADLINE_S = 5.0
+JUDGED_LEVELS = 100
+"""Levels a side whose prices judge the price step, where the exchange is known to take such a number."""
 
 Page = list[UsableTrade]
 
@@ -34,7 +36,9 @@ class HistoryLimits:
     deadline_s: float = 20.0  # for trades, and again for klines
 
 
-async def recent_trades(link: CcxtLink, symbol: str, since_ms: int, limits: HistoryLimits) -> Page:
+async def recent_trades(
+    link: CcxtLink, symbol: str, scale: Scale, since_ms: int, limits: HistoryLimits
+) -> Page:
     """Return trades oldest first, without a hole up to the newest, from ``since_ms`` or later on.
 
     By id backwards where the exchange can, else forwards from ``since_ms``: then a part that does not
@@ -46,7 +50,7 @@ async def recent_trades(link: CcxtLink, symbol: str, since_ms: int, limits: Hist
     await _within(limits.deadline_s, walk(link, symbol, since_ms, limits.trade_pages, pages))
     merged: dict[int, UsableTrade] = {}
     for page in pages:
-        ids, _ = trade_ids(page)
+        ids, _ = trade_ids(page, scale.reading)
         merged.update(zip(ids.tolist(), page, strict=True))
     inside = (t for t in merged.values() if t["timestamp"] >= since_ms)
     return sorted(inside, key=lambda t: _id(t) if by_id else t["timestamp"])
@@ -133,24 +137,27 @@ async def _within(deadline_s: float, work: Awaitable[None]) -> None:
         await asyncio.wait_for(work, deadline_s)
 
 
+async def book_prices(link: CcxtLink, symbol: str) -> list[float]:
+    """The prices in the book of this moment, as sent; none where there is no book to be had in time."""
+    try:
+        levels = None if link.quirks.book_limit is None else JUDGED_LEVELS
+        book = await asyncio.wait_for(link.exchange.fetch_order_book(symbol, levels), BOOK_DEADLINE_S)
+        return [float(level[0]) for level in (*book["bids"], *book["asks"])]
+    except Exception:
+        return []  # the step stands as stated
+
+
 async def book_now(link: CcxtLink, symbol: str, scale: Scale) -> BookSample | None:
     """Touch and depth; None where the exchange gives no two-sided book in time. Never raises but to stop."""
     try:
         book = await asyncio.wait_for(link.exchange.fetch_order_book(symbol), BOOK_DEADLINE_S)
-        bids, asks = (_counted(book[side], scale) for side in ("bids", "asks"))
+        bids, asks = level_counts(book["bids"], scale, 1)[0], level_counts(book["asks"], scale, -1)[0]
     except Exception:
         return None  # the stream brings one, or says why not
     if not bids or not asks or bids[0][0] >= asks[0][0]:
         return None
     mid = (bids[0][0] + asks[0][0]) / 2
     return BookSample(*bids[0], *asks[0], _depth(bids, mid), _depth(asks, mid))
-
-
-def _counted(levels: Sequence[Level], scale: Scale) -> list[tuple[int, int]]:
-    """(ticks, lots) of each level, best first."""
-    ticks, _ = scale.tick.counts([float(level[0]) for level in levels])
-    lots, _ = scale.lot.counts([float(level[1]) for level in levels])
-    return list(zip(ticks.tolist(), lots.tolist(), strict=True))
 
 
 def _depth(levels: Sequence[tuple[int, int]], mid: float) -> int:

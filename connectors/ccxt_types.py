@@ -80,6 +80,11 @@ class CcxtMarket(TypedDict):
     active: bool | None  # False: halted or delisted; None: the exchange does not say
     info: object  # as the exchange sent it
     inverse: bool | None
+    linear: bool | None
+    option: bool | None
+    type: str  # spot, swap, future, option
+    expiry: int | None  # ms
+    expiryDatetime: str | None
     precision: CcxtPrecision
     limits: Mapping[str, Mapping[str, float | None] | None]
 
@@ -128,7 +133,7 @@ class CcxtExchange(Protocol):
 
     async def fetch_ticker(self, symbol: str) -> CcxtTicker: ...
 
-    async def fetch_order_book(self, symbol: str) -> CcxtBook: ...
+    async def fetch_order_book(self, symbol: str, limit: int | None = None) -> CcxtBook: ...
 
     async def fetch_trades(
         self, symbol: str, since: int | None, limit: int | None, params: JsonObject

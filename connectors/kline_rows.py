@@ -13,7 +13,7 @@ import numpy as np
 from agent.core.market.tape import BAR, BarArray, Flag
 from agent.core.types import NS_PER_MS
 from connectors.ccxt_types import Candle
-from connectors.normalise import Scale
+from connectors.normalise import CoinVolume, Scale
 
 
 def on_grid_ns(open_ms: int, delta_ns: int, offset_ns: int) -> int:
@@ -25,13 +25,21 @@ def bar_rows(candles: Sequence[Candle], scale: Scale, delta_ns: int, offset_ns: 
     """ccxt candles ``[ms, open, high, low, close, base volume]`` to BAR rows flagged HISTORY.
 
     ccxt leaves out the quote volume: it is taken as volume x (high + low + close) / 3. Taker volume
-    is -1 (unknown) and the trade count 0.
+    is -1 (unknown) and the trade count 0. A volume in coins of a market that counts contracts is turned into
+    contracts first, at that price where they are inverse.
     """
+    if scale.coin_klines is not None:
+        candles = [_in_contracts(candle, scale.coin_klines) for candle in candles]
     rows = _bars(candles, scale, delta_ns, offset_ns)
     typical = (rows["high_ticks"] + rows["low_ticks"] + rows["close_ticks"]) / 3.0
     rows["quote_tl"] = np.rint(rows["base_lots"] * typical).astype(np.int64)
     rows["taker_base_lots"] = rows["taker_quote_tl"] = -1
     return rows
+
+
+def _in_contracts(candle: Candle, coins: CoinVolume) -> Candle:
+    start, opened, high, low, close, volume = map(float, candle[:6])
+    return start, opened, high, low, close, coins.quantity(volume, (high + low + close) / 3.0)
 
 
 def binance_bar_rows(klines: Sequence[Candle], scale: Scale, delta_ns: int, offset_ns: int) -> BarArray:

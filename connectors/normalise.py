@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Literal, cast
 
 import numpy as np
@@ -23,6 +23,7 @@ from agent.core.instrument import Instrument
 from agent.core.market.tape import EVENT, EventArray, Flag, Kind, empty_events
 from agent.core.types import NS_PER_MS
 from connectors.ccxt_types import CcxtTicker, CcxtTrade, Level, UsableTrade
+from connectors.units.exchange_units import ExchangeUnits, units_of
 
 EXACT_BELOW = float(2**50)
 """Above this many ticks or lots a double may stand for two neighbours: the exact way decides."""
@@ -66,18 +67,90 @@ class Unit:
             off += int(whole != count)
         return out, off
 
+    def prices_within(self, values: Sequence[float], side: int) -> tuple[IntArray, int]:
+        """``counts`` of a book's prices: a bid off the tick is rounded down, an ask up.
+
+        So a step coarser than the market never makes its book cross.
+        """
+        ticks, off = self.counts(values)
+        if off:
+            rounding = ROUND_FLOOR if side > 0 else ROUND_CEILING
+            exact = (Decimal(repr(float(v))) / self.size for v in values)
+            ticks = np.array([int(x.to_integral_value(rounding=rounding)) for x in exact], dtype=np.int64)
+        return ticks, off
+
+
+@dataclass(frozen=True, slots=True)
+class TradeReading:
+    """What of an exchange's trades is read otherwise than ccxt reads it (``connectors.units``)."""
+
+    maker_side: bool = False
+    size_at_end: bool = False
+    ids: tuple[str, ...] = ()
+    unshared_ids: bool = False
+    stamp: str = ""
+
+    @classmethod
+    def of(cls, units: ExchangeUnits, *, inverse: bool) -> TradeReading:
+        at_end = units.size_at_end and inverse
+        return cls(units.maker_side, at_end, units.ids, units.unshared_ids, units.stamp)
+
+    def amounts(self, trades: Sequence[UsableTrade]) -> list[float]:
+        return [_last_number(t["info"], t["amount"]) if self.size_at_end else t["amount"] for t in trades]
+
+    def stamps_ms(self, trades: Sequence[UsableTrade]) -> list[int]:
+        own = [t["timestamp"] for t in trades]
+        if not self.stamp:
+            return own
+        raw = [t["info"].get(self.stamp) if isinstance(t["info"], Mapping) else None for t in trades]
+        return [said if isinstance(said, int) and said > 0 else ms for said, ms in zip(raw, own, strict=True)]
+
+    def id_of(self, trade: CcxtTrade) -> str | None:
+        """The id that stream and request share; ccxt's own where the raw trade has none of the members."""
+        if self.unshared_ids:
+            return None
+        info = trade["info"] if self.ids else None
+        found = [info[name] for name in self.ids if info.get(name)] if isinstance(info, Mapping) else []
+        return str(found[0]) if found else trade["id"]
+
+
+AS_CCXT_READS = TradeReading()
+
+
+@dataclass(frozen=True, slots=True)
+class CoinVolume:
+    """A volume in base coin as a quantity of contracts, each of ``multiplier`` coins, or money if inverse."""
+
+    multiplier: float
+    inverse: bool
+
+    def quantity(self, coins: float, price: float) -> float:
+        return coins * (price if self.inverse else 1.0) / self.multiplier
+
+
+def _last_number(row: object, otherwise: float) -> float:
+    """The last member of a raw row that is a list of numbers."""
+    last = row[-1] if isinstance(row, list) and row else None
+    return float(last) if isinstance(last, int | float) else otherwise
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """An instrument's number and units, as the normaliser needs them."""
+    """An instrument's number and units, and how its exchange's trades are read."""
 
     number: int
     tick: Unit
     lot: Unit
+    reading: TradeReading = AS_CCXT_READS
+    coin_klines: CoinVolume | None = None  # where klines count coins, and quantities do not
 
     @classmethod
     def of(cls, instrument: Instrument) -> Scale:
-        return cls(instrument.number, Unit.of(instrument.tick), Unit.of(instrument.lot))
+        units, tick, lot = units_of(instrument.exchange), Unit.of(instrument.tick), Unit.of(instrument.lot)
+        reading = TradeReading.of(units, inverse=instrument.inverse)
+        in_coins = ("inverse" if instrument.inverse else "linear") in units.klines_in_coins
+        coins = CoinVolume(float(instrument.multiplier), instrument.inverse)
+        return cls(instrument.number, tick, lot, reading, coins if in_coins and instrument.contract else None)
 
 
 # --- trades ---------------------------------------------------------------------------------------
@@ -98,25 +171,34 @@ class TradeBatch:
 
 def usable(trades: Sequence[CcxtTrade]) -> list[UsableTrade]:
     """Return the trades that have a price, a size and a stamp: the others are not guessed at."""
-    kept = [t for t in trades if t["price"] and t["amount"] and t["timestamp"]]
+    sized = [t if t["amount"] is not None else _with_raw_size(t) for t in trades]
+    kept = [t for t in sized if t["price"] and t["amount"] and t["timestamp"]]
     return cast("list[UsableTrade]", kept)
+
+
+def _with_raw_size(trade: CcxtTrade) -> CcxtTrade:
+    """ccxt leaves out the amount of Kraken Futures' inverse trades: the exchange's own ``size`` is it."""
+    info = trade["info"]
+    size = _as_float(str(info.get("size"))) if isinstance(info, Mapping) else None
+    return cast("CcxtTrade", {**trade, "amount": size})
 
 
 def trade_columns(trades: Sequence[UsableTrade], scale: Scale) -> TradeBatch:
     """Read usable ccxt trade structures."""
-    ids, hashed = trade_ids(trades)
-    prices, amounts = [t["price"] for t in trades], [t["amount"] for t in trades]
+    ids, hashed = trade_ids(trades, scale.reading)
+    prices, amounts = [t["price"] for t in trades], scale.reading.amounts(trades)
     ticks, off_price = scale.tick.counts(prices)
     lots, off_size = scale.lot.counts(amounts)
     if off_price or off_size:  # look again, at what the exchange wrote
         ticks, off_price = scale.tick.counts(prices, [_raw(t, "price", _RAW_PRICE) for t in trades])
         lots, off_size = scale.lot.counts(amounts, [_raw(t, "amount", _RAW_AMOUNT) for t in trades])
+    side = np.array([-1 if t["side"] == "sell" else 1 for t in trades], dtype=np.int8)
     return TradeBatch(
         ids=ids,
-        stamp_ns=np.array([t["timestamp"] for t in trades], dtype=np.int64) * NS_PER_MS,
+        stamp_ns=np.array(scale.reading.stamps_ms(trades), dtype=np.int64) * NS_PER_MS,
         ticks=ticks,
         lots=lots,
-        side=np.array([-1 if t["side"] == "sell" else 1 for t in trades], dtype=np.int8),
+        side=side if not scale.reading.maker_side else -side,
         hashed=hashed,
         off_tick=off_price + off_size,
     )
@@ -139,18 +221,20 @@ def _as_float(text: str) -> float | None:
         return None
 
 
-def trade_ids(trades: Sequence[CcxtTrade]) -> tuple[IntArray, bool]:
+def trade_ids(trades: Sequence[CcxtTrade], reading: TradeReading = AS_CCXT_READS) -> tuple[IntArray, bool]:
     """Return (ids, whether some had to be hashed)."""
+    own = not reading.ids and not reading.unshared_ids
+    texts = [t["id"] for t in trades] if own else [reading.id_of(t) for t in trades]
     try:
-        ids = np.array([int(t["id"] or "none") for t in trades], dtype=np.int64)
+        ids = np.array([int(text or "none") for text in texts], dtype=np.int64)
     except (TypeError, ValueError, OverflowError):
-        return np.array([_any_id(t) for t in trades], dtype=np.int64), True
+        found = [_any_id(t, text) for t, text in zip(trades, texts, strict=True)]
+        return np.array(found, dtype=np.int64), True
     return ids, False
 
 
-def _any_id(trade: CcxtTrade) -> int:
+def _any_id(trade: CcxtTrade, text: str | None) -> int:
     """The id as a number, or 63 bits of a stable hash of it (or of the trade, without an id)."""
-    text = trade["id"]
     if text is None:
         text = "/".join(map(str, (trade["timestamp"], trade["side"], trade["price"], trade["amount"])))
     if str(text).isdecimal() and int(text) < 2**63:
@@ -193,7 +277,7 @@ class BookDiffer:
         self, bids: Sequence[Level], asks: Sequence[Level], exch_ns: int, ext_id: int, *, snapshot: bool
     ) -> EventArray:
         """Return the rows that lead from the last book to this one; the last of them has LAST."""
-        new = (self._window(bids), self._window(asks))
+        new = (self._window(bids, 1), self._window(asks, -1))
         old = ({}, {}) if snapshot else self._sides
         changes = [
             (side, tick, lots)
@@ -205,13 +289,11 @@ class BookDiffer:
         self._sides = new
         return self._rows(changes, exch_ns, ext_id, snapshot)
 
-    def _window(self, side: Sequence[Level]) -> dict[int, int]:
-        top = side[: self.depth]
-        ticks, off_price = self.scale.tick.counts([level[0] for level in top])
-        lots, off_size = self.scale.lot.counts([level[1] for level in top])
-        self.off_tick += off_price + off_size
-        levels = dict(zip(ticks.tolist(), lots.tolist(), strict=True))
-        return levels if all(levels.values()) else {k: v for k, v in levels.items() if v}
+    def _window(self, levels: Sequence[Level], side: int) -> dict[int, int]:
+        counted, off_tick = level_counts(levels[: self.depth], self.scale, side)
+        self.off_tick += off_tick
+        window = dict(counted)
+        return window if all(window.values()) else {k: v for k, v in window.items() if v}
 
     def _rows(
         self, changes: list[tuple[int, int, int]], exch_ns: int, ext_id: int, snapshot: bool
@@ -247,6 +329,22 @@ def _best(levels: dict[int, int], side: int) -> tuple[int, int]:
     return tick, levels[tick]
 
 
+def level_counts(levels: Sequence[Level], scale: Scale, side: int) -> tuple[list[tuple[int, int]], int]:
+    """(ticks, lots) of one side's levels in their order, and how many numbers were off the tick or lot.
+
+    Sizes of levels that fall on one tick add up.
+    """
+    ticks, off_price = scale.tick.prices_within([float(level[0]) for level in levels], side)
+    lots, off_size = scale.lot.counts([float(level[1]) for level in levels])
+    counted = list(zip(ticks.tolist(), lots.tolist(), strict=True))
+    if off_price:
+        summed: dict[int, int] = {}
+        for tick, size in counted:
+            summed[tick] = summed.get(tick, 0) + size
+        counted = list(summed.items())
+    return counted, off_price + off_size
+
+
 def bbo_rows(ticker: CcxtTicker, scale: Scale, exch_ns: int, ext_id: int = 0) -> EventArray:
     """Return BBO rows (bid, ask) of a ccxt ticker; none where it names neither."""
     sides = [
@@ -258,7 +356,7 @@ def bbo_rows(ticker: CcxtTicker, scale: Scale, exch_ns: int, ext_id: int = 0) ->
     if known:
         rows["exch_ns"], rows["ext_id"], rows["instrument"] = exch_ns, ext_id, scale.number
         rows["kind"], rows["side"] = Kind.BBO, [k[0] for k in known]
-        rows["price_ticks"] = scale.tick.counts([k[1] for k in known])[0]
+        rows["price_ticks"] = [scale.tick.prices_within([price], side)[0][0] for side, price, _ in known]
         rows["qty_lots"] = scale.lot.counts([k[2] for k in known])[0]
         rows["flags"][-1] = Flag.LAST
     return rows

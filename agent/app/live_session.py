@@ -38,6 +38,7 @@ from agent.runtime import LiveRun, ThreadedPolicy
 from agent.shadow import shadow_specs
 from agent.summary import Summary
 from agent.system_clock import SystemClock
+from connectors.units.exchange_units import unverified
 from storage.log.control.heartbeat import Heartbeat
 from storage.log.execution_log import SqlExecutionLog
 from storage.log.kept_log import KeptLog
@@ -182,6 +183,8 @@ async def _sessions(
         preparation.preparing(f"connecting to {config.exchange}")
         async with open_feed(config, clock) as (feed, market_ended):
             instruments = await feed.instruments([config.symbol])
+            if first and (doubt := unverified(config.exchange)):
+                log.warning("units_not_verified", exchange=config.exchange, reason=doubt)
             session = _Session(config, view, preparation, clock, feed, instruments, jobs, trade, first)
             result = await session.run(seconds, market_ended)
         if not result.rotated:

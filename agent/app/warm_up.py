@@ -30,7 +30,7 @@ from agent.core.instrument import Instrument
 from agent.core.market import feature_formulas, trade_bars
 from agent.core.market.bars import empty_fbars
 from agent.core.market.features import features, recent_sigma
-from agent.core.market.trade_bars import TradeBarSeries, TradeColumns
+from agent.core.market.trade_bars import BarSeries, TradeColumns
 from agent.core.types import BenchmarkKind, MarketView, OrderView, Side, TargetKind
 from agent.venue.kernel import loop
 from agent.venue.kernel.book_sample import book_sample
@@ -198,7 +198,7 @@ def _warm_up_features() -> None:
 def warm_up_bars() -> None:
     """Trades into bars, the fallback's programme, and what checks the tape."""
     second, count = 10**9, 6
-    bars = TradeBarSeries(_instrument(), second, 0, count)
+    bars = BarSeries(_instrument(), second, 0, count)
     at = np.arange(-count, 0, dtype=np.int64) * second
     prices = 1000 + np.array([0, 3, -2, 5, 1, 4], dtype=np.int64)
     bars.update(TradeColumns(at, prices, np.ones(count, np.int64), np.ones(count, np.int8)))

@@ -61,8 +61,10 @@ class Instrument:
 
     @property
     def unit(self) -> str:
-        """What a quantity counts."""
-        return "contracts" if self.inverse or self.multiplier != 1 else self.base
+        """What a quantity counts: base currency, contracts, or money (inverse contracts of 1 each)."""
+        if self.multiplier != 1:
+            return "contracts"
+        return self.quote if self.inverse else self.base
 
     def value_tl(self, price_ticks: int, lots: int) -> int:
         """Value of ``lots`` at a price, in the integers that every ``*_tl`` holds."""

@@ -12,7 +12,7 @@ from agent.core.instrument import Instrument
 from agent.core.json_types import JsonObject
 from agent.core.market.mids import MidTrack
 from agent.core.market.tape import BarArray, EventArray
-from agent.core.market.trade_bars import BookSample, TradeBarSeries, TradeColumns
+from agent.core.market.trade_bars import BarSeries, BookSample, TradeColumns
 from agent.core.measures.data_faults import DataFaults
 from agent.core.measures.traded_volume import Prints
 from agent.core.orders.venue_messages import Deliver, VenueOrder, VenueTraits
@@ -103,7 +103,7 @@ class Market(Protocol):
         """What traded from ``start_ns`` on, of the trades from number ``first_trade`` on."""
         ...
 
-    def series(self, number: int, delta_ns: int, phase_ns: int, history: int) -> TradeBarSeries:
+    def series(self, number: int, delta_ns: int, phase_ns: int, history: int) -> BarSeries:
         """A new series of interval bars that this market will fill."""
         ...
 

@@ -24,7 +24,7 @@ from agent.core.events import (
     VenueReported,
 )
 from agent.core.market.tape import BarArray, EventArray, Kind, interruption
-from agent.core.market.trade_bars import TradeBarSeries
+from agent.core.market.trade_bars import BarSeries
 from agent.core.orders.parent_order import ParentEvent, ParentOrder
 from agent.core.ports import Algo, Market, OrderVenue, SlicePolicy, Stop
 from agent.core.types import Align, ParentSpec
@@ -61,7 +61,7 @@ class Engine:
         self._settings, self._policy, self._fallback = settings, policy, fallback
         self._agenda, self._outbox = agenda, Outbox()
         self._desk = Desk(market, venue, agenda, settings.risk, self._outbox)
-        self._series: dict[tuple[int, int, int], TradeBarSeries] = {}
+        self._series: dict[tuple[int, int, int], BarSeries] = {}
         self._klines: dict[int, BarArray] = {}
         self._lanes = 0
         self._measurements = Measurements(
@@ -251,7 +251,7 @@ class Engine:
             self._measurements.plan,
         )
 
-    def _series_of(self, spec: ParentSpec, start_ns: int) -> TradeBarSeries:
+    def _series_of(self, spec: ParentSpec, start_ns: int) -> BarSeries:
         """The bars of the order's interval and phase; orders on one grid share them."""
         delta = spec.interval_ns
         phase = start_ns % delta

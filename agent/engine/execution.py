@@ -13,7 +13,7 @@ from agent.algos.pace import Pace
 from agent.core.agenda import Action, Agenda, Rank
 from agent.core.errors import InternalError
 from agent.core.events import ChildFilled
-from agent.core.market.trade_bars import TradeBarSeries
+from agent.core.market.trade_bars import BarSeries
 from agent.core.orders.child_order import ChildOrder
 from agent.core.orders.parent_order import ParentOrder
 from agent.core.orders.risk import Refusal, tightest_cap
@@ -43,7 +43,7 @@ class Execution:
         order: ParentOrder,
         lane: int,
         market: Market,
-        series: TradeBarSeries,
+        series: BarSeries,
         desk: Desk,
         agenda: Agenda,
         traits: VenueTraits,

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from agent.core.market.tape import BarArray
-from agent.core.market.trade_bars import TradeBarSeries
+from agent.core.market.trade_bars import BarSeries
 from agent.core.measures.running_benchmark import RunningBenchmark
 from agent.core.orders.parent_order import ParentOrder
 from agent.core.ports import Market
@@ -20,7 +20,7 @@ class Views:
     order: ParentOrder
     start_ns: int
     market: Market
-    series: TradeBarSeries
+    series: BarSeries
     klines: BarArray | None
     _benchmark: RunningBenchmark = field(init=False)
 

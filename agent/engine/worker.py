@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from agent.core.agenda import Agenda, Rank
 from agent.core.events import DecisionTaken
 from agent.core.instrument import Instrument
-from agent.core.market.trade_bars import TradeBarSeries
+from agent.core.market.trade_bars import BarSeries
 from agent.core.measures.traded_volume import Participation
 from agent.core.orders.child_order import ChildOrder
 from agent.core.orders.parent_order import ParentEvent, ParentOrder
@@ -72,7 +72,7 @@ class Worker:
         execution.listener = self
 
     @property
-    def series(self) -> TradeBarSeries:
+    def series(self) -> BarSeries:
         """The bars of the order's interval and phase."""
         return self._views.series
 

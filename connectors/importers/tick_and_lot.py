@@ -2,7 +2,8 @@
 
 Rules kept here:
 
-* inferred, a unit is the largest power of ten that divides every value;
+* inferred, a unit is the largest power of ten that divides every value; a tick may also be 2, 2.5 or 5 times
+  one, where so many prices are multiples of it that none other is likely;
 * but of prices one in ten thousand may be off it (a broken digit, an order older than the tick): they are
   moved to the nearest tick, counted and named. More of them make the tick finer;
 * a given unit is kept to the same measure, and refused beyond it with the first lines that are off.
@@ -22,6 +23,9 @@ from connectors.importers.raw_rows import Place
 _TOLERANCE = 10_000  # one off in so many
 _NAMED = 3
 _POWERS = 19
+_STEPS = (25, 5, 2)
+"""Ticks in use beside powers of ten, as multiples of one: 0.25, 0.5 and 0.2."""
+_ENOUGH = 1_000  # prices that are needed to tell such a tick from chance
 
 
 class UnitFinder:
@@ -33,6 +37,7 @@ class UnitFinder:
         self._step = _step(name, given)
         self._tolerant = tolerant
         self._counts = np.zeros(_POWERS, np.int64)  # values by the largest power of ten that divides them
+        self._ends = np.zeros((_POWERS, 100), np.int64)  # the same, by the two digits that end them before it
         self._first: list[list[str]] = [[] for _ in range(_POWERS)]
         self._off = 0  # values that the given unit does not divide
         self._first_off: list[str] = []
@@ -45,6 +50,8 @@ class UnitFinder:
             if len(self._first[k]) < _NAMED:
                 self._name_some(self._first[k], np.flatnonzero(powers == k), values, where)
         self._counts += counts
+        if self._tolerant:
+            np.add.at(self._ends, (powers, values // 10**powers % 100), 1)
         if self._step:
             off = np.flatnonzero(values % self._step)
             self._off += len(off)
@@ -67,7 +74,7 @@ class UnitFinder:
                 f"give --{self._name}-size"
             )
         if self._given is None:
-            return Decimal(10) ** (self._power() - SCALE)
+            return self._times() * Decimal(10) ** (self._power() - SCALE)
         if self._off > self._allowed():
             fits = f"{Decimal(10) ** (self._power() - SCALE):f}"
             raise InputError(
@@ -83,6 +90,14 @@ class UnitFinder:
             return self._first_off
         return [name for names in self._first[: self._power()] for name in names][:_NAMED]
 
+    def _times(self) -> int:
+        """The largest step in use that divides all values, in the power of ten that does; of prices only."""
+        power = self._power()
+        if not self._tolerant or self._ends[power:].sum() < _ENOUGH:
+            return 1
+        ends = self._ends[power:], np.arange(100)
+        return next((step for step in _STEPS if _all_divisible(*ends, step)), 1)
+
     def _allowed(self) -> int:
         return int(self._counts.sum()) // _TOLERANCE if self._tolerant else 0
 
@@ -90,6 +105,11 @@ class UnitFinder:
         """The largest power of ten off which no more values are than allowed."""
         off = np.cumsum(self._counts)
         return int(np.searchsorted(off, self._allowed(), side="right"))
+
+
+def _all_divisible(ends: IntArray, digits: IntArray, step: int) -> bool:
+    """Whether every value counted in ``ends`` [power above the unit, last two digits] is a multiple."""
+    return not any(row[digits * 10**k % step > 0].any() for k, row in enumerate(ends))
 
 
 def _powers_of_ten(values: IntArray) -> IntArray:

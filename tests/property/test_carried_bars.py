@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from agent.core.instrument import Instrument
 from agent.core.market.bars import FBarArray
 from agent.core.market.tape import BAR, BarArray
-from agent.core.market.trade_bars import BookSample, TradeBarSeries, TradeColumns
+from agent.core.market.trade_bars import BarSeries, BookSample, TradeColumns
 from agent.core.measures.running_benchmark import RunningBenchmark
 from agent.core.types import BenchmarkKind
 
@@ -76,13 +76,13 @@ class Story:
         self.series = self.new()
         self.benchmarks = {kind: RunningBenchmark(self.series, kind) for kind in BenchmarkKind}
 
-    def new(self) -> TradeBarSeries:
-        series = TradeBarSeries(self.instrument, DELTA, PHASE, REACH)
+    def new(self) -> BarSeries:
+        series = BarSeries(self.instrument, DELTA, PHASE, REACH)
         if self.history:
             series.use_klines(klines())
         return series
 
-    def anew(self) -> TradeBarSeries:
+    def anew(self) -> BarSeries:
         """The same, made at once by somebody who has never looked."""
         series = self.new()
         series.update(columns(self.trades))

@@ -107,7 +107,7 @@ def _accumulate(
     return first, last
 
 
-class TradeBarSeries:
+class BarSeries:
     """Interval bars around ``phase_ns``; bucket k covers [phase + k delta, phase + (k+1) delta).
 
     ``reach`` is how many buckets before the phase are kept, for the features' history.

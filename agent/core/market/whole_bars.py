@@ -13,10 +13,10 @@ import numpy as np
 
 from agent.core.instrument import Instrument
 from agent.core.market.tape import BarArray
-from agent.core.market.trade_bars import BookSample, TradeBarSeries, TradeColumns
+from agent.core.market.trade_bars import BarSeries, BookSample, TradeColumns
 
 
-class WholeBarSeries(TradeBarSeries):
+class WholeBarSeries(BarSeries):
     """Made of what ``completed`` gives: all bars that have ended so far, oldest first."""
 
     def __init__(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from math import nan
 from typing import NamedTuple
 
-from agent.core.market.trade_bars import TradeBarSeries
+from agent.core.market.trade_bars import BarSeries
 from agent.core.types import BenchmarkKind
 
 
@@ -28,7 +28,7 @@ class _Behind(NamedTuple):
 class RunningBenchmark:
     """The benchmark over intervals 0 .. k - 1 of an order that starts where its series' phase is."""
 
-    def __init__(self, series: TradeBarSeries, kind: BenchmarkKind) -> None:
+    def __init__(self, series: BarSeries, kind: BenchmarkKind) -> None:
         self._series, self._kind, self._changed = series, kind, series.watch()
         self._behind = [_Behind()]  # [k]: intervals 0 .. k - 1
 

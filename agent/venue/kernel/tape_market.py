@@ -14,7 +14,7 @@ from agent.core.market.bars import DEPTH_BAND_BPS
 from agent.core.market.ladder import BEST
 from agent.core.market.mids import MidTrack
 from agent.core.market.tape import EVENT, SILENT, EventArray, Flag, Kind, interruption
-from agent.core.market.trade_bars import BookSample, TradeBarSeries, TradeColumns
+from agent.core.market.trade_bars import BarSeries, BookSample, TradeColumns
 from agent.core.measures.data_faults import NEVER_NS, DataFaults, Fault
 from agent.core.measures.traded_volume import Prints
 from agent.core.money import value_tl
@@ -87,9 +87,9 @@ class TapeMarket:
         """From now on drop trades and mids that nobody needs, where a store is full."""
         self._needs = needs
 
-    def series(self, number: int, delta_ns: int, phase_ns: int, history: int) -> TradeBarSeries:
+    def series(self, number: int, delta_ns: int, phase_ns: int, history: int) -> BarSeries:
         """A new series of interval bars, made of the trades."""
-        return TradeBarSeries(self.instruments[number], delta_ns, phase_ns, history)
+        return BarSeries(self.instruments[number], delta_ns, phase_ns, history)
 
     def _forget(self, number: int, needed: tuple[int, int]) -> None:
         """Where a store of this instrument is full, drop what nobody needs, if that is half of it or more.

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from agent.amounts import parse_amount
 from agent.cli import app
 from agent.cli.options import order_values
 from agent.config import Config, parse_config
@@ -115,3 +116,11 @@ def test_a_parameter_that_is_no_name_and_number_is_refused(text: str, message: s
     """The option, the value and what to write."""
     with pytest.raises(InputError, match=message):
         order_values({"algo_params": [text]})
+
+
+def test_an_amount_is_written_out_wherever_it_is_kept() -> None:
+    """7E+3 is 7000 in the configuration of a session and in every message."""
+    order = parse_config({"order": {"quantity": "7E+3", "limit_price": "1e5"}})
+    kept = order.model_dump(mode="json")["order"]
+    assert (kept["quantity"], kept["limit_price"]) == ("7000", "100000")
+    assert str(parse_amount("25e1", "quantity")) == "250"

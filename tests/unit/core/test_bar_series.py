@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from agent.core.market.tape import BAR, BarArray
-from agent.core.market.trade_bars import BookSample, TradeBarSeries, TradeColumns
+from agent.core.market.trade_bars import BarSeries, BookSample, TradeColumns
 from agent.core.market.whole_bars import WholeBarSeries
 from tests.venue import BTC
 
@@ -75,7 +75,7 @@ def test_what_the_source_does_not_say_is_unknown() -> None:
 
 def test_klines_that_count_no_trades_are_history() -> None:
     """Most exchanges send a volume and no count: prices are theirs, the count is unknown and not 0."""
-    series = TradeBarSeries(BTC, S, 4 * S, 4)
+    series = BarSeries(BTC, S, 4 * S, 4)
     series.use_klines(_bars(*({"price": 100 + k, "trades": 0, "taker": -1} for k in range(4))))
     view = series.view(0)
     assert len(view) == 4

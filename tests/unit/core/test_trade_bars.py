@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agent.core.instrument import Instrument
 from agent.core.market.bars import FBarArray
 from agent.core.market.tape import BAR, BarArray
-from agent.core.market.trade_bars import BookSample, TradeBarSeries, TradeColumns
+from agent.core.market.trade_bars import BarSeries, BookSample, TradeColumns
 
 BTC = Instrument(0, "test", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.5"), Decimal("0.25"))
 DELTA, PHASE, REACH = 10, 100, 3  # buckets from 70 ns on; bucket 0 starts at 100
@@ -26,8 +26,8 @@ def columns(trades: list[Trade]) -> TradeColumns:
     return TradeColumns(ns, ticks, lots, side.astype(np.int8))
 
 
-def series_of(*trades: Trade) -> TradeBarSeries:
-    series = TradeBarSeries(BTC, DELTA, PHASE, REACH)
+def series_of(*trades: Trade) -> BarSeries:
+    series = BarSeries(BTC, DELTA, PHASE, REACH)
     series.update(columns(list(trades)))
     return series
 
@@ -58,7 +58,7 @@ trades_in_order = st.lists(
 @given(trades=trades_in_order, cuts=st.lists(st.integers(0, 30), max_size=4))
 def test_bars_are_sums_written_out(trades: list[Trade], cuts: list[int]) -> None:
     """Every bucket is the plain sum of its trades by exchange time, however often somebody looked."""
-    series = TradeBarSeries(BTC, DELTA, PHASE, REACH)
+    series = BarSeries(BTC, DELTA, PHASE, REACH)
     for cut in sorted(cuts):
         series.update(columns(trades[:cut]))
     series.update(columns(trades))

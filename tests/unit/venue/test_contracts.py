@@ -13,7 +13,7 @@ import pytest
 from agent.config import parse_config
 from agent.core.errors import OrderError
 from agent.core.instrument import Instrument
-from agent.core.market.trade_bars import TradeBarSeries, TradeColumns
+from agent.core.market.trade_bars import BarSeries, TradeColumns
 from agent.core.measures import tca
 from agent.core.measures.tca import IntervalTrades
 from agent.core.measures.traded_volume import Prints, participation
@@ -71,7 +71,7 @@ def test_compiled_value_is_the_same() -> None:
 
 def test_market_vwap_of_inverse_trades() -> None:
     """The bars' VWAP is contracts over bitcoin, as the exchange's own klines have it."""
-    series = TradeBarSeries(INVERSE, 100, 0, 0)
+    series = BarSeries(INVERSE, 100, 0, 0)
     ticks, lots = np.array([500_000, 1_000_000, 800_000]), np.array([10, 10, 4])
     stamps = np.array([0, 20, 110])
     series.update(TradeColumns(stamps, ticks, lots, np.ones(3, np.int8)))

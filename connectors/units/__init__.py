@@ -1,0 +1,1 @@
+"""What an exchange's numbers mean: facts by exchange, and price steps. No requests, no clocks."""

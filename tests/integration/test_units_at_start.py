@@ -1,0 +1,52 @@
+"""What a run says, and refuses, of an exchange's units at its start. Over TLS, with the real client."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from agent.core.errors import ExchangeError
+from tests.integration.faulty_binance import FaultyBinance
+from tests.integration.test_halted_market import ran, settings
+
+pytestmark = pytest.mark.slow
+
+
+class CoarseStep(FaultyBinance):
+    """Says that prices are multiples of a hundred, and trades by the cent."""
+
+    def _exchangeInfo(self, query: Any) -> Any:  # noqa: N802  (the endpoint's name)
+        answer = super()._exchangeInfo(query)
+        answer["symbols"][0]["filters"][0]["tickSize"] = "100"
+        return answer
+
+
+async def _play(server: FaultyBinance) -> None:
+    await server.play(20, 1000)
+
+
+@pytest.mark.parametrize(("exchange", "lines"), [("luno", 1), ("binance", 0)])
+async def test_an_exchange_that_was_not_gone_through_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: str, lines: int
+) -> None:
+    """In the run's log, before anything else happens."""
+    with capture_logs() as logs:
+        await ran(settings(tmp_path, exchange=exchange), tmp_path, monkeypatch, FaultyBinance(), _play)
+    said = [line for line in logs if line["event"] == "units_not_verified"]
+    assert len(said) == lines
+    assert all("units of luno are not verified" in line["reason"] for line in said)
+
+
+async def test_a_stated_step_that_the_book_contradicts_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In plain words, before a session is written."""
+    with pytest.raises(
+        ExchangeError, match=r"price tick of BTC/USDT on binance .* the exchange says 100, and"
+    ):
+        await ran(settings(tmp_path), tmp_path, monkeypatch, CoarseStep(), lambda s: asyncio.sleep(30))
+    assert not (tmp_path / "sessions").exists()
