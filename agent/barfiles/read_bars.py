@@ -1,8 +1,9 @@
-"""Bars from files: parquet or CSV with the klines' columns, or daily / hourly equities.
+"""Bars from files: klines of exchanges, daily and intraday bars of vendors.
 
-Columns needed: a time (``open_time`` in ms UTC, or ``time``, ``date``, ``timestamp``), ``open``, ``high``,
-``low``, ``close``, ``volume``; ``quote_volume``, ``n_trades``, ``taker_buy_base`` where there are. Without
-``quote_volume`` an interval's price is (high + low + close) / 3. For bad rows see
+Needed: a time, ``open``, ``high``, ``low``, ``close``, ``volume``; used where there are: ``quote_volume``,
+``vwap``, ``n_trades``, ``taker_buy_base``. What else they may be called stands in
+``agent.barfiles.column_names``, which files are read in ``bar_tables``, how times are read in ``file_times``.
+Without money and VWAP an interval's price is (high + low + close) / 3. For bad rows see
 ``agent.barfiles.bar_quality``.
 """
 
@@ -15,20 +16,20 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
 
-from agent.barfiles.bar_quality import Quality, clean, gaps_on, typical_price
+from agent.barfiles.bar_quality import Quality, clean, gaps_on, refuse_other_money, typical_price
+from agent.barfiles.bar_tables import read_table
 from agent.barfiles.calendars import Grid, fit, when
+from agent.barfiles.file_times import to_ns, with_clock
 from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.errors import InputError
 from agent.core.market.bars import FBarArray, empty_fbars
 from agent.core.types import DAY_NS
 
-TIMES = ("open_time", "time", "timestamp", "datetime", "date")
 NEEDED = ("open", "high", "low", "close", "volume")
 SESSION_SHARE = 0.02  # of the steps
 WEEK_DAYS = 7
+_MS_NS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +48,21 @@ class Series:
 
 def read_bars(path: Path, from_ns: int | None = None, to_ns: int | None = None) -> list[Series]:
     """Read one file; one series per symbol. Raises InputError naming the file and what is wrong."""
-    table = _read(path)
-    time = next((name for name in TIMES if name in table.column_names), None)
-    missing = [name for name in NEEDED if name not in table.column_names]
-    if time is None or missing:
-        lacks = ", ".join(missing) if time else "a time column, one of " + ", ".join(TIMES)
-        raise InputError(f"{path} lacks {lacks}: it has {', '.join(table.column_names)}")
-    symbol = next((name for name in ("symbol", "ticker") if name in table.column_names), None)
-    if symbol is None:
-        return [_series(path.stem, table, time, from_ns, to_ns)]
+    table = read_table(path)
+    has = table.column_names
+    missing = [name for name in NEEDED if name not in has]
+    if missing or not ("open_time" in has or "close_time" in has):
+        lacks = ", ".join(missing) if missing else "a time column, as in open_time or date"
+        raise InputError(f"{path} lacks {lacks}: it has {', '.join(has)}")
+    if "symbol" not in has:
+        return [_series(path.stem, table, from_ns, to_ns)]
+    symbol = "symbol"
     symbols = table[symbol].cast(pa.string()).fill_null("")
     nameless = pc.index(symbols, "").as_py()
     if nameless >= 0:
         raise InputError(f"{path}: row {nameless + 1} has no {symbol}: name it or remove the row")
     names = sorted(pc.unique(symbols).to_pylist())
-    return [_series(name, table.filter(pc.equal(symbols, name)), time, from_ns, to_ns) for name in names]
+    return [_series(name, table.filter(pc.equal(symbols, name)), from_ns, to_ns) for name in names]
 
 
 def read_series(
@@ -75,41 +76,49 @@ def read_series(
     return series if calendar is None else [on_calendar(one, calendar) for one in series]
 
 
-def _read(path: Path) -> pa.Table:
-    if not path.exists():
-        raise InputError(f"no file {path}: give a parquet or CSV file of bars")
-    try:
-        if path.suffix == ".csv":
-            return pyarrow.csv.read_csv(path)
-        return pyarrow.parquet.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            f"{path} is not a readable parquet or CSV file: {str(error).splitlines()[0]}"
-        ) from error
-
-
-def _series(name: str, table: pa.Table, time: str, from_ns: int | None, to_ns: int | None) -> Series:
-    start_ns = _times_ns(name, table[time])
+def _series(name: str, table: pa.Table, from_ns: int | None, to_ns: int | None) -> Series:
+    start_ns = _start_ns(name, table)
     bars = empty_fbars(len(start_ns))
     bars["start_ns"] = start_ns
+    has = table.column_names
     for column in NEEDED:
         bars[column] = _column(name, table, column)
     for column, source in (("trades", "n_trades"), ("taker_volume", "taker_buy_base")):
-        if source in table.column_names:
+        if source in has:
             bars[column] = _column(name, table, source)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite, and counted so
         typical = (bars["high"] + bars["low"] + bars["close"]) / 3.0
         bars["vwap"], bars["quote_volume"] = typical, typical * bars["volume"]
-        if "quote_volume" in table.column_names:
+        if "quote_volume" in has:
             bars["quote_volume"] = _column(name, table, "quote_volume")
             bars["vwap"] = _vwap(bars)
+            refuse_other_money(name, bars)
+        elif "vwap" in has:
+            given = _column(name, table, "vwap")
+            bars["vwap"] = np.where(bars["volume"] > 0, given, bars["close"])
+            bars["quote_volume"] = bars["vwap"] * bars["volume"]
     keep = np.ones(len(bars), np.bool_)
     if from_ns is not None:
         keep &= bars["start_ns"] >= from_ns
     if to_ns is not None:
         keep &= bars["start_ns"] < to_ns
     found = clean(name, bars[keep])
-    return Series(name, *(found if "quote_volume" in table.column_names else typical_price(*found)))
+    return Series(name, *(found if "quote_volume" in has or "vwap" in has else typical_price(*found)))
+
+
+def _start_ns(name: str, table: pa.Table) -> IntArray:
+    """Where each bar starts; a file that tells only where they end has them moved by their length."""
+    if "open_time" in table.column_names:
+        if "clock" in table.column_names:
+            return with_clock(name, table["open_time"], table["clock"])
+        return to_ns(name, table["open_time"])
+    end_ns = to_ns(name, table["close_time"])
+    end_ns += -end_ns % _MS_NS  # 59.999999 ends at the next minute
+    end_ns += np.where(end_ns // _MS_NS % 1000 == 999, _MS_NS, 0)
+    steps, counts = np.unique(np.diff(np.sort(end_ns)), return_counts=True)
+    if not len(steps):
+        raise InputError(f"{name} tells only where its bars end, and has fewer than two: add open_time")
+    return end_ns - int(steps[np.argmax(counts)])
 
 
 def _vwap(bars: FBarArray) -> FloatArray:
@@ -126,23 +135,6 @@ def _column(name: str, table: pa.Table, column: str) -> FloatArray:
             f"{name}: column {column} is {table[column].type}: give numbers ({str(error).splitlines()[0]})"
         ) from error
     return values
-
-
-def _times_ns(name: str, column: pa.ChunkedArray) -> IntArray:
-    """Start times; integers are milliseconds. Raises InputError on what is no time between 1970 and 2262."""
-    try:
-        if pa.types.is_integer(column.type):
-            column = column.cast(pa.timestamp("ms"))
-        times = column.cast(pa.timestamp("ns")).cast(pa.int64())
-    except pa.ArrowException as error:
-        raise InputError(
-            f"{name}: times are {column.type}: give ms since 1970 or ISO 8601 ({str(error).splitlines()[0]})"
-        ) from error
-    out: IntArray = times.fill_null(-1).to_numpy().astype(np.int64)
-    if (out < 0).any():
-        row = int(np.flatnonzero(out < 0)[0]) + 1
-        raise InputError(f"{name}: row {row} has no time from 1970 on: correct the row or remove it")
-    return out
 
 
 def native_interval_ns(series: Series) -> int:
