@@ -33,6 +33,7 @@ def import_files(
     lot: Decimal | None = None,
     contract_size: Decimal | None = None,
     calendar: str | None = None,
+    stamped: str | None = None,
     watch: Callable[[int], None] | None = None,
 ) -> Imported:
     """Make a session in ``out`` and return what became of every line. Raises InputError, SessionError.
@@ -46,6 +47,12 @@ def import_files(
     load = loader(kind)
     if calendar and kind != "klines":
         raise InputError(f"--calendar {calendar} is for bars: give it with --format klines, or leave it out")
+    if stamped and kind != "klines":
+        raise InputError(f"--stamped {stamped} is for bars: give it with --format klines, or leave it out")
+    if stamped not in (None, "start", "end"):
+        raise InputError(
+            f"--stamped {stamped} is not known: the times of bars are of their start or their end"
+        )
     missing = [str(f) for f in files if not f.is_file()]
     if missing:
         raise InputError(f"no such file: {', '.join(missing)}")
@@ -65,7 +72,7 @@ def import_files(
         opened.append((writer, header))
         return writer
 
-    request = ImportRequest(files, symbol, tick, lot, contract_size, calendar, watch)
+    request = ImportRequest(files, symbol, tick, lot, contract_size, calendar, stamped, watch)
     report = load(request, open_writer, out.parent)
     for writer, header in opened:
         writer.restate(replace(header, imported=report.to_json()))

@@ -33,7 +33,7 @@ _JUDGED = 2  # bars, from which a file is judged by its money
 FAR_SIGMAS = 8.0  # of the closes before, where that is further
 
 
-QualityRecord = dict[str, int | str | list[str]]
+QualityRecord = dict[str, bool | int | str | list[str]]
 """The fields of ``Quality`` by name."""
 
 
@@ -59,6 +59,7 @@ class Quality:
     far_prints: int = 0
     first_far: tuple[str, ...] = ()
     clock: str = ""  # with a calendar: how the file's times were read
+    stamped_at_end: bool = False  # bars bore the time of their end: moved to their start
     outside: int = 0
     first_outside: tuple[str, ...] = ()
     missing_sessions: int = 0  # of which every bar is missing
@@ -147,7 +148,7 @@ def typical_price(bars: FBarArray, quality: Quality) -> tuple[FBarArray, Quality
 
 
 def refuse_other_money(name: str, bars: FBarArray) -> None:
-    """Refuse a file in which money over volume is nowhere near the price, as with volumes in contracts.
+    """Refuse a file in which money over volume is far from the price, as with volumes in contracts.
 
     One bar may be wrong (its VWAP is moved, and counted), not most of them. Raises InputError.
     """
@@ -157,8 +158,8 @@ def refuse_other_money(name: str, bars: FBarArray) -> None:
         k = int(np.argmax(far))
         raise InputError(
             f"{name}: quote volume / volume is {traded['vwap'][k]:g} where the price is"
-            f" {traded['low'][k]:g} to {traded['high'][k]:g}, so they are no money and base volume: contracts?"
-            " Give volume in the base currency, or leave the quote volume out"
+            f" {traded['low'][k]:g} to {traded['high'][k]:g}, so they are no money and base volume:"
+            " contracts? Give volume in the base currency, or leave the quote volume out"
         )
 
 

@@ -24,12 +24,11 @@ from agent.barfiles.file_times import to_ns, with_clock
 from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.errors import InputError
 from agent.core.market.bars import FBarArray, empty_fbars
-from agent.core.types import DAY_NS
+from agent.core.types import NS_PER_S
 
 NEEDED = ("open", "high", "low", "close", "volume")
-SESSION_SHARE = 0.02  # of the steps
-WEEK_DAYS = 7
 _MS_NS = 1_000_000
+_MINUTE_NS = 60 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +109,27 @@ def _start_ns(name: str, table: pa.Table) -> IntArray:
     """Where each bar starts; a file that tells only where they end has them moved by their length."""
     if "open_time" in table.column_names:
         if "clock" in table.column_names:
-            return with_clock(name, table["open_time"], table["clock"])
-        return to_ns(name, table["open_time"])
-    end_ns = to_ns(name, table["close_time"])
-    end_ns += -end_ns % _MS_NS  # 59.999999 ends at the next minute
+            start_ns = with_clock(name, table["open_time"], table["clock"])
+        else:
+            start_ns = to_ns(name, table["open_time"])
+        if not _all_just_before_a_minute(start_ns):
+            return start_ns
+        end_ns = start_ns
+    else:
+        end_ns = to_ns(name, table["close_time"])
+    if _all_just_before_a_minute(end_ns):
+        end_ns += -end_ns % _MINUTE_NS
+    end_ns += -end_ns % _MS_NS  # 59.999999 is the next second
     end_ns += np.where(end_ns // _MS_NS % 1000 == 999, _MS_NS, 0)
     steps, counts = np.unique(np.diff(np.sort(end_ns)), return_counts=True)
     if not len(steps):
         raise InputError(f"{name} tells only where its bars end, and has fewer than two: add open_time")
     return end_ns - int(steps[np.argmax(counts)])
+
+
+def _all_just_before_a_minute(at_ns: IntArray) -> bool:
+    """Whether all times are in the last second of a minute, as ends of bars are written."""
+    return len(at_ns) > 1 and bool((at_ns % _MINUTE_NS >= _MINUTE_NS - NS_PER_S).all())
 
 
 def _vwap(bars: FBarArray) -> FloatArray:
@@ -147,14 +158,22 @@ def native_interval_ns(series: Series) -> int:
     return int(steps[np.argmax(counts)])
 
 
-def on_calendar(series: Series, calendar: str) -> Series:
+def moved_to_start(series: Series) -> Series:
+    """Bars that bore the time of their end, at their start."""
+    bars = series.bars.copy()
+    bars["start_ns"] -= native_interval_ns(series)
+    return replace(series, bars=bars, quality=replace(series.quality, stamped_at_end=True))
+
+
+def on_calendar(series: Series, calendar: str, *, look_for_ends: bool = True) -> Series:
     """The bars that lie in sessions of ``calendar``, at their UTC starts; the others are dropped and named.
 
+    With ``look_for_ends`` bars that fit the sessions only as stamped at their end are taken so.
     Gaps and missing bars are counted anew, against the calendar. Raises InputError as ``calendars.fit``
     does, and when two bars lie in one place.
     """
     start_ns = series.bars["start_ns"]
-    found = fit(calendar, start_ns, native_interval_ns(series))
+    found = fit(calendar, start_ns, native_interval_ns(series), look_for_ends=look_for_ends)
     inside = found.place >= 0
     place, bars = found.place[inside], series.bars[inside]
     twice = np.flatnonzero(np.diff(place) <= 0)
@@ -165,6 +184,7 @@ def on_calendar(series: Series, calendar: str) -> Series:
     quality = replace(
         gaps_on(series.quality, found.grid, place),
         clock=found.clock,
+        stamped_at_end=series.quality.stamped_at_end or found.stamped_at_end,
         outside=int((~inside).sum()),
         first_outside=tuple(when(at, "") for at in start_ns[~inside][:3]),
     )
@@ -178,23 +198,6 @@ def neighbours(series: Series, delta_ns: int) -> BoolArray:
         return steps
     joined: BoolArray = np.diff(series.grid.place(series.bars["start_ns"])) == 1
     return joined
-
-
-def refuse_closing(series: Series, delta_ns: int) -> None:
-    """Refuse many gaps with some day of the week without bars: a market that closes, without its calendar.
-
-    Raises InputError.
-    """
-    start_ns = series.bars["start_ns"]
-    if series.grid is not None or len(start_ns) < 2 or start_ns[-1] - start_ns[0] < 2 * WEEK_DAYS * DAY_NS:
-        return
-    share = float((~neighbours(series, delta_ns)).mean())
-    closed = WEEK_DAYS - len(np.unique(start_ns // DAY_NS % WEEK_DAYS))
-    if share > SESSION_SHARE and closed:
-        raise InputError(
-            f"{100 * share:.0f} % of {series.name}'s bars are not followed by the next, and {closed} days of"
-            " the week have none: the market closes; name its calendar, as in --calendar XNYS"
-        )
 
 
 def resample(series: Series, delta_ns: int) -> Series:

@@ -44,6 +44,10 @@ def import_(
         str | None,
         typer.Option(metavar="NAME", help="Trading calendar of klines whose market closes, as in XNYS."),
     ] = None,
+    stamped: Annotated[
+        str | None,
+        typer.Option(metavar="start|end", help="What the times of klines are of; looked at if left out."),
+    ] = None,
     as_json: o.AsJson = False,
     log_json: o.LogJson = False,
 ) -> int:
@@ -58,7 +62,7 @@ def import_(
         _amount(contract_size, "contract size"),
     )
     with reading(files) as watch:
-        done = import_files(files, kind, symbol, out, *units, calendar, watch)
+        done = import_files(files, kind, symbol, out, *units, calendar, stamped, watch)
     if as_json:
         output.emit(done.to_json())
     else:

@@ -48,6 +48,7 @@ class ImportRequest:
     lot: Decimal | None = None
     contract_size: Decimal | None = None
     calendar: str | None = None  # of bars whose market closes
+    stamped: str | None = None  # "start" or "end": what the times of bars are; looked at where None
     watch: Callable[[int], None] | None = None  # called with the bytes of the files read so far
 
 

@@ -26,6 +26,7 @@ VOLUMES = (10.0, 20.0, 30.0)
 
 def imported(folder: Path, file: Path, *options: str, symbol: str = "BTC/USDT") -> tuple[int, str, Any]:
     """(exit status, what was said, the report where there is one)."""
+    folder.mkdir(exist_ok=True)
     out = folder / "session"
     done = CliRunner().invoke(
         app, ["import", str(file), "--symbol", symbol, "--out", str(out), "--json", *options]
@@ -233,6 +234,88 @@ def test_money_that_is_no_money_is_refused(tmp_path: Path) -> None:
     code, said, _ = imported(tmp_path, file, "--format", "klines")
     assert code != 0
     assert "no money and base volume" in said
+
+
+NEW_YORK_MINUTES = [f"2025-06-{day} {9 + m // 60:02}:{m % 60:02}" for day in (16, 17) for m in range(30, 420)]
+
+
+def _minutes(times: list[str]) -> bytes:
+    rows = [f"{t}:00,100,101,99,100,{10 + k}" for k, t in enumerate(times)]
+    return "\n".join(["time,open,high,low,close,volume", *rows, ""]).encode()
+
+
+def test_bars_stamped_at_their_end_are_recognised(tmp_path: Path) -> None:
+    """9:31 to 16:00 in New York: the first starts at 9:30, none is lost, and the report says so."""
+    ends = [*NEW_YORK_MINUTES[1:390], "2025-06-16 16:00", *NEW_YORK_MINUTES[391:], "2025-06-17 16:00"]
+    file = tmp_path / "x.csv"
+    file.write_bytes(_minutes(ends))
+    code, said, report = imported(tmp_path, file, "--format", "klines", "--calendar", "XNYS")
+    assert code == 0, said
+    assert (report["bars"], report["outside"], report["stamped_at_end"]) == (780, 0, True)
+    assert "stamped at their end" in report["problems"][0]
+    assert bars_of(tmp_path)["open_ns"][0] == 1_750_080_600 * 10**9  # 2025-06-16T13:30:00Z
+
+
+def test_bars_stamped_at_their_start_stay(tmp_path: Path) -> None:
+    """9:30 to 15:59, and one more at 16:00 on one of two days: an auction's, outside the session."""
+    file = tmp_path / "x.csv"
+    file.write_bytes(_minutes([*NEW_YORK_MINUTES[:390], "2025-06-16 16:00", *NEW_YORK_MINUTES[390:]]))
+    code, said, report = imported(tmp_path, file, "--format", "klines", "--calendar", "XNYS")
+    assert code == 0, said
+    assert (report["bars"], report["outside"], report["stamped_at_end"]) == (780, 1, False)
+
+
+def test_ends_are_taken_at_the_word_of_the_user(tmp_path: Path) -> None:
+    """Without a calendar nothing shows it: --stamped end moves each bar by its hour; ends of .999 show it."""
+    file = tmp_path / "x.csv"
+    file.write_bytes(PLAIN)
+    assert imported(tmp_path / "a", file, "--format", "klines", "--stamped", "end")[0] == 0
+    assert bars_of(tmp_path / "a")["open_ns"].tolist() == [_at(k - 1) * 10**9 for k in range(3)]
+    ends = _csv("close_time,open,high,low,close,volume", lambda k: f"{_at(k + 1) * 1000 - 1},{_ohlcv(k)}")
+    file.write_bytes(ends)
+    assert imported(tmp_path / "b", file, "--format", "klines")[0] == 0
+    file.write_bytes(ends.replace(b"close_time", b"time"))
+    assert imported(tmp_path / "c", file, "--format", "klines")[0] == 0
+    for folder in ("b", "c"):
+        assert bars_of(tmp_path / folder)["open_ns"].tolist() == [_at(k) * 10**9 for k in range(3)]
+
+
+CLOSING = [
+    (60, [k for k in range(24 * 60 * 6) if k // 60 % 24 != 22], "1 hours of the day have none"),
+    (1440, [0, 1440, 4 * 1440, 5 * 1440, 6 * 1440], "the weekend has none"),
+    (60, [k * 60 for k in range(24 * 16) if (k // 24) % 7 != 2], "1 days of the week have none"),
+]
+
+
+@pytest.mark.parametrize(("minutes", "starts", "words"), CLOSING)
+def test_a_market_that_closes_is_not_taken_for_gaps(
+    tmp_path: Path, minutes: int, starts: list[int], words: str
+) -> None:
+    """An hour a night, one weekend, a day a week (from Thursday 2024-06-20 on): its calendar is asked for."""
+    file = tmp_path / "x.csv"
+    midnight_s = START_S - 6 * HOUR_S
+    rows = [f"{midnight_s + 60 * k},100,101,99,100,5" for k in starts]
+    file.write_text("\n".join(["time,open,high,low,close,volume", *rows, ""]))
+    code, said, _ = imported(tmp_path / "a", file, "--format", "klines")
+    assert code != 0
+    assert words in said
+    assert "--calendar" in said
+    code, said, report = imported(tmp_path / "b", file, "--format", "klines", "--calendar", "24/7")
+    assert code == 0, said
+    assert report["absent"] > 0
+
+
+def test_volumes_of_eight_decimals_get_a_coarser_lot(tmp_path: Path) -> None:
+    """9e4 x 2e5 coins in cents and 1e-8 is 1.8e20, beyond 2^58: lots of 1e-5, said, the VWAP kept."""
+    file = tmp_path / "x.csv"
+    volumes = ("200000.12345678", "1.00000001", "2")
+    header = "time,open,high,low,close,volume"
+    file.write_bytes(_csv(header, lambda k: f"{_at(k)},90000.01,90000.02,90000,90000,{volumes[k]}"))
+    code, said, report = imported(tmp_path, file, "--format", "klines")
+    assert code == 0, said
+    assert report["lot"] == "0.00001"
+    assert "held to 0.00001" in " ".join(report["problems"])
+    assert bars_of(tmp_path)["base_lots"].tolist() == [20_000_012_346, 100_000, 200_000]
 
 
 def test_an_archive_of_several_files_names_them(tmp_path: Path) -> None:
