@@ -59,6 +59,7 @@ class FileSource(Protocol):
     symbol: Symbol
     place: Place
     delays: Delays
+    price_scale: int  # decimals of raw prices
 
     def blocks(self) -> Iterator[RawRows]:
         """Yield rows in blocks of whole exchange updates. Raises InputError."""
@@ -89,7 +90,7 @@ def write_session(
     Raw rows wait in a file of the directory ``spool_at`` that is gone when this returns or dies. Raises
     InputError before a session is made, RecordingError, and what the writer raises.
     """
-    units = _Units(source.place, request)
+    units = _Units(source.place, request, source.price_scale)
     with _spool(spool_at) as spool:
         for block in source.blocks():
             units.learn(block)
@@ -102,7 +103,7 @@ def write_session(
         seq = 1
         while data := spool.read(BLOCK_ROWS * EVENT.itemsize):
             rows = np.frombuffer(bytearray(data), EVENT)
-            _to_tape(rows, instrument, source.report, seq)
+            _to_tape(rows, instrument, source, seq)
             writer.events(rows)
             seq += len(rows)
     writer.close(source.report.last_recv_ns)
@@ -141,11 +142,12 @@ def _finish(source: FileSource, units: _Units) -> Instrument:
     return source.symbol.instrument(source.exchange(), tick, lot, size)
 
 
-def _to_tape(rows: EventArray, instrument: Instrument, report: ImportReport, seq: int) -> None:
+def _to_tape(rows: EventArray, instrument: Instrument, source: FileSource, seq: int) -> None:
     """Turn raw rows into ticks, lots and one clock, in place, numbered from ``seq``."""
+    report = source.report
     stamped = rows["exch_ns"] != UNSTAMPED
     rows["exch_ns"] = np.where(stamped, rows["exch_ns"] - report.clock_offset_ns, rows["recv_ns"])
-    step = int(instrument.tick.scaleb(SCALE))
+    step = int(instrument.tick.scaleb(source.price_scale))
     ticks, off = np.divmod(rows["price_ticks"], step)
     report.prices_rounded += int(np.count_nonzero(off))
     rows["price_ticks"] = np.where(off > 0, np.maximum(1, ticks + (2 * off >= step)), ticks)
@@ -165,9 +167,9 @@ def _sized(rows: EventArray) -> BoolArray:
 class _Units:
     """Learns tick and lot from the rows; the lot from trades where there are any."""
 
-    def __init__(self, place: Place, request: ImportRequest) -> None:
+    def __init__(self, place: Place, request: ImportRequest, price_scale: int) -> None:
         self.request = request
-        self._prices = UnitFinder("tick", "prices", request.tick, place, tolerant=True)
+        self._prices = UnitFinder("tick", "prices", request.tick, place, tolerant=True, scale=price_scale)
         self._trades = UnitFinder("lot", "trades", request.lot, place, tolerant=False)
         self._sizes = UnitFinder("lot", "trades", None, place, tolerant=False)
 

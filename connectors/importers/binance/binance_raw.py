@@ -32,6 +32,7 @@ from pathlib import Path
 
 from agent.core.errors import InputError
 from connectors.importers.binance.binance_messages import Messages
+from connectors.importers.decimals import SCALE
 from connectors.importers.import_report import ImportReport
 from connectors.importers.lines import TornFileError, read_lines
 from connectors.importers.pipeline import (
@@ -63,6 +64,8 @@ def raw_symbol(symbol: Symbol) -> str:
 
 class _Captures:
     """Capture files in order of time (``connectors.importers.pipeline.FileSource``)."""
+
+    price_scale = SCALE
 
     def __init__(self, request: ImportRequest) -> None:
         self.symbol = parse_symbol(request.symbol)
