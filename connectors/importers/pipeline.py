@@ -34,6 +34,7 @@ from connectors.importers.tick_and_lot import UnitFinder
 
 BLOCK_ROWS = 16384
 OFFSET_QUANTILE = 0.001
+MOST_BAD_SHARE = 0.5  # of the lines: beyond, the file is of another kind
 
 OpenWriter = Callable[[Instrument, ImportReport], SessionWriter]
 
@@ -131,6 +132,12 @@ def _finish(source: FileSource, units: _Units) -> Instrument:
     report = source.report
     if not report.events:
         raise source.nothing()
+    if report.bad_lines > MOST_BAD_SHARE * report.lines:
+        first = next(text for text in report.problems if text.partition(":")[0] in report.files)
+        raise InputError(
+            f"{report.bad_lines:,} of {report.lines:,} lines could not be read, too many to make a market of"
+            f" the rest (first: {first}): give a whole file, or what it is as --format"
+        )
     if report.accounted != report.lines:
         raise InternalError(f"{report.lines} lines were read and {report.accounted} are accounted for")
     if len(source.delays):

@@ -57,7 +57,11 @@ EMPTY = [
     ("binance-raw", [], r"no Binance spot messages of BTC/USDT in f.csv \(0 lines\)"),
     ("tardis-csv", [], r"f.csv:1: '' are not the columns of a Tardis file"),
     ("tardis-csv", c.spot(), r"f.csv:1: .* are not the columns of a Tardis file: give one with"),
-    ("binance-raw", c.tardis()[0], r"\(14 lines; first problem: f.csv:1: ValueError"),
+    (
+        "binance-raw",
+        c.tardis()[0],
+        r"f.csv: no line is one of a raw Binance capture.* \(first: f.csv:1: ValueError",
+    ),
     ("tardis-csv", c.tardis(symbol="ETHUSDT")[0], r"they hold binance-futures BTCUSDT|ETHUSDT"),
     ("tardis-csv", c.tardis()[0][:1], r"no rows of BTC/USDT \(spot\) in f.csv \(1 lines\)"),
     ("parquet", c.spot(), r"format 'parquet' is not known: choose one of binance-raw, tardis-csv"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
 from agent.core.errors import InputError
@@ -242,3 +244,82 @@ def test_ids_that_futures_leave_out_are_no_gap(tmp_path: Path) -> None:
     _, tape, report = import_lines(tmp_path, "tardis-csv", "BTC/USDT:USDT", {"t.csv": trades})
     assert (report["ids_off_market"], report["gaps"], report["trades_missing"]) == (2, 1, 200)
     assert c.kinds(tape)[-3:] == ["GAP_BEGIN", "GAP_END", "TRADE"]
+
+
+def test_receive_stamps_of_every_unit(tmp_path: Path) -> None:
+    """The collector stamped in microseconds until 2023: the same tape as of nanoseconds."""
+    for digits in (13, 16, 19):
+        folder = tmp_path / str(digits)
+        folder.mkdir()
+        lines = [line[:digits] + line[19:] for line in c.spot()]
+        instrument, events, report = import_lines(folder, "binance-raw", "BTC/USDT", {"x.gz": lines})
+        assert tape_rows(instrument, events) == c.rows(shift_ms=c.DELAY_MS, stamped_snapshots=False)
+        assert report["bad_lines"] == 0
+
+
+def test_a_stamp_of_another_unit_than_the_file_s_is_bad(tmp_path: Path) -> None:
+    """One line in microseconds among nanoseconds is a broken stamp, and named."""
+    lines = c.spot()
+    lines[-1] = lines[-1][:16] + lines[-1][19:]
+    _, _, report = import_lines(tmp_path, "binance-raw", "BTC/USDT", {"x.gz": lines})
+    assert report["bad_lines"] == 1
+    assert "is not in nanoseconds since 1970" in report["problems"][0]
+
+
+@pytest.mark.parametrize("market", ["spot", "futures"])
+def test_streams_of_their_own(tmp_path: Path, market: str) -> None:
+    """Messages without the combined stream's frame give the same tape; an answer to SUBSCRIBE is none."""
+    framed = c.spot() if market == "spot" else c.futures()
+    lines = []
+    for line in framed:
+        stamp, _, text = line.partition(b" ")
+        message = orjson.loads(text)
+        lines.append(stamp + b" " + orjson.dumps(message.get("data", message)) + b"\n")
+    lines.insert(1, lines[0].partition(b" ")[0] + b' {"result":null,"id":1}\n')
+    symbol = "BTC/USDT" if market == "spot" else "BTC/USDT:USDT"
+    instrument, events, report = import_lines(tmp_path, "binance-raw", symbol, {"x.gz": lines})
+    assert tape_rows(instrument, events) == c.rows(shift_ms=c.DELAY_MS, stamped_snapshots=False)
+    assert (report["bad_lines"], report["other_streams"]) == (0, 1)
+
+
+PARTIAL = [
+    ("BTC/USDT", {"lastUpdateId": 160}, ("bids", "asks")),
+    ("BTC/USDT:USDT", {"e": "depthUpdate", "E": T0_MS, "T": T0_MS, "U": 1, "u": 160, "pu": 9}, ("b", "a")),
+]
+
+
+@pytest.mark.parametrize(("symbol", "head", "names"), PARTIAL)
+def test_partial_books_are_snapshots(
+    tmp_path: Path, symbol: str, head: dict[str, Any], names: tuple[str, str]
+) -> None:
+    """depth20 sends the best levels whole: each is the book, and an older one is dropped."""
+    last = "lastUpdateId" if "lastUpdateId" in head else "u"
+    lines = []
+    for k, update in enumerate((160, 170, 165)):
+        sides = {names[0]: [["100.1", str(3 + k)]], names[1]: [["100.2", "4"]]}
+        lines.append(c.line(100 * k, c.stream("BTCUSDT", "depth20@100ms", {**head, last: update, **sides})))
+    _, events, report = import_lines(tmp_path, "binance-raw", symbol, {"x.gz": lines})
+    assert c.kinds(events) == ["SNAPSHOT_BEGIN", "LEVEL", "LEVEL", "SNAPSHOT_END"] * 2
+    assert events["qty_lots"].tolist() == [0, 3, 4, 0, 0, 4, 4, 0]
+    assert (report["snapshots"], report["snapshots_old"], report["other_streams"]) == (2, 1, 0)
+
+
+def test_a_capture_without_a_book_says_so(tmp_path: Path) -> None:
+    """Trades and candles alone: no book, and the stream that is not read is named."""
+    lines = [
+        *c.spot([Trade(10, 1, "100.1", "1")]),
+        c.line(20, c.stream("BTCUSDT", "kline_1m", {"e": "kline"})),
+    ]
+    _, _, report = import_lines(tmp_path, "binance-raw", "BTC/USDT", {"x.gz": lines})
+    assert report["problems"][0].startswith("no book in the files: the session has no book")
+    assert report["problems"][1] == "streams that are not read: kline_1m"
+
+
+@pytest.mark.parametrize("kind", ["binance-raw", "tardis-csv"])
+def test_next_to_nothing_makes_no_session(tmp_path: Path, kind: str) -> None:
+    """One line of five that can be read is no market: refused, with the first that could not be."""
+    trade = Trade(10, 1, "100.1", "1")
+    lines = c.spot([trade]) if kind == "binance-raw" else c.tardis([trade], "binance")[1]
+    with pytest.raises(InputError, match=r"[45] of \d lines could not be read.*x.csv:[23]"):
+        import_lines(tmp_path, kind, "BTC/USDT", {"x.csv": [*lines, *[b"something,else\n"] * 4]})
+    assert not (tmp_path / "session").exists()
