@@ -7,6 +7,7 @@ of lists as ccxt and exchanges answer, or of records), each plain, gzip, Zstanda
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,25 +30,36 @@ from agent.core.errors import InputError
 
 _PREAMBLE_LINES = 5  # above the header: a title, the site it is from
 _SEPARATORS = ",;\t|"
+_FEWEST_SEPARATORS = 2  # in a line of data
 _LISTS = ("results", "data", "candles", "result", "list", "bars", "Data")  # where JSON answers hold bars
+
+
+Headerless = Callable[[Path, list[str]], list[str] | None]
+"""Names for a file whose first line (its cells) is no header; None where it is one. Raises InputError."""
 
 
 def read_table(path: Path) -> pa.Table:
     """Read one file; columns that are not known keep their names. Raises InputError."""
+    return _renamed(raw_table(path, _names_without_header, JSON_LISTS))
+
+
+def raw_table(path: Path, headerless: Headerless, json_lists: Mapping[int, Sequence[str]]) -> pa.Table:
+    """A file's table with its own column names; where it has none, those given. Raises InputError."""
     if not path.exists():
         raise InputError(f"no file {path}: give a parquet or CSV file of bars")
     try:
         with open_unpacked(path) as file:
             data = file.read()
-        table = _parse(path, data)
+        return _parse(path, data, headerless, json_lists)
     except (pa.ArrowException, OSError, EOFError, ValueError) as error:
         raise InputError(
             f"{path} is not a readable parquet or CSV file: {str(error).splitlines()[0]}"
         ) from error
-    return _renamed(table)
 
 
-def _parse(path: Path, data: bytes) -> pa.Table:
+def _parse(
+    path: Path, data: bytes, headerless: Headerless, json_lists: Mapping[int, Sequence[str]]
+) -> pa.Table:
     if data.startswith(b"PAR1"):
         return pyarrow.parquet.read_table(pa.BufferReader(data))
     if data.startswith((b"ARROW1", b"FEA1")):
@@ -55,14 +67,14 @@ def _parse(path: Path, data: bytes) -> pa.Table:
     if path.suffix == ".parquet":
         return pyarrow.parquet.read_table(pa.BufferReader(data))
     if data.lstrip()[:1] in (b"[", b"{"):
-        return _of_json(path, orjson.loads(data))
-    return _of_text(path, data.removeprefix(b"\xef\xbb\xbf"))
+        return _of_json(path, orjson.loads(data), json_lists)
+    return _of_text(path, data.removeprefix(b"\xef\xbb\xbf"), headerless)
 
 
 # --- text -------------------------------------------------------------------------------------------
 
 
-def _of_text(path: Path, data: bytes) -> pa.Table:
+def _of_text(path: Path, data: bytes, headerless: Headerless) -> pa.Table:
     lines = [line.decode(errors="replace") for line in data[:65536].splitlines()[: _PREAMBLE_LINES + 2]]
     if not lines:
         raise InputError(f"{path} is empty: give a file of bars")
@@ -70,7 +82,7 @@ def _of_text(path: Path, data: bytes) -> pa.Table:
     header = lines[skip]
     separator = max(_SEPARATORS, key=header.count)
     cells = [cell.strip() for cell in header.split(separator)]
-    names = _names_without_header(path, cells)
+    names = headerless(path, cells)
     return pyarrow.csv.read_csv(
         io.BytesIO(data),
         read_options=pyarrow.csv.ReadOptions(skip_rows=skip, column_names=names),
@@ -81,16 +93,16 @@ def _of_text(path: Path, data: bytes) -> pa.Table:
 def _header_line(lines: list[str]) -> int:
     """The line with the columns' names: the first, or one below text with fewer cells."""
     widths = [max(line.count(s) for s in _SEPARATORS) for line in lines]
-    return next((k for k, width in enumerate(widths[:_PREAMBLE_LINES]) if width >= 4), 0)
+    return next((k for k, width in enumerate(widths[:_PREAMBLE_LINES]) if width >= _FEWEST_SEPARATORS), 0)
 
 
 def _names_without_header(path: Path, cells: list[str]) -> list[str] | None:
     """Names for a file whose first line is a bar; None where it is a header. Raises InputError."""
-    if len(cells) < 5 or not all(_is_number(cell) for cell in cells[2:6]):
+    if len(cells) < 5 or not all(is_number(cell) for cell in cells[2:6]):
         return None
     if len(cells) == len(DATE_AND_CLOCK) and ":" in cells[1]:
         return list(DATE_AND_CLOCK)
-    if len(cells) not in HEADERLESS or not _is_number(cells[1]):
+    if len(cells) not in HEADERLESS or not is_number(cells[1]):
         known = ", ".join(map(str, HEADERLESS))
         raise InputError(
             f"{path} has no header and {len(cells)} columns: without one, files of {known} columns are"
@@ -99,7 +111,8 @@ def _names_without_header(path: Path, cells: list[str]) -> list[str] | None:
     return list(HEADERLESS[len(cells)])
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """Whether a cell of text holds a number."""
     try:
         float(cell)
     except ValueError:
@@ -110,7 +123,7 @@ def _is_number(cell: str) -> bool:
 # --- JSON -------------------------------------------------------------------------------------------
 
 
-def _of_json(path: Path, document: Any) -> pa.Table:
+def _of_json(path: Path, document: Any, json_lists: Mapping[int, Sequence[str]]) -> pa.Table:
     rows = document
     for _ in range(3):
         if not isinstance(rows, dict):
@@ -123,11 +136,11 @@ def _of_json(path: Path, document: Any) -> pa.Table:
     if isinstance(rows[0], dict):
         return pa.Table.from_pylist(rows)
     width = len(rows[0]) if isinstance(rows[0], list) else 0
-    if width not in JSON_LISTS or any(len(row) != width for row in rows):
+    if width not in json_lists or any(len(row) != width for row in rows):
         raise InputError(
             f"{path} is JSON whose lists have {width} values: give time, open, high, low, close, volume"
         )
-    columns = {name: [row[k] for row in rows] for k, name in enumerate(JSON_LISTS[width])}
+    columns = {name: [row[k] for row in rows] for k, name in enumerate(json_lists[width])}
     return pa.table(columns)
 
 

@@ -28,8 +28,13 @@ def import_(
     ],
     out: Annotated[Path, typer.Option(help="Directory of the session to make.")],
     kind: Annotated[
-        str, typer.Option("--format", metavar="binance-raw|tardis-csv|klines", help="What the files hold.")
-    ] = "binance-raw",
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="binance-raw|tardis-csv|klines|trades",
+            help="What the files hold; looked at if left out.",
+        ),
+    ] = None,
     tick_size: Annotated[
         str | None, typer.Option(metavar="PRICE", help="Smallest step of a price; inferred if left out.")
     ] = None,
@@ -72,6 +77,7 @@ def import_(
 
 def _show(done: Imported) -> None:
     """What was made and what became of every line, or of every bar."""
+    output.console_of().print(f"read as {done.report.format}", highlight=False)
     from agent.terminal.bar_import_tables import render_bar_import
     from agent.terminal.import_tables import render_import
     from connectors.importers.bars.bar_report import BarReport

@@ -13,6 +13,7 @@ class ImportReport:
 
     symbol: str
     files: list[str] = field(default_factory=list)
+    format: str = ""  # what they were read as
     market: str = "spot"  # or linear, inverse
     lines: int = 0
     # One of these for each line:
