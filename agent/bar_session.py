@@ -41,7 +41,7 @@ from agent.venue.wire.rehearsal import Rehearsal
 
 PolicyFactory = Callable[[ParentSpec], SlicePolicy]
 PROFILE_NS = 60 * DAY_NS  # of history for the volume profile
-SOURCE = "klines"
+SOURCES = ("klines", "trades")
 NOTE = "bars-only session: fills are modelled at the interval's VWAP"
 
 
@@ -54,7 +54,7 @@ def _refuse_resting(name: str) -> None:
 
 def is_bars_only(reader: SessionReader) -> bool:
     """Whether a session was made of bars."""
-    return reader.header.source == SOURCE
+    return reader.header.source in SOURCES
 
 
 class BarSession:

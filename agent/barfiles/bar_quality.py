@@ -29,10 +29,11 @@ PRICES = ("open", "high", "low", "close")
 CHECKED = (*PRICES, "volume", "quote_volume", "vwap")
 ROUNDING = 1e-9  # relative: a VWAP is a quotient of two rounded numbers
 FAR = float(np.log(1.5))
+_JUDGED = 2  # bars, from which a file is judged by its money
 FAR_SIGMAS = 8.0  # of the closes before, where that is further
 
 
-QualityRecord = dict[str, int | str | list[str]]
+QualityRecord = dict[str, bool | int | str | list[str]]
 """The fields of ``Quality`` by name."""
 
 
@@ -58,6 +59,7 @@ class Quality:
     far_prints: int = 0
     first_far: tuple[str, ...] = ()
     clock: str = ""  # with a calendar: how the file's times were read
+    stamped_at_end: bool = False  # bars bore the time of their end: moved to their start
     outside: int = 0
     first_outside: tuple[str, ...] = ()
     missing_sessions: int = 0  # of which every bar is missing
@@ -143,6 +145,22 @@ def typical_price(bars: FBarArray, quality: Quality) -> tuple[FBarArray, Quality
         first_far=tuple(when(at, "") for at in bars["start_ns"][changed][:3]),
     )
     return out, found
+
+
+def refuse_other_money(name: str, bars: FBarArray) -> None:
+    """Refuse a file in which money over volume is far from the price, as with volumes in contracts.
+
+    One bar may be wrong (its VWAP is moved, and counted), not most of them. Raises InputError.
+    """
+    traded = bars[(bars["volume"] > 0) & (bars["quote_volume"] > 0)]
+    far = (traded["vwap"] > 2 * traded["high"]) | (traded["vwap"] < traded["low"] / 2)
+    if len(traded) >= _JUDGED and far.mean() > 1 / 2:
+        k = int(np.argmax(far))
+        raise InputError(
+            f"{name}: quote volume / volume is {traded['vwap'][k]:g} where the price is"
+            f" {traded['low'][k]:g} to {traded['high'][k]:g}, so they are no money and base volume:"
+            " contracts? Give volume in the base currency, or leave the quote volume out"
+        )
 
 
 def _refuse_senseless(name: str, bars: FBarArray) -> None:

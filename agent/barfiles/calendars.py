@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MARGIN_NS = 3 * DAY_NS  # any clock is within a day of UTC; sessions on both sides of the data are needed
 MAX_BARS = 30_000_000  # between the first and the last: a year of seconds
+MIN_INSIDE_BY_ENDS = 0.9  # of the bars, to be taken as stamped at their end
 MIN_INSIDE = 1 / 3  # of the bars: below, the calendar is another market's
 
 
@@ -96,14 +97,17 @@ class Fit:
     grid: Grid
     place: IntArray
     clock: str
+    stamped_at_end: bool = False  # the times were the bars' ends: ``place`` is by their starts
 
 
-def fit(calendar: str, start_ns: IntArray, interval_ns: int) -> Fit:
+def fit(calendar: str, start_ns: IntArray, interval_ns: int, *, look_for_ends: bool = True) -> Fit:
     """Lay bars [T] of ``interval_ns`` on ``calendar``, their times read as UTC or as the exchange's clock.
 
     The reading that leaves fewer bars outside the sessions is taken, UTC where both are equal; bars start
-    at the most frequent phase of the interval. Raises InputError on an unknown calendar, intervals over a
-    day, dates a calendar does not know, and when two thirds of the bars lie outside.
+    at the most frequent phase of the interval. Bars of which most sessions lack the first, and have one too
+    many behind the last, bear the time of their end, and are laid by their start. Raises InputError on an
+    unknown calendar, intervals over a day, dates a calendar does not know, and when two thirds of the bars
+    lie outside.
     """
     if interval_ns > DAY_NS:
         raise InputError(f"bars of {interval_ns / DAY_NS:g} days on calendar {calendar}: give up to one day")
@@ -118,7 +122,9 @@ def fit(calendar: str, start_ns: IntArray, interval_ns: int) -> Fit:
     fits = [
         _lay(known, times, interval_ns, clock) for times, clock in ((start_ns, "UTC"), (other, known.clock))
     ]
-    best = max(fits, key=lambda one: int((one.place >= 0).sum()))  # the first where equal
+    best = max(fits, key=_inside)  # the first where equal
+    if look_for_ends and interval_ns < DAY_NS:
+        best = _by_ends(known, best, [start_ns, other], interval_ns)
     inside = float((best.place >= 0).mean())
     if inside < MIN_INSIDE:
         raise InputError(
@@ -126,6 +132,22 @@ def fit(calendar: str, start_ns: IntArray, interval_ns: int) -> Fit:
             f" {known.clock}: give the market's own --calendar, or none if it never closes"
         )
     return best
+
+
+def _inside(one: Fit) -> int:
+    return int((one.place >= 0).sum())
+
+
+def _by_ends(known: Sessions, best: Fit, clocks: list[IntArray], interval_ns: int) -> Fit:
+    """``best``, or the bars laid one interval earlier if that brings one more of most sessions inside."""
+    names = ("UTC", known.clock)
+    earlier = [_lay(known, t - interval_ns, interval_ns, c) for t, c in zip(clocks, names, strict=True)]
+    moved = max(earlier, key=_inside)
+    seen = len(np.unique(moved.grid.session[moved.place[moved.place >= 0]]))
+    mostly = _inside(moved) >= MIN_INSIDE_BY_ENDS * len(clocks[0])
+    if not mostly or _inside(moved) - _inside(best) < max(1, seen / 2):
+        return best
+    return Fit(moved.grid, moved.place, moved.clock, stamped_at_end=True)
 
 
 class Hours(NamedTuple):

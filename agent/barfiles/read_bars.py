@@ -1,8 +1,9 @@
-"""Bars from files: parquet or CSV with the klines' columns, or daily / hourly equities.
+"""Bars from files: klines of exchanges, daily and intraday bars of vendors.
 
-Columns needed: a time (``open_time`` in ms UTC, or ``time``, ``date``, ``timestamp``), ``open``, ``high``,
-``low``, ``close``, ``volume``; ``quote_volume``, ``n_trades``, ``taker_buy_base`` where there are. Without
-``quote_volume`` an interval's price is (high + low + close) / 3. For bad rows see
+Needed: a time, ``open``, ``high``, ``low``, ``close``, ``volume``; used where there are: ``quote_volume``,
+``vwap``, ``n_trades``, ``taker_buy_base``. What else they may be called stands in
+``agent.barfiles.column_names``, which files are read in ``bar_tables``, how times are read in ``file_times``.
+Without money and VWAP an interval's price is (high + low + close) / 3. For bad rows see
 ``agent.barfiles.bar_quality``.
 """
 
@@ -15,20 +16,19 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
 
-from agent.barfiles.bar_quality import Quality, clean, gaps_on, typical_price
+from agent.barfiles.bar_quality import Quality, clean, gaps_on, refuse_other_money, typical_price
+from agent.barfiles.bar_tables import read_table
 from agent.barfiles.calendars import Grid, fit, when
+from agent.barfiles.file_times import to_ns, with_clock
 from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.errors import InputError
 from agent.core.market.bars import FBarArray, empty_fbars
-from agent.core.types import DAY_NS
+from agent.core.types import NS_PER_S
 
-TIMES = ("open_time", "time", "timestamp", "datetime", "date")
 NEEDED = ("open", "high", "low", "close", "volume")
-SESSION_SHARE = 0.02  # of the steps
-WEEK_DAYS = 7
+_MS_NS = 1_000_000
+_MINUTE_NS = 60 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +47,21 @@ class Series:
 
 def read_bars(path: Path, from_ns: int | None = None, to_ns: int | None = None) -> list[Series]:
     """Read one file; one series per symbol. Raises InputError naming the file and what is wrong."""
-    table = _read(path)
-    time = next((name for name in TIMES if name in table.column_names), None)
-    missing = [name for name in NEEDED if name not in table.column_names]
-    if time is None or missing:
-        lacks = ", ".join(missing) if time else "a time column, one of " + ", ".join(TIMES)
-        raise InputError(f"{path} lacks {lacks}: it has {', '.join(table.column_names)}")
-    symbol = next((name for name in ("symbol", "ticker") if name in table.column_names), None)
-    if symbol is None:
-        return [_series(path.stem, table, time, from_ns, to_ns)]
+    table = read_table(path)
+    has = table.column_names
+    missing = [name for name in NEEDED if name not in has]
+    if missing or not ("open_time" in has or "close_time" in has):
+        lacks = ", ".join(missing) if missing else "a time column, as in open_time or date"
+        raise InputError(f"{path} lacks {lacks}: it has {', '.join(has)}")
+    if "symbol" not in has:
+        return [_series(path.stem, table, from_ns, to_ns)]
+    symbol = "symbol"
     symbols = table[symbol].cast(pa.string()).fill_null("")
     nameless = pc.index(symbols, "").as_py()
     if nameless >= 0:
         raise InputError(f"{path}: row {nameless + 1} has no {symbol}: name it or remove the row")
     names = sorted(pc.unique(symbols).to_pylist())
-    return [_series(name, table.filter(pc.equal(symbols, name)), time, from_ns, to_ns) for name in names]
+    return [_series(name, table.filter(pc.equal(symbols, name)), from_ns, to_ns) for name in names]
 
 
 def read_series(
@@ -75,41 +75,61 @@ def read_series(
     return series if calendar is None else [on_calendar(one, calendar) for one in series]
 
 
-def _read(path: Path) -> pa.Table:
-    if not path.exists():
-        raise InputError(f"no file {path}: give a parquet or CSV file of bars")
-    try:
-        if path.suffix == ".csv":
-            return pyarrow.csv.read_csv(path)
-        return pyarrow.parquet.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            f"{path} is not a readable parquet or CSV file: {str(error).splitlines()[0]}"
-        ) from error
-
-
-def _series(name: str, table: pa.Table, time: str, from_ns: int | None, to_ns: int | None) -> Series:
-    start_ns = _times_ns(name, table[time])
+def _series(name: str, table: pa.Table, from_ns: int | None, to_ns: int | None) -> Series:
+    start_ns = _start_ns(name, table)
     bars = empty_fbars(len(start_ns))
     bars["start_ns"] = start_ns
+    has = table.column_names
     for column in NEEDED:
         bars[column] = _column(name, table, column)
     for column, source in (("trades", "n_trades"), ("taker_volume", "taker_buy_base")):
-        if source in table.column_names:
+        if source in has:
             bars[column] = _column(name, table, source)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite, and counted so
         typical = (bars["high"] + bars["low"] + bars["close"]) / 3.0
         bars["vwap"], bars["quote_volume"] = typical, typical * bars["volume"]
-        if "quote_volume" in table.column_names:
+        if "quote_volume" in has:
             bars["quote_volume"] = _column(name, table, "quote_volume")
             bars["vwap"] = _vwap(bars)
+            refuse_other_money(name, bars)
+        elif "vwap" in has:
+            given = _column(name, table, "vwap")
+            bars["vwap"] = np.where(bars["volume"] > 0, given, bars["close"])
+            bars["quote_volume"] = bars["vwap"] * bars["volume"]
     keep = np.ones(len(bars), np.bool_)
     if from_ns is not None:
         keep &= bars["start_ns"] >= from_ns
     if to_ns is not None:
         keep &= bars["start_ns"] < to_ns
     found = clean(name, bars[keep])
-    return Series(name, *(found if "quote_volume" in table.column_names else typical_price(*found)))
+    return Series(name, *(found if "quote_volume" in has or "vwap" in has else typical_price(*found)))
+
+
+def _start_ns(name: str, table: pa.Table) -> IntArray:
+    """Where each bar starts; a file that tells only where they end has them moved by their length."""
+    if "open_time" in table.column_names:
+        if "clock" in table.column_names:
+            start_ns = with_clock(name, table["open_time"], table["clock"])
+        else:
+            start_ns = to_ns(name, table["open_time"])
+        if not _all_just_before_a_minute(start_ns):
+            return start_ns
+        end_ns = start_ns
+    else:
+        end_ns = to_ns(name, table["close_time"])
+    if _all_just_before_a_minute(end_ns):
+        end_ns += -end_ns % _MINUTE_NS
+    end_ns += -end_ns % _MS_NS  # 59.999999 is the next second
+    end_ns += np.where(end_ns // _MS_NS % 1000 == 999, _MS_NS, 0)
+    steps, counts = np.unique(np.diff(np.sort(end_ns)), return_counts=True)
+    if not len(steps):
+        raise InputError(f"{name} tells only where its bars end, and has fewer than two: add open_time")
+    return end_ns - int(steps[np.argmax(counts)])
+
+
+def _all_just_before_a_minute(at_ns: IntArray) -> bool:
+    """Whether all times are in the last second of a minute, as ends of bars are written."""
+    return len(at_ns) > 1 and bool((at_ns % _MINUTE_NS >= _MINUTE_NS - NS_PER_S).all())
 
 
 def _vwap(bars: FBarArray) -> FloatArray:
@@ -128,23 +148,6 @@ def _column(name: str, table: pa.Table, column: str) -> FloatArray:
     return values
 
 
-def _times_ns(name: str, column: pa.ChunkedArray) -> IntArray:
-    """Start times; integers are milliseconds. Raises InputError on what is no time between 1970 and 2262."""
-    try:
-        if pa.types.is_integer(column.type):
-            column = column.cast(pa.timestamp("ms"))
-        times = column.cast(pa.timestamp("ns")).cast(pa.int64())
-    except pa.ArrowException as error:
-        raise InputError(
-            f"{name}: times are {column.type}: give ms since 1970 or ISO 8601 ({str(error).splitlines()[0]})"
-        ) from error
-    out: IntArray = times.fill_null(-1).to_numpy().astype(np.int64)
-    if (out < 0).any():
-        row = int(np.flatnonzero(out < 0)[0]) + 1
-        raise InputError(f"{name}: row {row} has no time from 1970 on: correct the row or remove it")
-    return out
-
-
 def native_interval_ns(series: Series) -> int:
     """The most frequent distance between bars. Raises InputError with fewer than two."""
     if len(series.bars) < 2:
@@ -155,14 +158,22 @@ def native_interval_ns(series: Series) -> int:
     return int(steps[np.argmax(counts)])
 
 
-def on_calendar(series: Series, calendar: str) -> Series:
+def moved_to_start(series: Series) -> Series:
+    """Bars that bore the time of their end, at their start."""
+    bars = series.bars.copy()
+    bars["start_ns"] -= native_interval_ns(series)
+    return replace(series, bars=bars, quality=replace(series.quality, stamped_at_end=True))
+
+
+def on_calendar(series: Series, calendar: str, *, look_for_ends: bool = True) -> Series:
     """The bars that lie in sessions of ``calendar``, at their UTC starts; the others are dropped and named.
 
+    With ``look_for_ends`` bars that fit the sessions only as stamped at their end are taken so.
     Gaps and missing bars are counted anew, against the calendar. Raises InputError as ``calendars.fit``
     does, and when two bars lie in one place.
     """
     start_ns = series.bars["start_ns"]
-    found = fit(calendar, start_ns, native_interval_ns(series))
+    found = fit(calendar, start_ns, native_interval_ns(series), look_for_ends=look_for_ends)
     inside = found.place >= 0
     place, bars = found.place[inside], series.bars[inside]
     twice = np.flatnonzero(np.diff(place) <= 0)
@@ -173,6 +184,7 @@ def on_calendar(series: Series, calendar: str) -> Series:
     quality = replace(
         gaps_on(series.quality, found.grid, place),
         clock=found.clock,
+        stamped_at_end=series.quality.stamped_at_end or found.stamped_at_end,
         outside=int((~inside).sum()),
         first_outside=tuple(when(at, "") for at in start_ns[~inside][:3]),
     )
@@ -186,23 +198,6 @@ def neighbours(series: Series, delta_ns: int) -> BoolArray:
         return steps
     joined: BoolArray = np.diff(series.grid.place(series.bars["start_ns"])) == 1
     return joined
-
-
-def refuse_closing(series: Series, delta_ns: int) -> None:
-    """Refuse many gaps with some day of the week without bars: a market that closes, without its calendar.
-
-    Raises InputError.
-    """
-    start_ns = series.bars["start_ns"]
-    if series.grid is not None or len(start_ns) < 2 or start_ns[-1] - start_ns[0] < 2 * WEEK_DAYS * DAY_NS:
-        return
-    share = float((~neighbours(series, delta_ns)).mean())
-    closed = WEEK_DAYS - len(np.unique(start_ns // DAY_NS % WEEK_DAYS))
-    if share > SESSION_SHARE and closed:
-        raise InputError(
-            f"{100 * share:.0f} % of {series.name}'s bars are not followed by the next, and {closed} days of"
-            " the week have none: the market closes; name its calendar, as in --calendar XNYS"
-        )
 
 
 def resample(series: Series, delta_ns: int) -> Series:

@@ -28,8 +28,13 @@ def import_(
     ],
     out: Annotated[Path, typer.Option(help="Directory of the session to make.")],
     kind: Annotated[
-        str, typer.Option("--format", metavar="binance-raw|tardis-csv|klines", help="What the files hold.")
-    ] = "binance-raw",
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="binance-raw|tardis-csv|klines|trades",
+            help="What the files hold; looked at if left out.",
+        ),
+    ] = None,
     tick_size: Annotated[
         str | None, typer.Option(metavar="PRICE", help="Smallest step of a price; inferred if left out.")
     ] = None,
@@ -43,6 +48,10 @@ def import_(
     calendar: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Trading calendar of klines whose market closes, as in XNYS."),
+    ] = None,
+    stamped: Annotated[
+        str | None,
+        typer.Option(metavar="start|end", help="What the times of klines are of; looked at if left out."),
     ] = None,
     as_json: o.AsJson = False,
     log_json: o.LogJson = False,
@@ -58,7 +67,7 @@ def import_(
         _amount(contract_size, "contract size"),
     )
     with reading(files) as watch:
-        done = import_files(files, kind, symbol, out, *units, calendar, watch)
+        done = import_files(files, kind, symbol, out, *units, calendar, stamped, watch)
     if as_json:
         output.emit(done.to_json())
     else:
@@ -68,6 +77,7 @@ def import_(
 
 def _show(done: Imported) -> None:
     """What was made and what became of every line, or of every bar."""
+    output.console_of().print(f"read as {done.report.format}", highlight=False)
     from agent.terminal.bar_import_tables import render_bar_import
     from agent.terminal.import_tables import render_import
     from connectors.importers.bars.bar_report import BarReport

@@ -45,6 +45,7 @@ _FAULTS = {
     "gaps": "marked on the tape; the book's until the next snapshot",
     "book_updates_lost": "update ids inside those gaps",
     "trades_missing": "trade ids never seen",
+    "ids_off_market": "trade ids of the insurance fund and of deleveraging, not in the files: no gap",
     "trades_late": "kept, flagged LATE: they revise their bars",
     "crossed": "book updates that crossed: the newer level wins",
     "levels_uncrossed": "older levels taken off the book for it",

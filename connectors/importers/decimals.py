@@ -17,6 +17,9 @@ from agent.core.compile.jit import njit
 SCALE = 8
 """Decimals held: no exchange here quotes more. All is in units of 1e-8 until tick and lot are known."""
 
+FINE_SCALE = 12
+"""Decimals of prices that are finer: then none may be above four million."""
+
 CLIPPED = 4 * 10**18
 """Forty billion: below 2^62, and a multiple of every lot that is a power of ten up to ten billion."""
 

@@ -11,6 +11,7 @@ from connectors.importers.binance.binance_raw import import_binance_raw
 from connectors.importers.import_report import ImportReport
 from connectors.importers.pipeline import ImportRequest, OpenWriter
 from connectors.importers.tardis.tardis_csv import import_tardis_csv
+from connectors.importers.trades.trades_importer import import_trades
 
 Loader = Callable[[ImportRequest, OpenWriter, Path], ImportReport]
 """Reads the request's files and writes them to the session it has opened; the directory is for spooling."""
@@ -19,6 +20,7 @@ FORMATS: dict[str, Loader] = {
     "binance-raw": import_binance_raw,
     "tardis-csv": import_tardis_csv,
     "klines": import_klines,
+    "trades": import_trades,
 }
 
 

@@ -13,6 +13,7 @@ class ImportReport:
 
     symbol: str
     files: list[str] = field(default_factory=list)
+    format: str = ""  # what they were read as
     market: str = "spot"  # or linear, inverse
     lines: int = 0
     # One of these for each line:
@@ -40,6 +41,7 @@ class ImportReport:
     gaps: int = 0  # sequence breaks of the book and of the trade ids
     book_updates_lost: int = 0
     trades_missing: int = 0  # ids never seen
+    ids_off_market: int = 0  # of futures: ids of trades that their files leave out, no gap
     trades_late: int = 0  # stamped earlier than a trade before them: kept, flagged LATE
     crossed: int = 0  # book updates after which the best bid was not below the best ask
     levels_uncrossed: int = 0  # older levels taken off the book because a newer one crossed them

@@ -34,6 +34,7 @@ from connectors.importers.tick_and_lot import UnitFinder
 
 BLOCK_ROWS = 16384
 OFFSET_QUANTILE = 0.001
+MOST_BAD_SHARE = 0.5  # of the lines: beyond, the file is of another kind
 
 OpenWriter = Callable[[Instrument, ImportReport], SessionWriter]
 
@@ -48,6 +49,7 @@ class ImportRequest:
     lot: Decimal | None = None
     contract_size: Decimal | None = None
     calendar: str | None = None  # of bars whose market closes
+    stamped: str | None = None  # "start" or "end": what the times of bars are; looked at where None
     watch: Callable[[int], None] | None = None  # called with the bytes of the files read so far
 
 
@@ -58,6 +60,7 @@ class FileSource(Protocol):
     symbol: Symbol
     place: Place
     delays: Delays
+    price_scale: int  # decimals of raw prices
 
     def blocks(self) -> Iterator[RawRows]:
         """Yield rows in blocks of whole exchange updates. Raises InputError."""
@@ -88,7 +91,7 @@ def write_session(
     Raw rows wait in a file of the directory ``spool_at`` that is gone when this returns or dies. Raises
     InputError before a session is made, RecordingError, and what the writer raises.
     """
-    units = _Units(source.place, request)
+    units = _Units(source.place, request, source.price_scale)
     with _spool(spool_at) as spool:
         for block in source.blocks():
             units.learn(block)
@@ -101,7 +104,7 @@ def write_session(
         seq = 1
         while data := spool.read(BLOCK_ROWS * EVENT.itemsize):
             rows = np.frombuffer(bytearray(data), EVENT)
-            _to_tape(rows, instrument, source.report, seq)
+            _to_tape(rows, instrument, source, seq)
             writer.events(rows)
             seq += len(rows)
     writer.close(source.report.last_recv_ns)
@@ -129,6 +132,12 @@ def _finish(source: FileSource, units: _Units) -> Instrument:
     report = source.report
     if not report.events:
         raise source.nothing()
+    if report.bad_lines > MOST_BAD_SHARE * report.lines:
+        first = next(text for text in report.problems if text.partition(":")[0] in report.files)
+        raise InputError(
+            f"{report.bad_lines:,} of {report.lines:,} lines could not be read, too many to make a market of"
+            f" the rest (first: {first}): give a whole file, or what it is as --format"
+        )
     if report.accounted != report.lines:
         raise InternalError(f"{report.lines} lines were read and {report.accounted} are accounted for")
     if len(source.delays):
@@ -140,11 +149,12 @@ def _finish(source: FileSource, units: _Units) -> Instrument:
     return source.symbol.instrument(source.exchange(), tick, lot, size)
 
 
-def _to_tape(rows: EventArray, instrument: Instrument, report: ImportReport, seq: int) -> None:
+def _to_tape(rows: EventArray, instrument: Instrument, source: FileSource, seq: int) -> None:
     """Turn raw rows into ticks, lots and one clock, in place, numbered from ``seq``."""
+    report = source.report
     stamped = rows["exch_ns"] != UNSTAMPED
     rows["exch_ns"] = np.where(stamped, rows["exch_ns"] - report.clock_offset_ns, rows["recv_ns"])
-    step = int(instrument.tick.scaleb(SCALE))
+    step = int(instrument.tick.scaleb(source.price_scale))
     ticks, off = np.divmod(rows["price_ticks"], step)
     report.prices_rounded += int(np.count_nonzero(off))
     rows["price_ticks"] = np.where(off > 0, np.maximum(1, ticks + (2 * off >= step)), ticks)
@@ -164,9 +174,9 @@ def _sized(rows: EventArray) -> BoolArray:
 class _Units:
     """Learns tick and lot from the rows; the lot from trades where there are any."""
 
-    def __init__(self, place: Place, request: ImportRequest) -> None:
+    def __init__(self, place: Place, request: ImportRequest, price_scale: int) -> None:
         self.request = request
-        self._prices = UnitFinder("tick", "prices", request.tick, place, tolerant=True)
+        self._prices = UnitFinder("tick", "prices", request.tick, place, tolerant=True, scale=price_scale)
         self._trades = UnitFinder("lot", "trades", request.lot, place, tolerant=False)
         self._sizes = UnitFinder("lot", "trades", None, place, tolerant=False)
 

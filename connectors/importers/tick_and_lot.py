@@ -29,12 +29,22 @@ _ENOUGH = 1_000  # prices that are needed to tell such a tick from chance
 
 
 class UnitFinder:
-    """Learns the unit of one kind of values, in 1e-8."""
+    """Learns the unit of one kind of values, in 1e-8 or in another power of ten."""
 
-    def __init__(self, name: str, of: str, given: Decimal | None, place: Place, *, tolerant: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        of: str,
+        given: Decimal | None,
+        place: Place,
+        *,
+        tolerant: bool,
+        scale: int = SCALE,
+    ) -> None:
         """``name``: tick or lot; ``of``: what it divides. Raises InputError on a unit that is none."""
         self._name, self._of, self._given, self._place = name, of, given, place
-        self._step = _step(name, given)
+        self._scale = scale
+        self._step = _step(name, given, scale)
         self._tolerant = tolerant
         self._counts = np.zeros(_POWERS, np.int64)  # values by the largest power of ten that divides them
         self._ends = np.zeros((_POWERS, 100), np.int64)  # the same, by the two digits that end them before it
@@ -59,7 +69,7 @@ class UnitFinder:
 
     def _name_some(self, names: list[str], rows: IntArray, values: IntArray, where: IntArray) -> None:
         for i in rows[: _NAMED - len(names)]:
-            value = Decimal(int(values[i])).scaleb(-SCALE).normalize()
+            value = Decimal(int(values[i])).scaleb(-self._scale).normalize()
             names.append(f"{value:f} in {self._place.name(int(where[i]))}")
 
     @property
@@ -74,9 +84,9 @@ class UnitFinder:
                 f"give --{self._name}-size"
             )
         if self._given is None:
-            return self._times() * Decimal(10) ** (self._power() - SCALE)
+            return self._times() * Decimal(10) ** (self._power() - self._scale)
         if self._off > self._allowed():
-            fits = f"{Decimal(10) ** (self._power() - SCALE):f}"
+            fits = f"{Decimal(10) ** (self._power() - self._scale):f}"
             raise InputError(
                 f"{self._name} {self._given} does not divide the {self._of} of the capture, which are "
                 f"multiples of {fits} ({self._off:,} rows; {', '.join(self._first_off)}): give {fits}, "
@@ -122,10 +132,11 @@ def _powers_of_ten(values: IntArray) -> IntArray:
     return powers
 
 
-def _step(name: str, given: Decimal | None) -> int:
-    """A given unit in 1e-8; 0 for none. Raises InputError."""
+def _step(name: str, given: Decimal | None, scale: int) -> int:
+    """A given unit in the smallest held; 0 for none. Raises InputError."""
     if given is None:
         return 0
-    if not given.is_finite() or given <= 0 or given.scaleb(SCALE) % 1:
-        raise InputError(f"{name} {given} is not allowed: give a positive multiple of 0.00000001, as in 0.01")
-    return int(given.scaleb(SCALE))
+    if not given.is_finite() or given <= 0 or given.scaleb(scale) % 1:
+        least = f"{Decimal(1).scaleb(-scale):f}"
+        raise InputError(f"{name} {given} is not allowed: give a positive multiple of {least}, as in 0.01")
+    return int(given.scaleb(scale))

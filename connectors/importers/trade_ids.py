@@ -42,6 +42,10 @@ class TradeIds:
         self.last = last
         return Seen.LATE if self._fill(trade_id) else Seen.REPEATED
 
+    def forgive(self) -> None:
+        """The gap just found is none: its ids were never trades of the public book."""
+        self._holes.pop()
+
     def _fill(self, trade_id: int) -> bool:
         for i, hole in enumerate(self._holes):
             if trade_id in hole:

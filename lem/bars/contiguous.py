@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.barfiles.read_bars import Series, neighbours, refuse_closing
+from agent.barfiles.closing import refuse_closing
+from agent.barfiles.read_bars import Series, neighbours
 from agent.barfiles.splits import Split, find_splits
 from agent.core.arrays import IntArray
 

@@ -111,6 +111,12 @@ CASES: dict[str, Tried] = {
         f"{IMPORT} --out {{new}} --calendar XXXX",
         ("XXXX",),
     ),
+    "agent import --stamped": Tried(
+        f"{IMPORT} --out {{new}}",
+        f"{IMPORT} --out {{new}} --stamped end",
+        f"{IMPORT} --out {{new}} --stamped middle",
+        ("middle", "start or their end"),
+    ),
     "agent import --json": Tried(
         f"{IMPORT.removesuffix(' --json')} --out {{new}}", f"{IMPORT} --out {{new}}"
     ),

@@ -8,9 +8,12 @@ Rules kept here:
   (it holds an auction, or reaches out of the session) is flagged CLOSED: it is seen and never traded. A
   day's bar is its session;
 * the first bar after a split of raw prices is flagged SPLIT and named: no order may cross it;
+* bars that bear the time of their end are moved to their start: where they fit a calendar only so, or where
+  ``--stamped end`` says it;
 * a bar is known at its end, a day's bar at the close of its session;
 * tick and lot, where not given, are the largest powers of ten, up to 1, that divide every price and every
-  volume; what a given one does not divide is rounded to the nearest, counted and named.
+  volume; the lot is coarser where sums of money would not fit 64 bits, which is said. What a given one does
+  not divide is rounded to the nearest, counted and named.
 
 What is wrong in the files is refused or mended by the rules of ``agent.barfiles.bar_quality``.
 """
@@ -25,7 +28,8 @@ import numpy.typing as npt
 
 from agent.barfiles.bar_quality import clean
 from agent.barfiles.calendars import hours, when
-from agent.barfiles.read_bars import Series, native_interval_ns, on_calendar, read_bars, refuse_closing
+from agent.barfiles.closing import refuse_closing
+from agent.barfiles.read_bars import Series, moved_to_start, native_interval_ns, on_calendar, read_bars
 from agent.barfiles.splits import find_splits
 from agent.core.arrays import BoolArray, IntArray
 from agent.core.errors import InputError
@@ -42,6 +46,7 @@ from connectors.importers.symbols import MarketKind, Symbol, parse_symbol
 PRICES = ("open", "high", "low", "close")
 BLOCK_ROWS = 65536
 MOST_TL = 1 << 58  # of one bar, so that the sums over an interval stay within int64
+COARSEST = Decimal(10) ** 6  # of the lots that are inferred
 RUN = 10  # equal steps in a row that are no gaps, but another interval
 
 
@@ -54,6 +59,8 @@ def import_klines(request: ImportRequest, open_writer: OpenWriter, _spool_at: Pa
     series = _read(request, symbol, report)
     bars, flags = _complete(series, report)
     tick, lot = _unit(request.tick, bars, PRICES, "tick"), _unit(request.lot, bars, ("volume",), "lot")
+    if request.lot is None:
+        lot = _coarse_enough(bars, tick, lot, report)
     report.tick, report.lot = format(tick, "f"), format(lot, "f")
     report.tick_inferred, report.lot_inferred = request.tick is None, request.lot is None
     rows = _rows(bars, flags, series, (tick, lot), report)
@@ -85,13 +92,25 @@ def _read(request: ImportRequest, symbol: Symbol, report: BarReport) -> Series:
         report.duplicates += quality.duplicates
         series = Series(symbol.unified, bars, quality)
     report.interval_ns = native_interval_ns(series)
+    if request.stamped == "end":
+        series = moved_to_start(series)
     if request.calendar is None:
         refuse_closing(series, report.interval_ns)
+        _note_ends(series, report)
         return series
-    series = on_calendar(series, request.calendar)
+    series = on_calendar(series, request.calendar, look_for_ends=request.stamped is None)
+    _note_ends(series, report)
     report.calendar, report.clock = request.calendar, series.quality.clock
     report.outside, report.first_outside = series.quality.outside, list(series.quality.first_outside)
     return series
+
+
+def _note_ends(series: Series, report: BarReport) -> None:
+    report.stamped_at_end = report.stamped_at_end or series.quality.stamped_at_end
+    if report.stamped_at_end:
+        report.problem(
+            "the bars are stamped at their end: each was moved to its start (--stamped start if not)"
+        )
 
 
 def _of_symbol(path: Path, symbol: Symbol) -> Series:
@@ -187,6 +206,19 @@ def _unit(given: Decimal | None, bars: FBarArray, columns: tuple[str, ...], name
         return given
     of = "prices" if name == "tick" else "volumes"
     return largest_unit(np.concatenate([bars[c] for c in columns]), name, of)
+
+
+def _coarse_enough(bars: FBarArray, tick: Decimal, lot: Decimal, report: BarReport) -> Decimal:
+    """The lot, or the next power of ten in which the money of each bar can be held."""
+    most = float((bars["volume"] * bars["high"]).max())
+    finest, coarse = lot, lot
+    while coarse < COARSEST and most / float(tick) / float(coarse) > MOST_TL:
+        coarse = (coarse * 10).normalize()
+    if coarse != finest:
+        report.problem(
+            f"volumes are multiples of {finest:f}: held to {coarse:f}, for the sums to fit 64 bits"
+        )
+    return coarse
 
 
 def _rows(

@@ -13,6 +13,7 @@ from agent.core.market.bars import FBarArray
 from connectors.importers.import_report import ImportReport
 
 NAMED = 3
+MANY_ABSENT = 0.02
 
 
 @dataclass(slots=True)
@@ -23,6 +24,7 @@ class BarReport(ImportReport):
     interval_ns: int = 0
     calendar: str = ""
     clock: str = ""  # with a calendar: how the files' times were read
+    stamped_at_end: bool = False  # bars bore the time of their end: moved to their start
     absent: int = 0  # missing in the files: empty bars stand for them
     closed: int = 0  # an auction in them, or beyond the session: seen, never traded
     outside: int = 0  # outside all sessions: dropped
@@ -42,6 +44,7 @@ class BarReport(ImportReport):
     def take(self, quality: Quality) -> None:
         """Add what was found in one file."""
         self.lines += quality.rows
+        self.stamped_at_end |= quality.stamped_at_end
         for name in (
             "duplicates",
             "out_of_order",
@@ -66,6 +69,10 @@ class BarReport(ImportReport):
         )
         self._name("missing, an empty bar stands for each", bars["start_ns"], absent)
         self._name("without volume", bars["start_ns"], still)
+        if absent.mean() > MANY_ABSENT and not self.calendar:
+            self.problem(
+                f"{100 * absent.mean():.0f} % are missing: if the market closes, name its --calendar"
+            )
 
     def note_rounded(
         self,

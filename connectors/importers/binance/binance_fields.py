@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, cast
 
 from agent.core.arrays import IntArray
 from connectors.importers.decimals import e8_many
 
 MOST_ID = 1 << 62
+_FIRST_NS, _LAST_NS = 10**18, 4 * 10**18  # receive stamps from 2001 to 2096
+_UNITS_NS = (1, 1000, 1_000_000)
 
 Levels = list[list[str]]
 """Price and size of each."""
@@ -61,6 +63,50 @@ class SnapshotMessage(TypedDict):
     T: NotRequired[int]
     symbol: NotRequired[str]
     pair: NotRequired[str]  # coin-M only
+
+
+class Receipts:
+    """The recorder's stamps of one file: nano-, micro- or milliseconds, by the size of the first."""
+
+    def __init__(self) -> None:
+        self._unit_ns = 0
+
+    def ns(self, stamp: int) -> int:
+        """Raises ValueError where a stamp is of another size than the file's first."""
+        for unit in (self._unit_ns,) if self._unit_ns else _UNITS_NS:
+            if _FIRST_NS < stamp * unit < _LAST_NS:
+                self._unit_ns = unit
+                return stamp * unit
+        known = {1: "nanoseconds", 1000: "microseconds", 1_000_000: "milliseconds"}
+        name = known.get(self._unit_ns, "nanoseconds, microseconds or milliseconds")
+        raise ValueError(f"receive stamp {stamp} is not in {name} since 1970")
+
+
+EVENT_STREAMS = {"depthUpdate": "depth", "markPriceUpdate": "markPrice"}
+"""Streams by the event in their messages, where they are called otherwise."""
+
+
+def stream_of(message: dict[str, Any]) -> tuple[str, str] | None:
+    """(symbol in small letters, stream) of a message without the combined stream's frame, if it is one."""
+    event = message.get("e")
+    if event is None and {"u", "s", "B", "A"} <= message.keys():
+        event = "bookTicker"  # of spot: it has no event
+    if event is None:
+        return None
+    symbol = message.get("s") or message.get("o", {}).get("s", "")
+    return str(symbol).lower(), EVENT_STREAMS.get(event, str(event))
+
+
+def is_partial(stream: str) -> bool:
+    """Whether a stream sends the best levels whole (depth5, depth10, depth20), not what changed."""
+    return stream.partition("@")[0] in ("depth5", "depth10", "depth20")
+
+
+def as_snapshot(data: Any) -> SnapshotMessage:
+    """A partial book as a snapshot: futures send it under the names of a change."""
+    if "lastUpdateId" in data:
+        return cast(SnapshotMessage, data)
+    return cast(SnapshotMessage, {"lastUpdateId": data["u"], "bids": data["b"], "asks": data["a"]})
 
 
 @dataclass(frozen=True, slots=True)

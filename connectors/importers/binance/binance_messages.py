@@ -6,21 +6,27 @@ The rules of continuity are in ``connectors.importers.binance.binance_raw``.
 from __future__ import annotations
 
 from collections import deque
+from typing import Any, cast
 
 import orjson
 
+from agent.core.arrays import IntArray
 from agent.core.errors import InputError
 from agent.core.market.late_rows import is_late
 from agent.core.market.tape import Flag, Kind
 from connectors.importers.binance.binance_fields import (
     DepthData,
     Diff,
+    Receipts,
     SnapshotMessage,
     TickerData,
     TradeData,
+    as_snapshot,
     id_of,
+    is_partial,
     levels_of,
     stamp_ns,
+    stream_of,
 )
 from connectors.importers.decimals import Memo
 from connectors.importers.import_report import ImportReport
@@ -29,7 +35,6 @@ from connectors.importers.symbols import MarketKind
 from connectors.importers.trade_ids import Seen, TradeIds
 
 _HELD_DIFFS = 20_000  # diffs kept while no snapshot has come: half an hour at 100 ms
-_FIRST_NS, _LAST_NS = 10**18, 4 * 10**18  # receive stamps from 2001 to 2096
 _MOST_IDS = 1_000_000  # in one book update: more is a broken number
 _HOUR_NS = 3600 * 10**9
 _LAST = int(Flag.LAST)
@@ -69,10 +74,14 @@ class Messages:
         self._sure = False  # a message has shown that the capture is of the symbol's market
         self.delays = Delays()
         self.others: set[str] = set()
+        self._receipts = Receipts()
+        self._partial_id = -1  # last update of the partial book, where nothing better is there
+        self._left_out: set[str] = set()  # streams that are not read
 
     def begin_file(self, symbol: str) -> None:
         """A file whose first message that names one is of ``symbol`` ("" where none does)."""
         self._of_file = symbol or self._prefix
+        self._receipts = Receipts()
 
     def finish(self) -> None:
         """Count what was still waiting for a snapshot, and say first if the book ends without one."""
@@ -80,10 +89,11 @@ class Messages:
             self._report.problems.insert(
                 0, f"no snapshot follows book update {self._lost_from}: from there on the book is not known"
             )
-        elif self._book_id is None and self._held:
-            self._report.problems.insert(
-                0, "no snapshot: the session has no book, and no order can trade on it"
-            )
+        elif not self._report.snapshots and (self._held or self._report.trades or self._report.book_tickers):
+            what = "no snapshot" if self._held else "no book in the files"
+            self._report.problems.insert(0, f"{what}: the session has no book, and no order can trade on it")
+        if self._left_out:
+            self._report.problem(f"streams that are not read: {', '.join(sorted(self._left_out)[:10])}")
         self._report.depth_unsynced += len(self._held)
         self._report.trades_missing = self._ids.missing
         self._report.last_recv_ns = self._recv_ns
@@ -95,33 +105,47 @@ class Messages:
         """
         try:
             stamp, _, text = line.partition(b" ")
-            self._message(int(stamp), text)
+            self._message(stamp, text)
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
             self._report.bad_lines += 1
             self._report.problem(f"{self._place.name()}: {type(error).__name__}: {error}")
 
-    def _message(self, recv_ns: int, text: bytes) -> None:
-        message = orjson.loads(text)
-        if not _FIRST_NS < recv_ns < _LAST_NS:
-            raise ValueError(f"receive stamp {recv_ns} is not in nanoseconds since 1970")
+    def _message(self, stamp: bytes, text: bytes) -> None:
+        recv_ns, message = self._receipts.ns(int(stamp)), orjson.loads(text)
         stream = message.get("stream")
         if stream is None:
-            self._snapshot(recv_ns, message)
+            self._unframed(recv_ns, message)
             return
         symbol, _, name = stream.partition("@")
         self._of_file = symbol
+        self._of_stream(recv_ns, symbol, name, message["data"])
+
+    def _unframed(self, recv_ns: int, message: dict[str, Any]) -> None:
+        """A message of a stream of its own, a snapshot, or the exchange's word that it has subscribed."""
+        single = stream_of(message)
+        if single is not None:
+            self._of_stream(recv_ns, *single, message)
+        elif "result" in message and "id" in message:
+            self._report.other_streams += 1
+        else:
+            self._snapshot(recv_ns, cast(SnapshotMessage, message))
+
+    def _of_stream(self, recv_ns: int, symbol: str, name: str, data: Any) -> None:
         if symbol != self._prefix:
             self._other(symbol)
             return
-        data = message["data"]
         if name == "bookTicker":
             self._ticker(recv_ns, data)
         elif name in ("trade", "aggTrade"):
             self._trade(name, recv_ns, data)
+        elif is_partial(name):
+            self._partial(recv_ns, data)
         elif name.startswith("depth") and data.get("e") == "depthUpdate":
             self._depth(recv_ns, data)
         else:
             counter = _COUNTED.get(name.partition("@")[0], "other_streams")
+            if counter == "other_streams":
+                self._left_out.add(name)
             setattr(self._report, counter, getattr(self._report, counter) + 1)
 
     def _other(self, symbol: str) -> None:
@@ -282,6 +306,25 @@ class Messages:
             self._report.depth_unsynced += 1
         self._held.append(diff)
 
+    def _partial(self, recv_ns: int, data: Any) -> None:
+        """The best levels whole: shown as snapshots where no deeper book is followed."""
+        message = as_snapshot(data)
+        update, numbers = id_of(message["lastUpdateId"]), levels_of(message["bids"], message["asks"])
+        sent_ns = stamp_ns(data["E"]) if "E" in data else None
+        recv_ns = self._received(recv_ns, sent_ns)
+        if self._book_id is not None or self._lost_from is not None or update <= self._partial_id:
+            self._report.snapshots_old += 1
+            return
+        self._partial_id = update
+        self._report.snapshots += 1
+        exch_ns = stamp_ns(data["T"]) if "T" in data else UNSTAMPED
+        self._show(recv_ns, exch_ns, update, numbers, len(message["bids"]))
+
+    def _show(self, recv_ns: int, exch_ns: int, update: int, numbers: IntArray, bids: int) -> None:
+        self._buffer.mark(recv_ns, Kind.SNAPSHOT_BEGIN, update, 0)
+        self._buffer.levels(recv_ns, exch_ns, update, numbers, bids, 0)
+        self._buffer.mark(recv_ns, Kind.SNAPSHOT_END, update, _LAST)
+
     def _snapshot(self, recv_ns: int, message: SnapshotMessage) -> None:
         update, numbers = id_of(message["lastUpdateId"]), levels_of(message["bids"], message["asks"])
         futures, symbol = "T" in message, str(message.get("symbol", self._of_file)).lower()
@@ -296,9 +339,7 @@ class Messages:
             self._report.snapshots_old += 1
             return
         self._report.snapshots += 1
-        self._buffer.mark(recv_ns, Kind.SNAPSHOT_BEGIN, update, 0)
-        self._buffer.levels(recv_ns, UNSTAMPED, update, numbers, len(message["bids"]), 0)
-        self._buffer.mark(recv_ns, Kind.SNAPSHOT_END, update, _LAST)
+        self._show(recv_ns, UNSTAMPED, update, numbers, len(message["bids"]))
         if self._lost_from is not None:
             self._buffer.mark(recv_ns, Kind.GAP_END, self._lost_from, Flag.BOOK | _LAST, self._lost)
             self._lost_from = None

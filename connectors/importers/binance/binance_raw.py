@@ -1,8 +1,10 @@
 """Raw Binance captures (spot, USD-M and coin-M futures), as the hftbacktest collector writes them.
 
-A line is ``<local receive time, ns> <JSON as the exchange sent it>``: ``depth`` diffs, ``trade`` or
-``aggTrade`` and ``bookTicker`` messages of the combined stream, and REST depth snapshots (the lines
-without ``stream``). ``markPrice`` and ``forceOrder`` are counted and left out.
+A line is ``<local receive time> <JSON as the exchange sent it>``: ``depth`` diffs or partial books
+(``depth5``, ``10``, ``20``), ``trade`` or ``aggTrade`` and ``bookTicker`` messages, of the combined stream or
+of streams of their own, and REST depth snapshots. The time is in nanoseconds, microseconds (the collector's,
+until 2023) or milliseconds, by the size of a file's first. ``markPrice`` and ``forceOrder`` are counted and
+left out; other streams are named.
 
 Rules kept here:
 
@@ -17,6 +19,7 @@ Rules kept here:
 * trades come twice, one by one and aggregated by taker order and price: the kind that comes first in a
   capture counts, the other is left out. Those of a futures capture that were not made in the book
   (``X`` is not MARKET: insurance fund) are left out;
+* a partial book is a snapshot each time, and used where no book is followed by diffs;
 * the exchange's clock is brought onto the recorder's by one constant offset: the 0.1 % quantile of
   (received - sent), so that a thousandth of the messages at most seems to arrive before it was sent.
   The true offset is smaller by the unknown shortest delay of the line;
@@ -31,7 +34,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from agent.core.errors import InputError
+from connectors.importers.binance.binance_fields import Receipts
 from connectors.importers.binance.binance_messages import Messages
+from connectors.importers.decimals import SCALE
 from connectors.importers.import_report import ImportReport
 from connectors.importers.lines import TornFileError, read_lines
 from connectors.importers.pipeline import (
@@ -63,6 +68,8 @@ def raw_symbol(symbol: Symbol) -> str:
 
 class _Captures:
     """Capture files in order of time (``connectors.importers.pipeline.FileSource``)."""
+
+    price_scale = SCALE
 
     def __init__(self, request: ImportRequest) -> None:
         self.symbol = parse_symbol(request.symbol)
@@ -102,6 +109,11 @@ class _Captures:
         report, others = self.report, self._messages.others
         seen = f"; other symbols: {', '.join(sorted(others))}" if others else ""
         why = f"; first problem: {report.problems[0]}" if report.problems else ""
+        if report.lines and report.bad_lines == report.lines:
+            return InputError(
+                f"{', '.join(report.files)}: no line is one of a raw Binance capture, a receive time and JSON"
+                f" as the exchange sent it (first: {report.problems[0]})"
+            )
         return InputError(
             f"no Binance {report.market} messages of {report.symbol} in {', '.join(report.files)} "
             f"({report.lines:,} lines{seen}{why}): give another --symbol or another file"
@@ -122,6 +134,14 @@ class _Captures:
         return -self.delays.quantile(OFFSET_QUANTILE)
 
 
+def _stamp_ns(stamp: bytes) -> int:
+    """A receive stamp of any unit, 0 where it is none."""
+    try:
+        return Receipts().ns(int(stamp))
+    except ValueError:
+        return 0
+
+
 def _head(path: Path) -> tuple[int, str]:
     """A file's first receive stamp and the first symbol it names, as its streams write it; 0 and "" without.
 
@@ -131,7 +151,7 @@ def _head(path: Path) -> tuple[int, str]:
     try:
         for number, line in enumerate(read_lines(path)):
             stamp, _, text = line.partition(b" ")
-            first = first or (int(stamp) if stamp.isdigit() else 0)
+            first = first or _stamp_ns(stamp)
             if stream in text:
                 name = text.partition(stream)[2].partition(b"@")[0]
                 return first, name.decode(errors="replace")

@@ -5,14 +5,18 @@ Rules kept here:
 * every line falls in exactly one category of the ``ImportReport``; which of both files it is says its
   header, and a file with other columns is refused;
 * rows of one file with the same ``local_timestamp`` are one exchange update. A run of ``is_snapshot`` rows
-  is a snapshot, shown when its last row came; rows before the first are dropped. A snapshot that is not
-  its file's first means that the connection was lost: a gap on the tape, closed by it;
+  is a snapshot, shown when its last row came, or several, where rows of both sides came at each of several
+  times; rows before the first are dropped. A snapshot after changes means that the connection was lost: a
+  gap on the tape, closed by it. One after a snapshot is the next of a market that sends nothing else;
+* a row is of the symbol when its name is equal to one that the symbol can have there (``tardis_symbols``);
 * files are joined by ``local_timestamp``, trades before the book where both are of the same microsecond.
   A stamp that steps back inside a file is held at the one before it;
 * the stamps are those of synchronised clocks and stay as they are, but where more than a thousandth of
   the messages came before they were sent: then the clock is moved until a thousandth does;
-* trade ids of Binance have no holes: one is a gap, a repeated one is dropped. Other exchanges' ids need not
-  be in order and are not judged;
+* trade ids of Binance spot have no holes: one is a gap, a repeated one is dropped. Those of its futures do,
+  because trades made outside the book (insurance fund, deleveraging) are left out of the files: only a hole
+  of more than ``tardis_files.OFF_BOOK_IDS`` is a gap. Other exchanges' ids are not judged;
+* prices of nine to twelve decimals are read anew in 1e-12, the others in 1e-8;
 * amounts are in the base currency, but of inverse contracts, and of those whose size must be given.
 """
 
@@ -24,30 +28,16 @@ from pathlib import Path
 
 from agent.core.errors import InputError
 from connectors.importers.binance.binance_raw import raw_symbol
+from connectors.importers.decimals import FINE_SCALE, SCALE
 from connectors.importers.import_report import ImportReport
 from connectors.importers.lines import TornFileError, read_lines
 from connectors.importers.pipeline import OFFSET_QUANTILE, ImportRequest, OpenWriter, write_session
 from connectors.importers.raw_rows import Delays, Mender, Place, RawRows
-from connectors.importers.symbols import MarketKind, Symbol, parse_symbol
-from connectors.importers.tardis.tardis_files import BookFile, CsvFile, TradeFile
+from connectors.importers.symbols import MarketKind, parse_symbol
+from connectors.importers.tardis.tardis_files import BookFile, CsvFile, FinerPricesError, TradeFile
 from connectors.importers.tardis.tardis_lines import BOOK_COLUMNS, TRADE_COLUMNS
 from connectors.importers.tardis.tardis_merge import merged
-
-_MARKETS = {
-    "binance": MarketKind.SPOT,
-    "binance-us": MarketKind.SPOT,
-    "binance-futures": MarketKind.LINEAR,
-    "binance-delivery": MarketKind.INVERSE,
-    "bitfinex": MarketKind.SPOT,
-    "bitstamp": MarketKind.SPOT,
-    "bybit-spot": MarketKind.SPOT,
-    "coinbase": MarketKind.SPOT,
-    "gate-io": MarketKind.SPOT,
-    "kraken": MarketKind.SPOT,
-    "kucoin": MarketKind.SPOT,
-    "okex": MarketKind.SPOT,
-}
-"""What an exchange's files hold where that is one kind of market."""
+from connectors.importers.tardis.tardis_symbols import is_of
 
 _CCXT = {
     "binance-us": "binanceus",
@@ -65,7 +55,15 @@ _DOLLAR_CONTRACTS = ("bitmex", "bybit", "deribit")  # inverse contracts counted 
 
 def import_tardis_csv(request: ImportRequest, open_writer: OpenWriter, spool_at: Path) -> ImportReport:
     """Write Tardis files to the session that ``open_writer`` opens. Raises as ``write_session`` does."""
-    source = _Files(request)
+    try:
+        return _imported(_Files(request, SCALE), request, open_writer, spool_at)
+    except FinerPricesError:
+        return _imported(_Files(request, FINE_SCALE), request, open_writer, spool_at)
+
+
+def _imported(
+    source: _Files, request: ImportRequest, open_writer: OpenWriter, spool_at: Path
+) -> ImportReport:
     write_session(source, request, open_writer, spool_at)
     return source.report
 
@@ -73,7 +71,8 @@ def import_tardis_csv(request: ImportRequest, open_writer: OpenWriter, spool_at:
 class _Files:
     """All files of an import (``connectors.importers.pipeline.FileSource``)."""
 
-    def __init__(self, request: ImportRequest) -> None:
+    def __init__(self, request: ImportRequest, price_scale: int) -> None:
+        self.price_scale = price_scale
         self.symbol = parse_symbol(request.symbol)
         self.report = ImportReport(
             self.symbol.unified, [path.name for path in request.paths], self.symbol.market.value
@@ -109,7 +108,7 @@ class _Files:
             prefix = self._wanted(lines)
         except TornFileError as torn:
             raise InputError(f"{path.name} is cut off at its beginning: {torn.args[0]}") from torn
-        return kind(path, prefix, self.place, self.report, self.delays)
+        return kind(path, prefix, self.place, self.report, self.delays, self.price_scale)
 
     def _wanted(self, lines: Iterator[bytes]) -> bytes:
         """``exchange,symbol,`` of the first line that is of the symbol; what no line starts with without."""
@@ -129,13 +128,10 @@ class _Files:
         """Whether the exchange's name is the symbol's; the first that fits settles the exchange."""
         if self._exchange and exchange != self._exchange:
             return False
-        market = _MARKETS.get(exchange)
-        if market is not None and market is not self.symbol.market:
-            return False
         if exchange.startswith("binance"):
-            fits = name.upper() == raw_symbol(self.symbol)
+            fits = name.upper() == raw_symbol(self.symbol) and is_of(exchange, name, self.symbol)
         else:
-            fits = _same(name, self.symbol)
+            fits = is_of(exchange, name, self.symbol)
         if fits:
             self._exchange = exchange
         return fits
@@ -171,11 +167,3 @@ class _Files:
 
     def offset_ns(self) -> int:
         return max(0, -self.delays.quantile(OFFSET_QUANTILE))
-
-
-def _same(name: str, symbol: Symbol) -> bool:
-    """Whether an exchange's name, its punctuation left out, begins with base and quote; XBT is BTC."""
-    plain = "".join(c for c in name.upper() if c.isalnum()).replace("XBT", "BTC")
-    pair = f"{symbol.base}{symbol.quote}"
-    perpetual = f"{symbol.base}PERPETUAL"  # deribit
-    return plain.startswith(pair) if plain != perpetual else symbol.market is not MarketKind.SPOT

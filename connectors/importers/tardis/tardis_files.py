@@ -10,6 +10,7 @@ import numpy as np
 from agent.core.arrays import BoolArray, IntArray
 from agent.core.market.late_rows import mark_late
 from agent.core.market.tape import EVENT, EventArray, Flag, Kind, empty_events
+from connectors.importers.decimals import SCALE
 from connectors.importers.import_report import ImportReport
 from connectors.importers.lines import TornFileError, read_blocks
 from connectors.importers.raw_rows import UNSTAMPED, Delays, Place, RawRows
@@ -17,6 +18,7 @@ from connectors.importers.tardis.tardis_lines import (
     BAD,
     COLUMNS,
     EXTRA,
+    FINER,
     OK,
     OTHER,
     PRICE,
@@ -32,6 +34,13 @@ from connectors.importers.trade_ids import Seen, TradeIds
 _US = 1000
 _LAST = int(Flag.LAST)
 _NAMED_PER_BLOCK = 20
+OFF_BOOK_IDS = 100
+"""Of futures: so many ids in a row may be of trades that the exchange does not show."""
+_FUTURES = (b"binance-futures,", b"binance-delivery,")
+
+
+class FinerPricesError(Exception):
+    """The files hold prices of more decimals than they were read with."""
 
 
 class CsvFile:
@@ -40,12 +49,21 @@ class CsvFile:
     rank = 0  # which goes first in the same microsecond
     trades = False
 
-    def __init__(self, path: Path, prefix: bytes, place: Place, report: ImportReport, delays: Delays) -> None:
+    def __init__(
+        self,
+        path: Path,
+        prefix: bytes,
+        place: Place,
+        report: ImportReport,
+        delays: Delays,
+        price_scale: int = SCALE,
+    ) -> None:
         self._path = path
         self._prefix = prefix
         self._place = place
         self._report = report
         self._delays = delays
+        self._price_scale = price_scale
         self._base = place.code
         self._line = 0
         self._recv_us = 0
@@ -55,7 +73,7 @@ class CsvFile:
         first = True
         try:
             for data in read_blocks(self._path, self._place.count_bytes):
-                parsed = parse(data, self._prefix, trades=self.trades)
+                parsed = parse(data, self._prefix, trades=self.trades, price_scale=self._price_scale)
                 lines = np.arange(self._line + 1, self._line + 1 + len(parsed))
                 self._line += len(parsed)
                 self._report.lines += len(parsed)
@@ -72,6 +90,8 @@ class CsvFile:
     def _readable(self, data: bytes, parsed: IntArray, lines: IntArray) -> tuple[IntArray, IntArray]:
         """Drop and count what is not; hold stamps that step back."""
         status = parsed[:, STATUS]
+        if (status == FINER).any():
+            raise FinerPricesError
         self._report.other_symbols += int(np.count_nonzero(status == OTHER))
         bad = np.flatnonzero(status == BAD)
         if len(bad):
@@ -128,9 +148,18 @@ class TradeFile(CsvFile):
 
     trades = True
 
-    def __init__(self, path: Path, prefix: bytes, place: Place, report: ImportReport, delays: Delays) -> None:
-        super().__init__(path, prefix, place, report, delays)
+    def __init__(
+        self,
+        path: Path,
+        prefix: bytes,
+        place: Place,
+        report: ImportReport,
+        delays: Delays,
+        price_scale: int = SCALE,
+    ) -> None:
+        super().__init__(path, prefix, place, report, delays, price_scale)
         self._ids = TradeIds() if prefix.startswith(b"binance") else None
+        self._off_book_ids = OFF_BOOK_IDS if prefix.startswith(_FUTURES) else 0
         self._traded_ns = 0
 
     def _rows(self, rows: IntArray, where: IntArray) -> RawRows:
@@ -159,6 +188,9 @@ class TradeFile(CsvFile):
             seen = ids.see(number)
             if seen is Seen.REPEATED:
                 keep[i] = False
+            elif seen is Seen.AFTER_GAP and ids.lost <= self._off_book_ids:
+                self._report.ids_off_market += ids.lost
+                ids.forgive()
             elif seen is Seen.AFTER_GAP and before is not None:
                 gaps.append((i, before, ids.lost))
                 self._name_gap(int(where[i]), before, ids.lost)
@@ -196,11 +228,20 @@ class BookFile(CsvFile):
 
     rank = 1
 
-    def __init__(self, path: Path, prefix: bytes, place: Place, report: ImportReport, delays: Delays) -> None:
-        super().__init__(path, prefix, place, report, delays)
+    def __init__(
+        self,
+        path: Path,
+        prefix: bytes,
+        place: Place,
+        report: ImportReport,
+        delays: Delays,
+        price_scale: int = SCALE,
+    ) -> None:
+        super().__init__(path, prefix, place, report, delays, price_scale)
         self._held = np.zeros((0, COLUMNS), np.int64)
         self._held_where = np.zeros(0, np.int64)
         self._synced = False
+        self._after_snapshot = False
 
     def _rows(self, rows: IntArray, where: IntArray) -> RawRows:
         rows = np.concatenate([self._held, rows])
@@ -230,17 +271,25 @@ class BookFile(CsvFile):
         lengths = ends - runs + 1  # a snapshot is shown when its last row came
         shown = np.repeat(events["recv_ns"][ends], lengths)
         events["recv_ns"] = shown
-        return self._framed(events, where, runs[in_snapshot], ends[in_snapshot])
+        follows = np.concatenate([[self._after_snapshot], in_snapshot[:-1]])[in_snapshot]
+        self._after_snapshot = bool(in_snapshot[-1])
+        return self._framed(events, where, runs[in_snapshot], ends[in_snapshot], follows)
 
-    def _framed(self, events: EventArray, where: IntArray, begins: IntArray, ends: IntArray) -> RawRows:
-        """Put the edges of snapshots, and of the gaps that all but the first close, around their rows."""
+    def _framed(
+        self, events: EventArray, where: IntArray, begins: IntArray, ends: IntArray, follows: BoolArray
+    ) -> RawRows:
+        """Put the edges of snapshots, and of the gaps that all but the first close, around their rows.
+
+        ``follows``: which come straight after another snapshot, so that nothing was lost.
+        """
         marks: list[tuple[int, int, Kind, int]] = []  # row before which, row whose time it bears, kind, flags
-        for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
-            if self._synced:
+        for begin, end, after_one in zip(begins.tolist(), ends.tolist(), follows.tolist(), strict=True):
+            lost = self._synced and not after_one
+            if lost:
                 marks.append((begin, begin, Kind.GAP_BEGIN, _LAST | Flag.BOOK))
             marks.append((begin, begin, Kind.SNAPSHOT_BEGIN, 0))
             marks.append((end + 1, end, Kind.SNAPSHOT_END, _LAST))
-            if self._synced:
+            if lost:
                 marks.append((end + 1, end, Kind.GAP_END, _LAST | Flag.BOOK))
                 self._report.gaps += 1
                 place = self._place.name(int(where[begin]))
@@ -257,11 +306,19 @@ class BookFile(CsvFile):
 
 
 def _run_starts(rows: IntArray, snapshot: BoolArray) -> IntArray:
-    """First row of each update: a snapshot is one whatever its stamps, others share a stamp."""
+    """First row of each update. Rows of one stamp are one; so is a snapshot, unless it is several.
+
+    In a run of snapshot rows one begins where rows of both sides bear a new stamp.
+    """
     new_stamp = rows[1:, RECV_US] != rows[:-1, RECV_US]
     changed = snapshot[1:] != snapshot[:-1]
-    starts = changed | (new_stamp & ~(snapshot[1:] & snapshot[:-1]))
-    return np.concatenate([[0], np.flatnonzero(starts) + 1])
+    starts = np.concatenate([[0], np.flatnonzero(changed | new_stamp) + 1])
+    bids = np.add.reduceat(rows[:, SIDE] > 0, starts, dtype=np.int64)
+    lengths = np.diff(np.append(starts, len(rows)))
+    of_one_side = snapshot[starts] & ((bids == 0) | (bids == lengths))
+    goes_on = np.concatenate([[False], of_one_side[1:] & ~changed[starts[1:] - 1]])
+    first: IntArray = starts[~goes_on]
+    return first
 
 
 def _whole_updates(rows: IntArray) -> int:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from agent.core.arrays import IntArray
 from agent.core.compile.jit import njit
-from connectors.importers.decimals import CLIPPED, SCALE
+from connectors.importers.decimals import CLIPPED, FINE_SCALE, SCALE
 
 BOOK_COLUMNS = "exchange,symbol,timestamp,local_timestamp,is_snapshot,side,price,amount"
 TRADE_COLUMNS = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount"
@@ -19,8 +19,8 @@ TRADE_COLUMNS = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount"
 STATUS, SENT_US, RECV_US, EXTRA, SIDE, PRICE, SIZE, COLUMNS = range(8)
 """Columns of a parsed line. EXTRA: 1 in a snapshot, or the trade's id (a hash where it is no number)."""
 
-OK, OTHER, BAD = range(3)
-"""Status: whole; of another exchange or symbol; not readable."""
+OK, OTHER, BAD, FINER = range(4)
+"""Status: whole; of another exchange or symbol; not readable; its price has more decimals than are held."""
 
 _COMMA, _NEWLINE, _RETURN, _DOT, _ZERO = 44, 10, 13, 46, 48
 _FIELDS = 8
@@ -31,18 +31,18 @@ _FNV_START, _FNV_PRIME = 2166136261, 16777619
 Bytes = npt.NDArray[np.uint8]
 
 
-def parse(block: bytes, prefix: bytes, *, trades: bool) -> IntArray:
+def parse(block: bytes, prefix: bytes, *, trades: bool, price_scale: int = SCALE) -> IntArray:
     """Return one row a line, [lines, COLUMNS]; ``prefix`` is ``exchange,symbol,`` of the wanted lines."""
     if not block.endswith(b"\n"):
         block += b"\n"
     text, wanted = np.frombuffer(block, np.uint8), np.frombuffer(prefix, np.uint8)
     out = np.zeros((block.count(b"\n"), COLUMNS), np.int64)
-    _parse_lines(text, wanted, trades, out)
+    _parse_lines(text, wanted, trades, price_scale, out)
     return out
 
 
 @njit
-def _parse_lines(text: Bytes, prefix: Bytes, trades: bool, out: IntArray) -> None:
+def _parse_lines(text: Bytes, prefix: Bytes, trades: bool, price_scale: int, out: IntArray) -> None:
     line, start, fields = 0, 0, 0
     commas = np.zeros(_FIELDS + 1, np.int64)
     for i in range(len(text)):
@@ -59,7 +59,7 @@ def _parse_lines(text: Bytes, prefix: Bytes, trades: bool, out: IntArray) -> Non
             elif fields != _FIELDS - 1:
                 out[line, STATUS] = BAD
             else:
-                _parse_fields(text, commas, trades, out[line])
+                _parse_fields(text, commas, trades, price_scale, out[line])
             line, start, fields = line + 1, i + 1, 0
 
 
@@ -69,11 +69,11 @@ def _starts(text: Bytes, start: int, prefix: Bytes) -> bool:
 
 
 @njit
-def _parse_fields(text: Bytes, commas: IntArray, trades: bool, row: IntArray) -> None:
+def _parse_fields(text: Bytes, commas: IntArray, trades: bool, price_scale: int, row: IntArray) -> None:
     row[SENT_US] = _whole(text, commas[1] + 1, commas[2])
     row[RECV_US] = _whole(text, commas[2] + 1, commas[3])
-    row[PRICE] = _decimal(text, commas[5] + 1, commas[6], -1)
-    row[SIZE] = _decimal(text, commas[6] + 1, commas[7], CLIPPED)
+    row[PRICE] = _decimal(text, commas[5] + 1, commas[6], -1, price_scale)
+    row[SIZE] = _decimal(text, commas[6] + 1, commas[7], CLIPPED, SCALE)
     side = text[commas[4] + 1]
     if trades:
         row[EXTRA] = _id(text, commas[3] + 1, commas[4])
@@ -87,6 +87,9 @@ def _parse_fields(text: Bytes, commas: IntArray, trades: bool, row: IntArray) ->
     in_time = _FIRST_US <= row[RECV_US] < _LAST_US and abs(row[RECV_US] - row[SENT_US]) <= _HOUR_US
     whole = row[PRICE] > 0 and row[SIZE] >= 0 and (row[SIZE] > 0 or not trades)
     row[STATUS] = OK if in_time and whole and named else BAD
+    unread = row[PRICE] < 0 and in_time and named and price_scale < FINE_SCALE
+    if unread and _decimal(text, commas[5] + 1, commas[6], -1, FINE_SCALE) > 0:
+        row[STATUS] = FINER
 
 
 @njit
@@ -104,8 +107,8 @@ def _whole(text: Bytes, start: int, end: int) -> int:
 
 
 @njit
-def _decimal(text: Bytes, start: int, end: int, too_large: int) -> int:
-    """A decimal number in 1e-8, exponents included; -1 where it is none, negative or finer.
+def _decimal(text: Bytes, start: int, end: int, too_large: int, scale: int) -> int:
+    """A decimal number of ``scale`` decimals, exponents included; -1 where it is none, negative or finer.
 
     ``too_large`` is returned for what cannot be held.
     """
@@ -125,7 +128,7 @@ def _decimal(text: Bytes, start: int, end: int, too_large: int) -> int:
         i += 1
     if digits == 0:
         return -1
-    shift = SCALE - max(decimals, 0)
+    shift = scale - max(decimals, 0)
     if i < end:  # 1e-07, as some writers put small sizes
         if text[i] != 101 and text[i] != 69:
             return -1

@@ -57,7 +57,11 @@ EMPTY = [
     ("binance-raw", [], r"no Binance spot messages of BTC/USDT in f.csv \(0 lines\)"),
     ("tardis-csv", [], r"f.csv:1: '' are not the columns of a Tardis file"),
     ("tardis-csv", c.spot(), r"f.csv:1: .* are not the columns of a Tardis file: give one with"),
-    ("binance-raw", c.tardis()[0], r"\(14 lines; first problem: f.csv:1: ValueError"),
+    (
+        "binance-raw",
+        c.tardis()[0],
+        r"f.csv: no line is one of a raw Binance capture.* \(first: f.csv:1: ValueError",
+    ),
     ("tardis-csv", c.tardis(symbol="ETHUSDT")[0], r"they hold binance-futures BTCUSDT|ETHUSDT"),
     ("tardis-csv", c.tardis()[0][:1], r"no rows of BTC/USDT \(spot\) in f.csv \(1 lines\)"),
     ("parquet", c.spot(), r"format 'parquet' is not known: choose one of binance-raw, tardis-csv"),
@@ -84,7 +88,7 @@ def test_bad_tardis_lines_are_named(tmp_path: Path) -> None:
         book[5].replace(b"bid", b"mid"),
         book[5].replace(b"BTCUSDT", b"ETHUSDT"),
     ]
-    trades[2:2] = [trades[2].replace(b",1\n", b",0\n"), trades[2].replace(b"100.1", b"1.123456789")]
+    trades[2:2] = [trades[2].replace(b",1\n", b",0\n"), trades[2].replace(b"100.1", b"1.1234567890123")]
     files = {"book.csv": book, "trades.csv": [*trades[:-1], trades[-1][:60]]}
     _, events, report = import_lines(tmp_path, "tardis-csv", "BTC/USDT:USDT", files)
     assert (report["bad_lines"], report["other_symbols"], report["trades"]) == (9, 1, 2)
@@ -126,8 +130,8 @@ def test_tardis_trade_ids(tmp_path: Path) -> None:
     events = [Trade(10 * i, n, "100.1", "1") for i, n in enumerate(numbers)]
     events[4] = Trade(35, 6, "100.1", "1", delay_ms=20)
     events[3] = Trade(38, 5, "100.1", "1", delay_ms=5)
-    trades = c.tardis(events)[1]
-    _, tape, report = import_lines(tmp_path, "tardis-csv", "BTC/USDT:USDT", {"t.csv": trades})
+    trades = c.tardis(events, "binance")[1]
+    _, tape, report = import_lines(tmp_path, "tardis-csv", "BTC/USDT", {"t.csv": trades})
     counted = ("trades", "trade_duplicates", "gaps", "trades_missing", "trades_late")
     assert [report[name] for name in counted] == [5, 1, 1, 1, 1]
     assert tape["ext_id"].tolist() == [1, 2, 2, 2, 5, 6, 4]

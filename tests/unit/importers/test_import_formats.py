@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
+from agent.core.errors import InputError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Kind
 from tests import captures as c
@@ -160,3 +163,163 @@ def test_files_of_two_symbols(tmp_path: Path) -> None:
     instrument, tape, report = import_lines(tmp_path, "binance-raw", "BTC/USDT", files)
     assert tape_rows(instrument, tape) == c.rows(shift_ms=c.DELAY_MS, stamped_snapshots=False)
     assert (report["snapshots"], report["other_symbols"], report["crossed"]) == (1, 2, 0)
+
+
+TWO_MARKETS = [
+    ("coinbase", "BTC/USD", "BTC-USD", "BTC-USDT"),
+    ("coinbase", "BTC/USDT", "BTC-USDT", "BTC-USD"),
+    ("deribit", "BTC/USD:BTC", "BTC-PERPETUAL", "BTC_USDC-PERPETUAL"),
+    ("deribit", "BTC/USD:BTC-241227", "BTC-27DEC24", "BTC-28MAR25"),
+    ("deribit", "BTC/USDC", "BTC_USDC", "BTC_USDC-PERPETUAL"),
+    ("bitmex", "BTC/USD:BTC", "XBTUSD", "XBTUSDT"),
+    ("bitmex", "BTC/USD:BTC-241227", "XBTZ24", "XBTUSD"),
+    ("bybit", "BTC/USDT:USDT", "BTCUSDT", "BTCUSDT-27DEC24"),
+    ("cryptofacilities", "BTC/USD:BTC", "PI_XBTUSD", "PF_XBTUSD"),
+    ("kraken", "BTC/USD", "XBT/USD", "XBT/USDT"),
+    ("kraken", "BAT/USD", "BAT/USD", "BATH/USD"),
+]
+
+
+@pytest.mark.parametrize(("exchange", "symbol", "name", "other"), TWO_MARKETS)
+def test_a_grouped_file_gives_the_rows_of_its_symbol(
+    tmp_path: Path, exchange: str, symbol: str, name: str, other: str
+) -> None:
+    """Another market whose name begins alike comes first in the file, and is counted as another symbol."""
+    mine = c.tardis([Trade(10, 1, "100.1", "1"), Trade(20, 2, "100.2", "2")], exchange, name)[1]
+    theirs = c.tardis([Trade(0, 8, "900.1", "7"), Trade(30, 9, "900.2", "7")], exchange, other)[1]
+    lines = [theirs[0], theirs[1], *mine[1:], theirs[2]]
+    files, size = {"t.csv": lines}, Decimal(1)
+    instrument, tape, report = import_lines(tmp_path, "tardis-csv", symbol, files, contract_size=size)
+    assert [instrument.price(int(t)) for t in tape["price_ticks"]] == [Decimal("100.1"), Decimal("100.2")]
+    assert (report["trades"], report["other_symbols"]) == (2, 2)
+
+
+NOT_OF_IT = [
+    ("bitmex", "BTC/USD", "XBTUSD"),
+    ("bitmex", "ETH/USD:ETH", "ETHUSD"),
+    ("kraken", "BTC/USD", "XBT/USDT"),
+]
+
+
+@pytest.mark.parametrize(("exchange", "symbol", "name"), NOT_OF_IT)
+def test_a_name_of_another_kind_of_market_is_refused(
+    tmp_path: Path, exchange: str, symbol: str, name: str
+) -> None:
+    """A contract is not spot, a quanto settles in bitcoin, USDT is not USD: what the file holds is named."""
+    trades = c.tardis([Trade(0, 1, "100.1", "1")], exchange, name)[1]
+    with pytest.raises(InputError, match=f"no rows of {symbol} .* they hold {exchange} {name}"):
+        import_lines(tmp_path, "tardis-csv", symbol, {"t.csv": trades})
+
+
+def test_a_book_of_snapshots_only(tmp_path: Path) -> None:
+    """Three snapshots and nothing else: each replaces the one before, none is crossed, none ends a gap."""
+    books = [
+        Depth(200 * k, [(f"{100 + k}.1", "3")], [(f"{100 + k}.2", "4")], snapshot=True) for k in range(3)
+    ]
+    book = c.tardis(books)[0]
+    _, tape, report = import_lines(tmp_path, "tardis-csv", "BTC/USDT:USDT", {"b.csv": book})
+    assert c.kinds(tape) == ["SNAPSHOT_BEGIN", "LEVEL", "LEVEL", "SNAPSHOT_END"] * 3
+    assert tape["price_ticks"][tape["kind"] == Kind.LEVEL].tolist() == [1001, 1002, 1011, 1012, 1021, 1022]
+    assert (report["gaps"], report["crossed"], report["book_rows"]) == (0, 0, 6)
+    assert np.unique(tape["recv_ns"]).size == 3
+
+
+def test_prices_of_nine_decimals(tmp_path: Path) -> None:
+    """0.000010236 is 10236 ticks of 1e-9, in the book and in trades; nothing is dropped."""
+    events = [
+        Depth(0, [("0.000010235", "3")], [("0.000010236", "4"), ("0.00001024", "9")], snapshot=True),
+        Trade(10, 7, "0.000010236", "3"),
+    ]
+    book, trades = c.tardis(events, "bybit-spot", "PEPEUSDT")
+    files = {"b.csv": book, "t.csv": trades}
+    instrument, tape, report = import_lines(tmp_path, "tardis-csv", "PEPE/USDT", files)
+    assert (instrument.tick, report["bad_lines"], report["tick"]) == (Decimal("1e-9"), 0, "0.000000001")
+    assert tape["price_ticks"].tolist() == [0, 10235, 10236, 10240, 0, 10236]
+
+
+def test_ids_that_futures_leave_out_are_no_gap(tmp_path: Path) -> None:
+    """Off-book trades have ids too: 5 and 8 are missing and no gap; two hundred in a row are one."""
+    numbers = [3, 4, 6, 7, 9, 210]
+    trades = c.tardis([Trade(10 * i, n, "100.1", "1") for i, n in enumerate(numbers)])[1]
+    _, tape, report = import_lines(tmp_path, "tardis-csv", "BTC/USDT:USDT", {"t.csv": trades})
+    assert (report["ids_off_market"], report["gaps"], report["trades_missing"]) == (2, 1, 200)
+    assert c.kinds(tape)[-3:] == ["GAP_BEGIN", "GAP_END", "TRADE"]
+
+
+def test_receive_stamps_of_every_unit(tmp_path: Path) -> None:
+    """The collector stamped in microseconds until 2023: the same tape as of nanoseconds."""
+    for digits in (13, 16, 19):
+        folder = tmp_path / str(digits)
+        folder.mkdir()
+        lines = [line[:digits] + line[19:] for line in c.spot()]
+        instrument, events, report = import_lines(folder, "binance-raw", "BTC/USDT", {"x.gz": lines})
+        assert tape_rows(instrument, events) == c.rows(shift_ms=c.DELAY_MS, stamped_snapshots=False)
+        assert report["bad_lines"] == 0
+
+
+def test_a_stamp_of_another_unit_than_the_file_s_is_bad(tmp_path: Path) -> None:
+    """One line in microseconds among nanoseconds is a broken stamp, and named."""
+    lines = c.spot()
+    lines[-1] = lines[-1][:16] + lines[-1][19:]
+    _, _, report = import_lines(tmp_path, "binance-raw", "BTC/USDT", {"x.gz": lines})
+    assert report["bad_lines"] == 1
+    assert "is not in nanoseconds since 1970" in report["problems"][0]
+
+
+@pytest.mark.parametrize("market", ["spot", "futures"])
+def test_streams_of_their_own(tmp_path: Path, market: str) -> None:
+    """Messages without the combined stream's frame give the same tape; an answer to SUBSCRIBE is none."""
+    framed = c.spot() if market == "spot" else c.futures()
+    lines = []
+    for line in framed:
+        stamp, _, text = line.partition(b" ")
+        message = orjson.loads(text)
+        lines.append(stamp + b" " + orjson.dumps(message.get("data", message)) + b"\n")
+    lines.insert(1, lines[0].partition(b" ")[0] + b' {"result":null,"id":1}\n')
+    symbol = "BTC/USDT" if market == "spot" else "BTC/USDT:USDT"
+    instrument, events, report = import_lines(tmp_path, "binance-raw", symbol, {"x.gz": lines})
+    assert tape_rows(instrument, events) == c.rows(shift_ms=c.DELAY_MS, stamped_snapshots=False)
+    assert (report["bad_lines"], report["other_streams"]) == (0, 1)
+
+
+PARTIAL = [
+    ("BTC/USDT", {"lastUpdateId": 160}, ("bids", "asks")),
+    ("BTC/USDT:USDT", {"e": "depthUpdate", "E": T0_MS, "T": T0_MS, "U": 1, "u": 160, "pu": 9}, ("b", "a")),
+]
+
+
+@pytest.mark.parametrize(("symbol", "head", "names"), PARTIAL)
+def test_partial_books_are_snapshots(
+    tmp_path: Path, symbol: str, head: dict[str, Any], names: tuple[str, str]
+) -> None:
+    """depth20 sends the best levels whole: each is the book, and an older one is dropped."""
+    last = "lastUpdateId" if "lastUpdateId" in head else "u"
+    lines = []
+    for k, update in enumerate((160, 170, 165)):
+        sides = {names[0]: [["100.1", str(3 + k)]], names[1]: [["100.2", "4"]]}
+        lines.append(c.line(100 * k, c.stream("BTCUSDT", "depth20@100ms", {**head, last: update, **sides})))
+    _, events, report = import_lines(tmp_path, "binance-raw", symbol, {"x.gz": lines})
+    assert c.kinds(events) == ["SNAPSHOT_BEGIN", "LEVEL", "LEVEL", "SNAPSHOT_END"] * 2
+    assert events["qty_lots"].tolist() == [0, 3, 4, 0, 0, 4, 4, 0]
+    assert (report["snapshots"], report["snapshots_old"], report["other_streams"]) == (2, 1, 0)
+
+
+def test_a_capture_without_a_book_says_so(tmp_path: Path) -> None:
+    """Trades and candles alone: no book, and the stream that is not read is named."""
+    lines = [
+        *c.spot([Trade(10, 1, "100.1", "1")]),
+        c.line(20, c.stream("BTCUSDT", "kline_1m", {"e": "kline"})),
+    ]
+    _, _, report = import_lines(tmp_path, "binance-raw", "BTC/USDT", {"x.gz": lines})
+    assert report["problems"][0].startswith("no book in the files: the session has no book")
+    assert report["problems"][1] == "streams that are not read: kline_1m"
+
+
+@pytest.mark.parametrize("kind", ["binance-raw", "tardis-csv"])
+def test_next_to_nothing_makes_no_session(tmp_path: Path, kind: str) -> None:
+    """One line of five that can be read is no market: refused, with the first that could not be."""
+    trade = Trade(10, 1, "100.1", "1")
+    lines = c.spot([trade]) if kind == "binance-raw" else c.tardis([trade], "binance")[1]
+    with pytest.raises(InputError, match=r"[45] of \d lines could not be read.*x.csv:[23]"):
+        import_lines(tmp_path, kind, "BTC/USDT", {"x.csv": [*lines, *[b"something,else\n"] * 4]})
+    assert not (tmp_path / "session").exists()

@@ -194,7 +194,9 @@ def test_bad_lines_are_named_and_do_not_stop_the_import(tmp_path: Path) -> None:
     ]
     _, events, report = load([_file(tmp_path, lines)], "BTC/USDT")
     assert (report.bad_lines, report.other_symbols, report.other_streams) == (4, 1, 1)
-    assert [p.split(": ")[0] for p in report.problems] == ["x.gz:2", "x.gz:3", "x.gz:6", "x.gz:7"]
+    named = [p.split(": ")[0] for p in report.problems]
+    bad = ["x.gz:2", "x.gz:3", "x.gz:6", "x.gz:7"]
+    assert named == ["no book in the files", *bad, "streams that are not read"]
     assert len(events) == 2
     assert report.accounted == report.lines == 8
 
@@ -209,7 +211,7 @@ def test_truncated_file_is_read_to_its_end(tmp_path: Path) -> None:
     second.write_bytes(b"".join(lines[1000:]))
     _, events, report = load([second, first], "BTC/USDT")
     assert report.bad_lines == 1
-    assert report.problems[0].startswith(f"a.gz:{report.trades - 999}: the compressed file is cut off")
+    assert report.problems[1].startswith(f"a.gz:{report.trades - 999}: the compressed file is cut off")
     assert 0 < report.trades_missing == 2000 - report.trades
     assert events["ext_id"][-1] == 1999
     assert report.accounted == report.lines

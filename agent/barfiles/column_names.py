@@ -1,0 +1,93 @@
+"""What people call the columns of bars, brought to one name each.
+
+A name counts without case, blanks and punctuation: ``Open time``, ``open_time`` and ``<OPEN TIME>`` are one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "open_time": (
+        *("opentime", "windowstart", "starttime", "timestart", "unix", "unixtimestamp", "timestamp"),
+        *("timestampms", "timestamputc", "datetime", "datetimeutc", "time", "timeutc", "gmttime", "date"),
+        *("dateutc", "day", "ts", "tsevent", "bartime", "candletime", "begin", "t"),
+    ),
+    "clock": ("time", "timeofday", "hour"),
+    "close_time": ("closetime", "windowend", "endtime", "timeend", "timeclose", "end"),
+    "open": ("open", "openprice", "priceopen", "o"),
+    "high": ("high", "highprice", "pricehigh", "max", "h"),
+    "low": ("low", "lowprice", "pricelow", "min", "l"),
+    "close": ("close", "closeprice", "priceclose", "last", "c"),
+    "volume": ("volume", "vol", "basevolume", "volumebase", "volumetraded", "tickvol", "v"),
+    "quote_volume": (
+        *("quotevolume", "quoteassetvolume", "volumequote", "quotevol", "turnover", "dollarvolume"),
+        *("volumeusdt", "volumeusd"),
+    ),
+    "vwap": ("vwap", "vw", "average", "weightedaverage", "wap", "averageprice", "volumeweighted"),
+    "n_trades": (
+        *("ntrades", "count", "trades", "tradecount", "tradescount", "numberoftrades", "numtrades"),
+        *("barcount", "transactions", "n"),
+    ),
+    "taker_buy_base": (
+        *("takerbuybase", "takerbuyvolume", "takerbuybaseassetvolume", "takerbuybasevolume", "buyvolume"),
+    ),
+    "symbol": ("symbol", "ticker", "sym", "instrument", "s"),
+}
+"""By the product's name: other names, the first that a file has is taken."""
+
+HEADERLESS: dict[int, tuple[str, ...]] = {
+    6: ("open_time", "open", "high", "low", "close", "volume"),
+    7: ("open_time", "open", "high", "low", "close", "volume", "n_trades"),
+    12: (
+        *("open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume", "n_trades"),
+        *("taker_buy_base", "taker_buy_quote", "ignore"),
+    ),
+}
+"""Columns of files without a header, by their number: ccxt's candles, Kraken's, Binance's klines."""
+
+JSON_LISTS: dict[int, tuple[str, ...]] = {
+    6: HEADERLESS[6],
+    7: ("open_time", "open", "high", "low", "close", "volume", "quote_volume"),
+    8: ("open_time", "open", "high", "low", "close", "vwap", "volume", "n_trades"),
+    9: ("open_time", "open", "high", "low", "close", "volume", "other_volume", "quote_volume", "whole"),
+    12: HEADERLESS[12],
+}
+"""The same of lists in JSON: ccxt's and freqtrade's, Bybit's, Kraken's, OKX's, Binance's answers."""
+
+DATE_AND_CLOCK = ("open_time", "clock", "open", "high", "low", "close", "volume")
+"""Seven columns of which the second is a time of day."""
+
+
+def plain(name: str) -> str:
+    """A name without case, blanks and punctuation."""
+    return "".join(c for c in name.casefold() if c.isalnum())
+
+
+def recognised(columns: Sequence[str]) -> dict[str, str]:
+    """The file's columns by the product's names. ``Volume BTC`` and ``Volume USD`` are settled elsewhere."""
+    by_plain: dict[str, str] = {}
+    for column in columns:
+        by_plain.setdefault(plain(column), column)
+    found: dict[str, str] = {}
+    for ours, theirs in NAMES.items():
+        name = next(
+            (by_plain[t] for t in theirs if t in by_plain and by_plain[t] not in found.values()), None
+        )
+        if name is not None:
+            found[ours] = name
+    _settle_clock(found, by_plain)
+    return found
+
+
+def _settle_clock(found: dict[str, str], by_plain: dict[str, str]) -> None:
+    """A time beside a date is its time of day; beside a stamp it says the same again."""
+    found.pop("clock", None)
+    if "date" in by_plain and "time" in by_plain and plain(found["open_time"]) in ("time", "date"):
+        found["open_time"], found["clock"] = by_plain["date"], by_plain["time"]
+
+
+def volumes_by_currency(columns: Sequence[str]) -> list[str]:
+    """``Volume BTC``, ``Volume USDT``: columns of volume named by a currency."""
+    words = [(column, column.split()) for column in columns]
+    return [c for c, w in words if len(w) == 2 and w[0].casefold() in ("volume", "vol") and w[1].isalnum()]

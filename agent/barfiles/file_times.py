@@ -1,0 +1,216 @@
+"""Times as files have them, to nanoseconds UTC: numbers are read by their size, texts by their form.
+
+A number is whatever it can be from 1980 to 2100: seconds, milliseconds, microseconds or nanoseconds since
+1970, ``yyyymmdd``, or ``yyyymmddhhmm`` and ``yyyymmddhhmmss``. Their ranges do not overlap, so each row is
+read by itself: files that change from milliseconds to microseconds are whole. A number that is none of
+them is refused, never taken for a time near 1970. Texts may be of any year from 1970 on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from agent.core.arrays import BoolArray, FloatArray, IntArray
+from agent.core.errors import InputError
+from agent.core.types import DAY_NS, NS_PER_S
+
+FIRST_S, LAST_S = 315_532_800, 4_102_444_800  # 1980, 2100
+NO_TIME = -1
+_UNITS_NS = (NS_PER_S, 1_000_000, 1000, 1)  # of s, ms, us, ns
+_FORMS = (
+    "%Y.%m.%d %H:%M:%S",
+    "%Y.%m.%d %H:%M",
+    "%Y.%m.%d",
+    "%Y/%m/%d %H:%M:%S",
+    "%Y/%m/%d %H:%M",
+    "%Y/%m/%d",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%d %I-%p",
+    "%Y%m%d %H:%M:%S",
+    "%Y%m%d %H%M%S",
+    "%Y%m%d %H%M",
+    "%Y%m%d",
+    "%d.%m.%Y %H:%M:%S",
+    "%d.%m.%Y %H:%M",
+    "%d.%m.%Y",
+)
+_OF_DAY_OR_MONTH = ("%H:%M:%S", "%H:%M", "")  # after 3/4/2024, which may be in March or in April
+EXAMPLES = "seconds, ms, us or ns since 1970, yyyymmdd, or ISO 8601 as in 2024-01-31T15:30:00Z"
+
+
+def to_ns(name: str, column: pa.ChunkedArray) -> IntArray:
+    """A column of times. Raises InputError on what is no time, with its row."""
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        out = _of_numbers(name, column)
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        out = _of_texts(name, column)
+    elif pa.types.is_dictionary(kind):
+        return to_ns(name, column.cast(pa.string()))
+    else:
+        out = _of_stamps(name, column)
+    if (out < 0).any():
+        row = int(np.flatnonzero(out < 0)[0])
+        value = column[row].as_py()
+        what = "" if value is None else f": {value} is no time between 1970 and 2262"
+        raise InputError(
+            f"{name}: row {row + 1} has no time from 1970 on{what}; correct the row or remove it"
+        )
+    return out
+
+
+def _of_stamps(name: str, column: pa.ChunkedArray) -> IntArray:
+    try:
+        times = column.cast(pa.timestamp("ns", tz=getattr(column.type, "tz", None))).cast(pa.int64())
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{name}: times are {column.type}: give {EXAMPLES} ({str(error).splitlines()[0]})"
+        ) from error
+    out: IntArray = times.fill_null(NO_TIME).to_numpy().astype(np.int64)
+    return out
+
+
+def _of_numbers(name: str, column: pa.ChunkedArray) -> IntArray:
+    if pa.types.is_integer(column.type):
+        try:
+            whole = column.cast(pa.int64()).fill_null(NO_TIME).to_numpy().astype(np.int64)
+        except pa.ArrowException:
+            whole = np.full(len(column), NO_TIME, np.int64)
+        return numbers_to_ns(name, whole, np.zeros(len(whole)))
+    values: FloatArray = column.cast(pa.float64()).fill_null(NO_TIME).to_numpy().astype(np.float64)
+    values = np.where(np.isfinite(values) & (np.abs(values) < 2.0**62), values, NO_TIME)
+    whole = np.floor(values).astype(np.int64)
+    return numbers_to_ns(name, whole, values - whole)
+
+
+def numbers_to_ns(name: str, whole: IntArray, rest: FloatArray) -> IntArray:
+    """Each number by its own size; ``rest`` is what a float holds beyond the whole."""
+    out = np.full(len(whole), NO_TIME, np.int64)
+    for unit in _UNITS_NS:
+        per_s = NS_PER_S // unit
+        fits = (whole >= FIRST_S * per_s) & (whole < LAST_S * per_s)
+        beyond_us = np.rint(rest[fits] * unit / 1000).astype(np.int64) * 1000  # as fine as a float tells
+        out[fits] = whole[fits] * unit + beyond_us
+    for digits in (8, 12, 14):
+        scale = 10 ** (digits - 8)
+        dated = (whole >= 19800101 * scale) & (whole < 21000101 * scale)
+        if dated.any():
+            out[dated] = _of_dates(name, whole[dated], digits)
+    wrong = (out == NO_TIME) & (whole > 0)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise InputError(
+            f"{name}: row {row + 1} has the time {whole[row]}, which is no time from 1980 to 2100:"
+            f" give {EXAMPLES}"
+        )
+    return out
+
+
+def _of_dates(name: str, numbers: IntArray, digits: int) -> IntArray:
+    """``yyyymmdd``, with ``hhmm`` or ``hhmmss`` behind it."""
+    day, clock = np.divmod(numbers, 10 ** (digits - 8))
+    clock = clock * 100 if digits == 12 else clock
+    days_ns = parsed(pa.chunked_array([pa.array(day.astype(str))]), "%Y%m%d")
+    hours, minutes, seconds = clock // 10_000, clock // 100 % 100, clock % 100
+    wrong = (days_ns < 0) | (hours > 23) | (minutes > 59) | (seconds > 59)
+    if wrong.any():
+        raise InputError(f"{name}: {numbers[np.argmax(wrong)]} is no date: give yyyymmdd, or {EXAMPLES}")
+    out: IntArray = days_ns + (hours * 3600 + minutes * 60 + seconds) * NS_PER_S
+    return out
+
+
+def parsed(column: pa.ChunkedArray, form: str) -> IntArray:
+    """Texts of one form; NO_TIME where one is not of it."""
+    times = pc.strptime(column, format=form, unit="s", error_is_null=True).cast(pa.int64())
+    values = times.to_numpy(zero_copy_only=False)
+    seconds: FloatArray = np.where(np.isnan(values.astype(np.float64)), NO_TIME, values)
+    return np.where(seconds >= 0, seconds.astype(np.int64) * NS_PER_S, NO_TIME)
+
+
+def _of_texts(name: str, column: pa.ChunkedArray) -> IntArray:
+    """One form for the whole column. Raises InputError where none fits."""
+    texts = pc.utf8_trim_whitespace(column.cast(pa.string()))
+    texts = pc.replace_substring_regex(texts, r"\.0+( (GMT|UTC))?([+-]0000)?$|( (GMT|UTC))([+-]0000)?$", "")
+    try:
+        return numbers_to_ns(name, *_halves(texts.cast(pa.float64())))
+    except pa.ArrowException:
+        pass
+    for unit in (pa.timestamp("ns", tz="UTC"), pa.timestamp("ns")):
+        try:
+            return np.array(texts.cast(unit).cast(pa.int64()).fill_null(NO_TIME).to_numpy(), np.int64)
+        except pa.ArrowException:
+            continue
+    for form in _FORMS:
+        out = parsed(texts, form)
+        if len(out) and (out >= 0).all():
+            return out
+    return _day_or_month(name, texts)
+
+
+def _halves(column: pa.ChunkedArray) -> tuple[IntArray, FloatArray]:
+    values: FloatArray = column.fill_null(NO_TIME).to_numpy().astype(np.float64)
+    whole = np.floor(values).astype(np.int64)
+    return whole, values - whole
+
+
+def _day_or_month(name: str, texts: pa.ChunkedArray) -> IntArray:
+    """3/4/2024: the month first, or the day, whichever the file's other rows allow.
+
+    Where both do, the reading with the shorter span: a day taken for a month makes days into months.
+    """
+    found: list[IntArray] = []
+    for clock in _OF_DAY_OR_MONTH:
+        for date in ("%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y"):
+            out = parsed(texts, f"{date} {clock}".strip())
+            if len(out) and (out >= 0).all():
+                found.append(out)
+    if not found:
+        example = next((t for t in texts.slice(0, 1).to_pylist() if t), "nothing")
+        raise InputError(f"{name}: times like {example!r} are not understood: give {EXAMPLES}")
+    spans = [int(out.max() - out.min()) for out in found]
+    if len(found) > 1 and spans[0] == spans[1] and not np.array_equal(found[0], found[1]):
+        raise InputError(f"{name}: {texts[0].as_py()!r} may have day or month first: write times in ISO 8601")
+    return found[int(np.argmin(spans))]
+
+
+def with_clock(name: str, dates: pa.ChunkedArray, clocks: pa.ChunkedArray) -> IntArray:
+    """Dates in one column and the time of day in another, as 20240131 and 93000 or 09:30."""
+    if pa.types.is_integer(clocks.type) and (pc.min(clocks).as_py() or 0) > 240_000:
+        return to_ns(name, clocks)  # a stamp of its own
+    days_ns = to_ns(name, dates)
+    if (days_ns % DAY_NS).any():
+        return days_ns
+    out: IntArray = days_ns + _clock_ns(name, clocks)
+    return out
+
+
+def _clock_ns(name: str, clocks: pa.ChunkedArray) -> IntArray:
+    if pa.types.is_time(clocks.type):
+        clocks = clocks.cast(pa.string())
+    texts = [str(value).split(".")[0] for value in clocks.to_pylist()]
+    values = [_seconds(text) for text in texts]
+    wrong: BoolArray = np.array([value is None for value in values], np.bool_)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(f"{name}: row {row + 1} has the time of day {texts[row]!r}: give hh:mm:ss or hhmmss")
+    seconds: npt.NDArray[np.int64] = np.array([value or 0 for value in values], np.int64)
+    return seconds * NS_PER_S
+
+
+def _seconds(text: str) -> int | None:
+    """``09:30``, ``09:30:00``, ``93000`` or ``093000``; ``930`` and ``0930`` are hours and minutes."""
+    if ":" in text:
+        parts = text.split(":")
+    elif text.isdigit():
+        plain = text.zfill(6) if len(text) > 4 or text == "0" else text.zfill(4) + "00"
+        parts = [plain[:2], plain[2:4], plain[4:]]
+    else:
+        return None
+    if not all(part.isdigit() for part in parts) or len(parts) > 3:
+        return None
+    hours, minutes, seconds = (*map(int, parts), 0)[:3]
+    fits = hours < 24 and minutes < 60 and seconds < 60
+    return hours * 3600 + minutes * 60 + seconds if fits else None

@@ -1,0 +1,208 @@
+"""Trades without a book: archives as people download them, imported by the command line and traded on."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+import pyarrow.feather
+import pytest
+from typer.testing import CliRunner
+
+from agent.cli import app
+from tests.captures import spot, tardis
+from tests.unit.importers.test_bar_files_of_others import PLAIN, bars_of, imported
+
+START_S = 1_718_863_200  # 2024-06-20T06:00:00Z
+# after the start (ms), price, amount, taker bought: 0, then a second without a trade, then 2 and 2
+TRADES = (
+    (100, "100.1", "0.5", True),
+    (900, "100.3", "0.25", False),
+    (2000, "99.9", "1", True),
+    (2999, "100", "2", True),
+)
+
+
+def _agg(k: int, unit: int = 1) -> str:
+    at, price, amount, bought = TRADES[k]
+    waited = str(not bought).lower()
+    return f"{50 + k},{price},{amount},{70 + k},{70 + k},{(START_S * 1000 + at) * unit},{waited}"
+
+
+def _rows(header: str, rows: list[str]) -> bytes:
+    return "\n".join([*([header] if header else []), *rows, ""]).encode()
+
+
+AGG = "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker"
+BYBIT = "timestamp,symbol,side,size,price,tickDirection,trdMatchID,grossValue,homeNotional,foreignNotional"
+
+
+def _bybit(k: int, symbol: str = "BTCUSDT") -> str:
+    at, price, amount, bought = TRADES[k]
+    side = "Buy" if bought else "Sell"
+    return f"{START_S + at / 1000:.4f},{symbol},{side},{amount},{price},PlusTick,m-{k},1,1,1"
+
+
+def _freqtrade() -> bytes:
+    rows = [
+        [START_S * 1000 + at, str(k), None, "buy" if bought else "sell", float(price), float(amount), 1.0]
+        for k, (at, price, amount, bought) in enumerate(TRADES)
+    ]
+    return orjson.dumps(rows)
+
+
+FILES = {
+    "aggTrades with header": ("BTCUSDT-aggTrades.csv", _rows(AGG, [_agg(k) for k in range(4)])),
+    "aggTrades of spot in us": ("x.csv", _rows("", [_agg(k, 1000) + ",true" for k in range(4)])),
+    "trades": (
+        "BTCUSDT-trades.csv",
+        _rows("", [f"{k},{p},{a},1,{START_S * 1000 + t},{not b}" for k, (t, p, a, b) in enumerate(TRADES)]),
+    ),
+    "Bybit, newest first": (
+        "BTCUSDT.csv.gz",
+        gzip.compress(_rows(BYBIT, [_bybit(3), _bybit(2), _bybit(1), _bybit(0), _bybit(1, "BTCUSDC")])),
+    ),
+    "freqtrade JSON": ("x.json", _freqtrade()),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_trades_make_bars_of_a_second(tmp_path: Path, name: str) -> None:
+    """Three seconds: 0.5 at 100.1 and 0.25 at 100.3, nothing, 1 at 99.9 and 2 at 100, without --format."""
+    file, data = FILES[name]
+    (tmp_path / file).write_bytes(data)
+    code, said, report = imported(tmp_path, tmp_path / file)
+    assert code == 0, said
+    assert (report["format"], report["trades"], report["bars"], report["interval_ns"]) == (
+        "trades",
+        4,
+        3,
+        10**9,
+    )
+    assert (report["tick"], report["lot"]) == ("0.1", "0.01")
+    rows = bars_of(tmp_path)
+    assert rows["open_ns"].tolist() == [(START_S + k) * 10**9 for k in range(3)]
+    assert rows["open_ticks"].tolist() == [1001, 1003, 999]
+    assert rows["high_ticks"].tolist() == [1003, 1003, 1000]
+    assert rows["low_ticks"].tolist() == [1001, 1003, 999]
+    assert rows["close_ticks"].tolist() == [1003, 1003, 1000]
+    assert rows["base_lots"].tolist() == [75, 0, 300]
+    assert rows["quote_tl"].tolist() == [50 * 1001 + 25 * 1003, 0, 100 * 999 + 200 * 1000]
+    assert rows["taker_base_lots"].tolist() == [50, 0, 300]
+    assert rows["trades"].tolist() == [2, 0, 2]
+
+
+def test_an_order_trades_on_them_and_says_how(tmp_path: Path) -> None:
+    """A minute of a trade a second: the order completes, and its fills are said to be modelled."""
+    file = tmp_path / "x.csv"
+    rows = [f"{START_S + k},100.{k % 2},5" for k in range(60)]  # Kraken's: no header, no side
+    file.write_bytes(_rows("", rows))
+    code, said, report = imported(tmp_path, file)
+    assert code == 0, said
+    times = ["--interval", "5s", "--min-duration", "10s", "--max-duration", "20s"]
+    order = ["--quantity", "2", "--side", "buy", "--algo", "twap", "--shadow", "vwap", *times]
+    done = CliRunner().invoke(app, ["replay", report["session"], *order])
+    assert done.exit_code == 0, done.output
+    assert "fills are modelled at the interval's VWAP" in done.stdout
+    assert bars_of(tmp_path)["taker_base_lots"].tolist() == [-1] * 60  # unknown, not zero
+
+
+def test_files_that_overlap_give_each_trade_once(tmp_path: Path) -> None:
+    """Two days' files that share a trade, the later given first; an id that is nowhere is counted."""
+    late, early = tmp_path / "2.csv", tmp_path / "1.csv"
+    rows = [f"{k},{100 + k},1,{k},{k},{START_S * 1000 + 50 * k},false" for k in range(40)]
+    del rows[30]
+    early.write_bytes(_rows(AGG, rows[:20]))
+    late.write_bytes(_rows(AGG, rows[19:]))
+    out = tmp_path / "s"
+    files = [str(late), str(early), "--symbol", "BTC/USDT", "--out", str(out), "--json"]
+    report = orjson.loads(CliRunner().invoke(app, ["import", *files]).stdout)
+    assert (report["trades"], report["trade_duplicates"], report["trades_missing"]) == (39, 1, 1)
+
+
+REFUSED = [
+    (_rows(BYBIT, [_bybit(0, "ETHUSDT")]), "BTC/USDT", "it has ETHUSDT"),
+    (_rows(AGG, [_agg(0).replace("100.1", "0")]), "BTC/USDT", "row 1 has price 0"),
+    (_rows(AGG, [_agg(0)]), "BTC/USD:BTC", "trades alone of inverse contracts"),
+    (
+        _rows(
+            "instrument_name,trade_id,side,price,size,created_time", [f"BTC-USDT-SWAP,1,buy,1,1,{START_S}000"]
+        ),
+        "BTC/USDT:USDT",
+        "give --contract-size in BTC",
+    ),
+]
+
+
+@pytest.mark.parametrize(("data", "symbol", "words"), REFUSED)
+def test_trades_that_are_refused(tmp_path: Path, data: bytes, symbol: str, words: str) -> None:
+    """Another symbol, a price of 0, inverse contracts, contracts of a size nobody knows."""
+    (tmp_path / "x.csv").write_bytes(data)
+    code, said, _ = imported(tmp_path, tmp_path / "x.csv", "--format", "trades", symbol=symbol)
+    assert code != 0
+    assert words in said
+
+
+QUOTES = b"exchange,symbol,timestamp,local_timestamp,ask_amount,ask_price,bid_price,bid_amount\n"
+BOOK = b'{"topic":"orderbook.500.BTCUSDT","ts":1,"type":"snapshot","data":{}}\n'
+LOOKS = [
+    (b"".join(spot()), "binance-raw"),
+    (b"".join(tardis(exchange="binance")[0]), "tardis-csv"),
+    (PLAIN, "klines"),
+    (FILES["trades"][1], "trades"),
+]
+
+
+@pytest.mark.parametrize(("data", "kind"), LOOKS)
+def test_a_file_is_looked_at(tmp_path: Path, data: bytes, kind: str) -> None:
+    """Without --format it is read as what it is; as anything else the answer names what it is."""
+    file = tmp_path / "x.dat"
+    file.write_bytes(data)
+    code, said, report = imported(tmp_path / "right", file)
+    assert code == 0, said
+    assert report["format"] == kind
+    for other in {"binance-raw", "tardis-csv", "klines", "trades"} - {kind}:
+        code, said, _ = imported(tmp_path / other, file, "--format", other)
+        assert code != 0
+        assert f"give --format {kind}" in said, said
+
+
+UNREAD = [
+    (QUOTES, "a Tardis file of another kind"),
+    (BOOK, "JSON lines of orderbook.500.BTCUSDT, as a book archive has them"),
+    (b"hello\nworld\n", "text that begins with 'hello'"),
+    (b"", "empty"),
+]
+
+
+@pytest.mark.parametrize(("data", "words"), UNREAD)
+def test_what_no_format_reads_is_named(tmp_path: Path, data: bytes, words: str) -> None:
+    """What it looks like, and what the formats take."""
+    file = tmp_path / "x.dat"
+    file.write_bytes(data)
+    code, said, _ = imported(tmp_path, file)
+    assert code != 0
+    assert words in said
+    assert "klines bars of any source" in said
+
+
+def test_tardis_trades_are_read_by_either_format(tmp_path: Path) -> None:
+    """Looked at, they are Tardis'; --format trades makes bars of them."""
+    file = tmp_path / "x.csv"
+    file.write_bytes(b"".join(tardis(exchange="binance")[1]))
+    for format_, given in (("tardis-csv", ()), ("trades", ("--format", "trades"))):
+        code, said, report = imported(tmp_path / format_, file, *given)
+        assert code == 0, said
+        assert (report["format"], report["trades"]) == (format_, 3)
+
+
+def test_feather_is_looked_at_by_its_columns(tmp_path: Path) -> None:
+    """Trades in a feather file, as freqtrade stores them."""
+    table = {"timestamp": [START_S * 1000 + t for t, _, _, _ in TRADES], "side": ["buy"] * 4}
+    table |= {"price": [float(p) for _, p, _, _ in TRADES], "amount": [float(a) for _, _, a, _ in TRADES]}
+    pyarrow.feather.write_feather(pa.table(table), tmp_path / "x.feather")
+    code, said, report = imported(tmp_path, tmp_path / "x.feather")
+    assert code == 0, said
+    assert (report["format"], report["trades"]) == ("trades", 4)
