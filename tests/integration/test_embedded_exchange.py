@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -25,6 +26,7 @@ from connectors.embedded.loopback import LoopbackResolver, loopback_session
 from connectors.embedded.market_source import MarketSource, RecordedMarket
 from connectors.embedded.server import EmbeddedExchange, Endpoint, PlayFrom
 from connectors.embedded.synthetic.synthetic_market import SyntheticMarket, synthetic_session
+from connectors.embedded.traded_symbol import Lane
 from tests.loaded_captures import load
 from tests.realdata import capture_files
 
@@ -356,6 +358,20 @@ async def test_candles_lie_on_the_clock(interval: str, minutes: int) -> None:
     assert set(np.diff(begins)) == {step_ms}
     inside = raw[(raw["ms"] >= begins[-2]) & (raw["ms"] < begins[-1])]
     assert candles[-2][5] == pytest.approx(inside["lots"].sum() * 1e-5)
+
+
+async def test_a_best_offer_of_one_side_is_not_published() -> None:
+    """A recording may begin with half a quote: the ticker waits for the other half."""
+    instruments, _ = synthetic_session(11, 1)
+    offered: list[bytes] = []
+    hub: Any = SimpleNamespace(wants=lambda _: True, publish=lambda _, message: offered.append(message))
+    lane = Lane(instruments[0], hub)
+    lane.quote(1, 6_000_000, 5)
+    lane.end_quote(1)
+    assert offered == []
+    lane.quote(-1, 6_000_001, 7)
+    lane.end_quote(2)
+    assert len(offered) == 1
 
 
 async def test_a_client_that_leaves_is_forgotten() -> None:

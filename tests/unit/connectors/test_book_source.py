@@ -12,7 +12,7 @@ import pytest
 from agent.core.instrument import Instrument
 from agent.core.market.tape import Kind
 from agent.system_clock import SystemClock
-from connectors.ccxt_books import CROSSED_MOST, BookSource
+from connectors.ccxt_books import CROSSED_MOST, BboSource, BookSource
 from connectors.normalise import Scale
 from connectors.supervisor import Outbox
 
@@ -119,3 +119,10 @@ def test_a_slow_reader_misses_books_and_no_change() -> None:
     stand.outbox.crowded_rows = 100
     assert stand.drain(book(3, size=5.0, ask=101.5)) == [Kind.LEVEL] * 3
     assert stand.source.counters.conflated == 1
+
+
+async def test_a_quiet_best_offer_is_not_called_dead() -> None:
+    """The book's stream says whether the market is silent; the ticker's silence says nothing."""
+    stand = Stand()
+    source = BboSource(stand.link, SYMBOL, Scale.of(BTC), SystemClock())
+    assert not await source.is_dead()
