@@ -43,6 +43,7 @@ class Series:
     bars: FBarArray
     quality: Quality = field(default_factory=Quality)
     grid: Grid | None = None
+    named: bool = False  # by a column of the file, not by the file's own name
 
 
 def read_bars(path: Path, from_ns: int | None = None, to_ns: int | None = None) -> list[Series]:
@@ -61,7 +62,8 @@ def read_bars(path: Path, from_ns: int | None = None, to_ns: int | None = None) 
     if nameless >= 0:
         raise InputError(f"{path}: row {nameless + 1} has no {symbol}: name it or remove the row")
     names = sorted(pc.unique(symbols).to_pylist())
-    return [_series(name, table.filter(pc.equal(symbols, name)), from_ns, to_ns) for name in names]
+    series = ((name, table.filter(pc.equal(symbols, name))) for name in names)
+    return [replace(_series(name, part, from_ns, to_ns), named=True) for name, part in series]
 
 
 def read_series(
@@ -188,7 +190,7 @@ def on_calendar(series: Series, calendar: str, *, look_for_ends: bool = True) ->
         outside=int((~inside).sum()),
         first_outside=tuple(when(at, "") for at in start_ns[~inside][:3]),
     )
-    return Series(series.name, bars, quality, found.grid)
+    return Series(series.name, bars, quality, found.grid, series.named)
 
 
 def neighbours(series: Series, delta_ns: int) -> BoolArray:

@@ -13,8 +13,8 @@ class ImportReport:
 
     symbol: str
     files: list[str] = field(default_factory=list)
-    format: str = ""  # what they were read as
     market: str = "spot"  # or linear, inverse
+    format: str = ""  # what they were read as
     lines: int = 0
     # One of these for each line:
     trades: int = 0

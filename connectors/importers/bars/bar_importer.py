@@ -29,6 +29,7 @@ import numpy.typing as npt
 from agent.barfiles.bar_quality import clean
 from agent.barfiles.calendars import hours, when
 from agent.barfiles.closing import refuse_closing
+from agent.barfiles.column_names import plain
 from agent.barfiles.read_bars import Series, moved_to_start, native_interval_ns, on_calendar, read_bars
 from agent.barfiles.splits import find_splits
 from agent.core.arrays import BoolArray, IntArray
@@ -105,6 +106,14 @@ def _read(request: ImportRequest, symbol: Symbol, report: BarReport) -> Series:
     return series
 
 
+def _is_called(name: str, symbol: Symbol) -> bool:
+    """Whether a name in a file is the symbol's, as in X:BTCUSD and IBM.US too."""
+    pair = f"{symbol.base}{symbol.quote}"
+    ours = {plain(symbol.unified), plain(pair), plain(symbol.base)}
+    names = {name} if "/" in name else {name, name.rpartition(":")[2], name.partition(".")[0]}
+    return any(plain(one) in ours for one in names)
+
+
 def _note_ends(series: Series, report: BarReport) -> None:
     report.stamped_at_end = report.stamped_at_end or series.quality.stamped_at_end
     if report.stamped_at_end:
@@ -114,11 +123,10 @@ def _note_ends(series: Series, report: BarReport) -> None:
 
 
 def _of_symbol(path: Path, symbol: Symbol) -> Series:
-    """The file's only series, or the one that bears the symbol's name."""
+    """The series that bears the symbol's name, or the only one of a file that names none."""
     found = read_bars(path)
-    names = {symbol.unified, f"{symbol.base}{symbol.quote}", f"{symbol.base}-{symbol.quote}", symbol.base}
     for series in found:
-        if len(found) == 1 or series.name.upper() in names:
+        if not series.named or _is_called(series.name, symbol):
             if len(series.bars) < 2:
                 some = "1 bar" if len(series.bars) else "no bars"
                 more = "two or more show the interval" if len(series.bars) else "give another file"

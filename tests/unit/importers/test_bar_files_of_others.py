@@ -318,6 +318,29 @@ def test_volumes_of_eight_decimals_get_a_coarser_lot(tmp_path: Path) -> None:
     assert bars_of(tmp_path)["base_lots"].tolist() == [20_000_012_346, 100_000, 200_000]
 
 
+NAMED = [
+    ("BTCUSDT", "BTC/USDT", True),
+    ("BTC/USDT", "BTC/USDT", True),
+    ("btc-usdt", "BTC/USDT", True),
+    ("X:BTCUSD", "BTC/USD", True),
+    ("IBM.US", "IBM/USD", True),
+    ("ETHUSDT", "BTC/USDT", False),
+    ("BTC/USDT", "BTC/USD", False),
+    ("BTCUSDT", "BTC/USD", False),
+    ("IBMX", "IBM/USD", False),
+]
+
+
+@pytest.mark.parametrize(("name", "symbol", "same"), NAMED)
+def test_bars_of_another_symbol_are_refused(tmp_path: Path, name: str, symbol: str, same: bool) -> None:
+    """The only symbol of a file is not the one asked for because it is the only one: names are equal."""
+    file = tmp_path / "x.csv"
+    file.write_bytes(_csv("symbol,time,open,high,low,close,volume", lambda k: f"{name},{_at(k)},{_ohlcv(k)}"))
+    code, said, _ = imported(tmp_path, file, "--format", "klines", symbol=symbol)
+    assert (code == 0) == same, said
+    assert same or f"holds no bars of {symbol}: it has {name}" in said
+
+
 def test_an_archive_of_several_files_names_them(tmp_path: Path) -> None:
     """Which one is meant cannot be known."""
     out = io.BytesIO()

@@ -41,6 +41,8 @@ def test_binance_capture_row_by_row(
     assert (instrument.multiplier, instrument.inverse) == (Decimal(size), inverse)
     assert (instrument.tick, instrument.lot) == (Decimal("0.1"), Decimal(1))
     assert (report["lines"], report["gaps"], report["crossed"], report["bad_lines"]) == (len(lines), 0, 0, 0)
+    market = "inverse" if inverse else "linear" if ":" in symbol else "spot"
+    assert (report["format"], report["market"]) == ("binance-raw", market)
 
 
 TARDIS = [
