@@ -119,7 +119,7 @@ class Order:
     def __post_init__(self) -> None:
         """Amounts are written out wherever they are printed or kept."""
         for name in ("quantity", "notional", "limit_price"):
-            if (value := getattr(self, name)) is not None:
+            if isinstance(value := getattr(self, name), Decimal):
                 object.__setattr__(self, name, without_exponent(value))
 
 

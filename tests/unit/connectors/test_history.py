@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from agent.core.instrument import Instrument
 from connectors.ccxt_history import HistoryLimits, recent_trades
+from connectors.normalise import Scale
+
+BTC = Instrument(0, "binance", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.01"), Decimal("0.001"))
+SCALE = Scale.of(BTC)
 
 NEWEST = 500
 PAGE = 50
@@ -54,7 +60,7 @@ class Exchange:
 
 async def fetched(exchange: Exchange, since: int, **limits: Any) -> list[int]:
     link: Any = exchange
-    found = await recent_trades(link, "BTC/USDT", stamp_ms(since), HistoryLimits(**limits))
+    found = await recent_trades(link, "BTC/USDT", SCALE, stamp_ms(since), HistoryLimits(**limits))
     return [int(t["id"] or 0) for t in found]
 
 
