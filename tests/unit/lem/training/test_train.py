@@ -144,14 +144,17 @@ def test_a_killed_run_goes_on_without_loss(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_at_a_terminal_leaves_one_message(tmp_path: Path) -> None:
-    """SIGINT to all processes of `lem train` at once, as a terminal sends it: how to go on, no traceback."""
+    """SIGINT to all processes of `lem train` at once, as a terminal sends it: after how far it was, how to go
+    on, and no traceback."""
     run = tmp_path / "run"
     command = [sys.executable, "-m", "lem", "train", "--preset", "tiny", "--iterations", "5000"]
     started = start([*command, "--workers", "2", "--out", str(tmp_path / "m"), "--run", str(run)], run)
     os.killpg(started.pid, signal.SIGINT)
     _, said = started.communicate(timeout=PATIENCE_S)
     assert started.returncode == 130
-    assert said == f"stopped; go on with: --resume --run {run} and the same options\n"
+    *progress, last = said.splitlines()
+    assert last == f"stopped; go on with: --resume --run {run} and the same options"
+    assert all(json.loads(line)["event"].startswith("training: ") for line in progress)
     assert group_is_gone(started.pid)
 
 
