@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -21,7 +22,7 @@ RIGHT: dict[str, Callable[[random.Random, World], str]] = {
     "files": lambda d, w: str(w.klines),
     "file": lambda d, w: str(w.klines),
     "bars": lambda d, w: str(w.klines),
-    "db": lambda d, w: f"sqlite:///{w.database}",
+    "db": lambda d, w: f"sqlite:///{w.scratch / 'agent.db'}",
     "out": lambda d, w: str(w.scratch / d.choice(["a", "b/c", "d.csv"])),
     "html": lambda d, w: str(w.scratch / "page.html"),
     "latencies": lambda d, w: str(w.scratch / "latencies"),
@@ -76,8 +77,8 @@ def _commands() -> list[tuple[str, tuple[str, ...], list[Any]]]:
 
 
 def make_case(draw: random.Random, world: World) -> Case:
-    """Any command with some of its options."""
-    world.fresh()
+    """Any command with some of its options, on a database of its own."""
+    shutil.copy(world.database, world.fresh() / "agent.db")
     program, path, params = draw.choice(_commands())
     argv = list(path)
     oddness = draw.choice([0.0, 0.1, 0.3, 0.9])
