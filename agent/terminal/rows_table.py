@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from math import isfinite
 
 from rich.console import Console
 from rich.table import Table
@@ -36,11 +37,11 @@ def rows_table(columns: Sequence[str], rows: Sequence[Sequence[str]], console: C
 
 
 def _is_number(cell: str) -> bool:
+    """Whether it can be rounded: infinity and what is not a number stay as they are."""
     try:
-        float(cell)
+        return isfinite(float(cell))
     except ValueError:
         return False
-    return True
 
 
 # --- of the execution log ---------------------------------------------------------------------------
@@ -155,7 +156,7 @@ def _flags(cell: str) -> dict[str, dict[str, float]] | None:
 def _cell(name: str, columns: Sequence[str], row: Sequence[str], decimals: int | None) -> str:
     value = _value(name, columns, row)
     if name in TIMES:
-        return utc(int(value)) if value else ""
+        return _moment(value)
     if name.endswith("_bps") and _is_number(value):
         return bps(float(value))
     if decimals is not None and _is_number(value):
@@ -165,13 +166,25 @@ def _cell(name: str, columns: Sequence[str], row: Sequence[str], decimals: int |
     return _short(value)
 
 
+def _moment(value: str) -> str:
+    """A time in ns as people read it; what the database holds instead stays as it is."""
+    try:
+        return utc(int(value)) if value else ""
+    except (ValueError, OverflowError, OSError):
+        return _short(value)
+
+
 def _value(name: str, columns: Sequence[str], row: Sequence[str]) -> str:
     """What a row has in a column, or in a member of it."""
     column, _, member = name.partition(".")
     text = row[columns.index(column)]
     if not member:
         return text
-    value = json.loads(text or "{}").get(member)
+    try:
+        document = json.loads(text or "{}")
+    except json.JSONDecodeError:
+        return text
+    value = document.get(member) if isinstance(document, dict) else document
     return "" if value is None else str(value)
 
 
