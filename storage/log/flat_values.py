@@ -26,7 +26,8 @@ def flat(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> tuple[list
         cells = [row[at] for row in rows]
         if column in RECORDS and all(cell is None or isinstance(cell, Mapping) for cell in cells):
             found = [dict(_leaves(cell)) if isinstance(cell, Mapping) else {} for cell in cells]
-            keys = list(dict.fromkeys([*_ALWAYS.get(column, ()), *(key for leaf in found for key in leaf)]))
+            seen = dict.fromkeys([*_ALWAYS.get(column, ()), *(key for leaf in found for key in leaf)])
+            keys = list(seen) or [""]  # nothing in any row: a column, and empty
             names += [_column(column, key) for key in keys]
             for row, leaves in zip(made, found, strict=True):
                 row += [leaves.get(key) for key in keys]
@@ -38,6 +39,8 @@ def flat(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> tuple[list
 
 
 def _column(column: str, key: str) -> str:
+    if not key:
+        return column
     return _TAKEN.get(key, key) if column == _OWN_NAMES else f"{column}.{key}"
 
 

@@ -71,10 +71,10 @@ def find_session(given: Path, folder: Callable[[], Path]) -> Path:
         return given
     where = folder()
     if str(given) == "last":
-        names = sorted(path.parent.name for path in where.glob(f"*/{HEADER}"))
-        if not names:
+        headers = list(where.glob(f"*/{HEADER}"))
+        if not headers:
             raise SessionError(f"there is no last session: {where} holds none; run the agent once")
-        return where / names[-1]
+        return max(headers, key=lambda header: (header.stat().st_mtime_ns, header)).parent
     return where / given if (where / given).exists() else given
 
 

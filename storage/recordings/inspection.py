@@ -278,7 +278,7 @@ def _instrument(instrument: Instrument, tape: _TapeCounts, bars: BarArray) -> In
         exchange=instrument.exchange,
         counts={kind: n for kind, n in symbol.counts.items() if n},
         volume=f"{instrument.quantity(symbol.lots):f}",
-        turnover=f"{_turnover(instrument, symbol):f}",
+        turnover=f"{_turnover(instrument, symbol.lots, symbol.tick_lots):f}",
         low=f"{instrument.price(symbol.low):f}" if symbol.lots else None,
         high=f"{instrument.price(symbol.high):f}" if symbol.lots else None,
         mid=_summary(mid * tick),
@@ -299,6 +299,7 @@ def _instrument(instrument: Instrument, tape: _TapeCounts, bars: BarArray) -> In
 def _bars(instrument: Instrument, bars: BarArray) -> BarsInspection:
     """What the bars hold; prices are those of bars in which something traded."""
     traded = bars[bars["base_lots"] > 0]
+    lots = sum(bars["base_lots"].tolist())  # Python's: those of years need not fit 64 bits
 
     def price(ticks: int) -> str | None:
         return f"{instrument.price(ticks):f}" if len(traded) else None
@@ -315,8 +316,8 @@ def _bars(instrument: Instrument, bars: BarArray) -> BarsInspection:
         high=price(int(traded["high_ticks"].max(initial=0))),
         first_close=price(int(traded["close_ticks"][0]) if len(traded) else 0),
         last_close=price(int(traded["close_ticks"][-1]) if len(traded) else 0),
-        volume=f"{instrument.quantity(int(bars['base_lots'].sum())):f}",
-        turnover=f"{instrument.notional(int(bars['quote_tl'].sum())):f}",
+        volume=f"{instrument.quantity(lots):f}",
+        turnover=f"{_turnover(instrument, lots, sum(bars['quote_tl'].tolist())):f}",
         without_volume=len(bars) - len(traded),
         absent=flagged(BarFlag.ABSENT),
         closed=flagged(BarFlag.CLOSED),
@@ -324,10 +325,10 @@ def _bars(instrument: Instrument, bars: BarArray) -> BarsInspection:
     )
 
 
-def _turnover(instrument: Instrument, symbol: _SymbolCounts) -> Decimal:
+def _turnover(instrument: Instrument, lots: int, tick_lots: int) -> Decimal:
     if instrument.inverse:  # a contract is a sum of the quote currency
-        return instrument.quote_notional(1, symbol.lots)
-    return instrument.notional(symbol.tick_lots)
+        return instrument.quote_notional(1, lots)
+    return instrument.notional(tick_lots)
 
 
 def _summary(values: FloatArray) -> dict[str, float] | None:

@@ -217,11 +217,12 @@ def _unit(given: Decimal | None, bars: FBarArray, columns: tuple[str, ...], name
 
 
 def _coarse_enough(bars: FBarArray, tick: Decimal, lot: Decimal, report: BarReport) -> Decimal:
-    """The lot, or the next power of ten in which the money of each bar can be held."""
-    most = float((bars["volume"] * bars["high"]).max())
+    """The lot, or, where a bar's money is too much for it, one in which the money of all bars can be held."""
+    worth = bars["volume"] * bars["high"] / float(tick)
     finest, coarse = lot, lot
-    while coarse < COARSEST and most / float(tick) / float(coarse) > MOST_TL:
-        coarse = (coarse * 10).normalize()
+    if float(worth.max()) / float(lot) > MOST_TL:
+        while coarse < COARSEST and float(worth.sum()) / float(coarse) > MOST_TL:
+            coarse = (coarse * 10).normalize()
     if coarse != finest:
         report.problem(
             f"volumes are multiples of {finest:f}: held to {coarse:f}, for the sums to fit 64 bits"

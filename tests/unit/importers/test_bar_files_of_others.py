@@ -351,3 +351,27 @@ def test_an_archive_of_several_files_names_them(tmp_path: Path) -> None:
     code, said, _ = imported(tmp_path, tmp_path / "x.zip", "--format", "klines")
     assert code != 0
     assert "holds 2 files (a.csv, b.csv)" in said
+
+
+def test_a_coarser_lot_holds_an_interval_of_every_bar(tmp_path: Path) -> None:
+    """300 bars of 1,000 coins at 60,000 in cents and 1e-8: 1.8e18 lots of 1e-8 a bar, and all of them fit.
+
+    Inspected, the turnover is theirs; an order judged over many of them has a benchmark within their range.
+    """
+    file = tmp_path / "x.csv"
+    rows = [f"{_at(k)},60000.01,60010,59990,60000,{1_000 + k}.12345678" for k in range(300)]
+    file.write_text("\n".join(["time,open,high,low,close,volume", *rows, ""]))
+    code, said, report = imported(tmp_path, file, "--format", "klines", "--calendar", "24/7")
+    assert code == 0, said
+    assert "fit 64 bits" in " ".join(report["problems"])
+    session = str(tmp_path / "session")
+    (market,) = orjson.loads(CliRunner().invoke(app, ["sessions", "inspect", session, "--json"]).stdout)[
+        "instruments"
+    ]
+    assert float(market["bars"]["turnover"]) == pytest.approx(60_000 * 300 * 1_149.6, rel=1e-3)
+    argv = ["replay", session, "--json", "--quantity", "1", "--algo", "twap", "--shadow", ""]
+    times = ["--interval", "8d", "--min-duration", "8d", "--max-duration", "8d"]
+    done = CliRunner().invoke(app, [*argv, *times])
+    (parent,) = orjson.loads(done.stdout)["parents"]
+    assert parent["state"] == "completed"
+    assert abs(parent["gain_bps"]) < 10

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import time
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 
 from agent.core.market.tape import BAR
-from storage.recordings.catalogue import list_sessions, look_at
+from storage.log.flat_values import flat
+from storage.recordings.catalogue import find_session, list_sessions, look_at
+from storage.recordings.inspection import inspect_session
 from storage.recordings.session import SessionReader, SessionWriter
 from storage.recordings.slicing import Cut, slice_session, span
 from tests.fakes import small_session
@@ -49,3 +55,42 @@ def test_a_session_that_was_cut_off_can_be_sliced_to_its_last_row(tmp_path: Path
     sliced = SessionReader(tmp_path / "whole")
     assert np.array_equal(sliced.events()["ext_id"], tape["ext_id"])
     assert sliced.end_ns is not None
+
+
+def test_the_last_session_is_the_newest_whatever_its_name(tmp_path: Path) -> None:
+    """An import of yesterday called zz is not the last where a run of today is called 2026."""
+    for name, age_s in (("zz", 86_400), ("20261129T120000-000", 0)):
+        small_session(tmp_path / name)
+        moment = time.time() - age_s
+        os.utime(tmp_path / name / "session.json", (moment, moment))
+    assert find_session(Path("last"), lambda: tmp_path) == tmp_path / "20261129T120000-000"
+
+
+def test_bars_of_inverse_contracts_turn_over_what_they_are_worth(tmp_path: Path) -> None:
+    """200 contracts of 100 USD are 20,000 USD, whatever the price."""
+    inverse = replace(
+        HEADER.instruments[0],
+        symbol="BTC/USD:BTC",
+        quote="USD",
+        settle="BTC",
+        multiplier=Decimal(100),
+        inverse=True,
+    )
+    writer = SessionWriter.create(tmp_path / "b", replace(HEADER, instruments=(inverse,)))
+    bars = np.zeros(2, BAR)
+    bars["delta_ns"], bars["open_ns"] = 60 * 10**9, [0, 60 * 10**9]
+    bars["base_lots"], bars["quote_tl"] = int(100 / inverse.lot), 5_000_000 * int(100 / inverse.lot)
+    for name in ("open_ticks", "high_ticks", "low_ticks", "close_ticks"):
+        bars[name] = 5_000_000
+    writer.bars(bars)
+    writer.close(120 * 10**9)
+    (market,) = inspect_session(tmp_path / "b").instruments
+    assert market.bars is not None
+    assert (Decimal(market.bars.volume), Decimal(market.bars.turnover)) == (200, 20_000)
+
+
+def test_a_record_that_no_row_has_keeps_its_column() -> None:
+    """CSV of a table without rows, or whose rows have nothing there, has the same heading."""
+    assert flat(["a", "seen"], []) == (["a", "seen"], [])
+    assert flat(["a", "seen"], [[1, None]]) == (["a", "seen"], [[1, None]])
+    assert flat(["a", "seen"], [[1, {"remaining": 0.5}]]) == (["a", "seen.remaining"], [[1, 0.5]])
