@@ -116,6 +116,11 @@ class Order:
         Option("Intervals start with the order (none) or at multiples of their length (grid).", "none|grid"),
     ] = DEFAULT_ALIGN
 
+    @property
+    def has_size(self) -> bool:
+        """Whether it says how much."""
+        return self.quantity is not None or self.notional is not None
+
     def __post_init__(self) -> None:
         """Amounts are written out wherever they are printed or kept."""
         for name in ("quantity", "notional", "limit_price"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -50,8 +50,8 @@ def log(
     """Query the execution log."""
     from storage.log import queries
 
-    settings = o.configuration(config)
-    url, session = db or settings.database, _session_name(session, settings.out)
+    url = db or o.configuration(config).database
+    session = _session_name(session, lambda: o.configuration(config).out)
     filters = {"since": since, "until": until, "symbol": symbol, "algo": algo, "parent": parent}
     _check_request(what, statement, {**filters, "session": session, "limit": limit})
     _check_form("json" if as_json else form, out)
@@ -78,14 +78,14 @@ def log(
     return 0
 
 
-def _session_name(given: str | None, folder: Path) -> str | None:
+def _session_name(given: str | None, folder: Callable[[], Path]) -> str | None:
     """A session's name as it is; that of a directory, and of ``last``, is read from its header."""
     if given is None or "@replay-" in given:
         return given
     from storage.recordings.catalogue import find_session
     from storage.recordings.header_file import HEADER, read_header
 
-    path = find_session(Path(given), lambda: folder)
+    path = find_session(Path(given), folder)
     return read_header(path).session if (path / HEADER).is_file() else given
 
 

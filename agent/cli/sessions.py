@@ -147,8 +147,9 @@ def merge(
     """Join sessions: one after another, or of different symbols at once."""
     from storage.recordings.merging import merge_sessions
 
-    with output.spinner(f"joining {len(sessions)} sessions"):
-        done = merge_sessions(sessions, out)
+    every = _expanded(sessions)
+    with output.spinner(f"joining {len(every)} sessions"):
+        done = merge_sessions(every, out)
     _warn(done.losses)
     if as_json:
         output.emit(asdict(done))

@@ -57,7 +57,7 @@ def file_faults(path: Path, start_faults: StartFaults) -> list[Fault]:
     if not isinstance(raw, dict):
         return [Fault(1, f"this is a {type(raw).__name__}: write sections, as `agent config init` does")]
     lines: dict[Place, int] = {}
-    twice = list(_walked(node, (), lines)) if node else []
+    twice = list(_walked(node, (), lines, set())) if node else []
     return _sorted([*twice, *_of_config(raw, lines, start_faults)])
 
 
@@ -65,8 +65,14 @@ def _sorted(faults: Iterable[Fault]) -> list[Fault]:
     return sorted(dict.fromkeys(faults), key=lambda fault: (fault.line is None, fault.line or 0))
 
 
-def _walked(node: Node, place: Place, lines: dict[Place, int]) -> Iterator[Fault]:
-    """Note the line of every key and item; yield keys that are there twice, where the last would win."""
+def _walked(node: Node, place: Place, lines: dict[Place, int], walked: set[int]) -> Iterator[Fault]:
+    """Note the line of every key and item; yield keys that are there twice, where the last would win.
+
+    An alias is the node that it names: that is ``walked`` once, or a few lines of them would take for ever.
+    """
+    if id(node) in walked:
+        return
+    walked.add(id(node))
     if isinstance(node, MappingNode):
         seen: dict[object, int] = {}
         for key, value in node.value:
@@ -76,11 +82,11 @@ def _walked(node: Node, place: Place, lines: dict[Place, int]) -> Iterator[Fault
                 yield Fault(line, f"{where} is there twice, first in line {seen[name]}: leave one out")
             seen[name] = line
             lines[*place, name] = line
-            yield from _walked(value, (*place, name), lines)
+            yield from _walked(value, (*place, name), lines, walked)
     elif isinstance(node, SequenceNode):
         for number, value in enumerate(node.value):
             lines[*place, number] = value.start_mark.line + 1
-            yield from _walked(value, (*place, number), lines)
+            yield from _walked(value, (*place, number), lines, walked)
 
 
 def _of_config(

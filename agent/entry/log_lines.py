@@ -77,7 +77,7 @@ def tell(line: str) -> None:
 def complain(message: str) -> None:
     """A command's own message: ``error: ...``, ``warning: ...``. As the first line it settles the style."""
     message = without_passwords(message)
-    if not (_Style.set_up and _Style.asked):
+    if not _Style.asked:
         _Style.json = bool(_Style.json)
         typer.echo(message, err=True)
         return
@@ -96,7 +96,9 @@ class _Libraries(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         import structlog
 
-        structlog.get_logger().log(record.levelno, record.getMessage(), source=record.name)
+        log = structlog.get_logger()
+        say = log.error if record.levelno >= logging.ERROR else log.warning
+        say(record.getMessage(), source=record.name, exc_info=record.exc_info)
 
 
 def _hide_passwords(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

@@ -220,3 +220,15 @@ def test_the_log_has_the_shortfall(here: Path) -> None:
     )
     assert [row["shortfall_total"] for row in rows] == [m["measures"]["shortfall_total"] for m in measured]
     assert all("bars_only" in row["flags"] and "reversion_bps" in row["reasons"] for row in rows)
+
+
+def test_a_log_that_is_named_needs_no_configuration(here: Path, tmp_path: Path) -> None:
+    """With --db a faulty config.yaml in this folder is nobody's business, as in ``status``."""
+    made = replay("--quantity", "1000", "--algo", "twap", "--shadow", "", "--db", "sqlite:///named.db")
+    assert made.code == 0, made.err
+    (here / "config.yaml").write_text("symbl: x\n")
+    try:
+        found = agent("log", "parents", "--db", "sqlite:///named.db")
+    finally:
+        (here / "config.yaml").unlink()
+    assert (found.code, found.err) == (0, "")

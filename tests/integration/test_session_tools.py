@@ -159,6 +159,15 @@ def test_a_slice_replays_alone_and_two_merge_to_the_whole(sessions: Path, tmp_pa
     assert document("replay", again, *ORDER)["digest"] == document("replay", market, *ORDER)["digest"]
 
 
+def test_a_folder_stands_for_its_sessions_in_a_merge(sessions: Path, tmp_path: Path) -> None:
+    """As in ``compact`` and ``sync``."""
+    market, parts = sessions / "market", tmp_path / "parts"
+    agent("sessions", "slice", market, "--to", "5s", "--out", parts / "a")
+    agent("sessions", "slice", market, "--from", "5s", "--out", parts / "b")
+    document("sessions", "merge", parts, "--out", tmp_path / "again")
+    assert np.array_equal(SessionReader(tmp_path / "again").events(), SessionReader(market).events())
+
+
 def test_a_merge_names_what_is_missing_between(sessions: Path, tmp_path: Path) -> None:
     """Two stretches with time between them: the tape says where data is missing, and the book starts anew."""
     market = sessions / "market"

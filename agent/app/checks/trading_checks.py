@@ -31,7 +31,8 @@ def trading_faults(config: Config, now: datetime) -> Iterator[tuple[Place, Input
     names: list[str] = []
     for number, schedule in enumerate(config.schedules):
         names.append(schedule.name)
-        same = config.schedules if names.count(schedule.name) == 2 else (schedule,)  # told once
+        same = [s for s in config.schedules if s.name == schedule.name]
+        same = same if names.count(schedule.name) == 2 else [schedule]  # told once
         yield from fault_of(("schedules", number), partial(check_schedules, same, now))
     if has_own_order(config):
         for key, error in _order_faults(config.order, config):
@@ -78,8 +79,7 @@ def _order_faults(order: Order, config: Config) -> Iterator[tuple[str, InputErro
 
 def has_own_order(config: Config) -> bool:
     """Whether a run starts the configured order; with schedules it may have no size, and is none then."""
-    sized = config.order.quantity is not None or config.order.notional is not None
-    return sized or not config.schedules
+    return config.order.has_size or not config.schedules
 
 
 def orders_of(config: Config) -> list[Order]:

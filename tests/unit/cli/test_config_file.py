@@ -206,3 +206,24 @@ def test_no_password_is_told(tmp_path: Path) -> None:
     text = 'database: "postgresql://u:hunter2@h/db\nseed: x\n'
     (tmp_path / "c.yaml").write_text(text)
     assert "hunter2" not in "".join(map(str, agent("config", "check", tmp_path / "c.yaml")))
+
+
+def test_aliases_are_looked_at_once(tmp_path: Path) -> None:
+    """Eight lines of them, each of nine times the one before, and one of itself: told at once, by line."""
+    lines = ["a0: &a0 [1]"]
+    lines += [f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]" for k in range(1, 9)]
+    assert problems(tmp_path, "\n".join([*lines, ""]))[0].startswith("1: unknown key a0")
+    (fault,) = problems(tmp_path, "order: &a\n  algo_params: *a\n")
+    assert fault.startswith("2: order.algo_params")
+
+
+def test_each_name_that_two_schedules_have_is_told_once(tmp_path: Path) -> None:
+    """Two pairs: two faults, each with its own name and line."""
+    order = "order: {quantity: 1}"
+    names = ("x", "x", "y", "y")
+    text = "schedules:\n" + "".join(f"- {{name: {n}, every: 1h, {order}}}\n" for n in names)
+    first, second = problems(tmp_path, text)
+    assert first.startswith("3: ")
+    assert "'x'" in first
+    assert second.startswith("5: ")
+    assert "'y'" in second

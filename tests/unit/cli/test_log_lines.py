@@ -120,3 +120,19 @@ def test_stdout_stays_clean_in_a_command_that_sets_up_nothing() -> None:
     finally:
         sys.stdout = sys_out
     assert (out.getvalue(), json.loads(err.getvalue())["event"]) == ("", "fingerprint_differs")
+
+
+def test_what_a_library_caught_is_told_with_its_traceback() -> None:
+    """Whatever level it has: an odd one is a warning, and raises nothing in the library."""
+    err = io.StringIO()
+    with redirect_stderr(err):
+        log_lines.set_up(always_json=True)
+        try:
+            raise ValueError("odd")
+        except ValueError:
+            logging.getLogger("somebody").exception("a library fell")
+        logging.getLogger("somebody").log(35, "of a level of its own")
+    fell, odd = (json.loads(line) for line in err.getvalue().splitlines())
+    assert (fell["level"], fell["event"]) == ("error", "a library fell")
+    assert "ValueError: odd" in fell["exception"]
+    assert (odd["level"], odd["event"]) == ("warning", "of a level of its own")
