@@ -35,11 +35,11 @@ from connectors.ccxt_markets import (
 from connectors.ccxt_trades import TradeCounters, TradeSource
 from connectors.normalise import Scale, TradeReading, trade_ids, usable
 from connectors.supervisor import Outbox, Patience, Supervisor
+from connectors.units.exchange_units import EMBEDDED
 
 if TYPE_CHECKING:
     import aiohttp
 
-EMBEDDED = "embedded"
 _CLOCK_PROBES = 5
 _GAPLESS_FROM = 20  # trades in a row that must be numbered without a gap to call the ids gapless
 

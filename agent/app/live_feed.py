@@ -12,8 +12,8 @@ from agent.core.ports import Feed
 from agent.core.types import NS_PER_S
 from connectors.ccxt_feed import CcxtFeed, FeedOptions, embedded_feed
 from connectors.supervisor import Patience
+from connectors.units.exchange_units import EMBEDDED
 
-EMBEDDED = "embedded"
 Ended = Callable[[], bool]
 
 

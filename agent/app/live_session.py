@@ -17,7 +17,7 @@ from agent.app.build import LEM, algo, build_engine, check_algos, fingerprint
 from agent.app.checks.start_orders import Known, check_before_session, check_start
 from agent.app.checks.trading_checks import algos_of, check_sizes, check_trading, has_own_order
 from agent.app.embedded_market import SYNTHETIC
-from agent.app.live_feed import EMBEDDED, Ended, open_feed
+from agent.app.live_feed import Ended, open_feed
 from agent.app.log_in_line import DatabaseState, in_line
 from agent.app.stop_signals import stop_on_signal
 from agent.app.warm_up import warm_up
@@ -38,7 +38,7 @@ from agent.runtime import LiveRun, ThreadedPolicy
 from agent.shadow import shadow_specs
 from agent.summary import Summary
 from agent.system_clock import SystemClock
-from connectors.units.exchange_units import unverified
+from connectors.units.exchange_units import EMBEDDED, unverified
 from storage.log.control.heartbeat import Heartbeat
 from storage.log.execution_log import SqlExecutionLog
 from storage.log.kept_log import KeptLog

@@ -157,7 +157,7 @@ def _check_verify(path: Path, verify: bool, override: bool, recorded: Sequence[C
 
 def _check_order_given(path: Path, reader: SessionReader, config: Config) -> None:
     """Where nothing was recorded an order of one's own has to have a size. Raises NoOrderError."""
-    if config.order.quantity is not None or config.order.notional is not None:
+    if config.order.has_size:
         return
     times: tuple[str, ...] = ()
     if is_bars_only(reader) and len(bars := reader.bars()):

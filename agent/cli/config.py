@@ -7,19 +7,19 @@ from typing import Annotated
 
 import typer
 
+from agent.cli import options as o
 from agent.cli import output
 from agent.core.errors import ConfigError, InputError
 from agent.entry import log_lines
 
 HERE = Path("config.yaml")
-BAD_INPUT = 2
 app = typer.Typer(no_args_is_help=True, help="Write a commented configuration to start from, or check one.")
 
 
 @app.command("init")
 def init(
     out: Annotated[Path, typer.Option(help="File to write; it must not exist.")] = HERE,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    as_json: o.AsJson = False,
 ) -> int:
     """Write a configuration with every key, its default, what it means and what is allowed."""
     from agent.config import Config
@@ -44,7 +44,7 @@ def check(
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="Configuration; config.yaml here if left out.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    as_json: o.AsJson = False,
 ) -> int:
     """Say everything that is wrong with a configuration, by line, without a network.
 
@@ -65,4 +65,4 @@ def check(
         typer.echo(problem)
     if problems:
         log_lines.complain(f"error: {path} has {len(problems)} {'fault' if len(problems) == 1 else 'faults'}")
-    return BAD_INPUT if problems else 0
+    return InputError.exit_code if problems else 0

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AwareDatetime, BaseModel
 from pydantic.fields import FieldInfo
 
@@ -26,7 +26,8 @@ _PLAIN = {
     DatabaseUrl: "a database URL",
     AwareDatetime: "a time with its zone",
 }
-_BOUNDS = (Gt, Ge, Lt, Le)
+_BOUNDS = {Gt: ("above", "gt"), Ge: ("at least", "ge"), Lt: ("below", "lt"), Le: ("at most", "le")}
+"""A limit -> its words, and the member that has its value."""
 
 
 def allowed(kind: object, limits: tuple[object, ...] = ()) -> str:
@@ -61,19 +62,10 @@ def _either(kinds: tuple[object, ...], limits: tuple[object, ...]) -> str:
 
 
 def _bounded(kind: object, limits: tuple[object, ...]) -> str:
-    words = {Gt: "above", Ge: "at least", Lt: "below", Le: "at most"}
-    bounds = [
-        f"{words[type(limit)]} {_number(next(iter(vars_of(limit))))}"
-        for limit in limits
-        if isinstance(limit, _BOUNDS)
-    ]
+    told = ((_BOUNDS[type(limit)], limit) for limit in limits if type(limit) in _BOUNDS)
+    bounds = [f"{words} {_number(getattr(limit, member))}" for (words, member), limit in told]
     whole = "a whole number, " if kind is int and bounds else ""
     return f"{whole}{', '.join(bounds)}" if bounds else _PLAIN.get(kind, "")  # type: ignore[call-overload]
-
-
-def vars_of(limit: Gt | Ge | Lt | Le) -> tuple[object, ...]:
-    """The one value of a limit."""
-    return tuple(getattr(limit, name) for name in ("gt", "ge", "lt", "le") if hasattr(limit, name))
 
 
 def _number(value: object) -> str:
@@ -84,7 +76,7 @@ def _flattened(extras: tuple[object, ...]) -> Iterator[object]:
     for extra in extras:
         if isinstance(extra, FieldInfo):
             yield from extra.metadata
-        elif isinstance(extra, (*_BOUNDS, MinLen)):
+        elif type(extra) in _BOUNDS:
             yield extra
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from agent.app.checks.trading_checks import Place, fault_of, trading_faults
 from agent.app.embedded_market import SYNTHETIC
-from agent.app.live_feed import EMBEDDED
 from agent.calibration.measured_files import LATENCIES, read_latencies, resolved
 from agent.config import Config
 from agent.core.errors import ConfigError
 from connectors.embedded.synthetic.synthetic_symbols import SYMBOLS
+from connectors.units.exchange_units import EMBEDDED
+from storage.recordings.header_file import HEADER
 
 
 def start_faults(config: Config) -> Iterator[tuple[Place, str]]:
@@ -41,14 +42,14 @@ def start_faults(config: Config) -> Iterator[tuple[Place, str]]:
 def sized(config: Config) -> Config:
     """The same with an order of some size, where it has none and no schedule starts another."""
     order = config.order
-    if order.quantity is not None or order.notional is not None or config.schedules:
+    if order.has_size or config.schedules:
         return config
     return config.model_copy(update={"order": replace(order, quantity=Decimal(1))})
 
 
 def _check_market(config: Config) -> None:
     market = config.embedded.market
-    if config.exchange == EMBEDDED and market != SYNTHETIC and not (Path(market) / "session.json").is_file():
+    if config.exchange == EMBEDDED and market != SYNTHETIC and not (Path(market) / HEADER).is_file():
         raise ConfigError(
             f"embedded.market = {market!r}: neither {SYNTHETIC} nor the directory of a recorded session"
         )

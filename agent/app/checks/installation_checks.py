@@ -13,7 +13,7 @@ from pathlib import Path
 from agent.app.build import lem_algo
 from agent.app.checks.config_check import sized
 from agent.app.checks.trading_checks import check_trading
-from agent.app.live_feed import EMBEDDED, open_feed
+from agent.app.live_feed import open_feed
 from agent.config import Config, Schedule
 from agent.core.errors import AgentError, ExchangeError, RecordingError
 from agent.core.instrument import Instrument
@@ -21,6 +21,7 @@ from agent.core.ports import FeedHealth
 from agent.jobs.triggers import trigger_of
 from agent.system_clock import SystemClock
 from agent.terminal.session_tables import lives_phrase
+from connectors.units.exchange_units import EMBEDDED
 from storage.log.control.liveness import standings
 from storage.log.writing_check import check_writable
 
@@ -68,9 +69,8 @@ def _check_sessions(config: Config) -> str:
 def _check_configuration(config: Config) -> str:
     """What `run` would refuse is told here. An order without a size is no fault: `run` may be given one."""
     now, order = datetime.now(UTC), config.order
-    has_size = order.quantity is not None or order.notional is not None
     check_trading(sized(config), now)
-    size = "" if has_size else ", of no size yet: give `run` --quantity or --notional"
+    size = "" if order.has_size else ", of no size yet: give `run` --quantity or --notional"
     starts = "".join(f"; {s.name} by {s.order.algo} next {_next(s, now)}" for s in config.schedules)
     return f"{config.exchange} {config.symbol}, order by {order.algo}{size}{starts}"
 

@@ -98,22 +98,21 @@ class Stand:
     times: OrderTimes
     faults: DataFaults
     lots_in: LotsIn
-    _found: dict[tuple[Span, bool], dict[str, float]] = field(default_factory=dict)  # already looked at
+    _found: dict[Span, dict[str, float]] = field(default_factory=dict)  # windows already looked at
 
     def flags(self, benchmark: str, values: Mapping[str, object]) -> Flags:
         """Measure that is known -> fault -> its share of the measure's window."""
         windows, of_mids = self.times.windows(benchmark), self.times.of_mids()
         measured = [name for name, value in values.items() if name in windows and known(value)]
-        found = {name: self._shares(windows[name], name in of_mids) for name in measured}
+        found = {name: self._shares(windows[name]) for name in measured}
+        for name in of_mids & found.keys():
+            found[name] = {fault: n for fault, n in found[name].items() if fault != Fault.LATE_TRADES}
         return {name: shares for name, shares in found.items() if shares}
 
-    def _shares(self, window: Span, of_mids: bool) -> dict[str, float]:
-        if (window, of_mids) not in self._found:
-            shares = self._all_shares(*window)
-            if of_mids:
-                shares.pop(Fault.LATE_TRADES.value, None)
-            self._found[window, of_mids] = shares
-        return self._found[window, of_mids]
+    def _shares(self, window: Span) -> dict[str, float]:
+        if window not in self._found:
+            self._found[window] = self._all_shares(*window)
+        return self._found[window]
 
     def _all_shares(self, begin_ns: int, end_ns: int) -> dict[str, float]:
         """The faults', and the gap that the tape leaves where it ends before the window."""
