@@ -31,7 +31,6 @@ from agent.core.errors import InputError, NoOrderError, SessionError
 from agent.core.events import AuditEvent, Command, StartParent
 from agent.core.instrument import Instrument
 from agent.core.types import MarketView, OrderView
-from agent.durations import format_duration
 from agent.engine.engine import Engine
 from agent.entry.hints import replay_command
 from agent.journal import commands, overruns, recorded_decisions
@@ -159,13 +158,10 @@ def _check_order_given(path: Path, reader: SessionReader, config: Config) -> Non
     """Where nothing was recorded an order of one's own has to have a size. Raises NoOrderError."""
     if config.order.has_size:
         return
-    times: tuple[str, ...] = ()
-    if is_bars_only(reader) and len(bars := reader.bars()):
-        length_ns = int(bars["delta_ns"][0])
-        times = tuple(format_duration(count * length_ns) for count in (1, 4, 12))
+    lengths_ns = reader.bars()["delta_ns"][:1].tolist() if is_bars_only(reader) else []
     raise NoOrderError(
         f"{path} holds no order to replay, and none was given: give one of your own, as in:"
-        f" {replay_command(path, *times)}"
+        f" {replay_command(path, *lengths_ns)}"
     )
 
 

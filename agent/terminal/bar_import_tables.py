@@ -54,10 +54,9 @@ def render_bar_import(report: BarReport, session: Path, console: Console) -> Non
         console.print(f"{report.lines:,} rows, nothing wrong in them")
     for text in (*report.problems, *_named(report)):
         console.print(f"  {text}", markup=False, highlight=False)
-    times = (format_duration(count * report.interval_ns) for count in (1, 4, 12))
     console.print(
         "bars-only session: fills are modelled at the interval's VWAP\n"
-        f"\ntrade on it:  {replay_command(session, *times)}",
+        f"\ntrade on it:  {replay_command(session, report.interval_ns)}",
         highlight=False,
         soft_wrap=True,
     )

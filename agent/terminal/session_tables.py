@@ -92,8 +92,7 @@ def render_session(found: Inspection, console: Console) -> None:
     _print(console, f"results, shadows included: {results}" if results else "results: nothing was traded")
     if not results and not listed.events:
         interval_ns = next(i.bars.interval_ns for i in found.instruments if i.bars)
-        times = (format_duration(count * interval_ns) for count in (1, 4, 12))
-        _print(console, f"trade on it:  {replay_command(listed.path, *times)}")
+        _print(console, f"trade on it:  {replay_command(listed.path, interval_ns)}")
     for order in listed.orders:
         _print(console, f"  {recorded_order_in_words(order)}")
 

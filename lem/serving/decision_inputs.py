@@ -56,6 +56,11 @@ def market_inputs(market: MarketView) -> MarketInputs:
     return MarketInputs(bars, first > 0, sigma, last, volume, np.concatenate([[0.0], volume.cumsum()]))
 
 
+def history_words(bars: int, gap: bool) -> str:
+    """How many bars a decision rests on."""
+    return f"{bars} bars of history" + (" since a gap" if gap else "")
+
+
 def since_gap(bars: FBarArray, delta_ns: int) -> int:
     """The first row of what follows the last gap; 0 without one.
 

@@ -28,7 +28,13 @@ from agent.core.types import MarketView, OrderView
 from lem.network.dataset import Encodable
 from lem.network.model import FORECASTS, LEM, Z_LIMIT
 from lem.network.model_config import SCENARIOS
-from lem.serving.decision_inputs import normalised_prices, order_progress, order_terms, since_gap
+from lem.serving.decision_inputs import (
+    history_words,
+    normalised_prices,
+    order_progress,
+    order_terms,
+    since_gap,
+)
 
 STEPS = 161  # of a scan for a flip
 FEATURE_STEPS = 17
@@ -99,9 +105,10 @@ def explain(model: LEM, order: OrderView, market: MarketView) -> Explanation:
     fraction, chance = _outputs(model, context, order, market)
     closes = market.bars["close"][::-1][: len(attention)]
     may = order.t + 1 >= order.m and order.remaining <= order.max_rate
+    bars = window.values.shape[1]
     seen = min(len(market.bars), model.config.bars_needed + max(0, order.t))
     return Explanation(
-        history=_history(window.values.shape[1], seen, first > 0),
+        history=history_words(bars, first > 0) + history_clause(bars, seen),
         share=float(fraction[0]) * order.remaining,
         finish_probability=float(chance[0]),
         may_finish=may,
@@ -111,11 +118,6 @@ def explain(model: LEM, order: OrderView, market: MarketView) -> Explanation:
         forecasts=_forecasts(model, context),
         flips=(*_order_flips(model, context, order, market), *_feature_flips(model, window, order, market)),
     )
-
-
-def _history(bars: int, seen: int, gap: bool) -> str:
-    """How many bars it rests on, as decisions say it."""
-    return f"{bars} bars of history{' since a gap' if gap else ''}{history_clause(bars, seen)}"
 
 
 def _features(window: Encodable, weights: Tensor) -> tuple[Feature, ...]:

@@ -23,7 +23,13 @@ from agent.core.market.bars import empty_fbars
 from agent.core.types import MarketView, OrderView, Slice
 from lem.network.checkpoint import Checkpoint, load_checkpoint
 from lem.network.model_config import SCENARIOS
-from lem.serving.decision_inputs import MarketInputs, market_inputs, market_row, order_view_rows
+from lem.serving.decision_inputs import (
+    MarketInputs,
+    history_words,
+    market_inputs,
+    market_row,
+    order_view_rows,
+)
 from lem.serving.encoding_stream import SharedSelection, Streams
 from lem.serving.flip_kernel import flip_moves_bps
 from lem.serving.policy_kernel import POLICY_COLUMNS, decide_all, fill_orders, project_all
@@ -142,7 +148,7 @@ class Predictor:
                 vector, bars, features, ages = self._encode(inputs, selection, order.t, market.delta_ns)
                 vectors.append(vector)
                 rows.append(market_row(order, inputs))
-                history = f"{bars} bars of history" + (" since a gap" if inputs.gap else "")
+                history = history_words(bars, inputs.gap)
                 seen = min(len(inputs.bars), self.bars_needed + max(0, order.t))
                 infos.append(_ContextInfo(bars, max(bars, seen), history, features, ages))
             which.append(k)
