@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -17,6 +18,7 @@ from agent.entry import log_lines, long_work
 from agent.entry.long_work import LongWork
 from tests.every_key.command_line import Terminal, call
 from tests.fakes import order_of_the_model, record, small_session
+from tests.patience import PATIENCE_S
 
 SAID_BY_THEMSELVES = {
     "run": "the live view",
@@ -29,9 +31,22 @@ SAID_BY_THEMSELVES = {
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes a millisecond is long."""
+    """Whatever is done takes long: no work ends before a line of it was said."""
+    said, tell, end = Event(), log_lines.tell, LongWork.__exit__
+
+    def heard(line: str) -> None:
+        tell(line)
+        said.set()
+
+    def end_once_heard(work: LongWork, *why: object) -> None:
+        said.clear()
+        assert said.wait(PATIENCE_S)
+        end(work, *why)
+
     monkeypatch.setattr(long_work, "QUIET_S", 0.001)
     monkeypatch.setattr(long_work, "AGAIN_S", 0.01)
+    monkeypatch.setattr(log_lines, "tell", heard)
+    monkeypatch.setattr(LongWork, "__exit__", end_once_heard)
 
 
 @pytest.fixture
