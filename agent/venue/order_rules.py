@@ -13,7 +13,7 @@ from agent.core.instrument import Instrument
 from agent.core.orders.order_value import order_value
 
 
-def least_refusals(instrument: Instrument, price_ticks: int, lots: int, cap_tl: int = 0) -> Iterator[str]:
+def least_refusals(instrument: Instrument, price_ticks: int, lots: int, cap_tl: int) -> Iterator[str]:
     """What the exchange's minimums have against an order with its limit there."""
     if lots < instrument.min_lots:
         least = instrument.quantity(instrument.min_lots)

@@ -191,6 +191,10 @@ class LineTests:
         tree = _tree(self._tree / path)
         scope = _function_around(tree, line)
         head = _statement(tree, line)
+        if _builds_code(
+            tree, line
+        ):  # it is run where something is compiled, whoever was the first to need it
+            return sorted(self._tests_of(path, set(range(1, tree.body[-1].end_lineno or 0))))
         if isinstance(head, ast.FunctionDef | ast.AsyncFunctionDef):  # a default: of every call that runs
             return sorted(self._tests_of(path, set(range(head.body[0].lineno, (head.end_lineno or 0) + 1))))
         if scope is None:
@@ -288,6 +292,15 @@ def _function_around(tree: ast.Module, line: int) -> ast.FunctionDef | ast.Async
         and node.body[0].lineno <= line <= (node.end_lineno or 0)
     ]
     return max(held, key=lambda node: node.lineno, default=None)
+
+
+def _builds_code(tree: ast.Module, line: int) -> bool:
+    """Whether a line is of a function that emits what Numba compiles."""
+    return any(
+        "intrinsic" in map(ast.unparse, node.decorator_list)
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.lineno <= line <= (node.end_lineno or 0)
+    )
 
 
 def _class_around(tree: ast.Module, line: int) -> bool:

@@ -78,11 +78,12 @@ async def test_backwards_over_numbers_that_no_trade_has() -> None:
     assert exchange.requests <= NEWEST // PAGE + 2
 
 
-async def test_backwards_asks_for_no_more_than_it_needs() -> None:
-    """The page that reaches the moment is the last."""
+@pytest.mark.parametrize(("since", "requests"), [(430, 2), (451, 2), (452, 1)])
+async def test_backwards_asks_for_no_more_than_it_needs(since: int, requests: int) -> None:
+    """The page that begins before the moment is the last: 451 to 500 come first."""
     exchange = Exchange(by_id=True)
-    await fetched(exchange, 430)
-    assert exchange.requests == 2
+    await fetched(exchange, since)
+    assert exchange.requests == requests
 
 
 @pytest.mark.parametrize(("by_id", "first"), [(True, 351), (False, 451)])

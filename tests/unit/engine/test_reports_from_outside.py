@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -57,10 +57,14 @@ class Outside:
 
 @pytest.fixture
 def outside() -> Outside:
+    return outside_with(PEGGED)
+
+
+def outside_with(order: Order) -> Outside:
     instrument, tape = synthetic_tape(5.0)
-    config, venue = Config(order=PEGGED), OutsideVenue()
+    config, venue = Config(order=order), OutsideVenue()
     engine = app.build_engine(config, [instrument], app.inline_policies(config), outside=venue)
-    command = start(instrument, tape, PEGGED)
+    command = start(instrument, tape, order)
     engine.advance(tape[: int(np.flatnonzero(tape["seq"] == command.seq)[0]) + 1])
     engine.command(command)
     engine.advance_time(command.recv_ns + 200 * MS)
@@ -106,6 +110,19 @@ def test_the_end_waits_for_the_fills_that_it_counts(outside: Outside) -> None:
     outside.report(2, K.FILLED, 5)
     assert (outside.child.state, outside.child.filled_lots) == (ChildState.CANCELLED, 5)
     assert outside.parent_state is ParentState.WORKING
+
+
+def test_an_order_of_money_is_filled_for_as_much_less() -> None:
+    """What its child may still spend is its bound less what its fills have cost, to the unit."""
+    outside = outside_with(replace(PEGGED, quantity=None, notional=Decimal(30_000), tactic="sweep"))
+    execution = outside.engine.workers["s-P1"].execution
+    bound_tl = execution.in_flight_of(outside.child)
+    assert bound_tl > 0
+    outside.report(1, K.ACKNOWLEDGED)
+    outside.report(2, K.FILLED, 5)
+    spent_tl = 5 * outside.child.price_ticks
+    assert execution.in_flight_of(outside.child) == bound_tl - spent_tl == execution.in_flight()
+    assert execution.done_in(0) == bound_tl
 
 
 IMPOSSIBLE: dict[str, Sequence[tuple[int, ReportKind, int]]] = {

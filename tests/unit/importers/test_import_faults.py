@@ -101,6 +101,23 @@ def test_bad_tardis_lines_are_named(tmp_path: Path) -> None:
     assert kept + report["bad_lines"] + report["other_symbols"] == report["lines"]
 
 
+def test_the_least_price_that_eight_decimals_hold_is_one(tmp_path: Path) -> None:
+    """A coin at a hundred-millionth is traded and quoted; nothing of it is dropped as no price."""
+    least = [
+        Depth(0, [("0.00000001", "3")], [("0.00000002", "4")], snapshot=True),
+        Trade(130, 7, "0.00000001", "3", side=-1),
+        Depth(300, [("0.00000001", "5")], []),
+    ]
+    book, trades = c.tardis(least)
+    instrument, events, report = import_lines(
+        tmp_path, "tardis-csv", "BTC/USDT:USDT", {"b.csv": book, "t.csv": trades}
+    )
+    assert report["bad_lines"] == 0
+    lots = events[events["price_ticks"] == 1]["qty_lots"]
+    assert instrument.price(1) == Decimal("0.00000001")
+    assert [instrument.quantity(int(each)) for each in lots] == [3, 3, 5]
+
+
 def test_tardis_rows_before_the_snapshot_and_a_second_one(tmp_path: Path) -> None:
     """Changes before the first snapshot are dropped; a later snapshot says that the book was lost: a gap."""
     early = Depth(-50, [("50.0", "1")], [])
