@@ -181,12 +181,13 @@ class KeptLog:
         if not (self._kept or self._suspect or self._closing):
             self._news.clear()
             await self._news.wait()
+        closing = self._closing  # one that comes during the look or the batch waits for a look of its own
         await self._look_again()
         if batch := self._kept[:BATCH_EVENTS]:
             await self._store(batch)
-        if self._kept or self._closing is None:
+        if self._kept or closing is None:
             return False
-        await _bounded(self._closing(), ATTEMPT_S)
+        await _bounded(closing(), ATTEMPT_S)
         return True
 
     async def _store(self, batch: list[AuditEvent]) -> None:

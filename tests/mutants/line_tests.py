@@ -191,9 +191,7 @@ class LineTests:
         tree = _tree(self._tree / path)
         scope = _function_around(tree, line)
         head = _statement(tree, line)
-        if _builds_code(
-            tree, line
-        ):  # it is run where something is compiled, whoever was the first to need it
+        if _builds_code(tree, line):  # run by whichever test compiles first
             return sorted(self._tests_of(path, set(range(1, tree.body[-1].end_lineno or 0))))
         if isinstance(head, ast.FunctionDef | ast.AsyncFunctionDef):  # a default: of every call that runs
             return sorted(self._tests_of(path, set(range(head.body[0].lineno, (head.end_lineno or 0) + 1))))

@@ -153,6 +153,28 @@ async def test_a_file_in_the_place_of_the_one_that_was_opened(tmp_path: Path) ->
     assert (_count(path, "sessions"), _count(path, "parent_orders"), _count(path, "slippage")) == (1, 2, 2)
 
 
+async def test_a_file_that_goes_while_the_last_rows_are_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session's end is stored in the file that stands there then, not where the last rows went."""
+    path = tmp_path / "agent.db"
+    log = await _opened(path)
+    gone, stored = asyncio.Event(), log._log.write
+
+    async def stored_then_gone(events: Sequence[AuditEvent]) -> None:
+        await stored(events)
+        _remove(path)
+        gone.set()
+        await asyncio.sleep(0.1)  # the end is asked for meanwhile
+
+    monkeypatch.setattr(log._log, "write", stored_then_gone)
+    log.take(EVENTS)
+    await gone.wait()
+    monkeypatch.undo()
+    found = await _finish(log)
+    assert (found.missing, found.reachable, _count(path, "sessions")) == (len(EVENTS) - 2, True, 1)
+
+
 async def test_rows_that_can_never_be_stored_are_left_to_the_recording(tmp_path: Path) -> None:
     """What they refer to is not there: it is said once, last states only are kept, the rest is missing."""
     path = tmp_path / "agent.db"
