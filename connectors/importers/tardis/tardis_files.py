@@ -189,7 +189,6 @@ class TradeFile(CsvFile):
             if seen is Seen.REPEATED:
                 keep[i] = False
             elif seen is Seen.AFTER_GAP and ids.lost <= self._off_book_ids:
-                self._report.ids_off_market += ids.lost
                 ids.forgive()
             elif seen is Seen.AFTER_GAP and before is not None:
                 gaps.append((i, before, ids.lost))
@@ -204,6 +203,7 @@ class TradeFile(CsvFile):
     def _end(self) -> RawRows:
         if self._ids is not None:
             self._report.trades_missing += self._ids.missing
+            self._report.ids_off_market += self._ids.forgiven
         return super()._end()
 
 

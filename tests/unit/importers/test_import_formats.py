@@ -248,6 +248,15 @@ def test_ids_that_futures_leave_out_are_no_gap(tmp_path: Path) -> None:
     assert c.kinds(tape)[-3:] == ["GAP_BEGIN", "GAP_END", "TRADE"]
 
 
+def test_a_late_trade_of_futures_is_no_copy(tmp_path: Path) -> None:
+    """4, 8 and 9 come late into small holes and are kept, the second 8 is dropped; 12 never was a trade."""
+    numbers = [1, 2, 3, 5, 4, 6, 7, 10, 8, 9, 8, 11, 13]
+    trades = c.tardis([Trade(10 * i, n, "100.1", "1") for i, n in enumerate(numbers)])[1]
+    _, tape, report = import_lines(tmp_path, "tardis-csv", "BTC/USDT:USDT", {"t.csv": trades})
+    assert tape["ext_id"].tolist() == [1, 2, 3, 5, 4, 6, 7, 10, 8, 9, 11, 13]
+    assert (report["trade_duplicates"], report["ids_off_market"], report["gaps"]) == (1, 1, 0)
+
+
 def test_receive_stamps_of_every_unit(tmp_path: Path) -> None:
     """The collector stamped in microseconds until 2023: the same tape as of nanoseconds."""
     for digits in (13, 16, 19):
