@@ -280,6 +280,47 @@ def test_ends_are_taken_at_the_word_of_the_user(tmp_path: Path) -> None:
         assert bars_of(tmp_path / folder)["open_ns"].tolist() == [_at(k) * 10**9 for k in range(3)]
 
 
+HOUR_ENDS = [
+    ("close_time", 0, 1),
+    ("close_time", -1, 1),
+    ("time", -1, 1),
+    ("time", -1000, 1),
+    ("time", 0, 0),
+]
+
+
+@pytest.mark.parametrize(("column", "shift_ms", "moved"), HOUR_ENDS)
+@pytest.mark.parametrize("stamped", ["", "start", "end"])
+def test_a_bar_is_moved_once_at_most(
+    tmp_path: Path, column: str, shift_ms: int, moved: int, stamped: str
+) -> None:
+    """Times that show to be of ends, and the user's word: an hour back, not two, and said; at start, none."""
+    file = tmp_path / "x.csv"
+    rows = _csv(f"{column},open,high,low,close,volume", lambda k: f"{_at(k) * 1000 + shift_ms},{_ohlcv(k)}")
+    file.write_bytes(rows)
+    moved = {"": moved, "start": 0, "end": 1}[stamped]
+    given = ("--stamped", stamped) if stamped else ()
+    code, said, report = imported(tmp_path, file, "--format", "klines", *given)
+    assert code == 0, said
+    first_ns = (_at(0) * 1000 + shift_ms) * 10**6 if not moved else _at(-1) * 10**9
+    assert bars_of(tmp_path)["open_ns"][0] == first_ns
+    assert report["stamped_at_end"] == bool(moved)
+    assert any("moved to its start" in text for text in report["problems"]) == bool(moved)
+
+
+def test_two_files_of_ends_are_moved_once_on_a_calendar(tmp_path: Path) -> None:
+    """Two days of 9:31 to 16:00 in New York under close_time, a file each: none falls out of its session."""
+    files = []
+    for k, day in enumerate((NEW_YORK_MINUTES[:390], NEW_YORK_MINUTES[390:])):
+        ends = [*day[1:], f"{day[0][:10]} 16:00"]
+        files.append(tmp_path / f"{k}.csv")
+        files[k].write_bytes(_minutes(ends).replace(b"time", b"close_time", 1))
+    options = [str(files[1]), "--format", "klines", "--calendar", "XNYS"]
+    code, said, report = imported(tmp_path, files[0], *options)
+    assert code == 0, said
+    assert (report["bars"], report["outside"], report["stamped_at_end"]) == (780, 0, True)
+
+
 CLOSING = [
     (60, [k for k in range(24 * 60 * 6) if k // 60 % 24 != 22], "1 hours of the day have none"),
     (1440, [0, 1440, 4 * 1440, 5 * 1440, 6 * 1440], "the weekend has none"),
