@@ -161,7 +161,7 @@ def _renamed(table: pa.Table) -> pa.Table:
 def _settle_volumes(table: pa.Table, found: dict[str, str]) -> None:
     """``Volume BTC`` beside ``Volume USD``: the one that is money over the other lies at the price."""
     by_currency = volumes_by_currency(table.column_names)
-    if len(by_currency) == 1:
+    if len(by_currency) == 1 and by_currency[0] not in found.values():
         found.setdefault("volume", by_currency[0])
     if len(by_currency) != 2 or "close" not in found:
         return

@@ -382,6 +382,16 @@ def test_bars_of_another_symbol_are_refused(tmp_path: Path, name: str, symbol: s
     assert same or f"holds no bars of {symbol}: it has {name}" in said
 
 
+def test_a_volume_of_money_alone_is_not_coins(tmp_path: Path) -> None:
+    """``Volume USD`` and nothing else: the coins are asked for; ``Volume BTC`` alone are coins."""
+    file = tmp_path / "x.csv"
+    for currency in ("USD", "USDT", "BTC"):
+        file.write_bytes(PLAIN.replace(b"volume", f"Volume {currency}".encode()))
+        code, said, _ = imported(tmp_path / currency, file, "--format", "klines")
+        assert (code == 0) == (currency == "BTC"), said
+        assert currency == "BTC" or "lacks volume" in said
+
+
 def test_an_archive_of_several_files_names_them(tmp_path: Path) -> None:
     """Which one is meant cannot be known."""
     out = io.BytesIO()
