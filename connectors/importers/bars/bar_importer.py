@@ -41,13 +41,12 @@ from agent.core.market.trading_time import BarFlag
 from agent.core.types import DAY_NS
 from agent.durations import format_duration
 from connectors.importers.bars.bar_report import BarReport
-from connectors.importers.bars.units import in_units, largest_unit
+from connectors.importers.bars.units import MOST_TL, in_units, largest_unit, refuse_too_much
 from connectors.importers.pipeline import ImportRequest, OpenWriter
 from connectors.importers.symbols import MarketKind, Symbol, parse_symbol
 
 PRICES = ("open", "high", "low", "close")
 BLOCK_ROWS = 65536
-MOST_TL = 1 << 58  # of one bar, so that the sums over an interval stay within int64
 COARSEST = Decimal(10) ** 6  # of the lots that are inferred
 RUN = 10  # equal steps in a row that are no gaps, but another interval
 
@@ -243,19 +242,13 @@ def _rows(
     if series.grid is not None and report.interval_ns == DAY_NS:
         rows["recv_ns"] = hours(report.calendar, rows["open_ns"], DAY_NS).close_ns
     rows["seq"] = np.arange(1, len(bars) + 1)
+    lots, off_lot = in_units(bars["volume"], lot)
+    refuse_too_much(in_units(bars["high"], tick)[0], lots, bars["start_ns"], lot)
     off = np.zeros(len(bars), np.bool_)
     for name in PRICES:
         ticks, wrong = in_units(bars[name], tick)
         rows[f"{name}_ticks"], off = np.maximum(ticks, 1), off | wrong
-    lots, wrong = in_units(bars["volume"], lot)
-    report.note_rounded(bars["start_ns"], off, wrong)
-    money = lots * (bars["high"] / float(tick))
-    if (money > MOST_TL).any():
-        k = int(np.argmax(money))
-        raise InputError(
-            f"the bar of {when(bars['start_ns'][k])} is worth {money[k]:.2g} ticks x lots, and at most"
-            f" {MOST_TL:.2g} can be held: give a larger --lot-size than {lot:f}"
-        )
+    report.note_rounded(bars["start_ns"], off, off_lot)
     rows["base_lots"] = lots
     rows["quote_tl"] = np.clip(
         np.rint(lots * (bars["vwap"] / float(tick))),

@@ -24,7 +24,7 @@ from agent.core.errors import InputError
 from agent.core.market.tape import BAR, BarArray
 from agent.core.types import DAY_NS, NS_PER_S
 from connectors.importers.bars.bar_report import BarReport
-from connectors.importers.bars.units import in_units, largest_unit
+from connectors.importers.bars.units import in_units, largest_unit, refuse_too_much
 from connectors.importers.pipeline import ImportRequest, OpenWriter
 from connectors.importers.symbols import MarketKind, Symbol, parse_symbol
 from connectors.importers.trades.trade_tables import Trades, read_trades
@@ -32,7 +32,6 @@ from connectors.importers.trades.trade_tables import Trades, read_trades
 LENGTHS_NS = ((3600 * NS_PER_S, NS_PER_S), (DAY_NS, 10 * NS_PER_S), (1 << 62, 60 * NS_PER_S))
 """Below which span bars are how long."""
 
-MOST_TL = 1 << 58  # of one bar, so that the sums over an interval stay within int64
 MOST_BARS = 10_000_000
 NUMBERED = 0.9  # of the ids follow each other: then a missing one means a missing trade
 
@@ -132,7 +131,11 @@ def _bars(trades: Trades, tick: Decimal, lot: Decimal, report: BarReport) -> Bar
     rows["open_ns"] = (bucket[0] + np.arange(count)) * delta_ns
     rows["recv_ns"], rows["delta_ns"] = rows["open_ns"] + delta_ns, delta_ns
     rows["seq"] = np.arange(1, count + 1)
-    _fill(rows, place, first, ticks.astype(np.int64), np.maximum(lots, 1).astype(np.int64), trades.side)
+    ticks, lots = np.maximum(ticks, 1), np.maximum(lots, 1)
+    with np.errstate(over="ignore"):
+        worth = np.add.reduceat(ticks * lots, first)
+    refuse_too_much(worth, np.ones(len(first)), rows["open_ns"][place], lot)
+    _fill(rows, place, first, ticks.astype(np.int64), lots.astype(np.int64), trades.side)
     report.bars = report.events = count
     report.trades, report.interval_ns = len(trades.price), delta_ns
     report.zero_volume = count - len(place)
@@ -143,13 +146,6 @@ def _fill(
     rows: BarArray, place: IntArray, first: IntArray, ticks: IntArray, lots: IntArray, side: IntArray
 ) -> None:
     """The bars at ``place`` from trades that begin at ``first``; the others at the last close."""
-    money = ticks.astype(np.float64) * lots
-    most = float(np.add.reduceat(money, first).max())
-    if most > MOST_TL:
-        raise InputError(
-            f"a bar of these trades is worth {most:.2g} ticks x lots, and at most {MOST_TL:.2g} can be held:"
-            " give a larger --lot-size"
-        )
     last = np.append(first[1:], len(ticks)) - 1
     traded = {
         "open_ticks": ticks[first],

@@ -145,6 +145,22 @@ def test_trades_that_are_refused(tmp_path: Path, data: bytes, symbol: str, words
     assert words in said
 
 
+@pytest.mark.parametrize("price", ["1e20", "1e300"])
+@pytest.mark.parametrize("size", [(), ("--tick-size", "0.1", "--lot-size", "1e-8")])
+def test_a_price_that_no_integer_holds_is_refused(tmp_path: Path, price: str, size: tuple[str, ...]) -> None:
+    """A digit too many, of a trade or of a bar in which nothing traded: its time is named, nothing wraps."""
+    file = tmp_path / "x.csv"
+    rows = [f"{START_S + k},{price if k == 3 else 100},5" for k in range(60)]
+    bars = [f"{START_S + 60 * k},100,{price if k == 3 else 101},99,100,{k % 3}" for k in range(9)]
+    header = "time,open,high,low,close,volume"
+    for data, at in ((_rows("", rows), "06:00:03"), (_rows(header, bars), "06:03")):
+        file.write_bytes(data)
+        code, said, _ = imported(tmp_path, file, *size)
+        assert code != 0
+        assert f"the bar of 2024-06-20 {at}" in said.replace("T", " ")
+        assert "ticks x lots" in said
+
+
 QUOTES = b"exchange,symbol,timestamp,local_timestamp,ask_amount,ask_price,bid_price,bid_amount\n"
 BOOK = b'{"topic":"orderbook.500.BTCUSDT","ts":1,"type":"snapshot","data":{}}\n'
 LOOKS = [
