@@ -58,7 +58,7 @@ class Trades:
     price: FloatArray
     amount: FloatArray
     side: IntArray
-    ids: IntArray | None  # None where they are no numbers
+    ids: IntArray | None  # None where they are no numbers, or one is missing
     rows: int  # of the file, of any symbol
     name: str  # the symbol's in the file, "" where it names none
 
@@ -158,7 +158,11 @@ def _which(buys: pa.ChunkedArray, sells: pa.ChunkedArray) -> IntArray:
 
 
 def _ids(table: pa.Table, found: dict[str, str]) -> IntArray | None:
+    """The trades' ids; without one for each, none tells two trades apart."""
     if "id" not in found or not pa.types.is_integer(table[found["id"]].type):
         return None
-    out: IntArray = table[found["id"]].cast(pa.int64()).fill_null(-1).to_numpy().astype(np.int64)
+    ids = table[found["id"]]
+    if ids.null_count or (len(ids) and pc.max(ids).as_py() > np.iinfo(np.int64).max):
+        return None
+    out: IntArray = ids.cast(pa.int64()).to_numpy().astype(np.int64)
     return out

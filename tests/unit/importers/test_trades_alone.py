@@ -122,6 +122,21 @@ def test_files_that_overlap_give_each_trade_once(tmp_path: Path) -> None:
     assert (report["trades"], report["trade_duplicates"], report["trades_missing"]) == (39, 1, 1)
 
 
+def test_trades_without_an_id_are_not_copies_of_each_other(tmp_path: Path) -> None:
+    """Four trades, of which two bear no id: all are kept. Of two with the same, one is, and it is said."""
+    file = tmp_path / "x.csv"
+    rows = [f"{i},{START_S + k},{100 + k},1" for k, i in enumerate(("7", "", "", "8"))]
+    file.write_bytes(_rows("id,time,price,amount", rows))
+    code, said, report = imported(tmp_path / "a", file)
+    assert code == 0, said
+    assert (report["trades"], report["trade_duplicates"]) == (4, 0)
+    file.write_bytes(_rows("id,time,price,amount", [*(row for row in rows if row[0] != ","), rows[-1]]))
+    argv = ["import", str(file), "--symbol", "BTC/USDT", "--out", str(tmp_path / "b")]
+    done = CliRunner().invoke(app, argv)
+    assert done.exit_code == 0, done.output
+    assert "trades of an id that came before: dropped" in done.output
+
+
 REFUSED = [
     (_rows(BYBIT, [_bybit(0, "ETHUSDT")]), "BTC/USDT", "it has ETHUSDT"),
     (_rows(AGG, [_agg(0).replace("100.1", "0")]), "BTC/USDT", "row 1 has price 0"),
