@@ -6,7 +6,9 @@ What a file is called says little: an archive may be named ``.csv``, and a table
 from __future__ import annotations
 
 import gzip
+import lzma
 import zipfile
+import zlib
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -16,6 +18,8 @@ from agent.core.errors import InputError
 
 GZIP, ZSTANDARD, ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
 _MAGIC_BYTES = 8
+UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException)
+"""What reading a file raises that is cut off or corrupt, packed or not."""
 
 
 def magic(path: Path) -> bytes:

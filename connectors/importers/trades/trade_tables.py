@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from agent.barfiles.bar_tables import is_number, raw_table
+from agent.barfiles.bar_tables import is_number, raw_table, refuse_equal_names
 from agent.barfiles.column_names import plain
 from agent.barfiles.file_times import to_ns
 from agent.core.arrays import BoolArray, FloatArray, IntArray
@@ -67,7 +67,7 @@ def names_without_header(path: Path, cells: Sequence[str]) -> list[str] | None:
     """Names for a first line that is a trade, None for a header. Raises InputError."""
     del path
     flags = [cell.casefold() in _BOOLEANS for cell in cells]
-    if not is_number(cells[0]) or not is_number(cells[1]):
+    if len(cells) < len(NEEDED) or not is_number(cells[0]) or not is_number(cells[1]):
         return None
     if len(cells) == 3:
         return ["time", "price", "amount"]  # Kraken's
@@ -92,6 +92,7 @@ def read_trades(path: Path, symbol: Symbol) -> Trades:
     """The symbol's trades of one file. Raises InputError."""
     table = raw_table(path, names_without_header, {7: _FREQTRADE})
     found = recognised(table.column_names)
+    refuse_equal_names(path, table, found.values())
     missing = [name for name in NEEDED if name not in found]
     if missing:
         raise InputError(
