@@ -14,10 +14,12 @@ import pytest
 from agent.core.errors import InputError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Kind
+from storage.recordings.session import SessionReader
 from tests import captures as c
 from tests.captures import EVENTS, MS, T0_MS, Depth, Trade, import_lines, tape_rows
 from tests.loaded_captures import load
 from tests.realdata import capture_files
+from tests.unit.importers.test_bar_files_of_others import imported
 
 BINANCE = [
     ("BTC/USDT", c.spot(), "binance", "1", False),
@@ -237,6 +239,16 @@ def test_prices_of_nine_decimals(tmp_path: Path) -> None:
     instrument, tape, report = import_lines(tmp_path, "tardis-csv", "PEPE/USDT", files)
     assert (instrument.tick, report["bad_lines"], report["tick"]) == (Decimal("1e-9"), 0, "0.000000001")
     assert tape["price_ticks"].tolist() == [0, 10235, 10236, 10240, 0, 10236]
+
+
+def test_a_tick_of_nine_decimals_may_be_given(tmp_path: Path) -> None:
+    """By the command line, for a market whose tick is 1e-9: the same ticks as inferred."""
+    events = [Trade(10, 7, "0.000010236", "3"), Trade(11, 8, "0.00001", "3")]
+    file = c.write(tmp_path / "t.csv", c.tardis(events, "bybit-spot", "PEPEUSDT")[1])
+    code, said, report = imported(tmp_path, file, "--tick-size", "0.000000001", symbol="PEPE/USDT")
+    assert code == 0, said
+    assert (report["tick"], report["bad_lines"]) == ("0.000000001", 0)
+    assert SessionReader(tmp_path / "session").events()["price_ticks"].tolist() == [10236, 10000]
 
 
 def test_ids_that_futures_leave_out_are_no_gap(tmp_path: Path) -> None:
