@@ -13,6 +13,7 @@ Rules kept here:
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -33,6 +34,9 @@ LENGTHS_NS = ((3600 * NS_PER_S, NS_PER_S), (DAY_NS, 10 * NS_PER_S), (1 << 62, 60
 """Below which span bars are how long."""
 
 MOST_BARS = 10_000_000
+_OKX_CONTRACT = re.compile(r"[^-]+-[^-]+-(SWAP|\d{6})")
+"""BTC-USDT-SWAP and BTC-USDT-241227: counted in contracts, whose size the files do not tell."""
+
 NUMBERED = 0.9  # of the ids follow each other: then a missing one means a missing trade
 
 
@@ -44,8 +48,9 @@ def import_trades(request: ImportRequest, open_writer: OpenWriter, _spool_at: Pa
             f"trades alone of inverse contracts ({symbol.unified}) are not taken: add their book"
         )
     report = BarReport(symbol.unified, [str(p) for p in request.paths], market=symbol.market.value)
-    trades = _joined([read_trades(path, symbol) for path in request.paths], report)
-    size = _contract_size(request, symbol, trades.name)
+    pieces = [read_trades(path, symbol) for path in request.paths]
+    trades = _joined(pieces, report)
+    size = _contract_size(request, symbol, [piece.name for piece in pieces])
     tick = request.tick or largest_unit(np.unique(trades.price), "tick", "prices")
     lot = request.lot or largest_unit(np.unique(trades.amount), "lot", "amounts")
     report.tick, report.lot, report.contract_size = (format(unit, "f") for unit in (tick, lot, size))
@@ -76,10 +81,7 @@ def _joined(pieces: list[Trades], report: BarReport) -> Trades:
     price, amount, side = (
         np.concatenate([getattr(p, name) for p in pieces])[order] for name in ("price", "amount", "side")
     )
-    names = {p.name for p in pieces}
-    return Trades(
-        time_ns[order], price, amount, side, None, report.lines, names.pop() if len(names) == 1 else ""
-    )
+    return Trades(time_ns[order], price, amount, side, None, report.lines, "")
 
 
 def _ids(pieces: list[Trades]) -> IntArray | None:
@@ -100,14 +102,18 @@ def _count_missing(ids: IntArray, report: BarReport) -> None:
         )
 
 
-def _contract_size(request: ImportRequest, symbol: Symbol, name: str) -> Decimal:
-    """Amounts are in the base currency, but those of OKX's contracts. Raises InputError."""
+def _contract_size(request: ImportRequest, symbol: Symbol, names: list[str]) -> Decimal:
+    """Amounts are in the base currency, but those of OKX's contracts. Raises InputError.
+
+    ``names``: what each file calls the market.
+    """
     if request.contract_size is not None:
         return request.contract_size
-    if symbol.market is MarketKind.LINEAR and name.upper().endswith("-SWAP"):
+    counted = [name for name in names if _OKX_CONTRACT.fullmatch(name.upper())]
+    if symbol.market is MarketKind.LINEAR and counted:
         raise InputError(
-            f"amounts of {name} are contracts, and what one is worth is not known: give --contract-size in"
-            f" {symbol.base}, as the exchange states it"
+            f"amounts of {counted[0]} are contracts, and what one is worth is not known: give --contract-size"
+            f" in {symbol.base}, as the exchange states it"
         )
     return Decimal(1)
 

@@ -148,6 +148,14 @@ REFUSED = [
         "BTC/USDT:USDT",
         "give --contract-size in BTC",
     ),
+    (
+        _rows(
+            "instrument_name,trade_id,side,price,size,created_time",
+            [f"BTC-USDT-241227,1,buy,1,1,{START_S}000"],
+        ),
+        "BTC/USDT:USDT-241227",
+        "amounts of BTC-USDT-241227 are contracts",
+    ),
 ]
 
 
@@ -158,6 +166,29 @@ def test_trades_that_are_refused(tmp_path: Path, data: bytes, symbol: str, words
     code, said, _ = imported(tmp_path, tmp_path / "x.csv", "--format", "trades", symbol=symbol)
     assert code != 0
     assert words in said
+
+
+def test_a_file_that_names_no_market_does_not_hide_the_contracts_of_another(tmp_path: Path) -> None:
+    """The first of two files names OKX's swap, the second nothing."""
+    row = f"1,buy,1,1,{START_S}000"
+    header = "trade_id,side,price,size,created_time"
+    one, two = tmp_path / "1.csv", tmp_path / "2.csv"
+    one.write_bytes(_rows(f"instrument_name,{header}", [f"BTC-USDT-SWAP,{row}"]))
+    two.write_bytes(_rows(header, [row.replace("1,", "2,", 1)]))
+    files = [str(one), str(two), "--symbol", "BTC/USDT:USDT", "--out", str(tmp_path / "s")]
+    done = CliRunner().invoke(app, ["import", *files])
+    assert done.exit_code != 0
+    assert "amounts of BTC-USDT-SWAP are contracts" in str(done.exception)
+
+
+def test_dated_contracts_of_binance_are_counted_in_coins(tmp_path: Path) -> None:
+    """Their names have no hyphens, and no size is asked for."""
+    file = tmp_path / "x.csv"
+    rows = [f"BTCUSDT_241227,{k},buy,1,1,{START_S}00{k}" for k in (1, 2)]
+    file.write_bytes(_rows("symbol,id,side,price,qty,time", rows))
+    code, said, report = imported(tmp_path, file, symbol="BTC/USDT:USDT-241227")
+    assert code == 0, said
+    assert report["contract_size"] == "1"
 
 
 @pytest.mark.parametrize("price", ["1e20", "1e300"])
