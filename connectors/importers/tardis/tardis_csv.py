@@ -34,7 +34,7 @@ from connectors.importers.lines import TornFileError, read_lines
 from connectors.importers.pipeline import OFFSET_QUANTILE, ImportRequest, OpenWriter, write_session
 from connectors.importers.raw_rows import Delays, Mender, Place, RawRows
 from connectors.importers.symbols import MarketKind, parse_symbol
-from connectors.importers.tardis.tardis_files import BookFile, CsvFile, FinerPricesError, TradeFile
+from connectors.importers.tardis.tardis_files import BookFile, CsvFile, FinerPricesError, Reading, TradeFile
 from connectors.importers.tardis.tardis_lines import BOOK_COLUMNS, TRADE_COLUMNS
 from connectors.importers.tardis.tardis_merge import merged
 from connectors.importers.tardis.tardis_symbols import is_of
@@ -114,7 +114,7 @@ class _Files:
             prefix = self._wanted(lines)
         except TornFileError as torn:
             raise InputError(f"{path.name} is cut off at its beginning: {torn.args[0]}") from torn
-        return kind(path, prefix, self.place, self.report, self.delays, self.price_scale)
+        return kind(Reading(path, prefix, self.place, self.report, self.delays, self.price_scale))
 
     def _wanted(self, lines: Iterator[bytes]) -> bytes:
         """``exchange,symbol,`` of the first line that is of the symbol; what no line starts with without."""
