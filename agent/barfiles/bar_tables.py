@@ -22,6 +22,7 @@ from agent.barfiles.column_names import (
     DATE_AND_CLOCK,
     HEADERLESS,
     JSON_LISTS,
+    TIMES_OF_DAY,
     recognised,
     volumes_by_currency,
 )
@@ -166,8 +167,9 @@ def _renamed(path: Path, table: pa.Table) -> pa.Table:
     if "volume" not in found or "quote_volume" not in found:
         _settle_volumes(table, found)
     ours = {theirs: name for name, theirs in found.items()}
+    taken = {*found, *TIMES_OF_DAY}
     names = [
-        ours.get(name, name if name not in found else f"{name} (not used)") for name in table.column_names
+        ours.get(name, name if name not in taken else f"{name} (not used)") for name in table.column_names
     ]
     return table.rename_columns(names)
 

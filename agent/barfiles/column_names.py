@@ -13,7 +13,6 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("timestampms", "timestamputc", "datetime", "datetimeutc", "time", "timeutc", "gmttime", "date"),
         *("dateutc", "day", "ts", "tsevent", "bartime", "candletime", "begin", "t"),
     ),
-    "clock": ("time", "timeofday", "hour"),
     "close_time": ("closetime", "windowend", "endtime", "timeend", "timeclose", "end"),
     "open": ("open", "openprice", "priceopen", "o"),
     "high": ("high", "highprice", "pricehigh", "max", "h"),
@@ -55,7 +54,12 @@ JSON_LISTS: dict[int, tuple[str, ...]] = {
 }
 """The same of lists in JSON: ccxt's and freqtrade's, Bybit's, Kraken's, OKX's, Binance's answers."""
 
-DATE_AND_CLOCK = ("open_time", "clock", "open", "high", "low", "close", "volume")
+TIMES_OF_DAY: dict[str, tuple[str, ...]] = {"clock": ("clock", "time", "timeofday"), "hour": ("hour",)}
+"""What stands beside a column of dates; of both kinds the first."""
+
+_DATES = ("date", "dateutc", "day")
+
+DATE_AND_CLOCK = ("date", "clock", "open", "high", "low", "close", "volume")
 """Seven columns of which the second is a time of day."""
 
 
@@ -82,9 +86,14 @@ def recognised(columns: Sequence[str]) -> dict[str, str]:
 
 def _settle_clock(found: dict[str, str], by_plain: dict[str, str]) -> None:
     """A time beside a date is its time of day; beside a stamp it says the same again."""
-    found.pop("clock", None)
-    if "date" in by_plain and "time" in by_plain and plain(found["open_time"]) in ("time", "date"):
-        found["open_time"], found["clock"] = by_plain["date"], by_plain["time"]
+    date = next((name for name in _DATES if name in by_plain), None)
+    if date is None or plain(found["open_time"]) not in (date, "time"):
+        return
+    for ours, theirs in TIMES_OF_DAY.items():
+        clock = next((by_plain[name] for name in theirs if name in by_plain), None)
+        if clock is not None:
+            found["open_time"], found[ours] = by_plain[date], clock
+            return
 
 
 def volumes_by_currency(columns: Sequence[str]) -> list[str]:

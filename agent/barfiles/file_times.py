@@ -176,21 +176,30 @@ def _day_or_month(name: str, texts: pa.ChunkedArray) -> IntArray:
     return found[int(np.argmin(spans))]
 
 
-def with_clock(name: str, dates: pa.ChunkedArray, clocks: pa.ChunkedArray) -> IntArray:
-    """Dates in one column and the time of day in another, as 20240131 and 93000 or 09:30."""
+def with_clock(
+    name: str, dates: pa.ChunkedArray, clocks: pa.ChunkedArray, *, of_hours: bool = False
+) -> IntArray:
+    """Dates in one column and the time of day in another, as 20240131 and 93000 or 09:30.
+
+    ``of_hours``: the column is called so, and 9 in it is nine o'clock.
+    """
+    if pa.types.is_timestamp(clocks.type):
+        return to_ns(name, clocks)
     if pa.types.is_integer(clocks.type) and (pc.min(clocks).as_py() or 0) > 240_000:
         return to_ns(name, clocks)  # a stamp of its own
     days_ns = to_ns(name, dates)
     if (days_ns % DAY_NS).any():
         return days_ns
-    out: IntArray = days_ns + _clock_ns(name, clocks)
+    out: IntArray = days_ns + _clock_ns(name, clocks, of_hours)
     return out
 
 
-def _clock_ns(name: str, clocks: pa.ChunkedArray) -> IntArray:
+def _clock_ns(name: str, clocks: pa.ChunkedArray, of_hours: bool) -> IntArray:
     if pa.types.is_time(clocks.type):
         clocks = clocks.cast(pa.string())
     texts = [str(value).split(".")[0] for value in clocks.to_pylist()]
+    if of_hours and all(len(text) <= 2 for text in texts):
+        texts = [f"{text}:00" for text in texts]
     values = [_seconds(text) for text in texts]
     wrong: BoolArray = np.array([value is None for value in values], np.bool_)
     if wrong.any():

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from agent.barfiles.bar_quality import Quality, clean, gaps_on, refuse_other_money, typical_price
 from agent.barfiles.bar_tables import read_table
 from agent.barfiles.calendars import Grid, fit, when
+from agent.barfiles.column_names import TIMES_OF_DAY
 from agent.barfiles.file_times import to_ns, with_clock
 from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.errors import InputError
@@ -139,8 +140,9 @@ def _start_ns(name: str, table: pa.Table, stamped: str | None) -> tuple[IntArray
 
 def _times(name: str, table: pa.Table) -> IntArray:
     """The times of the bars as the file has them: of their starts where it tells them."""
-    if "clock" in table.column_names:
-        return with_clock(name, table["open_time"], table["clock"])
+    clock = next((one for one in TIMES_OF_DAY if one in table.column_names), None)
+    if clock is not None:
+        return with_clock(name, table["open_time"], table[clock], of_hours=clock == "hour")
     return to_ns(name, table["open_time" if "open_time" in table.column_names else "close_time"])
 
 

@@ -125,6 +125,33 @@ FILES: dict[str, tuple[str, bytes]] = {
             lambda k: f"BTCUSDT,60,20240620,0{6 + k}0000,{_ohlcv(k)}",
         ),
     ),
+    "date and hour": (
+        "x.csv",
+        _csv("Date,Hour,Open,High,Low,Close,Volume", lambda k: f"2024-06-20,{6 + k},{_ohlcv(k)}"),
+    ),
+    "day and hour in two digits": (
+        "x.csv",
+        _csv("day,hour,open,high,low,close,volume", lambda k: f"20240620,0{6 + k},{_ohlcv(k)}"),
+    ),
+    "date and hour with its minutes": (
+        "x.csv",
+        _csv("Date,Hour,Open,High,Low,Close,Volume", lambda k: f"20/06/2024,{600 + 100 * k},{_ohlcv(k)}"),
+    ),
+    "date and time of day": (
+        "x.csv",
+        _csv("Date,Time of day,Open,High,Low,Close,Volume", lambda k: f"2024-06-20,0{6 + k}:00,{_ohlcv(k)}"),
+    ),
+    "date, time and hour": (
+        "x.csv",
+        _csv("Date,Hour,Time,Open,High,Low,Close,Volume", lambda k: f"20240620,0,{6 + k}:00:00,{_ohlcv(k)}"),
+    ),
+    "date and a whole stamp as time": (
+        "x.csv",
+        _csv(
+            "Date,Time,Open,High,Low,Close,Volume",
+            lambda k: f"2024-06-20,2024-06-20 0{6 + k}:00:00,{_ohlcv(k)}",
+        ),
+    ),
     "no header, American date and time": ("x.txt", _csv("", lambda k: f"06/20/2024,0{6 + k}:00,{_ohlcv(k)}")),
     "no header, seconds, trades": ("x.csv", _csv("", lambda k: f"{_at(k)},{_ohlcv(k)},5")),
     "Binance ms, no header": ("x.csv", _csv("", lambda k: _binance(k, 1000))),
@@ -162,6 +189,30 @@ def test_the_same_bars_in_every_form(tmp_path: Path, name: str) -> None:
     assert rows["close_ticks"].tolist() == [202, 204, 206]
     assert [float(v) * float(report["lot"]) for v in rows["base_lots"]] == list(VOLUMES)
     assert report["interval_ns"] == HOUR_S * 10**9
+
+
+@pytest.mark.parametrize("name", ["hour", "clock", "Hour", "time of day"])
+def test_a_stamp_needs_no_hour(tmp_path: Path, name: str) -> None:
+    """Bars of days by their stamps, with the hour beside them in which they closed: each at its stamp."""
+    file = tmp_path / "x.csv"
+    rows = _csv(
+        f"timestamp,{name},open,high,low,close,volume", lambda k: f"2024-06-{17 + k},{16 + k},{_ohlcv(k)}"
+    )
+    file.write_bytes(rows)
+    code, said, _ = imported(tmp_path, file, "--format", "klines", "--calendar", "24/7")
+    assert code == 0, said
+    day_s = 24 * HOUR_S
+    first_s = START_S // day_s * day_s - 3 * day_s
+    assert bars_of(tmp_path)["open_ns"].tolist() == [(first_s + k * day_s) * 10**9 for k in range(3)]
+
+
+def test_an_hour_that_no_day_has_is_named(tmp_path: Path) -> None:
+    """Hours from 1 to 24 do not tell whether they begin or end: row 3 has none of a day."""
+    file = tmp_path / "x.csv"
+    file.write_bytes(_csv("Date,Hour,Open,High,Low,Close,Volume", lambda k: f"20240620,{22 + k},{_ohlcv(k)}"))
+    code, said, _ = imported(tmp_path, file, "--format", "klines")
+    assert code == 1
+    assert "row 3 has the time of day '24:00'" in said
 
 
 VWAPS = [
