@@ -123,57 +123,83 @@ def _of_dates(name: str, numbers: IntArray, digits: int) -> IntArray:
 
 
 def parsed(column: pa.ChunkedArray, form: str) -> IntArray:
-    """Texts of one form; NO_TIME where one is not of it."""
-    times = pc.strptime(column, format=form, unit="s", error_is_null=True).cast(pa.int64())
-    values = times.to_numpy(zero_copy_only=False)
-    seconds: FloatArray = np.where(np.isnan(values.astype(np.float64)), NO_TIME, values)
-    return np.where(seconds >= 0, seconds.astype(np.int64) * NS_PER_S, NO_TIME)
+    """Texts of one form; NO_TIME where one is not of it, or is no time of the calendar, as 30 February."""
+    times = pc.strptime(column, format=form, unit="s", error_is_null=True)
+    if times.null_count < len(times):
+        same = pc.equal(_comparable(pc.strftime(times, format=form)), _comparable(column))
+        times = pc.if_else(same, times, None)
+    seconds: IntArray = times.cast(pa.int64()).fill_null(NO_TIME).to_numpy().astype(np.int64)
+    return np.where(seconds >= 0, seconds * NS_PER_S, NO_TIME)
+
+
+def _comparable(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Times without leading zeros, blanks and case."""
+    short = pc.replace_substring_regex(texts, r"(^|[^0-9])0+([0-9])", r"\1\2")
+    return pc.utf8_upper(pc.replace_substring_regex(short, r"\s+", ""))
 
 
 def _of_texts(name: str, column: pa.ChunkedArray) -> IntArray:
     """One form for the whole column. Raises InputError where none fits."""
     texts = pc.utf8_trim_whitespace(column.cast(pa.string()))
     texts = pc.replace_substring_regex(texts, r"\.0+( (GMT|UTC))?([+-]0000)?$|( (GMT|UTC))([+-]0000)?$", "")
-    try:
-        return numbers_to_ns(name, *_halves(texts.cast(pa.float64())))
-    except pa.ArrowException:
-        pass
+    numbers = _as_numbers(texts)
+    if numbers is not None:
+        return _of_numbers(name, numbers)
+    found = _readings(texts)
+    if not found:
+        raise _not_understood(name, texts)
+    spans = [int(out.max() - out.min()) if len(out) else 0 for out in found]
+    if len(found) > 1 and spans[0] == spans[1] and not np.array_equal(found[0], found[1]):
+        raise InputError(f"{name}: {texts[0].as_py()!r} may have day or month first: write times in ISO 8601")
+    return found[int(np.argmin(spans))]
+
+
+def _as_numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Whole where they all are: a float does not hold the 19 digits of nanoseconds."""
+    for kind in (pa.int64(), pa.float64()):
+        try:
+            return texts.cast(kind)
+        except pa.ArrowException:
+            continue
+    return None
+
+
+def _readings(texts: pa.ChunkedArray) -> list[IntArray]:
+    """The times that texts of one form are: none where no form fits them all, several of 3/4/2024.
+
+    There the month may stand first, or the day. Where both fit, the reading with the shorter span is right:
+    a day taken for a month makes days into months.
+    """
     for unit in (pa.timestamp("ns", tz="UTC"), pa.timestamp("ns")):
         try:
-            return np.array(texts.cast(unit).cast(pa.int64()).fill_null(NO_TIME).to_numpy(), np.int64)
+            return [np.array(texts.cast(unit).cast(pa.int64()).fill_null(NO_TIME).to_numpy(), np.int64)]
         except pa.ArrowException:
             continue
     for form in _FORMS:
         out = parsed(texts, form)
-        if len(out) and (out >= 0).all():
-            return out
-    return _day_or_month(name, texts)
+        if (out >= 0).all():
+            return [out]
+    dates = ("%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y")
+    tried = (parsed(texts, f"{date} {clock}".strip()) for clock in _OF_DAY_OR_MONTH for date in dates)
+    return [out for out in tried if (out >= 0).all()]
 
 
-def _halves(column: pa.ChunkedArray) -> tuple[IntArray, FloatArray]:
-    values: FloatArray = column.fill_null(NO_TIME).to_numpy().astype(np.float64)
-    whole = np.floor(values).astype(np.int64)
-    return whole, values - whole
-
-
-def _day_or_month(name: str, texts: pa.ChunkedArray) -> IntArray:
-    """3/4/2024: the month first, or the day, whichever the file's other rows allow.
-
-    Where both do, the reading with the shorter span: a day taken for a month makes days into months.
-    """
-    found: list[IntArray] = []
-    for clock in _OF_DAY_OR_MONTH:
-        for date in ("%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y"):
-            out = parsed(texts, f"{date} {clock}".strip())
-            if len(out) and (out >= 0).all():
-                found.append(out)
-    if not found:
-        example = next((t for t in texts.slice(0, 1).to_pylist() if t), "nothing")
-        raise InputError(f"{name}: times like {example!r} are not understood: give {EXAMPLES}")
-    spans = [int(out.max() - out.min()) for out in found]
-    if len(found) > 1 and spans[0] == spans[1] and not np.array_equal(found[0], found[1]):
-        raise InputError(f"{name}: {texts[0].as_py()!r} may have day or month first: write times in ISO 8601")
-    return found[int(np.argmin(spans))]
+def _not_understood(name: str, texts: pa.ChunkedArray) -> InputError:
+    """Names the first text that no form fits which fits all before it."""
+    fits, many = 0, len(texts)
+    while many - fits > 1:
+        some = texts.slice(0, (fits + many) // 2)
+        if _as_numbers(some) is not None or _readings(some):
+            fits = len(some)
+        else:
+            many = len(some)
+    text = texts[many - 1].as_py() or "nothing"
+    if not fits:
+        return InputError(f"{name}: times like {text!r} are not understood: give {EXAMPLES}")
+    return InputError(
+        f"{name}: row {many} has the time {text!r}, which is none, or not written as those above it:"
+        f" correct the row, or give {EXAMPLES}"
+    )
 
 
 def with_clock(

@@ -191,30 +191,6 @@ def test_the_same_bars_in_every_form(tmp_path: Path, name: str) -> None:
     assert report["interval_ns"] == HOUR_S * 10**9
 
 
-@pytest.mark.parametrize("name", ["hour", "clock", "Hour", "time of day"])
-def test_a_stamp_needs_no_hour(tmp_path: Path, name: str) -> None:
-    """Bars of days by their stamps, with the hour beside them in which they closed: each at its stamp."""
-    file = tmp_path / "x.csv"
-    rows = _csv(
-        f"timestamp,{name},open,high,low,close,volume", lambda k: f"2024-06-{17 + k},{16 + k},{_ohlcv(k)}"
-    )
-    file.write_bytes(rows)
-    code, said, _ = imported(tmp_path, file, "--format", "klines", "--calendar", "24/7")
-    assert code == 0, said
-    day_s = 24 * HOUR_S
-    first_s = START_S // day_s * day_s - 3 * day_s
-    assert bars_of(tmp_path)["open_ns"].tolist() == [(first_s + k * day_s) * 10**9 for k in range(3)]
-
-
-def test_an_hour_that_no_day_has_is_named(tmp_path: Path) -> None:
-    """Hours from 1 to 24 do not tell whether they begin or end: row 3 has none of a day."""
-    file = tmp_path / "x.csv"
-    file.write_bytes(_csv("Date,Hour,Open,High,Low,Close,Volume", lambda k: f"20240620,{22 + k},{_ohlcv(k)}"))
-    code, said, _ = imported(tmp_path, file, "--format", "klines")
-    assert code == 1
-    assert "row 3 has the time of day '24:00'" in said
-
-
 VWAPS = [
     ("time,open,high,low,close,volume,count,vwap", "count 11", 7),
     ("date,open,high,low,close,volume,barCount,average", "IBKR", 7),
