@@ -37,7 +37,13 @@ _FORMS = (
     "%d.%m.%Y %H:%M",
     "%d.%m.%Y",
 )
-_OF_DAY_OR_MONTH = ("%H:%M:%S", "%H:%M", "")  # after 3/4/2024, which may be in March or in April
+_OF_DAY_OR_MONTH = tuple(  # 3/4/2024 may be in March or in April
+    f"{date}{clock}"
+    for clock in (" %H:%M:%S", " %H:%M", "")
+    for date in ("%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y")
+)
+_NUMBERS = (pa.int64(), pa.float64())
+_ISO = (pa.timestamp("ns", tz="UTC"), pa.timestamp("ns"))
 EXAMPLES = "seconds, ms, us or ns since 1970, yyyymmdd, or ISO 8601 as in 2024-01-31T15:30:00Z"
 
 
@@ -113,13 +119,22 @@ def _of_dates(name: str, numbers: IntArray, digits: int) -> IntArray:
     """``yyyymmdd``, with ``hhmm`` or ``hhmmss`` behind it."""
     day, clock = np.divmod(numbers, 10 ** (digits - 8))
     clock = clock * 100 if digits == 12 else clock
-    days_ns = parsed(pa.chunked_array([pa.array(day.astype(str))]), "%Y%m%d")
+    year, month, of_month = day // 10_000, day // 100 % 100, day % 100
+    first, until = (_first_day(year, number) for number in (month, month + 1))
+    days = first + of_month - 1
     hours, minutes, seconds = clock // 10_000, clock // 100 % 100, clock % 100
-    wrong = (days_ns < 0) | (hours > 23) | (minutes > 59) | (seconds > 59)
+    wrong = (month < 1) | (month > 12) | (of_month < 1) | (days >= until)
+    wrong |= (hours > 23) | (minutes > 59) | (seconds > 59)
     if wrong.any():
         raise InputError(f"{name}: {numbers[np.argmax(wrong)]} is no date: give yyyymmdd, or {EXAMPLES}")
-    out: IntArray = days_ns + (hours * 3600 + minutes * 60 + seconds) * NS_PER_S
+    out: IntArray = days * DAY_NS + (hours * 3600 + minutes * 60 + seconds) * NS_PER_S
     return out
+
+
+def _first_day(year: IntArray, month: IntArray) -> IntArray:
+    """Of a month, 13 being the next year's first, in days since 1970."""
+    months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
+    return months.astype("datetime64[D]").astype(np.int64)
 
 
 def parsed(column: pa.ChunkedArray, form: str) -> IntArray:
@@ -156,12 +171,16 @@ def _of_texts(name: str, column: pa.ChunkedArray) -> IntArray:
 
 def _as_numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray | None:
     """Whole where they all are: a float does not hold the 19 digits of nanoseconds."""
-    for kind in (pa.int64(), pa.float64()):
-        try:
-            return texts.cast(kind)
-        except pa.ArrowException:
-            continue
-    return None
+    found = (_cast(texts, kind) for kind in _NUMBERS)
+    return next((numbers for numbers in found if numbers is not None), None)
+
+
+def _cast(texts: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
+    """None where one of them is not of the kind."""
+    try:
+        return texts.cast(kind)
+    except pa.ArrowException:
+        return None
 
 
 def _readings(texts: pa.ChunkedArray) -> list[IntArray]:
@@ -170,36 +189,43 @@ def _readings(texts: pa.ChunkedArray) -> list[IntArray]:
     There the month may stand first, or the day. Where both fit, the reading with the shorter span is right:
     a day taken for a month makes days into months.
     """
-    for unit in (pa.timestamp("ns", tz="UTC"), pa.timestamp("ns")):
-        try:
-            return [np.array(texts.cast(unit).cast(pa.int64()).fill_null(NO_TIME).to_numpy(), np.int64)]
-        except pa.ArrowException:
-            continue
+    for kind in _ISO:
+        times = _cast(texts, kind)
+        if times is not None:
+            return [np.array(times.cast(pa.int64()).fill_null(NO_TIME).to_numpy(), np.int64)]
     for form in _FORMS:
         out = parsed(texts, form)
         if (out >= 0).all():
             return [out]
-    dates = ("%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y")
-    tried = (parsed(texts, f"{date} {clock}".strip()) for clock in _OF_DAY_OR_MONTH for date in dates)
+    tried = (parsed(texts, form) for form in _OF_DAY_OR_MONTH)
     return [out for out in tried if (out >= 0).all()]
 
 
 def _not_understood(name: str, texts: pa.ChunkedArray) -> InputError:
-    """Names the first text that no form fits which fits all before it."""
-    fits, many = 0, len(texts)
-    while many - fits > 1:
-        some = texts.slice(0, (fits + many) // 2)
-        if _as_numbers(some) is not None or _readings(some):
-            fits = len(some)
-        else:
-            many = len(some)
-    text = texts[many - 1].as_py() or "nothing"
+    """Names the first text that is not of the form which fits the most before it."""
+    fits = max(_fits_cast(texts, kind) for kind in (*_NUMBERS, *_ISO))
+    for form in (*_FORMS, *_OF_DAY_OR_MONTH):
+        if parsed(texts.slice(0, 1), form)[0] >= 0:
+            fits = max(fits, int(np.argmax(parsed(texts, form) < 0)))
+    text = texts[fits].as_py() or "nothing"
     if not fits:
         return InputError(f"{name}: times like {text!r} are not understood: give {EXAMPLES}")
     return InputError(
-        f"{name}: row {many} has the time {text!r}, which is none, or not written as those above it:"
+        f"{name}: row {fits + 1} has the time {text!r}, which is none, or not written as those above it:"
         f" correct the row, or give {EXAMPLES}"
     )
+
+
+def _fits_cast(texts: pa.ChunkedArray, kind: pa.DataType) -> int:
+    """How many from the first on are of the kind, where not all are."""
+    fits, odd = 0, len(texts)
+    while odd - fits > 1:
+        middle = (fits + odd) // 2
+        if _cast(texts.slice(fits, middle - fits), kind) is None:
+            odd = middle
+        else:
+            fits = middle
+    return fits
 
 
 def with_clock(
