@@ -79,15 +79,19 @@ def _of_text(path: Path, data: bytes, headerless: Headerless) -> pa.Table:
     if not lines:
         raise InputError(f"{path} is empty: give a file of bars")
     skip = _header_line(lines)
-    header = lines[skip]
-    separator = max(_SEPARATORS, key=header.count)
-    cells = [cell.strip() for cell in header.split(separator)]
+    separator, cells = cut(lines[skip])
     names = headerless(path, cells)
     return pyarrow.csv.read_csv(
         io.BytesIO(data),
         read_options=pyarrow.csv.ReadOptions(skip_rows=skip, column_names=names),
         parse_options=pyarrow.csv.ParseOptions(delimiter=separator),
     )
+
+
+def cut(line: str) -> tuple[str, list[str]]:
+    """What separates the cells of a line, and the cells, without quotes."""
+    separator = max(_SEPARATORS, key=line.count)
+    return separator, [cell.strip().strip('"') for cell in line.split(separator)]
 
 
 def _header_line(lines: list[str]) -> int:

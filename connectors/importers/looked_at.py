@@ -12,7 +12,7 @@ import orjson
 import pyarrow.parquet
 
 from agent.barfiles import column_names
-from agent.barfiles.bar_tables import is_number, raw_table
+from agent.barfiles.bar_tables import cut, is_number, raw_table
 from agent.barfiles.open_files import UNREADABLE, open_unpacked
 from agent.core.errors import InputError
 from connectors.importers.tardis.tardis_lines import BOOK_COLUMNS, TRADE_COLUMNS
@@ -111,8 +111,7 @@ def _first_row(text: str) -> Any:
 def _of_text(lines: Sequence[str]) -> Look:
     """By the first line that is a header or a row of numbers, below what may stand above them."""
     for line in lines[:5]:
-        separator = max(",;\t|", key=line.count)
-        cells = [cell.strip().strip('"') for cell in line.split(separator)]
+        _, cells = cut(line)
         if len(cells) < 3:
             continue
         found = _of_columns(cells)

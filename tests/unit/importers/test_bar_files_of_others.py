@@ -153,6 +153,10 @@ FILES: dict[str, tuple[str, bytes]] = {
         ),
     ),
     "no header, American date and time": ("x.txt", _csv("", lambda k: f"06/20/2024,0{6 + k}:00,{_ohlcv(k)}")),
+    "no header, in quotes": (
+        "x.csv",
+        _csv("", lambda k: ",".join(f'"{cell}"' for cell in f"{_at(k)},{_ohlcv(k)}".split(","))),
+    ),
     "no header, seconds, trades": ("x.csv", _csv("", lambda k: f"{_at(k)},{_ohlcv(k)},5")),
     "Binance ms, no header": ("x.csv", _csv("", lambda k: _binance(k, 1000))),
     "Binance us, zipped": ("x.zip", _zipped("x.csv", _csv("", lambda k: _binance(k, 1_000_000)))),
