@@ -5,7 +5,7 @@ A name counts without case, blanks and punctuation: ``Open time``, ``open_time``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 NAMES: dict[str, tuple[str, ...]] = {
     "open_time": (
@@ -68,20 +68,24 @@ def plain(name: str) -> str:
     return "".join(c for c in name.casefold() if c.isalnum())
 
 
+def by_name(columns: Sequence[str], names: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The first of ``columns`` that bears one of the ``names`` of each of our columns."""
+    by_plain = _by_plain(columns)
+    found = (
+        (ours, next((by_plain[t] for t in theirs if t in by_plain), None)) for ours, theirs in names.items()
+    )
+    return {ours: name for ours, name in found if name is not None}
+
+
 def recognised(columns: Sequence[str]) -> dict[str, str]:
     """The file's columns by the product's names. ``Volume BTC`` and ``Volume USD`` are settled elsewhere."""
-    by_plain: dict[str, str] = {}
-    for column in columns:
-        by_plain.setdefault(plain(column), column)
-    found: dict[str, str] = {}
-    for ours, theirs in NAMES.items():
-        name = next(
-            (by_plain[t] for t in theirs if t in by_plain and by_plain[t] not in found.values()), None
-        )
-        if name is not None:
-            found[ours] = name
-    _settle_clock(found, by_plain)
+    found = by_name(columns, NAMES)
+    _settle_clock(found, _by_plain(columns))
     return found
+
+
+def _by_plain(columns: Sequence[str]) -> dict[str, str]:
+    return {plain(column): column for column in reversed(columns)}  # of two the first
 
 
 def _settle_clock(found: dict[str, str], by_plain: dict[str, str]) -> None:

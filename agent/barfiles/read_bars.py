@@ -63,11 +63,10 @@ def read_bars(
         raise InputError(f"{path} lacks {lacks}: it has {', '.join(has)}")
     if "symbol" not in has:
         return [_series(path.stem, table, (from_ns, to_ns), stamped)]
-    symbol = "symbol"
-    symbols = table[symbol].cast(pa.string()).fill_null("")
+    symbols = table["symbol"].cast(pa.string()).fill_null("")
     nameless = pc.index(symbols, "").as_py()
     if nameless >= 0:
-        raise InputError(f"{path}: row {nameless + 1} has no {symbol}: name it or remove the row")
+        raise InputError(f"{path}: row {nameless + 1} has no symbol: name it or remove the row")
     names = sorted(pc.unique(symbols).to_pylist())
     series = ((name, table.filter(pc.equal(symbols, name))) for name in names)
     return [replace(_series(name, part, (from_ns, to_ns), stamped), named=True) for name, part in series]

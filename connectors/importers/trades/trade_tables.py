@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from agent.barfiles.bar_tables import is_number, raw_table, refuse_equal_names
-from agent.barfiles.column_names import plain
+from agent.barfiles.column_names import by_name, plain
 from agent.barfiles.file_times import to_ns
 from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.errors import InputError
@@ -79,13 +79,7 @@ def names_without_header(path: Path, cells: Sequence[str]) -> list[str] | None:
 
 def recognised(columns: Sequence[str]) -> dict[str, str]:
     """The file's columns by the product's names."""
-    by_plain: dict[str, str] = {}
-    for column in columns:
-        by_plain.setdefault(plain(column), column)
-    found = (
-        (ours, next((by_plain[t] for t in theirs if t in by_plain), None)) for ours, theirs in NAMES.items()
-    )
-    return {ours: name for ours, name in found if name is not None}
+    return by_name(columns, NAMES)
 
 
 def read_trades(path: Path, symbol: Symbol) -> Trades:
