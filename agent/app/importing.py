@@ -45,8 +45,10 @@ def import_files(
     from connectors.importers.looked_at import agreed
     from connectors.importers.pipeline import ImportRequest
 
+    missing = [str(f) for f in files if not f.is_file()]
+    if missing:
+        raise InputError(f"no such file: {', '.join(missing)}")
     if kind is None:
-        _refuse_missing(files)
         kind = agreed(files).kind
     load = loader(kind)
     if calendar and kind != "klines":
@@ -57,7 +59,6 @@ def import_files(
         raise InputError(
             f"--stamped {stamped} is not known: the times of bars are of their start or their end"
         )
-    _refuse_missing(files)
     if (out / "session.json").exists():  # before hours of reading
         raise InputError(f"{out} already holds a session: choose another --out, or replay it")
     opened: list[tuple[SessionWriter, SessionHeader]] = []
@@ -83,12 +84,6 @@ def import_files(
     for writer, header in opened:
         writer.restate(replace(header, imported=report.to_json()))
     return Imported(out, report)
-
-
-def _refuse_missing(files: list[Path]) -> None:
-    missing = [str(f) for f in files if not f.is_file()]
-    if missing:
-        raise InputError(f"no such file: {', '.join(missing)}")
 
 
 def _with_look(error: InputError, files: list[Path], kind: str) -> InputError:

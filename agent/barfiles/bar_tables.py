@@ -7,7 +7,7 @@ of lists as ccxt and exchanges answer, or of records), each plain, gzip, Zstanda
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from agent.barfiles.column_names import (
     DATE_AND_CLOCK,
     HEADERLESS,
     JSON_LISTS,
+    TIMES_OF_DAY,
     recognised,
     volumes_by_currency,
 )
-from agent.barfiles.open_files import open_unpacked
+from agent.barfiles.open_files import UNREADABLE, open_unpacked
 from agent.core.errors import InputError
 
 _PREAMBLE_LINES = 5  # above the header: a title, the site it is from
@@ -40,7 +41,7 @@ Headerless = Callable[[Path, list[str]], list[str] | None]
 
 def read_table(path: Path) -> pa.Table:
     """Read one file; columns that are not known keep their names. Raises InputError."""
-    return _renamed(raw_table(path, _names_without_header, JSON_LISTS))
+    return _renamed(path, raw_table(path, _names_without_header, JSON_LISTS))
 
 
 def raw_table(path: Path, headerless: Headerless, json_lists: Mapping[int, Sequence[str]]) -> pa.Table:
@@ -51,10 +52,9 @@ def raw_table(path: Path, headerless: Headerless, json_lists: Mapping[int, Seque
         with open_unpacked(path) as file:
             data = file.read()
         return _parse(path, data, headerless, json_lists)
-    except (pa.ArrowException, OSError, EOFError, ValueError) as error:
-        raise InputError(
-            f"{path} is not a readable parquet or CSV file: {str(error).splitlines()[0]}"
-        ) from error
+    except (*UNREADABLE, ValueError, OverflowError) as error:
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"{path} is not a readable parquet or CSV file: {why}") from error
 
 
 def _parse(
@@ -79,15 +79,19 @@ def _of_text(path: Path, data: bytes, headerless: Headerless) -> pa.Table:
     if not lines:
         raise InputError(f"{path} is empty: give a file of bars")
     skip = _header_line(lines)
-    header = lines[skip]
-    separator = max(_SEPARATORS, key=header.count)
-    cells = [cell.strip() for cell in header.split(separator)]
+    separator, cells = cut(lines[skip])
     names = headerless(path, cells)
     return pyarrow.csv.read_csv(
         io.BytesIO(data),
         read_options=pyarrow.csv.ReadOptions(skip_rows=skip, column_names=names),
         parse_options=pyarrow.csv.ParseOptions(delimiter=separator),
     )
+
+
+def cut(line: str) -> tuple[str, list[str]]:
+    """What separates the cells of a line, and the cells, without quotes."""
+    separator = max(_SEPARATORS, key=line.count)
+    return separator, [cell.strip().strip('"') for cell in line.split(separator)]
 
 
 def _header_line(lines: list[str]) -> int:
@@ -133,7 +137,14 @@ def _of_json(path: Path, document: Any, json_lists: Mapping[int, Sequence[str]])
         return pa.table(rows)  # columns, as charting libraries take them
     if not isinstance(rows, list) or not rows:
         raise InputError(f"{path} is JSON without a list of bars: give a list of lists or of records")
-    if isinstance(rows[0], dict):
+    kind = dict if isinstance(rows[0], dict) else list
+    odd = next((k for k, row in enumerate(rows) if not isinstance(row, kind)), 0)
+    if odd:
+        raise InputError(
+            f"{path} is JSON: row 1 is a {'record' if kind is dict else 'list'} and row {odd + 1} is not:"
+            " correct the row or remove it"
+        )
+    if kind is dict:
         return pa.Table.from_pylist(rows)
     width = len(rows[0]) if isinstance(rows[0], list) else 0
     if width not in json_lists or any(len(row) != width for row in rows):
@@ -147,13 +158,22 @@ def _of_json(path: Path, document: Any, json_lists: Mapping[int, Sequence[str]])
 # --- names ------------------------------------------------------------------------------------------
 
 
-def _renamed(table: pa.Table) -> pa.Table:
+def refuse_equal_names(path: Path, table: pa.Table, used: Iterable[str]) -> None:
+    """Raise InputError where two columns bear a name that is used: which is meant cannot be known."""
+    twice = [name for name in used if table.column_names.count(name) > 1]
+    if twice:
+        raise InputError(f"{path} has several columns called {twice[0]!r}: rename or remove the others")
+
+
+def _renamed(path: Path, table: pa.Table) -> pa.Table:
     found = recognised(table.column_names)
+    refuse_equal_names(path, table, (*found.values(), *volumes_by_currency(table.column_names)))
     if "volume" not in found or "quote_volume" not in found:
         _settle_volumes(table, found)
     ours = {theirs: name for name, theirs in found.items()}
+    taken = {*found, *TIMES_OF_DAY}
     names = [
-        ours.get(name, name if name not in found else f"{name} (not used)") for name in table.column_names
+        ours.get(name, name if name not in taken else f"{name} (not used)") for name in table.column_names
     ]
     return table.rename_columns(names)
 
@@ -161,7 +181,7 @@ def _renamed(table: pa.Table) -> pa.Table:
 def _settle_volumes(table: pa.Table, found: dict[str, str]) -> None:
     """``Volume BTC`` beside ``Volume USD``: the one that is money over the other lies at the price."""
     by_currency = volumes_by_currency(table.column_names)
-    if len(by_currency) == 1:
+    if len(by_currency) == 1 and by_currency[0] not in found.values():
         found.setdefault("volume", by_currency[0])
     if len(by_currency) != 2 or "close" not in found:
         return

@@ -119,12 +119,10 @@ def fit(calendar: str, start_ns: IntArray, interval_ns: int, *, look_for_ends: b
         )
     known = sessions(calendar, first // DAY_NS, last // DAY_NS)
     other = known.to_wall_ns(start_ns) if interval_ns == DAY_NS else known.to_utc_ns(start_ns)
-    fits = [
-        _lay(known, times, interval_ns, clock) for times, clock in ((start_ns, "UTC"), (other, known.clock))
-    ]
-    best = max(fits, key=_inside)  # the first where equal
+    clocks = {"UTC": start_ns, known.clock: other}
+    best = _on_better_clock(known, clocks, interval_ns)
     if look_for_ends and interval_ns < DAY_NS:
-        best = _by_ends(known, best, [start_ns, other], interval_ns)
+        best = _by_ends(known, best, clocks, interval_ns)
     inside = float((best.place >= 0).mean())
     if inside < MIN_INSIDE:
         raise InputError(
@@ -138,13 +136,19 @@ def _inside(one: Fit) -> int:
     return int((one.place >= 0).sum())
 
 
-def _by_ends(known: Sessions, best: Fit, clocks: list[IntArray], interval_ns: int) -> Fit:
+def _on_better_clock(
+    known: Sessions, clocks: dict[str, IntArray], interval_ns: int, earlier_ns: int = 0
+) -> Fit:
+    """The bars laid by the clock that leaves more of them inside, the first where both are equal."""
+    fits = (_lay(known, times - earlier_ns, interval_ns, clock) for clock, times in clocks.items())
+    return max(fits, key=_inside)
+
+
+def _by_ends(known: Sessions, best: Fit, clocks: dict[str, IntArray], interval_ns: int) -> Fit:
     """``best``, or the bars laid one interval earlier if that brings one more of most sessions inside."""
-    names = ("UTC", known.clock)
-    earlier = [_lay(known, t - interval_ns, interval_ns, c) for t, c in zip(clocks, names, strict=True)]
-    moved = max(earlier, key=_inside)
+    moved = _on_better_clock(known, clocks, interval_ns, earlier_ns=interval_ns)
     seen = len(np.unique(moved.grid.session[moved.place[moved.place >= 0]]))
-    mostly = _inside(moved) >= MIN_INSIDE_BY_ENDS * len(clocks[0])
+    mostly = _inside(moved) >= MIN_INSIDE_BY_ENDS * len(moved.place)
     if not mostly or _inside(moved) - _inside(best) < max(1, seen / 2):
         return best
     return Fit(moved.grid, moved.place, moved.clock, stamped_at_end=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.barfiles.read_bars import Series
+from agent.barfiles.read_bars import Series, neighbours
 from agent.core.errors import InputError
 from agent.core.types import DAY_NS, NS_PER_S
 
@@ -21,10 +21,9 @@ def refuse_closing(series: Series, delta_ns: int) -> None:
     """
     if series.grid is not None or delta_ns > DAY_NS or len(series.bars) < 2:
         return
-    start_ns = series.bars["start_ns"]
     closed = _closed_days(series) or _closed_hours(series, delta_ns)
     if closed:
-        share = float((np.diff(start_ns) != delta_ns).mean())
+        share = float((~neighbours(series, delta_ns)).mean())
         raise InputError(
             f"{100 * share:.3g} % of {series.name}'s bars are not followed by the next, and {closed}: the"
             " market closes; name its calendar, as in --calendar XNYS (24/7 for a market that never does)"

@@ -5,7 +5,7 @@ A name counts without case, blanks and punctuation: ``Open time``, ``open_time``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 NAMES: dict[str, tuple[str, ...]] = {
     "open_time": (
@@ -13,7 +13,6 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("timestampms", "timestamputc", "datetime", "datetimeutc", "time", "timeutc", "gmttime", "date"),
         *("dateutc", "day", "ts", "tsevent", "bartime", "candletime", "begin", "t"),
     ),
-    "clock": ("time", "timeofday", "hour"),
     "close_time": ("closetime", "windowend", "endtime", "timeend", "timeclose", "end"),
     "open": ("open", "openprice", "priceopen", "o"),
     "high": ("high", "highprice", "pricehigh", "max", "h"),
@@ -55,7 +54,12 @@ JSON_LISTS: dict[int, tuple[str, ...]] = {
 }
 """The same of lists in JSON: ccxt's and freqtrade's, Bybit's, Kraken's, OKX's, Binance's answers."""
 
-DATE_AND_CLOCK = ("open_time", "clock", "open", "high", "low", "close", "volume")
+TIMES_OF_DAY: dict[str, tuple[str, ...]] = {"clock": ("clock", "time", "timeofday"), "hour": ("hour",)}
+"""What stands beside a column of dates; of both kinds the first."""
+
+_DATES = ("date", "dateutc", "day")
+
+DATE_AND_CLOCK = ("date", "clock", "open", "high", "low", "close", "volume")
 """Seven columns of which the second is a time of day."""
 
 
@@ -64,27 +68,36 @@ def plain(name: str) -> str:
     return "".join(c for c in name.casefold() if c.isalnum())
 
 
+def by_name(columns: Sequence[str], names: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The first of ``columns`` that bears one of the ``names`` of each of our columns."""
+    by_plain = _by_plain(columns)
+    found = (
+        (ours, next((by_plain[t] for t in theirs if t in by_plain), None)) for ours, theirs in names.items()
+    )
+    return {ours: name for ours, name in found if name is not None}
+
+
 def recognised(columns: Sequence[str]) -> dict[str, str]:
     """The file's columns by the product's names. ``Volume BTC`` and ``Volume USD`` are settled elsewhere."""
-    by_plain: dict[str, str] = {}
-    for column in columns:
-        by_plain.setdefault(plain(column), column)
-    found: dict[str, str] = {}
-    for ours, theirs in NAMES.items():
-        name = next(
-            (by_plain[t] for t in theirs if t in by_plain and by_plain[t] not in found.values()), None
-        )
-        if name is not None:
-            found[ours] = name
-    _settle_clock(found, by_plain)
+    found = by_name(columns, NAMES)
+    _settle_clock(found, _by_plain(columns))
     return found
+
+
+def _by_plain(columns: Sequence[str]) -> dict[str, str]:
+    return {plain(column): column for column in reversed(columns)}  # of two the first
 
 
 def _settle_clock(found: dict[str, str], by_plain: dict[str, str]) -> None:
     """A time beside a date is its time of day; beside a stamp it says the same again."""
-    found.pop("clock", None)
-    if "date" in by_plain and "time" in by_plain and plain(found["open_time"]) in ("time", "date"):
-        found["open_time"], found["clock"] = by_plain["date"], by_plain["time"]
+    date = next((name for name in _DATES if name in by_plain), None)
+    if date is None or plain(found["open_time"]) not in (date, "time"):
+        return
+    for ours, theirs in TIMES_OF_DAY.items():
+        clock = next((by_plain[name] for name in theirs if name in by_plain), None)
+        if clock is not None:
+            found["open_time"], found[ours] = by_plain[date], clock
+            return
 
 
 def volumes_by_currency(columns: Sequence[str]) -> list[str]:

@@ -37,7 +37,13 @@ _FORMS = (
     "%d.%m.%Y %H:%M",
     "%d.%m.%Y",
 )
-_OF_DAY_OR_MONTH = ("%H:%M:%S", "%H:%M", "")  # after 3/4/2024, which may be in March or in April
+_OF_DAY_OR_MONTH = tuple(  # 3/4/2024 may be in March or in April
+    f"{date}{clock}"
+    for clock in (" %H:%M:%S", " %H:%M", "")
+    for date in ("%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y")
+)
+_NUMBERS = (pa.int64(), pa.float64())
+_ISO = (pa.timestamp("ns", tz="UTC"), pa.timestamp("ns"))
 EXAMPLES = "seconds, ms, us or ns since 1970, yyyymmdd, or ISO 8601 as in 2024-01-31T15:30:00Z"
 
 
@@ -113,84 +119,139 @@ def _of_dates(name: str, numbers: IntArray, digits: int) -> IntArray:
     """``yyyymmdd``, with ``hhmm`` or ``hhmmss`` behind it."""
     day, clock = np.divmod(numbers, 10 ** (digits - 8))
     clock = clock * 100 if digits == 12 else clock
-    days_ns = parsed(pa.chunked_array([pa.array(day.astype(str))]), "%Y%m%d")
+    year, month, of_month = day // 10_000, day // 100 % 100, day % 100
+    first, until = (_first_day(year, number) for number in (month, month + 1))
+    days = first + of_month - 1
     hours, minutes, seconds = clock // 10_000, clock // 100 % 100, clock % 100
-    wrong = (days_ns < 0) | (hours > 23) | (minutes > 59) | (seconds > 59)
+    wrong = (month < 1) | (month > 12) | (of_month < 1) | (days >= until)
+    wrong |= (hours > 23) | (minutes > 59) | (seconds > 59)
     if wrong.any():
         raise InputError(f"{name}: {numbers[np.argmax(wrong)]} is no date: give yyyymmdd, or {EXAMPLES}")
-    out: IntArray = days_ns + (hours * 3600 + minutes * 60 + seconds) * NS_PER_S
+    out: IntArray = days * DAY_NS + (hours * 3600 + minutes * 60 + seconds) * NS_PER_S
     return out
 
 
+def _first_day(year: IntArray, month: IntArray) -> IntArray:
+    """Of a month, 13 being the next year's first, in days since 1970."""
+    months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
+    return months.astype("datetime64[D]").astype(np.int64)
+
+
 def parsed(column: pa.ChunkedArray, form: str) -> IntArray:
-    """Texts of one form; NO_TIME where one is not of it."""
-    times = pc.strptime(column, format=form, unit="s", error_is_null=True).cast(pa.int64())
-    values = times.to_numpy(zero_copy_only=False)
-    seconds: FloatArray = np.where(np.isnan(values.astype(np.float64)), NO_TIME, values)
-    return np.where(seconds >= 0, seconds.astype(np.int64) * NS_PER_S, NO_TIME)
+    """Texts of one form; NO_TIME where one is not of it, or is no time of the calendar, as 30 February."""
+    times = pc.strptime(column, format=form, unit="s", error_is_null=True)
+    if times.null_count < len(times):
+        same = pc.equal(_comparable(pc.strftime(times, format=form)), _comparable(column))
+        times = pc.if_else(same, times, None)
+    seconds: IntArray = times.cast(pa.int64()).fill_null(NO_TIME).to_numpy().astype(np.int64)
+    return np.where(seconds >= 0, seconds * NS_PER_S, NO_TIME)
+
+
+def _comparable(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Times without leading zeros, blanks and case."""
+    short = pc.replace_substring_regex(texts, r"(^|[^0-9])0+([0-9])", r"\1\2")
+    return pc.utf8_upper(pc.replace_substring_regex(short, r"\s+", ""))
 
 
 def _of_texts(name: str, column: pa.ChunkedArray) -> IntArray:
     """One form for the whole column. Raises InputError where none fits."""
     texts = pc.utf8_trim_whitespace(column.cast(pa.string()))
     texts = pc.replace_substring_regex(texts, r"\.0+( (GMT|UTC))?([+-]0000)?$|( (GMT|UTC))([+-]0000)?$", "")
-    try:
-        return numbers_to_ns(name, *_halves(texts.cast(pa.float64())))
-    except pa.ArrowException:
-        pass
-    for unit in (pa.timestamp("ns", tz="UTC"), pa.timestamp("ns")):
-        try:
-            return np.array(texts.cast(unit).cast(pa.int64()).fill_null(NO_TIME).to_numpy(), np.int64)
-        except pa.ArrowException:
-            continue
-    for form in _FORMS:
-        out = parsed(texts, form)
-        if len(out) and (out >= 0).all():
-            return out
-    return _day_or_month(name, texts)
-
-
-def _halves(column: pa.ChunkedArray) -> tuple[IntArray, FloatArray]:
-    values: FloatArray = column.fill_null(NO_TIME).to_numpy().astype(np.float64)
-    whole = np.floor(values).astype(np.int64)
-    return whole, values - whole
-
-
-def _day_or_month(name: str, texts: pa.ChunkedArray) -> IntArray:
-    """3/4/2024: the month first, or the day, whichever the file's other rows allow.
-
-    Where both do, the reading with the shorter span: a day taken for a month makes days into months.
-    """
-    found: list[IntArray] = []
-    for clock in _OF_DAY_OR_MONTH:
-        for date in ("%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y"):
-            out = parsed(texts, f"{date} {clock}".strip())
-            if len(out) and (out >= 0).all():
-                found.append(out)
+    numbers = _as_numbers(texts)
+    if numbers is not None:
+        return _of_numbers(name, numbers)
+    found = _readings(texts)
     if not found:
-        example = next((t for t in texts.slice(0, 1).to_pylist() if t), "nothing")
-        raise InputError(f"{name}: times like {example!r} are not understood: give {EXAMPLES}")
-    spans = [int(out.max() - out.min()) for out in found]
+        raise _not_understood(name, texts)
+    spans = [int(out.max() - out.min()) if len(out) else 0 for out in found]
     if len(found) > 1 and spans[0] == spans[1] and not np.array_equal(found[0], found[1]):
         raise InputError(f"{name}: {texts[0].as_py()!r} may have day or month first: write times in ISO 8601")
     return found[int(np.argmin(spans))]
 
 
-def with_clock(name: str, dates: pa.ChunkedArray, clocks: pa.ChunkedArray) -> IntArray:
-    """Dates in one column and the time of day in another, as 20240131 and 93000 or 09:30."""
+def _as_numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Whole where they all are: a float does not hold the 19 digits of nanoseconds."""
+    found = (_cast(texts, kind) for kind in _NUMBERS)
+    return next((numbers for numbers in found if numbers is not None), None)
+
+
+def _cast(texts: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
+    """None where one of them is not of the kind."""
+    try:
+        return texts.cast(kind)
+    except pa.ArrowException:
+        return None
+
+
+def _readings(texts: pa.ChunkedArray) -> list[IntArray]:
+    """The times that texts of one form are: none where no form fits them all, several of 3/4/2024.
+
+    There the month may stand first, or the day. Where both fit, the reading with the shorter span is right:
+    a day taken for a month makes days into months.
+    """
+    for kind in _ISO:
+        times = _cast(texts, kind)
+        if times is not None:
+            return [np.array(times.cast(pa.int64()).fill_null(NO_TIME).to_numpy(), np.int64)]
+    for form in _FORMS:
+        out = parsed(texts, form)
+        if (out >= 0).all():
+            return [out]
+    tried = (parsed(texts, form) for form in _OF_DAY_OR_MONTH)
+    return [out for out in tried if (out >= 0).all()]
+
+
+def _not_understood(name: str, texts: pa.ChunkedArray) -> InputError:
+    """Names the first text that is not of the form which fits the most before it."""
+    fits = max(_fits_cast(texts, kind) for kind in (*_NUMBERS, *_ISO))
+    for form in (*_FORMS, *_OF_DAY_OR_MONTH):
+        if parsed(texts.slice(0, 1), form)[0] >= 0:
+            fits = max(fits, int(np.argmax(parsed(texts, form) < 0)))
+    text = texts[fits].as_py() or "nothing"
+    if not fits:
+        return InputError(f"{name}: times like {text!r} are not understood: give {EXAMPLES}")
+    return InputError(
+        f"{name}: row {fits + 1} has the time {text!r}, which is none, or not written as those above it:"
+        f" correct the row, or give {EXAMPLES}"
+    )
+
+
+def _fits_cast(texts: pa.ChunkedArray, kind: pa.DataType) -> int:
+    """How many from the first on are of the kind, where not all are."""
+    fits, odd = 0, len(texts)
+    while odd - fits > 1:
+        middle = (fits + odd) // 2
+        if _cast(texts.slice(fits, middle - fits), kind) is None:
+            odd = middle
+        else:
+            fits = middle
+    return fits
+
+
+def with_clock(
+    name: str, dates: pa.ChunkedArray, clocks: pa.ChunkedArray, *, of_hours: bool = False
+) -> IntArray:
+    """Dates in one column and the time of day in another, as 20240131 and 93000 or 09:30.
+
+    ``of_hours``: the column is called so, and 9 in it is nine o'clock.
+    """
+    if pa.types.is_timestamp(clocks.type):
+        return to_ns(name, clocks)
     if pa.types.is_integer(clocks.type) and (pc.min(clocks).as_py() or 0) > 240_000:
         return to_ns(name, clocks)  # a stamp of its own
     days_ns = to_ns(name, dates)
     if (days_ns % DAY_NS).any():
         return days_ns
-    out: IntArray = days_ns + _clock_ns(name, clocks)
+    out: IntArray = days_ns + _clock_ns(name, clocks, of_hours)
     return out
 
 
-def _clock_ns(name: str, clocks: pa.ChunkedArray) -> IntArray:
+def _clock_ns(name: str, clocks: pa.ChunkedArray, of_hours: bool) -> IntArray:
     if pa.types.is_time(clocks.type):
         clocks = clocks.cast(pa.string())
     texts = [str(value).split(".")[0] for value in clocks.to_pylist()]
+    if of_hours and all(len(text) <= 2 for text in texts):
+        texts = [f"{text}:00" for text in texts]
     values = [_seconds(text) for text in texts]
     wrong: BoolArray = np.array([value is None for value in values], np.bool_)
     if wrong.any():

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from agent.barfiles.bar_quality import Quality, clean, gaps_on, refuse_other_money, typical_price
 from agent.barfiles.bar_tables import read_table
 from agent.barfiles.calendars import Grid, fit, when
+from agent.barfiles.column_names import TIMES_OF_DAY
 from agent.barfiles.file_times import to_ns, with_clock
 from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.errors import InputError
@@ -46,8 +47,14 @@ class Series:
     named: bool = False  # by a column of the file, not by the file's own name
 
 
-def read_bars(path: Path, from_ns: int | None = None, to_ns: int | None = None) -> list[Series]:
-    """Read one file; one series per symbol. Raises InputError naming the file and what is wrong."""
+def read_bars(
+    path: Path, from_ns: int | None = None, to_ns: int | None = None, *, stamped: str | None = None
+) -> list[Series]:
+    """Read one file; one series per symbol. Raises InputError naming the file and what is wrong.
+
+    ``stamped``: "start" or "end", what the times are of; where it is None, bars are moved to their start if
+    the file tells only where they end.
+    """
     table = read_table(path)
     has = table.column_names
     missing = [name for name in NEEDED if name not in has]
@@ -55,15 +62,14 @@ def read_bars(path: Path, from_ns: int | None = None, to_ns: int | None = None) 
         lacks = ", ".join(missing) if missing else "a time column, as in open_time or date"
         raise InputError(f"{path} lacks {lacks}: it has {', '.join(has)}")
     if "symbol" not in has:
-        return [_series(path.stem, table, from_ns, to_ns)]
-    symbol = "symbol"
-    symbols = table[symbol].cast(pa.string()).fill_null("")
+        return [_series(path.stem, table, (from_ns, to_ns), stamped)]
+    symbols = table["symbol"].cast(pa.string()).fill_null("")
     nameless = pc.index(symbols, "").as_py()
     if nameless >= 0:
-        raise InputError(f"{path}: row {nameless + 1} has no {symbol}: name it or remove the row")
+        raise InputError(f"{path}: row {nameless + 1} has no symbol: name it or remove the row")
     names = sorted(pc.unique(symbols).to_pylist())
     series = ((name, table.filter(pc.equal(symbols, name))) for name in names)
-    return [replace(_series(name, part, from_ns, to_ns), named=True) for name, part in series]
+    return [replace(_series(name, part, (from_ns, to_ns), stamped), named=True) for name, part in series]
 
 
 def read_series(
@@ -77,8 +83,10 @@ def read_series(
     return series if calendar is None else [on_calendar(one, calendar) for one in series]
 
 
-def _series(name: str, table: pa.Table, from_ns: int | None, to_ns: int | None) -> Series:
-    start_ns = _start_ns(name, table)
+def _series(
+    name: str, table: pa.Table, bounds_ns: tuple[int | None, int | None], stamped: str | None
+) -> Series:
+    start_ns, at_end = _start_ns(name, table, stamped)
     bars = empty_fbars(len(start_ns))
     bars["start_ns"] = start_ns
     has = table.column_names
@@ -99,34 +107,42 @@ def _series(name: str, table: pa.Table, from_ns: int | None, to_ns: int | None) 
             bars["vwap"] = np.where(bars["volume"] > 0, given, bars["close"])
             bars["quote_volume"] = bars["vwap"] * bars["volume"]
     keep = np.ones(len(bars), np.bool_)
-    if from_ns is not None:
-        keep &= bars["start_ns"] >= from_ns
-    if to_ns is not None:
-        keep &= bars["start_ns"] < to_ns
-    found = clean(name, bars[keep])
-    return Series(name, *(found if "quote_volume" in has or "vwap" in has else typical_price(*found)))
+    first_ns, until_ns = bounds_ns
+    if first_ns is not None:
+        keep &= bars["start_ns"] >= first_ns
+    if until_ns is not None:
+        keep &= bars["start_ns"] < until_ns
+    cleaned, quality = clean(name, bars[keep])
+    if "quote_volume" not in has and "vwap" not in has:
+        cleaned, quality = typical_price(cleaned, quality)
+    return Series(name, cleaned, replace(quality, stamped_at_end=at_end))
 
 
-def _start_ns(name: str, table: pa.Table) -> IntArray:
-    """Where each bar starts; a file that tells only where they end has them moved by their length."""
-    if "open_time" in table.column_names:
-        if "clock" in table.column_names:
-            start_ns = with_clock(name, table["open_time"], table["clock"])
-        else:
-            start_ns = to_ns(name, table["open_time"])
-        if not _all_just_before_a_minute(start_ns):
-            return start_ns
-        end_ns = start_ns
-    else:
-        end_ns = to_ns(name, table["close_time"])
-    if _all_just_before_a_minute(end_ns):
-        end_ns += -end_ns % _MINUTE_NS
-    end_ns += -end_ns % _MS_NS  # 59.999999 is the next second
-    end_ns += np.where(end_ns // _MS_NS % 1000 == 999, _MS_NS, 0)
-    steps, counts = np.unique(np.diff(np.sort(end_ns)), return_counts=True)
+def _start_ns(name: str, table: pa.Table, stamped: str | None) -> tuple[IntArray, bool]:
+    """Where each bar starts, and whether its time was its end: then it is moved by the bars' length.
+
+    A file shows it that has the times of ends alone, or all times in the last second of a minute.
+    """
+    at_ns = _times(name, table)
+    at_end = "open_time" not in table.column_names or _all_just_before_a_minute(at_ns)
+    if stamped == "start" or not (at_end or stamped == "end"):
+        return at_ns, False
+    if _all_just_before_a_minute(at_ns):
+        at_ns += -at_ns % _MINUTE_NS
+    at_ns += -at_ns % _MS_NS  # 59.999999 is the next second
+    at_ns += np.where(at_ns // _MS_NS % 1000 == 999, _MS_NS, 0)
+    steps, counts = np.unique(np.diff(np.unique(at_ns)), return_counts=True)
     if not len(steps):
         raise InputError(f"{name} tells only where its bars end, and has fewer than two: add open_time")
-    return end_ns - int(steps[np.argmax(counts)])
+    return at_ns - int(steps[np.argmax(counts)]), True
+
+
+def _times(name: str, table: pa.Table) -> IntArray:
+    """The times of the bars as the file has them: of their starts where it tells them."""
+    clock = next((one for one in TIMES_OF_DAY if one in table.column_names), None)
+    if clock is not None:
+        return with_clock(name, table["open_time"], table[clock], of_hours=clock == "hour")
+    return to_ns(name, table["open_time" if "open_time" in table.column_names else "close_time"])
 
 
 def _all_just_before_a_minute(at_ns: IntArray) -> bool:
@@ -160,21 +176,16 @@ def native_interval_ns(series: Series) -> int:
     return int(steps[np.argmax(counts)])
 
 
-def moved_to_start(series: Series) -> Series:
-    """Bars that bore the time of their end, at their start."""
-    bars = series.bars.copy()
-    bars["start_ns"] -= native_interval_ns(series)
-    return replace(series, bars=bars, quality=replace(series.quality, stamped_at_end=True))
-
-
 def on_calendar(series: Series, calendar: str, *, look_for_ends: bool = True) -> Series:
     """The bars that lie in sessions of ``calendar``, at their UTC starts; the others are dropped and named.
 
-    With ``look_for_ends`` bars that fit the sessions only as stamped at their end are taken so.
+    With ``look_for_ends`` bars that fit the sessions only as stamped at their end are taken so, but those
+    that were moved from there already.
     Gaps and missing bars are counted anew, against the calendar. Raises InputError as ``calendars.fit``
     does, and when two bars lie in one place.
     """
     start_ns = series.bars["start_ns"]
+    look_for_ends = look_for_ends and not series.quality.stamped_at_end
     found = fit(calendar, start_ns, native_interval_ns(series), look_for_ends=look_for_ends)
     inside = found.place >= 0
     place, bars = found.place[inside], series.bars[inside]

@@ -22,6 +22,7 @@ _FOUND = {
     "outside": "outside all sessions: dropped",
     "zero_volume": "without volume: nothing fills in them",
     "duplicates": "equal copies: dropped",
+    "trade_duplicates": "trades of an id that came before: dropped",
     "out_of_order": "sorted",
     "not_finite": "with a value that is no number: dropped",
     "range_widened": "open or close outside low .. high: the range is widened",

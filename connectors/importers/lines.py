@@ -1,15 +1,16 @@
-"""Lines of plain or gzip files, as far as they can be read."""
+"""Lines of files, plain, gzip, Zstandard or a zip of one file, as far as they can be read."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from agent.core.errors import InputError
+from agent.barfiles.open_files import GZIP, UNREADABLE, ZIP, ZSTANDARD, open_file, unpacked
 
 _CHUNK = 1 << 20
-_GZIP_MAGIC = b"\x1f\x8b"
+_PIECE = 1 << 14  # of an archive at a time: so much may be lost where it breaks off
 
 
 class TornFileError(Exception):
@@ -42,34 +43,64 @@ def read_blocks(path: Path, on_bytes: OnBytes = _silent) -> Iterator[bytes]:
             block, end, rest = (rest + data).rpartition(b"\n")
             if end:
                 yield block + end
-    except (zlib.error, EOFError) as error:
+    except UNREADABLE as error:
         raise TornFileError(str(error), rest) from error
     if rest:
         yield rest
 
 
 def _decompressed(path: Path, on_bytes: OnBytes) -> Iterator[bytes]:
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise InputError(f"cannot open {path}: {error.strerror}; give a file that is there") from error
-    with file:
+    with open_file(path) as file:
         first = file.read(_CHUNK)
-        if not first.startswith(_GZIP_MAGIC):
+        if first.startswith((ZIP, ZSTANDARD)):
+            file.seek(0)
+            yield from _unpacked(path, file, on_bytes)
+        elif first.startswith(GZIP):
+            yield from _gunzipped(file, first, on_bytes)
+        else:
             while first:
                 on_bytes(len(first))
                 yield first
                 first = file.read(_CHUNK)
-            return
-        on_bytes(len(first))
-        member = zlib.decompressobj(wbits=31)
-        while first:
-            yield member.decompress(first)
-            rest = member.unused_data if member.eof else b""
-            first = rest or file.read(_CHUNK)
-            if not rest:
-                on_bytes(len(first))
-            if member.eof and first:
-                member = zlib.decompressobj(wbits=31)
-        if not member.eof:
-            raise EOFError("the compressed file is cut off")
+
+
+def _gunzipped(file: BinaryIO, first: bytes, on_bytes: OnBytes) -> Iterator[bytes]:
+    """All that can be read of a gzip file that begins with ``first``, to the byte where it breaks off."""
+    on_bytes(len(first))
+    member = zlib.decompressobj(wbits=31)
+    while first:
+        yield member.decompress(first)
+        rest = member.unused_data if member.eof else b""
+        first = rest or file.read(_CHUNK)
+        if not rest:
+            on_bytes(len(first))
+        if member.eof and first:
+            member = zlib.decompressobj(wbits=31)
+    if not member.eof:
+        raise EOFError("the compressed file is cut off")
+
+
+def _unpacked(path: Path, file: BinaryIO, on_bytes: OnBytes) -> Iterator[bytes]:
+    size, told = path.stat().st_size, 0
+    with unpacked(path, file) as inside:
+        for piece in _pieces(inside):
+            at = min(max(told, file.tell()), size)
+            on_bytes(at - told)
+            told = at
+            yield piece
+    on_bytes(size - told)
+
+
+def _pieces(inside: BinaryIO) -> Iterator[bytes]:
+    """What an archive holds; where it breaks off, what came before, then the error."""
+    held = bytearray()
+    try:
+        while data := inside.read(_PIECE):
+            held += data
+            if len(held) >= _CHUNK:
+                yield bytes(held)
+                held.clear()
+    except UNREADABLE:
+        yield bytes(held)
+        raise
+    yield bytes(held)

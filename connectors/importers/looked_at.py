@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
-import pyarrow as pa
 import pyarrow.parquet
 
 from agent.barfiles import column_names
-from agent.barfiles.bar_tables import is_number, raw_table
-from agent.barfiles.open_files import open_unpacked
+from agent.barfiles.bar_tables import cut, is_number, raw_table
+from agent.barfiles.open_files import UNREADABLE, open_unpacked
 from agent.core.errors import InputError
 from connectors.importers.tardis.tardis_lines import BOOK_COLUMNS, TRADE_COLUMNS
 from connectors.importers.trades import trade_tables
@@ -45,7 +43,7 @@ def look(path: Path) -> Look:
     with open_unpacked(path) as file:
         try:
             head = file.read(_HEAD_BYTES)
-        except (EOFError, OSError, zlib.error):
+        except UNREADABLE:
             head = b""
         if head.startswith((b"PAR1", b"ARROW1", b"FEA1")):
             return _of_columns(_columns(path))
@@ -66,7 +64,7 @@ def _columns(path: Path) -> list[str]:
     """Of a parquet or a feather file, read as a table."""
     try:
         return list(pyarrow.parquet.read_schema(path).names)
-    except (pa.ArrowException, OSError):
+    except UNREADABLE:
         return list(raw_table(path, lambda _, cells: None, {}).column_names)
 
 
@@ -113,8 +111,7 @@ def _first_row(text: str) -> Any:
 def _of_text(lines: Sequence[str]) -> Look:
     """By the first line that is a header or a row of numbers, below what may stand above them."""
     for line in lines[:5]:
-        separator = max(",;\t|", key=line.count)
-        cells = [cell.strip().strip('"') for cell in line.split(separator)]
+        _, cells = cut(line)
         if len(cells) < 3:
             continue
         found = _of_columns(cells)

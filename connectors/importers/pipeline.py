@@ -133,7 +133,8 @@ def _finish(source: FileSource, units: _Units) -> Instrument:
     if not report.events:
         raise source.nothing()
     if report.bad_lines > MOST_BAD_SHARE * report.lines:
-        first = next(text for text in report.problems if text.partition(":")[0] in report.files)
+        of_lines = tuple(f"{name}:" for name in report.files)
+        first = next((text for text in report.problems if text.startswith(of_lines)), "not named")
         raise InputError(
             f"{report.bad_lines:,} of {report.lines:,} lines could not be read, too many to make a market of"
             f" the rest (first: {first}): give a whole file, or what it is as --format"

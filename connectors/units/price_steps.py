@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import ROUND_FLOOR, Decimal
+from decimal import Decimal
 from math import gcd
 
 from agent.core.errors import ExchangeError
@@ -108,10 +108,6 @@ def tidy(step: Decimal) -> Decimal:
             if factor * power <= step and not step % (factor * power):
                 return factor * power
         power = power.scaleb(-1)
-
-
-def rounded_down(value: Decimal, step: Decimal) -> Decimal:
-    return (value / step).to_integral_value(rounding=ROUND_FLOOR) * step
 
 
 def _exponent(value: Decimal) -> int:

@@ -8,8 +8,8 @@ Rules kept here:
   (it holds an auction, or reaches out of the session) is flagged CLOSED: it is seen and never traded. A
   day's bar is its session;
 * the first bar after a split of raw prices is flagged SPLIT and named: no order may cross it;
-* bars that bear the time of their end are moved to their start: where they fit a calendar only so, or where
-  ``--stamped end`` says it;
+* bars that bear the time of their end are moved to their start, once: where the file has no other times,
+  where they fit a calendar only so, or where ``--stamped end`` says it; never where ``--stamped start`` does;
 * a bar is known at its end, a day's bar at the close of its session;
 * tick and lot, where not given, are the largest powers of ten, up to 1, that divide every price and every
   volume; the lot is coarser where sums of money would not fit 64 bits, which is said. What a given one does
@@ -20,6 +20,7 @@ What is wrong in the files is refused or mended by the rules of ``agent.barfiles
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from agent.barfiles.bar_quality import clean
 from agent.barfiles.calendars import hours, when
 from agent.barfiles.closing import refuse_closing
 from agent.barfiles.column_names import plain
-from agent.barfiles.read_bars import Series, moved_to_start, native_interval_ns, on_calendar, read_bars
+from agent.barfiles.read_bars import Series, native_interval_ns, on_calendar, read_bars
 from agent.barfiles.splits import find_splits
 from agent.core.arrays import BoolArray, IntArray
 from agent.core.errors import InputError
@@ -40,13 +41,12 @@ from agent.core.market.trading_time import BarFlag
 from agent.core.types import DAY_NS
 from agent.durations import format_duration
 from connectors.importers.bars.bar_report import BarReport
-from connectors.importers.bars.units import in_units, largest_unit
+from connectors.importers.bars.units import MOST_TL, in_units, largest_unit, refuse_too_much
 from connectors.importers.pipeline import ImportRequest, OpenWriter
 from connectors.importers.symbols import MarketKind, Symbol, parse_symbol
 
 PRICES = ("open", "high", "low", "close")
 BLOCK_ROWS = 65536
-MOST_TL = 1 << 58  # of one bar, so that the sums over an interval stay within int64
 COARSEST = Decimal(10) ** 6  # of the lots that are inferred
 RUN = 10  # equal steps in a row that are no gaps, but another interval
 
@@ -79,7 +79,7 @@ def import_klines(request: ImportRequest, open_writer: OpenWriter, _spool_at: Pa
 
 def _read(request: ImportRequest, symbol: Symbol, report: BarReport) -> Series:
     """The symbol's bars of all files in order of time, on the calendar where one is named."""
-    pieces = [_of_symbol(path, symbol) for path in request.paths]
+    pieces = [_of_symbol(path, symbol, request.stamped) for path in request.paths]
     for path, piece in zip(request.paths, pieces, strict=True):
         report.take(piece.quality)
         _refuse_other_steps(path.name, piece.bars["start_ns"])
@@ -91,10 +91,8 @@ def _read(request: ImportRequest, symbol: Symbol, report: BarReport) -> Series:
     if len(pieces) > 1:
         bars, quality = clean(symbol.unified, np.concatenate([p.bars for p in pieces]))
         report.duplicates += quality.duplicates
-        series = Series(symbol.unified, bars, quality)
+        series = Series(symbol.unified, bars, replace(quality, stamped_at_end=report.stamped_at_end))
     report.interval_ns = native_interval_ns(series)
-    if request.stamped == "end":
-        series = moved_to_start(series)
     if request.calendar is None:
         refuse_closing(series, report.interval_ns)
         _note_ends(series, report)
@@ -122,9 +120,9 @@ def _note_ends(series: Series, report: BarReport) -> None:
         )
 
 
-def _of_symbol(path: Path, symbol: Symbol) -> Series:
+def _of_symbol(path: Path, symbol: Symbol, stamped: str | None) -> Series:
     """The series that bears the symbol's name, or the only one of a file that names none."""
-    found = read_bars(path)
+    found = read_bars(path, stamped=stamped)
     for series in found:
         if not series.named or _is_called(series.name, symbol):
             if len(series.bars) < 2:
@@ -245,19 +243,13 @@ def _rows(
     if series.grid is not None and report.interval_ns == DAY_NS:
         rows["recv_ns"] = hours(report.calendar, rows["open_ns"], DAY_NS).close_ns
     rows["seq"] = np.arange(1, len(bars) + 1)
+    lots, off_lot = in_units(bars["volume"], lot)
+    refuse_too_much(in_units(bars["high"], tick)[0], lots, bars["start_ns"], lot)
     off = np.zeros(len(bars), np.bool_)
     for name in PRICES:
         ticks, wrong = in_units(bars[name], tick)
         rows[f"{name}_ticks"], off = np.maximum(ticks, 1), off | wrong
-    lots, wrong = in_units(bars["volume"], lot)
-    report.note_rounded(bars["start_ns"], off, wrong)
-    money = lots * (bars["high"] / float(tick))
-    if (money > MOST_TL).any():
-        k = int(np.argmax(money))
-        raise InputError(
-            f"the bar of {when(bars['start_ns'][k])} is worth {money[k]:.2g} ticks x lots, and at most"
-            f" {MOST_TL:.2g} can be held: give a larger --lot-size than {lot:f}"
-        )
+    report.note_rounded(bars["start_ns"], off, off_lot)
     rows["base_lots"] = lots
     rows["quote_tl"] = np.clip(
         np.rint(lots * (bars["vwap"] / float(tick))),

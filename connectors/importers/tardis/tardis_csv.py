@@ -16,7 +16,7 @@ Rules kept here:
 * trade ids of Binance spot have no holes: one is a gap, a repeated one is dropped. Those of its futures do,
   because trades made outside the book (insurance fund, deleveraging) are left out of the files: only a hole
   of more than ``tardis_files.OFF_BOOK_IDS`` is a gap. Other exchanges' ids are not judged;
-* prices of nine to twelve decimals are read anew in 1e-12, the others in 1e-8;
+* prices of nine to twelve decimals, or with a given tick of so many, are read in 1e-12, the others in 1e-8;
 * amounts are in the base currency, but of inverse contracts, and of those whose size must be given.
 """
 
@@ -34,7 +34,7 @@ from connectors.importers.lines import TornFileError, read_lines
 from connectors.importers.pipeline import OFFSET_QUANTILE, ImportRequest, OpenWriter, write_session
 from connectors.importers.raw_rows import Delays, Mender, Place, RawRows
 from connectors.importers.symbols import MarketKind, parse_symbol
-from connectors.importers.tardis.tardis_files import BookFile, CsvFile, FinerPricesError, TradeFile
+from connectors.importers.tardis.tardis_files import BookFile, CsvFile, FinerPricesError, Reading, TradeFile
 from connectors.importers.tardis.tardis_lines import BOOK_COLUMNS, TRADE_COLUMNS
 from connectors.importers.tardis.tardis_merge import merged
 from connectors.importers.tardis.tardis_symbols import is_of
@@ -56,9 +56,15 @@ _DOLLAR_CONTRACTS = ("bitmex", "bybit", "deribit")  # inverse contracts counted 
 def import_tardis_csv(request: ImportRequest, open_writer: OpenWriter, spool_at: Path) -> ImportReport:
     """Write Tardis files to the session that ``open_writer`` opens. Raises as ``write_session`` does."""
     try:
-        return _imported(_Files(request, SCALE), request, open_writer, spool_at)
+        return _imported(_Files(request, _price_scale(request.tick)), request, open_writer, spool_at)
     except FinerPricesError:
         return _imported(_Files(request, FINE_SCALE), request, open_writer, spool_at)
+
+
+def _price_scale(tick: Decimal | None) -> int:
+    """The decimals to read prices with: more where a given tick has more."""
+    finer = tick is not None and tick.is_finite() and tick.scaleb(SCALE) % 1
+    return FINE_SCALE if finer else SCALE
 
 
 def _imported(
@@ -108,7 +114,7 @@ class _Files:
             prefix = self._wanted(lines)
         except TornFileError as torn:
             raise InputError(f"{path.name} is cut off at its beginning: {torn.args[0]}") from torn
-        return kind(path, prefix, self.place, self.report, self.delays, self.price_scale)
+        return kind(Reading(path, prefix, self.place, self.report, self.delays, self.price_scale))
 
     def _wanted(self, lines: Iterator[bytes]) -> bytes:
         """``exchange,symbol,`` of the first line that is of the symbol; what no line starts with without."""

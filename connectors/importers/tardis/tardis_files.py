@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -43,28 +44,28 @@ class FinerPricesError(Exception):
     """The files hold prices of more decimals than they were read with."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A file and what it is read with: its wanted rows start with ``prefix``, counts go to ``report``."""
+
+    path: Path
+    prefix: bytes
+    place: Place
+    report: ImportReport
+    delays: Delays
+    price_scale: int = SCALE  # decimals of its prices
+
+
 class CsvFile:
     """A file's rows of one symbol. Subclasses say what a row means."""
 
     rank = 0  # which goes first in the same microsecond
     trades = False
 
-    def __init__(
-        self,
-        path: Path,
-        prefix: bytes,
-        place: Place,
-        report: ImportReport,
-        delays: Delays,
-        price_scale: int = SCALE,
-    ) -> None:
-        self._path = path
-        self._prefix = prefix
-        self._place = place
-        self._report = report
-        self._delays = delays
-        self._price_scale = price_scale
-        self._base = place.code
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._place, self._report = reading.place, reading.report
+        self._base = reading.place.code
         self._line = 0
         self._recv_us = 0
 
@@ -72,8 +73,8 @@ class CsvFile:
         """Yield blocks of whole updates, in order of time."""
         first = True
         try:
-            for data in read_blocks(self._path, self._place.count_bytes):
-                parsed = parse(data, self._prefix, trades=self.trades, price_scale=self._price_scale)
+            for data in read_blocks(self._reading.path, self._place.count_bytes):
+                parsed = self._parsed(data)
                 lines = np.arange(self._line + 1, self._line + 1 + len(parsed))
                 self._line += len(parsed)
                 self._report.lines += len(parsed)
@@ -86,6 +87,10 @@ class CsvFile:
             self._report.lines += 1
             self._bad(self._line + 1, torn.args[0])
         yield self._end()
+
+    def _parsed(self, data: bytes) -> IntArray:
+        reading = self._reading
+        return parse(data, reading.prefix, trades=self.trades, price_scale=reading.price_scale)
 
     def _readable(self, data: bytes, parsed: IntArray, lines: IntArray) -> tuple[IntArray, IntArray]:
         """Drop and count what is not; hold stamps that step back."""
@@ -114,7 +119,7 @@ class CsvFile:
     def _hold_back(self, rows: IntArray, lines: IntArray) -> None:
         recv = rows[:, RECV_US]
         for delay in (recv[::16] - rows[::16, SENT_US]) * _US:  # one in sixteen says enough of a clock
-            self._delays.add(int(delay))
+            self._reading.delays.add(int(delay))
         held = np.maximum.accumulate(np.maximum(recv, self._recv_us))
         back = np.flatnonzero(held != recv)
         self._report.recv_steps_back += len(back)
@@ -148,18 +153,10 @@ class TradeFile(CsvFile):
 
     trades = True
 
-    def __init__(
-        self,
-        path: Path,
-        prefix: bytes,
-        place: Place,
-        report: ImportReport,
-        delays: Delays,
-        price_scale: int = SCALE,
-    ) -> None:
-        super().__init__(path, prefix, place, report, delays, price_scale)
-        self._ids = TradeIds() if prefix.startswith(b"binance") else None
-        self._off_book_ids = OFF_BOOK_IDS if prefix.startswith(_FUTURES) else 0
+    def __init__(self, reading: Reading) -> None:
+        super().__init__(reading)
+        self._ids = TradeIds() if reading.prefix.startswith(b"binance") else None
+        self._off_book_ids = OFF_BOOK_IDS if reading.prefix.startswith(_FUTURES) else 0
         self._traded_ns = 0
 
     def _rows(self, rows: IntArray, where: IntArray) -> RawRows:
@@ -189,7 +186,6 @@ class TradeFile(CsvFile):
             if seen is Seen.REPEATED:
                 keep[i] = False
             elif seen is Seen.AFTER_GAP and ids.lost <= self._off_book_ids:
-                self._report.ids_off_market += ids.lost
                 ids.forgive()
             elif seen is Seen.AFTER_GAP and before is not None:
                 gaps.append((i, before, ids.lost))
@@ -204,6 +200,7 @@ class TradeFile(CsvFile):
     def _end(self) -> RawRows:
         if self._ids is not None:
             self._report.trades_missing += self._ids.missing
+            self._report.ids_off_market += self._ids.forgiven
         return super()._end()
 
 
@@ -228,16 +225,8 @@ class BookFile(CsvFile):
 
     rank = 1
 
-    def __init__(
-        self,
-        path: Path,
-        prefix: bytes,
-        place: Place,
-        report: ImportReport,
-        delays: Delays,
-        price_scale: int = SCALE,
-    ) -> None:
-        super().__init__(path, prefix, place, report, delays, price_scale)
+    def __init__(self, reading: Reading) -> None:
+        super().__init__(reading)
         self._held = np.zeros((0, COLUMNS), np.int64)
         self._held_where = np.zeros(0, np.int64)
         self._synced = False

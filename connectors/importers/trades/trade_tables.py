@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from agent.barfiles.bar_tables import is_number, raw_table
-from agent.barfiles.column_names import plain
+from agent.barfiles.bar_tables import is_number, raw_table, refuse_equal_names
+from agent.barfiles.column_names import by_name, plain
 from agent.barfiles.file_times import to_ns
 from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.errors import InputError
@@ -58,7 +58,7 @@ class Trades:
     price: FloatArray
     amount: FloatArray
     side: IntArray
-    ids: IntArray | None  # None where they are no numbers
+    ids: IntArray | None  # None where they are no numbers, or one is missing
     rows: int  # of the file, of any symbol
     name: str  # the symbol's in the file, "" where it names none
 
@@ -67,7 +67,7 @@ def names_without_header(path: Path, cells: Sequence[str]) -> list[str] | None:
     """Names for a first line that is a trade, None for a header. Raises InputError."""
     del path
     flags = [cell.casefold() in _BOOLEANS for cell in cells]
-    if not is_number(cells[0]) or not is_number(cells[1]):
+    if len(cells) < len(NEEDED) or not is_number(cells[0]) or not is_number(cells[1]):
         return None
     if len(cells) == 3:
         return ["time", "price", "amount"]  # Kraken's
@@ -79,19 +79,14 @@ def names_without_header(path: Path, cells: Sequence[str]) -> list[str] | None:
 
 def recognised(columns: Sequence[str]) -> dict[str, str]:
     """The file's columns by the product's names."""
-    by_plain: dict[str, str] = {}
-    for column in columns:
-        by_plain.setdefault(plain(column), column)
-    found = (
-        (ours, next((by_plain[t] for t in theirs if t in by_plain), None)) for ours, theirs in NAMES.items()
-    )
-    return {ours: name for ours, name in found if name is not None}
+    return by_name(columns, NAMES)
 
 
 def read_trades(path: Path, symbol: Symbol) -> Trades:
     """The symbol's trades of one file. Raises InputError."""
     table = raw_table(path, names_without_header, {7: _FREQTRADE})
     found = recognised(table.column_names)
+    refuse_equal_names(path, table, found.values())
     missing = [name for name in NEEDED if name not in found]
     if missing:
         raise InputError(
@@ -158,7 +153,11 @@ def _which(buys: pa.ChunkedArray, sells: pa.ChunkedArray) -> IntArray:
 
 
 def _ids(table: pa.Table, found: dict[str, str]) -> IntArray | None:
+    """The trades' ids; without one for each, none tells two trades apart."""
     if "id" not in found or not pa.types.is_integer(table[found["id"]].type):
         return None
-    out: IntArray = table[found["id"]].cast(pa.int64()).fill_null(-1).to_numpy().astype(np.int64)
+    ids = table[found["id"]]
+    if ids.null_count or (len(ids) and pc.max(ids).as_py() > np.iinfo(np.int64).max):
+        return None
+    out: IntArray = ids.cast(pa.int64()).to_numpy().astype(np.int64)
     return out

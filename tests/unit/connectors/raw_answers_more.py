@@ -5,15 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.unit.connectors.raw_answers import CASES as FIRST
-from tests.unit.connectors.raw_answers import Case, Expected, Raw, Trades
+from tests.unit.connectors.raw_answers import Case, Expected, Raw, Trades, same
 
 STAMP_MS, STAMP_S, STAMP = 1700000000123, 1700000000, "2023-11-14T22:13:20.123Z"
-INVERSE = {"inverse": True}
-
-
-def _same(trade: Raw, right: tuple[str, str, str], parser: str = "parse_trade") -> Trades:
-    """Stream and request speak alike."""
-    return Trades(trade, trade, right, parser)
 
 
 def _like(model: str, name: str) -> list[Case]:
@@ -294,12 +288,7 @@ CASES = [
         Expected("1", "1e-8", "0.00004", "0", "61000"),
         61000.0,
         answers={"conf/{config}": [[["BTCUSD", [None, None, None, "0.00004", "2000.0"]]], [], [], []]},
-        trades=Trades(
-            {"result": [401, STAMP_MS, -0.25, 61001]},
-            {"result": [401, STAMP_MS, -0.25, 61001]},
-            ("61001", "0.25", "sell"),
-            "parse_ws_trade",
-        ),
+        trades=same({"result": [401, STAMP_MS, -0.25, 61001]}, ("61001", "0.25", "sell"), "parse_ws_trade"),
     ),
     Case(
         "bithumb",
@@ -396,19 +385,8 @@ CASES = [
                 ]
             }
         },
-        trades=Trades(
+        trades=same(
             {
-                "sequence": 32114961,
-                "side": "buy",
-                "size": 39,
-                "price": "61000.1",
-                "takerOrderId": "a",
-                "makerOrderId": "b",
-                "tradeId": "628",
-                "ts": STAMP_MS * 10**6,
-            },
-            {
-                "symbol": "XBTUSDTM",
                 "sequence": 32114961,
                 "side": "buy",
                 "size": 39,
@@ -419,6 +397,7 @@ CASES = [
                 "ts": STAMP_MS * 10**6,
             },
             ("61000.1", "39", "buy"),
+            symbol="XBTUSDTM",
         ),
     ),
     Case(
@@ -486,22 +465,15 @@ CASES = [
                 }
             ]
         },
-        trades=Trades(
+        trades=same(
             {"time": STAMP, "trade_id": 9, "price": "61000.05", "size": "0.25", "side": "buy"},
-            {
-                "type": "match",
-                "trade_id": 9,
-                "maker_order_id": "a",
-                "taker_order_id": "b",
-                "side": "buy",
-                "size": "0.25",
-                "price": "61000.05",
-                "product_id": "BTC-USD",
-                "sequence": 5,
-                "time": STAMP,
-            },
             ("61000.05", "0.25", "sell"),
             "parse_ws_trade",
+            type="match",
+            maker_order_id="a",
+            taker_order_id="b",
+            product_id="BTC-USD",
+            sequence=5,
         ),
     ),
     Case(
@@ -532,7 +504,7 @@ CASES = [
                 }
             }
         },
-        trades=_same(
+        trades=same(
             {"s": "SELL", "p": "61000.5", "q": "0.25", "t": STAMP_MS, "d": "461168", "i": "BTCUSD-PERP"},
             ("61000.5", "0.25", "sell"),
         ),
@@ -600,7 +572,7 @@ CASES = [
                 }
             ]
         },
-        trades=_same(
+        trades=same(
             {"id": "94154c98", "timestamp": STAMP_MS, "amount": "0.25", "price": "61001", "side": "sell"},
             ("61001", "0.25", "sell"),
         ),
@@ -673,7 +645,7 @@ CASES = [
         Expected("0.01", "0.1", "0.1", "0", "300"),
         3000.0,
         "parse_market",
-        trades=_same(
+        trades=same(
             {
                 "tradeId": "3263",
                 "instId": "ETH-USDT",
@@ -736,7 +708,7 @@ CASES = [
         Expected("0.1", "0.001", "0.001", "0", "3000"),
         3000.0,
         "parse_market",
-        trades=_same(
+        trades=same(
             {
                 "id": "02ac5b1f",
                 "side": "SELL",
@@ -768,7 +740,7 @@ CASES = [
         Expected("0.01", "0.0001", "0.0001", "10", "3000"),
         3000.0,
         "parse_market",
-        trades=_same(
+        trades=same(
             {
                 "id": "1718179",
                 "market": "ETH-USD-PERP",
@@ -801,19 +773,11 @@ CASES = [
         Expected("0.05", "0.01", "0.01", "0", "3000"),
         3000.0,
         "parse_market",
-        trades=Trades(
+        trades=same(
             {"i": "20f4", "p": "3000.05", "S": "Sell", "v": "0.25", "s": "ETHUSDT", "T": STAMP_MS},
-            {
-                "T": STAMP_MS,
-                "s": "ETHUSDT",
-                "S": "Sell",
-                "v": "0.25",
-                "p": "3000.05",
-                "L": "PlusTick",
-                "i": "20f4",
-            },
             ("3000.05", "0.25", "sell"),
             "parse_ws_trade",
+            L="PlusTick",
         ),
     ),
     Case(
@@ -835,7 +799,7 @@ CASES = [
         Expected("0.01", "0.01", "0.1", "0", "3000"),
         3000.0,
         "parse_market",
-        trades=_same(
+        trades=same(
             {
                 "trade_id": "9dbc",
                 "instrument_name": "ETH-PERP",
@@ -867,7 +831,7 @@ CASES = [
         Expected("0.1", "0.001", "0.01", "0", "3000"),
         3000.0,
         "parse_market",
-        trades=_same(
+        trades=same(
             {
                 "i": 25124,
                 "m": "ETH-USD",

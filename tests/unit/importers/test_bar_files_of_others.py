@@ -125,7 +125,38 @@ FILES: dict[str, tuple[str, bytes]] = {
             lambda k: f"BTCUSDT,60,20240620,0{6 + k}0000,{_ohlcv(k)}",
         ),
     ),
+    "date and hour": (
+        "x.csv",
+        _csv("Date,Hour,Open,High,Low,Close,Volume", lambda k: f"2024-06-20,{6 + k},{_ohlcv(k)}"),
+    ),
+    "day and hour in two digits": (
+        "x.csv",
+        _csv("day,hour,open,high,low,close,volume", lambda k: f"20240620,0{6 + k},{_ohlcv(k)}"),
+    ),
+    "date and hour with its minutes": (
+        "x.csv",
+        _csv("Date,Hour,Open,High,Low,Close,Volume", lambda k: f"20/06/2024,{600 + 100 * k},{_ohlcv(k)}"),
+    ),
+    "date and time of day": (
+        "x.csv",
+        _csv("Date,Time of day,Open,High,Low,Close,Volume", lambda k: f"2024-06-20,0{6 + k}:00,{_ohlcv(k)}"),
+    ),
+    "date, time and hour": (
+        "x.csv",
+        _csv("Date,Hour,Time,Open,High,Low,Close,Volume", lambda k: f"20240620,0,{6 + k}:00:00,{_ohlcv(k)}"),
+    ),
+    "date and a whole stamp as time": (
+        "x.csv",
+        _csv(
+            "Date,Time,Open,High,Low,Close,Volume",
+            lambda k: f"2024-06-20,2024-06-20 0{6 + k}:00:00,{_ohlcv(k)}",
+        ),
+    ),
     "no header, American date and time": ("x.txt", _csv("", lambda k: f"06/20/2024,0{6 + k}:00,{_ohlcv(k)}")),
+    "no header, in quotes": (
+        "x.csv",
+        _csv("", lambda k: ",".join(f'"{cell}"' for cell in f"{_at(k)},{_ohlcv(k)}".split(","))),
+    ),
     "no header, seconds, trades": ("x.csv", _csv("", lambda k: f"{_at(k)},{_ohlcv(k)},5")),
     "Binance ms, no header": ("x.csv", _csv("", lambda k: _binance(k, 1000))),
     "Binance us, zipped": ("x.zip", _zipped("x.csv", _csv("", lambda k: _binance(k, 1_000_000)))),
@@ -280,6 +311,47 @@ def test_ends_are_taken_at_the_word_of_the_user(tmp_path: Path) -> None:
         assert bars_of(tmp_path / folder)["open_ns"].tolist() == [_at(k) * 10**9 for k in range(3)]
 
 
+HOUR_ENDS = [
+    ("close_time", 0, 1),
+    ("close_time", -1, 1),
+    ("time", -1, 1),
+    ("time", -1000, 1),
+    ("time", 0, 0),
+]
+
+
+@pytest.mark.parametrize(("column", "shift_ms", "moved"), HOUR_ENDS)
+@pytest.mark.parametrize("stamped", ["", "start", "end"])
+def test_a_bar_is_moved_once_at_most(
+    tmp_path: Path, column: str, shift_ms: int, moved: int, stamped: str
+) -> None:
+    """Times that show to be of ends, and the user's word: an hour back, not two, and said; at start, none."""
+    file = tmp_path / "x.csv"
+    rows = _csv(f"{column},open,high,low,close,volume", lambda k: f"{_at(k) * 1000 + shift_ms},{_ohlcv(k)}")
+    file.write_bytes(rows)
+    moved = {"": moved, "start": 0, "end": 1}[stamped]
+    given = ("--stamped", stamped) if stamped else ()
+    code, said, report = imported(tmp_path, file, "--format", "klines", *given)
+    assert code == 0, said
+    first_ns = (_at(0) * 1000 + shift_ms) * 10**6 if not moved else _at(-1) * 10**9
+    assert bars_of(tmp_path)["open_ns"][0] == first_ns
+    assert report["stamped_at_end"] == bool(moved)
+    assert any("moved to its start" in text for text in report["problems"]) == bool(moved)
+
+
+def test_two_files_of_ends_are_moved_once_on_a_calendar(tmp_path: Path) -> None:
+    """Two days of 9:31 to 16:00 in New York under close_time, a file each: none falls out of its session."""
+    files = []
+    for k, day in enumerate((NEW_YORK_MINUTES[:390], NEW_YORK_MINUTES[390:])):
+        ends = [*day[1:], f"{day[0][:10]} 16:00"]
+        files.append(tmp_path / f"{k}.csv")
+        files[k].write_bytes(_minutes(ends).replace(b"time", b"close_time", 1))
+    options = [str(files[1]), "--format", "klines", "--calendar", "XNYS"]
+    code, said, report = imported(tmp_path, files[0], *options)
+    assert code == 0, said
+    assert (report["bars"], report["outside"], report["stamped_at_end"]) == (780, 0, True)
+
+
 CLOSING = [
     (60, [k for k in range(24 * 60 * 6) if k // 60 % 24 != 22], "1 hours of the day have none"),
     (1440, [0, 1440, 4 * 1440, 5 * 1440, 6 * 1440], "the weekend has none"),
@@ -339,6 +411,16 @@ def test_bars_of_another_symbol_are_refused(tmp_path: Path, name: str, symbol: s
     code, said, _ = imported(tmp_path, file, "--format", "klines", symbol=symbol)
     assert (code == 0) == same, said
     assert same or f"holds no bars of {symbol}: it has {name}" in said
+
+
+def test_a_volume_of_money_alone_is_not_coins(tmp_path: Path) -> None:
+    """``Volume USD`` and nothing else: the coins are asked for; ``Volume BTC`` alone are coins."""
+    file = tmp_path / "x.csv"
+    for currency in ("USD", "USDT", "BTC"):
+        file.write_bytes(PLAIN.replace(b"volume", f"Volume {currency}".encode()))
+        code, said, _ = imported(tmp_path / currency, file, "--format", "klines")
+        assert (code == 0) == (currency == "BTC"), said
+        assert currency == "BTC" or "lacks volume" in said
 
 
 def test_an_archive_of_several_files_names_them(tmp_path: Path) -> None:

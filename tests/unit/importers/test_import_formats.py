@@ -14,10 +14,12 @@ import pytest
 from agent.core.errors import InputError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Kind
+from storage.recordings.session import SessionReader
 from tests import captures as c
 from tests.captures import EVENTS, MS, T0_MS, Depth, Trade, import_lines, tape_rows
 from tests.loaded_captures import load
 from tests.realdata import capture_files
+from tests.unit.importers.test_bar_files_of_others import imported
 
 BINANCE = [
     ("BTC/USDT", c.spot(), "binance", "1", False),
@@ -239,6 +241,16 @@ def test_prices_of_nine_decimals(tmp_path: Path) -> None:
     assert tape["price_ticks"].tolist() == [0, 10235, 10236, 10240, 0, 10236]
 
 
+def test_a_tick_of_nine_decimals_may_be_given(tmp_path: Path) -> None:
+    """By the command line, for a market whose tick is 1e-9: the same ticks as inferred."""
+    events = [Trade(10, 7, "0.000010236", "3"), Trade(11, 8, "0.00001", "3")]
+    file = c.write(tmp_path / "t.csv", c.tardis(events, "bybit-spot", "PEPEUSDT")[1])
+    code, said, report = imported(tmp_path, file, "--tick-size", "0.000000001", symbol="PEPE/USDT")
+    assert code == 0, said
+    assert (report["tick"], report["bad_lines"]) == ("0.000000001", 0)
+    assert SessionReader(tmp_path / "session").events()["price_ticks"].tolist() == [10236, 10000]
+
+
 def test_ids_that_futures_leave_out_are_no_gap(tmp_path: Path) -> None:
     """Off-book trades have ids too: 5 and 8 are missing and no gap; two hundred in a row are one."""
     numbers = [3, 4, 6, 7, 9, 210]
@@ -246,6 +258,15 @@ def test_ids_that_futures_leave_out_are_no_gap(tmp_path: Path) -> None:
     _, tape, report = import_lines(tmp_path, "tardis-csv", "BTC/USDT:USDT", {"t.csv": trades})
     assert (report["ids_off_market"], report["gaps"], report["trades_missing"]) == (2, 1, 200)
     assert c.kinds(tape)[-3:] == ["GAP_BEGIN", "GAP_END", "TRADE"]
+
+
+def test_a_late_trade_of_futures_is_no_copy(tmp_path: Path) -> None:
+    """4, 8 and 9 come late into small holes and are kept, the second 8 is dropped; 12 never was a trade."""
+    numbers = [1, 2, 3, 5, 4, 6, 7, 10, 8, 9, 8, 11, 13]
+    trades = c.tardis([Trade(10 * i, n, "100.1", "1") for i, n in enumerate(numbers)])[1]
+    _, tape, report = import_lines(tmp_path, "tardis-csv", "BTC/USDT:USDT", {"t.csv": trades})
+    assert tape["ext_id"].tolist() == [1, 2, 3, 5, 4, 6, 7, 10, 8, 9, 11, 13]
+    assert (report["trade_duplicates"], report["ids_off_market"], report["gaps"]) == (1, 1, 0)
 
 
 def test_receive_stamps_of_every_unit(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from agent.terminal.bar_import_tables import render_bar_import
 from connectors.importers.bars.bar_report import BarReport
 from storage.recordings.session import SessionReader
 from tests.bar_sessions import HOUR, MIDNIGHT, Bar, hourly, write_csv
+from tests.captures import spot, write
 
 
 def _import(folder: Path, *files: Sequence[Bar], symbol: str = "BTC/USDT", **units: Any) -> dict[str, Any]:
@@ -210,4 +211,6 @@ def test_a_market_that_closes_needs_its_calendar(tmp_path: Path) -> None:
 def test_a_calendar_is_for_bars_only(tmp_path: Path) -> None:
     """With another format the option would be ignored: it is refused."""
     with pytest.raises(InputError, match="--calendar XNYS is for bars"):
-        import_files([tmp_path / "x.gz"], "binance-raw", "BTC/USDT", tmp_path / "s", calendar="XNYS")
+        import_files(
+            [write(tmp_path / "x.gz", spot())], "binance-raw", "BTC/USDT", tmp_path / "s", calendar="XNYS"
+        )

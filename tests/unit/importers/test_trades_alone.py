@@ -122,6 +122,21 @@ def test_files_that_overlap_give_each_trade_once(tmp_path: Path) -> None:
     assert (report["trades"], report["trade_duplicates"], report["trades_missing"]) == (39, 1, 1)
 
 
+def test_trades_without_an_id_are_not_copies_of_each_other(tmp_path: Path) -> None:
+    """Four trades, of which two bear no id: all are kept. Of two with the same, one is, and it is said."""
+    file = tmp_path / "x.csv"
+    rows = [f"{i},{START_S + k},{100 + k},1" for k, i in enumerate(("7", "", "", "8"))]
+    file.write_bytes(_rows("id,time,price,amount", rows))
+    code, said, report = imported(tmp_path / "a", file)
+    assert code == 0, said
+    assert (report["trades"], report["trade_duplicates"]) == (4, 0)
+    file.write_bytes(_rows("id,time,price,amount", [*(row for row in rows if row[0] != ","), rows[-1]]))
+    argv = ["import", str(file), "--symbol", "BTC/USDT", "--out", str(tmp_path / "b")]
+    done = CliRunner().invoke(app, argv)
+    assert done.exit_code == 0, done.output
+    assert "trades of an id that came before: dropped" in done.output
+
+
 REFUSED = [
     (_rows(BYBIT, [_bybit(0, "ETHUSDT")]), "BTC/USDT", "it has ETHUSDT"),
     (_rows(AGG, [_agg(0).replace("100.1", "0")]), "BTC/USDT", "row 1 has price 0"),
@@ -133,6 +148,14 @@ REFUSED = [
         "BTC/USDT:USDT",
         "give --contract-size in BTC",
     ),
+    (
+        _rows(
+            "instrument_name,trade_id,side,price,size,created_time",
+            [f"BTC-USDT-241227,1,buy,1,1,{START_S}000"],
+        ),
+        "BTC/USDT:USDT-241227",
+        "amounts of BTC-USDT-241227 are contracts",
+    ),
 ]
 
 
@@ -143,6 +166,45 @@ def test_trades_that_are_refused(tmp_path: Path, data: bytes, symbol: str, words
     code, said, _ = imported(tmp_path, tmp_path / "x.csv", "--format", "trades", symbol=symbol)
     assert code != 0
     assert words in said
+
+
+def test_a_file_that_names_no_market_does_not_hide_the_contracts_of_another(tmp_path: Path) -> None:
+    """The first of two files names OKX's swap, the second nothing."""
+    row = f"1,buy,1,1,{START_S}000"
+    header = "trade_id,side,price,size,created_time"
+    one, two = tmp_path / "1.csv", tmp_path / "2.csv"
+    one.write_bytes(_rows(f"instrument_name,{header}", [f"BTC-USDT-SWAP,{row}"]))
+    two.write_bytes(_rows(header, [row.replace("1,", "2,", 1)]))
+    files = [str(one), str(two), "--symbol", "BTC/USDT:USDT", "--out", str(tmp_path / "s")]
+    done = CliRunner().invoke(app, ["import", *files])
+    assert done.exit_code != 0
+    assert "amounts of BTC-USDT-SWAP are contracts" in str(done.exception)
+
+
+def test_dated_contracts_of_binance_are_counted_in_coins(tmp_path: Path) -> None:
+    """Their names have no hyphens, and no size is asked for."""
+    file = tmp_path / "x.csv"
+    rows = [f"BTCUSDT_241227,{k},buy,1,1,{START_S}00{k}" for k in (1, 2)]
+    file.write_bytes(_rows("symbol,id,side,price,qty,time", rows))
+    code, said, report = imported(tmp_path, file, symbol="BTC/USDT:USDT-241227")
+    assert code == 0, said
+    assert report["contract_size"] == "1"
+
+
+@pytest.mark.parametrize("price", ["1e20", "1e300"])
+@pytest.mark.parametrize("size", [(), ("--tick-size", "0.1", "--lot-size", "1e-8")])
+def test_a_price_that_no_integer_holds_is_refused(tmp_path: Path, price: str, size: tuple[str, ...]) -> None:
+    """A digit too many, of a trade or of a bar in which nothing traded: its time is named, nothing wraps."""
+    file = tmp_path / "x.csv"
+    rows = [f"{START_S + k},{price if k == 3 else 100},5" for k in range(60)]
+    bars = [f"{START_S + 60 * k},100,{price if k == 3 else 101},99,100,{k % 3}" for k in range(9)]
+    header = "time,open,high,low,close,volume"
+    for data, at in ((_rows("", rows), "06:00:03"), (_rows(header, bars), "06:03")):
+        file.write_bytes(data)
+        code, said, _ = imported(tmp_path, file, *size)
+        assert code != 0
+        assert f"the bar of 2024-06-20 {at}" in said.replace("T", " ")
+        assert "ticks x lots" in said
 
 
 QUOTES = b"exchange,symbol,timestamp,local_timestamp,ask_amount,ask_price,bid_price,bid_amount\n"
