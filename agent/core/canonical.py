@@ -7,11 +7,13 @@ later than the first sessions is written only where there is something to say, s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
-from enum import Enum
+from enum import Enum, Flag
 from functools import cache
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from types import NoneType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -47,41 +49,62 @@ def canonical_row(event: AuditEvent) -> str:
     return f"{type(event).__name__}|{_members(event)}"
 
 
+class _Layout(NamedTuple):
+    """How rows of a dataclass are written: its members that count, in order."""
+
+    labels: tuple[str, ...]  # "name="
+    later: tuple[bool, ...]  # left out where it is empty
+    values: Callable[[object], tuple[object, ...]]
+
+
 @cache
-def _names(kind: type[DataclassInstance]) -> tuple[str, ...]:
-    """The members of a dataclass that count."""
-    return tuple(f.name for f in fields(kind) if f.name not in MEASURED | WORDS | SAID_ELSEWHERE | BESIDE)
+def _layout(kind: type[DataclassInstance]) -> _Layout:
+    names = [f.name for f in fields(kind) if f.name not in MEASURED | WORDS | SAID_ELSEWHERE | BESIDE]
+    take = attrgetter(*names)
+    values = take if len(names) > 1 else lambda owner: (take(owner),)
+    return _Layout(tuple(f"{name}=" for name in names), tuple(name in LATER for name in names), values)
 
 
 def _members(owner: DataclassInstance, spec: str | None = None) -> str:
     """The members that count, as text; ``spec`` in place of the member of that name."""
     members = []
-    for name in _names(type(owner)):
-        value = getattr(owner, name)
-        if spec is not None and name == "spec":
+    labels, later, values = _layout(type(owner))
+    for label, is_later, value in zip(labels, later, values(owner), strict=True):
+        kind = type(value)
+        if kind is int or kind is str:  # most of them: a call costs more than the text
+            members.append(f"{label}{value}")
+        elif spec is not None and label == "spec=":
             members.append(spec)
-        elif name not in LATER or (value is not None and value != {}):
-            members.append(f"{name}={_value(value)}")
+        elif not is_later or (value is not None and value != {}):
+            members.append(label + _value(value))
     return "|".join(members)
 
 
-def _value(value: object) -> str:
-    kind = type(value)
-    if kind is int or kind is str:  # most of them: the checks below cost more than the text
-        return str(value)
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Enum):
-        return str(value.value)
-    if isinstance(value, float):
-        return value.hex()
-    if isinstance(value, Mapping):
-        return "{" + ",".join([f"{k}:{_value(v)}" for k, v in sorted(value.items())]) + "}"
-    if is_dataclass(value) and not isinstance(value, type):
-        return f"({_members(value)})"
-    return str(value)
+def _value(value: Any) -> str:
+    kind: type = type(value)
+    return _writer(kind)(value)
+
+
+@cache
+def _writer(kind: type) -> Callable[[Any], str]:
+    """What writes the values of a type."""
+    if kind is NoneType:
+        return lambda _: "-"
+    if kind is bool:
+        return lambda value: "yes" if value else "no"
+    if issubclass(kind, Enum) and not issubclass(kind, Flag):
+        return {member: str(member.value) for member in kind}.__getitem__
+    if issubclass(kind, float):
+        return float.hex
+    if issubclass(kind, Mapping):
+        return lambda value: "{" + ",".join([f"{k}:{_value(v)}" for k, v in sorted(value.items())]) + "}"
+    if issubclass(kind, Enum):  # a sum of flags is no member
+        return lambda value: str(value.value)
+    return _parenthesised if is_dataclass(kind) else str
+
+
+def _parenthesised(value: DataclassInstance) -> str:
+    return f"({_members(value)})"
 
 
 class TapeCheck:

@@ -46,6 +46,8 @@ SLOW_S = 3.0
 """A transaction that takes longer is told."""
 FINISH_S = 20.0
 """How long the end of a session waits for the database."""
+LET_GO_S = 10.0
+"""How long connections may take to close: SQLite's last one brings its file in order, slow on a busy disk."""
 MOST_EVENTS = 50_000
 """Events kept in memory for a database that does not take them: an hour of an order with three shadows."""
 BATCH_EVENTS = 512
@@ -145,7 +147,7 @@ class KeptLog:
         written = self._writer.done()
         self._writer.cancel()
         self._poller.cancel()
-        await asyncio.wait({self._writer, self._poller}, timeout=2.0)
+        await asyncio.wait({self._writer, self._poller}, timeout=LET_GO_S)
         await self._let_go()
         if written:
             return LogEnd(self._missing, self._partial, reachable=True)
@@ -153,7 +155,7 @@ class KeptLog:
 
     async def _let_go(self) -> None:
         with contextlib.suppress(Exception):
-            await _bounded(self._log.close(), 2.0)
+            await _bounded(self._log.close(), LET_GO_S)
 
     # --- the writer -------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ class MidTrack:
 
     def at(self, at_ns: int) -> int | None:
         """Return the mid in force at ``at_ns``; None where there was none or it is not known yet."""
-        k = int(np.searchsorted(self._at_ns, at_ns, side="right")) - 1
+        k = int(self._at_ns.searchsorted(at_ns, "right")) - 1
         if k < 0 or at_ns > self._known_ns or self._in_hole(at_ns):
             return None
         return int(self._mids[k]) or None
@@ -46,7 +46,7 @@ class MidTrack:
         return "there was no two-sided book then"
 
     def _in_hole(self, at_ns: int) -> bool:
-        return any(begin < at_ns < end for begin, end in self._holes)
+        return bool(self._holes) and any(begin < at_ns < end for begin, end in self._holes)
 
     def mean(self, start_ns: int, end_ns: int) -> Fraction | None:
         """Return the time-weighted mid over ``[start_ns, end_ns)``, times without a mid left out.
