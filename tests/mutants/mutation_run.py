@@ -35,6 +35,8 @@ FOLDER = ROOT / "build" / "mutants"
 START_S, COMPILE_S, TIMES_SLOWER = 60.0, 150.0, 4.0
 """How long a run may take: what its tests took, times so much, and for the start, and for kernels."""
 KERNELS = ("agent/venue/", "agent/core/", "connectors/embedded/synthetic/")
+MORE_TESTS, MORE_S = 400, 240.0
+"""Tried once the quickest tests of each file have passed: what many tests reach, few look at."""
 GOLDEN = "tests/replay/test_golden.py"
 NOTICED, SURVIVED, NOT_COVERED, UNCLEAR = "noticed", "survived", "not covered", "unclear"
 EXPLAINED = re.compile(r"^- `(?P<path>[^`]+)` `(?P<operator>[^`]+)` `(?P<code>.+?)`: ", re.MULTILINE)
@@ -147,12 +149,17 @@ class Runner:
             slow = [test for test in reaching if test not in self._lines.as_python]
             recorded = [test for test in self._lines.seconds if test.startswith(GOLDEN)]
             return [self._try(mutant, reaching, as_python=True), self._try(mutant, slow + recorded)]
-        return [self._try(mutant, reaching)]
+        first = self._try(mutant, reaching)
+        others = [test for test in reaching if test not in first.tests]
+        return [first, self._try(mutant, others, MORE_TESTS, MORE_S)]
 
-    def _try(self, mutant: Mutant, tests: list[str], *, as_python: bool = False) -> Try:
+    def _try(
+        self, mutant: Mutant, tests: list[str], most: int = 0, most_s: float = 0.0, *, as_python: bool = False
+    ) -> Try:
         given, lines = self._given, self._lines
         compile_s = COMPILE_S if mutant.path.startswith(KERNELS) and not as_python else 0.0
-        chosen = lines.chosen(tests, given.most_tests, given.most_s, as_python=as_python)
+        most, most_s = most or given.most_tests, most_s or given.most_s
+        chosen = lines.chosen(tests, most, most_s, as_python=as_python)
         expected_s = lines.expected_s(chosen, as_python=as_python)
         return Try(chosen, START_S + compile_s + TIMES_SLOWER * expected_s, as_python=as_python)
 
