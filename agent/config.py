@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -24,8 +24,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from agent.core.database_url import DatabaseUrl, without_passwords
 from agent.core.errors import ConfigError
+from agent.core.secret_url import DatabaseUrl, ProxyUrl, without_passwords
 from agent.durations import Duration
 from agent.order_options import Order
 
@@ -36,6 +36,11 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[Decimal, Field(gt=0)]
 FeePpm = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
 """Of a fill's value, in parts per million: 1,000,000 is all of it; below 0 is a rebate."""
+
+
+_WHOLE = "section_of_sections"
+"""Of complaints that name their keys themselves: more than one section gives rise to them, or no value is
+to be quoted."""
 
 
 class Section(BaseModel):
@@ -271,6 +276,63 @@ class Feed(Section):
     """history fetched before the first decision"""
 
 
+_NO_CREDENTIALS = frozenset(
+    {
+        *("apikey", "key", "secret", "password", "passphrase", "uid", "login", "twofa", "token"),
+        *("privatekey", "walletaddress", "accountid", "authorization", "cookie"),
+    }
+)
+"""Names under which ccxt's classes take what signs a request."""
+_CCXT_PROXIES = {
+    **dict.fromkeys(("httpproxy", "httpsproxy", "socksproxy", "aiohttpproxy"), "proxy"),
+    **dict.fromkeys(("wsproxy", "wssproxy", "wssocksproxy"), "websocket_proxy"),
+}
+
+
+class Ccxt(Section):
+    """How an exchange is reached. Nothing here signs a request: credentials are refused."""
+
+    options: dict[str, object] = {}
+    """of ccxt's class for the exchange, as its manual names them"""
+    hostname: Annotated[str, Field(min_length=1)] | None = None
+    """another host of the same exchange, as in bytick.com for bybit"""
+    proxy: ProxyUrl | None = None
+    """http://HOST:PORT or socks5://HOST:PORT (socks5h: names are looked up there); null: HTTPS_PROXY"""
+    websocket_proxy: ProxyUrl | None = None
+    """for streams alone; null: the same"""
+    certificates: Path | None = None
+    """a file of authorities to trust besides the usual ones, as a company's proxy needs"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_the_names_here(cls, raw: object) -> object:
+        for path in _paths(raw):
+            name = path.rpartition(".")[2].replace("_", "").lower()
+            if name in _NO_CREDENTIALS:
+                raise _complaint(
+                    f"ccxt.{path} is refused: this program signs nothing, keep credentials out", path
+                )
+            if "." not in path and name in _CCXT_PROXIES:
+                raise _complaint(f"ccxt.{path}: write it as ccxt.{_CCXT_PROXIES[name]}", path)
+        return raw
+
+
+def _complaint(message: str, path: str) -> PydanticCustomError:
+    """Of a key that may hold what nobody else is to see: its value is not quoted."""
+    return PydanticCustomError(_WHOLE, "{said}", {"said": message, "place": ("ccxt", *path.split("."))})
+
+
+def _paths(raw: object, above: str = "") -> Iterator[str]:
+    """The dotted names of all members, at any depth."""
+    if isinstance(raw, Mapping):
+        for name, value in raw.items():
+            yield f"{above}{name}"
+            yield from _paths(value, f"{above}{name}.")
+    elif isinstance(raw, list | tuple):
+        for value in raw:
+            yield from _paths(value, above)
+
+
 class Embedded(Section):
     """The local exchange of a first run."""
 
@@ -332,6 +394,8 @@ class Config(Section):
     """the trading loop"""
     feed: Feed = Feed()
     """market data"""
+    ccxt: Ccxt = Ccxt()
+    """how the exchange is reached"""
     embedded: Embedded = Embedded()
     """the local exchange"""
     model: Model = Model()
@@ -352,10 +416,6 @@ class Config(Section):
             where = {"place": ("venue", "fee_currency")}
             raise PydanticCustomError(_WHOLE, fee_rate_missing(currency), where)
         return self
-
-
-_WHOLE = "section_of_sections"
-"""Of complaints that more than one section gives rise to: they name their keys themselves."""
 
 
 def fee_rate_missing(currency: str) -> str:

@@ -21,6 +21,8 @@ from agent.core.market.tape import BarArray, EventArray
 from agent.core.market.trade_bars import BookSample
 from agent.core.ports import FeedHealth
 from agent.core.types import NS_PER_MS
+from connectors.access.reaching import Reaching
+from connectors.access.refusals import Bearing, refusal_of, sentence
 from connectors.backfill import BackfillLimits
 from connectors.ccxt_books import BboSource, BookSource
 from connectors.ccxt_history import HistoryLimits, book_now, book_prices, recent_bars, recent_trades
@@ -96,11 +98,17 @@ class CcxtFeed:
         options: FeedOptions | None = None,
         config: ExchangeConfig | None = None,
         name: str | None = None,
+        reaching: Reaching | None = None,
     ) -> None:
-        """``session_factory`` makes the aiohttp session (closed by ``close``); ``config`` goes to ccxt."""
+        """``session_factory`` makes the aiohttp session (closed by ``close``); ``config`` goes to ccxt.
+
+        ``reaching``: proxies and authorities, where the client makes its session itself.
+        """
         self.exchange_id, self.name = exchange_id, name or exchange_id
         self.options = options or FeedOptions()
-        self._session_factory, self._config = session_factory, config or {}
+        self._session_factory, self._reaching = session_factory, reaching
+        self._config = {**(reaching.client_config() if reaching else {}), **(config or {})}
+        self._bearing = Bearing()
         self._clock = clock
         self._link: CcxtLink | None = None
         self._streams: list[_Streams] = []
@@ -120,7 +128,7 @@ class CcxtFeed:
         """
         await asyncio.to_thread(load_ccxt)
         self._link = link = CcxtLink(
-            self.exchange_id, self._config, self._session_factory, self._clock, symbols
+            self.exchange_id, self._config, self._session_factory, self._clock, symbols, self._reaching
         )
         try:
             link.require("watchTrades", "watchOrderBook")
@@ -138,12 +146,12 @@ class CcxtFeed:
                 return [await self._instrument(link, number, s) for number, s in enumerate(symbols)]
         except TimeoutError as error:
             raise ExchangeError(f"cannot reach {self.name} within {limit_s:g} s: {self._advice()}") from error
-        except load_ccxt().NetworkError as error:
-            raise ExchangeError(f"cannot reach {self.name} ({_brief(error)}): {self._advice()}") from error
         except load_ccxt().BaseError as error:
-            raise ExchangeError(
-                f"{self.name} refused to serve ({_brief(error)}): {self._advice()}"
-            ) from error
+            if (kind := refusal_of(error)) is not None:
+                raise ExchangeError(sentence(kind, self.name, link.through, error)) from error
+            network = isinstance(error, load_ccxt().NetworkError)
+            what = f"cannot reach {self.name}" if network else f"{self.name} refused to serve"
+            raise ExchangeError(f"{what} ({_brief(error)}): {self._advice()}") from error
 
     def _advice(self) -> str:
         if self.name == EMBEDDED:
@@ -246,7 +254,11 @@ class CcxtFeed:
         ccxt = load_ccxt()
         if isinstance(error, ccxt.NotSupported | ccxt.BadSymbol | ccxt.AuthenticationError):
             return ExchangeError(f"{self.name} does not stream this ({_brief(error)}): {self._advice()}")
-        return None
+        kind = refusal_of(error)
+        if kind is None or not self._bearing.too_long(kind, self._clock.now_ns()):
+            return None
+        through = "" if self._link is None else self._link.through
+        return ExchangeError(f"for {kind.borne_s} s: {sentence(kind, self.name, through, error)}")
 
     async def _keep_clock(self, link: CcxtLink) -> None:
         while True:

@@ -25,6 +25,7 @@ from agent.core.clock import Clock
 from agent.core.errors import ExchangeError, InputError
 from agent.core.json_types import JsonObject, object_in
 from agent.core.types import NS_PER_MS
+from connectors.access.reaching import Reaching
 from connectors.ccxt_types import CcxtExchange, CcxtModule, CcxtSocket, CcxtTrade, SocketMessage
 from connectors.clock_offset import ClockOffset
 from connectors.exchange_quirks import quirks_of
@@ -81,8 +82,9 @@ class CcxtLink:
         session_factory: SessionFactory | None,
         our_clock: Clock,
         symbols: Sequence[str] = (),
+        reaching: Reaching | None = None,
     ) -> None:
-        """Build the object; nothing is contacted. Raises InputError / ExchangeError."""
+        """Build the object; nothing is contacted. Raises InputError / ExchangeError / ConfigError."""
         kind = known_exchange(load_ccxt(), exchange_id)
         self.id = exchange_id
         self.quirks = quirks_of(exchange_id)
@@ -95,6 +97,7 @@ class CcxtLink:
         self._last_message_s: WeakKeyDictionary[CcxtSocket, list[float]] = WeakKeyDictionary()  # loop time
         self._session = session_factory() if session_factory is not None else None
         self.exchange = kind(self._config(config, any(":" in symbol for symbol in symbols)))
+        self.through = "" if reaching is None else reaching.prepare(self.exchange)  # proxies, for messages
         self._guard_frames()
         self._guard_rest()
 

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping, MutableSequence, Seque
 from typing import TYPE_CHECKING, Protocol, TypedDict
 
 if TYPE_CHECKING:
+    import ssl
+
     from typing_extensions import ReadOnly
 
     from agent.core.json_types import JsonObject
@@ -117,6 +119,8 @@ class CcxtExchange(Protocol):
     markets: Mapping[str, CcxtMarket]
     symbols: Sequence[str]
     precisionMode: int
+    urls: object  # of its interfaces, nested as each class likes
+    ssl_context: ssl.SSLContext | None
     trades: Mapping[str, MutableSequence[CcxtTrade]] | None  # what has come and was not taken yet
     orderbooks: Mapping[str, CcxtBook] | None
     clients: Mapping[str, CcxtSocket] | None
@@ -164,6 +168,7 @@ class CcxtModule(Protocol):
     NetworkError: type[Exception]
     RequestTimeout: type[Exception]
     ExchangeNotAvailable: type[Exception]
+    OnMaintenance: type[Exception]
     NotSupported: type[Exception]
     BadSymbol: type[Exception]
     AuthenticationError: type[Exception]

@@ -10,6 +10,7 @@ from agent.config import Config
 from agent.core.clock import Clock
 from agent.core.ports import Feed
 from agent.core.types import NS_PER_S
+from connectors.access.reaching import Reaching
 from connectors.ccxt_feed import CcxtFeed, FeedOptions, embedded_feed
 from connectors.supervisor import Patience
 from connectors.units.exchange_units import EMBEDDED
@@ -26,7 +27,9 @@ async def open_feed(config: Config, clock: Clock) -> AsyncIterator[tuple[Feed, E
         patience=Patience(stale_s=config.feed.stale_after / NS_PER_S),
     )
     if config.exchange != EMBEDDED:
-        feed = CcxtFeed(config.exchange, clock, options=options)
+        told = config.ccxt
+        reaching = Reaching(told.options, told.hostname, told.proxy, told.websocket_proxy, told.certificates)
+        feed = CcxtFeed(config.exchange, clock, options=options, reaching=reaching)
         try:
             yield feed, lambda: False
         finally:

@@ -10,12 +10,12 @@ from pathlib import Path
 import structlog
 
 from agent.app.replay_session import recorded_config, replay_session
-from agent.core.database_url import DatabaseUrl
 from agent.core.errors import AgentError, SessionError
 from agent.core.events import AuditEvent
 from agent.core.json_types import int_in
 from agent.core.orders.parent_order import TERMINAL
 from agent.core.ports import LogEnd
+from agent.core.secret_url import DatabaseUrl
 from agent.core.types import ParentState
 from agent.entry.hints import agent_command
 from agent.summary import Summary

@@ -26,10 +26,10 @@ from agent.app.checks.start_orders import check_replayed
 from agent.app.venue_setup import venue_setup
 from agent.bar_session import BarSession, is_bars_only
 from agent.config import Config, parse_config
-from agent.core.database_url import DatabaseUrl
 from agent.core.errors import InputError, NoOrderError, SessionError
 from agent.core.events import AuditEvent, Command, StartParent
 from agent.core.instrument import Instrument
+from agent.core.secret_url import DatabaseUrl
 from agent.core.types import MarketView, OrderView
 from agent.engine.engine import Engine
 from agent.entry.hints import replay_command

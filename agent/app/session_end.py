@@ -14,10 +14,10 @@ from pathlib import Path
 
 from agent.app.replay_session import Replayed, replay_session
 from agent.core.canonical import TAPE_ROW, TapeCheck, canonical_row
-from agent.core.database_url import DatabaseUrl
 from agent.core.errors import InputError, SessionError
 from agent.core.events import AbandonParents, AuditEvent
 from agent.core.json_types import int_in
+from agent.core.secret_url import DatabaseUrl
 from agent.journal import ABANDONED, command_entry, commands
 from agent.replay import last_recorded_ns
 from agent.summary import ParentDocument

@@ -12,8 +12,8 @@ import typer
 
 from agent.cli import options as o
 from agent.cli import output
-from agent.core.database_url import DatabaseUrl
 from agent.core.errors import InputError
+from agent.core.secret_url import DatabaseUrl
 from agent.durations import parse_time_ns
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.amounts import parse_amount, parse_number
-from agent.core.database_url import DatabaseUrl
 from agent.core.errors import InputError
+from agent.core.secret_url import DatabaseUrl
 from agent.order_options import OptionOfField, order_fields
 
 if TYPE_CHECKING:

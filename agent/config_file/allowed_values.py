@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AwareDatetime, BaseModel
 from pydantic.fields import FieldInfo
 
-from agent.core.database_url import DatabaseUrl
+from agent.core.secret_url import DatabaseUrl, ProxyUrl
 from agent.durations import Duration, DurationOrZero
 
 _PLAIN = {
@@ -24,6 +24,7 @@ _PLAIN = {
     str: "text",
     Path: "a path",
     DatabaseUrl: "a database URL",
+    ProxyUrl: "a proxy URL",
     AwareDatetime: "a time with its zone",
 }
 _BOUNDS = {Gt: ("above", "gt"), Ge: ("at least", "ge"), Lt: ("below", "lt"), Le: ("at most", "le")}

@@ -24,7 +24,7 @@ from agent import config as models
 from agent.algos.registry import ALGOS, PARAMS
 from agent.config import Config
 from agent.config_file.allowed_values import allowed, is_duration, sections_in
-from agent.core.database_url import DatabaseUrl
+from agent.core.secret_url import SecretUrl
 from agent.durations import format_duration
 from agent.order_options import Order, order_fields
 
@@ -190,6 +190,6 @@ def _plain(value: object) -> Any:
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(inner) for inner in value]
-    if isinstance(value, Path | DatabaseUrl):
+    if isinstance(value, Path | SecretUrl):
         return str(value)
     return value

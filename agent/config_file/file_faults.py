@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from agent.config import Config, complaint, read_text
-from agent.core.database_url import without_passwords
+from agent.core.secret_url import without_passwords
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

@@ -16,7 +16,7 @@ from typing import Any
 
 import typer
 
-from agent.core.database_url import without_passwords
+from agent.core.secret_url import without_passwords
 
 _TIMES = ("timestamp",)  # of a line; a person who watches has a clock
 

@@ -20,8 +20,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from agent.core.database_url import DatabaseUrl
 from agent.core.errors import DatabaseError, InputError
+from agent.core.secret_url import DatabaseUrl
 from storage.log.database_faults import NO_LOG, OLDER
 from storage.log.postgres_connection import connector
 from storage.log.schema import newest_revision, stored_revision

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import orjson
 
-from agent.core.database_url import DatabaseUrl
 from agent.core.errors import RecordingError, SessionError
+from agent.core.secret_url import DatabaseUrl
 from agent.core.session_header import SessionHeader
 from storage.recordings.segments import AppendFile, sync_path
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from agent.core.database_url import DatabaseUrl
+from agent.core.secret_url import DatabaseUrl
 
 revision = "0007"
 down_revision = "0006"

@@ -1,4 +1,4 @@
-"""A database's URL, which may hold a password: whatever prints or records it gets it without.
+"""URLs that may hold a password, a database's or a proxy's: whatever prints or records one gets it without.
 
 ``str``, ``repr`` and formatting show ``***`` in the password's place; ``recorded`` leaves it out, because
 what is recorded (a session, a database's rows) is copied to other people; only ``secret`` has it, for the
@@ -8,7 +8,8 @@ driver. Messages of others (a YAML error quotes the file) go through ``without_p
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -27,8 +28,8 @@ def without_passwords(text: str) -> str:
     return _MEMBER.sub(rf"\g<name>{HIDDEN}\g<rest>", _IN_A_TEXT.sub(rf"\g<user>:{HIDDEN}@", text))
 
 
-class DatabaseUrl:
-    """A URL or a file's path, as the user gave it."""
+class SecretUrl:
+    """A URL as the user gave it."""
 
     __slots__ = ("_secret",)
 
@@ -36,13 +37,17 @@ class DatabaseUrl:
         self._secret = text
 
     @classmethod
-    def of(cls, url: object) -> DatabaseUrl:
+    def of(cls, url: object) -> Self:
         """A URL as it is, or one of a text. Raises ValueError for anything else."""
         if isinstance(url, cls):
             return url
         if not isinstance(url, str):
-            raise ValueError("write a file's path or a database's URL, as in sqlite:///runs/agent.db")
+            raise ValueError(cls._form())
         return cls(url)
+
+    @classmethod
+    def _form(cls) -> str:
+        return "write a URL"
 
     @property
     def secret(self) -> str:
@@ -51,7 +56,7 @@ class DatabaseUrl:
 
     @property
     def recorded(self) -> str:
-        """Without any password: it names the database, and opens it where a password comes from elsewhere."""
+        """Without any password: enough to name what it leads to."""
         return _MEMBER.sub("", _WHOLE.sub(r"\g<user>@", self._secret)).rstrip("?&")
 
     def __str__(self) -> str:
@@ -61,7 +66,7 @@ class DatabaseUrl:
         return f"{type(self).__name__}({str(self)!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, DatabaseUrl) and other._secret == self._secret
+        return type(other) is type(self) and other._secret == self._secret
 
     def __hash__(self) -> int:
         return hash(self._secret)
@@ -74,3 +79,33 @@ class DatabaseUrl:
             lambda url: url.recorded, when_used="json"
         )
         return core_schema.no_info_plain_validator_function(cls.of, serialization=recorded)
+
+
+class DatabaseUrl(SecretUrl):
+    """A database's URL, or a file's path."""
+
+    @classmethod
+    def _form(cls) -> str:
+        return "write a file's path or a database's URL, as in sqlite:///runs/agent.db"
+
+
+class ProxyUrl(SecretUrl):
+    """Where a proxy listens."""
+
+    SCHEMES = ("http", "https", "socks4", "socks5", "socks5h")
+
+    @classmethod
+    def of(cls, url: object) -> Self:
+        made = super().of(url)
+        parts = urlsplit(made.secret)
+        if parts.scheme not in cls.SCHEMES or not parts.hostname or not parts.port:
+            raise ValueError(cls._form())
+        return made
+
+    @classmethod
+    def _form(cls) -> str:
+        return "write a proxy's URL with its port, as in http://HOST:PORT or socks5://HOST:PORT"
+
+    @property
+    def is_socks(self) -> bool:
+        return self.secret.startswith("socks")

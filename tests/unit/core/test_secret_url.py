@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from agent.config import Config, parse_config
-from agent.core.database_url import DatabaseUrl, without_passwords
 from agent.core.errors import ConfigError
+from agent.core.secret_url import DatabaseUrl, without_passwords
 
 SECRET = "s3cretWord"
 WITH_PASSWORD = [
