@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -428,12 +428,25 @@ def load_config(path: Path | None) -> Config:
     if path is None:
         return Config()
     try:
-        raw = yaml.safe_load(read_text(path)) or {}
+        raw = yaml.load(read_text(path), _EachKeyOnce) or {}
     except yaml.YAMLError as error:
         raise ConfigError(f"configuration {path} cannot be read: {without_passwords(str(error))}") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"configuration {path} must be a mapping of sections, not a {type(raw).__name__}")
     return parse_config(raw, str(path))
+
+
+class _EachKeyOnce(yaml.SafeLoader):
+    """Refuses a key that is there twice: of an order's size, which one was meant?"""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                where = f"{key.value} is there twice, again in line {key.start_mark.line + 1}: leave one out"
+                raise yaml.constructor.ConstructorError(problem=where)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 def read_text(path: Path) -> str:

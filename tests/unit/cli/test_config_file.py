@@ -227,3 +227,15 @@ def test_each_name_that_two_schedules_have_is_told_once(tmp_path: Path) -> None:
     assert "'x'" in first
     assert second.startswith("5: ")
     assert "'y'" in second
+
+
+@pytest.mark.parametrize("command", [("run", "--paper"), ("doctor",), ("record", "--duration", "1s")])
+def test_a_key_that_is_there_twice_starts_nothing(command: tuple[str, ...], tmp_path: Path) -> None:
+    """The last one would win without a word: of an order's size, which was meant? Merged keys are no such."""
+    file = tmp_path / "c.yaml"
+    file.write_text("order:\n  quantity: 1\n  quantity: 2\n")
+    code, out, err = agent(*command, "--config", file)
+    assert (code, out) == (2, "")
+    assert "quantity is there twice, again in line 3: leave one out" in err
+    file.write_text("order: {quantity: 3}\nrisk: &r {max_orders_per_s: 5}\n")
+    assert load_config(file).order.quantity == Decimal(3)
