@@ -1,8 +1,8 @@
 """``python -m tests.mutants.mutation_run --count 300 --seed 1``: which planted mistakes the tests notice.
 
 Every mutant is run in a copy of the tree, by the quickest tests that reach its line. Results are kept as they
-come, so a run that was ended goes on where it was; ``--again`` tries those that were not noticed once more.
-``--only NAME`` runs one mutant and shows what the tests said. Ends with one line of percentages.
+come, so a run that was ended goes on where it was; ``--again`` tries once more those neither noticed nor
+explained. ``--only NAME`` runs one mutant and shows what the tests said. Ends with one line of percentages.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FOLDER = ROOT / "build" / "mutants"
 START_S, COMPILE_S, TIMES_SLOWER = 60.0, 150.0, 4.0
 """How long a run may take: what its tests took, times so much, and for the start, and for kernels."""
 KERNELS = ("agent/venue/", "agent/core/", "connectors/embedded/synthetic/")
-MORE_TESTS, MORE_S = 400, 240.0
+MORE_TESTS, MORE_S = 400, 150.0
 """Tried once the quickest tests of each file have passed: what many tests reach, few look at."""
 GOLDEN = "tests/replay/test_golden.py"
 NOTICED, SURVIVED, NOT_COVERED, UNCLEAR = "noticed", "survived", "not covered", "unclear"
@@ -148,7 +148,10 @@ class Runner:
         if self._lines.is_compiled(mutant.path, mutant.line):
             slow = [test for test in reaching if test not in self._lines.as_python]
             recorded = [test for test in self._lines.seconds if test.startswith(GOLDEN)]
-            return [self._try(mutant, reaching, as_python=True), self._try(mutant, slow + recorded)]
+            first = self._try(mutant, reaching, as_python=True)
+            others = [test for test in reaching if test not in first.tests]
+            more = self._try(mutant, others, MORE_TESTS, MORE_S, as_python=True)
+            return [first, self._try(mutant, slow + recorded), more]
         first = self._try(mutant, reaching)
         others = [test for test in reaching if test not in first.tests]
         return [first, self._try(mutant, others, MORE_TESTS, MORE_S)]
@@ -257,9 +260,7 @@ def main() -> int:
     drawn = draw(trees.clean, given.count, given.seed)
     kept = FOLDER / f"results-{given.seed}.jsonl"
     results = _kept_results(kept, {(m.name, runner.diff(m)) for m in drawn})
-    left = [
-        m for m in drawn if m.name not in results or (given.again and results[m.name]["outcome"] != NOTICED)
-    ]
+    left = [m for m in drawn if m.name not in results or (given.again and _is_open(results[m.name]))]
     try:
         for result in _all(runner, left, given.workers):
             results[result["name"]] = result
@@ -328,6 +329,10 @@ def _report(results: list[Result], seed: int) -> None:
 def _share(results: list[Result]) -> str:
     noticed = sum(result["outcome"] == NOTICED for result in results)
     return f"{noticed}/{len(results)} = {noticed / max(1, len(results)):.0%}"
+
+
+def _is_open(result: Result) -> bool:
+    return result["outcome"] != NOTICED and not _is_explained(result)
 
 
 def _is_explained(result: Result) -> bool:

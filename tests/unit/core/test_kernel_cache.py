@@ -239,3 +239,16 @@ def test_a_folder_without_locks_is_no_hindrance(tmp_path: Path) -> None:
     with kernel_cache._locked(tmp_path / "missing", "kernel"):
         ran.append(1)
     assert ran == [1]
+
+
+def test_the_oldest_kernels_of_a_function_go(tmp_path: Path) -> None:
+    """With all their files; those of other functions, and the newest of this one, stay."""
+    ages = range(kernel_cache.KEPT + 3)
+    for age in ages:
+        for name in (f"run-{age}.nbi", f"run-{age}.1.nbc", f"rest-{age}.nbi"):
+            (tmp_path / name).write_bytes(b"")
+            os.utime(tmp_path / name, (1000 + age, 1000 + age))
+    kernel_cache._drop_old(tmp_path, "run")
+    left = {f"run-{age}{end}" for age in list(ages)[3:] for end in (".nbi", ".1.nbc")}
+    assert {file.name for file in tmp_path.iterdir() if file.name.startswith("run")} == left
+    assert len(list(tmp_path.glob("rest-*"))) == len(ages)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.instrument import Instrument
-from agent.core.market.bars import FBarArray
+from agent.core.market.bars import FBAR, FBarArray, carry_price
 from agent.core.market.tape import BAR, BarArray
 from agent.core.market.trade_bars import BarSeries, BookSample, TradeColumns
 
@@ -182,3 +182,16 @@ def test_prices_of_an_order_and_the_one_before() -> None:
     """Sums a bucket for exact benchmarks, and the last close before the first of them."""
     series = series_of((75, 90, 1, 1), (85, 95, 1, 1), (115, 100, 2, 1))
     assert series.prices(0, 3) == ([(0, 0), (2, 200), (0, 0)], 95)
+
+
+@pytest.mark.parametrize("last", [7.5, np.nan])
+def test_a_price_is_carried_to_where_nothing_traded(last: float) -> None:
+    """From the bar before; before the first that traded it is the last one known, which may be none."""
+    bars = np.zeros(5, FBAR)
+    bars["close"] = [1.0, 0.0, 3.0, 0.0, 0.0]
+    bars["open"] = [0.5, 0.0, 2.5, 0.0, 0.0]
+    traded = np.array([False, False, True, False, False])
+    carry_price(bars, traded, last)
+    np.testing.assert_array_equal(bars["close"], [last, last, 3.0, 3.0, 3.0])
+    np.testing.assert_array_equal(bars["open"], [last, last, 2.5, 3.0, 3.0])
+    assert bars["volume"].tolist() == [0.0] * 5
