@@ -29,8 +29,8 @@ from cryptography.x509.oid import NameOID
 HOSTS = ("api.binance.com", "stream.binance.com")
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """Write a self-signed certificate for the exchange's hosts. Returns (certificate, key)."""
+def certificate(folder: Path, hosts: tuple[str, ...] = HOSTS) -> tuple[Path, Path]:
+    """Write a self-signed certificate for an exchange's hosts. Returns (certificate, key)."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback exchange")])
     now = datetime.datetime.now(datetime.UTC)
@@ -42,7 +42,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
         .serial_number(1)
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(h) for h in HOSTS]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(h) for h in hosts]), critical=False)
         .sign(key, hashes.SHA256())
     )
     cert_file, key_file = folder / "cert.pem", folder / "key.pem"
