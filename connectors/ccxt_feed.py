@@ -219,7 +219,8 @@ class CcxtFeed:
         for streams in self._streams:
             for source in streams.sources():
                 source.outbox = outbox
-                supervisor = Supervisor(source, outbox, self._clock, o.patience, self._fatal)
+                wait_s = source.wait_s if isinstance(source, TradeSource) else None
+                supervisor = Supervisor(source, outbox, self._clock, o.patience, self._fatal, wait_s)
                 self._supervisors.append(supervisor)
                 self._start(supervisor.run())
         try:

@@ -153,10 +153,13 @@ class Supervisor:
         clock: Clock,
         patience: Patience | None = None,
         fatal: Callable[[Exception], Exception | None] = lambda error: None,
+        wait_s: Callable[[], float] | None = None,
     ) -> None:
+        """``wait_s``: how long to wait for the next message before the source is asked whether it is dead."""
         self.source, self.counters = source, StreamCounters()
         self._outbox, self._clock = outbox, clock
         self._patience, self._fatal = patience or Patience(), fatal
+        self._wait_s = wait_s or (lambda: self._patience.stale_s)
         self._stale_since_ns: int | None = None
         self._failures = 0
 
@@ -204,7 +207,7 @@ class Supervisor:
             raise _OursError(error) from error
         if waiting:
             self._received()
-        return await asyncio.wait_for(watch, self._patience.stale_s)
+        return await asyncio.wait_for(watch, self._wait_s())
 
     def _received(self) -> None:
         now = self._clock.now_ns()

@@ -183,7 +183,9 @@ class FeedHealth:
     lost: int = 0  # trades that are missing for good
     late: int = 0  # trades stamped earlier than one before them
     off_tick: int = 0
-    malformed: int = 0  # trades without a price, a size or a stamp
+    malformed: int = 0  # trades refused: no price, size or stamp, or one that cannot be
+    odd_ids: int = 0  # trades refused under a wild id, or none; their true ids are fetched
+    new_counts: int = 0  # times that an exchange started its trade ids again
     duplicates: int = 0  # trades that came twice, dropped
     ids: Sequence[str] = ()  # by instrument: what its trade ids can show
     range_overlaps: int = 0  # raw trades covered by two aggregates
