@@ -21,8 +21,10 @@ from connectors.ccxt_link import CcxtLink
 from connectors.ccxt_types import CcxtTrade, UsableTrade
 from connectors.continuity.admission import Admission, TradeCounters
 from connectors.continuity.id_jumps import HOLE_MOST, NEAR
+from connectors.continuity.impossible_prices import PriceJudge, Touch
 from connectors.continuity.own_rate import OwnRate
-from connectors.normalise import Scale, mark_row, trade_columns, trade_ids, trade_rows, usable
+from connectors.continuity.sane_numbers import is_size
+from connectors.normalise import Scale, TradeBatch, mark_row, trade_columns, trade_ids, trade_rows, usable
 from connectors.supervisor import Outbox
 
 __all__ = ["TradeCounters", "TradeSource"]
@@ -60,7 +62,7 @@ class TradeSource:
         self.admission = Admission(scale, gapless=gapless, aggregates=link.quirks.aggregates)
         self.counters, self.coverage = self.admission.counters, self.admission.coverage
         self.ledger, self.seen = self.admission.ledger, self.admission.seen
-        self.rate = OwnRate(silent_s)
+        self.rate, self.prices = OwnRate(silent_s), PriceJudge()
         self.outbox: Outbox | None = None
         self._link, self._scale, self._clock = link, scale, clock
         self._limits, self._silent_s = limits, silent_s
@@ -170,7 +172,7 @@ class TradeSource:
     def seed(self, trades: Trades) -> EventArray:
         """Take the warm-up's trades, oldest first: what is streamed later joins them, without repeats."""
         columns, keep = self.admission.admit(self.admission.readable(trades))
-        rows = trade_rows(columns, self.number, self._link.clock.offset_ns, Flag.HISTORY)[keep]
+        rows = self._rows(columns, Flag.HISTORY)[keep]
         self._newest_ns, _ = mark_late(rows, self._newest_ns)
         self.rate.seed(rows["exch_ns"].tolist())
         return rows
@@ -189,7 +191,7 @@ class TradeSource:
         before = self.ledger.next_id
         columns, keep = self.admission.admit(trades)
         self.counters.off_tick += columns.off_tick
-        rows = trade_rows(columns, self.number, self._link.clock.offset_ns)
+        rows = self._rows(columns)
         rows = rows if keep.all() else rows[keep]
         first = not self._live
         self._live = self._live or len(rows) > 0
@@ -216,6 +218,22 @@ class TradeSource:
     def _begin_repair(self, join: bool) -> None:
         if self._repair is None:
             self._repair = asyncio.ensure_future(self._repair_by_id(join))
+
+    def _rows(self, columns: TradeBatch, flags: int = 0) -> EventArray:
+        """Tape rows of trades, those at an impossible price marked."""
+        rows = trade_rows(columns, self.number, self._link.clock.offset_ns, flags)
+        impossible = self.prices.impossible(columns.ticks, self._touch_ticks())
+        if impossible.any():
+            rows["flags"][impossible] |= np.uint32(Flag.IMPOSSIBLE)
+            self.counters.impossible += int(impossible.sum())
+        return rows
+
+    def _touch_ticks(self) -> Touch:
+        touch = self._touch()
+        if touch is None or not all(is_size(price) for price in touch):
+            return None
+        ticks, _ = self._scale.tick.counts(list(touch))
+        return int(ticks[0]), int(ticks[1])
 
     def _emit(self, rows: EventArray) -> None:
         self._newest_ns, late = mark_late(rows, self._newest_ns)
@@ -244,7 +262,7 @@ class TradeSource:
 
     def _emit_repair(self, trades: Trades) -> int:
         columns, keep = self.admission.admit(self.admission.readable(trades), repair=True)
-        rows = trade_rows(columns, self.number, self._link.clock.offset_ns, Flag.BACKFILL)[keep]
+        rows = self._rows(columns, Flag.BACKFILL)[keep]
         self._emit(rows)
         return len(rows)
 

@@ -80,7 +80,7 @@ class Market(Protocol):
         ...
 
     def book_ns(self, number: int) -> int:
-        """``recv_ns`` of the last book update, 0 before the first."""
+        """When the last book update came, or was sent where it was read late; 0 before the first."""
         ...
 
     def trades(self, number: int) -> TradeColumns:
@@ -183,6 +183,7 @@ class FeedHealth:
     lost: int = 0  # trades that are missing for good
     late: int = 0  # trades stamped earlier than one before them
     off_tick: int = 0
+    impossible: int = 0  # trades whose price is far from everything around it, marked
     malformed: int = 0  # trades refused: no price, size or stamp, or one that cannot be
     odd_ids: int = 0  # trades refused under a wild id, or none; their true ids are fetched
     new_counts: int = 0  # times that an exchange started its trade ids again

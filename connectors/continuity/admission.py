@@ -24,6 +24,7 @@ class TradeCounters:
     late: int = 0
     off_tick: int = 0
     malformed: int = 0  # cannot be read: no trade was made of them
+    impossible: int = 0  # at a price far from everything around it: marked
     odd_ids: int = 0  # refused under the id that they came with
     new_counts: int = 0  # times that the exchange started its ids again
 

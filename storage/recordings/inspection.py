@@ -233,7 +233,7 @@ class _TapeCounts:
             counts = np.bincount(kind[live], minlength=len(_KINDS) + 1)
             symbol.counts.update({k: int(n) for k, n in zip(_KINDS, counts[1:], strict=False) if n})
             symbol.counts["history"] += int(np.count_nonzero(mine & past))
-            trade = live & (kind == Kind.TRADE)
+            trade = live & (kind == Kind.TRADE) & (batch["flags"] & Flag.IMPOSSIBLE == 0)
             update = live & (kind != Kind.TRADE) & (batch["flags"] & Flag.LAST != 0)
             symbol.trades += np.bincount(when[trade], minlength=self._bins)
             symbol.book += np.bincount(when[update], minlength=self._bins)

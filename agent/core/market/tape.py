@@ -62,7 +62,7 @@ BAR = np.dtype(
 class Kind(IntEnum):
     """What one tape row is."""
 
-    TRADE = 1  # side: +1 the taker bought, -1 the taker sold
+    TRADE = 1  # side: +1 the taker bought, -1 the taker sold, 0 nobody knows
     LEVEL = 2  # absolute size of a book level; 0 deletes. side: +1 bid, -1 ask
     SNAPSHOT_BEGIN = 3  # the book is cleared; levels follow
     SNAPSHOT_END = 4  # the book is whole again
@@ -87,6 +87,7 @@ class Flag(IntFlag):
     TRADES = 16  # a gap or stale row is of the trade stream
     BOOK = 32  # ... of the book stream
     CARRIED = 64  # a slice's opening (book, history, open gaps), made from what came before it
+    IMPOSSIBLE = 128  # a trade whose price is far from everything around it: it counts for nothing
 
 
 def interruption(kind: int, flags: int) -> tuple[str, bool] | None:

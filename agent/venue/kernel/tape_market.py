@@ -21,12 +21,12 @@ from agent.core.money import value_tl
 from agent.core.ports import Needs
 from agent.venue.kernel import loop as k
 from agent.venue.kernel.book_sample import book_sample
-from agent.venue.kernel.marked_rows import next_late_trade
+from agent.venue.kernel.marked_rows import next_marked_trade
 
 # The state's types never change, and the other arguments are integers, tape rows and one float.
 _run, _take, _rest = direct(k.run), direct(k.take), direct(k.rest)
 _withdraw, _forget_lane, _book_sample = direct(k.withdraw), direct(k.forget_lane), direct(book_sample)
-_next_late_trade = direct(next_late_trade)
+_next_marked_trade = direct(next_marked_trade)
 
 
 class Intent(Protocol):
@@ -76,7 +76,7 @@ class TapeMarket:
         while True:
             start, why = _run(self.state, events, start, len(events), due_ns)
             if why != k.GROW:
-                self._note_late(events, first, start)
+                self._note_marked(events, first, start)
                 return start, why
             if self._needs is not None:
                 for number in range(len(self.instruments)):
@@ -136,12 +136,13 @@ class TapeMarket:
         book_ns = self.book_ns(number) or NEVER_NS
         return {"trades": trade_ns, "book": book_ns}.get(stream, min(trade_ns, book_ns))
 
-    def _note_late(self, events: EventArray, first: int, end: int) -> None:
-        """Remember the late trades of the rows consumed."""
-        while (first := _next_late_trade(events, first, end)) < end:
+    def _note_marked(self, events: EventArray, first: int, end: int) -> None:
+        """Remember the late and the impossible trades of the rows consumed."""
+        while (first := _next_marked_trade(events, first, end)) < end:
             row = events[first : first + 1]
-            late = np.stack([row["exch_ns"], row["recv_ns"], row["qty_lots"]], axis=1)
-            self._faults[int(row["instrument"][0])].late(late)
+            trade = np.stack([row["exch_ns"], row["recv_ns"], row["qty_lots"]], axis=1)
+            faults = self._faults[int(row["instrument"][0])]
+            (faults.impossible if row["flags"][0] & Flag.IMPOSSIBLE else faults.late)(trade)
             first += 1
 
     def sure_ns(self, number: int) -> int:
@@ -160,7 +161,7 @@ class TapeMarket:
         return self.state.market.item(number, k.M_MID)
 
     def book_ns(self, number: int) -> int:
-        """``recv_ns`` of the last book update, 0 before the first."""
+        """Since when the last book update is known (``book_time``), 0 before the first."""
         return self.state.market.item(number, k.M_BOOK_NS)
 
     def crossed(self, number: int) -> int:
