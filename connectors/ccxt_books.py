@@ -16,6 +16,8 @@ from agent.core.market.late_rows import mark_late
 from agent.core.market.tape import Flag, Kind
 from connectors.ccxt_link import CcxtLink
 from connectors.ccxt_types import CcxtBook, CcxtTicker
+from connectors.continuity.sane_numbers import is_stamp
+from connectors.continuity.stamp_watch import StampWatch
 from connectors.normalise import BookDiffer, Scale, bbo_rows, mark_row
 from connectors.supervisor import Outbox
 
@@ -46,6 +48,7 @@ class BookSource:
         self.counters = BookCounters()
         self.differ = BookDiffer(scale, depth)
         self.outbox: Outbox | None = None
+        self.stamps: StampWatch | None = None
         self._link, self._clock, self._silent_s = link, clock, silent_s
         self._newest_ns = 0
         self._nonce: int | None = None
@@ -97,7 +100,7 @@ class BookSource:
             book["bids"],
             book["asks"],
             exch_ns,
-            ext_id if isinstance(ext_id, int) else 0,
+            ext_id if isinstance(ext_id, int) and 0 <= ext_id < 2**63 else 0,
             snapshot=not self._whole,
         )
         self._newest_ns, late = mark_late(rows, self._newest_ns)
@@ -114,8 +117,10 @@ class BookSource:
     def _stamp_ns(self, book: CcxtBook) -> int:
         """The book's stamp on our clock; a REST snapshot has none: then half a round trip ago."""
         stamp_ms = book.get("timestamp")
-        if stamp_ms is not None:
-            return self._link.on_our_clock_ns(int(stamp_ms))
+        if stamp_ms is not None and is_stamp(stamp_ms):
+            if self.stamps is not None:
+                self.stamps.message(stamp_ms)
+            return self._link.on_our_clock_ns(stamp_ms)
         return self._clock.now_ns() - (self._link.clock.round_trip_ns or 0) // 2
 
     def broken(self) -> None:
@@ -155,7 +160,8 @@ class BboSource:
         if ticker is None or self.outbox is None or self.outbox.crowded:
             return 0
         stamp_ms = ticker.get("timestamp")
-        exch_ns = self._clock.now_ns() if stamp_ms is None else self._link.on_our_clock_ns(int(stamp_ms))
+        stamped = stamp_ms is not None and is_stamp(stamp_ms)
+        exch_ns = self._link.on_our_clock_ns(stamp_ms or 0) if stamped else self._clock.now_ns()
         self.outbox.put(bbo_rows(ticker, self._scale, exch_ns))
         self.updates += 1
         return 1

@@ -23,7 +23,9 @@ from connectors.continuity.admission import Admission, TradeCounters
 from connectors.continuity.id_jumps import HOLE_MOST, NEAR
 from connectors.continuity.impossible_prices import PriceJudge, Touch
 from connectors.continuity.own_rate import OwnRate
-from connectors.continuity.sane_numbers import is_size
+from connectors.continuity.sane_numbers import is_size, is_time
+from connectors.continuity.stamp_order import StampOrder
+from connectors.continuity.stamp_watch import StampWatch
 from connectors.normalise import Scale, TradeBatch, mark_row, trade_columns, trade_ids, trade_rows, usable
 from connectors.supervisor import Outbox
 
@@ -64,6 +66,8 @@ class TradeSource:
         self.ledger, self.seen = self.admission.ledger, self.admission.seen
         self.rate, self.prices = OwnRate(silent_s), PriceJudge()
         self.outbox: Outbox | None = None
+        self.stamps: StampWatch | None = None
+        self.order = StampOrder(by_id=gapless)
         self._link, self._scale, self._clock = link, scale, clock
         self._limits, self._silent_s = limits, silent_s
         self._newest_ns = 0
@@ -112,12 +116,34 @@ class TradeSource:
         if self._connections != self._link.connections:
             self.broken()  # the old connection may have gone while nothing was watched
             self.admission.another_telling()
+            self.order.another_telling()
             self._connections = self._link.connections
         self._burst = len(trades) >= BURST or (self._burst and got is None and not trades)
         if trades:
             self.rate.came(self._clock.now_ns())
-            self._ingest(trades)
+            self._ingest(self._in_time(trades))
         return len(trades)
+
+    def _in_time(self, trades: Trades) -> list[CcxtTrade]:
+        """The trades whose stamps can be; the others wait until the clock, or more trades, tell."""
+        if self.stamps is None:
+            return list(trades)
+        known = [t["timestamp"] or 0 for t in trades if is_time(t["timestamp"])]
+        if known:
+            self.stamps.message(max(known))
+        return self._counted(self.order.take(trades, self.stamps.too_late))
+
+    def clock_looked(self, *, stepped: bool) -> None:
+        """The exchange's clock has been looked at: what still cannot be is wrong."""
+        if self.stamps is not None:
+            waited = self._counted(self.order.looked(self.stamps.too_late, stepped=stepped))
+            if waited:
+                self._ingest(waited)
+
+    def _counted(self, trades: list[CcxtTrade]) -> list[CcxtTrade]:
+        self.counters.malformed += self.order.refused
+        self.order.refused = 0
+        return trades
 
     def broken(self) -> None:
         """Note an interruption: without gapless ids nothing else shows that trades are missing."""

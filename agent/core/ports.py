@@ -208,6 +208,7 @@ class FeedHealth:
     rest_rejected: int = 0  # REST answers that were no JSON
     clock_offset_ns: int = 0  # the exchange's clock minus ours
     clock_failures: int = 0
+    clock_steps: int = 0  # times that its clock and ours stepped apart
     clock_round_trip_ns: int | None = None  # None: the offset was never measured
 
     def keys(self) -> list[str]:

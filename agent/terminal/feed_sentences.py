@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from agent.core.events import GapSeen
-from agent.core.market.tape import SILENT
+from agent.core.market.tape import SILENT, SPANS, Kind
 from agent.core.ports import FeedHealth
 from agent.terminal.formatting import duration
+
+_SPANS = {
+    SPANS[Kind.CLOCK_STEP]: (
+        "the exchange's clock and ours stepped apart: the machine slept, or a clock was set; numbers that"
+        " need stamps of before and after are marked clock_step"
+    ),
+    SPANS[Kind.LOST_TIME]: (
+        "the process stood still and did nothing meanwhile: numbers of that time are marked lost_time"
+    ),
+}
 
 
 def gap_in_words(event: GapSeen) -> str:
     """gap of trades began; gap of book ended, 3 lost; feed fell silent; feed is heard again."""
+    if event.stream in _SPANS:
+        return _SPANS[event.stream]
     if event.stream.endswith(SILENT):
         return f"{event.stream.removesuffix(SILENT)} {'is heard again' if event.ended else 'fell silent'}"
     return f"gap of {event.stream} {f'ended, {event.lost} lost' if event.ended else 'began'}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import isfinite
 
 STAMP_MOST_MS = 4_102_444_800_000  # 2100
+TRADED_SINCE_MS = 1_230_768_000_000  # 2009
 COUNT_MOST = 2.0**53  # ticks of a price, lots of a size
 VALUE_MOST = 2.0**57  # ticks x lots of one trade: 64 of the largest still add up
 
@@ -32,6 +33,11 @@ def is_size(value: object) -> bool:
 def is_stamp(value: object) -> bool:
     """Whole milliseconds between 1970 and 2100."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < STAMP_MOST_MS
+
+
+def is_time(value: object) -> bool:
+    """A stamp of a time in which anything was traded so: not before 2009."""
+    return is_stamp(value) and value >= TRADED_SINCE_MS  # type: ignore[operator]
 
 
 def fits(ticks: float, lots: float) -> bool:

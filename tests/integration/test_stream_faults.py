@@ -146,3 +146,79 @@ async def test_a_hole_is_filled_when_rest_answers_again(run: Run, status: int) -
     run.server.rest_status = 200
     await whole(run)
     assert run.feed.health().backfilled >= 40
+
+
+HOUR_MS = 3_600_000
+
+
+@pytest.mark.parametrize("stamp", ["late", "early", 1e300, 2**70, -5, 0, "x", None, "gone", [], True])
+async def test_a_wild_stamp_in_one_frame_costs_nothing(run: Run, stamp: object) -> None:
+    """An hour ahead, or nothing that is a time: refused, and fetched with its true stamp."""
+    await live(run)
+    await run.server.play(0.3)
+    wild = {"late": run.server.now_ms() + HOUR_MS, "early": run.server.now_ms() - HOUR_MS}
+    run.server.rewrite = once({"T": wild.get(str(stamp), stamp)})
+    await run.server.play(0.8)
+    await whole(run)
+    trades = run.tape[run.tape["kind"] == Kind.TRADE]
+    true_ms = {t["a"]: t["T"] for t in run.server.aggregates}
+    off_ms = [abs(int(r["exch_ns"]) // 10**6 - true_ms[int(r["ext_id"])]) for r in trades]
+    assert max(off_ms) < 1000
+    health = run.feed.health()
+    assert health.malformed + health.bad_frames >= 1
+    assert health.clock_steps == 0
+
+
+@pytest.mark.parametrize("by_ms", [20_000, HOUR_MS, -20_000])
+async def test_a_step_of_the_clock_is_proven_and_marked(run: Run, by_ms: int) -> None:
+    """As when the machine has slept: the offset follows at once, every trade has a stamp of our clock."""
+    await live(run)
+    await run.server.play(0.6)
+    began = time.monotonic()
+    run.server.clock_ahead_ms += by_ms
+    await keeps_trading(run, lambda: run.feed.health().clock_steps == 1, 5)
+    assert time.monotonic() - began < 3
+    await run.server.play(0.5)
+    await whole(run)
+    (step,) = [r for r in run.tape if r["kind"] == Kind.CLOCK_STEP]
+    assert abs(int(step["side"]) * int(step["qty_lots"]) - by_ms) < 100
+    assert abs(run.feed.health().clock_offset_ns / 1e6 - by_ms) < 500
+    if by_ms > 0:
+        now_ns = SystemClock().now_ns()
+        trades = run.tape[run.tape["kind"] == Kind.TRADE]
+        assert now_ns - 20e9 < trades["exch_ns"].min()
+        assert trades["exch_ns"].max() < now_ns + 1e9
+
+
+@pytest.mark.parametrize("ahead_ms", [20_000, -20_000])
+async def test_without_a_clock_to_ask_stamps_bound_the_offset(tmp_path: Path, ahead_ms: int) -> None:
+    """Our clock 20 s behind the exchange's, or before it: within a second stamps are of our clock."""
+    server = FaultyBinance(clock_ahead_ms=ahead_ms)
+    await server.start(tmp_path)
+    await server.trade(50)
+    config: Event = {"has": {"fetchTime": False}}
+    feed = CcxtFeed("binance", SystemClock(), session_factory=server.session, options=OPTIONS, config=config)
+    run = Run(server, feed)
+    try:
+        await live_within(run)
+        await keeps_trading(run, lambda: abs(feed.health().clock_offset_ns / 1e6 - ahead_ms) < 500, 4)
+        await server.play(0.3)
+        await whole(run)
+        assert feed.health().clock_steps == 0
+        last = run.tape[run.tape["kind"] == Kind.TRADE][-1]
+        assert abs(SystemClock().now_ns() - int(last["exch_ns"])) < 2e9
+        server.clock_ahead_ms += 3_600_000
+        await keeps_trading(run, lambda: feed.health().clock_steps == 1, 4)
+        await server.play(0.3)
+        await whole(run)
+    finally:
+        await run.close()
+        await server.stop()
+
+
+async def live_within(run: Run) -> None:
+    """As ``live``, where the first trades may have to wait for what their stamps prove."""
+    await run.feed.instruments(["BTC/USDT"])
+    run.start()
+    await run.until(lambda: len(run.server.sockets) == 2 and all(run.server.sockets.values()))
+    await keeps_trading(run, lambda: bool(run.trades()), 5)

@@ -71,7 +71,14 @@ class Kind(IntEnum):
     GAP_END = 7  # qty_lots: events lost for good (0 if all were filled in)
     STALE = 8  # the feed has been silent too long
     ALIVE = 9  # and sends again
+    CLOCK_STEP = (
+        10  # the exchange's clock or ours stepped since exch_ns (ours): by qty_lots ms, side the sign
+    )
+    LOST_TIME = 11  # nothing was done from exch_ns to recv_ns: the process stood still
 
+
+SPANS = {Kind.CLOCK_STEP: "clock step", Kind.LOST_TIME: "lost time"}
+"""Rows that speak of the time from their ``exch_ns``, on our clock, to their ``recv_ns``."""
 
 SILENT = " silent"
 """Ends the name of an interruption in which nothing is known to be missing: the stream said nothing."""
@@ -91,10 +98,12 @@ class Flag(IntFlag):
 
 
 def interruption(kind: int, flags: int) -> tuple[str, bool] | None:
-    """What a gap or stale row is about and whether it ended: ("trades", False), ("feed silent", True).
+    """What a gap, stale or span row is about and whether it ended: ("trades", False), ("feed silent", True).
 
     The name of what was interrupted is the same at both ends; results and the log keep it. None: another row.
     """
+    if kind in SPANS:
+        return SPANS[Kind(kind)], True
     if kind not in (Kind.GAP_BEGIN, Kind.GAP_END, Kind.STALE, Kind.ALIVE):
         return None
     stream = "trades" if flags & Flag.TRADES else "book" if flags & Flag.BOOK else "feed"

@@ -36,8 +36,8 @@ class Fault(StrEnum):
     LOST_TRADES = "lost_trades"  # trades that never came
     STALE_BOOK = "stale_book"  # the book's stream was silent
     LATE_TRADES = "late_trades"  # trades that came after newer ones, or were fetched to fill a gap
-    CLOCK_STEP = "clock_step"
-    LOST_TIME = "lost_time"
+    CLOCK_STEP = "clock_step"  # the exchange's clock or ours stepped: stamps before and after do not compare
+    LOST_TIME = "lost_time"  # the process stood still
     BARS_ONLY = "bars_only"
     MODELLED_SPREAD = "modelled_spread"
     IMPOSSIBLE_PRICE = "impossible_price"  # trades at one: they are in no number

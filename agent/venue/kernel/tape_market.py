@@ -13,9 +13,9 @@ from agent.core.instrument import Instrument
 from agent.core.market.bars import DEPTH_BAND_BPS
 from agent.core.market.ladder import BEST
 from agent.core.market.mids import MidTrack
-from agent.core.market.tape import EVENT, SILENT, EventArray, Flag, Kind, interruption
+from agent.core.market.tape import EVENT, SILENT, SPANS, EventArray, Flag, Kind, interruption
 from agent.core.market.trade_bars import BarSeries, BookSample, TradeColumns
-from agent.core.measures.data_faults import NEVER_NS, DataFaults, Fault
+from agent.core.measures.data_faults import NEVER_NS, DataFaults, Fault, Hole
 from agent.core.measures.traded_volume import Prints
 from agent.core.money import value_tl
 from agent.core.ports import Needs
@@ -122,6 +122,10 @@ class TapeMarket:
         if found is None:
             return
         what, ended = found
+        if kind in SPANS:
+            span = int(row["exch_ns"]), int(row["recv_ns"])
+            self._faults[number].missed([Hole(Fault(what.replace(" ", "_")), *span, of_book=False)])
+            return
         since_ns = self._heard_ns(number, what.removesuffix(SILENT))
         if ended:
             lost = int(row["qty_lots"]) if kind == Kind.GAP_END else 0
