@@ -7,7 +7,7 @@ SNAPSHOT_BEGIN and SNAPSHOT_END.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,14 +15,16 @@ from agent.core.clock import Clock
 from agent.core.market.late_rows import mark_late
 from agent.core.market.tape import Flag, Kind
 from connectors.ccxt_link import CcxtLink
-from connectors.ccxt_types import CcxtBook, CcxtTicker
+from connectors.ccxt_types import CcxtBook, CcxtTicker, Level
+from connectors.continuity.sane_levels import sane_levels
 from connectors.continuity.sane_numbers import is_stamp
 from connectors.continuity.stamp_watch import StampWatch
 from connectors.normalise import BookDiffer, Scale, bbo_rows, mark_row
 from connectors.supervisor import Outbox
 
 CROSSED_MOST = 5
-"""Crossed books in a row before the connection is dropped for a fresh snapshot."""
+"""Books in a row, crossed or with levels that cannot be, before a fresh snapshot is asked for."""
+SPARE_LEVELS = 16
 
 
 @dataclass(slots=True)
@@ -32,6 +34,7 @@ class BookCounters:
     gaps: int = 0
     conflated: int = 0  # skipped because the reader was slow
     crossed: int = 0  # skipped because bid >= ask
+    refused: int = 0  # levels that cannot be
     late: int = 0
 
 
@@ -46,7 +49,7 @@ class BookSource:
     ) -> None:
         self.symbol, self.number = symbol, scale.number
         self.counters = BookCounters()
-        self.differ = BookDiffer(scale, depth)
+        self.differ, self._scale = BookDiffer(scale, depth), scale
         self.outbox: Outbox | None = None
         self.stamps: StampWatch | None = None
         self._link, self._clock, self._silent_s = link, clock, silent_s
@@ -66,7 +69,7 @@ class BookSource:
         if self._crossed_run >= CROSSED_MOST:
             self._crossed_run = 0
             self.restart()
-            raise ConnectionError(f"order book of {self.symbol} stays crossed")
+            raise ConnectionError(f"order book of {self.symbol} stays crossed, or holds what cannot be")
         return book
 
     def drain(self, got: object) -> int:
@@ -90,15 +93,17 @@ class BookSource:
         if self.outbox is None or (self._whole and self.outbox.crowded):
             self.counters.conflated += 1
             return 1
-        if book["bids"] and book["asks"] and book["bids"][0][0] >= book["asks"][0][0]:
+        (bids, bad_bids), (asks, bad_asks) = (self._sane(book[side]) for side in ("bids", "asks"))
+        self.counters.refused += bad_bids + bad_asks
+        if bids and asks and bids[0][0] >= asks[0][0]:
             self.counters.crossed += 1
             self._crossed_run += 1
             return 1
-        self._crossed_run = 0
+        self._crossed_run = self._crossed_run + 1 if bad_bids or bad_asks else 0
         exch_ns, ext_id = self._stamp_ns(book), book.get("nonce")
         rows = self.differ.update(
-            book["bids"],
-            book["asks"],
+            bids,
+            asks,
             exch_ns,
             ext_id if isinstance(ext_id, int) and 0 <= ext_id < 2**63 else 0,
             snapshot=not self._whole,
@@ -113,6 +118,10 @@ class BookSource:
             self._gap_open = False
             self.outbox.put(mark_row(Kind.GAP_END, self.flag, self.number, self._clock.now_ns()))
         return 1
+
+    def _sane(self, levels: Sequence[Level]) -> tuple[list[Level], int]:
+        """A side's levels that can be, a few more than the tape holds; how many of them cannot."""
+        return sane_levels(levels[: self.differ.depth + SPARE_LEVELS], self._scale)
 
     def _stamp_ns(self, book: CcxtBook) -> int:
         """The book's stamp on our clock; a REST snapshot has none: then half a round trip ago."""
@@ -162,7 +171,10 @@ class BboSource:
         stamp_ms = ticker.get("timestamp")
         stamped = stamp_ms is not None and is_stamp(stamp_ms)
         exch_ns = self._link.on_our_clock_ns(stamp_ms or 0) if stamped else self._clock.now_ns()
-        self.outbox.put(bbo_rows(ticker, self._scale, exch_ns))
+        bid, ask = (ticker.get("bid"), ticker.get("bidVolume")), (ticker.get("ask"), ticker.get("askVolume"))
+        known = [(price, size or 0.0) for price, size in (bid, ask) if price]
+        if not sane_levels(known, self._scale)[1]:
+            self.outbox.put(bbo_rows(ticker, self._scale, exch_ns))
         self.updates += 1
         return 1
 

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("feed")
 
 _CLOCK_PROBES = 5
+_REFUSALS = 3
+"""Times that an exchange must refuse a stream, before its first message, to be believed."""
 _DOUBT_S = 0.1
 _DOUBT_PAUSE_S = 2.0
 """Between two looks at the exchange's clock that stamps asked for; doubled while they find nothing."""
@@ -114,7 +116,7 @@ class CcxtFeed:
         self._supervisors: list[Supervisor] = []
         self._outbox: Outbox | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._clock_failures = self._clock_steps = 0
+        self._clock_failures = self._clock_steps = self._refusals = self._refused_told = 0
         self._stamps: StampWatch | None = None
         self._doubt_again_s, self._doubt_pause_s = 0.0, _DOUBT_PAUSE_S
         self._closed = False
@@ -256,9 +258,14 @@ class CcxtFeed:
             self._outbox.fail(error)
 
     def _fatal(self, error: Exception) -> Exception | None:
-        """The errors no retry mends: the exchange says it does not do this at all."""
+        """The errors no retry mends: the exchange does not do this at all, or refuses it again and again.
+
+        One such error is one odd frame. Asked before a stream's first message only.
+        """
         ccxt = load_ccxt()
-        if isinstance(error, ccxt.NotSupported | ccxt.BadSymbol | ccxt.AuthenticationError):
+        if isinstance(error, ccxt.BadSymbol | ccxt.AuthenticationError):
+            self._refusals += 1
+        if isinstance(error, ccxt.NotSupported) or self._refusals >= _REFUSALS:
             return ExchangeError(f"{self.name} does not stream this ({_brief(error)}): {self._advice()}")
         return None
 
@@ -279,6 +286,7 @@ class CcxtFeed:
         while loop.time() - began_s < every_s:
             await asyncio.sleep(min(_DOUBT_S, every_s))
             self._tell_steps()
+            self._tell_refused()
             if self._stamps is not None and self._stamps.doubted and loop.time() >= self._doubt_again_s:
                 self._doubt_again_s = loop.time() + self._doubt_pause_s
                 self._doubt_pause_s = min(2 * self._doubt_pause_s, every_s)
@@ -290,6 +298,15 @@ class CcxtFeed:
             self._stamps.looked()
             for streams in self._streams:
                 streams.trades.clock_looked(stepped=stepped)
+
+    def _tell_refused(self) -> None:
+        """Say what is not believed, when it is more than a trickle and each time that it has doubled."""
+        health = self.health()
+        if health.trickles and health.refused >= 2 * self._refused_told:
+            self._refused_told = health.refused
+            names = ("malformed", "odd_ids", "impossible", "book_refused", "bad_frames", "rest_rejected")
+            counts = {name: health[name] for name in names if health[name]}
+            log.warning("refused", exchange=self.exchange_id, errors=list(health.last_errors), **counts)
 
     def _tell_steps(self) -> bool:
         """A step of a clock is a fault of every instrument's data. Returns whether there was one."""
@@ -368,7 +385,7 @@ class CcxtFeed:
 
     def _book_counters(self) -> dict[str, int]:
         books = [s.book for s in self._streams]
-        names = ("updates", "snapshots", "gaps", "conflated", "crossed")
+        names = ("updates", "snapshots", "gaps", "conflated", "crossed", "refused")
         return {
             **{f"book_{name}": sum(getattr(b.counters, name) for b in books) for name in names},
             "book_off_tick": sum(b.differ.off_tick for b in books),

@@ -173,7 +173,10 @@ class Supervisor:
         return self.counters.stale_ns + now
 
     async def run(self) -> None:
-        """Keep the stream going. Raises only what is ours, or what ``fatal`` says no retry mends."""
+        """Keep the stream going. Raises only what is ours, or what ``fatal`` says no retry mends.
+
+        A stream that has once brought something is there: what its exchange then says is retried.
+        """
         self.counters.last_message_ns = self._clock.now_ns()
         while True:
             watch: asyncio.Task[object] = asyncio.ensure_future(self.source.watch())
@@ -231,7 +234,7 @@ class Supervisor:
         self._failures += 1
         self.counters.failures += 1
         self.counters.last_error = f"{type(error).__name__}: {error}"[:300]
-        verdict = self._fatal(error)
+        verdict = self._fatal(error) if not self.counters.messages else None
         if verdict is not None:
             raise verdict from error
         self.source.broken()

@@ -83,6 +83,10 @@ class Market(Protocol):
         """When the last book update came, or was sent where it was read late; 0 before the first."""
         ...
 
+    def unseen(self, number: int) -> bool:
+        """Whether the process has stood still, and no book of later has been read."""
+        ...
+
     def trades(self, number: int) -> TradeColumns:
         """The trades seen so far, in order of arrival."""
         ...
@@ -171,6 +175,10 @@ class OutsideLink(Protocol):
         ...
 
 
+TRICKLE, TRICKLE_SHARE = 5, 0.001
+"""So many odd things, or such a share of the trades, are told only when they are asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class FeedHealth:
     """Counters of a feed since its start, all instruments together. Durations in nanoseconds."""
@@ -197,6 +205,7 @@ class FeedHealth:
     book_conflated: int = 0  # skipped because the reader was slow
     book_crossed: int = 0  # skipped because bid >= ask
     book_off_tick: int = 0
+    book_refused: int = 0  # levels without a price or a size that can be
     reconnects: int = 0
     stale: int = 0  # times that a stream fell silent
     stale_now: Sequence[str] = ()  # streams that are silent, as in "trades:0"
@@ -210,6 +219,17 @@ class FeedHealth:
     clock_failures: int = 0
     clock_steps: int = 0  # times that its clock and ours stepped apart
     clock_round_trip_ns: int | None = None  # None: the offset was never measured
+
+    @property
+    def refused(self) -> int:
+        """Frames, trades and levels that were not believed."""
+        trades = self.malformed + self.odd_ids + self.impossible
+        return trades + self.book_refused + self.bad_frames + self.rest_rejected
+
+    @property
+    def trickles(self) -> bool:
+        """Whether that is more than what happens on any stream now and then."""
+        return self.refused > max(TRICKLE, self.trades * TRICKLE_SHARE)
 
     def keys(self) -> list[str]:
         """The names of the counters: with ``[name]``, what ``dict`` makes a copy from."""

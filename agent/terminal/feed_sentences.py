@@ -27,12 +27,27 @@ def gap_in_words(event: GapSeen) -> str:
     return f"gap of {event.stream} {f'ended, {event.lost} lost' if event.ended else 'began'}"
 
 
+def refused_in_words(health: FeedHealth) -> str:
+    """refused: 12 trades, 3 book levels, 2 frames; 4 trades at impossible prices."""
+    known = (
+        (health.malformed + health.odd_ids, "trade"),
+        (health.book_refused, "book level"),
+        (health.bad_frames, "frame"),
+        (health.rest_rejected, "answer"),
+    )
+    refused = ", ".join(f"{n:,} {name}{'' if n == 1 else 's'}" for n, name in known if n)
+    marked = f"{health.impossible:,} at impossible prices" if health.impossible else ""
+    return "; ".join(filter(None, (f"refused: {refused}" if refused else "", marked)))
+
+
 def health_in_words(health: FeedHealth) -> str:
     """1,234 trades, 1 gap (12 trades filled in, 0 lost), silent 2.0 s in all."""
     sentence = (
         f"{health.trades:,} trades, {health.gaps} {'gap' if health.gaps == 1 else 'gaps'}"
         f" ({health.backfilled} trades filled in, {health.lost} lost)"
     )
+    if health.trickles:
+        sentence += f", {refused_in_words(health)}"
     if health.stale_ns:
         sentence += f", silent {duration(health.stale_ns)} in all"
     return f"{sentence}, SILENT NOW: {', '.join(health.stale_now)}" if health.stale_now else sentence

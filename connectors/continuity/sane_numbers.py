@@ -7,6 +7,7 @@ the run, or overflow a sum without a word. What is refused here is counted by wh
 from __future__ import annotations
 
 from math import isfinite
+from typing import Any
 
 STAMP_MOST_MS = 4_102_444_800_000  # 2100
 TRADED_SINCE_MS = 1_230_768_000_000  # 2009
@@ -40,7 +41,6 @@ def is_time(value: object) -> bool:
     return is_stamp(value) and value >= TRADED_SINCE_MS  # type: ignore[operator]
 
 
-def fits(ticks: float, lots: float) -> bool:
-    """Whether a price and a size, in ticks and lots, can be on the tape."""
-    ticks = abs(ticks)
-    return ticks < COUNT_MOST and lots < COUNT_MOST and ticks * lots < VALUE_MOST
+def fits(ticks: Any, lots: Any) -> Any:
+    """Whether a price and a size, in ticks and lots, can be on the tape; of arrays, each of them."""
+    return (abs(ticks) < COUNT_MOST) & (lots < COUNT_MOST) & (abs(ticks * lots) < VALUE_MOST)

@@ -90,6 +90,7 @@ class FaultyBinance:
         self.trade_name = "aggTrade"
         self.counted_from = 0  # trades before the exchange started its ids again
         self.rewrite: Callable[[dict[str, Any]], dict[str, Any]] | None = None  # of the trades streamed
+        self.frames: Callable[[str], list[str]] | None = None  # what is sent in place of a frame
         self.rest_status = 200  # of aggTrades; another is an error, and 0 an empty list
         self.rest_calls: list[str] = []
         self.dropped = 0
@@ -204,10 +205,14 @@ class FaultyBinance:
         if self.silent:
             return
         text = json.dumps(event)
+        for sent in [text] if self.frames is None else self.frames(text):
+            await self._send(stream, sent)
+
+    async def _send(self, stream: str, text: str) -> None:
         for ws, streams in list(self.sockets.items()):
             if stream in streams:
                 try:
-                    await ws.send_str(text)
+                    await ws.send_frame(text.encode("utf-8", "surrogatepass"), aiohttp.WSMsgType.TEXT)
                 except ConnectionError:
                     self.sockets.pop(ws, None)
 

@@ -74,11 +74,11 @@ class Kind(IntEnum):
     CLOCK_STEP = (
         10  # the exchange's clock or ours stepped since exch_ns (ours): by qty_lots ms, side the sign
     )
-    LOST_TIME = 11  # nothing was done from exch_ns to recv_ns: the process stood still
+    LOST_TIME = 11  # nothing is done from here to exch_ns (ours): the process stands still
 
 
 SPANS = {Kind.CLOCK_STEP: "clock step", Kind.LOST_TIME: "lost time"}
-"""Rows that speak of the time from their ``exch_ns``, on our clock, to their ``recv_ns``."""
+"""Rows that speak of the time between their ``recv_ns`` and their ``exch_ns``, which is on our clock."""
 
 SILENT = " silent"
 """Ends the name of an interruption in which nothing is known to be missing: the stream said nothing."""

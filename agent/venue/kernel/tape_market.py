@@ -63,6 +63,7 @@ class TapeMarket:
         self._forgotten = [0] * len(self.instruments)  # trades
         self._gap_open = [0] * len(self.instruments)
         self._gap_ns = [-(2**62)] * len(self.instruments)
+        self._lost_to_ns = [NEVER_NS] * len(self.instruments)  # when it last stood still
         self._faults = [DataFaults(self.standing) for _ in self.instruments]
         self._last_forgotten_ns = [NEVER_NS] * len(self.instruments)  # the time of the last trade forgotten
 
@@ -123,8 +124,11 @@ class TapeMarket:
             return
         what, ended = found
         if kind in SPANS:
-            span = int(row["exch_ns"]), int(row["recv_ns"])
-            self._faults[number].missed([Hole(Fault(what.replace(" ", "_")), *span, of_book=False)])
+            begin_ns, end_ns = sorted((int(row["exch_ns"]), int(row["recv_ns"])))
+            fault = Fault(what.replace(" ", "_"))
+            self._faults[number].missed([Hole(fault, begin_ns, end_ns, of_book=False)])
+            if fault is Fault.LOST_TIME:
+                self._lost_to_ns[number] = max(self._lost_to_ns[number], end_ns)
             return
         since_ns = self._heard_ns(number, what.removesuffix(SILENT))
         if ended:
@@ -167,6 +171,10 @@ class TapeMarket:
     def book_ns(self, number: int) -> int:
         """Since when the last book update is known (``book_time``), 0 before the first."""
         return self.state.market.item(number, k.M_BOOK_NS)
+
+    def unseen(self, number: int) -> bool:
+        """Whether the process has stood still, and no book of later has been read."""
+        return self.book_ns(number) <= self._lost_to_ns[number]
 
     def crossed(self, number: int) -> int:
         return int(self.state.market[number, k.M_CROSSED])
