@@ -226,7 +226,7 @@ class RangeCoverage:
 def refuse_raw_trade(trade: CcxtTrade) -> None:
     """Raise ExchangeError where a trade of the aggregate stream is a raw one."""
     info = trade["info"]
-    if isinstance(info, Mapping) and "t" in info and not {"a", "f", "l"} & info.keys():
+    if isinstance(info, dict) and "t" in info and not {"a", "f", "l"} & info.keys():
         raise ExchangeError(
             f"trade {trade['id']} of {trade['symbol']} carries no aggregate range (f, l): stream and"
             " REST must use the same ids, so set options['watchTrades']['name'] to 'aggTrade'"

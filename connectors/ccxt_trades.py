@@ -23,7 +23,7 @@ from connectors.continuity.admission import Admission, TradeCounters
 from connectors.continuity.id_jumps import HOLE_MOST, NEAR
 from connectors.continuity.impossible_prices import PriceJudge, Touch
 from connectors.continuity.own_rate import OwnRate
-from connectors.continuity.sane_numbers import is_size, is_time
+from connectors.continuity.sane_numbers import COUNT_MOST, is_size, is_time
 from connectors.continuity.stamp_order import StampOrder
 from connectors.continuity.stamp_watch import StampWatch
 from connectors.normalise import Scale, TradeBatch, mark_row, trade_columns, trade_ids, trade_rows, usable
@@ -256,10 +256,10 @@ class TradeSource:
 
     def _touch_ticks(self) -> Touch:
         touch = self._touch()
-        if touch is None or not all(is_size(price) for price in touch):
+        tick = float(self._scale.tick.size)
+        if touch is None or not all(is_size(price) and price < COUNT_MOST * tick for price in touch):
             return None
-        ticks, _ = self._scale.tick.counts(list(touch))
-        return int(ticks[0]), int(ticks[1])
+        return round(touch[0] / tick), round(touch[1] / tick)
 
     def _emit(self, rows: EventArray) -> None:
         self._newest_ns, late = mark_late(rows, self._newest_ns)

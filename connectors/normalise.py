@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from math import isfinite
 from typing import Literal, cast
 
 import numpy as np
@@ -174,9 +175,22 @@ class TradeBatch:
 
 def usable(trades: Sequence[CcxtTrade]) -> list[UsableTrade]:
     """Return the trades that have a price, a size and a stamp: the others are not guessed at."""
+    if _all_usable(trades):
+        return cast("list[UsableTrade]", list(trades))
     sized = [t if t["amount"] is not None else _with_raw_size(t) for t in trades]
     kept = [t for t in sized if is_size(t["amount"]) and is_stamp(t["timestamp"]) and _is_price(t["price"])]
     return cast("list[UsableTrade]", kept)
+
+
+def _all_usable(trades: Sequence[CcxtTrade]) -> bool:
+    """The usual case, in as few passes as can be."""
+    amounts, prices = [t["amount"] for t in trades], [t["price"] for t in trades]
+    stamps = [t["timestamp"] for t in trades]
+    if not trades or {*map(type, amounts), *map(type, prices)} != {float} or set(map(type, stamps)) != {int}:
+        return False
+    few = cast("list[float]", [min(amounts), min(prices), sum(amounts), sum(prices)])  # type: ignore
+    whole = few[0] > 0 and few[1] > 0 and isfinite(few[2]) and isfinite(few[3])
+    return whole and is_stamp(min(stamps)) and is_stamp(max(stamps))  # type: ignore[type-var]
 
 
 def _is_price(value: object) -> bool:
@@ -187,6 +201,12 @@ def _is_price(value: object) -> bool:
 def fitting(trades: Sequence[UsableTrade], scale: Scale) -> list[UsableTrade]:
     """Those whose numbers, in ticks and lots, are within what can be added up."""
     per_tick, per_lot = 1 / float(scale.tick.size), 1 / float(scale.lot.size)
+    most = (
+        max([abs(t["price"]) for t in trades], default=0.0),
+        max([t["amount"] for t in trades], default=0.0),
+    )
+    if fits(most[0] * per_tick, most[1] * per_lot):
+        return list(trades)
     return [t for t in trades if fits(t["price"] * per_tick, t["amount"] * per_lot)]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from agent.core.arrays import BoolArray
+import numpy as np
+
+from agent.core.arrays import BoolArray, IntArray
 from agent.core.types import NS_PER_MS
 from connectors.backfill import RangeCoverage, SeenIds, TradeLedger, Trades, refuse_raw_trade
 from connectors.ccxt_types import UsableTrade
@@ -40,6 +42,7 @@ class Admission:
         self.coverage = RangeCoverage() if aggregates else None
         self.hashed = False
         self._telling = Telling()
+        self._asked: tuple[list[UsableTrade], IntArray, bool] = ([], np.zeros(0, np.int64), False)
 
     @property
     def newest_ms(self) -> int:
@@ -59,17 +62,26 @@ class Admission:
         if self.coverage is not None:
             for trade in whole:
                 refuse_raw_trade(trade)
+        ids, hashed = self._ids_of(whole)
+        if not hashed and not (ids < 0).any():
+            return whole
         reading = self._scale.reading
         numbered = [t for t in whole if is_trade_number(reading.id_of(t))]
         self.counters.odd_ids += len(whole) - len(numbered)
         return numbered
+
+    def _ids_of(self, trades: list[UsableTrade]) -> tuple[IntArray, bool]:
+        """As ``trade_ids``; those of the last list are kept, for it is asked about more than once."""
+        if self._asked[0] is not trades:
+            self._asked = (trades, *trade_ids(trades, self._scale.reading))
+        return self._asked[1:]
 
     def in_turn(self, trades: list[UsableTrade], near: int = NEAR) -> Iterator[Released]:
         """What of a readable batch may go on: whole, or cut where a new count begins."""
         if not self.gapless or not trades:
             yield Released(trades)
             return
-        ids, _ = trade_ids(trades, self._scale.reading)
+        ids, _ = self._ids_of(trades)
         refused = self.jumps.refused
         if self.jumps.begin(ids):
             yield Released(trades)

@@ -225,3 +225,12 @@ def test_an_unknown_symbol_names_what_was_probably_meant() -> None:
     listed = ["ETH/BTC", "BTC/USDT", "BTC/USDC"]
     assert "BTC/USDT" in str(unknown_symbol("BTCUSDT", "x", listed))
     assert "did you mean BTC/USDT" in str(unknown_symbol("btc-usdt", "x", listed))
+
+
+async def test_a_stream_that_has_come_is_not_given_up() -> None:
+    """What would be fatal at the start is retried once the stream has brought something."""
+    script = Script(["one", KeyError("not supported"), "two"])
+    await supervised(
+        script, lambda: script.got == ["one", "two"], fatal=lambda error: ExchangeError("refused")
+    )
+    assert script.breaks == 1
