@@ -7,6 +7,7 @@ SNAPSHOT_BEGIN and SNAPSHOT_END.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -16,6 +17,7 @@ from agent.core.market.late_rows import mark_late
 from agent.core.market.tape import Flag, Kind
 from connectors.ccxt_link import CcxtLink
 from connectors.ccxt_types import CcxtBook, CcxtTicker, Level
+from connectors.continuity.own_rate import OwnRate
 from connectors.continuity.sane_levels import sane_levels
 from connectors.continuity.sane_numbers import is_stamp
 from connectors.continuity.stamp_watch import StampWatch
@@ -25,6 +27,9 @@ from connectors.supervisor import Outbox
 CROSSED_MOST = 5
 """Books in a row, crossed or with levels that cannot be, before a fresh snapshot is asked for."""
 SPARE_LEVELS = 16
+CONFIRM_S = 0.5
+"""A book that REST has and the stream has not brought may be on its way: so long."""
+TOUCH_LEVELS = 5
 
 
 @dataclass(slots=True)
@@ -52,6 +57,7 @@ class BookSource:
         self.differ, self._scale = BookDiffer(scale, depth), scale
         self.outbox: Outbox | None = None
         self.stamps: StampWatch | None = None
+        self.rate = OwnRate(silent_s)
         self._link, self._clock, self._silent_s = link, clock, silent_s
         self._newest_ns = 0
         self._nonce: int | None = None
@@ -87,6 +93,7 @@ class BookSource:
                 return 0  # between connections the old book may still be there
             self._connections = self._link.connections
         self._nonce = nonce
+        self.rate.came(self._clock.now_ns())
         return self._put_book(book)
 
     def _put_book(self, book: CcxtBook) -> int:
@@ -140,12 +147,41 @@ class BookSource:
             self.outbox.put(mark_row(Kind.GAP_BEGIN, self.flag, self.number, self._clock.now_ns()))
         self._whole = False
 
+    def wait_s(self) -> float:
+        """How long to wait for the next book before REST is asked whether it moves."""
+        return self.rate.wait_s(doubtful=False)
+
     async def is_dead(self) -> bool:
-        """A book that does not move for so long is taken for dead: a fresh one costs little."""
-        return True
+        """A book that does not move for so long is taken for dead: a fresh one costs little.
+
+        Before that, by the stream's own rate, it is dead if REST has another touch, now and a moment later.
+        """
+        if self.rate.silent_s(self._clock.now_ns()) >= 0.9 * self._silent_s or not self.rate.expected_s():
+            return True
+        self.rate.looked()
+        for _ in range(2):
+            try:
+                moved = await self._moves_at_rest()
+            except Exception:
+                return False  # asked again, and dead after so long
+            if not moved or self.drain(None):
+                return False
+            await asyncio.sleep(CONFIRM_S)
+        return not self.drain(None)
+
+    async def _moves_at_rest(self) -> bool:
+        """Whether REST has another touch than the stream."""
+        levels = None if self._link.quirks.book_limit is None else TOUCH_LEVELS
+        said = await self._link.exchange.fetch_order_book(self.symbol, levels)
+        known = (self._link.exchange.orderbooks or {}).get(self.symbol)
+        return known is not None and any(
+            list(said[side][0][:2]) != list(known[side][0][:2])
+            for side in ("bids", "asks")
+            if said[side] and known[side]
+        )
 
     def restart(self) -> None:
-        self._link.restart(self._silent_s)
+        self._link.restart(min(self._silent_s, max(0.5, self.rate.silent_s(self._clock.now_ns()))))
 
 
 class BboSource:

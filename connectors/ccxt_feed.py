@@ -234,7 +234,7 @@ class CcxtFeed:
                 source.outbox = outbox
                 if not isinstance(source, BboSource):
                     source.stamps = self._stamps
-                wait_s = source.wait_s if isinstance(source, TradeSource) else None
+                wait_s = None if isinstance(source, BboSource) else source.wait_s
                 supervisor = Supervisor(source, outbox, self._clock, o.patience, self._fatal, wait_s)
                 self._supervisors.append(supervisor)
                 self._start(supervisor.run())

@@ -81,6 +81,28 @@ async def test_a_lost_subscription_of_trades_is_noticed_while_the_book_goes_on(r
     assert run.feed.health().book_gaps == 0
 
 
+async def test_a_lost_subscription_of_the_book_is_noticed_while_trades_go_on(run: Run) -> None:
+    """Within 3 s: REST has another touch than the stream, and a moment later still."""
+    await live(run)
+    await run.server.play(1.5)
+    run.server.forget("depth")
+    took = await keeps_trading(run, lambda: Kind.STALE in run.kinds(Flag.BOOK), 6)
+    assert took < 4.0
+    await keeps_trading(run, lambda: any("depth" in n for s in run.server.sockets.values() for n in s), 5)
+    await keeps_trading(run, lambda: run.book() == run.server_book(), 5)
+    await whole(run)
+    assert run.feed.health().gaps == 0
+
+
+async def test_a_book_that_stands_still_is_not_called_dead_by_its_rate(run: Run) -> None:
+    """REST has the same touch: quiet, until the usual patience is over."""
+    await live(run)
+    await run.server.play(1.5)
+    await asyncio.sleep(4.0)
+    assert run.kinds(Flag.BOOK) == []
+    assert run.kinds(Flag.TRADES) == []
+
+
 @pytest.mark.parametrize("wild", [10**18, 2**70, 10**9, 5, -7, "abc", None, "gone", 1e300, [1], True])
 async def test_a_wild_id_in_one_frame_costs_nothing(run: Run, wild: object) -> None:
     """What follows is no repeat, and the trade is fetched under its true id."""
