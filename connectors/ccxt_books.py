@@ -27,7 +27,7 @@ from connectors.supervisor import Outbox
 CROSSED_MOST = 5
 """Books in a row, crossed or with levels that cannot be, before a fresh snapshot is asked for."""
 SPARE_LEVELS = 16
-CONFIRM_S = 0.5
+CONFIRM_S = 0.3
 """A book that REST has and the stream has not brought may be on its way: so long."""
 TOUCH_LEVELS = 5
 

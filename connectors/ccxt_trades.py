@@ -35,7 +35,7 @@ JOIN_MOST = 20_000
 """Trades between the end of the history and the first live one up to which that is no gap."""
 
 _PAGES_BY_TIME = 50
-CONFIRM_S = 0.5
+CONFIRM_S = 0.3
 """What REST has and the stream has not brought may be on its way: so long."""
 
 BURST = 4

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import copy
 import json
 import random
 import sys
@@ -80,6 +81,7 @@ class Changes:
         document = json.loads(text)
         for _ in range(self.draw.choice([1, 1, 1, 2, 4])):
             change_json(self.draw, document)
+            document = copy.deepcopy(document)  # it may hold a value that other frames are given too
         return [json.dumps(document)]
 
     def _replaced(self, text: str) -> list[str]:
@@ -142,7 +144,8 @@ async def _heals(run: Run) -> None:
     deadline_s = time.monotonic() + WITHIN_S
     while (fault := _fault(run)) and time.monotonic() < deadline_s:
         assert run._task is not None
-        assert not run._task.done(), f"the stream ended: {run._task.exception()!r}"
+        if run._task.done() and (error := run._task.exception()):
+            raise AssertionError(f"the stream ended: {error!r}") from error
         await run.server.play(0.1)
         await asyncio.sleep(0.2)
     assert not fault, f"{fault}: {run.feed.health()}"
