@@ -25,6 +25,7 @@ from tests.fuzz import (
     damaged_sessions,
     odd_checkpoints,
     odd_frames,
+    odd_messages,
     odd_rows,
 )
 from tests.fuzz.trial import DEBUG_ARGUMENT, Case, fault_of, limit_memory, run_as_process, run_here
@@ -38,6 +39,7 @@ KINDS: dict[str, Callable[[random.Random, World], Case]] = {
     "checkpoints": odd_checkpoints.make_case,
     "control_rows": control_rows.make_case,
     "frames": odd_frames.make_case,
+    "messages": odd_messages.make_case,
 }
 SHARES = {
     "command_lines": 6,
@@ -47,6 +49,7 @@ SHARES = {
     "checkpoints": 1,
     "control_rows": 1,
     "frames": 1,
+    "messages": 2,
 }
 AS_PROCESS = 0.003
 """Of all cases: a process takes seconds."""

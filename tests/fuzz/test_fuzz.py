@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 SEED = 13
 CASES = 12
-FEWER = {"frames": 2}  # a case is a whole feed
+FEWER = {"frames": 2, "messages": 6}  # a case is a whole feed
 
 
 @pytest.fixture(scope="module")
