@@ -21,10 +21,10 @@ import structlog
 
 from agent.core.agenda import FAR_FUTURE_NS
 from agent.core.canonical import TapeCheck, canonical_row
-from agent.core.clock import Clock
+from agent.core.clock import Clock, StandStill
 from agent.core.errors import ExchangeError, RecordingError
 from agent.core.events import AuditEvent, Command, CommandKind, ControlParent, StartParent, VenueReported
-from agent.core.market.tape import BarArray, EventArray, Flag, Kind
+from agent.core.market.tape import EVENT, BarArray, EventArray, Flag, Kind
 from agent.core.orders.venue_messages import Report
 from agent.core.ports import Algo, ExecutionLog, Feed, OutsideLink, SessionWriter
 from agent.core.types import NS_PER_MS, NS_PER_S, MarketView, OrderView, ParentSpec, Slice
@@ -38,6 +38,9 @@ STEP_NS = 10 * NS_PER_MS
 """In a busy market batches are gathered for so long: recording and hand-over cost by the batch."""
 JOINED_WITHIN_NS = 5 * NS_PER_S
 """The first order waits so long for the trades between the fetched history and the stream."""
+BEAT_S = 0.25
+STALLED_NS = 2 * NS_PER_S
+"""A loop that did nothing for so long has stood still: nothing is traded on what it did not see in time."""
 ANSWER_S = 30.0
 """At the end a venue outside is given so long to answer for what is in flight."""
 
@@ -101,6 +104,7 @@ class LiveRun:
         self._inbox: asyncio.Queue[EventArray | Report] = asyncio.Queue()
         self._book_seen = asyncio.Event()
         self._stepped_ns = 0
+        self._still = StandStill(clock, STALLED_NS)
 
     def quiet(self, for_ns: int) -> bool:
         """Whether nothing has come for so long."""
@@ -123,10 +127,11 @@ class LiveRun:
         self._last_ns = max(self.clock.now_ns(), self._last_ns + 1)
         return self._last_ns
 
-    def ingest(self, rows: EventArray) -> None:
-        """Stamp, record, and hand to the engine."""
+    def ingest(self, rows: EventArray, at_ns: int | None = None) -> None:
+        """Stamp, record, and hand to the engine. ``at_ns``: later than all inputs before, if not now."""
         rows = rows.copy()
-        rows["recv_ns"] = self._stamp_ns()
+        self._last_ns = self._stamp_ns() if at_ns is None else at_ns
+        rows["recv_ns"] = self._last_ns
         rows["seq"] = np.arange(self._seq + 1, self._seq + 1 + len(rows))
         self._seq += len(rows)
         self._last_rows_ns = self._last_ns
@@ -211,6 +216,7 @@ class LiveRun:
         has come ``book_within_ns`` from now.
         """
         pump = asyncio.create_task(self._pump(), name="feed")
+        beat = asyncio.create_task(self._beat(), name="beat")
         deadline_ns = FAR_FUTURE_NS if book_within_ns is None else self.clock.now_ns() + book_within_ns
         try:
             await self._until_first_book(pump, until, deadline_ns)
@@ -224,6 +230,7 @@ class LiveRun:
         finally:
             await _cancelled(pump)
             await self._finish()
+            await _cancelled(beat)
 
     async def _until_first_book(
         self, pump: asyncio.Task[None], until: Callable[[], bool], deadline_ns: int
@@ -281,6 +288,7 @@ class LiveRun:
             first = await asyncio.wait_for(self._inbox.get(), timeout=max(wait_s, 0.0005))
         except TimeoutError:
             first = None
+        self._note_stalls()
         if first is not None:
             await self._gather()
             waiting = [first]
@@ -302,6 +310,23 @@ class LiveRun:
             else:
                 rows = list(cast(Iterator[EventArray], group))
                 self.ingest(np.concatenate(rows) if len(rows) > 1 else rows[0])
+
+    async def _beat(self) -> None:
+        """Look at the clock so often that only a loop that stands still misses it."""
+        while True:
+            self._still.look()
+            await asyncio.sleep(BEAT_S)
+
+    def _note_stalls(self) -> None:
+        """Put time in which nothing was done on the tape, before anything that was due in it happens."""
+        self._still.look()
+        for from_ns, to_ns in self._still.take():
+            log.warning("stood_still", seconds=round((to_ns - from_ns) / NS_PER_S, 1))
+            rows = np.zeros(len(self.engine.market.instruments), EVENT)
+            rows["instrument"] = np.arange(len(rows))
+            rows["kind"], rows["exch_ns"] = Kind.LOST_TIME, to_ns
+            rows["flags"] = int(Flag.TRADES | Flag.BOOK | Flag.LAST)
+            self.ingest(rows, at_ns=max(from_ns, self._last_ns + 1))
 
     async def _gather(self) -> None:
         """Wait until a step's length has passed since the last one; in a quiet market it has."""

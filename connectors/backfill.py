@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, pairwise
 
 import numpy as np
@@ -51,6 +51,7 @@ class Hole:
     lo: int
     hi: int
     since_ms: int
+    met_s: float | None = field(default=None, compare=False)  # loop time of the first try to fill it
 
 
 class TradeLedger:
@@ -85,6 +86,24 @@ class TradeLedger:
         self.holes.remove(hole)
         return hole.hi - hole.lo
 
+    def misses(self, trade_id: int) -> bool:
+        """Whether an id lies in a hole."""
+        return any(hole.lo <= trade_id < hole.hi for hole in self.holes)
+
+    def miss_up_to(self, trade_id: int, most: int) -> bool:
+        """Note that the ids up to this one exist and have not come, unless that is a jump beyond ``most``."""
+        if self.next_id is None or not 0 <= trade_id - self.next_id < most:
+            return False
+        self.holes.append(Hole(self.next_id, trade_id + 1, self.last_ms))
+        self.next_id = trade_id + 1
+        return True
+
+    def restart(self, first_id: int) -> int:
+        """The exchange counts anew from ``first_id``. Returns how many of the old count are lost."""
+        lost = sum(self.give_up(hole) for hole in list(self.holes))
+        self.next_id = first_id
+        return lost
+
     def _admit_one(self, trade_id: int, stamp_ms: int) -> bool:
         assert self.next_id is not None
         if trade_id < self.next_id:
@@ -100,17 +119,27 @@ class TradeLedger:
     def _fill_one(self, trade_id: int, stamp_ms: int) -> bool:
         for at, hole in enumerate(self.holes):
             if hole.lo <= trade_id < hole.hi:
-                rests = (Hole(hole.lo, trade_id, hole.since_ms), Hole(trade_id + 1, hole.hi, stamp_ms))
+                rests = (
+                    Hole(hole.lo, trade_id, hole.since_ms, hole.met_s),
+                    Hole(trade_id + 1, hole.hi, stamp_ms, hole.met_s),
+                )
                 self.holes[at : at + 1] = [rest for rest in rests if rest.lo < rest.hi]
                 return True
         return False
 
 
+SAME_TRADE_MS = 1500
+"""A repeat has the stamp of its first coming, or that stamp cut to whole seconds."""
+
+
 class SeenIds:
-    """Repeats among ids that have gaps of their own: the last ``capacity`` ids are kept."""
+    """Repeats among ids that have gaps of their own: the last ``capacity`` ids are kept.
+
+    A known id with another stamp is another trade: the exchange counts anew.
+    """
 
     def __init__(self, capacity: int = 200_000) -> None:
-        self._seen: dict[int, None] = {}  # insertion-ordered
+        self._seen: dict[int, int] = {}  # id -> stamp in ms; insertion-ordered
         self._capacity = capacity
         self.last_ms = 0
         self.duplicates = 0
@@ -121,14 +150,14 @@ class SeenIds:
     def admit(self, ids: IntArray, stamps_ms: IntArray) -> BoolArray:
         """Return which of a batch are new."""
         keep = np.zeros(len(ids), dtype=np.bool_)
-        for at, trade_id in enumerate(ids.tolist()):
-            if trade_id in self._seen:
+        for at, (trade_id, ms) in enumerate(zip(ids.tolist(), stamps_ms.tolist(), strict=True)):
+            if abs(self._seen.pop(trade_id, -SAME_TRADE_MS - 1) - ms) <= SAME_TRADE_MS:
                 self.duplicates += 1
-                continue
-            self._seen[trade_id] = None
-            keep[at] = True
+            else:
+                keep[at] = True
+            self._seen[trade_id] = ms
         if len(self._seen) > self._capacity + self._capacity // 4:  # rarely: a rebuild costs time
-            self._seen = dict.fromkeys(islice(self._seen, len(self._seen) - self._capacity, None))
+            self._seen = dict(islice(self._seen.items(), len(self._seen) - self._capacity, None))
         if len(ids):
             self.last_ms = max(self.last_ms, int(stamps_ms.max()))
         return keep
@@ -146,6 +175,7 @@ class RangeCoverage:
         self._capacity = capacity  # spans kept; the oldest are forgotten, what is missing between them is not
         self._missing_before = 0
         self.overlaps = 0
+        self.odd = 0  # aggregates that named no range, or one that cannot be
 
     @property
     def missing(self) -> int:
@@ -177,23 +207,45 @@ class RangeCoverage:
             at += 1
 
     def add_aggregates(self, trades: Sequence[UsableTrade]) -> None:
-        """Cover a batch of ccxt trades of the aggregate stream.
+        """Cover a batch of ccxt trades of the aggregate stream; one whose range cannot be is counted only.
 
-        Raises ExchangeError when one has no raw range: then the stream carries raw trade ids while
-        REST is read by aggregate id, and every repair would bring the wrong trades.
+        Raises ExchangeError at a raw trade: then the stream carries raw trade ids while REST is read by
+        aggregate id, and every repair would bring the wrong trades.
         """
         for trade in trades:
-            info = trade["info"]
-            if not isinstance(info, Mapping) or "f" not in info or "l" not in info:
-                raise ExchangeError(
-                    f"trade {trade['id']} of {trade['symbol']} carries no aggregate range (f, l): stream and"
-                    " REST must use the same ids, so set options['watchTrades']['name'] to 'aggTrade'"
-                )
-            first, last = int(info["f"]), int(info["l"])
-            if self._covered and first == self._covered[-1][1] + 1:
-                self._covered[-1][1] = last
+            refuse_raw_trade(trade)
+            span = _raw_range(trade["info"])
+            if span is None:
+                self.odd += 1
+            elif self._covered and span[0] == self._covered[-1][1] + 1:
+                self._covered[-1][1] = span[1]
             else:
-                self.add(first, last)
+                self.add(*span)
+
+
+def refuse_raw_trade(trade: CcxtTrade) -> None:
+    """Raise ExchangeError where a trade of the aggregate stream is a raw one."""
+    info = trade["info"]
+    if isinstance(info, dict) and "t" in info and not {"a", "f", "l"} & info.keys():
+        raise ExchangeError(
+            f"trade {trade['id']} of {trade['symbol']} carries no aggregate range (f, l): stream and"
+            " REST must use the same ids, so set options['watchTrades']['name'] to 'aggTrade'"
+        )
+
+
+RANGE_MOST = 1_000_000
+"""Raw trades that one aggregate may name."""
+
+
+def _raw_range(info: object) -> tuple[int, int] | None:
+    """The first and last raw id of an aggregate, None where they are missing or cannot be."""
+    if not isinstance(info, Mapping):
+        return None
+    try:
+        first, last = int(info["f"]), int(info["l"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return (first, last) if 0 <= first <= last < first + RANGE_MOST else None
 
 
 def _between(spans: Sequence[Sequence[int]]) -> int:
@@ -204,10 +256,14 @@ def _between(spans: Sequence[Sequence[int]]) -> int:
 class BackfillLimits:
     """How hard a hole is tried before it is called lost."""
 
-    attempts: int = 6  # without progress, per hole
+    attempts: int = 6  # answers with trades, none of them of the hole: the exchange has not got it
     first_wait_s: float = 0.2  # doubled at each attempt without progress
     most_wait_s: float = 5.0
-    deadline_s: float = 90.0  # for one gap as a whole
+    deadline_s: float = 90.0  # for a hole of which nothing was to be learnt: no answer, or an empty one
+
+    def wait_s(self, attempt: int) -> float:
+        """After the k-th attempt without progress."""
+        return min(self.most_wait_s, self.first_wait_s * 2.0 ** min(attempt - 1, 30))
 
 
 FetchHole = Callable[[Hole], Awaitable[Trades]]
@@ -222,23 +278,28 @@ async def fill_holes(
 ) -> tuple[int, int]:
     """Fetch until the ledger has no hole left. Returns (trades filled, trades lost for good).
 
-    A hole is given up after ``attempts`` pages without progress, all of them at the deadline.
+    A hole is given up after ``attempts`` pages of other trades in a row, and at its deadline, which counts
+    from the first try. A request that failed, and an empty page, say nothing of what the exchange has.
     """
     limits = limits or BackfillLimits()
-    clock = asyncio.get_running_loop().time
-    deadline = clock() + limits.deadline_s
-    filled = lost = attempt = 0
-    while ledger.holes and clock() < deadline:
+    filled = lost = failed = elsewhere = 0
+    while ledger.holes:
         hole = ledger.holes[0]
-        got = emit(await _page(fetch, hole))
+        now_s = asyncio.get_running_loop().time()
+        hole.met_s = now_s if hole.met_s is None else hole.met_s
+        if elsewhere >= limits.attempts or now_s - hole.met_s >= limits.deadline_s:
+            lost += ledger.give_up(hole)
+            failed = elsewhere = 0
+            continue
+        page = await _page(fetch, hole)
+        got = emit(page)
         filled += got
-        attempt = 0 if got else attempt + 1
-        if attempt >= limits.attempts:
-            lost += ledger.give_up(hole) if hole in ledger.holes else 0
-            attempt = 0
-        elif attempt:
-            await asyncio.sleep(min(limits.most_wait_s, limits.first_wait_s * 2 ** (attempt - 1)))
-    return filled, lost + sum(ledger.give_up(hole) for hole in list(ledger.holes))
+        if got:
+            failed = elsewhere = 0
+            continue
+        failed, elsewhere = failed + 1, elsewhere + bool(page)
+        await asyncio.sleep(limits.wait_s(failed))
+    return filled, lost
 
 
 async def _page(fetch: FetchHole, hole: Hole) -> Trades:

@@ -7,7 +7,8 @@ SNAPSHOT_BEGIN and SNAPSHOT_END.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,12 +16,20 @@ from agent.core.clock import Clock
 from agent.core.market.late_rows import mark_late
 from agent.core.market.tape import Flag, Kind
 from connectors.ccxt_link import CcxtLink
-from connectors.ccxt_types import CcxtBook, CcxtTicker
+from connectors.ccxt_types import CcxtBook, CcxtTicker, Level
+from connectors.continuity.own_rate import OwnRate
+from connectors.continuity.sane_levels import sane_levels
+from connectors.continuity.sane_numbers import is_stamp
+from connectors.continuity.stamp_watch import StampWatch
 from connectors.normalise import BookDiffer, Scale, bbo_rows, mark_row
 from connectors.supervisor import Outbox
 
 CROSSED_MOST = 5
-"""Crossed books in a row before the connection is dropped for a fresh snapshot."""
+"""Books in a row, crossed or with levels that cannot be, before a fresh snapshot is asked for."""
+SPARE_LEVELS = 16
+CONFIRM_S = 0.3
+"""A book that REST has and the stream has not brought may be on its way: so long."""
+TOUCH_LEVELS = 5
 
 
 @dataclass(slots=True)
@@ -30,6 +39,7 @@ class BookCounters:
     gaps: int = 0
     conflated: int = 0  # skipped because the reader was slow
     crossed: int = 0  # skipped because bid >= ask
+    refused: int = 0  # levels that cannot be
     late: int = 0
 
 
@@ -44,8 +54,10 @@ class BookSource:
     ) -> None:
         self.symbol, self.number = symbol, scale.number
         self.counters = BookCounters()
-        self.differ = BookDiffer(scale, depth)
+        self.differ, self._scale = BookDiffer(scale, depth), scale
         self.outbox: Outbox | None = None
+        self.stamps: StampWatch | None = None
+        self.rate = OwnRate(silent_s)
         self._link, self._clock, self._silent_s = link, clock, silent_s
         self._newest_ns = 0
         self._nonce: int | None = None
@@ -63,7 +75,7 @@ class BookSource:
         if self._crossed_run >= CROSSED_MOST:
             self._crossed_run = 0
             self.restart()
-            raise ConnectionError(f"order book of {self.symbol} stays crossed")
+            raise ConnectionError(f"order book of {self.symbol} stays crossed, or holds what cannot be")
         return book
 
     def drain(self, got: object) -> int:
@@ -81,23 +93,26 @@ class BookSource:
                 return 0  # between connections the old book may still be there
             self._connections = self._link.connections
         self._nonce = nonce
+        self.rate.came(self._clock.now_ns())
         return self._put_book(book)
 
     def _put_book(self, book: CcxtBook) -> int:
         if self.outbox is None or (self._whole and self.outbox.crowded):
             self.counters.conflated += 1
             return 1
-        if book["bids"] and book["asks"] and book["bids"][0][0] >= book["asks"][0][0]:
+        (bids, bad_bids), (asks, bad_asks) = (self._sane(book[side]) for side in ("bids", "asks"))
+        self.counters.refused += bad_bids + bad_asks
+        if bids and asks and bids[0][0] >= asks[0][0]:
             self.counters.crossed += 1
             self._crossed_run += 1
             return 1
-        self._crossed_run = 0
+        self._crossed_run = self._crossed_run + 1 if bad_bids or bad_asks else 0
         exch_ns, ext_id = self._stamp_ns(book), book.get("nonce")
         rows = self.differ.update(
-            book["bids"],
-            book["asks"],
+            bids,
+            asks,
             exch_ns,
-            ext_id if isinstance(ext_id, int) else 0,
+            ext_id if isinstance(ext_id, int) and 0 <= ext_id < 2**63 else 0,
             snapshot=not self._whole,
         )
         self._newest_ns, late = mark_late(rows, self._newest_ns)
@@ -111,11 +126,17 @@ class BookSource:
             self.outbox.put(mark_row(Kind.GAP_END, self.flag, self.number, self._clock.now_ns()))
         return 1
 
+    def _sane(self, levels: Sequence[Level]) -> tuple[list[Level], int]:
+        """A side's levels that can be, a few more than the tape holds; how many of them cannot."""
+        return sane_levels(levels[: self.differ.depth + SPARE_LEVELS], self._scale)
+
     def _stamp_ns(self, book: CcxtBook) -> int:
         """The book's stamp on our clock; a REST snapshot has none: then half a round trip ago."""
         stamp_ms = book.get("timestamp")
-        if stamp_ms is not None:
-            return self._link.on_our_clock_ns(int(stamp_ms))
+        if stamp_ms is not None and is_stamp(stamp_ms):
+            if self.stamps is not None:
+                self.stamps.message(stamp_ms)
+            return self._link.on_our_clock_ns(stamp_ms)
         return self._clock.now_ns() - (self._link.clock.round_trip_ns or 0) // 2
 
     def broken(self) -> None:
@@ -126,12 +147,41 @@ class BookSource:
             self.outbox.put(mark_row(Kind.GAP_BEGIN, self.flag, self.number, self._clock.now_ns()))
         self._whole = False
 
+    def wait_s(self) -> float:
+        """How long to wait for the next book before REST is asked whether it moves."""
+        return self.rate.wait_s(doubtful=False)
+
     async def is_dead(self) -> bool:
-        """A book that does not move for so long is taken for dead: a fresh one costs little."""
-        return True
+        """A book that does not move for so long is taken for dead: a fresh one costs little.
+
+        Before that, by the stream's own rate, it is dead if REST has another touch, now and a moment later.
+        """
+        if self.rate.silent_s(self._clock.now_ns()) >= 0.9 * self._silent_s or not self.rate.expected_s():
+            return True
+        self.rate.looked()
+        for _ in range(2):
+            try:
+                moved = await self._moves_at_rest()
+            except Exception:
+                return False  # asked again, and dead after so long
+            if not moved or self.drain(None):
+                return False
+            await asyncio.sleep(CONFIRM_S)
+        return not self.drain(None)
+
+    async def _moves_at_rest(self) -> bool:
+        """Whether REST has another touch than the stream."""
+        levels = None if self._link.quirks.book_limit is None else TOUCH_LEVELS
+        said = await self._link.exchange.fetch_order_book(self.symbol, levels)
+        known = (self._link.exchange.orderbooks or {}).get(self.symbol)
+        return known is not None and any(
+            list(said[side][0][:2]) != list(known[side][0][:2])
+            for side in ("bids", "asks")
+            if said[side] and known[side]
+        )
 
     def restart(self) -> None:
-        self._link.restart(self._silent_s)
+        self._link.restart(min(self._silent_s, max(0.5, self.rate.silent_s(self._clock.now_ns()))))
 
 
 class BboSource:
@@ -155,8 +205,12 @@ class BboSource:
         if ticker is None or self.outbox is None or self.outbox.crowded:
             return 0
         stamp_ms = ticker.get("timestamp")
-        exch_ns = self._clock.now_ns() if stamp_ms is None else self._link.on_our_clock_ns(int(stamp_ms))
-        self.outbox.put(bbo_rows(ticker, self._scale, exch_ns))
+        stamped = stamp_ms is not None and is_stamp(stamp_ms)
+        exch_ns = self._link.on_our_clock_ns(stamp_ms or 0) if stamped else self._clock.now_ns()
+        bid, ask = (ticker.get("bid"), ticker.get("bidVolume")), (ticker.get("ask"), ticker.get("askVolume"))
+        known = [(price, size or 0.0) for price, size in (bid, ask) if price]
+        if not sane_levels(known, self._scale)[1]:
+            self.outbox.put(bbo_rows(ticker, self._scale, exch_ns))
         self.updates += 1
         return 1
 

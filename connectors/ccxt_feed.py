@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import structlog
 
 from agent.core.clock import Clock
 from agent.core.errors import ExchangeError, InternalError
 from agent.core.instrument import Instrument
-from agent.core.market.tape import BarArray, EventArray
+from agent.core.market.tape import BarArray, EventArray, Flag, Kind
 from agent.core.market.trade_bars import BookSample
 from agent.core.ports import FeedHealth
-from agent.core.types import NS_PER_MS
+from agent.core.types import NS_PER_MS, NS_PER_S
 from connectors.access.reaching import Reaching
 from connectors.access.refusals import Bearing, refusal_of, sentence
 from connectors.backfill import BackfillLimits
@@ -35,14 +37,22 @@ from connectors.ccxt_markets import (
     unknown_symbol,
 )
 from connectors.ccxt_trades import TradeCounters, TradeSource
-from connectors.normalise import Scale, TradeReading, trade_ids, usable
+from connectors.continuity.stamp_watch import StampWatch
+from connectors.normalise import Scale, TradeReading, mark_row, trade_ids, usable
 from connectors.supervisor import Outbox, Patience, Supervisor
 from connectors.units.exchange_units import EMBEDDED
 
 if TYPE_CHECKING:
     import aiohttp
 
+log = structlog.get_logger("feed")
+
 _CLOCK_PROBES = 5
+_REFUSALS = 3
+"""Times that an exchange must refuse a stream, before its first message, to be believed."""
+_DOUBT_S = 0.1
+_DOUBT_PAUSE_S = 2.0
+"""Between two looks at the exchange's clock that stamps asked for; doubled while they find nothing."""
 _GAPLESS_FROM = 20  # trades in a row that must be numbered without a gap to call the ids gapless
 
 
@@ -108,14 +118,15 @@ class CcxtFeed:
         self.options = options or FeedOptions()
         self._session_factory, self._reaching = session_factory, reaching
         self._config = {**(reaching.client_config() if reaching else {}), **(config or {})}
-        self._bearing = Bearing()
         self._clock = clock
         self._link: CcxtLink | None = None
         self._streams: list[_Streams] = []
         self._supervisors: list[Supervisor] = []
         self._outbox: Outbox | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._clock_failures = 0
+        self._clock_failures = self._clock_steps = self._refusals = self._refused_told = 0
+        self._stamps: StampWatch | None = None
+        self._doubt_again_s, self._doubt_pause_s = 0.0, _DOUBT_PAUSE_S
         self._closed = False
 
     # --- connecting ---------------------------------------------------------------------------------
@@ -223,11 +234,18 @@ class CcxtFeed:
         """Yield batches of whole exchange updates until ``close``. Raises what no retry can mend."""
         link, o = self._connected_link(), self.options
         self._outbox = outbox = Outbox(o.crowded_rows, o.hard_rows)
+        link.clock.take_steps()  # before the stream there was nothing to mark
+        self._stamps = StampWatch(link.clock, self._clock)
         self._start(self._keep_clock(link))
         for streams in self._streams:
             for source in streams.sources():
                 source.outbox = outbox
-                supervisor = Supervisor(source, outbox, self._clock, o.patience, self._fatal)
+                if not isinstance(source, BboSource):
+                    source.stamps = self._stamps
+                wait_s = None if isinstance(source, BboSource) else source.wait_s
+                supervisor = Supervisor(
+                    source, outbox, self._clock, o.patience, partial(self._fatal, Bearing()), wait_s
+                )
                 self._supervisors.append(supervisor)
                 self._start(supervisor.run())
         try:
@@ -249,24 +267,76 @@ class CcxtFeed:
         if error is not None and self._outbox is not None:
             self._outbox.fail(error)
 
-    def _fatal(self, error: Exception) -> Exception | None:
-        """The errors no retry mends: the exchange says it does not do this at all."""
-        ccxt = load_ccxt()
-        if isinstance(error, ccxt.NotSupported | ccxt.BadSymbol | ccxt.AuthenticationError):
-            return ExchangeError(f"{self.name} does not stream this ({_brief(error)}): {self._advice()}")
+    def _fatal(self, bearing: Bearing, error: Exception, failures: int, messages: int) -> Exception | None:
+        """The errors no retry mends: the exchange does not do this at all, or refuses it again and again.
+
+        One such error is one odd frame, and a stream that has brought something is one that it does.
+        """
         kind = refusal_of(error)
-        if kind is None or not self._bearing.too_long(kind, self._clock.now_ns()):
+        if kind is not None and bearing.too_long(kind, self._clock.now_ns(), anew=failures == 1):
+            through = "" if self._link is None else self._link.through
+            return ExchangeError(f"for {kind.borne_s} s: {sentence(kind, self.name, through, error)}")
+        if messages or kind is not None:
             return None
-        through = "" if self._link is None else self._link.through
-        return ExchangeError(f"for {kind.borne_s} s: {sentence(kind, self.name, through, error)}")
+        ccxt = load_ccxt()
+        if isinstance(error, ccxt.BadSymbol | ccxt.AuthenticationError):
+            self._refusals += 1
+        if isinstance(error, ccxt.NotSupported) or self._refusals >= _REFUSALS:
+            return ExchangeError(f"{self.name} does not stream this ({_brief(error)}): {self._advice()}")
+        return None
 
     async def _keep_clock(self, link: CcxtLink) -> None:
         while True:
-            await asyncio.sleep(self.options.clock_every_s)
+            await self._until_look_is_due()
             try:
                 await link.measure_clock()
             except Exception:
                 self._clock_failures += 1  # the last estimate stands
+            else:
+                self._clock_looked()
+
+    async def _until_look_is_due(self) -> None:
+        """Wait for the next look at the exchange's clock, or until stamps make one due; tell of steps."""
+        loop, every_s = asyncio.get_running_loop(), self.options.clock_every_s
+        began_s = loop.time()
+        while loop.time() - began_s < every_s:
+            await asyncio.sleep(min(_DOUBT_S, every_s))
+            self._tell_steps()
+            self._tell_refused()
+            if self._stamps is not None and self._stamps.doubted and loop.time() >= self._doubt_again_s:
+                self._doubt_again_s = loop.time() + self._doubt_pause_s
+                self._doubt_pause_s = min(2 * self._doubt_pause_s, every_s)
+                return
+
+    def _clock_looked(self) -> None:
+        stepped = self._tell_steps()
+        if self._stamps is not None and self._connected_link().exchange.has.get("fetchTime"):
+            self._stamps.looked()
+            for streams in self._streams:
+                streams.trades.clock_looked(stepped=stepped)
+
+    def _tell_refused(self) -> None:
+        """Say what is not believed, when it is more than a trickle and each time that it has doubled."""
+        health = self.health()
+        if health.trickles and health.refused >= 2 * self._refused_told:
+            self._refused_told = health.refused
+            names = ("malformed", "odd_ids", "impossible", "book_refused", "bad_frames", "rest_rejected")
+            counts = {name: health[name] for name in names if health[name]}
+            log.warning("refused", exchange=self.exchange_id, errors=list(health.last_errors), **counts)
+
+    def _tell_steps(self) -> bool:
+        """A step of a clock is a fault of every instrument's data. Returns whether there was one."""
+        before = self._clock_steps
+        for step in self._connected_link().clock.take_steps():
+            self._clock_steps += 1
+            self._doubt_pause_s = _DOUBT_PAUSE_S
+            log.warning("clock_step", by_s=step.by_ns / NS_PER_S, exchange=self.exchange_id)
+            for streams in self._streams:
+                row = mark_row(Kind.CLOCK_STEP, Flag.TRADES | Flag.BOOK, streams.scale.number, step.since_ns)
+                row["qty_lots"], row["side"] = abs(step.by_ns) // NS_PER_MS, 1 if step.by_ns > 0 else -1
+                if self._outbox is not None:
+                    self._outbox.put(row)
+        return self._clock_steps > before
 
     async def close(self) -> None:
         """Stop the stream and close every connection. May be called more than once."""
@@ -315,6 +385,7 @@ class CcxtFeed:
             joining=sum(s.trades.joining for s in self._streams),
             clock_offset_ns=0 if link is None else link.clock.offset_ns,
             clock_failures=self._clock_failures,
+            clock_steps=self._clock_steps,
             clock_round_trip_ns=None if link is None else link.clock.round_trip_ns,
         )
 
@@ -330,7 +401,7 @@ class CcxtFeed:
 
     def _book_counters(self) -> dict[str, int]:
         books = [s.book for s in self._streams]
-        names = ("updates", "snapshots", "gaps", "conflated", "crossed")
+        names = ("updates", "snapshots", "gaps", "conflated", "crossed", "refused")
         return {
             **{f"book_{name}": sum(getattr(b.counters, name) for b in books) for name in names},
             "book_off_tick": sum(b.differ.off_tick for b in books),

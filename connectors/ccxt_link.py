@@ -28,6 +28,7 @@ from agent.core.types import NS_PER_MS
 from connectors.access.reaching import Reaching
 from connectors.ccxt_types import CcxtExchange, CcxtModule, CcxtSocket, CcxtTrade, SocketMessage
 from connectors.clock_offset import ClockOffset
+from connectors.continuity.sane_numbers import is_stamp
 from connectors.exchange_quirks import quirks_of
 
 if TYPE_CHECKING:
@@ -198,16 +199,26 @@ class CcxtLink:
     async def measure_clock(self, probes: int = 1) -> None:
         """Fetch the exchange's time ``probes`` times; without fetchTime the offset stays 0 (unmeasured)."""
         for _ in range(probes if self.exchange.has.get("fetchTime") else 0):
-            took_ns: list[int] = []
-            token = _TIMED.set(took_ns)
-            sent_ns = self._our_clock.now_ns()
-            try:
-                server_ms = await self.exchange.fetch_time()
-            finally:
-                _TIMED.reset(token)
-            if isinstance(server_ms, int):
-                self.clock.add(sent_ns, server_ms, self._our_clock.now_ns())
-                self.round_trips.extend((sent_ns, ns) for ns in took_ns)
+            look = await self._look_at_clock()
+            if look is not None and self.clock.contradicts(*look):
+                look = await self._look_at_clock()  # one wild answer is no step
+            if look is not None:
+                self.clock.add(*look)
+
+    async def _look_at_clock(self) -> tuple[int, int, int] | None:
+        """When the exchange was asked (our clock), what it said in ms, when it answered; None: no time."""
+        took_ns: list[int] = []
+        token = _TIMED.set(took_ns)
+        sent_ns = self._our_clock.now_ns()
+        try:
+            server_ms = await self.exchange.fetch_time()
+        finally:
+            _TIMED.reset(token)
+        if not isinstance(server_ms, int) or not is_stamp(server_ms):
+            self.rest_rejected += 1
+            return None
+        self.round_trips.extend((sent_ns, ns) for ns in took_ns)
+        return sent_ns, server_ms, self._our_clock.now_ns()
 
     def on_our_clock_ns(self, stamp_ms: int) -> int:
         """Return an exchange stamp with the clock offset removed."""

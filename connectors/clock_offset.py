@@ -20,31 +20,104 @@ Worked example (``tests/unit/connectors/test_normalise.py`` holds it), in millis
     4,000   4,002     9,028     2           9,028.5 - 4,001 = 5,027.5 +- 1   5,027.5
     ======  ========  ========  ==========  ===============================  ============
 
+An answer also says what the offset *cannot* be: it lies between ``t - r`` and ``t + 1 ms - s``. Two answers
+whose ranges lie apart (by more than clocks drift in between) cannot both be right of one offset: one of the
+clocks has *stepped*. The machine slept, or a clock was set. The old answers are then forgotten at once, and
+the step is told. In the example an answer of 3,608,028 at 5,000 leaves 3,603,026 to 3,603,029: a step of an
+hour, less the slack.
+
+Stamps bound the offset as well: none is later than its sending. Where the exchange answers no request for
+its time, that is all there is to know (``bound``).
+
 A stamp of the exchange's is brought onto our clock by taking the offset in use away.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 from agent.core.types import NS_PER_MS
+
+DRIFT_PPM = 200
+SLACK_NS = 10 * NS_PER_MS
+"""Beyond what clocks drift: servers behind one name differ by some milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStep:
+    """One of the clocks stepped at some moment between two of ours. ``by_ns``: the offset's change."""
+
+    since_ns: int
+    at_ns: int
+    by_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One answer: the least and the most that the offset can be."""
+
+    at_ns: int
+    round_trip_ns: int
+    offset_ns: int
+    least_ns: int
+    most_ns: int
 
 
 class ClockOffset:
     """The exchange's clock minus ours, by the shortest of the last round trips."""
 
     def __init__(self, window: int = 16, step_ns: int = 2 * NS_PER_MS) -> None:
-        self._probes: deque[tuple[int, int]] = deque(maxlen=window)
+        self._looks: deque[_Look] = deque(maxlen=window)
         self._step_ns = step_ns
         self.offset_ns = 0
         self.round_trip_ns: int | None = None  # None: never measured, the offset is 0
+        self.steps: list[ClockStep] = []  # not yet told
 
     def add(self, sent_ns: int, server_ms: int, received_ns: int) -> None:
         """Take one answer, to a request of ``sent_ns``, that came at ``received_ns``."""
-        # the exchange truncates to a millisecond: half of one is the best guess of what it cut
-        middle_ns = server_ms * NS_PER_MS + NS_PER_MS // 2
-        self._probes.append((received_ns - sent_ns, middle_ns - (sent_ns + received_ns) // 2))
-        round_trip_ns, offset_ns = min(self._probes)
-        if self.round_trip_ns is None or abs(offset_ns - self.offset_ns) > self._step_ns:
-            self.offset_ns = offset_ns
-        self.round_trip_ns = round_trip_ns
+        look = _look(sent_ns, server_ms, received_ns)
+        if self.contradicts(sent_ns, server_ms, received_ns):
+            self._forget(self._looks[-1].at_ns, received_ns, look.offset_ns)
+        self._looks.append(look)
+        best = min(self._looks, key=lambda known: (known.round_trip_ns, known.offset_ns))
+        if self.round_trip_ns is None or abs(best.offset_ns - self.offset_ns) > self._step_ns:
+            self.offset_ns = best.offset_ns
+        self.round_trip_ns = best.round_trip_ns
+
+    def contradicts(self, sent_ns: int, server_ms: int, received_ns: int) -> bool:
+        """Whether this answer and one before it cannot both be right of one offset."""
+        look = _look(sent_ns, server_ms, received_ns)
+        return any(_apart(known, look) for known in self._looks)
+
+    def bound(self, least_ns: int, since_ns: int, at_ns: int, *, step: bool) -> None:
+        """Stamps have proven that the offset is ``least_ns`` at least (or, never measured, about that).
+
+        ``step``: stamps agreed with the offset before ``since_ns``.
+        """
+        if step or self._looks:
+            self._forget(since_ns, at_ns, least_ns)
+        self.offset_ns = least_ns
+
+    def _forget(self, since_ns: int, at_ns: int, offset_ns: int) -> None:
+        self.steps.append(ClockStep(since_ns, at_ns, offset_ns - self.offset_ns))
+        self._looks.clear()
+        self.round_trip_ns = None
+
+    def take_steps(self) -> list[ClockStep]:
+        """The steps proven since the last call."""
+        taken, self.steps = self.steps, []
+        return taken
+
+
+def _look(sent_ns: int, server_ms: int, received_ns: int) -> _Look:
+    # the exchange truncates to a millisecond: half of one is the best guess of what it cut
+    server_ns = server_ms * NS_PER_MS
+    offset_ns = server_ns + NS_PER_MS // 2 - (sent_ns + received_ns) // 2
+    least_ns, most_ns = server_ns - received_ns, server_ns + NS_PER_MS - sent_ns
+    return _Look(received_ns, received_ns - sent_ns, offset_ns, least_ns, most_ns)
+
+
+def _apart(a: _Look, b: _Look) -> bool:
+    slack_ns = SLACK_NS + abs(b.at_ns - a.at_ns) * DRIFT_PPM // 1_000_000
+    return a.least_ns > b.most_ns + slack_ns or b.least_ns > a.most_ns + slack_ns

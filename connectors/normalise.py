@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from math import isfinite
 from typing import Literal, cast
 
 import numpy as np
@@ -23,6 +24,8 @@ from agent.core.instrument import Instrument
 from agent.core.market.tape import EVENT, EventArray, Flag, Kind, empty_events
 from agent.core.types import NS_PER_MS
 from connectors.ccxt_types import CcxtTicker, CcxtTrade, Level, UsableTrade
+from connectors.continuity.sane_numbers import fits, is_number, is_size, is_stamp
+from connectors.continuity.stand_in_ids import Telling, is_trade_number
 from connectors.units.exchange_units import ExchangeUnits, units_of
 
 EXACT_BELOW = float(2**50)
@@ -30,6 +33,7 @@ EXACT_BELOW = float(2**50)
 
 _TOLERANCE = 1e-7
 _ULPS = 4.0 * 2.0**-53  # one rounding when parsed, one when multiplied; twice that to be safe
+_SIDES = {"buy": 1, "sell": -1}  # of the taker; any other is unknown, and stays so
 _RAW_PRICE = ("p", "price", "px", "rate")
 _RAW_AMOUNT = ("q", "qty", "size", "amount", "sz", "volume", "vol", "v")
 
@@ -103,7 +107,7 @@ class TradeReading:
         if not self.stamp:
             return own
         raw = [t["info"].get(self.stamp) if isinstance(t["info"], Mapping) else None for t in trades]
-        return [said if isinstance(said, int) and said > 0 else ms for said, ms in zip(raw, own, strict=True)]
+        return [cast("int", said) if is_stamp(said) else ms for said, ms in zip(raw, own, strict=True)]
 
     def id_of(self, trade: CcxtTrade) -> str | None:
         """The id that stream and request share; ccxt's own where the raw trade has none of the members."""
@@ -131,7 +135,7 @@ class CoinVolume:
 def _last_number(row: object, otherwise: float) -> float:
     """The last member of a raw row that is a list of numbers."""
     last = row[-1] if isinstance(row, list) and row else None
-    return float(last) if isinstance(last, int | float) else otherwise
+    return float(cast("float", last)) if is_size(last) else otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +175,39 @@ class TradeBatch:
 
 def usable(trades: Sequence[CcxtTrade]) -> list[UsableTrade]:
     """Return the trades that have a price, a size and a stamp: the others are not guessed at."""
+    if _all_usable(trades):
+        return cast("list[UsableTrade]", list(trades))
     sized = [t if t["amount"] is not None else _with_raw_size(t) for t in trades]
-    kept = [t for t in sized if t["price"] and t["amount"] and t["timestamp"]]
+    kept = [t for t in sized if is_size(t["amount"]) and is_stamp(t["timestamp"]) and _is_price(t["price"])]
     return cast("list[UsableTrade]", kept)
+
+
+def _all_usable(trades: Sequence[CcxtTrade]) -> bool:
+    """The usual case, in as few passes as can be."""
+    amounts, prices = [t["amount"] for t in trades], [t["price"] for t in trades]
+    stamps = [t["timestamp"] for t in trades]
+    if not trades or {*map(type, amounts), *map(type, prices)} != {float} or set(map(type, stamps)) != {int}:
+        return False
+    few = cast("list[float]", [min(amounts), min(prices), sum(amounts), sum(prices)])  # type: ignore
+    whole = few[0] > 0 and few[1] > 0 and isfinite(few[2]) and isfinite(few[3])
+    return whole and is_stamp(min(stamps)) and is_stamp(max(stamps))  # type: ignore[type-var]
+
+
+def _is_price(value: object) -> bool:
+    """Also a negative one: it is kept on the tape as sent, and judged there (``impossible_prices``)."""
+    return is_number(value) and value != 0
+
+
+def fitting(trades: Sequence[UsableTrade], scale: Scale) -> list[UsableTrade]:
+    """Those whose numbers, in ticks and lots, are within what can be added up."""
+    per_tick, per_lot = 1 / float(scale.tick.size), 1 / float(scale.lot.size)
+    most = (
+        max([abs(t["price"]) for t in trades], default=0.0),
+        max([t["amount"] for t in trades], default=0.0),
+    )
+    if fits(most[0] * per_tick, most[1] * per_lot):
+        return list(trades)
+    return [t for t in trades if fits(t["price"] * per_tick, t["amount"] * per_lot)]
 
 
 def _with_raw_size(trade: CcxtTrade) -> CcxtTrade:
@@ -183,16 +217,16 @@ def _with_raw_size(trade: CcxtTrade) -> CcxtTrade:
     return cast("CcxtTrade", {**trade, "amount": size})
 
 
-def trade_columns(trades: Sequence[UsableTrade], scale: Scale) -> TradeBatch:
+def trade_columns(trades: Sequence[UsableTrade], scale: Scale, telling: Telling | None = None) -> TradeBatch:
     """Read usable ccxt trade structures."""
-    ids, hashed = trade_ids(trades, scale.reading)
+    ids, hashed = trade_ids(trades, scale.reading, telling)
     prices, amounts = [t["price"] for t in trades], scale.reading.amounts(trades)
     ticks, off_price = scale.tick.counts(prices)
     lots, off_size = scale.lot.counts(amounts)
     if off_price or off_size:  # look again, at what the exchange wrote
         ticks, off_price = scale.tick.counts(prices, [_raw(t, "price", _RAW_PRICE) for t in trades])
         lots, off_size = scale.lot.counts(amounts, [_raw(t, "amount", _RAW_AMOUNT) for t in trades])
-    side = np.array([-1 if t["side"] == "sell" else 1 for t in trades], dtype=np.int8)
+    side = np.array([_SIDES.get(str(t["side"]), 0) for t in trades], dtype=np.int8)
     return TradeBatch(
         ids=ids,
         stamp_ns=np.array(scale.reading.stamps_ms(trades), dtype=np.int64) * NS_PER_MS,
@@ -221,25 +255,27 @@ def _as_float(text: str) -> float | None:
         return None
 
 
-def trade_ids(trades: Sequence[CcxtTrade], reading: TradeReading = AS_CCXT_READS) -> tuple[IntArray, bool]:
-    """Return (ids, whether some had to be hashed)."""
+def trade_ids(
+    trades: Sequence[CcxtTrade], reading: TradeReading = AS_CCXT_READS, telling: Telling | None = None
+) -> tuple[IntArray, bool]:
+    """Return (ids, whether some had to be hashed). ``telling``: None for a page, which tells by itself."""
     own = not reading.ids and not reading.unshared_ids
     texts = [t["id"] for t in trades] if own else [reading.id_of(t) for t in trades]
     try:
         ids = np.array([int(text or "none") for text in texts], dtype=np.int64)
     except (TypeError, ValueError, OverflowError):
-        found = [_any_id(t, text) for t, text in zip(trades, texts, strict=True)]
+        telling = telling or Telling()
+        found = [_any_id(t, text, telling) for t, text in zip(trades, texts, strict=True)]
         return np.array(found, dtype=np.int64), True
     return ids, False
 
 
-def _any_id(trade: CcxtTrade, text: str | None) -> int:
+def _any_id(trade: CcxtTrade, text: str | None, telling: Telling) -> int:
     """The id as a number, or 63 bits of a stable hash of it (or of the trade, without an id)."""
-    if text is None:
-        text = "/".join(map(str, (trade["timestamp"], trade["side"], trade["price"], trade["amount"])))
-    if str(text).isdecimal() and int(text) < 2**63:
+    text = telling.stand_in(trade) if text is None else str(text)
+    if is_trade_number(text):
         return int(text)
-    digest = hashlib.blake2b(str(text).encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(text.encode(errors="replace"), digest_size=8).digest()
     return int.from_bytes(digest, "big") & (2**63 - 1)
 
 

@@ -115,6 +115,10 @@ class StreamSource(Protocol):
         ...
 
 
+Fatal = Callable[[Exception, int, int], Exception | None]
+"""What ends the run, of an error, how many failures in a row it makes, and messages that have come so far."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """When a stream is stale, and how long to wait after the k-th failure in a row."""
@@ -152,11 +156,14 @@ class Supervisor:
         outbox: Outbox,
         clock: Clock,
         patience: Patience | None = None,
-        fatal: Callable[[Exception], Exception | None] = lambda error: None,
+        fatal: Fatal = lambda error, failures, messages: None,
+        wait_s: Callable[[], float] | None = None,
     ) -> None:
+        """``wait_s``: how long to wait for the next message before the source is asked whether it is dead."""
         self.source, self.counters = source, StreamCounters()
         self._outbox, self._clock = outbox, clock
         self._patience, self._fatal = patience or Patience(), fatal
+        self._wait_s = wait_s or (lambda: self._patience.stale_s)
         self._stale_since_ns: int | None = None
         self._failures = 0
 
@@ -170,7 +177,10 @@ class Supervisor:
         return self.counters.stale_ns + now
 
     async def run(self) -> None:
-        """Keep the stream going. Raises only what is ours, or what ``fatal`` says no retry mends."""
+        """Keep the stream going. Raises only what is ours, or what ``fatal`` says no retry mends.
+
+        A stream that has once brought something is there: what its exchange then says is retried.
+        """
         self.counters.last_message_ns = self._clock.now_ns()
         while True:
             watch: asyncio.Task[object] = asyncio.ensure_future(self.source.watch())
@@ -204,7 +214,7 @@ class Supervisor:
             raise _OursError(error) from error
         if waiting:
             self._received()
-        return await asyncio.wait_for(watch, self._patience.stale_s)
+        return await asyncio.wait_for(watch, self._wait_s())
 
     def _received(self) -> None:
         now = self._clock.now_ns()
@@ -228,7 +238,7 @@ class Supervisor:
         self._failures += 1
         self.counters.failures += 1
         self.counters.last_error = f"{type(error).__name__}: {error}"[:300]
-        verdict = self._fatal(error)
+        verdict = self._fatal(error, self._failures, self.counters.messages)
         if verdict is not None:
             raise verdict from error
         self.source.broken()

@@ -122,7 +122,8 @@ class _Sampler:
 
     def _keep(self, live: EventArray) -> None:
         names = ["recv_ns", "exch_ns", "qty_lots", "instrument", "side", "flags"]
-        self._trades.append(live[live["kind"] == Kind.TRADE][names].copy())
+        counts = (live["kind"] == Kind.TRADE) & (live["flags"] & Flag.IMPOSSIBLE == 0)
+        self._trades.append(live[counts][names].copy())
         updates = (live["kind"] == Kind.LEVEL) & (live["flags"] & Flag.LAST != 0)
         self._book.append(live[updates][["recv_ns", "exch_ns", "flags"]].copy())
 

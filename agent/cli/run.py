@@ -72,7 +72,10 @@ def _warn_of_database(result: LiveResult) -> None:
 def _show(result: LiveResult) -> None:
     """The closing summary."""
     from agent.terminal.closing_tables import render_summary
+    from agent.terminal.feed_sentences import refused_in_words
 
     render_summary(result.summary, output.console_of())
+    if result.feed.trickles:
+        typer.echo(f"\nnot all that came was believed ({refused_in_words(result.feed)})")
     command = agent_command("replay", result.path, "--verify")
     typer.echo(f"\nreplay and verify this session:  {command}")

@@ -9,3 +9,24 @@ class Clock(Protocol):
     """Nanoseconds UTC that never step back: the difference of two readings is a duration."""
 
     def now_ns(self) -> int: ...
+
+
+class StandStill:
+    """Notices that nobody looked at the clock for longer than ``most_ns``: the process stood still."""
+
+    def __init__(self, clock: Clock, most_ns: int) -> None:
+        self._clock, self._most_ns = clock, most_ns
+        self._looked_ns: int | None = None
+        self._spans: list[tuple[int, int]] = []
+
+    def look(self) -> None:
+        """Somebody is awake. The first look begins it."""
+        now_ns = self._clock.now_ns()
+        if self._looked_ns is not None and now_ns - self._looked_ns > self._most_ns:
+            self._spans.append((self._looked_ns, now_ns))
+        self._looked_ns = now_ns
+
+    def take(self) -> list[tuple[int, int]]:
+        """The spans (from, to) in which it stood still since the last call."""
+        taken, self._spans = self._spans, []
+        return taken

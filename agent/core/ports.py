@@ -80,7 +80,11 @@ class Market(Protocol):
         ...
 
     def book_ns(self, number: int) -> int:
-        """``recv_ns`` of the last book update, 0 before the first."""
+        """When the last book update came, or was sent where it was read late; 0 before the first."""
+        ...
+
+    def unseen(self, number: int) -> bool:
+        """Whether the process has stood still, and no book of later has been read."""
         ...
 
     def trades(self, number: int) -> TradeColumns:
@@ -171,6 +175,10 @@ class OutsideLink(Protocol):
         ...
 
 
+TRICKLE, TRICKLE_SHARE = 5, 0.001
+"""So many odd things, or such a share of the trades, are told only when they are asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class FeedHealth:
     """Counters of a feed since its start, all instruments together. Durations in nanoseconds."""
@@ -183,7 +191,10 @@ class FeedHealth:
     lost: int = 0  # trades that are missing for good
     late: int = 0  # trades stamped earlier than one before them
     off_tick: int = 0
-    malformed: int = 0  # trades without a price, a size or a stamp
+    impossible: int = 0  # trades whose price is far from everything around it, marked
+    malformed: int = 0  # trades refused: no price, size or stamp, or one that cannot be
+    odd_ids: int = 0  # trades refused under a wild id, or none; their true ids are fetched
+    new_counts: int = 0  # times that an exchange started its trade ids again
     duplicates: int = 0  # trades that came twice, dropped
     ids: Sequence[str] = ()  # by instrument: what its trade ids can show
     range_overlaps: int = 0  # raw trades covered by two aggregates
@@ -194,6 +205,7 @@ class FeedHealth:
     book_conflated: int = 0  # skipped because the reader was slow
     book_crossed: int = 0  # skipped because bid >= ask
     book_off_tick: int = 0
+    book_refused: int = 0  # levels without a price or a size that can be
     reconnects: int = 0
     stale: int = 0  # times that a stream fell silent
     stale_now: Sequence[str] = ()  # streams that are silent, as in "trades:0"
@@ -205,7 +217,19 @@ class FeedHealth:
     rest_rejected: int = 0  # REST answers that were no JSON
     clock_offset_ns: int = 0  # the exchange's clock minus ours
     clock_failures: int = 0
+    clock_steps: int = 0  # times that its clock and ours stepped apart
     clock_round_trip_ns: int | None = None  # None: the offset was never measured
+
+    @property
+    def refused(self) -> int:
+        """Frames, trades and levels that were not believed."""
+        trades = self.malformed + self.odd_ids + self.impossible
+        return trades + self.book_refused + self.bad_frames + self.rest_rejected
+
+    @property
+    def trickles(self) -> bool:
+        """Whether that is more than what happens on any stream now and then."""
+        return self.refused > max(TRICKLE, self.trades * TRICKLE_SHARE)
 
     def keys(self) -> list[str]:
         """The names of the counters: with ``[name]``, what ``dict`` makes a copy from."""

@@ -84,6 +84,7 @@ class PreTradeChecks:
             mid_half_ticks=self._market.mid_half_ticks(instrument) or None,
             book_ns=self._market.book_ns(instrument) or None,
             market_lots=ticket.market_lots,
+            unseen=self._market.unseen(instrument),
         )
 
 

@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 from agent.core.events import GapSeen
-from agent.core.market.tape import SILENT
+from agent.core.market.tape import SILENT, SPANS, Kind
 from agent.core.ports import FeedHealth
 from agent.terminal.formatting import duration
+
+_SPANS = {
+    SPANS[Kind.CLOCK_STEP]: (
+        "the exchange's clock and ours stepped apart: the machine slept, or a clock was set; numbers that"
+        " need stamps of before and after are marked clock_step"
+    ),
+    SPANS[Kind.LOST_TIME]: (
+        "the process stood still and did nothing meanwhile: numbers of that time are marked lost_time"
+    ),
+}
 
 
 def gap_in_words(event: GapSeen) -> str:
     """gap of trades began; gap of book ended, 3 lost; feed fell silent; feed is heard again."""
+    if event.stream in _SPANS:
+        return _SPANS[event.stream]
     if event.stream.endswith(SILENT):
         return f"{event.stream.removesuffix(SILENT)} {'is heard again' if event.ended else 'fell silent'}"
     return f"gap of {event.stream} {f'ended, {event.lost} lost' if event.ended else 'began'}"
+
+
+def refused_in_words(health: FeedHealth) -> str:
+    """refused: 12 trades, 3 book levels, 2 frames; 4 trades at impossible prices."""
+    known = (
+        (health.malformed + health.odd_ids, "trade"),
+        (health.book_refused, "book level"),
+        (health.bad_frames, "frame"),
+        (health.rest_rejected, "answer"),
+    )
+    refused = ", ".join(f"{n:,} {name}{'' if n == 1 else 's'}" for n, name in known if n)
+    marked = f"{health.impossible:,} at impossible prices" if health.impossible else ""
+    return "; ".join(filter(None, (f"refused: {refused}" if refused else "", marked)))
 
 
 def health_in_words(health: FeedHealth) -> str:
@@ -21,6 +46,8 @@ def health_in_words(health: FeedHealth) -> str:
         f"{health.trades:,} trades, {health.gaps} {'gap' if health.gaps == 1 else 'gaps'}"
         f" ({health.backfilled} trades filled in, {health.lost} lost)"
     )
+    if health.trickles:
+        sentence += f", {refused_in_words(health)}"
     if health.stale_ns:
         sentence += f", silent {duration(health.stale_ns)} in all"
     return f"{sentence}, SILENT NOW: {', '.join(health.stale_now)}" if health.stale_now else sentence

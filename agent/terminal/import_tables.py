@@ -49,6 +49,7 @@ _FAULTS = {
     "trades_late": "kept, flagged LATE: they revise their bars",
     "crossed": "book updates that crossed: the newer level wins",
     "levels_uncrossed": "older levels taken off the book for it",
+    "prices_impossible": "trades far from every price around them: kept, marked, in no number",
     "prices_rounded": "prices off the tick, moved to the nearest",
     "sizes_rounded": "book sizes finer than the lot, rounded down",
     "sizes_clipped": "sizes above forty billion, held there",

@@ -111,16 +111,16 @@ def _until(error: BaseException) -> str:
 
 
 class Bearing:
-    """How long an exchange has refused in one way, in a run."""
+    """How long an exchange has refused one stream in one way."""
 
     def __init__(self) -> None:
         self._kind: Refusal | None = None
         self._since_ns = self._last_ns = 0
 
-    def too_long(self, kind: Refusal, now_ns: int) -> bool:
-        """Note a refusal; whether the run has borne this kind long enough, with nothing else between."""
+    def too_long(self, kind: Refusal, now_ns: int, *, anew: bool = False) -> bool:
+        """Note a refusal; whether the run has borne this kind long enough. ``anew``: all was well before."""
         borne_ns = kind.borne_s * NS_PER_S
-        if kind is not self._kind or now_ns - self._last_ns > borne_ns:
+        if anew or kind is not self._kind or now_ns - self._last_ns > borne_ns:
             self._kind, self._since_ns = kind, now_ns
         self._last_ns = now_ns
         return now_ns - self._since_ns >= borne_ns

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from agent.core.json_types import JsonObject
+
+Rewrite = Callable[[str, JsonObject], JsonObject | None]
+"""Of a stream's name and a message of it: what is sent instead; None sends nothing."""
 
 
 @dataclass(slots=True)
@@ -26,6 +32,11 @@ class RestFault:
         return cls(count=count, path=path)
 
     @classmethod
+    def empty(cls, count: int = 1, path: str = "/") -> RestFault:
+        """Status 200 with an empty list."""
+        return cls(200, "[]", "application/json", {}, count, path)
+
+    @classmethod
     def html(cls, count: int = 1, path: str = "/") -> RestFault:
         """Status 200 with a web page: what a captive portal or a broken proxy sends."""
         return cls(200, "<html><body>Sign in</body></html>", "text/html", {}, count, path)
@@ -39,6 +50,7 @@ class Faults:
     deaf: bool = False  # pings are not answered either (blackhole)
     skip_trades: int = 0  # so many trade messages are lost, on each of the trade streams
     skip_depth: int = 0  # so many depth messages are lost
+    rewrite: Rewrite | None = None  # changes what the streams send; the market itself stays as it is
     rest: list[RestFault] = field(default_factory=list)
     withheld: int = 0
     skipped: dict[str, int] = field(default_factory=dict)

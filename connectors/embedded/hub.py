@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 
 import orjson
 from aiohttp import WSMsgType, web
@@ -77,7 +78,13 @@ class Hub:
         subscribers = self._streams.get(stream)
         if not subscribers or self.faults.swallows(stream):
             return
-        message = orjson.dumps(payload)
+        if self.faults.rewrite is not None:
+            rewritten = self.faults.rewrite(stream, payload)
+            if rewritten is None:
+                return
+            payload = rewritten
+        # orjson refuses what a broken exchange may send: ids beyond 64 bits, NaN
+        message = orjson.dumps(payload) if self.faults.rewrite is None else json.dumps(payload).encode()
         wrapped = b""
         for connection in subscribers:
             if connection.combined:
@@ -106,10 +113,10 @@ class Hub:
             if not subscribers:
                 self._streams.pop(stream, None)
 
-    def forget(self) -> None:
-        """Forget every subscription while the sockets stay open."""
+    def forget(self, part: str = "") -> None:
+        """Forget the subscriptions whose names hold ``part`` while the sockets stay open."""
         for connection in self.connections:
-            self.unsubscribe(connection, list(connection.streams))
+            self.unsubscribe(connection, [name for name in connection.streams if part in name])
 
     async def serve(self, request: web.Request, streams: list[str], combined: bool) -> web.WebSocketResponse:
         """Run one client's connection until it ends."""

@@ -234,9 +234,9 @@ class EmbeddedExchange:
         """Send a text frame as it is to every websocket: truncated JSON, plain text, ``[]``."""
         self._hub.broadcast(text)
 
-    def forget_subscriptions(self) -> None:
-        """Keep the sockets open and answering, but send no stream until subscribed again."""
-        self._hub.forget()
+    def forget_subscriptions(self, part: str = "") -> None:
+        """Keep the sockets open, but send no stream whose name holds ``part`` until subscribed again."""
+        self._hub.forget(part)
 
     def fail_rest(self, fault: RestFault) -> None:
         """Answer the next ``fault.count`` matching REST requests with ``fault``."""

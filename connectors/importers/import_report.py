@@ -45,6 +45,7 @@ class ImportReport:
     trades_late: int = 0  # stamped earlier than a trade before them: kept, flagged LATE
     crossed: int = 0  # book updates after which the best bid was not below the best ask
     levels_uncrossed: int = 0  # older levels taken off the book because a newer one crossed them
+    prices_impossible: int = 0  # trades whose price is far from everything around it: marked on the tape
     prices_rounded: int = 0  # prices off the tick, moved to the nearest
     sizes_rounded: int = 0  # book sizes finer than the lot
     sizes_clipped: int = 0  # sizes above forty billion, held there

@@ -24,8 +24,9 @@ import numpy as np
 from agent.core.arrays import BoolArray
 from agent.core.errors import InputError, InternalError, RecordingError
 from agent.core.instrument import Instrument
-from agent.core.market.tape import EVENT, EventArray, Kind
+from agent.core.market.tape import EVENT, EventArray, Flag, Kind
 from agent.core.ports import SessionWriter
+from connectors.continuity.impossible_prices import PriceJudge
 from connectors.importers.decimals import SCALE
 from connectors.importers.import_report import ImportReport
 from connectors.importers.raw_rows import UNSTAMPED, Delays, Place, RawRows
@@ -101,10 +102,11 @@ def write_session(
         instrument = _finish(source, units)
         writer = open_writer(instrument, source.report)
         spool.seek(0)
-        seq = 1
+        seq, judge = 1, PriceJudge()
         while data := spool.read(BLOCK_ROWS * EVENT.itemsize):
             rows = np.frombuffer(bytearray(data), EVENT)
             _to_tape(rows, instrument, source, seq)
+            _mark_impossible(rows, judge, source.report)
             writer.events(rows)
             seq += len(rows)
     writer.close(source.report.last_recv_ns)
@@ -165,6 +167,14 @@ def _to_tape(rows: EventArray, instrument: Instrument, source: FileSource, seq: 
     report.sizes_rounded += int(np.count_nonzero(rest))
     rows["qty_lots"][sized] = np.maximum(lots, sizes > 0)
     rows["seq"] = np.arange(seq, seq + len(rows))
+
+
+def _mark_impossible(rows: EventArray, judge: PriceJudge, report: ImportReport) -> None:
+    """Mark the trades whose price is far from everything around it, as the live feed does."""
+    trades = np.flatnonzero(rows["kind"] == Kind.TRADE)
+    impossible = trades[judge.impossible(rows["price_ticks"][trades], None)]
+    rows["flags"][impossible] |= np.uint32(Flag.IMPOSSIBLE)
+    report.prices_impossible += len(impossible)
 
 
 def _sized(rows: EventArray) -> BoolArray:

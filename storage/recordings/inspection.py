@@ -19,7 +19,7 @@ from agent.core.arrays import FloatArray, IntArray
 from agent.core.canonical import TAPE_ROW
 from agent.core.errors import SessionError
 from agent.core.instrument import Instrument
-from agent.core.market.tape import BarArray, EventArray, Flag, Kind, interruption
+from agent.core.market.tape import SPANS, BarArray, EventArray, Flag, Kind, interruption
 from agent.core.market.trading_time import BarFlag
 from agent.core.session_header import SessionHeader
 from agent.core.types import NS_PER_S
@@ -233,7 +233,7 @@ class _TapeCounts:
             counts = np.bincount(kind[live], minlength=len(_KINDS) + 1)
             symbol.counts.update({k: int(n) for k, n in zip(_KINDS, counts[1:], strict=False) if n})
             symbol.counts["history"] += int(np.count_nonzero(mine & past))
-            trade = live & (kind == Kind.TRADE)
+            trade = live & (kind == Kind.TRADE) & (batch["flags"] & Flag.IMPOSSIBLE == 0)
             update = live & (kind != Kind.TRADE) & (batch["flags"] & Flag.LAST != 0)
             symbol.trades += np.bincount(when[trade], minlength=self._bins)
             symbol.book += np.bincount(when[update], minlength=self._bins)
@@ -256,6 +256,9 @@ class _TapeCounts:
         if found is None:
             return
         name, ended = found
+        if kind in SPANS:
+            self.gaps.append(InspectedGap(number, name, row[1], recv_ns))
+            return
         if not ended:
             self.gaps.append(InspectedGap(number, name, recv_ns))
             return

@@ -24,6 +24,8 @@ from tests.fuzz import (
     control_rows,
     damaged_sessions,
     odd_checkpoints,
+    odd_frames,
+    odd_messages,
     odd_rows,
 )
 from tests.fuzz.trial import DEBUG_ARGUMENT, Case, fault_of, limit_memory, run_as_process, run_here
@@ -36,6 +38,8 @@ KINDS: dict[str, Callable[[random.Random, World], Case]] = {
     "rows": odd_rows.make_case,
     "checkpoints": odd_checkpoints.make_case,
     "control_rows": control_rows.make_case,
+    "frames": odd_frames.make_case,
+    "messages": odd_messages.make_case,
 }
 SHARES = {
     "command_lines": 6,
@@ -44,6 +48,8 @@ SHARES = {
     "rows": 3,
     "checkpoints": 1,
     "control_rows": 1,
+    "frames": 1,
+    "messages": 2,
 }
 AS_PROCESS = 0.003
 """Of all cases: a process takes seconds."""

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 
 SEED = 13
 CASES = 12
+FEWER = {"frames": 2, "messages": 6}  # a case is a whole feed
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.mark.filterwarnings("ignore")
 def test_odd_input_gets_a_message(kind: str, world: World) -> None:
     """No traceback, no hang, an exit code of the contract."""
-    faults = [fault_in(kind, number, SEED, world) for number in range(CASES)]
+    faults = [fault_in(kind, number, SEED, world) for number in range(FEWER.get(kind, CASES))]
     assert [fault for fault in faults if fault] == []
 
 

@@ -15,6 +15,7 @@ import random
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,10 @@ class FaultyBinance:
         self.html = False  # REST answers HTML with status 200
         self.hidden: set[int] = set()  # aggregate ids that REST does not know
         self.trade_name = "aggTrade"
+        self.counted_from = 0  # trades before the exchange started its ids again
+        self.rewrite: Callable[[dict[str, Any]], dict[str, Any]] | None = None  # of the trades streamed
+        self.frames: Callable[[str], list[str]] | None = None  # what is sent in place of a frame
+        self.rest_status = 200  # of aggTrades; another is an error, and 0 an empty list
         self.rest_calls: list[str] = []
         self.dropped = 0
 
@@ -125,6 +130,15 @@ class FaultyBinance:
                 ws._req.transport.abort()  # type: ignore[attr-defined]
         self.sockets.clear()
 
+    def forget(self, part: str) -> None:
+        """Forget the subscriptions whose names hold ``part``; the sockets stay open."""
+        for ws, streams in self.sockets.items():
+            self.sockets[ws] = {name for name in streams if part not in name}
+
+    def count_anew(self) -> None:
+        """Start the trade ids again, as after an exchange's reset."""
+        self.counted_from = len(self.aggregates)
+
     async def send_frame(self, text: str) -> None:
         """Send a frame as it is to every connection."""
         for ws in list(self.sockets):
@@ -141,7 +155,7 @@ class FaultyBinance:
             first = self.raw_id
             self.raw_id += self.random.randint(1, 3)
             made = {
-                "a": 100 + len(self.aggregates),
+                "a": 100 + len(self.aggregates) - self.counted_from,
                 "p": f"{60000 + self.random.randint(-99, 99) / 100:.2f}",
                 "q": f"{self.random.randint(1, 99999) / 1e5:.8f}",
                 "f": first,
@@ -154,6 +168,7 @@ class FaultyBinance:
             event = {"e": self.trade_name, "E": made["T"], "s": "BTCUSDT", **made}
             if self.trade_name == "trade":
                 event = {k: v for k, v in event.items() if k not in "afl"} | {"t": made["l"]}
+            event = self.rewrite(event) if self.rewrite else event
             await self._publish("btcusdt@aggTrade", event)
 
     async def move_book(self) -> None:
@@ -190,10 +205,14 @@ class FaultyBinance:
         if self.silent:
             return
         text = json.dumps(event)
+        for sent in [text] if self.frames is None else self.frames(text):
+            await self._send(stream, sent)
+
+    async def _send(self, stream: str, text: str) -> None:
         for ws, streams in list(self.sockets.items()):
             if stream in streams:
                 try:
-                    await ws.send_str(text)
+                    await ws.send_frame(text.encode("utf-8", "surrogatepass"), aiohttp.WSMsgType.TEXT)
                 except ConnectionError:
                     self.sockets.pop(ws, None)
 
@@ -218,6 +237,8 @@ class FaultyBinance:
             return web.Response(
                 text="<html><body>Please verify you are human</body></html>", content_type="text/html"
             )
+        if name == "aggTrades" and self.rest_status != 200:
+            return web.json_response([] if not self.rest_status else {}, status=self.rest_status or 200)
         return web.json_response(getattr(self, f"_{name}")(request.query))
 
     def _time(self, query: Any) -> Any:
@@ -233,7 +254,8 @@ class FaultyBinance:
         limit = int(query.get("limit", 500))
         known = [t for t in self.aggregates if t["a"] not in self.hidden]
         if "fromId" in query:
-            return [t for t in known if t["a"] >= int(query["fromId"])][:limit]
+            mine = [t for t in self.aggregates[self.counted_from :] if t in known]
+            return [t for t in mine if t["a"] >= int(query["fromId"])][:limit]
         return known[-limit:]
 
     def _klines(self, query: Any) -> Any:

@@ -20,7 +20,7 @@ from agent.core.agenda import FAR_FUTURE_NS, Agenda
 from agent.core.errors import InputError
 from agent.core.events import Command, StartParent
 from agent.core.instrument import Instrument
-from agent.core.market.tape import BarArray, EventArray, Kind
+from agent.core.market.tape import BarArray, EventArray, Flag, Kind
 from agent.core.market.trade_bars import BookSample
 from agent.core.orders.venue_messages import VenueOrder
 from agent.core.ports import Market, OrderVenue, SessionReader
@@ -87,7 +87,8 @@ def check_start(
 
 
 def _facts_known(known: Known, now_ns: int, window_ns: int) -> StartFacts:
-    trades, klines, book = known.trades[known.trades["kind"] == Kind.TRADE], known.klines, known.book
+    counts = (known.trades["kind"] == Kind.TRADE) & (known.trades["flags"] & Flag.IMPOSSIBLE == 0)
+    trades, klines, book = known.trades[counts], known.klines, known.book
     expected = expected_lots(klines, trades["exch_ns"], trades["qty_lots"], now_ns, window_ns)
     if book is not None:
         return _facts_shown(now_ns, book, expected)

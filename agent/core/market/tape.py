@@ -62,7 +62,7 @@ BAR = np.dtype(
 class Kind(IntEnum):
     """What one tape row is."""
 
-    TRADE = 1  # side: +1 the taker bought, -1 the taker sold
+    TRADE = 1  # side: +1 the taker bought, -1 the taker sold, 0 nobody knows
     LEVEL = 2  # absolute size of a book level; 0 deletes. side: +1 bid, -1 ask
     SNAPSHOT_BEGIN = 3  # the book is cleared; levels follow
     SNAPSHOT_END = 4  # the book is whole again
@@ -71,7 +71,14 @@ class Kind(IntEnum):
     GAP_END = 7  # qty_lots: events lost for good (0 if all were filled in)
     STALE = 8  # the feed has been silent too long
     ALIVE = 9  # and sends again
+    CLOCK_STEP = (
+        10  # the exchange's clock or ours stepped since exch_ns (ours): by qty_lots ms, side the sign
+    )
+    LOST_TIME = 11  # nothing is done from here to exch_ns (ours): the process stands still
 
+
+SPANS = {Kind.CLOCK_STEP: "clock step", Kind.LOST_TIME: "lost time"}
+"""Rows that speak of the time between their ``recv_ns`` and their ``exch_ns``, which is on our clock."""
 
 SILENT = " silent"
 """Ends the name of an interruption in which nothing is known to be missing: the stream said nothing."""
@@ -87,13 +94,16 @@ class Flag(IntFlag):
     TRADES = 16  # a gap or stale row is of the trade stream
     BOOK = 32  # ... of the book stream
     CARRIED = 64  # a slice's opening (book, history, open gaps), made from what came before it
+    IMPOSSIBLE = 128  # a trade whose price is far from everything around it: it counts for nothing
 
 
 def interruption(kind: int, flags: int) -> tuple[str, bool] | None:
-    """What a gap or stale row is about and whether it ended: ("trades", False), ("feed silent", True).
+    """What a gap, stale or span row is about and whether it ended: ("trades", False), ("feed silent", True).
 
     The name of what was interrupted is the same at both ends; results and the log keep it. None: another row.
     """
+    if kind in SPANS:
+        return SPANS[Kind(kind)], True
     if kind not in (Kind.GAP_BEGIN, Kind.GAP_END, Kind.STALE, Kind.ALIVE):
         return None
     stream = "trades" if flags & Flag.TRADES else "book" if flags & Flag.BOOK else "feed"

@@ -104,6 +104,8 @@ def _accumulate(
         table[k, TRADES] += 1
         if side[i] > 0:
             table[k, TAKER_BASE] += qty
+        elif side[i] == 0:  # nobody knows: half of it; of an odd lot in turn more and less
+            table[k, TAKER_BASE] += (qty + (table[k, TRADES] & 1)) >> 1
     return first, last
 
 

@@ -36,11 +36,11 @@ class Fault(StrEnum):
     LOST_TRADES = "lost_trades"  # trades that never came
     STALE_BOOK = "stale_book"  # the book's stream was silent
     LATE_TRADES = "late_trades"  # trades that came after newer ones, or were fetched to fill a gap
-    CLOCK_STEP = "clock_step"
-    LOST_TIME = "lost_time"
+    CLOCK_STEP = "clock_step"  # the exchange's clock or ours stepped: stamps before and after do not compare
+    LOST_TIME = "lost_time"  # the process stood still
     BARS_ONLY = "bars_only"
     MODELLED_SPREAD = "modelled_spread"
-    IMPOSSIBLE_PRICE = "impossible_price"
+    IMPOSSIBLE_PRICE = "impossible_price"  # trades at one: they are in no number
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ class DataFaults:
         self._closed: list[Hole] = []
         self._open: dict[str, list[int]] = {}  # what is interrupted -> since when, once for every mark
         self._late: list[IntArray] = []  # [trades, 3]: its own time, when it came, lots
+        self._impossible: list[IntArray] = []  # the same
 
     def began(self, what: str, since_ns: int) -> None:
         """``what`` (as ``tape.interruption`` names it) was last heard at ``since_ns``."""
@@ -88,6 +89,10 @@ class DataFaults:
         """Trades that came late, [trades, 3]: their own time, when they came, lots."""
         self._late.append(rows)
 
+    def impossible(self, rows: IntArray) -> None:
+        """Trades at a price that cannot be, [trades, 3] as ``late`` has them."""
+        self._impossible.append(rows)
+
     def holes(self) -> list[Hole]:
         """All of them; one that is open has no end yet."""
         still = (h for what, begun in self._open.items() for h in _holes(what, min(begun), FOREVER_NS, 0))
@@ -102,25 +107,29 @@ class DataFaults:
         return merged([(h.begin_ns, h.end_ns) for h in self.holes() if h.of_book])
 
     def shares(self, begin_ns: int, end_ns: int, lots_in: LotsIn) -> dict[str, float]:
-        """Each fault that a window holds, with its share: of its time, for late trades of its volume."""
+        """Each fault that a window holds, with its share: of its time, of its volume for trades."""
         touching = [h for h in self.holes() if h.touches(begin_ns, end_ns)]
         found = dict.fromkeys(self.standing, 1.0)
         for fault in {h.fault for h in touching}:
             spans = [(h.begin_ns, h.end_ns) for h in touching if h.fault is fault]
             found[fault] = max(found.get(fault, 0.0), share_of(spans, begin_ns, end_ns))
-        late = self._late_lots(begin_ns, end_ns)
+        late = _lots_touching(self._late, begin_ns, end_ns)
         if late is not None:
             found[Fault.LATE_TRADES] = min(1.0, late / max(lots_in(begin_ns, end_ns), late, 1))
+        wild = _lots_touching(self._impossible, begin_ns, end_ns)
+        if wild is not None:
+            found[Fault.IMPOSSIBLE_PRICE] = wild / max(lots_in(begin_ns, end_ns) + wild, 1)
         return {fault.value: found[fault] for fault in Fault if fault in found}
 
-    def _late_lots(self, begin_ns: int, end_ns: int) -> int | None:
-        """The lots of late trades that belong to a window, or came in it; None without such a trade."""
-        if not self._late:
-            return None
-        rows = self._late[0] if len(self._late) == 1 else np.concatenate(self._late)
-        self._late = [rows]
-        inside = (rows[:, 0] < max(end_ns, begin_ns + 1)) & (rows[:, 1] >= begin_ns)
-        return int(rows[inside, 2].sum()) if inside.any() else None
+
+def _lots_touching(kept: list[IntArray], begin_ns: int, end_ns: int) -> int | None:
+    """The lots of marked trades that belong to a window, or came in it; None without such a trade."""
+    if not kept:
+        return None
+    kept[:] = [kept[0] if len(kept) == 1 else np.concatenate(kept)]
+    rows = kept[0]
+    inside = (rows[:, 0] < max(end_ns, begin_ns + 1)) & (rows[:, 1] >= begin_ns)
+    return int(rows[inside, 2].sum()) if inside.any() else None
 
 
 def share_of(spans: Sequence[Span], begin_ns: int, end_ns: int) -> float:

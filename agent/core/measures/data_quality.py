@@ -25,6 +25,7 @@ REVERSION_NS = 60 * NS_PER_S
 PARTS = ("delay", "trading", "opportunity", "fees", "total")
 OF_FILLS = ("avg_price", "arrival_slippage_bps", "gain_bps", "full_gain_bps", "pwp_slippage_bps")
 OF_LIFE = ("effective_spread_bps", "price_improvement_bps", "fill_rate", "maker_share")
+_OF_TRADES = (Fault.LATE_TRADES, Fault.IMPOSSIBLE_PRICE)
 NOTHING_FILLED = "nothing was filled"
 
 Flags = dict[str, dict[str, float]]
@@ -106,7 +107,7 @@ class Stand:
         measured = [name for name, value in values.items() if name in windows and known(value)]
         found = {name: self._shares(windows[name]) for name in measured}
         for name in of_mids & found.keys():
-            found[name] = {fault: n for fault, n in found[name].items() if fault != Fault.LATE_TRADES}
+            found[name] = {fault: n for fault, n in found[name].items() if fault not in _OF_TRADES}
         return {name: shares for name, shares in found.items() if shares}
 
     def _shares(self, window: Span) -> dict[str, float]:

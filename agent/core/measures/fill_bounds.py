@@ -243,7 +243,8 @@ class _SideCheck:
         """Time, key, lots added, gone and traded of each level and trade that may have filled us."""
         side = self._side
         level = (rows["kind"] == Kind.LEVEL) & (rows["side"] == -side)
-        trade = (rows["kind"] == Kind.TRADE) & (rows["side"] != side) & (rows["flags"] & Flag.HISTORY == 0)
+        counts = rows["flags"] & (Flag.HISTORY | Flag.IMPOSSIBLE) == 0
+        trade = (rows["kind"] == Kind.TRADE) & (rows["side"] != side) & counts
         level &= rows["price_ticks"] * side <= self._prices[-1]
         found = rows[level | trade]
         keys, lots = found["price_ticks"] * side, np.maximum(found["qty_lots"], 0)

@@ -78,6 +78,7 @@ class MarketFacts:
     mid_half_ticks: int | None
     book_ns: int | None  # engine time of the last book update
     market_lots: int | None = None
+    unseen: bool = False  # the process has stood still, and read no book of later
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,10 @@ class RiskGate:
         if most_ns is None:
             return
         most = f"at most {most_ns / NS_PER_MS:.0f} ms is allowed"
-        if market.book_ns is None:
+        if market.unseen:
+            what = f"the program stood still, and has read no book of the time since, {most}"
+            yield _refusal("stale_book", what, "risk.stale_book")
+        elif market.book_ns is None:
             yield _refusal("stale_book", f"no book has been seen yet, {most}", "risk.stale_book")
         elif now_ns - market.book_ns > most_ns:
             age_ms = (now_ns - market.book_ns) / NS_PER_MS

@@ -63,6 +63,7 @@ from agent.venue.kernel.update_end import (
     FILLED,
     GROW,
     NOTICE,
+    book_time,
     crosses_ours,
     end_of_update,
     entries_wanted,
@@ -105,7 +106,7 @@ __all__ = [
 
 # Kind and Flag as plain constants: Numba freezes them into the loop.
 TRADE, LEVEL, SNAPSHOT_BEGIN, SNAPSHOT_END, BBO = 1, 2, 3, 4, 5
-LAST, HISTORY, LATE, BACKFILL = 1, 2, 4, 8
+LAST, HISTORY, LATE, BACKFILL, IMPOSSIBLE = 1, 2, 4, 8, 128
 
 JUST_NOW = 2**62  # when a trade happened that the tape tells in its turn: after all that came before it
 
@@ -139,7 +140,8 @@ def run(s: KernelState, events: EventArray, start: int, end: int, due_ns: int) -
                 if s.counts[N_WANTED] > 0:
                     why = GROW
                     break
-                why = end_of_update(s, int(events[i].instrument), events[i].recv_ns, why)
+                told_ns = events[i].exch_ns
+                why = end_of_update(s, int(events[i].instrument), events[i].recv_ns, told_ns, why)
             i, stop, half_done = i + 1, ROW, False
             if s.counts[N_FILLS] == 0:
                 break
@@ -184,7 +186,8 @@ def _plain_rows(s: KernelState, events: EventArray, i: int, end: int, due_ns: in
         elif e.kind == TRADE:
             if market[inst, M_TRADES] >= trade_room or _reaches_ours(span, inst, e.side, e.price_ticks):
                 return i, ROW
-            _add_trade(s, inst, e.exch_ns, e.price_ticks, e.qty_lots, e.side)
+            if not e.flags & IMPOSSIBLE:
+                _add_trade(s, inst, e.exch_ns, e.price_ticks, e.qty_lots, e.side)
         elif e.kind != BBO:
             return i, ROW
         if e.flags & LAST and market[inst, M_TOUCHED]:
@@ -200,7 +203,7 @@ def _plain_rows(s: KernelState, events: EventArray, i: int, end: int, due_ns: in
             ):
                 return i, UPDATE_END
             market[inst, M_TOUCHED] = 0
-            market[inst, M_BOOK_NS] = e.recv_ns
+            market[inst, M_BOOK_NS] = book_time(e.recv_ns, e.exch_ns)
             set_mid(s, inst, mid, e.recv_ns)
         i += 1
     return i, ROW
@@ -208,9 +211,12 @@ def _plain_rows(s: KernelState, events: EventArray, i: int, end: int, due_ns: in
 
 @njit_inner
 def _reaches_ours(span: IntArray, inst: int, taker_side: int, price: int) -> bool:
-    """Whether a trade is at or through the best price of ours that rests on the other side."""
+    """Whether a trade is at or through the best price of ours that rests on the other side.
+
+    One whose taker is unknown reaches nobody: who waited for it, and who came, cannot be told.
+    """
     bids, asks = span[2 * inst, S_REST_HIGH], span[2 * inst + 1, S_REST_HIGH]
-    return bool((taker_side <= 0 and bids >= price) or (taker_side >= 0 and asks >= -price))
+    return bool((taker_side < 0 and bids >= price) or (taker_side > 0 and asks >= -price))
 
 
 @njit_inner
@@ -227,7 +233,7 @@ def _row(s: KernelState, events: EventArray, i: int) -> int:
             refresh_consumed(s, row, k, before, e.qty_lots, s.market[inst, M_IN_SNAPSHOT])
         if s.span[row, S_REST_LOW] <= k <= s.span[row, S_REST_HIGH]:
             queue_on_level(s, inst, row, k, before, e.qty_lots)
-    elif e.kind == TRADE:
+    elif e.kind == TRADE and not e.flags & IMPOSSIBLE:
         _add_trade(s, inst, e.exch_ns, e.price_ticks, e.qty_lots, e.side)
         if _reaches_ours(s.span, inst, e.side, e.price_ticks) and not e.flags & HISTORY:
             happened_ns = e.exch_ns if e.flags & (LATE | BACKFILL) else JUST_NOW
@@ -240,7 +246,7 @@ def _row(s: KernelState, events: EventArray, i: int) -> int:
         s.market[inst, M_IN_SNAPSHOT] = 0
         s.market[inst, M_TOUCHED] = 1
         drop_vanished(s, inst)
-    elif e.kind != BBO:
+    elif e.kind != BBO and e.kind != TRADE:
         return NOTICE
     return BATCH_END if has_room(s) else GROW
 

@@ -21,7 +21,7 @@ T = TypeVar("T", bound=np.generic)
 # Columns of ``market``, one row an instrument.
 (
     M_IN_SNAPSHOT,
-    M_BOOK_NS,  # recv_ns of the last book update; 0 before the first
+    M_BOOK_NS,  # book_time of the last book update; 0 before the first
     M_CROSSED,  # updates that ended with a crossed book
     M_TRADES,  # rows used in the trade store
     M_MID,  # half-ticks; 0 while there is no two-sided, uncrossed book

@@ -13,20 +13,20 @@ from agent.core.instrument import Instrument
 from agent.core.market.bars import DEPTH_BAND_BPS
 from agent.core.market.ladder import BEST
 from agent.core.market.mids import MidTrack
-from agent.core.market.tape import EVENT, SILENT, EventArray, Flag, Kind, interruption
+from agent.core.market.tape import EVENT, SILENT, SPANS, EventArray, Flag, Kind, interruption
 from agent.core.market.trade_bars import BarSeries, BookSample, TradeColumns
-from agent.core.measures.data_faults import NEVER_NS, DataFaults, Fault
+from agent.core.measures.data_faults import NEVER_NS, DataFaults, Fault, Hole
 from agent.core.measures.traded_volume import Prints
 from agent.core.money import value_tl
 from agent.core.ports import Needs
 from agent.venue.kernel import loop as k
 from agent.venue.kernel.book_sample import book_sample
-from agent.venue.kernel.marked_rows import next_late_trade
+from agent.venue.kernel.marked_rows import next_marked_trade
 
 # The state's types never change, and the other arguments are integers, tape rows and one float.
 _run, _take, _rest = direct(k.run), direct(k.take), direct(k.rest)
 _withdraw, _forget_lane, _book_sample = direct(k.withdraw), direct(k.forget_lane), direct(book_sample)
-_next_late_trade = direct(next_late_trade)
+_next_marked_trade = direct(next_marked_trade)
 
 
 class Intent(Protocol):
@@ -63,6 +63,7 @@ class TapeMarket:
         self._forgotten = [0] * len(self.instruments)  # trades
         self._gap_open = [0] * len(self.instruments)
         self._gap_ns = [-(2**62)] * len(self.instruments)
+        self._lost_to_ns = [NEVER_NS] * len(self.instruments)  # when it last stood still
         self._faults = [DataFaults(self.standing) for _ in self.instruments]
         self._last_forgotten_ns = [NEVER_NS] * len(self.instruments)  # the time of the last trade forgotten
 
@@ -76,7 +77,7 @@ class TapeMarket:
         while True:
             start, why = _run(self.state, events, start, len(events), due_ns)
             if why != k.GROW:
-                self._note_late(events, first, start)
+                self._note_marked(events, first, start)
                 return start, why
             if self._needs is not None:
                 for number in range(len(self.instruments)):
@@ -122,6 +123,13 @@ class TapeMarket:
         if found is None:
             return
         what, ended = found
+        if kind in SPANS:
+            begin_ns, end_ns = sorted((int(row["exch_ns"]), int(row["recv_ns"])))
+            fault = Fault(what.replace(" ", "_"))
+            self._faults[number].missed([Hole(fault, begin_ns, end_ns, of_book=False)])
+            if fault is Fault.LOST_TIME:
+                self._lost_to_ns[number] = max(self._lost_to_ns[number], end_ns)
+            return
         since_ns = self._heard_ns(number, what.removesuffix(SILENT))
         if ended:
             lost = int(row["qty_lots"]) if kind == Kind.GAP_END else 0
@@ -136,12 +144,13 @@ class TapeMarket:
         book_ns = self.book_ns(number) or NEVER_NS
         return {"trades": trade_ns, "book": book_ns}.get(stream, min(trade_ns, book_ns))
 
-    def _note_late(self, events: EventArray, first: int, end: int) -> None:
-        """Remember the late trades of the rows consumed."""
-        while (first := _next_late_trade(events, first, end)) < end:
+    def _note_marked(self, events: EventArray, first: int, end: int) -> None:
+        """Remember the late and the impossible trades of the rows consumed."""
+        while (first := _next_marked_trade(events, first, end)) < end:
             row = events[first : first + 1]
-            late = np.stack([row["exch_ns"], row["recv_ns"], row["qty_lots"]], axis=1)
-            self._faults[int(row["instrument"][0])].late(late)
+            trade = np.stack([row["exch_ns"], row["recv_ns"], row["qty_lots"]], axis=1)
+            faults = self._faults[int(row["instrument"][0])]
+            (faults.impossible if row["flags"][0] & Flag.IMPOSSIBLE else faults.late)(trade)
             first += 1
 
     def sure_ns(self, number: int) -> int:
@@ -160,8 +169,12 @@ class TapeMarket:
         return self.state.market.item(number, k.M_MID)
 
     def book_ns(self, number: int) -> int:
-        """``recv_ns`` of the last book update, 0 before the first."""
+        """Since when the last book update is known (``book_time``), 0 before the first."""
         return self.state.market.item(number, k.M_BOOK_NS)
+
+    def unseen(self, number: int) -> bool:
+        """Whether the process has stood still, and no book of later has been read."""
+        return self.book_ns(number) <= self._lost_to_ns[number]
 
     def crossed(self, number: int) -> int:
         return int(self.state.market[number, k.M_CROSSED])

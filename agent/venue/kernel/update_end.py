@@ -30,14 +30,28 @@ def crosses_ours(span: IntArray, inst: int, bid: int, ask_key: int) -> bool:
     return bool(span[2 * inst, S_REST_HIGH] >= -ask_key or span[2 * inst + 1, S_REST_HIGH] >= -bid)
 
 
+READ_LATE_NS = 1_000_000_000
+NO_STAMP_NS = 86_400_000_000_000
+"""A stamp that much older than its arrival is none."""
+
+
+@njit_inline
+def book_time(recv_ns: int, told_ns: int) -> int:
+    """Since when the book is known so: its arrival, or the exchange's stamp where it was read long after it.
+
+    After a stall the queued updates are read all at once; none of them shows the market of now.
+    """
+    return told_ns if READ_LATE_NS < recv_ns - told_ns < NO_STAMP_NS else recv_ns
+
+
 @njit_inner
-def end_of_update(s: KernelState, inst: int, recv_ns: int, why: int) -> int:
+def end_of_update(s: KernelState, inst: int, recv_ns: int, told_ns: int, why: int) -> int:
     """The book is whole: match what it crossed, take the new mid, report fills. ``why`` as in ``_row``."""
     market = s.market
     if market[inst, M_TOUCHED]:
         market[inst, M_TOUCHED] = 0
         if not market[inst, M_IN_SNAPSHOT]:
-            market[inst, M_BOOK_NS] = recv_ns
+            market[inst, M_BOOK_NS] = book_time(recv_ns, told_ns)
             _match_and_mid(s, inst, recv_ns)
     if why == NOTICE:
         return NOTICE

@@ -68,3 +68,4 @@ def test_a_run_bears_a_refusal_for_a_while() -> None:
     assert not bearing.too_long(Refusal.LOCATION, 62 * S)
     assert not bearing.too_long(Refusal.LOCATION, 62 * S + 61 * S)  # a minute without any
     assert bearing.too_long(Refusal.LOCATION, 62 * S + 121 * S)
+    assert not bearing.too_long(Refusal.LOCATION, 62 * S + 122 * S, anew=True)

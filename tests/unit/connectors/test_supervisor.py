@@ -119,7 +119,7 @@ async def test_an_error_no_retry_mends_is_raised() -> None:
     """``fatal`` turns an exchange's refusal into the error the user sees."""
     script = Script([KeyError("not supported")])
     with pytest.raises(ExchangeError, match="refused"):
-        await supervised(script, lambda: False, fatal=lambda error: ExchangeError("refused"))
+        await supervised(script, lambda: False, fatal=lambda *_: ExchangeError("refused"))
 
 
 def test_waits_grow_to_the_cap_and_the_first_retry_is_immediate() -> None:
@@ -225,3 +225,17 @@ def test_an_unknown_symbol_names_what_was_probably_meant() -> None:
     listed = ["ETH/BTC", "BTC/USDT", "BTC/USDC"]
     assert "BTC/USDT" in str(unknown_symbol("BTCUSDT", "x", listed))
     assert "did you mean BTC/USDT" in str(unknown_symbol("btc-usdt", "x", listed))
+
+
+async def test_a_stream_that_has_come_is_not_given_up() -> None:
+    """What would be fatal at the start is retried once the stream has brought something."""
+    script = Script(["one", KeyError("not supported"), "two"])
+    told: list[tuple[int, int]] = []
+
+    def fatal(error: Exception, failures: int, messages: int) -> Exception | None:
+        told.append((failures, messages))
+        return None if messages else error
+
+    await supervised(script, lambda: script.got == ["one", "two"], fatal=fatal)
+    assert script.breaks == 1
+    assert told == [(1, 1)]

@@ -141,3 +141,12 @@ async def test_the_same_connection_is_no_gap() -> None:
     assert await stand.tape(10) == [(TRADE, 10)]
     assert await stand.tape(20) == [(TRADE, 20)]
     assert stand.exchange.requests == []
+
+
+async def test_a_touch_that_cannot_be_is_no_touch() -> None:
+    """ccxt's book as sent may hold anything; the judge of prices then goes by the trades alone."""
+    stand = Stand(gapless=True)
+    for levels in ([[1e30, 1.0]], [[-5.0, 1.0]], [[float("nan"), 1.0]], [["x", 1.0]], []):
+        stand.exchange.exchange.orderbooks = {SYMBOL: {"bids": levels, "asks": [[1e308, 1.0]]}}
+        number = stand.source.ledger.next_id or 1
+        assert await stand.tape(number) == [(TRADE, number)]

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from agent.core.errors import InputError
 from agent.core.instrument import Instrument
-from agent.core.market.tape import EventArray
+from agent.core.market.tape import EventArray, Flag, Kind
 from agent.terminal.import_tables import render_import
 from connectors.importers.formats import loader
 from connectors.importers.import_report import ImportReport
@@ -155,3 +155,17 @@ def test_few_prices_off_the_tick_are_moved_to_it(tmp_path: Path) -> None:
     lines = c.spot([Depth(0, [odd, *whole], [("90000.5", "1")], snapshot=True), Trade(10, 1, "90000.5", "1")])
     _, _, report = import_lines(given, "binance-raw", "BTC/USDT", {"x": lines}, tick=Decimal("0.1"))
     assert report["problems"] == ["price 40000.137 in x:1 is off the tick 0.1: moved to the nearest"]
+
+
+def test_an_impossible_price_is_marked(tmp_path: Path) -> None:
+    """Ten times every price around it: on the tape as recorded, with the live feed's mark, and counted."""
+    prices = ["60001.0", "60000.5", "600010.0", "60001.5"]
+    trades = [Trade(10 + n, 1 + n, text, "1") for n, text in enumerate(prices)]
+    book = Depth(0, [("60000.0", "1")], [("60001.0", "1")], snapshot=True)
+    instrument, tape, report = import_lines(
+        tmp_path, "binance-raw", "BTC/USDT", {"x": c.spot([book, *trades])}
+    )
+    rows = tape[tape["kind"] == Kind.TRADE]
+    assert [instrument.price(int(p)) for p in rows["price_ticks"]] == [Decimal(p) for p in prices]
+    assert (rows["flags"] & Flag.IMPOSSIBLE > 0).tolist() == [False, False, True, False]
+    assert report["prices_impossible"] == 1

@@ -35,7 +35,7 @@ from agent.replay import ReplayResult
 from agent.shadow import shadow_specs
 from agent.summary import Summary
 from agent.terminal.closing_tables import render_summary
-from agent.terminal.feed_sentences import gap_in_words
+from agent.terminal.feed_sentences import gap_in_words, health_in_words, refused_in_words
 from agent.terminal.formatting import bps, duration, price
 from agent.terminal.order_picture import bar
 from agent.terminal.order_sentences import decision_in_words, order_in_words, turning_clause
@@ -498,3 +498,20 @@ def test_features_have_names_that_a_trader_knows() -> None:
     decision = next(e for e in events if isinstance(e, DecisionTaken))
     sentence = decision_in_words(replace(decision, importances={"book_call": 0.5, "momentum_2": 0.2}))
     assert sentence.endswith("[what book imbalance tells now 50%, 2-bar momentum 20%]")
+
+
+def test_what_was_not_believed_is_told_beyond_a_trickle() -> None:
+    """A few odd things are no news; more are, with their kinds."""
+    few = FeedHealth(trades=10_000, malformed=3, bad_frames=1)
+    assert health_in_words(few) == "10,000 trades, 0 gaps (0 trades filled in, 0 lost)"
+    many = FeedHealth(trades=10_000, malformed=9, odd_ids=3, book_refused=1, impossible=4)
+    assert refused_in_words(many) == "refused: 12 trades, 1 book level; 4 at impossible prices"
+    assert health_in_words(many).endswith(f"0 lost), {refused_in_words(many)}")
+    assert refused_in_words(FeedHealth(impossible=7)) == "7 at impossible prices"
+
+
+@pytest.mark.parametrize(("kind", "word"), [(Kind.CLOCK_STEP, "slept"), (Kind.LOST_TIME, "stood still")])
+def test_a_clock_that_steps_and_lost_time_have_a_sentence(kind: Kind, word: str) -> None:
+    found = interruption(kind, Flag.TRADES | Flag.BOOK)
+    assert found is not None
+    assert word in gap_in_words(GapSeen(0, 0, 0, *found, 0))
