@@ -56,17 +56,22 @@ def most_money(instrument: Instrument) -> Decimal:
     return SUMS * instrument.tick * instrument.lot * instrument.multiplier
 
 
+def coarser_lot(instrument: Instrument) -> Decimal:
+    """Its lot, or, where that lets too little money be counted, the finest ten-fold of it that does not."""
+    least, lot = LEAST_USD * about_usd(instrument), instrument.lot
+    while not instrument.inverse and most_money(replace(instrument, lot=lot)) < least:
+        lot = (lot * 10).normalize()
+    return lot
+
+
 def with_room(instrument: Instrument, price: Decimal | None) -> Instrument:
     """The instrument, or one with a lot in which enough money can be counted. Raises OrderError.
 
     ``price``: about the market's; None: not known, and then the lot's own worth is not judged.
     """
-    usd = about_usd(instrument)
-    if instrument.inverse or most_money(instrument) >= LEAST_USD * usd:
+    lot, usd = coarser_lot(instrument), about_usd(instrument)
+    if lot == instrument.lot:
         return instrument
-    lot = instrument.lot
-    while most_money(replace(instrument, lot=lot)) < LEAST_USD * usd:
-        lot = (lot * 10).normalize()
     least = instrument.quantity(instrument.min_lots) / lot
     coarse = replace(
         instrument, lot=lot, min_lots=max(1, int(least.to_integral_value(rounding=ROUND_CEILING)))

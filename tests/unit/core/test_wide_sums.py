@@ -21,6 +21,7 @@ from agent.core.measures.data_faults import DataFaults, Fault
 from agent.core.measures.traded_volume import Prints, participation
 from agent.core.money import MOST_TL, all_fit, as_array, exact_sum, fits, running_sum, sums_from, values_tl
 from agent.core.types import NS_PER_S
+from agent.preflight.volume_forecast import expected_lots
 
 DELTA_NS = 10 * NS_PER_S
 FINE = Instrument(0, "x", "A/B", "A", "B", "B", Decimal("1e-7"), Decimal("1e-8"))
@@ -163,6 +164,15 @@ def test_a_book_deeper_than_64_bits_has_a_depth() -> None:
         put_level(book, 0, 1000 + k, MOST_TL)
     assert lots_within(book, 0, 1000) == MOST_SHOWN
     assert lots_within(book, 0, 2000) == 0
+
+
+def test_volume_past_64_bits_is_expected() -> None:
+    """A minute's klines and trades of the bound each."""
+    klines = np.zeros(4, BAR)
+    klines["open_ns"], klines["delta_ns"], klines["base_lots"] = np.arange(4) * DELTA_NS, DELTA_NS, MOST_TL
+    trades = np.arange(4, 6) * DELTA_NS, np.full(2, MOST_TL, np.int64)
+    expected = expected_lots(klines, *trades, 6 * DELTA_NS, DELTA_NS)
+    assert expected == pytest.approx(MOST_TL, rel=1e-12)
 
 
 def test_late_lots_past_64_bits_have_a_share() -> None:
