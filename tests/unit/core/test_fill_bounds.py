@@ -40,11 +40,11 @@ def test_a_lot_at_a_worse_price_is_none_at_ours() -> None:
 
 
 def test_sizes_past_64_bits_bound_as_others_do() -> None:
-    """Nine levels and ten trades of 2^62: five lots that they allow, and five at a price that had three."""
-    deep = [[(Kind.LEVEL, 101 + k, 2**62, -1)] for k in range(9)] + [[(Kind.TRADE, 101, 2**62, -1)]] * 10
+    """Eleven levels and ten trades of 2^62: five lots that they allow, and five at a price that had three."""
+    deep = [[(Kind.LEVEL, 101 + k, 2**62, -1)] for k in range(11)] + [[(Kind.TRADE, 101, 2**62, -1)]] * 10
     rows = tape([[(Kind.LEVEL, 100, 3, -1)], *deep])
-    assert first_excess([rows], [BookFill("P1", 0, 1, 109, 5, len(deep))]) is None
-    assert first_excess([rows], [BookFill("P1", 0, 1, 100, 5, len(deep))]) is not None
+    assert first_excess([rows], [BookFill("P1", 0, 1, 111, 5, len(deep) + 1)]) is None
+    assert first_excess([rows], [BookFill("P1", 0, 1, 100, 5, len(deep) + 1)]) is not None
 
 
 @pytest.mark.parametrize("settled_from", [fill_bounds.SETTLED_FROM, 0])
