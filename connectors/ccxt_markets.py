@@ -51,7 +51,8 @@ def instrument_of(
 ) -> Instrument:
     """Build the instrument of a ccxt market; ``exchange`` is ccxt's id.
 
-    Its lot is coarser than the exchange's where 64 bits would hold too little money (``with_room``). Raises
+    With a price its lot is coarser than the exchange's where 64 bits would hold too little money
+    (``with_room``); without one that is left to ``judged_by_prices``, which sees what a lot is worth. Raises
     ExchangeError where it states no tick or lot, OrderError where it does not trade now, or its money cannot
     be reckoned or counted.
     """
@@ -79,7 +80,7 @@ def instrument_of(
         multiplier=_multiplier(market, units),
         inverse=_is_contract(market) and bool(market.get("inverse")),
     )
-    return with_room(instrument, Decimal(str(price)) if price else None)
+    return with_room(instrument, Decimal(str(price))) if price else instrument
 
 
 def judged_by_prices(instrument: Instrument, prices: Sequence[float | str], *, derived: bool) -> Instrument:

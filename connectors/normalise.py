@@ -68,7 +68,7 @@ class Unit:
             text = raw[i] if raw is not None else repr(float(values[i]))
             count = Decimal(text) / self.size
             whole = count.to_integral_value(rounding=ROUND_HALF_EVEN)
-            out[i] = max(-MOST_TL, min(MOST_TL, int(whole)))  # more is told where money is (``fits``)
+            out[i] = _within(int(whole))  # more is told where money is (``fits``)
             off += int(whole != count and not self.coarse)
         return out, off
 
@@ -82,8 +82,13 @@ class Unit:
             rounding = ROUND_FLOOR if side > 0 else ROUND_CEILING
             exact = (Decimal(repr(float(v))) / self.size for v in values)
             whole = (int(x.to_integral_value(rounding=rounding)) for x in exact)
-            ticks = np.array([max(-MOST_TL, min(MOST_TL, x)) for x in whole], dtype=np.int64)
+            ticks = np.array([_within(x) for x in whole], dtype=np.int64)
         return ticks, off
+
+
+def _within(count: int) -> int:
+    """Ticks or lots that a book can hold: two of them add up, and none is the ladder's mark for nothing."""
+    return max(1 - MOST_TL, min(MOST_TL - 1, count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +353,7 @@ def level_counts(levels: Sequence[Level], scale: Scale, side: int) -> tuple[list
     if off_price:
         summed: dict[int, int] = {}
         for tick, size in counted:
-            summed[tick] = min(MOST_TL, summed.get(tick, 0) + size)
+            summed[tick] = _within(summed.get(tick, 0) + size)
         counted = list(summed.items())
     return counted, off_price + off_size
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, cast
@@ -88,7 +89,8 @@ def test_what_a_dollar_is_in_the_quote_currency() -> None:
 def test_a_markets_own_steps_are_coarsened_where_it_is_read() -> None:
     """Also when a book shows that the derived step is finer than thought."""
     market = _market(1e-7, 1e-8, least=50.0)
-    found = instrument_of(market, 0, "kraken", TICK_SIZE)
+    assert instrument_of(market, 0, "kraken", TICK_SIZE).lot == Decimal("1e-8")
+    found = instrument_of(market, 0, "kraken", TICK_SIZE, 0.1)
     assert (found.lot, found.min_lots, lot_is_coarser(found, market, TICK_SIZE)) == (
         Decimal("1e-3"),
         50_000,
@@ -98,6 +100,7 @@ def test_a_markets_own_steps_are_coarsened_where_it_is_read() -> None:
     assert not lot_is_coarser(plain, _market(0.01, 1e-6), TICK_SIZE)
     prices = [f"{0.1 + k * 1e-9:.9f}" for k in range(20)]
     assert judged_by_prices(plain, prices, derived=True).lot == Decimal("0.1")
+    assert judged_by_prices(replace(plain, tick=Decimal("1e-9")), [], derived=False).lot == Decimal("0.1")
 
 
 # --- rows --------------------------------------------------------------------------------------------------
@@ -123,7 +126,7 @@ def test_a_level_of_any_size_is_on_the_tape() -> None:
     """1e30 coins are as many as are counted; a level that goes still goes."""
     differ = BookDiffer(Scale.of(_on("0.01", "1e-8"), coarse=True), 10)
     first = differ.update([(1.0, 1e30), (0.5, 1.0)], [(2.0, 1e-12)], 1, 1, snapshot=True)
-    assert sorted(first["qty_lots"].tolist()) == [0, 0, 1, 10**8, MOST_TL]
+    assert sorted(first["qty_lots"].tolist()) == [0, 0, 1, 10**8, MOST_TL - 1]
     gone = differ.update([(0.5, 1.0)], [(2.0, 1e-12)], 2, 2, snapshot=False)
     assert gone["qty_lots"].tolist() == [0]
 
