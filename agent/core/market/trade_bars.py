@@ -107,12 +107,13 @@ def _accumulate(
                 table[k, OPEN_NS], table[k, OPEN] = ns, price
             if ns >= table[k, CLOSE_NS]:
                 table[k, CLOSE_NS], table[k, CLOSE] = ns, price
-        table[k, BASE] += qty
-        table[k, QUOTE] += inverse_value(price, qty) if inverse else qty * price
+        base = table[k, BASE] + qty
+        quote = table[k, QUOTE] + (inverse_value(price, qty) if inverse else qty * price)
+        table[k, BASE], table[k, QUOTE] = base, quote
         table[k, TRADES] += 1
         if side[i] > 0:
             table[k, TAKER_BASE] += qty
-        if table[k, BASE] > WORD or table[k, QUOTE] > WORD:
+        if base > WORD or quote > WORD:
             _carry(table, k)
     return first, last, -1
 
