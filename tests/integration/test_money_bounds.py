@@ -5,6 +5,7 @@ What is right is reckoned here, in fractions, from the trades that were drawn.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -52,13 +53,13 @@ def _order(market: DrawnMarket, seed: int) -> tuple[list[str], int]:
     return [*options, "--side", ("buy", "sell")[seed // 4 % 2]], target
 
 
-def _replayed(market: DrawnMarket, folder: Path, seed: int) -> tuple[int, str, Any]:
+def _replayed(market: DrawnMarket, folder: Path, seed: int, *more: str) -> tuple[int, str, Any]:
     options, _ = _order(market, seed)
     limits = folder.with_suffix(".yaml")
     limits.write_text(UNLIMITED)
     times = ["--interval", f"{INTERVAL_S}s", "--min-duration", "4s", "--max-duration", f"{LONGEST_S}s"]
     algo = ["--algo", ("twap", "lem", "vwap")[seed % 3], "--shadow", "pov" if seed % 5 == 0 else ""]
-    return _run("replay", str(folder), "--config", str(limits), *options, *times, *algo)
+    return _run("replay", str(folder), "--config", str(limits), *options, *times, *algo, *more)
 
 
 def _check(market: DrawnMarket, seed: int, folder: Path) -> str:
@@ -137,6 +138,25 @@ def test_markets_are_right_or_refused(tmp_path: Path) -> None:
     """Some of each: what can be counted is right, and what cannot is said."""
     found = _all(FEW, tmp_path)
     assert found == {"right": 7, "order": 1, "trade": 2}
+
+
+@pytest.mark.parametrize("seed", [2, 114])
+def test_the_log_holds_what_was_paid(tmp_path: Path, seed: int) -> None:
+    """An order of money in a market past 64 bits: the fills in the database sum to what it spent, exactly."""
+    market = drawn_market(seed)
+    session, log = market.record(tmp_path / "s"), tmp_path / "log.db"
+    code, said, document = _replayed(market, session, seed, "--db", f"sqlite:///{log}")
+    assert code == 0, said
+    (parent,) = document["parents"]
+    with sqlite3.connect(log) as database:
+        rows = database.execute(
+            "SELECT notional, price_ticks, qty_lots FROM fills WHERE parent_id LIKE '%-P1'"
+        )
+        fills = [(Fraction(notional), ticks * lots) for notional, ticks, lots in rows]
+        ((filled_tl,),) = database.execute("SELECT filled_tl FROM parent_orders WHERE shadow_of IS NULL")
+    assert parent["target_kind"] == "notional"
+    assert sum(notional for notional, _ in fills) == Fraction(parent["filled"]) == filled_tl * market.unit
+    assert sum(value for _, value in fills) == filled_tl
 
 
 @pytest.mark.slow
