@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.cli import app
+from agent.config import Order, Risk, Venue
 from agent.core.errors import InputError
 from agent.core.money import MOST_ORDER_TL, MOST_TL
 from agent.core.types import NS_PER_S
+from tests.fakes import record, start
 from tests.integration.drawn_markets import SECONDS, START_NS, DrawnMarket, drawn_market
 
 INTERVAL_S, LONGEST_S = 2, 12
@@ -157,6 +160,30 @@ def test_the_log_holds_what_was_paid(tmp_path: Path, seed: int) -> None:
     assert parent["target_kind"] == "notional"
     assert sum(notional for notional, _ in fills) == Fraction(parent["filled"]) == filled_tl * market.unit
     assert sum(value for _, value in fills) == filled_tl
+
+
+def test_a_recording_past_64_bits_verifies(tmp_path: Path) -> None:
+    """Orders that rest among levels of 2^62 lots: replayed to the bit, and no fill beyond the tape."""
+    market = drawn_market(26)
+    _, money = market.traded(0, LONGEST_S * NS_PER_S)
+    order = Order(
+        notional=Decimal(f"{market.instrument.notional(money // 200):f}"),
+        interval=INTERVAL_S * NS_PER_S,
+        min_duration=4 * NS_PER_S,
+        max_duration=LONGEST_S * NS_PER_S,
+        algo="twap",
+        tactic="peg",
+        shadows=("pov",),
+    )
+    command = start(market.instrument, market.events, order)
+    rich = Venue(balances={"A": Decimal("1e40"), "B": Decimal("1e40")})
+    free = Risk(max_notional=None, max_volume_share=None, price_collar_bps=None)
+    session = record(tmp_path / "s", market.instrument, market.events, [command], order, rich, risk=free)
+    code, said, document = _run("replay", str(session), "--verify")
+    assert code == 0, said
+    assert document["match"] is True
+    assert document["fills_within_tape"] is True
+    assert Fraction(document["parents"][0]["filled"]) > 0
 
 
 @pytest.mark.slow
