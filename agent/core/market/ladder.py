@@ -39,6 +39,7 @@ from numba.cpython.unsafe.numbers import leading_zeros, trailing_zeros
 from agent.core.arrays import IntArray
 from agent.core.compile.jit import njit_flat, njit_inline, njit_inner
 from agent.core.market.sorted_levels import find, set_level
+from agent.core.money import MOST_TL
 
 BitArray = npt.NDArray[np.uint64]
 
@@ -46,7 +47,7 @@ WINDOW = 65536
 """Ticks of a window. Of a real BTC/USDT book nine changes in ten are within 15,000 ticks of the touch."""
 BEHIND = WINDOW // 4 * 3  # ticks of it that lie behind the best level when it is laid
 LOW = WINDOW // 2  # with fewer left it is laid anew
-MOST_SHOWN = 2**62
+MOST_SHOWN = MOST_TL
 """More lots than this are not told apart: two levels of so many fit 64 bits, and no order takes them."""
 NOTHING = -(2**62)
 """The key that says that there is no level."""
