@@ -53,6 +53,10 @@ def _report_entry(command: VenueReported) -> dict[str, Any]:
     report = {**asdict(command.report), "kind": command.report.kind.value}
     amount = command.report.fee_amount
     report["fee_amount"] = None if amount is None else str(amount)
+    if (
+        abs(command.report.fee_tlp) >= 2**63
+    ):  # parts per million of a large fill: more than JSON's numbers hold
+        report["fee_tlp"] = str(command.report.fee_tlp)
     del report["recv_ns"]  # the input's own
     return {"kind": REPORT, "recv_ns": command.recv_ns, "seq": command.seq, "report": report}
 
@@ -147,7 +151,11 @@ _COMMANDS: Mapping[str, Callable[[Mapping[str, Any]], Command]] = {
 
 def _report(raw: Mapping[str, Any]) -> Report:
     amount = raw["fee_amount"]
-    typed = {"kind": ReportKind(raw["kind"]), "fee_amount": None if amount is None else Decimal(amount)}
+    typed = {
+        "kind": ReportKind(raw["kind"]),
+        "fee_amount": None if amount is None else Decimal(amount),
+        "fee_tlp": int(raw.get("fee_tlp", 0)),
+    }
     return Report(**{**raw, **typed})
 
 

@@ -9,7 +9,9 @@ from agent.algos.registry import check_params
 from agent.amounts import check_positive
 from agent.core.errors import InputError, OrderError
 from agent.core.instrument import Instrument
-from agent.core.orders.order_value import order_value
+from agent.core.money import MOST_ORDER_TL
+from agent.core.orders.amendments import MOST_TICKS
+from agent.core.orders.order_value import order_value, too_much
 from agent.core.orders.projection import check_rates
 from agent.core.types import Align, BenchmarkKind, ParentSpec, Side, TargetKind
 from agent.durations import format_duration
@@ -24,6 +26,7 @@ def build_spec(order: Order, instrument: Instrument, parent_id: str, price: Deci
     check_order(order)
     kind, target = _target(order, instrument, price)
     limit = None if order.limit_price is None else instrument.to_ticks(order.limit_price)
+    _check_counted(instrument, kind, target, price, limit)
     return ParentSpec(
         parent_id=parent_id,
         instrument=instrument.number,
@@ -119,6 +122,23 @@ def _target(order: Order, instrument: Instrument, price: Decimal | None) -> tupl
                 f"the exchange's minimum is {instrument.min_notional:f}"
             )
     return TargetKind.QUANTITY, lots
+
+
+def _check_counted(
+    instrument: Instrument, kind: TargetKind, target: int, price: Decimal | None, limit: int | None
+) -> None:
+    """Refuse an order whose money is more than can be counted, or none at all; its limit too."""
+    if target < 1:
+        least = instrument.notional(1)
+        raise OrderError(f"the notional is below one tick of one lot of {instrument.symbol}, {least:f}")
+    if limit is not None and limit > MOST_TICKS:
+        said, most = instrument.price(limit), instrument.price(MOST_TICKS)
+        raise OrderError(f"limit price {said:f} is not allowed for {instrument.symbol}: at most {most:f}")
+    at = [ticks for ticks in (price and int(price / instrument.tick), limit) if ticks]
+    dearest = (min if instrument.inverse else max)(at, default=0)
+    bounds = (target, 0) if kind is TargetKind.QUANTITY else (1, target)
+    if fault := too_much(instrument, dearest, *bounds, MOST_ORDER_TL):
+        raise OrderError(f"{fault}; give less")
 
 
 def _not_by_notional(money: Decimal, instrument: Instrument) -> str:

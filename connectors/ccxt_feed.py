@@ -33,6 +33,7 @@ from connectors.ccxt_markets import (
     check_traded,
     instrument_of,
     judged_by_prices,
+    lot_is_coarser,
     price_is_needed,
     unknown_symbol,
 )
@@ -182,7 +183,8 @@ class CcxtFeed:
         instrument = judged_by_prices(instrument, await book_prices(link, symbol), derived=moving)
         reading = Scale.of(instrument).reading
         gapless = link.quirks.aggregates or await self._numbers_without_gaps(link, symbol, reading)
-        self._streams.append(self._build(link, instrument, gapless))
+        coarse = lot_is_coarser(instrument, market, mode)
+        self._streams.append(self._build(link, instrument, gapless, Scale.of(instrument, coarse=coarse)))
         return instrument
 
     @staticmethod
@@ -193,8 +195,8 @@ class CcxtFeed:
         ids, hashed = trade_ids(usable(await link.trades(symbol)), reading)
         return not hashed and len(ids) >= _GAPLESS_FROM and bool(np.all(np.diff(np.sort(ids)) == 1))
 
-    def _build(self, link: CcxtLink, instrument: Instrument, gapless: bool) -> _Streams:
-        o, symbol, scale = self.options, instrument.symbol, Scale.of(instrument)
+    def _build(self, link: CcxtLink, instrument: Instrument, gapless: bool, scale: Scale) -> _Streams:
+        o, symbol = self.options, instrument.symbol
         silent_s = o.patience.stale_s
         bbo = o.bbo and bool(link.exchange.has.get("watchBidsAsks"))
         return _Streams(

@@ -16,6 +16,7 @@ from agent.core.instrument import Instrument
 from agent.core.types import NS_PER_MS
 from connectors.ccxt_types import CcxtMarket
 from connectors.units.exchange_units import ExchangeUnits, units_of
+from connectors.units.money_room import with_room
 from connectors.units.price_steps import DigitSteps, judged_step
 
 DECIMAL_PLACES = 2
@@ -50,8 +51,10 @@ def instrument_of(
 ) -> Instrument:
     """Build the instrument of a ccxt market; ``exchange`` is ccxt's id.
 
-    Raises ExchangeError where it states no tick or lot, OrderError where it does not trade now or its money
-    cannot be reckoned.
+    With a price its lot is coarser than the exchange's where 64 bits would hold too little money
+    (``with_room``); without one that is left to ``judged_by_prices``, which sees what a lot is worth. Raises
+    ExchangeError where it states no tick or lot, OrderError where it does not trade now, or its money cannot
+    be reckoned or counted.
     """
     units = units_of(exchange)
     _check_active(market, exchange)
@@ -63,7 +66,7 @@ def instrument_of(
             f"{exchange} states no price tick or quantity step for {market['symbol']} (price"
             f" {precision.get('price')}, amount {precision.get('amount')}): choose another symbol or exchange"
         )
-    return Instrument(
+    instrument = Instrument(
         number=number,
         exchange=exchange,
         symbol=market["symbol"],
@@ -77,12 +80,23 @@ def instrument_of(
         multiplier=_multiplier(market, units),
         inverse=_is_contract(market) and bool(market.get("inverse")),
     )
+    return with_room(instrument, Decimal(str(price))) if price else instrument
 
 
 def judged_by_prices(instrument: Instrument, prices: Sequence[float | str], *, derived: bool) -> Instrument:
-    """The instrument with the step that its market's prices show. Raises ExchangeError (``judged_step``)."""
+    """The instrument with the step that its market's prices show, and a lot for it.
+
+    Raises ExchangeError (``judged_step``), OrderError (``with_room``).
+    """
     what = f"{instrument.symbol} on {instrument.exchange}"
-    return replace(instrument, tick=judged_step(instrument.tick, prices, derived=derived, what=what))
+    tick = judged_step(instrument.tick, prices, derived=derived, what=what)
+    seen = sorted(Decimal(str(price)) for price in prices)
+    return with_room(replace(instrument, tick=tick), seen[len(seen) // 2] if seen else None)
+
+
+def lot_is_coarser(instrument: Instrument, market: CcxtMarket, mode: int) -> bool:
+    """Whether sizes are counted in more than the exchange's own step."""
+    return _lot(market, units_of(instrument.exchange), mode) != instrument.lot
 
 
 # --- what is refused ------------------------------------------------------------------------------------

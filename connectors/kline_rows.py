@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import structlog
 
+from agent.core.arrays import FloatArray
 from agent.core.market.tape import BAR, BarArray, Flag
+from agent.core.money import MOST_TL, all_fit
 from agent.core.types import NS_PER_MS
 from connectors.ccxt_types import Candle
 from connectors.normalise import CoinVolume, Scale
+
+log = structlog.get_logger("feed")
 
 
 def on_grid_ns(open_ms: int, delta_ns: int, offset_ns: int) -> int:
@@ -31,10 +36,24 @@ def bar_rows(candles: Sequence[Candle], scale: Scale, delta_ns: int, offset_ns: 
     if scale.coin_klines is not None:
         candles = [_in_contracts(candle, scale.coin_klines) for candle in candles]
     rows = _bars(candles, scale, delta_ns, offset_ns)
-    typical = (rows["high_ticks"] + rows["low_ticks"] + rows["close_ticks"]) / 3.0
-    rows["quote_tl"] = np.rint(rows["base_lots"] * typical).astype(np.int64)
+    typical = (rows["high_ticks"].astype(np.float64) + rows["low_ticks"] + rows["close_ticks"]) / 3.0
+    rows, money = _counted(rows, rows["base_lots"] * typical)
+    rows["quote_tl"] = money
     rows["taker_base_lots"] = rows["taker_quote_tl"] = -1
     return rows
+
+
+def _counted(rows: BarArray, money_tl: FloatArray) -> tuple[BarArray, FloatArray]:
+    """The bars whose money can be counted, and it. The others are told of: what they cover stays unknown."""
+    counted = (money_tl <= MOST_TL) & all_fit(rows["high_ticks"], rows["base_lots"], inverse=False)
+    if not counted.all():
+        log.warning(
+            "klines_too_large",
+            refused=int(np.count_nonzero(~counted)),
+            reason="a minute worth more than 64 bits hold is not taken: its history stays unknown",
+        )
+    found: FloatArray = np.rint(money_tl[counted])
+    return rows[counted], found
 
 
 def _in_contracts(candle: Candle, coins: CoinVolume) -> Candle:
@@ -49,11 +68,13 @@ def binance_bar_rows(klines: Sequence[Candle], scale: Scale, delta_ns: int, offs
     taker quote.
     """
     rows = _bars(klines, scale, delta_ns, offset_ns)
-    money = float(scale.tick.size * scale.lot.size)
-    rows["quote_tl"] = np.rint([float(k[7]) / money for k in klines])
+    unit = float(scale.tick.size * scale.lot.size)
     rows["trades"] = [int(k[8]) for k in klines]
     rows["taker_base_lots"], _ = scale.lot.counts([float(k[9]) for k in klines])
-    rows["taker_quote_tl"] = np.rint([float(k[10]) / money for k in klines])
+    money, bought = (np.array([float(k[column]) for k in klines]) / unit for column in (7, 10))
+    rows["taker_quote_tl"] = np.rint(np.minimum(bought, MOST_TL))
+    rows, money = _counted(rows, money)
+    rows["quote_tl"] = money
     return rows
 
 

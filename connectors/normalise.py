@@ -22,6 +22,7 @@ import numpy.typing as npt
 from agent.core.arrays import FloatArray, IntArray
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EVENT, EventArray, Flag, Kind, empty_events
+from agent.core.money import MOST_TL
 from agent.core.types import NS_PER_MS
 from connectors.ccxt_types import CcxtTicker, CcxtTrade, Level, UsableTrade
 from connectors.continuity.sane_numbers import fits, is_number, is_size, is_stamp
@@ -44,12 +45,13 @@ class Unit:
 
     size: Decimal
     per_one: float  # 1 / size where that is a whole number, else 0
+    coarse: bool = False  # coarser than the exchange's own step: what is off it is rounded, one at least
 
     @classmethod
-    def of(cls, size: Decimal) -> Unit:
+    def of(cls, size: Decimal, *, coarse: bool = False) -> Unit:
         inverse = 1 / size
         whole = inverse == inverse.to_integral_value() and inverse < 2**53
-        return cls(size, float(inverse) if whole else 0.0)
+        return cls(size, float(inverse) if whole else 0.0, coarse)
 
     def counts(
         self, values: Sequence[float] | FloatArray, raw: Sequence[str] | None = None
@@ -58,6 +60,9 @@ class Unit:
         x = np.asarray(values, dtype=np.float64)
         x = x * self.per_one if self.per_one else x / float(self.size)
         n = np.rint(x)
+        if self.coarse:
+            n = np.maximum(n, x > 0)
+            x = np.where(np.abs(x) <= EXACT_BELOW, n, x)
         if not len(x) or (np.abs(x - n).max() <= _TOLERANCE and x.max() <= EXACT_BELOW and x.min() >= 0):
             return n.astype(np.int64), 0  # the usual case, in as few passes as can be
         odd = (np.abs(x - n) > _TOLERANCE + _ULPS * np.abs(x)) | (np.abs(x) > EXACT_BELOW)
@@ -67,8 +72,8 @@ class Unit:
             text = raw[i] if raw is not None else repr(float(values[i]))
             count = Decimal(text) / self.size
             whole = count.to_integral_value(rounding=ROUND_HALF_EVEN)
-            out[i] = int(whole)
-            off += int(whole != count)
+            out[i] = _within(int(whole))  # more is told where money is (``fits``)
+            off += int(whole != count and not self.coarse)
         return out, off
 
     def prices_within(self, values: Sequence[float], side: int) -> tuple[IntArray, int]:
@@ -80,8 +85,14 @@ class Unit:
         if off:
             rounding = ROUND_FLOOR if side > 0 else ROUND_CEILING
             exact = (Decimal(repr(float(v))) / self.size for v in values)
-            ticks = np.array([int(x.to_integral_value(rounding=rounding)) for x in exact], dtype=np.int64)
+            whole = (int(x.to_integral_value(rounding=rounding)) for x in exact)
+            ticks = np.array([_within(x) for x in whole], dtype=np.int64)
         return ticks, off
+
+
+def _within(count: int) -> int:
+    """Ticks or lots that a book can hold: two of them add up, and none is the ladder's mark for nothing."""
+    return max(1 - MOST_TL, min(MOST_TL - 1, count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +160,10 @@ class Scale:
     coin_klines: CoinVolume | None = None  # where klines count coins, and quantities do not
 
     @classmethod
-    def of(cls, instrument: Instrument) -> Scale:
-        units, tick, lot = units_of(instrument.exchange), Unit.of(instrument.tick), Unit.of(instrument.lot)
+    def of(cls, instrument: Instrument, *, coarse: bool = False) -> Scale:
+        """``coarse``: the lot is coarser than the exchange's step (``connectors.units.money_room``)."""
+        units, tick = units_of(instrument.exchange), Unit.of(instrument.tick)
+        lot = Unit.of(instrument.lot, coarse=coarse)
         reading = TradeReading.of(units, inverse=instrument.inverse)
         in_coins = ("inverse" if instrument.inverse else "linear") in units.klines_in_coins
         coins = CoinVolume(float(instrument.multiplier), instrument.inverse)
@@ -376,7 +389,7 @@ def level_counts(levels: Sequence[Level], scale: Scale, side: int) -> tuple[list
     if off_price:
         summed: dict[int, int] = {}
         for tick, size in counted:
-            summed[tick] = summed.get(tick, 0) + size
+            summed[tick] = _within(summed.get(tick, 0) + size)
         counted = list(summed.items())
     return counted, off_price + off_size
 

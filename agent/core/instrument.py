@@ -86,6 +86,12 @@ class Instrument:
             return self.lot * self.multiplier * lots
         return self.tick * self.lot * self.multiplier * price_ticks * lots
 
+    def most_money(self, price_ticks: int, most_tl: int) -> Decimal:
+        """The quote money of a value of ``most_tl``; of an inverse contract at a price."""
+        if self.inverse:
+            return self.quote_notional(price_ticks, most_tl * price_ticks // INVERSE_UNITS)
+        return self.notional(most_tl)
+
     def notional_tl(self, money: Decimal) -> int:
         """Return quote money in ticks x lots, rounded down. Linear instruments only."""
         unit = self.tick * self.lot * self.multiplier

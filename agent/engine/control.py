@@ -10,10 +10,10 @@ from typing import Any
 from agent.core.errors import OrderError
 from agent.core.events import DONE, KILLED, NOTHING, CommandHandled, CommandKind, ControlParent
 from agent.core.instrument import Instrument
+from agent.core.money import MOST_TL
 from agent.core.orders.amendments import (
     LIMIT_PRICE,
     LIMIT_PRICE_TICKS,
-    MOST_TL,
     Amendment,
     amendment_fault,
 )

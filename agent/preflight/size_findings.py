@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
-from agent.core.orders.order_value import SLACK_BPS
+from agent.core.money import MOST_ORDER_TL
+from agent.core.orders.order_value import SLACK_BPS, too_much
 from agent.core.orders.risk import tightest_cap
 from agent.core.orders.venue_messages import VenueOrder
 from agent.core.types import Side
@@ -20,6 +21,12 @@ SURPRISE = 100
 
 Lacking = Callable[[VenueOrder], str]
 """Why an account could not pay for an order now, or ""."""
+
+
+def counted_findings(order: OrderAtStart) -> Iterator[Finding]:
+    """What 64 bits hold: its fills are counted, at whatever price they are."""
+    if fault := too_much(order.instrument, order.price, order.lots, order.cap_tl, MOST_ORDER_TL):
+        yield Finding("order_size", fault)
 
 
 def notional_findings(order: OrderAtStart) -> Iterator[Finding]:

@@ -33,6 +33,7 @@ def judge(
             price.band_findings(order),
             price.collar_findings(order),
             price.limit_findings(order),
+            size.counted_findings(order),
             size.notional_findings(order),
             size.balance_findings(order, lacking),
             size.child_findings(order),

@@ -6,10 +6,9 @@ an exchange gives none. With too little history nothing is expected: unknown sta
 
 from __future__ import annotations
 
-import numpy as np
-
 from agent.core.arrays import IntArray
 from agent.core.market.tape import BarArray
+from agent.core.money import exact_sum
 from agent.core.types import NS_PER_S
 
 LEAST_HISTORY_NS = 20 * NS_PER_S
@@ -26,12 +25,12 @@ def expected_lots(
     recent = klines[klines["open_ns"] >= since_ns]
     first_ns, volume, known_ns = now_ns, 0, since_ns
     if len(recent):
-        first_ns, volume = int(recent["open_ns"].min()), int(recent["base_lots"].sum())
+        first_ns, volume = int(recent["open_ns"].min()), exact_sum(recent["base_lots"])
         known_ns = int((recent["open_ns"] + recent["delta_ns"]).max())
     later = exch_ns >= known_ns
     if later.any():
         first_ns = min(first_ns, int(exch_ns[later].min()))
-        volume += int(np.sum(lots[later]))
+        volume += exact_sum(lots[later])
     span_ns = now_ns - first_ns
     if span_ns < LEAST_HISTORY_NS or not volume:
         return None

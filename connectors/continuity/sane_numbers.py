@@ -9,10 +9,12 @@ from __future__ import annotations
 from math import isfinite
 from typing import Any
 
+from agent.core.money import MOST_TL
+
 STAMP_MOST_MS = 4_102_444_800_000  # 2100
 TRADED_SINCE_MS = 1_230_768_000_000  # 2009
 COUNT_MOST = 2.0**53  # ticks of a price, lots of a size
-VALUE_MOST = 2.0**57  # ticks x lots of one trade: 64 of the largest still add up
+VALUE_MOST = float(MOST_TL)  # ticks x lots of one trade
 
 
 def is_number(value: object) -> bool:

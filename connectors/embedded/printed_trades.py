@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.core.arrays import IntArray
+from agent.core.money import MOST_TL, sums_from, values_tl
 
 Rows = npt.NDArray[np.void]
 
@@ -33,11 +34,11 @@ KLINE = np.dtype(
         ("high", "<i8"),
         ("low", "<i8"),
         ("close", "<i8"),
-        ("lots", "<i8"),
-        ("tl", "<i8"),  # quote volume, ticks x lots
+        ("lots", "O"),  # sums: Python's integers, which never wrap
+        ("tl", "O"),  # quote volume, ticks x lots
         ("trades", "<i8"),
-        ("taker_lots", "<i8"),
-        ("taker_tl", "<i8"),
+        ("taker_lots", "O"),
+        ("taker_tl", "O"),
     ]
 )
 
@@ -54,7 +55,7 @@ def aggregate(raw: Rows, next_id: int) -> Rows:
     out = np.zeros(len(starts), AGG)
     out["id"] = next_id + np.arange(len(starts))
     out["first"], out["last"] = raw["id"][starts], raw["id"][ends]
-    out["lots"] = np.add.reduceat(raw["lots"], starts)
+    out["lots"] = np.minimum(sums_from(raw["lots"], starts), MOST_TL)
     for name in ("ms", "ticks", "side"):
         out[name] = raw[name][starts]
     return out
@@ -154,9 +155,10 @@ def _bars(rows: Rows, slot: IntArray, first: int, last: int, interval_ms: int, c
             np.minimum.reduceat(ticks, starts),
         )
         out["trades"][at] = ends - starts + 1
-        sums = (("lots", lots), ("tl", lots * ticks), ("taker_lots", bought), ("taker_tl", bought * ticks))
-        for name, values in sums:
-            out[name][at] = np.add.reduceat(values, starts)
+        values = values_tl(ticks, lots, inverse=False)
+        taken = np.where(rows["side"] > 0, values, 0)
+        for name, summed in (("lots", lots), ("tl", values), ("taker_lots", bought), ("taker_tl", taken)):
+            out[name][at] = sums_from(summed, starts)
     empty = out["trades"] == 0
     seen = np.maximum.accumulate(np.where(empty, -1, np.arange(len(out))))
     close = np.where(seen >= 0, out["close"][seen], close_before)

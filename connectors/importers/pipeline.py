@@ -7,7 +7,8 @@ Rules kept here:
 
 * tick and lot are inferred or given as ``connectors.importers.tick_and_lot`` says;
 * old orders can rest in sizes finer than today's lot (10 of 572,863 levels in the reference captures):
-  such book sizes are rounded down, to one lot at least, and counted. Trades are always exact.
+  such book sizes are rounded down, to one lot at least, and counted. Trades are exact, but where the lot was
+  made coarser: then they go to the nearest lot.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from agent.core.arrays import BoolArray
 from agent.core.errors import InputError, InternalError, RecordingError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EVENT, EventArray, Flag, Kind
+from agent.core.money import MOST_TL
 from agent.core.ports import SessionWriter
 from connectors.continuity.impossible_prices import PriceJudge
 from connectors.importers.decimals import SCALE
 from connectors.importers.import_report import ImportReport
 from connectors.importers.raw_rows import UNSTAMPED, Delays, Place, RawRows
 from connectors.importers.symbols import Symbol
-from connectors.importers.tick_and_lot import UnitFinder
+from connectors.importers.tick_and_lot import UnitFinder, coarser, held_lot
 
 BLOCK_ROWS = 16384
 OFFSET_QUANTILE = 0.001
@@ -146,7 +148,8 @@ def _finish(source: FileSource, units: _Units) -> Instrument:
     if len(source.delays):
         report.clock_offset_ns = source.offset_ns()
         report.delay_median_ns = source.delays.quantile(0.5) + report.clock_offset_ns
-    tick, lot, size = units.tick(report), units.lot(), source.contract_size()
+    tick, size = units.tick(report), source.contract_size()
+    lot = units.lot(source.symbol.instrument(source.exchange(), tick, units.finest_lot(), size), report)
     report.tick, report.lot, report.contract_size = (format(u, "f") for u in (tick, lot, size))
     report.tick_inferred, report.lot_inferred = units.request.tick is None, units.request.lot is None
     return source.symbol.instrument(source.exchange(), tick, lot, size)
@@ -163,8 +166,10 @@ def _to_tape(rows: EventArray, instrument: Instrument, source: FileSource, seq: 
     rows["price_ticks"] = np.where(off > 0, np.maximum(1, ticks + (2 * off >= step)), ticks)
     sized = _sized(rows)
     sizes = rows["qty_lots"][sized]
-    lots, rest = np.divmod(sizes, int(instrument.lot.scaleb(SCALE)))
+    lot = int(instrument.lot.scaleb(SCALE))
+    lots, rest = np.divmod(sizes, lot)
     report.sizes_rounded += int(np.count_nonzero(rest))
+    lots += (rows["kind"][sized] == Kind.TRADE) & (2 * rest >= lot)
     rows["qty_lots"][sized] = np.maximum(lots, sizes > 0)
     rows["seq"] = np.arange(seq, seq + len(rows))
 
@@ -186,7 +191,8 @@ class _Units:
     """Learns tick and lot from the rows; the lot from trades where there are any."""
 
     def __init__(self, place: Place, request: ImportRequest, price_scale: int) -> None:
-        self.request = request
+        self.request, self._price_scale = request, price_scale
+        self._largest = self._total = 0.0  # of the trades' values, in raw units
         self._prices = UnitFinder("tick", "prices", request.tick, place, tolerant=True, scale=price_scale)
         self._trades = UnitFinder("lot", "trades", request.lot, place, tolerant=False)
         self._sizes = UnitFinder("lot", "trades", None, place, tolerant=False)
@@ -197,6 +203,9 @@ class _Units:
         priced, sizes = sized & (rows["price_ticks"] > 0), sized & (rows["qty_lots"] > 0)
         self._prices.learn(rows["price_ticks"][priced], where[priced])
         self._trades.learn(rows["qty_lots"][trades], where[trades])
+        worth = rows["price_ticks"][trades].astype(np.float64) * rows["qty_lots"][trades]
+        self._largest = max(self._largest, float(worth.max(initial=0.0)))
+        self._total += float(worth.sum())
         if not self._trades.found:
             self._sizes.learn(rows["qty_lots"][sizes], where[sizes])
 
@@ -207,8 +216,23 @@ class _Units:
             report.problem(f"price {name} is off the tick {tick:f}: moved to the nearest")
         return tick
 
-    def lot(self) -> Decimal:
-        """Raises InputError."""
+    def finest_lot(self) -> Decimal:
+        """The one that divides every size. Raises InputError."""
         if self._trades.found or self.request.lot is not None:
             return self._trades.unit()
         return self._sizes.unit()
+
+    def lot(self, instrument: Instrument, report: ImportReport) -> Decimal:
+        """The instrument's, or a coarser one in which every trade can be counted. Raises InputError."""
+        scale = 10.0 ** -(self._price_scale + SCALE) / float(instrument.tick)
+        largest, total = self._largest * scale, self._total * scale
+        lot = instrument.lot if self.request.lot is not None else held_lot(instrument, largest, total)
+        if not instrument.inverse and largest / float(lot) > MOST_TL:
+            most = instrument.notional(MOST_TL)
+            raise InputError(
+                f"a trade is worth {largest / float(lot):.2g} ticks x lots, and at most {MOST_TL:.2g}"
+                f" ({most:.6g} {instrument.quote}) can be counted: give a larger --lot-size than {lot:f}"
+            )
+        if lot != instrument.lot:
+            report.problem(coarser(instrument.lot, lot, "sizes"))
+        return lot

@@ -6,7 +6,8 @@ Rules kept here:
   one, where so many prices are multiples of it that none other is likely;
 * but of prices one in ten thousand may be off it (a broken digit, an order older than the tick): they are
   moved to the nearest tick, counted and named. More of them make the tick finer;
-* a given unit is kept to the same measure, and refused beyond it with the first lines that are off.
+* a given unit is kept to the same measure, and refused beyond it with the first lines that are off;
+* an inferred lot in which too little money could be counted is made coarser (``held_lot``).
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ import numpy as np
 
 from agent.core.arrays import IntArray
 from agent.core.errors import InputError
+from agent.core.instrument import Instrument
+from agent.core.money import MOST_TL
 from connectors.importers.decimals import SCALE
 from connectors.importers.raw_rows import Place
+from connectors.units.money_room import coarser_lot
 
 _TOLERANCE = 10_000  # one off in so many
 _NAMED = 3
@@ -26,6 +30,27 @@ _POWERS = 19
 _STEPS = (25, 5, 2)
 """Ticks in use beside powers of ten, as multiples of one: 0.25, 0.5 and 0.2."""
 _ENOUGH = 1_000  # prices that are needed to tell such a tick from chance
+
+
+COARSEST = Decimal(10) ** 6
+"""Of the lots that are inferred."""
+
+
+def held_lot(instrument: Instrument, largest: float, total: float) -> Decimal:
+    """The instrument's lot, or a coarser one in which its orders and all that was traded can be counted.
+
+    ``largest`` is the value of the largest trade or bar, ``total`` that of all: quantity x price in ticks.
+    """
+    lot = coarser_lot(instrument)
+    if largest / float(lot) > MOST_TL:
+        while lot < COARSEST and total / float(lot) > MOST_TL:
+            lot = (lot * 10).normalize()
+    return lot
+
+
+def coarser(finest: Decimal, lot: Decimal, what: str) -> str:
+    """What a report says of a lot that was made coarser."""
+    return f"{what} are multiples of {finest:f}: held to {lot:f}, for the sums to fit 64 bits"
 
 
 class UnitFinder:

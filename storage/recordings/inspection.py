@@ -21,6 +21,7 @@ from agent.core.errors import SessionError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import SPANS, BarArray, EventArray, Flag, Kind, interruption
 from agent.core.market.trading_time import BarFlag
+from agent.core.money import exact_sum, values_tl
 from agent.core.session_header import SessionHeader
 from agent.core.types import NS_PER_S
 from storage.recordings.catalogue import DAMAGED, ListedSession, look_at, size_of
@@ -244,8 +245,8 @@ class _TapeCounts:
 
     def _prices(self, symbol: _SymbolCounts, trades: EventArray) -> None:
         price, lots = trades["price_ticks"], trades["qty_lots"]
-        symbol.lots += int(lots.sum())
-        symbol.tick_lots += int((price * lots).sum())
+        symbol.lots += exact_sum(lots)
+        symbol.tick_lots += exact_sum(values_tl(price, lots, inverse=False))
         symbol.low = min(symbol.low or int(price[0]), int(price.min()))
         symbol.high = max(symbol.high, int(price.max()))
 

@@ -27,6 +27,7 @@ from agent.core.arrays import IntArray
 from agent.core.market.bars import FBAR, FBarArray, empty_fbars
 
 NOTHING = 2**62
+_LOW_BITS, _LOW = 32, 2**32 - 1
 
 
 @dataclass(slots=True)
@@ -44,11 +45,16 @@ class Changed:
 
 
 class CarriedTotals:
-    """Running totals of some columns of a table: the sum over any rows at the cost of two look-ups."""
+    """Running totals of some columns of a table: the sum over any rows at the cost of two look-ups.
 
-    def __init__(self, changed: Changed, columns: tuple[int, ...]) -> None:
-        self._changed, self._columns = changed, list(columns)
-        self._before = np.zeros((1, len(columns)), np.int64)  # row k: what rows 0 .. k - 1 sum to
+    A column's sum stands in two words, (column, column of how often ``word`` is to be added). What is run up
+    is its low 32 bits and the rest, so that no total of two million rows leaves int64.
+    """
+
+    def __init__(self, changed: Changed, columns: tuple[tuple[int, int], ...], word: int) -> None:
+        self._changed, self._per_over = changed, word >> _LOW_BITS
+        self._low, self._over = ([pair[i] for pair in columns] for i in (0, 1))
+        self._before = np.zeros((1, 2 * len(columns)), np.int64)  # row k: what rows 0 .. k - 1 sum to
         self._known = 0  # rows that are in
 
     def between(self, table: IntArray, first: int, end: int) -> list[int]:
@@ -57,15 +63,19 @@ class CarriedTotals:
         if end > self._known:
             self._extend(table, end)
         total: list[int] = (self._before[end] - self._before[first]).tolist()
-        return total
+        half = len(self._low)
+        return [low + (high << _LOW_BITS) for low, high in zip(total[:half], total[half:], strict=True)]
 
     def _extend(self, table: IntArray, end: int) -> None:
+        half = len(self._low)
         if end >= len(self._before):
-            grown = np.zeros((2 * end + 1, len(self._columns)), np.int64)
+            grown = np.zeros((2 * end + 1, 2 * half), np.int64)
             grown[: self._known + 1] = self._before[: self._known + 1]
             self._before = grown
         new = self._before[self._known : end + 1]
-        new[1:] = table[self._known : end, self._columns]
+        rows = table[self._known : end]
+        new[1:, :half] = rows[:, self._low] & _LOW
+        new[1:, half:] = (rows[:, self._low] >> _LOW_BITS) + rows[:, self._over] * self._per_over
         np.cumsum(new, axis=0, out=new)
         self._known = end
 

@@ -39,6 +39,7 @@ from numba.cpython.unsafe.numbers import leading_zeros, trailing_zeros
 from agent.core.arrays import IntArray
 from agent.core.compile.jit import njit_flat, njit_inline, njit_inner
 from agent.core.market.sorted_levels import find, set_level
+from agent.core.money import MOST_TL
 
 BitArray = npt.NDArray[np.uint64]
 
@@ -46,6 +47,8 @@ WINDOW = 65536
 """Ticks of a window. Of a real BTC/USDT book nine changes in ten are within 15,000 ticks of the touch."""
 BEHIND = WINDOW // 4 * 3  # ticks of it that lie behind the best level when it is laid
 LOW = WINDOW // 2  # with fewer left it is laid anew
+MOST_SHOWN = MOST_TL
+"""More lots than this are not told apart: two levels of so many fit 64 bits, and no order takes them."""
 NOTHING = -(2**62)
 """The key that says that there is no level."""
 
@@ -203,11 +206,13 @@ def next_key(b: Ladders, row: int, k: int) -> int:
 
 @njit_flat
 def lots_within(b: Ladders, row: int, worst: int) -> int:
-    """Lots displayed at keys >= ``worst``."""
+    """Lots displayed at keys >= ``worst``; ``MOST_SHOWN`` where they are more."""
     total = 0
     k = b.head[row, BEST]
     while k >= worst and k != NOTHING:
-        total += level_lots(b, row, k)
+        total += min(level_lots(b, row, k), MOST_SHOWN)
+        if total >= MOST_SHOWN:
+            return MOST_SHOWN
         k = next_key(b, row, k)
     return total
 

@@ -13,6 +13,7 @@ from fractions import Fraction
 import numpy as np
 
 from agent.core.arrays import IntArray
+from agent.core.money import exact_sum
 
 
 class MidTrack:
@@ -89,9 +90,12 @@ _LOW_BITS = 14
 def _dot(differences: IntArray, lasted: IntArray) -> int:
     """Sum of ``differences * lasted``, exact: one int64 sum passes 2^63 within a day of a 1 % move.
 
-    Low and high bits of the times are summed apart. Each sum stays within int64 for 30 days, ten million
-    steps and differences up to fifty million half ticks.
+    Low and high bits of the times are multiplied apart, and the products added by ``exact_sum``. Where a
+    product would not fit int64 (prices that move by more than 2^49 half ticks), it is Python that multiplies.
     """
-    low = lasted & ((1 << _LOW_BITS) - 1)
     high = lasted >> _LOW_BITS
-    return (int((differences * high).sum()) << _LOW_BITS) + int((differences * low).sum())
+    widest = int(np.abs(differences).max(initial=0))
+    if widest * max(int(high.max(initial=0)), 1 << _LOW_BITS) >= 1 << 63:
+        return sum(a * b for a, b in zip(differences.tolist(), lasted.tolist(), strict=True))
+    low = lasted & ((1 << _LOW_BITS) - 1)
+    return (exact_sum(differences * high) << _LOW_BITS) + exact_sum(differences * low)

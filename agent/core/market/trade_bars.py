@@ -12,16 +12,21 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.arrays import IntArray
+from agent.core.arrays import FloatArray, IntArray
 from agent.core.compile.jit import njit
-from agent.core.errors import InternalError
+from agent.core.errors import InternalError, SessionError
 from agent.core.instrument import Instrument
 from agent.core.market.bars import BOOK_COLUMNS, FBarArray, carry_price
 from agent.core.market.carried_bars import CarriedFloats, CarriedTotals, Changed
 from agent.core.market.tape import BarArray
-from agent.core.money import inverse_value, mean_ticks, value_at_mean_price
+from agent.core.money import MOST_TL, exact_sum, fits, inverse_value, mean_ticks, value_at_mean_price
 
-OPEN_NS, CLOSE_NS, OPEN, HIGH, LOW, CLOSE, BASE, QUOTE, TRADES, TAKER_BASE, COLUMNS = range(11)
+OPEN_NS, CLOSE_NS, OPEN, HIGH, LOW, CLOSE, BASE, QUOTE, TRADES, TAKER_BASE, *_OVER, COLUMNS = range(14)
+OVER_BASE, OVER_QUOTE, OVER_TAKER = _OVER
+"""How many times ``WORD`` the sums of BASE, QUOTE and TAKER_BASE are above what stands in their columns."""
+
+WORD = 2**61
+"""A sum that passes it goes on in its second word: one more trade still fits."""
 
 UNSEEN = (np.nan,) * len(BOOK_COLUMNS)
 """A book that nobody saw."""
@@ -75,11 +80,12 @@ def _accumulate(
     origin_ns: int,
     delta: int,
     inverse: bool,
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Add trades to ``table`` [bucket, COLUMNS]; bucket 0 starts at ``origin_ns``.
 
-    QUOTE is their value as ``agent.core.money`` counts it. Returns the first bucket touched and the last;
-    (length of the table, -1) where every trade fell outside.
+    QUOTE is their value as ``agent.core.money`` counts it. Returns the first bucket touched, the last, and
+    the first trade that is worth too much to be counted; (length of the table, -1) where every trade fell
+    outside, and -1 where each can be counted.
     """
     first, last = len(table), -1
     for i in range(len(exch_ns)):
@@ -89,6 +95,8 @@ def _accumulate(
             continue
         first, last = min(first, k), max(last, k)
         price, qty = ticks[i], lots[i]  # by place below: a view of the row would cost more than the rest
+        if not fits(price, qty, inverse):
+            return first, last, i
         if table[k, TRADES] == 0:
             table[k, OPEN_NS], table[k, CLOSE_NS] = ns, ns
             table[k, OPEN], table[k, HIGH], table[k, LOW], table[k, CLOSE] = price, price, price, price
@@ -99,14 +107,42 @@ def _accumulate(
                 table[k, OPEN_NS], table[k, OPEN] = ns, price
             if ns >= table[k, CLOSE_NS]:
                 table[k, CLOSE_NS], table[k, CLOSE] = ns, price
-        table[k, BASE] += qty
-        table[k, QUOTE] += inverse_value(price, qty) if inverse else qty * price
+        base = table[k, BASE] + qty
+        quote = table[k, QUOTE] + (inverse_value(price, qty) if inverse else qty * price)
+        table[k, BASE], table[k, QUOTE] = base, quote
         table[k, TRADES] += 1
         if side[i] > 0:
             table[k, TAKER_BASE] += qty
         elif side[i] == 0:  # nobody knows: half of it; of an odd lot in turn more and less
             table[k, TAKER_BASE] += (qty + (table[k, TRADES] & 1)) >> 1
-    return first, last
+        if base > WORD or quote > WORD:
+            _carry(table, k)
+    return first, last, -1
+
+
+@njit
+def _carry(table: IntArray, k: int) -> None:
+    """Move what is above ``WORD`` into the second words; 0 stays 0, and what is above 0 stays above it."""
+    for column, over in ((BASE, OVER_BASE), (QUOTE, OVER_QUOTE), (TAKER_BASE, OVER_TAKER)):
+        while table[k, column] > WORD:
+            table[k, column] -= WORD
+            table[k, over] += 1
+
+
+def _whole(column: IntArray, over: IntArray) -> list[int]:
+    """Sums kept in two words, as Python's integers."""
+    return [low + high * WORD for low, high in zip(column.tolist(), over.tolist(), strict=True)]
+
+
+def _floats(column: IntArray, over: IntArray) -> FloatArray:
+    found: FloatArray = column.astype(np.float64) + over * float(WORD)
+    return found
+
+
+def _words(total: int) -> tuple[int, int]:
+    """(what stands in the column, second word) of a sum."""
+    over = max(0, (total - 1) // WORD)
+    return total - over * WORD, over
 
 
 class BarSeries:
@@ -128,7 +164,7 @@ class BarSeries:
         self._from_klines = np.zeros(0, np.int64)
         self._watching: list[Changed] = []
         self._end = 0  # no row from here on has been touched
-        self._totals = CarriedTotals(self.watch(), (BASE, QUOTE))
+        self._totals = CarriedTotals(self.watch(), ((BASE, OVER_BASE), (QUOTE, OVER_QUOTE)), WORD)
         self._floats = CarriedFloats(self.watch(), self._make_floats)
 
     def watch(self) -> Changed:
@@ -152,7 +188,7 @@ class BarSeries:
             self._first_ns = int(new.exch_ns[0])
         self._first_ns = min(self._first_ns, int(new.exch_ns.min()))
         self._extend_to(int((new.exch_ns.max() - self._origin_ns) // self.delta_ns))
-        touched = _accumulate(
+        first, last, beyond = _accumulate(
             self._table,
             new.exch_ns,
             new.price_ticks,
@@ -162,7 +198,9 @@ class BarSeries:
             self.delta_ns,
             self.instrument.inverse,
         )
-        self._touched(*touched)
+        if beyond >= 0:
+            raise _too_much(self.instrument, int(new.price_ticks[beyond]), int(new.qty_lots[beyond]))
+        self._touched(first, last)
         self.next_trade += len(new.exch_ns)
 
     def use_klines(self, klines: BarArray) -> None:
@@ -187,6 +225,10 @@ class BarSeries:
         self._from_klines = filled
 
     def _from_kline_rows(self, k: int, rows: BarArray) -> None:
+        taker = -1 if (rows["taker_base_lots"] < 0).any() else exact_sum(rows["taker_base_lots"])
+        (base, base_over), (quote, quote_over), (taker, taker_over) = map(
+            _words, (exact_sum(rows["base_lots"]), self._kline_value(rows), taker)
+        )
         self._table[k] = (
             rows["open_ns"][0],
             rows["open_ns"][-1],
@@ -194,16 +236,19 @@ class BarSeries:
             rows["high_ticks"].max(),
             rows["low_ticks"].min(),
             rows["close_ticks"][-1],
-            rows["base_lots"].sum(),
-            self._kline_value(rows),
+            base,
+            quote,
             rows["trades"].sum(),
-            -1 if (rows["taker_base_lots"] < 0).any() else rows["taker_base_lots"].sum(),
+            taker,
+            base_over,
+            quote_over,
+            taker_over,
         )
         self._touched(k, k)
 
     def _kline_value(self, rows: BarArray) -> int:
         """Klines give ticks x lots, from which the value of an inverse bar is taken at its mean price."""
-        money, lots = int(rows["quote_tl"].sum()), int(rows["base_lots"].sum())
+        money, lots = exact_sum(rows["quote_tl"]), exact_sum(rows["base_lots"])
         if not self.instrument.inverse or not money:
             return money
         return value_at_mean_price(money, lots)
@@ -234,7 +279,8 @@ class BarSeries:
         """Per bucket (lots, value)."""
         self._extend_to(self.reach + end)
         rows = self._table[self.reach + first : self.reach + end]
-        return list(zip(rows[:, BASE].tolist(), rows[:, QUOTE].tolist(), strict=True))
+        lots, values = (_whole(rows[:, c], rows[:, o]) for c, o in ((BASE, OVER_BASE), (QUOTE, OVER_QUOTE)))
+        return list(zip(lots, values, strict=True))
 
     def last_before(self, first: int) -> int:
         """The last price in ticks before bucket ``first``; 0 where there is none."""
@@ -285,18 +331,31 @@ class BarSeries:
         traded = rows[:, BASE] > 0  # some klines give a volume and no count of trades
         for name, column in (("open", OPEN), ("high", HIGH), ("low", LOW), ("close", CLOSE)):
             made[name] = rows[:, column] * tick
+        lots, value = _floats(rows[:, BASE], rows[:, OVER_BASE]), _floats(rows[:, QUOTE], rows[:, OVER_QUOTE])
+        taker = _floats(rows[:, TAKER_BASE], rows[:, OVER_TAKER])
         with np.errstate(invalid="ignore", divide="ignore"):
-            made["vwap"] = mean_ticks(rows[:, QUOTE], rows[:, BASE], inverse=self.instrument.inverse) * tick
-        made["volume"] = rows[:, BASE] * lot
-        made["quote_volume"] = rows[:, QUOTE] * (tick * lot)
+            made["vwap"] = mean_ticks(value, lots, inverse=self.instrument.inverse) * tick
+        made["volume"] = lots * lot
+        made["quote_volume"] = value * (tick * lot)
         if self.instrument.inverse:  # on the same scale: features see price x volume for either kind
             made["quote_volume"] = np.where(traded, made["vwap"] * made["volume"], 0.0)
         made["trades"] = np.where(traded & (rows[:, TRADES] == 0), np.nan, rows[:, TRADES])
-        made["taker_volume"] = np.where(rows[:, TAKER_BASE] >= 0, rows[:, TAKER_BASE] * lot, np.nan)
+        made["taker_volume"] = np.where(taker >= 0, taker * lot, np.nan)
         carry_price(made, traded, bars["close"][start - 1] if start else np.nan)
         for row in range(start, stop):
             for name, number in zip(BOOK_COLUMNS, self._books.get(row, UNSEEN), strict=True):
                 bars[name][row] = number
+
+
+def _too_much(instrument: Instrument, price_ticks: int, lots: int) -> SessionError:
+    price, quantity = instrument.price(price_ticks), instrument.quantity(lots)
+    money = instrument.most_money(price_ticks, MOST_TL)
+    return SessionError(
+        f"a trade of {quantity.normalize():f} {instrument.unit} of {instrument.symbol} at {price:f} is worth"
+        f" more than the {money.normalize():f} {instrument.quote} that can be counted in steps of"
+        f" {instrument.tick:f} and {instrument.lot:f}: import the session with a larger --lot-size, or"
+        " correct the trade"
+    )
 
 
 def _book_floats(b: BookSample, lot: float) -> tuple[float, ...]:

@@ -21,6 +21,7 @@ import numpy as np
 
 from agent.core.arrays import IntArray
 from agent.core.market.tape import SILENT
+from agent.core.money import exact_sum
 
 NEVER_NS = -(2**62)
 FOREVER_NS = 2**62
@@ -129,7 +130,7 @@ def _lots_touching(kept: list[IntArray], begin_ns: int, end_ns: int) -> int | No
     kept[:] = [kept[0] if len(kept) == 1 else np.concatenate(kept)]
     rows = kept[0]
     inside = (rows[:, 0] < max(end_ns, begin_ns + 1)) & (rows[:, 1] >= begin_ns)
-    return int(rows[inside, 2].sum()) if inside.any() else None
+    return exact_sum(rows[inside, 2]) if inside.any() else None
 
 
 def share_of(spans: Sequence[Span], begin_ns: int, end_ns: int) -> float:

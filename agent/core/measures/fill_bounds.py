@@ -32,6 +32,8 @@ from agent.core.arrays import IntArray
 from agent.core.market.tape import EventArray, Flag, Kind
 
 EARLIER = -(2**62)
+SETTLED_FROM = 2**58
+"""Lots from which the sums are settled (``_settle``): what a batch adds fits besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ class _SideCheck:
 
     def __init__(self, instrument: int, side: int, fills: Sequence[BookFill]) -> None:
         self._instrument, self._side = instrument, side
+        self._filled = sum(fill.lots for fill in fills)  # what shows as much bounds none of them: more is cut
         self._prices = np.unique([fill.price_ticks * side for fill in fills])
         self._fills: dict[int, list[BookFill]] = {}
         for fill in sorted(fills, key=lambda fill: fill.at_ns):
@@ -212,6 +215,20 @@ class _SideCheck:
             by_price = self._zeros()
             np.add.at(by_price, changes.price[start:end], change[start:end])
             total += np.cumsum(by_price)
+        if max(int(self._added[-1]), int(self._traded[-1])) > SETTLED_FROM:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Take out of the sums what has come and gone: months of it would not fit 64 bits.
+
+        The left side (filled - added - traded) and the right one (filled - gone - traded) rise by the same.
+        """
+        passed, traded = np.minimum(self._added, self._gone), self._traded.copy()
+        self._added -= passed
+        self._gone -= passed
+        self._traded -= traded
+        for lane in self._lanes.values():
+            lane.least += passed + traded
 
     # --- rows of the tape -----------------------------------------------------------------------
 
@@ -247,7 +264,7 @@ class _SideCheck:
         trade = (rows["kind"] == Kind.TRADE) & (rows["side"] != side) & counts
         level &= rows["price_ticks"] * side <= self._prices[-1]
         found = rows[level | trade]
-        keys, lots = found["price_ticks"] * side, np.maximum(found["qty_lots"], 0)
+        keys, lots = found["price_ticks"] * side, np.clip(found["qty_lots"], 0, self._filled)
         is_level = found["kind"] == Kind.LEVEL
         change = np.zeros(len(found), np.int64)
         change[is_level] = lots[is_level] - self._levels.set(keys[is_level], lots[is_level])

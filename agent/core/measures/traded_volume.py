@@ -13,7 +13,7 @@ from math import ceil
 import numpy as np
 
 from agent.core.arrays import IntArray
-from agent.core.money import INVERSE_UNITS
+from agent.core.money import INVERSE_UNITS, exact_sum, running_sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,13 @@ class Participation:
 def participation(prints: Prints, filled_lots: int, rate: Fraction, *, inverse: bool) -> Participation:
     """Walk the prints until ``filled_lots / rate`` has traded."""
     need = filled_lots / rate
-    traded = np.cumsum(prints.lots)
+    traded = running_sum(prints.lots)
     total = int(traded[-1]) if len(traded) else 0
     last = int(np.searchsorted(traded, ceil(need)))  # the print that completes it
     if need <= 0 or last == len(traded):
         return Participation(need, total, None, None)
     before = int(traded[last - 1]) if last else 0
     part = (need - before) / int(prints.lots[last])
-    money = int(prints.value_tl[:last].sum()) + part * int(prints.value_tl[last])
+    money = exact_sum(prints.value_tl[:last]) + part * int(prints.value_tl[last])
     price = need * INVERSE_UNITS / money if inverse else money / need
     return Participation(need, total, price, int(prints.at_ns[last]))

@@ -19,8 +19,6 @@ AMENDABLE = frozenset({LIMIT_PRICE, LIMIT_PRICE_TICKS, "participation_cap", "ris
 LONGEST_PRICE = 40  # letters
 MOST_TICKS = 2**53
 MOST_RISK_AVERSION = 1e12
-MOST_TL = 2**62
-"""Of limit price times lots: what 64 bits hold, with room for sums."""
 
 
 def amendment_fault(amend: Mapping[str, object]) -> str:

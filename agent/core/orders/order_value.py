@@ -16,6 +16,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from agent.core.instrument import Instrument
+from agent.core.money import INVERSE_UNITS
 from agent.core.types import Side
 
 SLACK_BPS = 50.0
@@ -32,6 +33,35 @@ def order_value(instrument: Instrument, price_ticks: int, lots: int, cap_tl: int
 def order_lots(price_ticks: int, lots: int, cap_tl: int = 0) -> int:
     """Lots of an order at its limit; those of an order bounded by money are what the money buys there."""
     return min(lots, cap_tl // price_ticks) if cap_tl else lots
+
+
+def too_much(instrument: Instrument, price_ticks: int, lots: int, cap_tl: int, most_tl: int) -> str:
+    """Why an order cannot be counted (its value is above ``most_tl``), with the most that can be, or "".
+
+    A ``price_ticks`` of 0 is not known: then the least that it can be worth is judged, one tick a lot.
+    """
+    price = price_ticks or (INVERSE_UNITS if instrument.inverse else 1)
+    value = cap_tl or instrument.value_tl(price, lots)
+    if value <= most_tl and lots <= most_tl:
+        return ""
+    quote = instrument.quote
+    at = f" at {instrument.price(price_ticks):f}" if price_ticks and not cap_tl else ""
+    what = (
+        f"{instrument.notional(cap_tl):f} {quote}"
+        if cap_tl
+        else f"{instrument.quantity(lots):f} {instrument.unit}"
+    )
+    most = _short(instrument.most_money(price, most_tl))
+    return (
+        f"{what}{at} is more than can be counted: an order may be worth {most} {quote} in steps of"
+        f" {instrument.tick:f} and {instrument.lot:f}"
+    )
+
+
+def _short(money: Decimal) -> str:
+    """Rounded down to six digits, and written out: what is named is allowed."""
+    digits = Decimal(1).scaleb(money.adjusted() - 5)
+    return f"{(money // digits * digits).normalize():f}" if money else "0"
 
 
 def least_tl(instrument: Instrument) -> int:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from agent.core.instrument import Instrument
-from agent.core.orders.order_value import order_lots
+from agent.core.money import MOST_TL
+from agent.core.orders.order_value import order_lots, too_much
 from agent.core.types import NS_PER_MS, NS_PER_S, Side
 
 PARTICIPATION_CAP, MAX_PARTICIPATION = "order.participation_cap", "risk.max_participation"
@@ -121,6 +122,7 @@ class RiskGate:
                 f"{intent.qty_lots} lots at {intent.price_ticks} ticks: both must be positive",
             )
             return
+        yield from self._counted(intent)
         yield from self._child_size(intent)
         yield from self._stale_book(market, now_ns)
         yield from self._limit_price(intent)
@@ -128,6 +130,13 @@ class RiskGate:
         yield from self._notional(intent)
         yield from self._participation(intent, market)
         yield from self._order_rate(now_ns)
+
+    def _counted(self, intent: OrderIntent) -> Iterator[Refusal]:
+        """All that its parent may be filled, at this child's limit, is within what 64 bits hold."""
+        lots = order_lots(intent.price_ticks, intent.qty_lots, intent.cap_tl)
+        left = MOST_TL - intent.committed_tl
+        if fault := too_much(self.instrument, intent.price_ticks, lots, intent.cap_tl, left):
+            yield Refusal("order_size", fault)
 
     def _child_size(self, intent: OrderIntent) -> Iterator[Refusal]:
         most = self.limits.max_child_lots

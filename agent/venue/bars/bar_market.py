@@ -18,7 +18,7 @@ from agent.core.market.trading_time import BarFlag
 from agent.core.market.whole_bars import WholeBarSeries
 from agent.core.measures.data_faults import FOREVER_NS, Fault, Hole
 from agent.core.measures.traded_volume import Prints
-from agent.core.money import value_at_mean_price
+from agent.core.money import as_array, value_at_mean_price
 from agent.core.ports import Stop
 from agent.venue.kernel.tape_market import TapeMarket
 from agent.venue.rules import BarRules
@@ -82,7 +82,7 @@ class BarMarket(TapeMarket):
         lots, value = bars["base_lots"].copy(), bars["quote_tl"].copy()
         if self.instruments[number].inverse:
             pairs = zip(value.tolist(), lots.tolist(), strict=True)
-            value = np.array([value_at_mean_price(money, q) for money, q in pairs], np.int64)
+            value = as_array([value_at_mean_price(money, q) for money, q in pairs])
         return Prints(bars["recv_ns"].copy(), lots, value)
 
     def completed(self, number: int) -> BarArray:

@@ -67,7 +67,7 @@ def take(
         take_lots = take_level(s, lane, row, k, take_lots)
         if take_lots > 0:
             filled += take_lots
-            spent += take_lots * price
+            spent += take_lots * price if cap_tl > 0 else 0  # bounded by the cap, or not of interest
             emit_fill(s, order, price, take_lots, TAKER, now_ns, mid, book_ns)
         if cap_tl > 0 and cap_tl - spent < price:
             break  # a sale does not pass by lots to find one cheap enough for the money that is left

@@ -17,7 +17,7 @@ from agent.core.market.tape import EVENT, SILENT, SPANS, EventArray, Flag, Kind,
 from agent.core.market.trade_bars import BarSeries, BookSample, TradeColumns
 from agent.core.measures.data_faults import NEVER_NS, DataFaults, Fault, Hole
 from agent.core.measures.traded_volume import Prints
-from agent.core.money import value_tl
+from agent.core.money import values_tl
 from agent.core.ports import Needs
 from agent.venue.kernel import loop as k
 from agent.venue.kernel.book_sample import book_sample
@@ -214,11 +214,7 @@ class TapeMarket:
         at_ns, lots, ticks = trades.exch_ns[mine], trades.qty_lots[mine], trades.price_ticks[mine]
         order = np.argsort(at_ns, kind="stable")
         at_ns, lots, ticks = at_ns[order], lots[order], ticks[order]
-        if not self.instruments[number].inverse:
-            return Prints(at_ns, lots, ticks * lots)
-        pairs = zip(ticks.tolist(), lots.tolist(), strict=True)
-        values = [value_tl(price, qty, inverse=True) for price, qty in pairs]
-        return Prints(at_ns, lots, np.array(values, np.int64))
+        return Prints(at_ns, lots, values_tl(ticks, lots, inverse=self.instruments[number].inverse))
 
     def take(self, number: int, lane: int, intent: Intent, now_ns: int) -> int:
         """Match a marketable order now; its fills wait in ``drain_fills``. Returns the lots filled."""

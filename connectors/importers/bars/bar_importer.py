@@ -41,13 +41,13 @@ from agent.core.market.trading_time import BarFlag
 from agent.core.types import DAY_NS
 from agent.durations import format_duration
 from connectors.importers.bars.bar_report import BarReport
-from connectors.importers.bars.units import MOST_TL, in_units, largest_unit, refuse_too_much
+from connectors.importers.bars.units import in_units, largest_unit, refuse_too_much
 from connectors.importers.pipeline import ImportRequest, OpenWriter
 from connectors.importers.symbols import MarketKind, Symbol, parse_symbol
+from connectors.importers.tick_and_lot import coarser, held_lot
 
 PRICES = ("open", "high", "low", "close")
 BLOCK_ROWS = 65536
-COARSEST = Decimal(10) ** 6  # of the lots that are inferred
 RUN = 10  # equal steps in a row that are no gaps, but another interval
 
 
@@ -60,13 +60,17 @@ def import_klines(request: ImportRequest, open_writer: OpenWriter, _spool_at: Pa
     series = _read(request, symbol, report)
     bars, flags = _complete(series, report)
     tick, lot = _unit(request.tick, bars, PRICES, "tick"), _unit(request.lot, bars, ("volume",), "lot")
+    size = request.contract_size or Decimal(1)
     if request.lot is None:
-        lot = _coarse_enough(bars, tick, lot, report)
+        finest, worth = lot, bars["volume"] * bars["high"] / float(tick)
+        instrument = symbol.instrument("klines", tick, lot, size)
+        lot = held_lot(instrument, float(worth.max()), float(worth.sum()))
+        if lot != finest:
+            report.problem(coarser(finest, lot, "volumes"))
     report.tick, report.lot = format(tick, "f"), format(lot, "f")
     report.tick_inferred, report.lot_inferred = request.tick is None, request.lot is None
     rows = _rows(bars, flags, series, (tick, lot), report)
     report.first_recv_ns, report.last_recv_ns = int(rows["recv_ns"][0]), int(rows["recv_ns"][-1])
-    size = request.contract_size or Decimal(1)
     writer = open_writer(symbol.instrument(request.calendar or "klines", tick, lot, size), report)
     for k in range(0, len(rows), BLOCK_ROWS):
         writer.bars(rows[k : k + BLOCK_ROWS])
@@ -212,20 +216,6 @@ def _unit(given: Decimal | None, bars: FBarArray, columns: tuple[str, ...], name
         return given
     of = "prices" if name == "tick" else "volumes"
     return largest_unit(np.concatenate([bars[c] for c in columns]), name, of)
-
-
-def _coarse_enough(bars: FBarArray, tick: Decimal, lot: Decimal, report: BarReport) -> Decimal:
-    """The lot, or, where a bar's money is too much for it, one in which the money of all bars can be held."""
-    worth = bars["volume"] * bars["high"] / float(tick)
-    finest, coarse = lot, lot
-    if float(worth.max()) / float(lot) > MOST_TL:
-        while coarse < COARSEST and float(worth.sum()) / float(coarse) > MOST_TL:
-            coarse = (coarse * 10).normalize()
-    if coarse != finest:
-        report.problem(
-            f"volumes are multiples of {finest:f}: held to {coarse:f}, for the sums to fit 64 bits"
-        )
-    return coarse
 
 
 def _rows(

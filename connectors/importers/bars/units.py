@@ -12,9 +12,9 @@ import numpy as np
 from agent.barfiles.calendars import when
 from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.errors import InputError
+from agent.core.money import MOST_TL
 
 MOST_DECIMALS = 8
-MOST_TL = 1 << 58  # of one bar, so that the sums over an interval stay within int64
 ROUNDING = 1e-15  # relative: a decimal is stored within half a unit in the last place
 
 

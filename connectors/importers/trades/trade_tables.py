@@ -122,7 +122,7 @@ def _of_symbol(path: Path, table: pa.Table, column: str, symbol: Symbol) -> tupl
 
 def _numbers(path: Path, table: pa.Table, column: str) -> FloatArray:
     try:
-        values: FloatArray = table[column].cast(pa.float64()).to_numpy().astype(np.float64)
+        values: FloatArray = table[column].cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
     except pa.ArrowException as error:
         raise InputError(f"{path}: column {column} is {table[column].type}: give numbers") from error
     bad = ~(np.isfinite(values) & (values > 0))

@@ -28,6 +28,7 @@ from connectors.importers.bars.bar_report import BarReport
 from connectors.importers.bars.units import in_units, largest_unit, refuse_too_much
 from connectors.importers.pipeline import ImportRequest, OpenWriter
 from connectors.importers.symbols import MarketKind, Symbol, parse_symbol
+from connectors.importers.tick_and_lot import coarser, held_lot
 from connectors.importers.trades.trade_tables import Trades, read_trades
 
 LENGTHS_NS = ((3600 * NS_PER_S, NS_PER_S), (DAY_NS, 10 * NS_PER_S), (1 << 62, 60 * NS_PER_S))
@@ -53,6 +54,11 @@ def import_trades(request: ImportRequest, open_writer: OpenWriter, _spool_at: Pa
     size = _contract_size(request, symbol, [piece.name for piece in pieces])
     tick = request.tick or largest_unit(np.unique(trades.price), "tick", "prices")
     lot = request.lot or largest_unit(np.unique(trades.amount), "lot", "amounts")
+    if request.lot is None:
+        finest, worth = lot, trades.price / float(tick) * trades.amount
+        lot = held_lot(symbol.instrument("trades", tick, lot, size), float(worth.max()), float(worth.sum()))
+        if lot != finest:
+            report.problem(coarser(finest, lot, "amounts"))
     report.tick, report.lot, report.contract_size = (format(unit, "f") for unit in (tick, lot, size))
     report.tick_inferred, report.lot_inferred = request.tick is None, request.lot is None
     rows = _bars(trades, tick, lot, report)

@@ -347,7 +347,7 @@ CASES = [
         "upbit",
         "XRP/KRW",
         {"market": "KRW-XRP", "korean_name": "-", "english_name": "XRP"},
-        Expected("1", "1e-8", "1e-8", "5000", "3100"),
+        Expected("1", "1e-7", "1e-7", "5000", "3100"),  # its own 1e-8 holds 67 million dollars
         3100.0,
         "parse_market",
         trades=Trades(

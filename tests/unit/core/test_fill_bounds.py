@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from agent.core.market.tape import Kind
+from agent.core.measures import fill_bounds
 from agent.core.measures.fill_bounds import BookFill, first_excess, words
 from agent.venue.kernel import loop as kernel
 from agent.venue.kernel.tape_market import TapeMarket
@@ -38,10 +39,22 @@ def test_a_lot_at_a_worse_price_is_none_at_ours() -> None:
         assert (first_excess([rows], [BookFill("P1", 0, 1, 100, lots, 3)]) is not None) is wrong
 
 
+def test_sizes_past_64_bits_bound_as_others_do() -> None:
+    """Eleven levels and ten trades of 2^62: five lots that they allow, and five at a price that had three."""
+    deep = [[(Kind.LEVEL, 101 + k, 2**62, -1)] for k in range(11)] + [[(Kind.TRADE, 101, 2**62, -1)]] * 10
+    rows = tape([[(Kind.LEVEL, 100, 3, -1)], *deep])
+    assert first_excess([rows], [BookFill("P1", 0, 1, 111, 5, len(deep) + 1)]) is None
+    assert first_excess([rows], [BookFill("P1", 0, 1, 100, 5, len(deep) + 1)]) is not None
+
+
+@pytest.mark.parametrize("settled_from", [fill_bounds.SETTLED_FROM, 0])
 @pytest.mark.parametrize("rows", [1, 7, 10**6])
 @pytest.mark.parametrize("reach", [kernel.SHOWN, kernel.WHOLE])
-def test_it_finds_what_looking_at_every_window_finds(reach: int, rows: int) -> None:
+def test_it_finds_what_looking_at_every_window_finds(
+    reach: int, rows: int, settled_from: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Random cases, whatever the batches: an excess is found where, and only where, some window has one."""
+    monkeypatch.setattr(fill_bounds, "SETTLED_FROM", settled_from)
     wrong = 0
     for seed in range(60):
         case = random_case(seed)

@@ -25,7 +25,8 @@ from agent.core.events import (
     StartParent,
     carried_out,
 )
-from agent.core.orders.amendments import MOST_RISK_AVERSION, MOST_TL, amendment_fault
+from agent.core.money import MOST_TL
+from agent.core.orders.amendments import MOST_RISK_AVERSION, amendment_fault
 from agent.core.types import ChildState
 from agent.shadow import shadow_specs
 from tests.fakes import S, start, synthetic_tape

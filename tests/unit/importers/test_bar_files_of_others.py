@@ -378,16 +378,16 @@ def test_a_market_that_closes_is_not_taken_for_gaps(
 
 
 def test_volumes_of_eight_decimals_get_a_coarser_lot(tmp_path: Path) -> None:
-    """9e4 x 2e5 coins in cents and 1e-8 is 1.8e20, beyond 2^58: lots of 1e-5, said, the VWAP kept."""
+    """9e4 x 2e5 coins in cents and 1e-8 is 1.8e20, beyond 2^62: lots of 1e-6, said."""
     file = tmp_path / "x.csv"
     volumes = ("200000.12345678", "1.00000001", "2")
     header = "time,open,high,low,close,volume"
     file.write_bytes(_csv(header, lambda k: f"{_at(k)},90000.01,90000.02,90000,90000,{volumes[k]}"))
     code, said, report = imported(tmp_path, file, "--format", "klines")
     assert code == 0, said
-    assert report["lot"] == "0.00001"
-    assert "held to 0.00001" in " ".join(report["problems"])
-    assert bars_of(tmp_path)["base_lots"].tolist() == [20_000_012_346, 100_000, 200_000]
+    assert report["lot"] == "0.000001"
+    assert "held to 0.000001" in " ".join(report["problems"])
+    assert bars_of(tmp_path)["base_lots"].tolist() == [200_000_123_457, 1_000_000, 2_000_000]
 
 
 NAMED = [
@@ -435,8 +435,8 @@ def test_an_archive_of_several_files_names_them(tmp_path: Path) -> None:
     assert "holds 2 files (a.csv, b.csv)" in said
 
 
-def test_a_coarser_lot_holds_an_interval_of_every_bar(tmp_path: Path) -> None:
-    """300 bars of 1,000 coins at 60,000 in cents and 1e-8: 1.8e18 lots of 1e-8 a bar, and all of them fit.
+def test_an_interval_of_bars_may_be_worth_more_than_64_bits(tmp_path: Path) -> None:
+    """300 bars of 1,000 coins at 60,000 in cents and 1e-8: each fits, 16 of them do not, and the lot stays.
 
     Inspected, the turnover is theirs; an order judged over many of them has a benchmark within their range.
     """
@@ -445,7 +445,7 @@ def test_a_coarser_lot_holds_an_interval_of_every_bar(tmp_path: Path) -> None:
     file.write_text("\n".join(["time,open,high,low,close,volume", *rows, ""]))
     code, said, report = imported(tmp_path, file, "--format", "klines", "--calendar", "24/7")
     assert code == 0, said
-    assert "fit 64 bits" in " ".join(report["problems"])
+    assert report["lot"] == "0.00000001"
     session = str(tmp_path / "session")
     (market,) = orjson.loads(CliRunner().invoke(app, ["sessions", "inspect", session, "--json"]).stdout)[
         "instruments"

@@ -73,6 +73,15 @@ def test_an_ordinary_order_has_nothing_against_it() -> None:
     assert verdict() == []
 
 
+def test_more_than_64_bits_hold_is_refused() -> None:
+    """2e11 lots at 6e6 ticks are 1.2e18, more than 2^60; one lot less than that is not."""
+    most = (1 << 60) // 6_003_000  # at the limit that its children have
+    assert ("order_size", True) in verdict(replace(SPEC, target=2 * 10**11))
+    assert "order_size" not in [rule for rule, _ in verdict(replace(SPEC, target=most - 10**8))]
+    money = replace(SPEC, target_kind=TargetKind.NOTIONAL, target=(1 << 60) + 1)
+    assert ("order_size", True) in verdict(money)
+
+
 def test_what_is_not_known_is_not_judged() -> None:
     """Without a book and a history no price and no volume refuses; the account does, given a limit."""
     huge = replace(SPEC, target=10**12)
