@@ -90,12 +90,15 @@ class TradeLedger:
         """Whether an id lies in a hole."""
         return any(hole.lo <= trade_id < hole.hi for hole in self.holes)
 
-    def miss_up_to(self, trade_id: int, most: int) -> bool:
-        """Note that the ids up to this one exist and have not come, unless that is a jump beyond ``most``."""
+    def miss_up_to(self, trade_id: int, stamp_ms: int, most: int) -> bool:
+        """Note that the ids up to this one exist and have not come, unless that is a jump beyond ``most``.
+
+        ``stamp_ms``: the newest of them; a stream that tells them again after all begins no new count.
+        """
         if self.next_id is None or not 0 <= trade_id - self.next_id < most:
             return False
         self.holes.append(Hole(self.next_id, trade_id + 1, self.last_ms))
-        self.next_id = trade_id + 1
+        self.next_id, self.last_ms = trade_id + 1, max(self.last_ms, stamp_ms + CUT_MS)
         return True
 
     def restart(self, first_id: int) -> int:
@@ -128,6 +131,8 @@ class TradeLedger:
         return False
 
 
+CUT_MS = 1
+"""Stream and REST may cut the same stamp to milliseconds differently."""
 SAME_TRADE_MS = 1500
 """A repeat has the stamp of its first coming, or that stamp cut to whole seconds."""
 

@@ -41,8 +41,9 @@ TRADES_CACHE = 200_000
 """ccxt's own default of 1000 silently loses what a burst brings before the reader runs."""
 
 KEPT_ROUND_TRIPS = 1024
-_TIMED: ContextVar[list[int] | None] = ContextVar("timed", default=None)
-"""Where the requests of the running task note how long they took: without ccxt's waiting for its turn."""
+_TIMED: ContextVar[list[tuple[int, int]] | None] = ContextVar("timed", default=None)
+"""Where the requests of the running task note when they left and were answered: without ccxt's waiting for
+their turn, which is a second at some exchanges."""
 
 ExchangeConfig = JsonObject
 ExchangeClass = Callable[[ExchangeConfig], CcxtExchange]
@@ -163,8 +164,8 @@ class CcxtLink:
         async def checked(*args: object, **kwargs: object) -> object:
             began_ns = self._our_clock.now_ns()
             answer = await fetch(*args, **kwargs)
-            if (took_ns := _TIMED.get()) is not None:
-                took_ns.append(self._our_clock.now_ns() - began_ns)
+            if (timed := _TIMED.get()) is not None:
+                timed.append((began_ns, self._our_clock.now_ns()))
             if not isinstance(answer, dict | list) and not str(answer).isdecimal():
                 self.rest_rejected += 1
                 raise unavailable(f"{self.id} answered with {str(answer)[:60]!r} where JSON was due")
@@ -207,18 +208,17 @@ class CcxtLink:
 
     async def _look_at_clock(self) -> tuple[int, int, int] | None:
         """When the exchange was asked (our clock), what it said in ms, when it answered; None: no time."""
-        took_ns: list[int] = []
-        token = _TIMED.set(took_ns)
-        sent_ns = self._our_clock.now_ns()
+        timed: list[tuple[int, int]] = []
+        token = _TIMED.set(timed)
         try:
             server_ms = await self.exchange.fetch_time()
         finally:
             _TIMED.reset(token)
-        if not isinstance(server_ms, int) or not is_stamp(server_ms):
+        if not isinstance(server_ms, int) or not is_stamp(server_ms) or not timed:
             self.rest_rejected += 1
             return None
-        self.round_trips.extend((sent_ns, ns) for ns in took_ns)
-        return sent_ns, server_ms, self._our_clock.now_ns()
+        self.round_trips.extend((sent_ns, answered_ns - sent_ns) for sent_ns, answered_ns in timed)
+        return timed[-1][0], server_ms, timed[-1][1]
 
     def on_our_clock_ns(self, stamp_ms: int) -> int:
         """Return an exchange stamp with the clock offset removed."""

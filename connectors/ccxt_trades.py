@@ -174,7 +174,7 @@ class TradeSource:
         self.drain(None)
         unheard = self._unheard(page)
         if unheard and self.gapless:
-            self._miss_up_to(max(trade_id for trade_id, _ in unheard))
+            self._miss_up_to(*max(unheard))
         return bool(unheard)
 
     def _unheard(self, page: list[UsableTrade]) -> list[tuple[int, int]]:
@@ -186,9 +186,9 @@ class TradeSource:
             self._first_look_ms = max((t["timestamp"] for t in page), default=0)
         return [(trade_id, ms) for trade_id, ms in unheard if ms > self._first_look_ms]
 
-    def _miss_up_to(self, trade_id: int) -> None:
-        """Fetch what the stream has not brought, up to an id that REST knows."""
-        if self.ledger.miss_up_to(trade_id, HOLE_MOST):
+    def _miss_up_to(self, trade_id: int, stamp_ms: int) -> None:
+        """Fetch what the stream has not brought, up to a trade that REST knows."""
+        if self.ledger.miss_up_to(trade_id, stamp_ms, HOLE_MOST):
             self._open_gap(self.ledger.holes[-1].lo)
             self._begin_repair(join=False)
 

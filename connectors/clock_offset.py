@@ -26,6 +26,11 @@ clocks has *stepped*. The machine slept, or a clock was set. The old answers are
 the step is told. In the example an answer of 3,608,028 at 5,000 leaves 3,603,026 to 3,603,029: a step of an
 hour, less the slack.
 
+Some exchanges tell whole seconds only (Kraken). While every answer is one, up to a second may have been
+cut: the ranges are that wide, and no answer is believed alone. What all of them allow is; it narrows with
+each that falls elsewhere in its second, to some tens of milliseconds after sixteen. The offset in use stays
+while they allow it, else it is the middle of what they do.
+
 Stamps bound the offset as well: none is later than its sending. Where the exchange answers no request for
 its time, that is all there is to know (``bound``).
 
@@ -37,7 +42,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from agent.core.types import NS_PER_MS
+from agent.core.types import NS_PER_MS, NS_PER_S
 
 DRIFT_PPM = 200
 SLACK_NS = 10 * NS_PER_MS
@@ -55,13 +60,28 @@ class ClockStep:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """One answer: the least and the most that the offset can be."""
+    """One answer, when it was asked for and when it came."""
 
-    at_ns: int
-    round_trip_ns: int
-    offset_ns: int
-    least_ns: int
-    most_ns: int
+    sent_ns: int
+    server_ns: int
+    received_ns: int
+
+    @property
+    def round_trip_ns(self) -> int:
+        return self.received_ns - self.sent_ns
+
+    def offset_ns(self, cut_ns: int) -> int:
+        """The best guess: half of what may have been cut is added back."""
+        return self.server_ns + cut_ns // 2 - (self.sent_ns + self.received_ns) // 2
+
+    def least_ns(self) -> int:
+        return self.server_ns - self.received_ns
+
+    def most_ns(self, cut_ns: int) -> int:
+        return self.server_ns + cut_ns - self.sent_ns
+
+
+_CUTS_NS = (NS_PER_S, NS_PER_MS)
 
 
 class ClockOffset:
@@ -69,26 +89,41 @@ class ClockOffset:
 
     def __init__(self, window: int = 16, step_ns: int = 2 * NS_PER_MS) -> None:
         self._looks: deque[_Look] = deque(maxlen=window)
-        self._step_ns = step_ns
+        self._step_ns, self._cut_ns = step_ns, _CUTS_NS[0]
         self.offset_ns = 0
         self.round_trip_ns: int | None = None  # None: never measured, the offset is 0
         self.steps: list[ClockStep] = []  # not yet told
 
     def add(self, sent_ns: int, server_ms: int, received_ns: int) -> None:
         """Take one answer, to a request of ``sent_ns``, that came at ``received_ns``."""
-        look = _look(sent_ns, server_ms, received_ns)
+        look = _Look(sent_ns, server_ms * NS_PER_MS, received_ns)
+        self._learn_cut(look)
         if self.contradicts(sent_ns, server_ms, received_ns):
-            self._forget(self._looks[-1].at_ns, received_ns, look.offset_ns)
+            self._forget(self._looks[-1].received_ns, received_ns, look.offset_ns(self._cut_ns))
         self._looks.append(look)
-        best = min(self._looks, key=lambda known: (known.round_trip_ns, known.offset_ns))
-        if self.round_trip_ns is None or abs(best.offset_ns - self.offset_ns) > self._step_ns:
-            self.offset_ns = best.offset_ns
-        self.round_trip_ns = best.round_trip_ns
+        self._adopt()
+        self.round_trip_ns = min(known.round_trip_ns for known in self._looks)
+
+    def _learn_cut(self, look: _Look) -> None:
+        """Of whole seconds only, until an answer shows more."""
+        self._cut_ns = next(cut for cut in _CUTS_NS if cut <= self._cut_ns and look.server_ns % cut == 0)
+
+    def _adopt(self) -> None:
+        cut_ns = self._cut_ns
+        if cut_ns == NS_PER_MS:
+            best = min(self._looks, key=lambda known: (known.round_trip_ns, known.offset_ns(cut_ns)))
+            offset_ns, kept_ns = best.offset_ns(cut_ns), self._step_ns
+        else:
+            least = max(known.least_ns() for known in self._looks)
+            most = min(known.most_ns(cut_ns) for known in self._looks)
+            offset_ns, kept_ns = (least + most) // 2, max(0, most - least) // 2
+        if self.round_trip_ns is None or abs(offset_ns - self.offset_ns) > kept_ns:
+            self.offset_ns = offset_ns
 
     def contradicts(self, sent_ns: int, server_ms: int, received_ns: int) -> bool:
         """Whether this answer and one before it cannot both be right of one offset."""
-        look = _look(sent_ns, server_ms, received_ns)
-        return any(_apart(known, look) for known in self._looks)
+        look = _Look(sent_ns, server_ms * NS_PER_MS, received_ns)
+        return any(_apart(known, look, self._cut_ns) for known in self._looks)
 
     def bound(self, least_ns: int, since_ns: int, at_ns: int, *, step: bool) -> None:
         """Stamps have proven that the offset is ``least_ns`` at least (or, never measured, about that).
@@ -110,14 +145,6 @@ class ClockOffset:
         return taken
 
 
-def _look(sent_ns: int, server_ms: int, received_ns: int) -> _Look:
-    # the exchange truncates to a millisecond: half of one is the best guess of what it cut
-    server_ns = server_ms * NS_PER_MS
-    offset_ns = server_ns + NS_PER_MS // 2 - (sent_ns + received_ns) // 2
-    least_ns, most_ns = server_ns - received_ns, server_ns + NS_PER_MS - sent_ns
-    return _Look(received_ns, received_ns - sent_ns, offset_ns, least_ns, most_ns)
-
-
-def _apart(a: _Look, b: _Look) -> bool:
-    slack_ns = SLACK_NS + abs(b.at_ns - a.at_ns) * DRIFT_PPM // 1_000_000
-    return a.least_ns > b.most_ns + slack_ns or b.least_ns > a.most_ns + slack_ns
+def _apart(a: _Look, b: _Look, cut_ns: int) -> bool:
+    slack_ns = SLACK_NS + abs(b.received_ns - a.received_ns) * DRIFT_PPM // 1_000_000
+    return a.least_ns() > b.most_ns(cut_ns) + slack_ns or b.least_ns() > a.most_ns(cut_ns) + slack_ns

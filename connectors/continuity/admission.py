@@ -9,7 +9,7 @@ import numpy as np
 
 from agent.core.arrays import BoolArray, IntArray
 from agent.core.types import NS_PER_MS
-from connectors.backfill import RangeCoverage, SeenIds, TradeLedger, Trades, refuse_raw_trade
+from connectors.backfill import SAME_TRADE_MS, RangeCoverage, SeenIds, TradeLedger, Trades, refuse_raw_trade
 from connectors.ccxt_types import UsableTrade
 from connectors.continuity.id_jumps import NEAR, IdJumps, Released
 from connectors.continuity.stand_in_ids import Telling, is_trade_number
@@ -128,4 +128,4 @@ class Admission:
         if not self.gapless:
             return stamp_ms > self.seen.last_ms and trade_id not in self.seen
         next_id = self.ledger.next_id
-        return next_id is None or trade_id >= next_id or stamp_ms > self.ledger.last_ms
+        return next_id is None or trade_id >= next_id or stamp_ms > self.ledger.last_ms + SAME_TRADE_MS

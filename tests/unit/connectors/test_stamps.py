@@ -135,3 +135,32 @@ def test_an_old_stamp_is_a_late_trade_s_where_ids_tell_no_order() -> None:
     assert order.take(old[:1], lambda ms: False) == old[:1]
     old = [trade("2", NOW_MS - 90_000)]
     assert order.take(old, lambda ms: False) == old
+
+
+@pytest.mark.parametrize("offset_ms", [-40, 0, 310, 7_300])
+def test_a_clock_of_whole_seconds_is_no_step_and_is_read_between_them(offset_ms: int) -> None:
+    """Kraken's: no answer contradicts another, and sixteen at odd moments find it to a tenth of a second."""
+    clock, rng = ClockOffset(), random.Random(3)
+    at_ms, worst = 1_700_000_000_000, []
+    for _ in range(64):
+        at_ms += rng.randint(19_000, 21_000)
+        there_ms = at_ms + rng.randint(5, 40)
+        clock.add(
+            at_ms * NS_PER_MS,
+            (there_ms + offset_ms) // 1000 * 1000,
+            (there_ms + rng.randint(5, 40)) * NS_PER_MS,
+        )
+        worst.append(abs(clock.offset_ns / NS_PER_MS - offset_ms))
+    assert clock.take_steps() == []
+    assert max(worst) <= 560
+    assert max(worst[16:]) <= 120
+    clock.add(at_ms * NS_PER_MS, (at_ms + offset_ms + 3_000) // 1000 * 1000, (at_ms + 20) * NS_PER_MS)
+    assert len(clock.take_steps()) == 1  # three seconds are more than was cut
+
+
+def test_one_answer_with_milliseconds_shows_that_no_second_is_cut() -> None:
+    """From then on the quickest answer is believed, as ever."""
+    clock = ClockOffset()
+    clock.add(1_000_000 * NS_PER_MS, 1_000_000 + 5_000, 1_000_020 * NS_PER_MS)
+    clock.add(1_001_500 * NS_PER_MS, 1_001_505 + 5_000, 1_001_510 * NS_PER_MS)
+    assert clock.offset_ns == 5_000_500_000
