@@ -39,6 +39,7 @@ class Fault(StrEnum):
     CLOCK_STEP = "clock_step"
     LOST_TIME = "lost_time"
     BARS_ONLY = "bars_only"
+    TRADES_ONLY = "trades_only"  # no book
     MODELLED_SPREAD = "modelled_spread"
     IMPOSSIBLE_PRICE = "impossible_price"
 
