@@ -16,6 +16,7 @@ from agent.barfiles.bar_tables import cut, is_number, raw_table
 from agent.barfiles.open_files import UNREADABLE, open_unpacked
 from agent.core.errors import InputError
 from connectors.importers.tardis.tardis_lines import BOOK_COLUMNS, TRADE_COLUMNS
+from connectors.importers.tardis.tardis_tops import QUOTE_COLUMNS, levels_of_header
 from connectors.importers.trades import trade_tables
 
 _HEAD_BYTES = 1 << 16
@@ -73,7 +74,9 @@ def _of_tardis(header: str) -> Look:
         return Look("tardis-csv", "a Tardis book (incremental_book_L2)")
     if header == TRADE_COLUMNS:
         return Look("tardis-csv", "Tardis trades")
-    return Look("", "a Tardis file of another kind than incremental_book_L2 and trades")
+    if levels := levels_of_header(header):
+        return Look("tardis-csv", "Tardis quotes" if header == QUOTE_COLUMNS else f"Tardis books of {levels}")
+    return Look("", "a Tardis file of another kind than books, quotes and trades")
 
 
 def _of_columns(columns: Sequence[str]) -> Look:

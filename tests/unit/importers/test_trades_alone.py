@@ -297,7 +297,7 @@ def test_a_price_that_no_integer_holds_is_refused(tmp_path: Path, price: str, si
         assert "ticks x lots" in said
 
 
-QUOTES = b"exchange,symbol,timestamp,local_timestamp,ask_amount,ask_price,bid_price,bid_amount\n"
+TICKER = b"exchange,symbol,timestamp,local_timestamp,funding_timestamp,funding_rate,mark_price\n"
 BOOK = b'{"topic":"orderbook.500.BTCUSDT","ts":1,"type":"snapshot","data":{}}\n'
 LOOKS = [
     (b"".join(spot()), "binance-raw"),
@@ -322,7 +322,7 @@ def test_a_file_is_looked_at(tmp_path: Path, data: bytes, kind: str) -> None:
 
 
 UNREAD = [
-    (QUOTES, "a Tardis file of another kind"),
+    (TICKER, "a Tardis file of another kind"),
     (BOOK, "JSON lines of orderbook.500.BTCUSDT, as a book archive has them"),
     (b"hello\nworld\n", "text that begins with 'hello'"),
     (b"", "empty"),
