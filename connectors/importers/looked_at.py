@@ -35,6 +35,9 @@ class Look:
 
 
 RAW = Look("binance-raw", "a raw capture (a receive time and JSON a line)")
+_OF_BYBIT = re.compile(r'"topic"\s*:\s*"(orderbook|publicTrade)\.|"op"\s*:\s*"subscribe"')
+_OF_HYPERLIQUID = re.compile(r'"channel"\s*:\s*"(l2Book|trades|bbo|subscriptionResponse)"')
+_OF_OKX = re.compile(r'"instId"\s*:.{0,80}"action"\s*:\s*"(snapshot|update)"|"action"\s*:.{0,80}"instId"\s*:')
 BARS = Look("klines", "bars")
 TRADES = Look("trades", "trades without a book")
 
@@ -53,7 +56,7 @@ def look(path: Path) -> Look:
     if not lines:
         return Look("", "empty, or torn at its beginning")
     if _CAPTURED.match(lines[0]):
-        return RAW
+        return _of_capture(text)
     if lines[0].startswith(_TARDIS):
         return _of_tardis(lines[0])
     if lines[0][0] in "[{":
@@ -67,6 +70,14 @@ def _columns(path: Path) -> list[str]:
         return list(pyarrow.parquet.read_schema(path).names)
     except UNREADABLE:
         return list(raw_table(path, lambda _, cells: None, {}).column_names)
+
+
+def _of_capture(text: str) -> Look:
+    if _OF_BYBIT.search(text):
+        return Look("bybit-raw", "a raw capture of Bybit's streams")
+    if _OF_HYPERLIQUID.search(text):
+        return Look("hyperliquid-raw", "a raw capture of Hyperliquid's streams")
+    return RAW
 
 
 def _of_tardis(header: str) -> Look:
@@ -88,6 +99,10 @@ def _of_columns(columns: Sequence[str]) -> Look:
 
 
 def _of_json(text: str, lines: Sequence[str]) -> Look:
+    if _OF_BYBIT.search(lines[0]):
+        return Look("book-archive", "an order book archive of Bybit's")
+    if _OF_OKX.search(lines[0]):
+        return Look("book-archive", "an order book archive of OKX's")
     row = _first_row(text)
     if isinstance(row, dict):
         return _of_columns(list(row))
@@ -134,10 +149,13 @@ def agreed(files: Sequence[Path]) -> Look:
     kinds = {one.kind for one in looks}
     if len(kinds) == 1 and looks[0].kind:
         return looks[0]
+    if kinds == {"book-archive", "trades"}:  # as an exchange publishes them: one file each
+        return next(one for one in looks if one.kind == "book-archive")
     seen = "; ".join(f"{path.name} looks like {one.what}" for path, one in zip(files, looks, strict=True))
     if len(kinds) > 1 and "" not in kinds:
         raise InputError(f"the files are of different formats ({seen}): import one format at a time")
     raise InputError(
-        f"{seen}, which no format reads: binance-raw takes raw captures, tardis-csv Tardis' books and trades,"
-        " klines bars of any source, trades the trades of any; name one with --format if it is one of these"
+        f"{seen}, which no format reads: binance-raw, bybit-raw and hyperliquid-raw take raw captures,"
+        " book-archive Bybit's and OKX's order books, tardis-csv Tardis' books and trades, klines bars of any"
+        " source, trades the trades of any; name one with --format if it is one of these"
     )

@@ -53,13 +53,13 @@ def import_trades(request: ImportRequest, open_writer: OpenWriter, _spool_at: Pa
     report = ImportReport(symbol.unified, names, market=symbol.market.value)
     report.problem(NOTE)
     pieces = [read_trades(path, symbol) for path in request.paths]
-    trades = _joined(pieces, report)
+    trades = joined(pieces, report)
     size = _contract_size(request, symbol, [piece.name for piece in pieces])
     tick = request.tick or largest_unit(np.unique(trades.price), "tick", "prices")
     lot = request.lot or largest_unit(np.unique(trades.amount), "lot", "amounts")
     report.tick, report.lot, report.contract_size = (format(unit, "f") for unit in (tick, lot, size))
     report.tick_inferred, report.lot_inferred = request.tick is None, request.lot is None
-    tape = _with_gaps(_tape(trades, tick, lot, report), trades.ids, symbol.market, report)
+    tape = with_gaps(_tape(trades, tick, lot, report), trades.ids, symbol.market, report)
     report.events = len(tape)
     report.first_recv_ns, report.last_recv_ns = int(tape["recv_ns"][0]), int(tape["recv_ns"][-1])
     writer = open_writer(symbol.instrument("trades", tick, lot, size), report)
@@ -69,7 +69,7 @@ def import_trades(request: ImportRequest, open_writer: OpenWriter, _spool_at: Pa
     return report
 
 
-def _joined(pieces: list[Trades], report: ImportReport) -> Trades:
+def joined(pieces: list[Trades], report: ImportReport) -> Trades:
     """All files in order of time, each trade once."""
     report.lines = sum(piece.rows for piece in pieces)
     time_ns = np.concatenate([p.time_ns for p in pieces])
@@ -154,9 +154,7 @@ def _refuse_too_much(ticks: FloatArray, lots: FloatArray, time_ns: IntArray, lot
         )
 
 
-def _with_gaps(
-    tape: EventArray, ids: IntArray | None, market: MarketKind, report: ImportReport
-) -> EventArray:
+def with_gaps(tape: EventArray, ids: IntArray | None, market: MarketKind, report: ImportReport) -> EventArray:
     """The tape with the edges of gaps where ids are missing of an archive that numbers its trades."""
     if ids is None or len(ids) < 2:
         return tape

@@ -64,7 +64,7 @@ EMPTY = [
     ),
     ("tardis-csv", c.tardis(symbol="ETHUSDT")[0], r"they hold binance-futures BTCUSDT|ETHUSDT"),
     ("tardis-csv", c.tardis()[0][:1], r"no rows of BTC/USDT \(spot\) in f.csv \(1 lines\)"),
-    ("parquet", c.spot(), r"format 'parquet' is not known: choose one of binance-raw, tardis-csv"),
+    ("parquet", c.spot(), r"format 'parquet' is not known: choose one of binance-raw, bybit-raw"),
 ]
 
 

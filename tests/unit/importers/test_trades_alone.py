@@ -298,7 +298,7 @@ def test_a_price_that_no_integer_holds_is_refused(tmp_path: Path, price: str, si
 
 
 TICKER = b"exchange,symbol,timestamp,local_timestamp,funding_timestamp,funding_rate,mark_price\n"
-BOOK = b'{"topic":"orderbook.500.BTCUSDT","ts":1,"type":"snapshot","data":{}}\n'
+BOOK = b'{"topic":"funding.BTCUSDT","ts":1,"type":"snapshot","data":{}}\n'
 LOOKS = [
     (b"".join(spot()), "binance-raw"),
     (b"".join(tardis(exchange="binance")[0]), "tardis-csv"),
@@ -323,7 +323,7 @@ def test_a_file_is_looked_at(tmp_path: Path, data: bytes, kind: str) -> None:
 
 UNREAD = [
     (TICKER, "a Tardis file of another kind"),
-    (BOOK, "JSON lines of orderbook.500.BTCUSDT, as a book archive has them"),
+    (BOOK, "JSON lines of funding.BTCUSDT, as a book archive has them"),
     (b"hello\nworld\n", "text that begins with 'hello'"),
     (b"", "empty"),
 ]
