@@ -31,6 +31,7 @@ from agent.core.errors import InputError
 
 _PREAMBLE_LINES = 5  # above the header: a title, the site it is from
 _SEPARATORS = ",;\t|"
+_WITHOUT_VOLUME = HEADERLESS[6][:5]  # which is then told
 _FEWEST_SEPARATORS = 2  # in a line of data
 _LISTS = ("results", "data", "candles", "result", "list", "bars", "Data")  # where JSON answers hold bars
 
@@ -102,10 +103,12 @@ def _header_line(lines: list[str]) -> int:
 
 def _names_without_header(path: Path, cells: list[str]) -> list[str] | None:
     """Names for a file whose first line is a bar; None where it is a header. Raises InputError."""
-    if len(cells) < 5 or not all(is_number(cell) for cell in cells[2:6]):
+    if len(cells) < len(_WITHOUT_VOLUME) or not all(is_number(cell) for cell in cells[2:6]):
         return None
     if len(cells) == len(DATE_AND_CLOCK) and ":" in cells[1]:
         return list(DATE_AND_CLOCK)
+    if len(cells) == len(_WITHOUT_VOLUME) and is_number(cells[1]):
+        return list(_WITHOUT_VOLUME)
     if len(cells) not in HEADERLESS or not is_number(cells[1]):
         known = ", ".join(map(str, HEADERLESS))
         raise InputError(

@@ -138,7 +138,7 @@ def _of_text(lines: Sequence[str]) -> Look:
         if trade_tables.names_without_header(Path(), cells):
             return TRADES
         numbers = sum(is_number(cell) for cell in cells)
-        if len(cells) in column_names.HEADERLESS and numbers >= 5:
+        if (len(cells) in column_names.HEADERLESS and numbers >= 5) or numbers == len(cells) == 5:
             return BARS
     return Look("", f"text that begins with {lines[0][:_SHOWN]!r}")
 

@@ -47,7 +47,8 @@ def import_trades(request: ImportRequest, open_writer: OpenWriter, _spool_at: Pa
     symbol = parse_symbol(request.symbol)
     if symbol.market is MarketKind.INVERSE:
         raise InputError(
-            f"trades alone of inverse contracts ({symbol.unified}) are not taken: add their book"
+            f"trades alone of inverse contracts ({symbol.unified}) are not taken: they would be bars whose"
+            " volumes are contracts; import their book with them (tardis-csv, book-archive or a raw capture)"
         )
     names = [path.name for path in request.paths]
     report = ImportReport(symbol.unified, names, market=symbol.market.value)
