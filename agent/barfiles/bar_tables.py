@@ -52,10 +52,23 @@ def raw_table(path: Path, headerless: Headerless, json_lists: Mapping[int, Seque
     try:
         with open_unpacked(path) as file:
             data = file.read()
-        return _parse(path, data, headerless, json_lists)
+        return _of_texts(_parse(path, data, headerless, json_lists))
     except (*UNREADABLE, ValueError, OverflowError) as error:
         why = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"{path} is not a readable parquet or CSV file: {why}") from error
+
+
+def _of_texts(table: pa.Table) -> pa.Table:
+    """The table with text where bytes are: those that are no UTF-8 are marked in it, and are no number.
+
+    Raises UnicodeDecodeError where a column's name is none.
+    """
+    names = table.column_names
+    for k, kind in enumerate(table.schema.types):
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            cells = [None if b is None else b.decode(errors="replace") for b in table.column(k).to_pylist()]
+            table = table.set_column(k, names[k], pa.array(cells, pa.string()))
+    return table
 
 
 def _parse(

@@ -68,7 +68,7 @@ def _columns(path: Path) -> list[str]:
     """Of a parquet or a feather file, read as a table."""
     try:
         return list(pyarrow.parquet.read_schema(path).names)
-    except UNREADABLE:
+    except (*UNREADABLE, UnicodeDecodeError):
         return list(raw_table(path, lambda _, cells: None, {}).column_names)
 
 
