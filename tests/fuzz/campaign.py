@@ -23,6 +23,7 @@ from tests.fuzz import (
     configurations,
     control_rows,
     damaged_sessions,
+    import_files,
     odd_checkpoints,
     odd_rows,
 )
@@ -36,6 +37,7 @@ KINDS: dict[str, Callable[[random.Random, World], Case]] = {
     "rows": odd_rows.make_case,
     "checkpoints": odd_checkpoints.make_case,
     "control_rows": control_rows.make_case,
+    "imports": import_files.make_case,
 }
 SHARES = {
     "command_lines": 6,
@@ -44,6 +46,7 @@ SHARES = {
     "rows": 3,
     "checkpoints": 1,
     "control_rows": 1,
+    "imports": 4,
 }
 AS_PROCESS = 0.003
 """Of all cases: a process takes seconds."""
