@@ -93,6 +93,8 @@ def _of_tardis(header: str) -> Look:
 def _of_columns(columns: Sequence[str]) -> Look:
     if column_names.recognised(columns).keys() >= _OHLC:
         return BARS
+    if trade_tables.of_a_book(columns):
+        return Look("", f"a table of a book's levels ({', '.join(columns)[:_SHOWN]})")
     if trade_tables.recognised(columns).keys() >= set(trade_tables.NEEDED):
         return TRADES
     return Look("", f"a table of {', '.join(columns)[:_SHOWN]}")

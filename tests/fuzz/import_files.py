@@ -276,11 +276,12 @@ def make_case(draw: random.Random, world: World) -> Case:
     folder = world.fresh()
     name = draw.choice(sorted(KINDS))
     make, symbol, kind = KINDS[name]
-    files, about = make(), [name]
+    files, about, kinds = make(), [name], {kind}
     if draw.random() < 0.1:
         other = draw.choice(sorted(KINDS))
         files |= {f"other-{file}": data for file, data in KINDS[other][0]().items()}
         about.append(f"with {other}")
+        kinds.add(KINDS[other][2])
     for _ in range(draw.choice([0, 1, 1, 1, 2, 3])):
         file = draw.choice(sorted(files))
         how = draw.choice(WAYS)
@@ -311,7 +312,7 @@ def make_case(draw: random.Random, world: World) -> Case:
     return Case(
         argv,
         "; ".join(about),
-        call=lambda: judged(argv, out, refuse=named and wanted != symbol and wanted in OTHER_COINS),
+        call=lambda: judged(argv, out, kinds, refuse=named and wanted != symbol and wanted in OTHER_COINS),
     )
 
 
@@ -428,8 +429,8 @@ WAYS = (
 # --- what comes of it -------------------------------------------------------------------------------
 
 
-def judged(argv: list[str], out: Path, *, refuse: bool) -> None:
-    """Import, and look at the session if there is one. Raises AssertionError."""
+def judged(argv: list[str], out: Path, kinds: set[str], *, refuse: bool) -> None:
+    """Import, and look at the session if there is one: of one of ``kinds``. Raises AssertionError."""
     code: object = 0
     try:
         agent_main(argv)
@@ -440,6 +441,8 @@ def judged(argv: list[str], out: Path, *, refuse: bool) -> None:
         raise SystemExit(code)
     assert not refuse, "a session of a symbol that the files do not hold"
     reader = SessionReader(out)
+    read_as = reader.header.source
+    assert read_as in kinds, f"read as {read_as}, and they are {', '.join(sorted(kinds))}"
     assert not reader.losses, reader.losses
     _judge(reader, argv)
     shutil.rmtree(out)

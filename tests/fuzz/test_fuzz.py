@@ -46,16 +46,25 @@ def test_the_judge_notices() -> None:
 
 
 @pytest.mark.parametrize(
-    ("at_s", "price", "words"),
-    [(T0_MS // 1000, 104, ""), (T0_MS // 1000, 10_400, "its price is"), (900_000_000, 104, "of another day")],
+    ("at_s", "price", "kind", "words"),
+    [
+        (T0_MS // 1000, 104, "trades", ""),
+        (T0_MS // 1000, 10_400, "trades", "its price is"),
+        (900_000_000, 104, "trades", "of another day"),
+        (T0_MS // 1000, 104, "klines", "read as trades"),
+    ],
 )
-def test_the_judge_knows_a_market_that_never_was(tmp_path: Path, at_s: int, price: int, words: str) -> None:
+def test_the_judge_knows_a_market_that_never_was(
+    tmp_path: Path, at_s: int, price: int, kind: str, words: str
+) -> None:
     """Prices a hundred times as high, times of another year; a session of what the files hold passes."""
     file, out = tmp_path / "x.csv", tmp_path / "s"
     file.write_text("".join(f"{at_s + k},{price},0.5\n" for k in range(9)))
     argv = ["import", str(file), "--symbol", "BTC/USDT", "--out", str(out), "--json"]
     for refuse, why in ((False, words), (True, "a symbol that the files do not hold")):
-        ended = run_here(Case(argv, call=lambda refuse=refuse: judged(argv, out, refuse=refuse)), tmp_path)
+        ended = run_here(
+            Case(argv, call=lambda refuse=refuse: judged(argv, out, {kind}, refuse=refuse)), tmp_path
+        )
         assert why in str(fault_of(Case(argv), ended) or "")
         assert (fault_of(Case(argv), ended) is None) is (not why)
         shutil.rmtree(out, ignore_errors=True)

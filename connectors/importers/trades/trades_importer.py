@@ -56,6 +56,10 @@ def import_trades(request: ImportRequest, open_writer: OpenWriter, _spool_at: Pa
     pieces = [read_trades(path, symbol) for path in request.paths]
     trades = joined(pieces, report)
     size = _contract_size(request, symbol, [piece.name for piece in pieces])
+    if len(trades.price) < 2:
+        raise InputError(
+            f"{', '.join(names)} holds one trade of {symbol.unified}, which is no market: give another file"
+        )
     tick = request.tick or largest_unit(np.unique(trades.price), "tick", "prices")
     lot = request.lot or largest_unit(np.unique(trades.amount), "lot", "amounts")
     report.tick, report.lot, report.contract_size = (format(unit, "f") for unit in (tick, lot, size))

@@ -19,9 +19,11 @@ from agent.cli import app
 from agent.config import Bars, Order
 from agent.core.events import ChildFilled, SlippageMeasured
 from agent.core.market.tape import Kind
+from connectors.importers.formats import FORMATS
 from storage.recordings.session import SessionReader
 from tests.bar_sessions import config, of, run
 from tests.captures import spot, tardis
+from tests.fuzz.import_files import KINDS
 from tests.unit.importers.test_bar_files_of_others import PLAIN, imported
 
 START_S = 1_718_863_200  # 2024-06-20T06:00:00Z
@@ -227,6 +229,12 @@ def test_trades_without_an_id_are_not_copies_of_each_other(tmp_path: Path) -> No
 
 
 REFUSED = [
+    (_rows("", [f"{START_S}000,104.0,107.0"]), "BTC/USDT", "holds one trade of BTC/USDT, which is no market"),
+    (
+        b"symbol,time,level,side,price,size\nBTCUSDT,1718863200,1,bid,100,2\n",
+        "BTC/USDT",
+        "shows the levels of a book (column level), not trades",
+    ),
     (_rows(BYBIT, [_bybit(0, "ETHUSDT")]), "BTC/USDT", "it has ETHUSDT"),
     (_rows(AGG, [_agg(0).replace("100.1", "0")]), "BTC/USDT", "row 1 has price 0"),
     (_rows(AGG, [_agg(0)]), "BTC/USD:BTC", "trades alone of inverse contracts"),
@@ -304,6 +312,7 @@ LOOKS = [
     (b"".join(tardis(exchange="binance")[0]), "tardis-csv"),
     (PLAIN, "klines"),
     (FILES["trades"][1], "trades"),
+    *((make()[next(iter(make()))], kind) for make, symbol, kind in KINDS.values() if symbol == "BTC/USDT"),
 ]
 
 
@@ -315,7 +324,7 @@ def test_a_file_is_looked_at(tmp_path: Path, data: bytes, kind: str) -> None:
     code, said, report = imported(tmp_path / "right", file)
     assert code == 0, said
     assert report["format"] == kind
-    for other in {"binance-raw", "tardis-csv", "klines", "trades"} - {kind}:
+    for other in FORMATS.keys() - {kind}:
         code, said, _ = imported(tmp_path / other, file, "--format", other)
         assert code != 0
         assert f"give --format {kind}" in said, said
