@@ -1,4 +1,4 @@
-"""Sessions that hold bars and no tape: read in trading time, with an order in its place.
+"""Sessions that hold bars, or trades and no book: read in trading time, with an order in its place.
 
 Rules kept here:
 
@@ -8,6 +8,8 @@ Rules kept here:
   (``agent.core.market.trading_time``). Whatever leaves here is in wall time again;
 * the reach of a child order is ``bars.reach_bps``, either side of the last close: while a bar runs, its VWAP
   is not known, so collar, band and age of a book, which speak of a book, are off. Its own limit holds;
+* a tape of trades without a book is read as bars of a slice of the order's interval: ``tactics.micro_slices``
+  of them, or fewer where one would be shorter than a second;
 * algos see bars without a time where the market closes (no time of day fits them) and no volume profile.
 """
 
@@ -16,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 
@@ -24,25 +27,29 @@ from agent.core.errors import ConfigError, OrderError, SessionError
 from agent.core.events import AuditEvent, StartParent
 from agent.core.instrument import Instrument
 from agent.core.json_types import JsonObject
-from agent.core.market.tape import BarArray, EventArray
+from agent.core.market.tape import BarArray, EventArray, empty_events
 from agent.core.market.trading_time import BarFlag, TradingTime
 from agent.core.ports import SessionReader, SlicePolicy
 from agent.core.session_header import SessionHeader
-from agent.core.types import DAY_NS, Align, MarketView, OrderView, ParentSpec, Slice
+from agent.core.types import DAY_NS, NS_PER_S, Align, MarketView, OrderView, ParentSpec, Slice
 from agent.core.wall_times import Translation
 from agent.durations import format_duration
 from agent.engine.settings import EngineSettings
 from agent.engine.tactics.tactic_registry import tactic_classes
 from agent.orders import build_spec
 from agent.shadow import shadow_specs
+from agent.venue.bars.bars_of_trades import bars_of_trades
 from agent.venue.checks import in_utc
 from agent.venue.rules import BarRules, Halt, VenueSetup
 from agent.venue.wire.rehearsal import Rehearsal
 
 PolicyFactory = Callable[[ParentSpec], SlicePolicy]
+BATCH_ROWS = 65536
 PROFILE_NS = 60 * DAY_NS  # of history for the volume profile
-SOURCES = ("klines", "trades")
+OF_BARS, OF_TRADES = "klines", "trades"
+SOURCES = (OF_BARS, OF_TRADES)
 NOTE = "bars-only session: fills are modelled at the interval's VWAP"
+TRADES_NOTE = "trades-only session: fills are modelled at the VWAP of each {} of trades"
 
 
 def _refuse_resting(name: str) -> None:
@@ -53,7 +60,7 @@ def _refuse_resting(name: str) -> None:
 
 
 def is_bars_only(reader: SessionReader) -> bool:
-    """Whether a session was made of bars."""
+    """Whether a session holds no book: bars, or trades that are read as bars."""
     return reader.header.source in SOURCES
 
 
@@ -68,13 +75,18 @@ class BarSession:
         Raises SessionError, OrderError and ConfigError: bars, order or account do not fit.
         """
         self._reader, self._config, self.instrument = reader, config, instrument
-        bars = _of_one_length(reader.bars(), instrument)
+        self._of: Literal["bars", "trades"] = "bars"
+        bars = reader.bars()
+        if reader.header.source == OF_TRADES and not len(bars):
+            bars, self._of = _of_its_trades(reader, instrument, config), "trades"
+        bars = _of_one_length(bars, instrument)
         self.clock = TradingTime.of(bars)
         self._bars = self.clock.laid(bars)
         self._per = self._bars_of_an_interval()
         self._start_ns = self.clock.origin_ns + self._place(start_ns) * self.clock.delta_ns
         self._end_ns = self._start_ns + config.order.max_duration
-        self._translation = Translation(self.clock, NOTE)
+        self._note = NOTE if self._of == "bars" else TRADES_NOTE.format(format_duration(self.clock.delta_ns))
+        self._translation = Translation(self.clock, self._note, self._of)
         _check_account(config, instrument)
 
     # --- what replay reads --------------------------------------------------------------------------
@@ -188,10 +200,12 @@ class BarSession:
     def notes(self) -> tuple[str, ...]:
         """What a reader has to know of the fills."""
         rules, flags = self._config.bars, self._window()["flags"]
-        closed, absent = (int(((flags & f) > 0).sum()) for f in (BarFlag.CLOSED, BarFlag.ABSENT))
+        closed, absent, holed = (
+            int(((flags & f) > 0).sum()) for f in (BarFlag.CLOSED, BarFlag.ABSENT, BarFlag.HOLED)
+        )
         notes = [
-            f"{NOTE}, {rules.half_spread_bps:f} bps worse, at most {rules.max_participation:.0%} of a bar's"
-            " volume (bars: in the configuration)"
+            f"{self._note}, {rules.half_spread_bps:f} bps worse, at most {rules.max_participation:.0%} of a"
+            " bar's volume (bars: in the configuration)"
         ]
         if not self.clock.is_wall:
             notes.append(
@@ -200,6 +214,8 @@ class BarSession:
             )
         if absent:
             notes.append(f"{absent:,} bars of the window are missing in the files: nothing fills in them")
+        if holed:
+            notes.append(f"trades are missing in {holed:,} bars of the window: what they show is not all")
         if closed:
             notes.append(
                 f"{closed:,} bars of the window hold an auction or reach out of the session: not traded"
@@ -230,9 +246,27 @@ class BarSession:
             rehearsal=Rehearsal(),
         )
         modelled = BarRules(
-            Fraction(bars.half_spread_bps), Fraction(bars.max_participation), Fraction(bars.reach_bps)
+            Fraction(bars.half_spread_bps),
+            Fraction(bars.max_participation),
+            Fraction(bars.reach_bps),
+            of=self._of,
         )
         return replace(base, rules=rules, bars=modelled)
+
+
+def _of_its_trades(reader: SessionReader, instrument: Instrument, config: Config) -> BarArray:
+    """The trades of a tape as bars of a slice of the order's interval."""
+    interval = config.order.interval
+    most = max(1, min(config.tactics.micro_slices, interval // NS_PER_S))
+    slices = next(n for n in range(most, 0, -1) if interval % n == 0)
+    found = [batch[batch["instrument"] == instrument.number] for batch in reader.batches(BATCH_ROWS)]
+    try:
+        return bars_of_trades(np.concatenate([empty_events(), *found]), interval // slices)
+    except ValueError as error:
+        raise SessionError(
+            f"the session of {instrument.symbol} makes no bars: {error}; give a longer --interval, or import"
+            " other trades"
+        ) from error
 
 
 def _of_one_length(bars: BarArray, instrument: Instrument) -> BarArray:

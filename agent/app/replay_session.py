@@ -109,7 +109,9 @@ def replay_session(
     recorded: list[Command] = [] if override else commands(reader.journal())
     _check_verify(path, verify, override, recorded)
     if start_ns is not None and not is_bars_only(reader):
-        raise InputError("--start is for sessions of bars: on a tape an order starts with the first book")
+        raise InputError(
+            "--start is for sessions of bars or of trades alone: with a book an order starts with the first"
+        )
     if not (recorded or as_recorded):
         _check_order_given(path, reader, config)
     bars = _of_bars(reader, config, start_ns)

@@ -31,6 +31,7 @@ from agent.core.errors import InputError
 
 _PREAMBLE_LINES = 5  # above the header: a title, the site it is from
 _SEPARATORS = ",;\t|"
+_WITHOUT_VOLUME = HEADERLESS[6][:5]  # which is then told
 _FEWEST_SEPARATORS = 2  # in a line of data
 _LISTS = ("results", "data", "candles", "result", "list", "bars", "Data")  # where JSON answers hold bars
 
@@ -51,10 +52,23 @@ def raw_table(path: Path, headerless: Headerless, json_lists: Mapping[int, Seque
     try:
         with open_unpacked(path) as file:
             data = file.read()
-        return _parse(path, data, headerless, json_lists)
+        return _of_texts(_parse(path, data, headerless, json_lists))
     except (*UNREADABLE, ValueError, OverflowError) as error:
         why = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"{path} is not a readable parquet or CSV file: {why}") from error
+
+
+def _of_texts(table: pa.Table) -> pa.Table:
+    """The table with text where bytes are: those that are no UTF-8 are marked in it, and are no number.
+
+    Raises UnicodeDecodeError where a column's name is none.
+    """
+    names = table.column_names
+    for k, kind in enumerate(table.schema.types):
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            cells = [None if b is None else b.decode(errors="replace") for b in table.column(k).to_pylist()]
+            table = table.set_column(k, names[k], pa.array(cells, pa.string()))
+    return table
 
 
 def _parse(
@@ -102,10 +116,12 @@ def _header_line(lines: list[str]) -> int:
 
 def _names_without_header(path: Path, cells: list[str]) -> list[str] | None:
     """Names for a file whose first line is a bar; None where it is a header. Raises InputError."""
-    if len(cells) < 5 or not all(is_number(cell) for cell in cells[2:6]):
+    if len(cells) < len(_WITHOUT_VOLUME) or not all(is_number(cell) for cell in cells[2:6]):
         return None
     if len(cells) == len(DATE_AND_CLOCK) and ":" in cells[1]:
         return list(DATE_AND_CLOCK)
+    if len(cells) == len(_WITHOUT_VOLUME) and is_number(cells[1]):
+        return list(_WITHOUT_VOLUME)
     if len(cells) not in HEADERLESS or not is_number(cells[1]):
         known = ", ".join(map(str, HEADERLESS))
         raise InputError(

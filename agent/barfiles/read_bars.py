@@ -27,6 +27,10 @@ from agent.core.errors import InputError
 from agent.core.market.bars import FBarArray, empty_fbars
 from agent.core.types import NS_PER_S
 
+NO_VOLUME = (
+    "these bars have no volume, and an order on bars is given a share of it, so nothing would fill: give bars"
+    " with a volume"
+)
 NEEDED = ("open", "high", "low", "close", "volume")
 _MS_NS = 1_000_000
 _MINUTE_NS = 60 * NS_PER_S
@@ -59,6 +63,8 @@ def read_bars(
     has = table.column_names
     missing = [name for name in NEEDED if name not in has]
     if missing or not ("open_time" in has or "close_time" in has):
+        if missing == ["volume"]:
+            raise InputError(f"{path} lacks volume, it has {', '.join(has)}: {NO_VOLUME}")
         lacks = ", ".join(missing) if missing else "a time column, as in open_time or date"
         raise InputError(f"{path} lacks {lacks}: it has {', '.join(has)}")
     if "symbol" not in has:

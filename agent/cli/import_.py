@@ -31,7 +31,7 @@ def import_(
         str | None,
         typer.Option(
             "--format",
-            metavar="binance-raw|tardis-csv|klines|trades",
+            metavar="binance-raw|bybit-raw|hyperliquid-raw|book-archive|tardis-csv|klines|trades",
             help="What the files hold; looked at if left out.",
         ),
     ] = None,

@@ -38,7 +38,10 @@ def replay(
     seed: o.ReplaySeed = None,
     start: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Start of the order in a session of bars, as in 2025-03-03T14:30."),
+        typer.Option(
+            metavar="TIME",
+            help="Start of the order in a session without a book (bars, trades), as in 2025-03-03T14:30.",
+        ),
     ] = None,
     db: Annotated[
         DatabaseUrl | None,

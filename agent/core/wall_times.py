@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 from agent.core.events import (
     AuditEvent,
@@ -22,14 +23,17 @@ from agent.core.market.trading_time import TradingTime
 
 UNSEEN = ("markout_1s_bps", "markout_10s_bps", "markout_60s_bps", "reversion_bps")
 OF_A_BOOK = ("effective_spread_bps", "price_improvement_bps")
-NOT_IN_BARS = "bars show neither a book nor the seconds after a fill"
+NOT_SHOWN = {
+    "bars": "bars show neither a book nor the seconds after a fill",
+    "trades": "trades alone show no book, and no mid in the seconds after a fill",
+}
 
 
 class Translation:
-    """Of one session. ``note`` stands with every measurement."""
+    """Of one session that holds only bars or trades (``of``). ``note`` stands with every measurement."""
 
-    def __init__(self, clock: TradingTime, note: str) -> None:
-        self._clock, self._note = clock, note
+    def __init__(self, clock: TradingTime, note: str, of: Literal["bars", "trades"] = "bars") -> None:
+        self._clock, self._note, self._why = clock, note, NOT_SHOWN[of]
 
     def all(self, events: Sequence[AuditEvent]) -> list[AuditEvent]:
         return [self.one(event) for event in events]
@@ -74,5 +78,5 @@ class Translation:
             at_ns=self._clock.ended(event.at_ns),
             measures=measures,
             flags={name: shares for name, shares in event.flags.items() if name not in hidden},
-            reasons={**event.reasons, **dict.fromkeys(hidden, NOT_IN_BARS)},
+            reasons={**event.reasons, **dict.fromkeys(hidden, self._why)},
         )

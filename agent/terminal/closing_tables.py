@@ -133,7 +133,7 @@ def _tca(own: SlippageMeasured, p: ParentDocument, instrument: Instrument, worth
 
 def _add_prices(table: Table, own: SlippageMeasured, instrument: Instrument) -> None:
     """Arrival, average and benchmark: the prices, and what the order gained or lost against each."""
-    bars = str(own.measures.get("flags") or "").startswith("bars-only")
+    bars = str(own.measures.get("flags") or "").startswith(("bars-only", "trades-only"))
     first = "the last close" if bars else "mid of the first book"
     arrival = marked(price(own.arrival_price, instrument), own.flags.get("arrival_price"))
     table.add_row("arrival price", arrival, "", "", first)

@@ -56,6 +56,7 @@ class BarRules:
     half_spread_bps: Fraction
     max_participation: Fraction
     reach_bps: Fraction  # no fill in a bar whose VWAP is further than this from the last close
+    of: Literal["bars", "trades"] = "bars"  # what the session holds, of which the bars are
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,11 @@ from pathlib import Path
 from agent.core.errors import InputError
 from connectors.importers.bars.bar_importer import import_klines
 from connectors.importers.binance.binance_raw import import_binance_raw
+from connectors.importers.exchange_lines.line_files import (
+    import_book_archive,
+    import_bybit_raw,
+    import_hyperliquid_raw,
+)
 from connectors.importers.import_report import ImportReport
 from connectors.importers.pipeline import ImportRequest, OpenWriter
 from connectors.importers.tardis.tardis_csv import import_tardis_csv
@@ -18,6 +23,9 @@ Loader = Callable[[ImportRequest, OpenWriter, Path], ImportReport]
 
 FORMATS: dict[str, Loader] = {
     "binance-raw": import_binance_raw,
+    "bybit-raw": import_bybit_raw,
+    "hyperliquid-raw": import_hyperliquid_raw,
+    "book-archive": import_book_archive,
     "tardis-csv": import_tardis_csv,
     "klines": import_klines,
     "trades": import_trades,

@@ -18,6 +18,7 @@ class ImportReport:
     lines: int = 0
     # One of these for each line:
     trades: int = 0
+    trades_sharing: int = 0  # to be taken off: trades in one line with another before them
     trade_duplicates: int = 0  # a trade id seen before: dropped
     trades_off_market: int = 0  # not made in the public book (insurance fund, deleveraging): dropped
     trades_other_kind: int = 0  # the same trades in the other of @trade and @aggTrade: dropped
@@ -68,7 +69,7 @@ class ImportReport:
         old = self.trade_duplicates + self.trades_off_market + self.trades_other_kind + self.snapshots_old
         unused = self.depth_before_snapshot + self.depth_unsynced + self.book_rows_unsynced
         other = self.mark_prices + self.force_orders + self.other_streams + self.other_symbols
-        return kept + old + unused + other + self.headers + self.bad_lines
+        return kept + old + unused + other + self.headers + self.bad_lines - self.trades_sharing
 
     def problem(self, text: str) -> None:
         if len(self.problems) < _PROBLEMS_NAMED:

@@ -1,4 +1,4 @@
-"""Lines of files, plain, gzip, Zstandard or a zip of one file, as far as they can be read."""
+"""Lines of files, plain, gzip, Zstandard, a zip or tar of one file, as far as they can be read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from agent.barfiles.open_files import GZIP, UNREADABLE, ZIP, ZSTANDARD, open_file, unpacked
+from agent.barfiles.open_files import GZIP, UNREADABLE, ZIP, ZSTANDARD, is_tar, open_file, unpacked
 
 _CHUNK = 1 << 20
 _PIECE = 1 << 14  # of an archive at a time: so much may be lost where it breaks off
@@ -52,7 +52,7 @@ def read_blocks(path: Path, on_bytes: OnBytes = _silent) -> Iterator[bytes]:
 def _decompressed(path: Path, on_bytes: OnBytes) -> Iterator[bytes]:
     with open_file(path) as file:
         first = file.read(_CHUNK)
-        if first.startswith((ZIP, ZSTANDARD)):
+        if first.startswith((ZIP, ZSTANDARD)) or is_tar(first):
             file.seek(0)
             yield from _unpacked(path, file, on_bytes)
         elif first.startswith(GZIP):

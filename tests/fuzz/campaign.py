@@ -23,6 +23,7 @@ from tests.fuzz import (
     configurations,
     control_rows,
     damaged_sessions,
+    import_files,
     odd_checkpoints,
     odd_frames,
     odd_messages,
@@ -40,6 +41,7 @@ KINDS: dict[str, Callable[[random.Random, World], Case]] = {
     "control_rows": control_rows.make_case,
     "frames": odd_frames.make_case,
     "messages": odd_messages.make_case,
+    "imports": import_files.make_case,
 }
 SHARES = {
     "command_lines": 6,
@@ -50,6 +52,7 @@ SHARES = {
     "control_rows": 1,
     "frames": 1,
     "messages": 2,
+    "imports": 4,
 }
 AS_PROCESS = 0.003
 """Of all cases: a process takes seconds."""

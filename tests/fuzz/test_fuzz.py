@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.fuzz.campaign import KINDS, fault_in
+from tests.fuzz.import_files import T0_MS, judged
 from tests.fuzz.trial import Case, Ended, fault_of, run_here
 from tests.fuzz.world import World, make_world
 
@@ -42,6 +44,31 @@ def test_the_judge_notices() -> None:
     assert fault_of(case, Ended(4, "", "error: x"))
     assert fault_of(case, Ended(2, "", "usage"))
     assert fault_of(case, Ended(0, "[]\nand more", ""))
+
+
+@pytest.mark.parametrize(
+    ("at_s", "price", "kind", "words"),
+    [
+        (T0_MS // 1000, 104, "trades", ""),
+        (T0_MS // 1000, 10_400, "trades", "its price is"),
+        (900_000_000, 104, "trades", "of another day"),
+        (T0_MS // 1000, 104, "klines", "read as trades"),
+    ],
+)
+def test_the_judge_knows_a_market_that_never_was(
+    tmp_path: Path, at_s: int, price: int, kind: str, words: str
+) -> None:
+    """Prices a hundred times as high, times of another year; a session of what the files hold passes."""
+    file, out = tmp_path / "x.csv", tmp_path / "s"
+    file.write_text("".join(f"{at_s + k},{price},0.5\n" for k in range(9)))
+    argv = ["import", str(file), "--symbol", "BTC/USDT", "--out", str(out), "--json"]
+    for refuse, why in ((False, words), (True, "a symbol that the files do not hold")):
+        ended = run_here(
+            Case(argv, call=lambda refuse=refuse: judged(argv, out, {kind}, refuse=refuse)), tmp_path
+        )
+        assert why in str(fault_of(Case(argv), ended) or "")
+        assert (fault_of(Case(argv), ended) is None) is (not why)
+        shutil.rmtree(out, ignore_errors=True)
 
 
 def test_the_judge_ends_what_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

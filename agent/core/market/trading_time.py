@@ -26,6 +26,7 @@ class BarFlag(IntFlag):
     CLOSED = 1 << 16  # not wholly within the regular session: seen, never traded
     ABSENT = 1 << 17  # the files lack it: an empty bar at the last close
     SPLIT = 1 << 18  # the first bar after a split of raw prices: before it shares were others
+    HOLED = 1 << 19  # made of trades, of which some are known to be missing
 
 
 @dataclass(frozen=True, slots=True)

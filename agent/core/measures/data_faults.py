@@ -40,6 +40,7 @@ class Fault(StrEnum):
     CLOCK_STEP = "clock_step"  # the exchange's clock or ours stepped: stamps before and after do not compare
     LOST_TIME = "lost_time"  # the process stood still
     BARS_ONLY = "bars_only"
+    TRADES_ONLY = "trades_only"  # no book
     MODELLED_SPREAD = "modelled_spread"
     IMPOSSIBLE_PRICE = "impossible_price"  # trades at one: they are in no number
 

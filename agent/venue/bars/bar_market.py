@@ -29,9 +29,9 @@ BPS = 10_000
 class BarMarket(TapeMarket):
     """Bars of each instrument, advanced by whole bars. Times are engine time."""
 
-    standing = (Fault.BARS_ONLY, Fault.MODELLED_SPREAD)
-
     def __init__(self, instruments: Sequence[Instrument], rules: BarRules) -> None:
+        only = Fault.BARS_ONLY if rules.of == "bars" else Fault.TRADES_ONLY
+        self.standing = (only, Fault.MODELLED_SPREAD)
         super().__init__(instruments)
         self.rules = rules
         self.last: list[BarArray | None] = [None] * len(self.instruments)  # for the venue: not yet matched
@@ -67,7 +67,7 @@ class BarMarket(TapeMarket):
         self._bars[number][self._count[number]] = bar
         self._count[number] += 1
         self.last[number] = bar
-        if bar["flags"] & BarFlag.ABSENT:
+        if bar["flags"] & (BarFlag.ABSENT | BarFlag.HOLED):
             hole = Hole(Fault.GAP, int(bar["open_ns"]), int(bar["recv_ns"]), of_book=False)
             self.faults(number).missed([hole])
 

@@ -4,7 +4,8 @@ Nobody can say what an order would have met inside a bar, so the model says litt
 
 * an order that is at the venue when a bar ends is filled in it, at the bar's VWAP and half a spread worse
   (price model ``bars:vwap``), plus what our own flow displaces the price by, where an impact law is
-  configured (``bars:vwap+impact``). Half the spread is of the VWAP;
+  configured (``bars:vwap+impact``). Half the spread is of the VWAP. Where the bars are made of the trades on
+  a tape (``agent.venue.bars.bars_of_trades``) the models are called ``trades:...``;
 * prices are whole ticks, so a fill may come as two, at neighbouring prices. Together they cost what
   the model says, rounded against us to one tick of one lot;
 * of a bar's volume no more than ``max_participation`` is given to one lane, in order of arrival, and
@@ -39,8 +40,6 @@ from agent.venue.checks import GONE, Checks
 from agent.venue.impact import Impact, largest
 from agent.venue.ledger import Ledger, OpenOrder
 from agent.venue.rules import VenueRules
-
-MODEL = "bars:vwap"
 
 
 class BarVenue:
@@ -230,7 +229,7 @@ class BarVenue:
                 fee_tlp=charge.fee_tlp,
                 fee_currency=charge.currency,
                 mid_half_ticks=round(Fraction(2 * int(bar["quote_tl"]), int(bar["base_lots"]))),
-                price_model=MODEL if displaced is None else f"{MODEL}+impact",
+                price_model=f"{self._market.rules.of}:vwap{'' if displaced is None else '+impact'}",
                 impact_ticks=None if displaced is None else -(-displaced // 2),
                 displacement_half_ticks=displaced,
                 fee_amount=None if charge.currency == quote else charge.amount,

@@ -31,7 +31,7 @@ from agent.barfiles.bar_quality import clean
 from agent.barfiles.calendars import hours, when
 from agent.barfiles.closing import refuse_closing
 from agent.barfiles.column_names import plain
-from agent.barfiles.read_bars import Series, native_interval_ns, on_calendar, read_bars
+from agent.barfiles.read_bars import NO_VOLUME, Series, native_interval_ns, on_calendar, read_bars
 from agent.barfiles.splits import find_splits
 from agent.core.arrays import BoolArray, IntArray
 from agent.core.errors import InputError
@@ -55,7 +55,10 @@ def import_klines(request: ImportRequest, open_writer: OpenWriter, _spool_at: Pa
     """Read the files and write the session that ``open_writer`` opens. Raises InputError."""
     symbol = parse_symbol(request.symbol)
     if symbol.market is MarketKind.INVERSE:
-        raise InputError(f"bars of inverse contracts ({symbol.unified}) are not taken: import its trades")
+        raise InputError(
+            f"bars of inverse contracts ({symbol.unified}) are not taken: their volumes are contracts and"
+            " their money is coins; import a book with its trades (tardis-csv, book-archive or a raw capture)"
+        )
     report = BarReport(symbol.unified, [str(p) for p in request.paths], market=symbol.market.value)
     series = _read(request, symbol, report)
     bars, flags = _complete(series, report)
@@ -129,6 +132,8 @@ def _of_symbol(path: Path, symbol: Symbol, stamped: str | None) -> Series:
     found = read_bars(path, stamped=stamped)
     for series in found:
         if not series.named or _is_called(series.name, symbol):
+            if not series.bars["volume"].any() and series.quality.rows:
+                raise InputError(f"{path}: {NO_VOLUME}")
             if len(series.bars) < 2:
                 some = "1 bar" if len(series.bars) else "no bars"
                 more = "two or more show the interval" if len(series.bars) else "give another file"

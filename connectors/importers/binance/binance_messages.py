@@ -124,6 +124,7 @@ class Messages:
         """A message of a stream of its own, a snapshot, or the exchange's word that it has subscribed."""
         single = stream_of(message)
         if single is not None:
+            self._of_file = single[0]
             self._of_stream(recv_ns, *single, message)
         elif "result" in message and "id" in message:
             self._report.other_streams += 1

@@ -33,8 +33,10 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import orjson
+
 from agent.core.errors import InputError
-from connectors.importers.binance.binance_fields import Receipts
+from connectors.importers.binance.binance_fields import Receipts, stream_of
 from connectors.importers.binance.binance_messages import Messages
 from connectors.importers.decimals import SCALE
 from connectors.importers.import_report import ImportReport
@@ -147,16 +149,28 @@ def _head(path: Path) -> tuple[int, str]:
 
     Files are joined in order of time, however given; snapshots are of the symbol that their file names.
     """
-    first, stream = 0, b'"stream":"'
+    first = 0
     try:
         for number, line in enumerate(read_lines(path)):
             stamp, _, text = line.partition(b" ")
             first = first or _stamp_ns(stamp)
-            if stream in text:
-                name = text.partition(stream)[2].partition(b"@")[0]
-                return first, name.decode(errors="replace")
+            if name := _named(text):
+                return first, name
             if number == _HEAD_LINES:
                 break
     except TornFileError:
         pass
     return first, ""
+
+
+def _named(text: bytes) -> str:
+    """The symbol that a message names, in small letters; "" where it names none."""
+    try:
+        message = orjson.loads(text)
+        stream = message.get("stream")
+        if stream is not None:
+            return str(stream).partition("@")[0]
+        single = stream_of(message)
+        return single[0] if single else str(message.get("symbol", "")).lower()
+    except (ValueError, AttributeError):
+        return ""

@@ -1,4 +1,4 @@
-"""Tardis CSV files (``incremental_book_L2`` and ``trades``, gz or plain), made into tape rows.
+"""Tardis CSV files (``incremental_book_L2``, ``trades``, ``quotes``, ``book_snapshot_N``) as tape rows.
 
 Rules kept here:
 
@@ -8,6 +8,8 @@ Rules kept here:
   is a snapshot, shown when its last row came, or several, where rows of both sides came at each of several
   times; rows before the first are dropped. A snapshot after changes means that the connection was lost: a
   gap on the tape, closed by it. One after a snapshot is the next of a market that sends nothing else;
+* each line of ``quotes`` and of ``book_snapshot_N`` is a snapshot; files that show the book in two ways are
+  refused together;
 * a row is of the symbol when its name is equal to one that the symbol can have there (``tardis_symbols``);
 * files are joined by ``local_timestamp``, trades before the book where both are of the same microsecond.
   A stamp that steps back inside a file is held at the one before it;
@@ -22,8 +24,9 @@ Rules kept here:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 from agent.core.errors import InputError
@@ -38,6 +41,7 @@ from connectors.importers.tardis.tardis_files import BookFile, CsvFile, FinerPri
 from connectors.importers.tardis.tardis_lines import BOOK_COLUMNS, TRADE_COLUMNS
 from connectors.importers.tardis.tardis_merge import merged
 from connectors.importers.tardis.tardis_symbols import is_of
+from connectors.importers.tardis.tardis_tops import QUOTE_COLUMNS, TopsFile, levels_of_header
 
 _CCXT = {
     "binance-us": "binanceus",
@@ -74,6 +78,15 @@ def _imported(
     return source.report
 
 
+def _kind(header: str) -> Callable[[Reading], CsvFile] | None:
+    """What opens a file of these columns; None where they are not known."""
+    known: dict[str, Callable[[Reading], CsvFile]] = {BOOK_COLUMNS: BookFile, TRADE_COLUMNS: TradeFile}
+    levels = levels_of_header(header)
+    if levels:
+        return partial(TopsFile, levels=levels, quotes=header == QUOTE_COLUMNS)
+    return known.get(header)
+
+
 class _Files:
     """All files of an import (``connectors.importers.pipeline.FileSource``)."""
 
@@ -88,6 +101,7 @@ class _Files:
         self._request = request
         self._exchange = ""
         self._others: set[str] = set()
+        self._book: tuple[Path, str] | None = None  # the first file that shows the book, and its columns
 
     def blocks(self) -> Iterator[RawRows]:
         files = [self._open(path) for path in self._request.paths]
@@ -105,16 +119,29 @@ class _Files:
         try:
             lines = read_lines(path)
             header = next(lines, b"").decode(errors="replace").strip().lstrip("\ufeff")
-            kind = {BOOK_COLUMNS: BookFile, TRADE_COLUMNS: TradeFile}.get(header)
-            if kind is None:
+            open_as = _kind(header)
+            if open_as is None:
                 raise InputError(
                     f"{path.name}:1: {header[:100]!r} are not the columns of a Tardis file: give one with "
-                    f"{BOOK_COLUMNS} (incremental_book_L2) or {TRADE_COLUMNS} (trades)"
+                    f"{BOOK_COLUMNS} (incremental_book_L2), {TRADE_COLUMNS} (trades), those of quotes or of"
+                    " book_snapshot_5 or book_snapshot_25"
                 )
+            self._refuse_two_books(path, header)
             prefix = self._wanted(lines)
         except TornFileError as torn:
             raise InputError(f"{path.name} is cut off at its beginning: {torn.args[0]}") from torn
-        return kind(Reading(path, prefix, self.place, self.report, self.delays, self.price_scale))
+        return open_as(Reading(path, prefix, self.place, self.report, self.delays, self.price_scale))
+
+    def _refuse_two_books(self, path: Path, header: str) -> None:
+        """Two kinds of files that both show the book would be one book from two."""
+        if header == TRADE_COLUMNS:
+            return
+        self._book = self._book or (path, header)
+        if header != self._book[1]:
+            raise InputError(
+                f"{self._book[0].name} and {path.name} both show the book, each in its way: give files of one"
+                " kind, incremental_book_L2 where there is one, and the trades"
+            )
 
     def _wanted(self, lines: Iterator[bytes]) -> bytes:
         """``exchange,symbol,`` of the first line that is of the symbol; what no line starts with without."""

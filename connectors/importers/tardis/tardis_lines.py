@@ -54,7 +54,7 @@ def _parse_lines(text: Bytes, prefix: Bytes, trades: bool, price_scale: int, out
         elif c == _NEWLINE:
             end = i - 1 if i > start and text[i - 1] == _RETURN else i
             commas[_FIELDS - 1] = end
-            if not _starts(text, start, prefix):
+            if not starts_with(text, start, prefix):
                 out[line, STATUS] = OTHER if fields == _FIELDS - 1 else BAD
             elif fields != _FIELDS - 1:
                 out[line, STATUS] = BAD
@@ -64,16 +64,16 @@ def _parse_lines(text: Bytes, prefix: Bytes, trades: bool, price_scale: int, out
 
 
 @njit
-def _starts(text: Bytes, start: int, prefix: Bytes) -> bool:
+def starts_with(text: Bytes, start: int, prefix: Bytes) -> bool:
     return bool(np.array_equal(text[start : start + len(prefix)], prefix))
 
 
 @njit
 def _parse_fields(text: Bytes, commas: IntArray, trades: bool, price_scale: int, row: IntArray) -> None:
-    row[SENT_US] = _whole(text, commas[1] + 1, commas[2])
-    row[RECV_US] = _whole(text, commas[2] + 1, commas[3])
-    row[PRICE] = _decimal(text, commas[5] + 1, commas[6], -1, price_scale)
-    row[SIZE] = _decimal(text, commas[6] + 1, commas[7], CLIPPED, SCALE)
+    row[SENT_US] = whole_of(text, commas[1] + 1, commas[2])
+    row[RECV_US] = whole_of(text, commas[2] + 1, commas[3])
+    row[PRICE] = decimal_of(text, commas[5] + 1, commas[6], -1, price_scale)
+    row[SIZE] = decimal_of(text, commas[6] + 1, commas[7], CLIPPED, SCALE)
     side = text[commas[4] + 1]
     if trades:
         row[EXTRA] = _id(text, commas[3] + 1, commas[4])
@@ -84,16 +84,22 @@ def _parse_fields(text: Bytes, commas: IntArray, trades: bool, price_scale: int,
         row[EXTRA] = 1 if flag == 116 else 0  # t(rue), f(alse)
         named = (side == 98 or side == 97) and (flag == 116 or flag == 102)  # b(id), a(sk)
         row[SIDE] = 1 if side == 98 else -1
-    in_time = _FIRST_US <= row[RECV_US] < _LAST_US and abs(row[RECV_US] - row[SENT_US]) <= _HOUR_US
+    timely = in_time(row[SENT_US], row[RECV_US])
     whole = row[PRICE] > 0 and row[SIZE] >= 0 and (row[SIZE] > 0 or not trades)
-    row[STATUS] = OK if in_time and whole and named else BAD
-    unread = row[PRICE] < 0 and in_time and named and price_scale < FINE_SCALE
-    if unread and _decimal(text, commas[5] + 1, commas[6], -1, FINE_SCALE) > 0:
+    row[STATUS] = OK if timely and whole and named else BAD
+    unread = row[PRICE] < 0 and timely and named and price_scale < FINE_SCALE
+    if unread and decimal_of(text, commas[5] + 1, commas[6], -1, FINE_SCALE) > 0:
         row[STATUS] = FINER
 
 
 @njit
-def _whole(text: Bytes, start: int, end: int) -> int:
+def in_time(sent_us: int, recv_us: int) -> bool:
+    """Whether the stamps are of our days and no more than an hour apart."""
+    return bool(_FIRST_US <= recv_us < _LAST_US and abs(recv_us - sent_us) <= _HOUR_US)
+
+
+@njit
+def whole_of(text: Bytes, start: int, end: int) -> int:
     """A number of digits only, -1 where it is not."""
     if end <= start or end - start > 18:
         return -1
@@ -107,7 +113,7 @@ def _whole(text: Bytes, start: int, end: int) -> int:
 
 
 @njit
-def _decimal(text: Bytes, start: int, end: int, too_large: int, scale: int) -> int:
+def decimal_of(text: Bytes, start: int, end: int, too_large: int, scale: int) -> int:
     """A decimal number of ``scale`` decimals, exponents included; -1 where it is none, negative or finer.
 
     ``too_large`` is returned for what cannot be held.
@@ -133,7 +139,7 @@ def _decimal(text: Bytes, start: int, end: int, too_large: int, scale: int) -> i
         if text[i] != 101 and text[i] != 69:
             return -1
         sign = -1 if i + 1 < end and text[i + 1] == 45 else 1
-        exponent = _whole(text, i + 2 if i + 1 < end and text[i + 1] in (43, 45) else i + 1, end)
+        exponent = whole_of(text, i + 2 if i + 1 < end and text[i + 1] in (43, 45) else i + 1, end)
         if exponent < 0 or exponent > 18:
             return -1
         shift += sign * exponent
@@ -160,7 +166,7 @@ def _shifted(value: int, places: int, too_large: int) -> int:
 @njit
 def _id(text: Bytes, start: int, end: int) -> int:
     """A numeric id as it is; of any other text a stable 63-bit hash."""
-    number = _whole(text, start, end)
+    number = whole_of(text, start, end)
     if number >= 0:
         return number
     low, high = _FNV_START, 0

@@ -34,6 +34,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "symbol": ("symbol", "instrumentname", "instrumentid", "instid", "market", "pair"),
 }
 NEEDED = ("time", "price", "amount")
+OF_A_BOOK = ("issnapshot", "level", "depth", "levels")
+"""Columns that levels of a book have and trades have not: a price and an amount are no trade then."""
 
 _AGGREGATED = (
     "agg_trade_id",
@@ -82,9 +84,16 @@ def recognised(columns: Sequence[str]) -> dict[str, str]:
     return by_name(columns, NAMES)
 
 
+def of_a_book(columns: Sequence[str]) -> str:
+    """The column that shows a table to be of a book, "" of any other."""
+    return next((column for column in columns if plain(column) in OF_A_BOOK), "")
+
+
 def read_trades(path: Path, symbol: Symbol) -> Trades:
     """The symbol's trades of one file. Raises InputError."""
     table = raw_table(path, names_without_header, {7: _FREQTRADE})
+    if column := of_a_book(table.column_names):
+        raise InputError(f"{path} shows the levels of a book (column {column}), not trades: give its trades")
     found = recognised(table.column_names)
     refuse_equal_names(path, table, found.values())
     missing = [name for name in NEEDED if name not in found]

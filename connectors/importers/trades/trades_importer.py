@@ -1,14 +1,14 @@
-"""Trades alone to a session of bars.
+"""Trades alone to a session of trades: a tape without a book.
 
 Rules kept here:
 
-* without a book nothing can be filled as an exchange would: the session is one of bars, and its fills are
-  modelled at an interval's VWAP, which is exact here: the sum of price x amount of its trades;
-* a bar is a second long where the trades span less than an hour, ten seconds below a day, else a minute;
-  one without a trade stands at the last price with no volume, and nothing fills in it;
-* trades are put in order of time; one of an id that came before is dropped and counted, and ids missing
-  between those of an archive that numbers without holes are counted and said;
-* tick and lot, where not given, are the largest powers of ten up to 1 that divide every price and amount.
+* without a book nothing can be filled as an exchange would: a replay reads the tape as bars of its order's
+  slices (``agent.bar_session``) and models fills at their VWAP, which is exact: a sum of price x amount;
+* trades are put in order of time; one of an id that came before is dropped and counted;
+* ids missing in an archive that numbers without holes are gaps of the tape. Of contracts only a hole of more
+  than ``OFF_BOOK_IDS`` is one: trades made outside the book have ids that are never published;
+* tick and lot, where not given, are the largest powers of ten up to 1 that divide every price and amount;
+  what a given one does not divide is rounded to the nearest and counted.
 """
 
 from __future__ import annotations
@@ -20,38 +20,48 @@ from pathlib import Path
 import numpy as np
 
 from agent.barfiles.calendars import when
-from agent.core.arrays import IntArray
+from agent.core.arrays import FloatArray, IntArray
 from agent.core.errors import InputError
-from agent.core.market.tape import BAR, BarArray
-from agent.core.types import DAY_NS, NS_PER_S
-from connectors.importers.bars.bar_report import BarReport
-from connectors.importers.bars.units import in_units, largest_unit, refuse_too_much
-from connectors.importers.pipeline import ImportRequest, OpenWriter
+from agent.core.market.tape import EVENT, EventArray, Flag, Kind
+from agent.core.money import MOST_TL
+from agent.core.types import NS_PER_S
+from connectors.importers.bars.units import in_units, largest_unit
+from connectors.importers.import_report import ImportReport
+from connectors.importers.pipeline import BLOCK_ROWS, ImportRequest, OpenWriter
 from connectors.importers.symbols import MarketKind, Symbol, parse_symbol
+from connectors.importers.tardis.tardis_files import OFF_BOOK_IDS
 from connectors.importers.tick_and_lot import coarser, held_lot
 from connectors.importers.trades.trade_tables import Trades, read_trades
 
-LENGTHS_NS = ((3600 * NS_PER_S, NS_PER_S), (DAY_NS, 10 * NS_PER_S), (1 << 62, 60 * NS_PER_S))
-"""Below which span bars are how long."""
+LONGEST_NS = 20 * 365 * 86_400 * NS_PER_S
+"""From the first trade to the last one: beyond it one of the times is wrong."""
 
-MOST_BARS = 10_000_000
 _OKX_CONTRACT = re.compile(r"[^-]+-[^-]+-(SWAP|\d{6})")
 """BTC-USDT-SWAP and BTC-USDT-241227: counted in contracts, whose size the files do not tell."""
 
 NUMBERED = 0.9  # of the ids follow each other: then a missing one means a missing trade
+NOTE = "trades without a book: schedules and benchmarks are theirs, fills are modelled"
+_HOUR_NS = 3600 * NS_PER_S
 
 
-def import_trades(request: ImportRequest, open_writer: OpenWriter, _spool_at: Path) -> BarReport:
+def import_trades(request: ImportRequest, open_writer: OpenWriter, _spool_at: Path) -> ImportReport:
     """Read the files and write the session that ``open_writer`` opens. Raises InputError."""
     symbol = parse_symbol(request.symbol)
     if symbol.market is MarketKind.INVERSE:
         raise InputError(
-            f"trades alone of inverse contracts ({symbol.unified}) are not taken: add their book"
+            f"trades alone of inverse contracts ({symbol.unified}) are not taken: they would be bars whose"
+            " volumes are contracts; import their book with them (tardis-csv, book-archive or a raw capture)"
         )
-    report = BarReport(symbol.unified, [str(p) for p in request.paths], market=symbol.market.value)
+    names = [path.name for path in request.paths]
+    report = ImportReport(symbol.unified, names, market=symbol.market.value)
+    report.problem(NOTE)
     pieces = [read_trades(path, symbol) for path in request.paths]
-    trades = _joined(pieces, report)
+    trades = joined(pieces, report)
     size = _contract_size(request, symbol, [piece.name for piece in pieces])
+    if len(trades.price) < 2:
+        raise InputError(
+            f"{', '.join(names)} holds one trade of {symbol.unified}, which is no market: give another file"
+        )
     tick = request.tick or largest_unit(np.unique(trades.price), "tick", "prices")
     lot = request.lot or largest_unit(np.unique(trades.amount), "lot", "amounts")
     if request.lot is None:
@@ -61,51 +71,42 @@ def import_trades(request: ImportRequest, open_writer: OpenWriter, _spool_at: Pa
             report.problem(coarser(finest, lot, "amounts"))
     report.tick, report.lot, report.contract_size = (format(unit, "f") for unit in (tick, lot, size))
     report.tick_inferred, report.lot_inferred = request.tick is None, request.lot is None
-    rows = _bars(trades, tick, lot, report)
-    report.first_recv_ns, report.last_recv_ns = int(rows["recv_ns"][0]), int(rows["recv_ns"][-1])
-    report.problem("trades without a book: bars were made of them, and fills are modelled at their VWAP")
+    tape = with_gaps(_tape(trades, tick, lot, report), trades.ids, symbol.market, report)
+    report.events = len(tape)
+    report.first_recv_ns, report.last_recv_ns = int(tape["recv_ns"][0]), int(tape["recv_ns"][-1])
     writer = open_writer(symbol.instrument("trades", tick, lot, size), report)
-    writer.bars(rows)
+    for k in range(0, len(tape), BLOCK_ROWS):
+        writer.events(tape[k : k + BLOCK_ROWS])
     writer.close(report.last_recv_ns)
     return report
 
 
-def _joined(pieces: list[Trades], report: BarReport) -> Trades:
+def joined(pieces: list[Trades], report: ImportReport) -> Trades:
     """All files in order of time, each trade once."""
     report.lines = sum(piece.rows for piece in pieces)
     time_ns = np.concatenate([p.time_ns for p in pieces])
+    report.other_symbols = report.lines - len(time_ns)
     if not len(time_ns):
         raise InputError(f"{', '.join(report.files)} hold no trades: give another file")
-    report.out_of_order = sum(int((np.diff(p.time_ns) < 0).sum()) for p in pieces)
-    order = np.argsort(time_ns, kind="stable")
+    if back := sum(int((np.diff(p.time_ns) < 0).sum()) for p in pieces):
+        report.problem(f"{back:,} trades were not in order of time: sorted")
     ids = _ids(pieces)
+    order = np.argsort(time_ns, kind="stable") if ids is None else np.lexsort((ids, time_ns))
     if ids is not None:
         _, first = np.unique(ids[order], return_index=True)
         report.trade_duplicates = len(order) - len(first)
         order = order[np.sort(first)]
-        _count_missing(ids[order], report)
+    report.trades = len(order)
     price, amount, side = (
         np.concatenate([getattr(p, name) for p in pieces])[order] for name in ("price", "amount", "side")
     )
-    return Trades(time_ns[order], price, amount, side, None, report.lines, "")
+    kept = None if ids is None else ids[order]
+    return Trades(time_ns[order], price, amount, side, kept, report.lines, "")
 
 
 def _ids(pieces: list[Trades]) -> IntArray | None:
     known = [p.ids for p in pieces if p.ids is not None]
     return np.concatenate(known) if len(known) == len(pieces) else None
-
-
-def _count_missing(ids: IntArray, report: BarReport) -> None:
-    if len(ids) < 2:
-        return
-    steps = np.diff(np.sort(ids))
-    if (steps == 1).mean() >= NUMBERED:
-        report.trades_missing = int((steps - 1).sum())
-    if report.trades_missing:
-        report.problem(
-            f"{report.trades_missing:,} trade ids are missing between {ids.min()} and {ids.max()}: of futures"
-            " some are never published, others were lost"
-        )
 
 
 def _contract_size(request: ImportRequest, symbol: Symbol, names: list[str]) -> Decimal:
@@ -124,59 +125,70 @@ def _contract_size(request: ImportRequest, symbol: Symbol, names: list[str]) -> 
     return Decimal(1)
 
 
-def _bars(trades: Trades, tick: Decimal, lot: Decimal, report: BarReport) -> BarArray:
-    """BAR rows from the first trade's to the last one's. Raises InputError where they do not fit."""
-    span_ns = int(trades.time_ns[-1] - trades.time_ns[0])
-    delta_ns = next(length for below, length in LENGTHS_NS if span_ns < below)
-    bucket = trades.time_ns // delta_ns
-    count = max(2, int(bucket[-1] - bucket[0]) + 1)
-    if count > MOST_BARS:
+def _tape(trades: Trades, tick: Decimal, lot: Decimal, report: ImportReport) -> EventArray:
+    """TRADE rows, each an update of its own. Raises InputError where they do not fit."""
+    first_ns, last_ns = int(trades.time_ns[0]), int(trades.time_ns[-1])
+    if last_ns - first_ns > LONGEST_NS:
         raise InputError(
-            f"trades from {when(int(trades.time_ns[0]))} to {when(int(trades.time_ns[-1]))}: at most"
-            f" {MOST_BARS:,} bars are made of them; is one of the times wrong? import fewer files"
+            f"trades from {when(first_ns)} to {when(last_ns)}: is one of the times wrong? correct it or"
+            " remove its row"
         )
     (ticks, off_tick), (lots, off_lot) = in_units(trades.price, tick), in_units(trades.amount, lot)
-    report.off_tick, report.off_lot = int(off_tick.sum()), int(off_lot.sum())
-    first = np.flatnonzero(np.diff(bucket, prepend=bucket[0] - 1))
-    place = bucket[first] - bucket[0]
-    rows = np.zeros(count, BAR)
-    rows["open_ns"] = (bucket[0] + np.arange(count)) * delta_ns
-    rows["recv_ns"], rows["delta_ns"] = rows["open_ns"] + delta_ns, delta_ns
-    rows["seq"] = np.arange(1, count + 1)
+    report.prices_rounded = int(off_tick.sum())
+    if off_lot.any():
+        report.problem(f"{int(off_lot.sum()):,} amounts off the lot {lot:f}: rounded to the nearest")
     ticks, lots = np.maximum(ticks, 1), np.maximum(lots, 1)
-    with np.errstate(over="ignore"):
-        worth = np.add.reduceat(ticks * lots, first)
-    refuse_too_much(worth, np.ones(len(first)), rows["open_ns"][place], lot)
-    _fill(rows, place, first, ticks.astype(np.int64), lots.astype(np.int64), trades.side)
-    report.bars = report.events = count
-    report.trades, report.interval_ns = len(trades.price), delta_ns
-    report.zero_volume = count - len(place)
+    _refuse_too_much(ticks, lots, trades.time_ns, lot)
+    rows = np.zeros(len(ticks), EVENT)
+    rows["recv_ns"] = rows["exch_ns"] = trades.time_ns
+    rows["ext_id"] = np.arange(len(rows)) if trades.ids is None else trades.ids
+    rows["price_ticks"], rows["qty_lots"], rows["side"] = ticks, lots, trades.side
+    rows["kind"], rows["flags"] = Kind.TRADE, int(Flag.LAST)
+    rows["seq"] = np.arange(1, len(rows) + 1)
     return rows
 
 
-def _fill(
-    rows: BarArray, place: IntArray, first: IntArray, ticks: IntArray, lots: IntArray, side: IntArray
-) -> None:
-    """The bars at ``place`` from trades that begin at ``first``; the others at the last close."""
-    last = np.append(first[1:], len(ticks)) - 1
-    traded = {
-        "open_ticks": ticks[first],
-        "close_ticks": ticks[last],
-        "high_ticks": np.maximum.reduceat(ticks, first),
-    }
-    traded["low_ticks"] = np.minimum.reduceat(ticks, first)
-    for name, values in traded.items():
-        rows[name][place] = values
-    empty = np.ones(len(rows), np.bool_)
-    empty[place] = False
-    newest = np.maximum.accumulate(np.where(empty, 0, np.arange(len(rows))))
-    for name in traded:
-        rows[name][empty] = rows["close_ticks"][newest[empty]]
-    rows["base_lots"][place] = np.add.reduceat(lots, first)
-    rows["quote_tl"][place] = np.add.reduceat(ticks * lots, first)
-    rows["trades"][place] = last - first + 1
-    bought = np.add.reduceat(np.where(side > 0, lots, 0), first)
-    bought_tl = np.add.reduceat(np.where(side > 0, ticks * lots, 0), first)
-    known = np.minimum.reduceat(np.abs(side), first) > 0
-    rows["taker_base_lots"][place] = np.where(known, bought, -1)
-    rows["taker_quote_tl"][place] = np.where(known, bought_tl, -1)
+def _refuse_too_much(ticks: FloatArray, lots: FloatArray, time_ns: IntArray, lot: Decimal) -> None:
+    """Raise InputError where an hour's money, or a price, does not fit 64 bits."""
+    hour = time_ns // _HOUR_NS
+    first = np.flatnonzero(np.diff(hour, prepend=hour[0] - 1))
+    with np.errstate(over="ignore"):
+        money = ticks * lots
+        worth = np.add.reduceat(money, first)
+    if (worth > MOST_TL).any():
+        k = int(np.argmax(worth))
+        end = first[k + 1] if k + 1 < len(first) else len(ticks)
+        most = first[k] + int(np.argmax(money[first[k] : end]))
+        raise InputError(
+            f"the trades of an hour are worth {worth[k]:.2g} ticks x lots, the largest at"
+            f" {when(int(time_ns[most]))}, and at most {MOST_TL:.2g} can be held: give a larger --lot-size"
+            f" than {lot:f}, or correct its price and amount if they are wrong"
+        )
+
+
+def with_gaps(tape: EventArray, ids: IntArray | None, market: MarketKind, report: ImportReport) -> EventArray:
+    """The tape with the edges of gaps where ids are missing of an archive that numbers its trades."""
+    if ids is None or len(ids) < 2:
+        return tape
+    by_id = np.argsort(ids)
+    steps = np.diff(ids[by_id])
+    if (steps == 1).mean() < NUMBERED:
+        return tape
+    forgiven = 0 if market is MarketKind.SPOT else OFF_BOOK_IDS
+    report.ids_off_market = int((steps[(steps > 1) & (steps - 1 <= forgiven)] - 1).sum())
+    holes = np.flatnonzero(steps - 1 > forgiven)
+    if not len(holes):
+        return tape
+    lost, at = steps[holes] - 1, by_id[holes + 1]
+    report.gaps, report.trades_missing = len(holes), int(lost.sum())
+    for k in holes[:3]:
+        last, number, before = int(ids[by_id[k]]), int(ids[by_id[k + 1]]), tape["exch_ns"][by_id[k + 1]]
+        report.problem(f"trades {last + 1} to {number - 1} are missing before {when(int(before))}")
+    edges = tape[np.repeat(at, 2)].copy()
+    edges["kind"], edges["flags"] = [Kind.GAP_BEGIN, Kind.GAP_END] * len(at), int(Flag.LAST | Flag.TRADES)
+    edges["ext_id"] = np.repeat(ids[by_id[holes]], 2)
+    edges["price_ticks"] = edges["side"] = 0
+    edges["qty_lots"] = np.stack([np.zeros_like(lost), lost], axis=1).ravel()
+    out = np.insert(tape, np.repeat(at, 2), edges)
+    out["seq"] = np.arange(1, len(out) + 1)
+    return out

@@ -457,3 +457,26 @@ def test_an_interval_of_bars_may_be_worth_more_than_64_bits(tmp_path: Path) -> N
     (parent,) = orjson.loads(done.stdout)["parents"]
     assert parent["state"] == "completed"
     assert abs(parent["gain_bps"]) < 10
+
+
+WITHOUT_VOLUME = {
+    "no column": ("time,open,high,low,close", ""),
+    "five columns": ("", ""),
+    "all 0": ("time,open,high,low,close,volume", ",0"),
+    "all empty": ("time,open,high,low,close,volume", ","),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_VOLUME)
+@pytest.mark.parametrize("options", [(), ("--lot-size", "1")])
+def test_bars_without_volume_are_refused_in_one_sentence(
+    tmp_path: Path, name: str, options: tuple[str, ...]
+) -> None:
+    """An order is given a share of each bar's volume: on them it could never fill."""
+    header, volume = WITHOUT_VOLUME[name]
+    file = tmp_path / "x.csv"
+    file.write_bytes(_csv(header, lambda k: f"{_at(k)},100,103,98,101{volume}"))
+    code, said, _ = imported(tmp_path, file, *options)
+    assert code != 0
+    assert "these bars have no volume, and an order on bars is given a share of it" in said
+    assert not (tmp_path / "session").exists()

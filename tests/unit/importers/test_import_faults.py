@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 
 from agent.app.importing import import_files
@@ -64,7 +66,7 @@ EMPTY = [
     ),
     ("tardis-csv", c.tardis(symbol="ETHUSDT")[0], r"they hold binance-futures BTCUSDT|ETHUSDT"),
     ("tardis-csv", c.tardis()[0][:1], r"no rows of BTC/USDT \(spot\) in f.csv \(1 lines\)"),
-    ("parquet", c.spot(), r"format 'parquet' is not known: choose one of binance-raw, tardis-csv"),
+    ("parquet", c.spot(), r"format 'parquet' is not known: choose one of binance-raw, bybit-raw"),
 ]
 
 
@@ -308,3 +310,16 @@ def test_a_book_that_is_never_whole_again(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     _, _, report = import_lines(tmp_path / "none", "binance-raw", "BTC/USDT", {"x.gz": lines[1:]})
     assert report["problems"][0] == "no snapshot: the session has no book, and no order can trade on it"
+
+
+@pytest.mark.parametrize("framed", [True, False])
+def test_a_snapshot_is_of_the_symbol_that_its_file_names(tmp_path: Path, framed: bool) -> None:
+    """Written anew with blanks, or of single streams: a book of BTCUSDT is none of BTC/USD."""
+    lines = []
+    for line in c.spot():
+        stamp, _, text = line.partition(b" ")
+        message = orjson.loads(text)
+        message = message if framed else message.get("data", message)
+        lines.append(stamp + b" " + json.dumps(message).encode() + b"\n")
+    with pytest.raises(InputError, match="other symbols: BTCUSDT"):
+        import_lines(tmp_path, "binance-raw", "BTC/USD", {"x": lines})

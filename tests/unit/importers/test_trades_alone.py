@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gzip
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -12,8 +16,15 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.cli import app
+from agent.config import Bars, Order
+from agent.core.events import ChildFilled, SlippageMeasured
+from agent.core.market.tape import Kind
+from connectors.importers.formats import FORMATS
+from storage.recordings.session import SessionReader
+from tests.bar_sessions import config, of, run
 from tests.captures import spot, tardis
-from tests.unit.importers.test_bar_files_of_others import PLAIN, bars_of, imported
+from tests.fuzz.import_files import KINDS
+from tests.unit.importers.test_bar_files_of_others import PLAIN, imported
 
 START_S = 1_718_863_200  # 2024-06-20T06:00:00Z
 # after the start (ms), price, amount, taker bought: 0, then a second without a trade, then 2 and 2
@@ -68,45 +79,125 @@ FILES = {
 }
 
 
+def tape_of(folder: Path) -> Any:
+    return SessionReader(folder / "session").events()
+
+
 @pytest.mark.parametrize("name", FILES)
-def test_trades_make_bars_of_a_second(tmp_path: Path, name: str) -> None:
-    """Three seconds: 0.5 at 100.1 and 0.25 at 100.3, nothing, 1 at 99.9 and 2 at 100, without --format."""
+def test_trades_are_the_tape(tmp_path: Path, name: str) -> None:
+    """Each in order of time with its price, amount, side and, where it is a number, id; without --format."""
     file, data = FILES[name]
     (tmp_path / file).write_bytes(data)
     code, said, report = imported(tmp_path, tmp_path / file)
     assert code == 0, said
-    assert (report["format"], report["trades"], report["bars"], report["interval_ns"]) == (
-        "trades",
-        4,
-        3,
-        10**9,
-    )
+    assert (report["format"], report["trades"], report["gaps"]) == ("trades", 4, 0)
     assert (report["tick"], report["lot"]) == ("0.1", "0.01")
-    rows = bars_of(tmp_path)
-    assert rows["open_ns"].tolist() == [(START_S + k) * 10**9 for k in range(3)]
-    assert rows["open_ticks"].tolist() == [1001, 1003, 999]
-    assert rows["high_ticks"].tolist() == [1003, 1003, 1000]
-    assert rows["low_ticks"].tolist() == [1001, 1003, 999]
-    assert rows["close_ticks"].tolist() == [1003, 1003, 1000]
-    assert rows["base_lots"].tolist() == [75, 0, 300]
-    assert rows["quote_tl"].tolist() == [50 * 1001 + 25 * 1003, 0, 100 * 999 + 200 * 1000]
-    assert rows["taker_base_lots"].tolist() == [50, 0, 300]
-    assert rows["trades"].tolist() == [2, 0, 2]
+    rows = tape_of(tmp_path)
+    assert rows["exch_ns"].tolist() == [(START_S * 1000 + at) * 10**6 for at, _, _, _ in TRADES]
+    assert rows["recv_ns"].tolist() == rows["exch_ns"].tolist()
+    assert rows["price_ticks"].tolist() == [1001, 1003, 999, 1000]
+    assert rows["qty_lots"].tolist() == [50, 25, 100, 200]
+    assert rows["side"].tolist() == [1, -1, 1, 1]
+    assert set(rows["kind"].tolist()) == {Kind.TRADE}
+    if "aggTrades" in name:
+        assert rows["ext_id"].tolist() == [50, 51, 52, 53]
+
+
+def _kraken(folder: Path, count: int = 60) -> tuple[Path, Any]:
+    """A session of 5 every second at 100 and 101 in turn, no ids and no sides, and its report."""
+    file = folder / "x.csv"
+    file.write_bytes(_rows("", [f"{START_S + k},{100 + k % 2},5" for k in range(count)]))
+    code, said, report = imported(folder, file)
+    assert code == 0, said
+    return folder / "session", report
 
 
 def test_an_order_trades_on_them_and_says_how(tmp_path: Path) -> None:
     """A minute of a trade a second: the order completes, and its fills are said to be modelled."""
-    file = tmp_path / "x.csv"
-    rows = [f"{START_S + k},100.{k % 2},5" for k in range(60)]  # Kraken's: no header, no side
-    file.write_bytes(_rows("", rows))
-    code, said, report = imported(tmp_path, file)
-    assert code == 0, said
+    path, report = _kraken(tmp_path)
     times = ["--interval", "5s", "--min-duration", "10s", "--max-duration", "20s"]
     order = ["--quantity", "2", "--side", "buy", "--algo", "twap", "--shadow", "vwap", *times]
-    done = CliRunner().invoke(app, ["replay", report["session"], *order])
+    done = CliRunner().invoke(app, ["replay", str(path), *order])
     assert done.exit_code == 0, done.output
-    assert "fills are modelled at the interval's VWAP" in done.stdout
-    assert bars_of(tmp_path)["taker_base_lots"].tolist() == [-1] * 60  # unknown, not zero
+    assert "trades-only session: fills are modelled at the VWAP of each 1s of trades" in done.stdout
+    assert "the last close" in done.stdout
+    assert any("fills are modelled" in text for text in report["problems"])
+
+
+def test_fills_are_at_the_price_of_the_trades_half_a_spread_worse(tmp_path: Path) -> None:
+    """Slices of two seconds hold 5 at 100 and 5 at 101: 100.5 and 10 bps; what needs a book is not there."""
+    path, _ = _kraken(tmp_path)
+    order = Order(
+        side="buy",
+        quantity=Decimal(4),
+        benchmark="vwap",
+        min_duration=20 * 10**9,
+        max_duration=20 * 10**9,
+        interval=10 * 10**9,
+        algo="twap",
+        shadows=(),
+    )
+    units = Bars(half_spread_bps=Decimal(10))
+    done, events = run(path, config(order, units), start=datetime.fromtimestamp(START_S + 10, UTC))
+    fills = of(events, ChildFilled)
+    assert {fill.price_model for fill in fills} == {"trades:vwap"}
+    money = sum(Fraction(fill.price_ticks * fill.qty_lots) for fill in fills)
+    lots = sum(fill.qty_lots for fill in fills)
+    assert lots == 4  # of 1: trades of 5 show no finer lot
+    assert 100.5 * 1.001 <= money / lots <= 101
+    rows = of(events, SlippageMeasured)
+    assert {row.used_price for row in rows if row.benchmark == "vwap"} == {100.5}
+    for row in rows:
+        assert row.measures["effective_spread_bps"] is None
+        assert row.reasons["markout_1s_bps"].startswith("trades alone show no book")
+        assert all({"trades_only", "modelled_spread"} <= set(flags) for flags in row.flags.values())
+        assert "bars_only" not in str(row.flags)
+    assert done.notes[0].startswith("trades-only session")
+
+
+def test_missing_ids_are_a_gap_of_the_tape_and_mark_the_measures(tmp_path: Path) -> None:
+    """Of 120 numbered trades of spot two are gone: a gap of two; of futures they may never have been."""
+    file = tmp_path / "x.csv"
+    rows = [f"{k},{100 + k % 2},1,{k},{k},{START_S * 1000 + 500 * k},false" for k in range(120)]
+    del rows[50:52]
+    file.write_bytes(_rows(AGG, rows))
+    code, said, report = imported(tmp_path, file)
+    assert code == 0, said
+    assert (report["gaps"], report["trades_missing"]) == (1, 2)
+    tape = tape_of(tmp_path)
+    edges = tape[tape["kind"] != Kind.TRADE]
+    assert edges["kind"].tolist() == [Kind.GAP_BEGIN, Kind.GAP_END]
+    assert (edges["ext_id"].tolist(), edges["qty_lots"].tolist()) == ([49, 49], [0, 2])
+    assert edges["exch_ns"].tolist() == [(START_S + 26) * 10**9] * 2
+    times = ["--interval", "5s", "--min-duration", "20s", "--max-duration", "20s", "--quantity", "2"]
+    for start, holed in ((START_S + 15, True), (START_S + 35, False)):
+        at = datetime.fromtimestamp(start, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        done = CliRunner().invoke(app, ["replay", str(tmp_path / "session"), *times, "--start", at, "--json"])
+        assert done.exit_code == 0, done.output
+        assert ("trades are missing in 3 bars" in done.stdout) is holed
+        assert ('"gap"' in done.stdout) is holed
+    code, said, report = imported(tmp_path / "futures", file, symbol="BTC/USDT:USDT")
+    assert code == 0, said
+    assert (report["gaps"], report["trades_missing"], report["ids_off_market"]) == (0, 0, 2)
+
+
+def test_a_tape_of_trades_is_cut_joined_and_looked_at(tmp_path: Path) -> None:
+    """Two halves make the whole again, and the half is traded on."""
+    path, _ = _kraken(tmp_path, 120)
+    for name, span in (("a", ["--to", "60s"]), ("b", ["--from", "60s"])):
+        argv = ["sessions", "slice", str(path), *span, "--out", str(tmp_path / name)]
+        assert CliRunner().invoke(app, argv).exit_code == 0
+    both = [str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "c")]
+    done = CliRunner().invoke(app, ["sessions", "merge", *both])
+    assert done.exit_code == 0, done.output
+    whole, again = (SessionReader(p).events() for p in (path, tmp_path / "c"))
+    for name in ("recv_ns", "price_ticks", "qty_lots", "kind"):
+        assert again[name].tolist() == whole[name].tolist()
+    done = CliRunner().invoke(app, ["sessions", "inspect", str(tmp_path / "c")])
+    assert done.exit_code == 0, done.output
+    times = ["--interval", "5s", "--min-duration", "10s", "--max-duration", "20s", "--quantity", "2"]
+    done = CliRunner().invoke(app, ["replay", str(tmp_path / "b"), *times])
+    assert done.exit_code == 0, done.output
 
 
 def test_files_that_overlap_give_each_trade_once(tmp_path: Path) -> None:
@@ -134,10 +225,16 @@ def test_trades_without_an_id_are_not_copies_of_each_other(tmp_path: Path) -> No
     argv = ["import", str(file), "--symbol", "BTC/USDT", "--out", str(tmp_path / "b")]
     done = CliRunner().invoke(app, argv)
     assert done.exit_code == 0, done.output
-    assert "trades of an id that came before: dropped" in done.output
+    assert "a trade id seen before: dropped" in done.output
 
 
 REFUSED = [
+    (_rows("", [f"{START_S}000,104.0,107.0"]), "BTC/USDT", "holds one trade of BTC/USDT, which is no market"),
+    (
+        b"symbol,time,level,side,price,size\nBTCUSDT,1718863200,1,bid,100,2\n",
+        "BTC/USDT",
+        "shows the levels of a book (column level), not trades",
+    ),
     (_rows(BYBIT, [_bybit(0, "ETHUSDT")]), "BTC/USDT", "it has ETHUSDT"),
     (_rows(AGG, [_agg(0).replace("100.1", "0")]), "BTC/USDT", "row 1 has price 0"),
     (_rows(AGG, [_agg(0)]), "BTC/USD:BTC", "trades alone of inverse contracts"),
@@ -199,21 +296,23 @@ def test_a_price_that_no_integer_holds_is_refused(tmp_path: Path, price: str, si
     rows = [f"{START_S + k},{price if k == 3 else 100},5" for k in range(60)]
     bars = [f"{START_S + 60 * k},100,{price if k == 3 else 101},99,100,{k % 3}" for k in range(9)]
     header = "time,open,high,low,close,volume"
-    for data, at in ((_rows("", rows), "06:00:03"), (_rows(header, bars), "06:03")):
+    told = ((_rows("", rows), "at 2024-06-20 06:00:03"), (_rows(header, bars), "the bar of 2024-06-20 06:03"))
+    for data, words in told:
         file.write_bytes(data)
         code, said, _ = imported(tmp_path, file, *size)
         assert code != 0
-        assert f"the bar of 2024-06-20 {at}" in said.replace("T", " ")
+        assert words in said.replace("T", " ")
         assert "ticks x lots" in said
 
 
-QUOTES = b"exchange,symbol,timestamp,local_timestamp,ask_amount,ask_price,bid_price,bid_amount\n"
-BOOK = b'{"topic":"orderbook.500.BTCUSDT","ts":1,"type":"snapshot","data":{}}\n'
+TICKER = b"exchange,symbol,timestamp,local_timestamp,funding_timestamp,funding_rate,mark_price\n"
+BOOK = b'{"topic":"funding.BTCUSDT","ts":1,"type":"snapshot","data":{}}\n'
 LOOKS = [
     (b"".join(spot()), "binance-raw"),
     (b"".join(tardis(exchange="binance")[0]), "tardis-csv"),
     (PLAIN, "klines"),
     (FILES["trades"][1], "trades"),
+    *((make()[next(iter(make()))], kind) for make, symbol, kind in KINDS.values() if symbol == "BTC/USDT"),
 ]
 
 
@@ -225,15 +324,15 @@ def test_a_file_is_looked_at(tmp_path: Path, data: bytes, kind: str) -> None:
     code, said, report = imported(tmp_path / "right", file)
     assert code == 0, said
     assert report["format"] == kind
-    for other in {"binance-raw", "tardis-csv", "klines", "trades"} - {kind}:
+    for other in FORMATS.keys() - {kind}:
         code, said, _ = imported(tmp_path / other, file, "--format", other)
         assert code != 0
         assert f"give --format {kind}" in said, said
 
 
 UNREAD = [
-    (QUOTES, "a Tardis file of another kind"),
-    (BOOK, "JSON lines of orderbook.500.BTCUSDT, as a book archive has them"),
+    (TICKER, "a Tardis file of another kind"),
+    (BOOK, "JSON lines of funding.BTCUSDT, as a book archive has them"),
     (b"hello\nworld\n", "text that begins with 'hello'"),
     (b"", "empty"),
 ]
@@ -251,7 +350,7 @@ def test_what_no_format_reads_is_named(tmp_path: Path, data: bytes, words: str) 
 
 
 def test_tardis_trades_are_read_by_either_format(tmp_path: Path) -> None:
-    """Looked at, they are Tardis'; --format trades makes bars of them."""
+    """Looked at, they are Tardis'; --format trades takes them without a book."""
     file = tmp_path / "x.csv"
     file.write_bytes(b"".join(tardis(exchange="binance")[1]))
     for format_, given in (("tardis-csv", ()), ("trades", ("--format", "trades"))):

@@ -69,6 +69,10 @@ ODD = [
     ("klines", orjson.dumps([LIST, ["a", *LIST[1:]]]), "not a readable"),
     ("klines", orjson.dumps([7, LIST]), "JSON whose lists have 0 values"),
     ("trades", b"7\n8\n", "lacks time, price, amount"),
+    ("klines", b"\xff\xfe" + PLAIN, "not a readable"),
+    ("trades", b"time,price,amount,\xb0\n1718863200,1,2,3\n", "not a readable"),
+    ("klines", b"symbol," + PLAIN.replace(b"\n17", b"\n\xff\xfe,17"), "no bars of BTC/USDT"),
+    ("trades", b"symbol,time,price,amount\n\xff,1718863200,1,2\n", "no trades of BTC/USDT"),
     ("trades", b"price\n8\n", "lacks time, amount"),
     ("trades", b"1,2\n1,2\n", "lacks time, price, amount"),
 ]
