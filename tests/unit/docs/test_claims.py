@@ -286,8 +286,15 @@ def test_replay_as_described(tmp_path: Path) -> None:
     assert call("agent", "replay", WORLD, "--db", db).code == 0
     (row,) = json.loads(call("agent", "log", "sessions", "--db", db, "--json").out)
     assert row["session"].startswith(f"{WORLD}@replay-")
-    says(COMMANDS, "`--start TIME` is when the order starts in a session of bars.")
+    says(COMMANDS, "`--start TIME` is when the order starts in a session of bars or of trades alone.")
     refused(call("agent", "replay", WORLD, "--start", "2026-01-01"), "--start")
+    trades = tmp_path / "trades.csv"
+    trades.write_text("".join(f"{1_718_863_200 + k},{100 + k % 2},5\n" for k in range(60)))
+    alone = str(tmp_path / "alone")
+    call("agent", "import", str(trades), "--symbol", "BTC/USDT", "--out", alone)
+    times = ["--quantity", "2", "--interval", "5s", "--min-duration", "10s", "--max-duration", "20s"]
+    started = call("agent", "replay", alone, *times, "--start", "2024-06-20T06:00:30", "--json")
+    assert json.loads(started.out)["parents"][0]["started_ns"] == 1_718_863_230 * 10**9
     says(COMMANDS, "Exit code 1 if an order does not complete.")
     assert call("agent", "replay", WORLD, "--limit-price", "59000").code == 1
 
