@@ -283,6 +283,8 @@ _NO_CREDENTIALS = frozenset(
     }
 )
 """Names under which ccxt's classes take what signs a request."""
+_LONG_CREDENTIALS = ("apikey", "secret", "password", "passphrase", "privatekey", "accesstoken")
+"""Endings of others, as of a header's name."""
 _CCXT_PROXIES = {
     **dict.fromkeys(("httpproxy", "httpsproxy", "socksproxy", "aiohttpproxy"), "proxy"),
     **dict.fromkeys(("wsproxy", "wssproxy", "wssocksproxy"), "websocket_proxy"),
@@ -307,12 +309,12 @@ class Ccxt(Section):
     @classmethod
     def _by_the_names_here(cls, raw: object) -> object:
         for path in _paths(raw):
-            name = path.rpartition(".")[2].replace("_", "").lower()
-            if name in _NO_CREDENTIALS:
+            name = path.rpartition(".")[2].replace("_", "").replace("-", "").lower()
+            if name in _NO_CREDENTIALS or name.endswith(_LONG_CREDENTIALS):
                 raise _complaint(
                     f"ccxt.{path} is refused: this program signs nothing, keep credentials out", path
                 )
-            if "." not in path and name in _CCXT_PROXIES:
+            if name in _CCXT_PROXIES and path not in cls.model_fields:
                 raise _complaint(f"ccxt.{path}: write it as ccxt.{_CCXT_PROXIES[name]}", path)
         return raw
 

@@ -123,8 +123,8 @@ class TradeLedger:
         for at, hole in enumerate(self.holes):
             if hole.lo <= trade_id < hole.hi:
                 rests = (
-                    Hole(hole.lo, trade_id, hole.since_ms, hole.met_s),
-                    Hole(trade_id + 1, hole.hi, stamp_ms, hole.met_s),
+                    Hole(hole.lo, trade_id, hole.since_ms),  # its deadline begins anew: REST has some of it
+                    Hole(trade_id + 1, hole.hi, stamp_ms),
                 )
                 self.holes[at : at + 1] = [rest for rest in rests if rest.lo < rest.hi]
                 return True

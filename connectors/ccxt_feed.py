@@ -158,9 +158,11 @@ class CcxtFeed:
                 return [await self._instrument(link, number, s) for number, s in enumerate(symbols)]
         except TimeoutError as error:
             raise ExchangeError(f"cannot reach {self.name} within {limit_s:g} s: {self._advice()}") from error
-        except load_ccxt().BaseError as error:
-            if (kind := refusal_of(error)) is not None:
+        except Exception as error:
+            if (kind := refusal_of(error, link.through)) is not None:
                 raise ExchangeError(sentence(kind, self.name, link.through, error)) from error
+            if not isinstance(error, load_ccxt().BaseError):
+                raise
             network = isinstance(error, load_ccxt().NetworkError)
             what = f"cannot reach {self.name}" if network else f"{self.name} refused to serve"
             raise ExchangeError(f"{what} ({_brief(error)}): {self._advice()}") from error
@@ -274,9 +276,9 @@ class CcxtFeed:
 
         One such error is one odd frame, and a stream that has brought something is one that it does.
         """
-        kind = refusal_of(error)
-        if kind is not None and bearing.too_long(kind, self._clock.now_ns(), anew=failures == 1):
-            through = "" if self._link is None else self._link.through
+        through = "" if self._link is None else self._link.through
+        kind = refusal_of(error, through)
+        if bearing.too_long(kind, self._clock.now_ns(), anew=failures == 1) and kind is not None:
             return ExchangeError(f"for {kind.borne_s} s: {sentence(kind, self.name, through, error)}")
         if messages or kind is not None:
             return None
@@ -291,11 +293,12 @@ class CcxtFeed:
         while True:
             await self._until_look_is_due()
             try:
-                await link.measure_clock()
+                looked = await link.measure_clock()
             except Exception:
                 self._clock_failures += 1  # the last estimate stands
             else:
-                self._clock_looked()
+                if looked:  # else nothing was learned, and what waits goes on waiting
+                    self._clock_looked()
 
     async def _until_look_is_due(self) -> None:
         """Wait for the next look at the exchange's clock, or until stamps make one due; tell of steps."""

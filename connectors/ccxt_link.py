@@ -28,7 +28,7 @@ from agent.core.types import NS_PER_MS
 from connectors.access.reaching import Reaching
 from connectors.ccxt_types import CcxtExchange, CcxtModule, CcxtSocket, CcxtTrade, SocketMessage
 from connectors.clock_offset import ClockOffset
-from connectors.continuity.sane_numbers import is_stamp
+from connectors.continuity.sane_numbers import is_time
 from connectors.exchange_quirks import quirks_of
 
 if TYPE_CHECKING:
@@ -197,14 +197,20 @@ class CcxtLink:
             raise ConnectionError(f"{self.id} answered fetch_trades({symbol}) with no list of trades")
         return page
 
-    async def measure_clock(self, probes: int = 1) -> None:
-        """Fetch the exchange's time ``probes`` times; without fetchTime the offset stays 0 (unmeasured)."""
+    async def measure_clock(self, probes: int = 1) -> bool:
+        """Fetch the exchange's time ``probes`` times; without fetchTime the offset stays 0 (unmeasured).
+
+        Returns whether an answer was of use.
+        """
+        looks = 0
         for _ in range(probes if self.exchange.has.get("fetchTime") else 0):
             look = await self._look_at_clock()
             if look is not None and self.clock.contradicts(*look):
                 look = await self._look_at_clock()  # one wild answer is no step
             if look is not None:
                 self.clock.add(*look)
+                looks += 1
+        return looks > 0
 
     async def _look_at_clock(self) -> tuple[int, int, int] | None:
         """When the exchange was asked (our clock), what it said in ms, when it answered; None: no time."""
@@ -214,7 +220,7 @@ class CcxtLink:
             server_ms = await self.exchange.fetch_time()
         finally:
             _TIMED.reset(token)
-        if not isinstance(server_ms, int) or not is_stamp(server_ms) or not timed:
+        if not isinstance(server_ms, int) or not is_time(server_ms) or not timed:
             self.rest_rejected += 1
             return None
         self.round_trips.extend((sent_ns, answered_ns - sent_ns) for sent_ns, answered_ns in timed)

@@ -193,6 +193,7 @@ class TradeSource:
             self._begin_repair(join=False)
 
     def restart(self) -> None:
+        self.rate.lost()
         self._link.restart(min(self._silent_s, max(0.5, self.rate.silent_s(self._clock.now_ns()))))
 
     def seed(self, trades: Trades) -> EventArray:
@@ -251,7 +252,6 @@ class TradeSource:
         impossible = self.prices.impossible(columns.ticks, self._touch_ticks())
         if impossible.any():
             rows["flags"][impossible] |= np.uint32(Flag.IMPOSSIBLE)
-            self.counters.impossible += int(impossible.sum())
         return rows
 
     def _touch_ticks(self) -> Touch:
@@ -265,6 +265,7 @@ class TradeSource:
         self._newest_ns, late = mark_late(rows, self._newest_ns)
         self.counters.late += late
         self.counters.trades += len(rows)
+        self.counters.impossible += int(np.count_nonzero(rows["flags"] & np.uint32(Flag.IMPOSSIBLE)))
         self._put(rows)
 
     def _put(self, rows: EventArray) -> None:
@@ -285,6 +286,8 @@ class TradeSource:
             now_ns = self._clock.now_ns()
             self._put(mark_row(Kind.GAP_END, self.flag, self.number, now_ns, self._gap_id, lost))
             self._gap_id = None
+        if self._break_ms is not None:  # interrupted again meanwhile: that gap is still to be filled
+            self._open_gap(0)
 
     def _emit_repair(self, trades: Trades) -> int:
         columns, keep = self.admission.admit(self.admission.readable(trades), repair=True)

@@ -21,6 +21,7 @@ import numpy as np
 from agent.core.clock import Clock
 from agent.core.errors import InternalError
 from agent.core.market.tape import EventArray, Flag, Kind
+from agent.core.secret_url import without_passwords
 from connectors.normalise import mark_row
 
 
@@ -85,6 +86,10 @@ class Outbox:
             n += len(taken[-1])
         self.rows -= n
         return taken[0] if len(taken) == 1 else np.concatenate(taken)
+
+
+_DRAIN_S = 0.1
+"""How long what comes may wait while REST is asked."""
 
 
 class StreamSource(Protocol):
@@ -213,6 +218,7 @@ class Supervisor:
         except Exception as error:
             raise _OursError(error) from error
         if waiting:
+            self._failures = 0
             self._received()
         return await asyncio.wait_for(watch, self._wait_s())
 
@@ -226,7 +232,17 @@ class Supervisor:
             self._outbox.put(mark_row(Kind.ALIVE, self.source.flag, self.source.number, now))
 
     async def _silent(self) -> None:
-        if await self.source.is_dead():
+        """Look whether the stream is dead. What comes meanwhile is taken, and answers it."""
+        look = asyncio.ensure_future(self.source.is_dead())
+        try:
+            while not (await asyncio.wait({look}, timeout=_DRAIN_S))[0]:
+                if self.source.drain(None):
+                    self._received()
+                    return
+            dead = look.result()
+        finally:
+            await _dispose(look)
+        if dead:
             self._mark_stale()
             self.source.broken()
             self.counters.restarts += 1
@@ -237,7 +253,7 @@ class Supervisor:
     async def _failed(self, error: Exception) -> None:
         self._failures += 1
         self.counters.failures += 1
-        self.counters.last_error = f"{type(error).__name__}: {error}"[:300]
+        self.counters.last_error = without_passwords(f"{type(error).__name__}: {error}")[:300]
         verdict = self._fatal(error, self._failures, self.counters.messages)
         if verdict is not None:
             raise verdict from error

@@ -97,8 +97,12 @@ class ProxyUrl(SecretUrl):
     @classmethod
     def of(cls, url: object) -> Self:
         made = super().of(url)
-        parts = urlsplit(made.secret)
-        if parts.scheme not in cls.SCHEMES or not parts.hostname or not parts.port:
+        try:
+            parts = urlsplit(made.secret)
+            known = parts.scheme in cls.SCHEMES and parts.hostname and parts.port
+        except ValueError:  # its message would quote a password with a slash in it
+            known = None
+        if not known:
             raise ValueError(cls._form())
         return made
 

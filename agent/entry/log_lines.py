@@ -103,7 +103,17 @@ class _Libraries(logging.Handler):
 
 def _hide_passwords(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """A step of the log: whatever is logged may quote a database's URL."""
-    return {name: without_passwords(v) if isinstance(v, str) else v for name, v in event.items()}
+    return {name: _hidden(value) for name, value in event.items()}
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, str):
+        return without_passwords(value)
+    if isinstance(value, list | tuple):
+        return [_hidden(each) for each in value]
+    if isinstance(value, Mapping):
+        return {name: _hidden(each) for name, each in value.items()}
+    return value
 
 
 def _rendered(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:

@@ -26,7 +26,11 @@ _LOCATION = re.compile(
 )
 _MAINTENANCE = re.compile(r"\bmaintenance\b|system upgrade|upgrading", re.IGNORECASE)
 _CERTIFICATE = re.compile(r"certificate[ _]verify[ _]failed|self[- ]signed certificate", re.IGNORECASE)
-_PROXY = re.compile(r"proxyconnection|proxyerror|httpproxy|proxytimeout|via proxy", re.IGNORECASE)
+_PROXY = re.compile(
+    r"proxyconnection|proxyerror|httpproxy|proxytimeout|via proxy|connect to proxy"
+    r"|acceptable authentication methods",
+    re.IGNORECASE,
+)
 _UNTIL_MS = re.compile(r"\buntil (\d{13})\b")
 
 
@@ -45,14 +49,19 @@ class Refusal(Enum):
         return {Refusal.BANNED: 120, Refusal.PROXY: 120, Refusal.MAINTENANCE: 900}.get(self, 60)
 
 
-def refusal_of(error: BaseException) -> Refusal | None:
-    """The kind that an error of the client is of, judged by its own text and by what caused it; else None."""
+def refusal_of(error: BaseException, through: str = "") -> Refusal | None:
+    """The kind that an error of the client is of, judged by its own text and by what caused it; else None.
+
+    ``through``: the proxies that it goes through, as ``Reaching.prepare`` tells them.
+    """
     names, text = _told(error)
     heads = "\n".join(re.split(r"[{<]", each)[0] for each in text.split("\n"))  # numbers in a body are none
     status = match[1] if (match := _STATUS.search(heads)) else ""
     if _CERTIFICATE.search(text) or "CertificateError" in names:
         return Refusal.CERTIFICATE
-    if status == "407" or _PROXY.search(names + text):
+    ports = [proxy.rpartition("@")[2].rpartition("/")[2] for proxy in through.split(" and ") if proxy]
+    unheard = "cannot connect to host" in text.lower() and any(port in text for port in ports)
+    if status == "407" or unheard or _PROXY.search(names + text):
         return Refusal.PROXY
     if status == "418" or (_BANNED.search(text) and status in ("", "403", "429")):
         return Refusal.BANNED
@@ -81,8 +90,8 @@ def sentence(kind: Refusal, name: str, through: str, error: BaseException) -> st
     match kind:
         case Refusal.LOCATION:
             return (
-                f"{name} does not serve the place that this comes from{by} (it answers 451 or 403): use an"
-                " exchange that does, or reach it from elsewhere (ccxt.proxy)"
+                f"{name} does not serve the place, or the address, that this comes from{by} (it answers 403"
+                " or 451): use an exchange that does, or reach it from elsewhere (ccxt.proxy)"
             )
         case Refusal.BANNED:
             return (
@@ -117,8 +126,14 @@ class Bearing:
         self._kind: Refusal | None = None
         self._since_ns = self._last_ns = 0
 
-    def too_long(self, kind: Refusal, now_ns: int, *, anew: bool = False) -> bool:
-        """Note a refusal; whether the run has borne this kind long enough. ``anew``: all was well before."""
+    def too_long(self, kind: Refusal | None, now_ns: int, *, anew: bool = False) -> bool:
+        """Note a failure, None for one of no kind; whether the run has borne this kind long enough.
+
+        ``anew``: all was well before.
+        """
+        if kind is None:
+            self._kind = None
+            return False
         borne_ns = kind.borne_s * NS_PER_S
         if anew or kind is not self._kind or now_ns - self._last_ns > borne_ns:
             self._kind, self._since_ns = kind, now_ns

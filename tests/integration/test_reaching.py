@@ -135,6 +135,15 @@ async def refused(feed: CcxtFeed) -> str:
     return str(told.value)
 
 
+@pytest.mark.parametrize("socks", [False, True])
+async def test_a_proxy_that_is_not_there_is_told(socks: bool) -> None:
+    """At the start, of either kind."""
+    async with nobody() as port:
+        url = f"{'socks5' if socks else 'http'}://127.0.0.1:{port}"
+        said = await refused(feed_of(proxy=ProxyUrl.of(url)))
+        assert said.startswith(f"binance cannot be reached through {url}: the proxy refuses, or is not there")
+
+
 async def test_a_proxy_s_faults_are_one_sentence_each() -> None:
     """Nobody there, a login that is wrong, a certificate that is not trusted; no password is shown."""
     async with exchange() as (_, endpoint), LocalProxy(endpoint.port, login="me:secret") as proxy:
@@ -157,7 +166,7 @@ async def test_a_proxy_s_faults_are_one_sentence_each() -> None:
 BLOCKED = {
     "451": (
         RestFault(451, '{"code":0,"msg":"Service unavailable from a restricted location"}', count=99),
-        "does not serve the place that this comes from",
+        "does not serve the place",
     ),
     "403": (RestFault(403, "<html>403 Forbidden</html>", "text/html", count=99), "does not serve the place"),
     "418": (
@@ -277,9 +286,12 @@ def test_credentials_are_refused_and_not_shown(
         ({"proxy": "10.0.0.1:3128"}, "write a proxy's URL with its port"),
         ({"proxy": "http://me:s3cretWord@host"}, "write a proxy's URL with its port"),
         ({"proxies": "http://a:1"}, "did you mean proxy?"),
+        ({"proxy": "http://me:s3cretWord/x@host:1"}, "write a proxy's URL with its port"),
+        ({"options": {"httpsProxy": "http://me:s3cretWord@host:1"}}, "write it as ccxt.proxy"),
+        ({"options": {"headers": {"X-MBX-APIKEY": "s3cretWord"}}}, "this program signs nothing"),
     ],
 )
-def test_a_section_s_mistakes_say_how_it_is_written(section: dict[str, str], words: str) -> None:
+def test_a_section_s_mistakes_say_how_it_is_written(section: dict[str, Any], words: str) -> None:
     """ccxt's own names, a proxy without a scheme or a port, a slip."""
     with pytest.raises(ConfigError) as told:
         parse_config({"ccxt": section})

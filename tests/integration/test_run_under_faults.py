@@ -31,6 +31,8 @@ from connectors.embedded.server import EmbeddedExchange
 from storage.recordings.session import SessionReader
 from tests.integration.test_parity import Quiet
 
+pytestmark = pytest.mark.slow
+
 S = 10**9
 Fault = Callable[[EmbeddedExchange], None]
 

@@ -152,6 +152,7 @@ def expected_of_both(run: Run) -> list[int]:
     return old + [t["a"] for t in server.aggregates[server.counted_from :]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [503, 429, 418, 0])
 async def test_a_hole_is_filled_when_rest_answers_again(run: Run, status: int) -> None:
     """REST says 503, 429, 418 or [] for 9 s while trades are missing: asked again until it has them."""

@@ -5,6 +5,7 @@ Rules kept here:
 * a trade belongs to the bar of its own (the exchange's) time; sums of ticks x lots are exact, so the VWAP of
   any number of bars is that of their trades;
 * a bar without a trade stands at the last price with no volume: nothing fills in it;
+* a trade at an impossible price counts in none;
 * a bar that a gap of the tape touches, from the last trade before it to the first after it, is flagged HOLED.
 
 Example: trades of 5 at 100 (0.2 s) and 3 at 102 (0.7 s), then one at 2.4 s, in bars of a second: 8 lots worth
@@ -18,6 +19,7 @@ import numpy as np
 from agent.core.arrays import BoolArray, IntArray
 from agent.core.market.tape import BAR, BarArray, EventArray, Flag, Kind
 from agent.core.market.trading_time import BarFlag
+from agent.core.money import MOST_TL, sums_from, values_tl
 
 MOST_BARS = 10_000_000
 
@@ -25,9 +27,11 @@ MOST_BARS = 10_000_000
 def bars_of_trades(tape: EventArray, delta_ns: int) -> BarArray:
     """Bars of ``delta_ns`` from the first trade's to the last one's, of one instrument's rows.
 
-    Raises ValueError where there is no trade, or where they are more than ``MOST_BARS``.
+    Raises ValueError where there is no trade, or where they are more than ``MOST_BARS``, or one is worth more
+    than 64 bits hold.
     """
-    trades = tape[tape["kind"] == Kind.TRADE]
+    counts = (tape["kind"] == Kind.TRADE) & (tape["flags"] & np.uint32(Flag.IMPOSSIBLE) == 0)
+    trades = tape[counts]
     if not len(trades):
         raise ValueError("the tape holds no trades")
     trades = trades[np.argsort(trades["exch_ns"], kind="stable")]
@@ -62,14 +66,22 @@ def _fill(rows: BarArray, place: IntArray, first: IntArray, trades: EventArray) 
     for name, values in prices.items():
         rows[name][place] = values
         rows[name][empty] = rows["close_ticks"][newest[empty]]
-    rows["base_lots"][place] = np.add.reduceat(lots, first)
-    rows["quote_tl"][place] = np.add.reduceat(ticks * lots, first)
+    values = values_tl(ticks, lots, inverse=False)
+    rows["base_lots"][place] = _held(sums_from(lots, first))
+    rows["quote_tl"][place] = _held(sums_from(values, first))
     rows["trades"][place] = last - first + 1
-    bought = np.add.reduceat(np.where(side > 0, lots, 0), first)
-    bought_tl = np.add.reduceat(np.where(side > 0, ticks * lots, 0), first)
+    bought = sums_from(np.where(side > 0, lots, 0), first)
+    bought_tl = sums_from(np.where(side > 0, values, 0), first)
     known = np.minimum.reduceat(np.abs(side), first) > 0
     rows["taker_base_lots"][place] = np.where(known, bought, -1)
     rows["taker_quote_tl"][place] = np.where(known, bought_tl, -1)
+
+
+def _held(sums: IntArray) -> IntArray:
+    """Sums that a bar can hold. Raises ValueError."""
+    if max(sums.tolist()) > MOST_TL:
+        raise ValueError("a bar of its trades would be worth more than 64 bits hold")
+    return sums
 
 
 def _holed(tape: EventArray, rows: BarArray, delta_ns: int) -> BoolArray:

@@ -69,3 +69,16 @@ def test_a_run_bears_a_refusal_for_a_while() -> None:
     assert not bearing.too_long(Refusal.LOCATION, 62 * S + 61 * S)  # a minute without any
     assert bearing.too_long(Refusal.LOCATION, 62 * S + 121 * S)
     assert not bearing.too_long(Refusal.LOCATION, 62 * S + 122 * S, anew=True)
+    assert not bearing.too_long(None, 62 * S + 150 * S)  # another error between
+    assert not bearing.too_long(Refusal.LOCATION, 62 * S + 183 * S)
+
+
+def test_a_proxy_that_is_not_there_is_told_from_an_exchange_that_is_not() -> None:
+    """ccxt says the same of both; the address shows which."""
+    through = "http://me:***@10.0.0.1:3128 and socks5://10.0.0.2:1080"
+    assert (
+        refusal_of(ccxt.NetworkError("Cannot connect to host 10.0.0.1:3128 ssl:default"), through)
+        is Refusal.PROXY
+    )
+    assert refusal_of(ccxt.NetworkError("Cannot connect to host api.kraken.com:443"), through) is None
+    assert refusal_of(ccxt.NetworkError("Couldn't connect to proxy 10.0.0.2:1080")) is Refusal.PROXY

@@ -109,6 +109,31 @@ async def test_a_quiet_market_is_left_alone() -> None:
     assert (kinds, script.restarts) == ([], 0)
 
 
+class SlowToTell(Script):
+    """REST takes an hour to say whether the stream is dead; meanwhile messages wait to be drained."""
+
+    waiting = 0
+
+    async def is_dead(self) -> bool:
+        self.waiting = 3
+        await asyncio.sleep(3600)
+        return True
+
+    def drain(self, got: Any | None) -> int:
+        if got is None and self.waiting:
+            self.got += ["waited"] * self.waiting
+            taken, self.waiting = self.waiting, 0
+            return taken
+        return super().drain(got)
+
+
+async def test_what_comes_while_rest_is_asked_is_taken_at_once() -> None:
+    """The stream is alive then, whatever REST would have said in the end."""
+    script = SlowToTell([None, "late"])
+    _, kinds = await supervised(script, lambda: script.got == ["waited"] * 3 + ["late"])
+    assert (kinds, script.restarts) == ([], 0)
+
+
 async def test_a_bug_of_ours_is_not_retried() -> None:
     """What fails while rows are made stops the stream with that error."""
     with pytest.raises(ValueError, match="a bug of ours"):

@@ -72,3 +72,19 @@ def test_no_trades_and_too_many_bars_are_told() -> None:
         bars_of_trades(tape(), S)
     with pytest.raises(ValueError, match=f"at most {MOST_BARS:,}"):
         bars_of_trades(tape(trade(0, 1, 1), trade(365 * 86_400, 1, 1)), S // 1000)
+
+
+def test_an_impossible_price_makes_no_bar() -> None:
+    """Marked on the tape: no high, no volume, no bar of its own."""
+    wild = (10.5, Kind.TRADE, 1000, 9, 1, int(Flag.IMPOSSIBLE))
+    assert bars_of_trades(tape(*THREE, wild), S).tolist() == bars_of_trades(tape(*THREE), S).tolist()
+    with pytest.raises(ValueError, match="no trades"):
+        bars_of_trades(tape(wild), S)
+
+
+def test_a_bar_past_64_bits_is_refused() -> None:
+    """Each trade fits, and five of them in one bar do not; in bars of their own they do."""
+    large = [trade(10.1 + k / 10, 2**31, 2**30) for k in range(5)]
+    with pytest.raises(ValueError, match="worth more than 64 bits hold"):
+        bars_of_trades(tape(*large), S)
+    assert bars_of_trades(tape(*large), S // 10)["quote_tl"].tolist() == [2**61] * 5
