@@ -30,7 +30,7 @@ def order_value(instrument: Instrument, price_ticks: int, lots: int, cap_tl: int
     return instrument.quote_notional(price_ticks, lots)
 
 
-def order_lots(price_ticks: int, lots: int, cap_tl: int = 0) -> int:
+def order_lots(price_ticks: int, lots: int, cap_tl: int) -> int:
     """Lots of an order at its limit; those of an order bounded by money are what the money buys there."""
     return min(lots, cap_tl // price_ticks) if cap_tl else lots
 

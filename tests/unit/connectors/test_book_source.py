@@ -68,7 +68,8 @@ def test_only_what_is_new_is_put_on_the_tape() -> None:
     assert stand.drain(book(1)) == [BEGIN, Kind.LEVEL, Kind.LEVEL, END]
     assert stand.drain() == []
     assert stand.drain(book(2, size=2.0)) == [Kind.LEVEL, Kind.LEVEL]
-    assert (stand.source.counters.updates, stand.source.counters.snapshots) == (2, 1)
+    assert stand.drain(book(3, size=3.0)) == [Kind.LEVEL, Kind.LEVEL]
+    assert (stand.source.counters.updates, stand.source.counters.snapshots) == (3, 1)
 
 
 def test_between_connections_the_old_book_is_not_believed() -> None:
