@@ -103,6 +103,15 @@ def test_bad_tardis_lines_are_named(tmp_path: Path) -> None:
     assert kept + report["bad_lines"] + report["other_symbols"] == report["lines"]
 
 
+def test_only_the_word_that_it_has_subscribed_is_passed_over(tmp_path: Path) -> None:
+    """An error that the exchange answered a request with is a bad line, which is named."""
+    lines = c.spot()
+    lines[1:1] = [c.line(10, {"result": None, "id": 1}, 0), c.line(11, {"error": {"code": 2}, "id": 2}, 0)]
+    _, _, report = import_lines(tmp_path, "binance-raw", "BTC/USDT", {"x.gz": lines})
+    assert (report["bad_lines"], report["other_streams"]) == (1, 1)
+    assert report["problems"][0].startswith("x.gz:3: ")
+
+
 def test_the_least_price_that_eight_decimals_hold_is_one(tmp_path: Path) -> None:
     """A coin at a hundred-millionth is traded and quoted; nothing of it is dropped as no price."""
     least = [

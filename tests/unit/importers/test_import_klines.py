@@ -83,7 +83,7 @@ def test_files_are_joined_and_copies_dropped(tmp_path: Path) -> None:
     bars = hourly([100, 101, 102, 103, 104])
     report = _import(tmp_path, bars[2:], bars[:3])
     assert list(_bars(tmp_path)["close_ticks"]) == [100, 101, 102, 103, 104]
-    assert (report["duplicates"], report["lines"], report["bars"]) == (1, 6, 5)
+    assert (report["duplicates"], report["lines"], report["bars"], report["vwap_moved"]) == (1, 6, 5, 0)
 
 
 def test_a_given_tick_rounds_and_says_where(tmp_path: Path) -> None:

@@ -117,6 +117,7 @@ async def test_the_end_waits_no_longer_than_it_says(tmp_path: Path, monkeypatch:
         end = await asyncio.wait_for(_finish(log), 15)
     holder.close()
     assert (end.missing, end.reachable, end.in_line) == (len(EVENTS), False, False)
+    assert log._writer.done()  # and tries no more
     assert "locked by another program" in end.reason
     assert any(line["event"] == "database_is_awaited" for line in logs)
 
