@@ -20,6 +20,8 @@ from connectors.supervisor import Patience
 from tests.integration.faulty_kraken import SYMBOL, FaultyKraken
 from tests.integration.test_ccxt_feed import QUICK, Run
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = replace(QUICK, connect_deadline_s=30.0, patience=Patience(stale_s=2.0, most_wait_s=1.0))
 QUICK_REST = {"rateLimit": 20}
 """ccxt waits a second between requests to Kraken; a test need not."""

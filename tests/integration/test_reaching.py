@@ -99,7 +99,9 @@ async def test_streams_may_have_a_proxy_of_their_own() -> None:
         assert set(streams.hosts) == {"stream.binance.com"}
 
 
-@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize(
+    "variable", ["HTTPS_PROXY", pytest.param("https_proxy", marks=pytest.mark.slow), "ALL_PROXY"]
+)
 async def test_the_environment_s_proxy_and_authorities_hold(
     variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +227,7 @@ async def test_a_host_name_and_options_reach_the_client(
         assert set(proxy.hosts) == {host}
 
 
+@pytest.mark.slow
 async def test_a_recording_through_a_proxy_tells_nobody_its_password(tmp_path: Path) -> None:
     """``agent record`` with a configuration file: rows come, and the session holds no password."""
     async with exchange() as (_, endpoint), LocalProxy(endpoint.port, login="me:s3cretWord") as proxy:

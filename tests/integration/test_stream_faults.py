@@ -94,6 +94,7 @@ async def test_a_lost_subscription_of_the_book_is_noticed_while_trades_go_on(run
     assert run.feed.health().gaps == 0
 
 
+@pytest.mark.slow
 async def test_a_book_that_stands_still_is_not_called_dead_by_its_rate(run: Run) -> None:
     """REST has the same touch: quiet, until the usual patience is over."""
     await live(run)
