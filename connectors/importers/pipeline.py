@@ -108,7 +108,7 @@ def write_session(
         while data := spool.read(BLOCK_ROWS * EVENT.itemsize):
             rows = np.frombuffer(bytearray(data), EVENT)
             _to_tape(rows, instrument, source, seq)
-            _mark_impossible(rows, judge, source.report)
+            mark_impossible(rows, judge, source.report)
             writer.events(rows)
             seq += len(rows)
     writer.close(source.report.last_recv_ns)
@@ -174,7 +174,7 @@ def _to_tape(rows: EventArray, instrument: Instrument, source: FileSource, seq: 
     rows["seq"] = np.arange(seq, seq + len(rows))
 
 
-def _mark_impossible(rows: EventArray, judge: PriceJudge, report: ImportReport) -> None:
+def mark_impossible(rows: EventArray, judge: PriceJudge, report: ImportReport) -> None:
     """Mark the trades whose price is far from everything around it, as the live feed does."""
     trades = np.flatnonzero(rows["kind"] == Kind.TRADE)
     impossible = trades[judge.impossible(rows["price_ticks"][trades], None)]

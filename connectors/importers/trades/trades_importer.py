@@ -25,9 +25,10 @@ from agent.core.errors import InputError
 from agent.core.market.tape import EVENT, EventArray, Flag, Kind
 from agent.core.money import MOST_TL
 from agent.core.types import NS_PER_S
+from connectors.continuity.impossible_prices import PriceJudge
 from connectors.importers.bars.units import in_units, largest_unit
 from connectors.importers.import_report import ImportReport
-from connectors.importers.pipeline import BLOCK_ROWS, ImportRequest, OpenWriter
+from connectors.importers.pipeline import BLOCK_ROWS, ImportRequest, OpenWriter, mark_impossible
 from connectors.importers.symbols import MarketKind, Symbol, parse_symbol
 from connectors.importers.tardis.tardis_files import OFF_BOOK_IDS
 from connectors.importers.tick_and_lot import coarser, held_lot
@@ -145,6 +146,7 @@ def _tape(trades: Trades, tick: Decimal, lot: Decimal, report: ImportReport) -> 
     rows["price_ticks"], rows["qty_lots"], rows["side"] = ticks, lots, trades.side
     rows["kind"], rows["flags"] = Kind.TRADE, int(Flag.LAST)
     rows["seq"] = np.arange(1, len(rows) + 1)
+    mark_impossible(rows, PriceJudge(), report)
     return rows
 
 

@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 from agent.cli import app
 from agent.config import Bars, Order
 from agent.core.events import ChildFilled, SlippageMeasured
-from agent.core.market.tape import Kind
+from agent.core.market.tape import Flag, Kind
+from agent.venue.bars.bars_of_trades import bars_of_trades
 from connectors.importers.formats import FORMATS
 from storage.recordings.session import SessionReader
 from tests.bar_sessions import config, of, run
@@ -367,3 +368,16 @@ def test_feather_is_looked_at_by_its_columns(tmp_path: Path) -> None:
     code, said, report = imported(tmp_path, tmp_path / "x.feather")
     assert code == 0, said
     assert (report["format"], report["trades"]) == ("trades", 4)
+
+
+def test_a_price_that_cannot_be_is_marked_and_makes_no_bar(tmp_path: Path) -> None:
+    """One of ten times the others: kept on the tape, told, and in no bar that an order is worked on."""
+    rows = [f"{k},{100 + k % 3},1,{k},{k},{START_S * 1000 + k * 500},true" for k in range(100)]
+    rows[60] = f"60,1001,1,60,60,{START_S * 1000 + 30_000},true"
+    file = tmp_path / "BTCUSDT-aggTrades-2024-06-20.csv"
+    file.write_bytes(_rows(AGG, rows))
+    code, said, report = imported(tmp_path, file)
+    assert (code, report["prices_impossible"]) == (0, 1), said
+    events = tape_of(tmp_path)
+    assert events["price_ticks"][events["flags"] & int(Flag.IMPOSSIBLE) > 0].tolist() == [1001]
+    assert bars_of_trades(events, 10**10)["high_ticks"].max() == 102
