@@ -173,9 +173,12 @@ class TradeSource:
         await asyncio.sleep(CONFIRM_S)
         self.drain(None)
         unheard = self._unheard(page)
-        if unheard and self.gapless:
-            self._miss_up_to(*max(unheard))
-        return bool(unheard)
+        if not self.gapless:
+            return bool(unheard)
+        newest = self.admission.newest_believed(unheard)
+        if newest is not None:
+            self._miss_up_to(*newest)
+        return newest is not None
 
     def _unheard(self, page: list[UsableTrade]) -> list[tuple[int, int]]:
         """Before the stream has said anything, what came after the first look at REST."""
@@ -198,7 +201,9 @@ class TradeSource:
 
     def seed(self, trades: Trades) -> EventArray:
         """Take the warm-up's trades, oldest first: what is streamed later joins them, without repeats."""
-        columns, keep = self.admission.admit(self.admission.readable(trades))
+        readable, near = self.admission.readable(trades), JOIN_MOST
+        told = [t for released in self.admission.in_turn(readable, near) for t in released.trades]
+        columns, keep = self.admission.admit(told)  # an id that is wild is not among them
         rows = self._rows(columns, Flag.HISTORY)[keep]
         self._newest_ns, _ = mark_late(rows, self._newest_ns)
         self.rate.seed(rows["exch_ns"].tolist())

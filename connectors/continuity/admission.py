@@ -124,6 +124,14 @@ class Admission:
         held = set(self.jumps.held)
         return [(i, ms) for i, ms in known if (i, ms) not in held and self._is_new(i, ms)]
 
+    def newest_believed(self, unheard: list[tuple[int, int]]) -> tuple[int, int] | None:
+        """The newest that is near the stream's place, or follows another: one odd id proves nothing."""
+        ids, next_id = {trade_id for trade_id, _ in unheard}, self.ledger.next_id
+        believed = (
+            each for each in unheard if next_id is None or each[0] - next_id <= NEAR or each[0] - 1 in ids
+        )
+        return max(believed, default=None)
+
     def _is_new(self, trade_id: int, stamp_ms: int) -> bool:
         if not self.gapless:
             return stamp_ms > self.seen.last_ms and trade_id not in self.seen

@@ -150,3 +150,31 @@ async def test_a_touch_that_cannot_be_is_no_touch() -> None:
         stand.exchange.exchange.orderbooks = {SYMBOL: {"bids": levels, "asks": [[1e308, 1.0]]}}
         number = stand.source.ledger.next_id or 1
         assert await stand.tape(number) == [(TRADE, number)]
+
+
+async def test_one_wild_id_of_the_history_is_not_believed() -> None:
+    """The stream joins what came before it; nothing is lost, and nothing is told lost."""
+    stand = Stand(gapless=True)
+    wild = {**trade(106), "id": str(10**18)}
+    rows = stand.source.seed([*map(trade, range(100, 106)), wild, *map(trade, range(107, 111))])
+    assert 10**18 not in rows["ext_id"]
+    stand.exchange.known = list(range(100, 120))
+    stand.exchange.streams(111, 112)
+    stand.source.drain(None)
+    assert stand.source.ledger.next_id == 113
+    assert stand.source.counters.lost == 0
+
+
+@pytest.mark.parametrize("wild", [10**18, 1_000_000])
+async def test_one_wild_id_at_rest_makes_no_hole_and_no_dead_stream(wild: int) -> None:
+    """Asked in a silence: two trades in a row that the stream has not brought would."""
+    stand = Stand(gapless=True)
+    stand.exchange.streams(*range(100, 110))
+    stand.source.drain(None)
+
+    async def page(symbol: str, **terms: Any) -> list[dict[str, Any]]:
+        return [*map(trade, range(100, 110)), {**trade(110), "id": str(wild)}]
+
+    stand.exchange.trades = page  # type: ignore[method-assign]
+    assert not await stand.source.is_dead()
+    assert (stand.source.ledger.holes, stand.source.ledger.next_id) == ([], 110)
