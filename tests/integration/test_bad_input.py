@@ -188,6 +188,7 @@ def test_a_model_file_that_cannot_be_used_is_refused(
     assert not (tmp_path / "sessions").exists()
 
 
+@pytest.mark.slow
 def test_a_locked_and_a_foreign_database_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -236,6 +237,7 @@ def test_verify_is_refused_with_another_order(tmp_path: Path, capsys: pytest.Cap
     assert (code, "refused" in message) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_cleanly(tmp_path: Path) -> None:
     """When the session cannot be written: exit 3, the parent stored as failed, the session readable."""
     argv = run_argv(tmp_path, "--interval", "1s", "--min-duration", "30s", "--max-duration", "60s")

@@ -116,6 +116,7 @@ async def prove(folder: Path, tactic: str, seed: int, seconds: int) -> None:
     assert len(now["fills"]) == sum(isinstance(e, ChildFilled) for e in happened) > 0
 
 
+@pytest.mark.slow
 async def test_a_live_run_replays_to_the_same_bytes(tmp_path: Path) -> None:
     """Parent and shadows, orders that rest and orders that cross: decisions, fills, measures and tables."""
     await prove(tmp_path, "peg", seed=1, seconds=4)

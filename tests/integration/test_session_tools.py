@@ -232,6 +232,7 @@ def test_bad_input_gets_one_message(sessions: Path, tmp_path: Path) -> None:
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing_behind(sessions: Path, tmp_path: Path) -> None:
     """Slice and merge that cannot be written: one message, exit code 3, no half a session."""
     market = sessions / "market"

@@ -56,6 +56,7 @@ def test_batches_cannot_matter(rows: int) -> None:
     assert verify(GOLDEN, rows).result.digest == verify(GOLDEN).result.digest
 
 
+@pytest.mark.slow
 def test_hash_seeds_cannot_matter() -> None:
     """Five processes with different PYTHONHASHSEED give one digest."""
     digests = set()
