@@ -12,6 +12,8 @@ from decimal import Decimal
 from sqlalchemy import Insert, Table, delete, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.pool import Pool
+from sqlalchemy.util import greenlet_spawn
 
 from agent.core.errors import DatabaseError
 from agent.core.events import AuditEvent, ChildChanged, ParentChanged
@@ -83,6 +85,7 @@ class SqlExecutionLog:
         self._maker = RowMaker(session, {i.number: i for i in instruments})
         self._busy_ms = busy_ms
         self._engine: AsyncEngine = open_engine(url, busy_ms=busy_ms)
+        self._pools: list[Pool] = []  # those that were closed
         self._file: tuple[int, int] | None = None  # which file of SQLite's was opened
 
     async def open_session(
@@ -198,8 +201,11 @@ class SqlExecutionLog:
                 return await take_pending(connection, self.session)
 
     async def close(self) -> None:
-        """Let go of the database's connections."""
+        """Close the connections. One in use meanwhile goes back to its pool: the next call closes it."""
+        self._pools.append(self._engine.sync_engine.pool)
         await self._engine.dispose()
+        for pool in self._pools:
+            await greenlet_spawn(pool.dispose)
 
     def _account(self, account: str, opened_ns: int) -> list[tuple[type[Base], Values]]:
         row = {"session": self.session, "seq": 0, "account": account, "venue": account}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from agent.core.errors import DatabaseError
@@ -253,3 +254,17 @@ async def test_commands_are_read_again_after_trouble(tmp_path: Path) -> None:
 def _run(path: Path, statement: str) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute(statement)
+
+
+async def test_a_connection_in_use_is_closed_once_it_is_back(tmp_path: Path) -> None:
+    """Closed while the poll of commands has one: that goes back to a pool nobody knows any more."""
+    stored = SqlExecutionLog(str(tmp_path / "agent.db"), "s1", [BTC])
+    await stored.holds_session()
+    async with stored._engine.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+        driver = (await connection.get_raw_connection()).driver_connection
+        await stored.close()
+    assert driver is not None
+    assert driver._connection is not None
+    await stored.close()
+    assert driver._connection is None
