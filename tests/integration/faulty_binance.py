@@ -9,72 +9,22 @@ spaces, as on the exchange: an aggregate covers one to three raw trades.
 from __future__ import annotations
 
 import asyncio
-import datetime
 import json
 import random
-import socket
-import ssl
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 from aiohttp import web
-from aiohttp.abc import AbstractResolver, ResolveResult
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-HOSTS = ("api.binance.com", "stream.binance.com")
+from tests.integration.exchange_double import ExchangeDouble
 
 
-def certificate(folder: Path, hosts: tuple[str, ...] = HOSTS) -> tuple[Path, Path]:
-    """Write a self-signed certificate for an exchange's hosts. Returns (certificate, key)."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback exchange")])
-    now = datetime.datetime.now(datetime.UTC)
-    cert = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(h) for h in hosts]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    cert_file, key_file = folder / "cert.pem", folder / "key.pem"
-    cert_file.write_bytes(cert.public_bytes(serialization.Encoding.PEM))
-    plain = serialization.NoEncryption()
-    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    key_file.write_bytes(key.private_bytes(pem, pkcs8, plain))
-    return cert_file, key_file
-
-
-class Loopback(AbstractResolver):
-    """Resolves every host to the local server."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        return [
-            ResolveResult(
-                hostname=host, host="127.0.0.1", port=self.port, family=socket.AF_INET, proto=0, flags=0
-            )
-        ]
-
-    async def close(self) -> None:
-        return None
-
-
-class FaultyBinance:
+class FaultyBinance(ExchangeDouble):
     """Start with ``await start(folder)``; drive the market with ``trade`` and ``move_book``, or ``play``."""
+
+    hosts = ("api.binance.com", "stream.binance.com")
 
     def __init__(self, seed: int = 1, clock_ahead_ms: int = 0) -> None:
         self.random = random.Random(seed)
@@ -93,42 +43,12 @@ class FaultyBinance:
         self.frames: Callable[[str], list[str]] | None = None  # what is sent in place of a frame
         self.rest_status = 200  # of aggTrades; another is an error, and 0 an empty list
         self.rest_calls: list[str] = []
-        self.dropped = 0
 
-    async def start(self, folder: Path) -> None:
-        cert, key = certificate(folder)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(cert, key)
-        app = web.Application()
-        app.router.add_get("/ws/{tail:.*}", self._websocket)
-        app.router.add_get("/api/v3/{name}", self._rest)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context)
-        await site.start()
-        assert site._server is not None
-        self.port = int(site._server.sockets[0].getsockname()[1])  # type: ignore[attr-defined]
-        self._cert = cert
-
-    def session(self) -> aiohttp.ClientSession:
-        """A client session that reaches this server under the exchange's names."""
-        context = ssl.create_default_context(cafile=str(self._cert))
-        connector = aiohttp.TCPConnector(resolver=Loopback(self.port), ssl=context, use_dns_cache=False)
-        return aiohttp.ClientSession(connector=connector)
-
-    async def stop(self) -> None:
-        await self.drop()
-        await self._runner.cleanup()
+    def routes(self, router: web.UrlDispatcher) -> None:
+        router.add_get("/ws/{tail:.*}", self._websocket)
+        router.add_get("/api/v3/{name}", self._rest)
 
     # --- faults -----------------------------------------------------------------------------------
-
-    async def drop(self) -> None:
-        """Cut every websocket at once."""
-        for ws in list(self.sockets):
-            self.dropped += 1
-            if ws._req is not None and ws._req.transport is not None:
-                ws._req.transport.abort()  # type: ignore[attr-defined]
-        self.sockets.clear()
 
     def forget(self, part: str) -> None:
         """Forget the subscriptions whose names hold ``part``; the sockets stay open."""
@@ -138,11 +58,6 @@ class FaultyBinance:
     def count_anew(self) -> None:
         """Start the trade ids again, as after an exchange's reset."""
         self.counted_from = len(self.aggregates)
-
-    async def send_frame(self, text: str) -> None:
-        """Send a frame as it is to every connection."""
-        for ws in list(self.sockets):
-            await ws.send_str(text)
 
     # --- the market -------------------------------------------------------------------------------
 

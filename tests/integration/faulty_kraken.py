@@ -12,24 +12,22 @@ import asyncio
 import datetime
 import json
 import random
-import ssl
 import time
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 from aiohttp import web
 
-from tests.integration.faulty_binance import Loopback, certificate
+from tests.integration.exchange_double import ExchangeDouble
 
-HOSTS = ("api.kraken.com", "ws.kraken.com")
 PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"
 AGAIN = 50
 """Trades that a new subscription brings once more."""
 
 
-class FaultyKraken:
+class FaultyKraken(ExchangeDouble):
     """Start with ``await start(folder)``; drive the market with ``trade`` and ``move_book``, or ``play``."""
+
+    hosts = ("api.kraken.com", "ws.kraken.com")
 
     def __init__(self, seed: int = 1) -> None:
         self.random = random.Random(seed)
@@ -40,49 +38,16 @@ class FaultyKraken:
         self.unavailable = 0  # so many answers of REST are 503
         self.rest_calls: list[str] = []
 
-    async def start(self, folder: Path) -> None:
-        cert, key = certificate(folder, HOSTS)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(cert, key)
-        app = web.Application()
-        app.router.add_get("/v2", self._websocket)
-        app.router.add_get("/0/public/{name}", self._rest)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context)
-        await site.start()
-        assert site._server is not None
-        self.port = int(site._server.sockets[0].getsockname()[1])  # type: ignore[attr-defined]
-        self._cert = cert
-
-    def session(self) -> aiohttp.ClientSession:
-        """A client session that reaches this server under the exchange's names."""
-        context = ssl.create_default_context(cafile=str(self._cert))
-        connector = aiohttp.TCPConnector(resolver=Loopback(self.port), ssl=context, use_dns_cache=False)
-        return aiohttp.ClientSession(connector=connector)
-
-    async def stop(self) -> None:
-        await self.drop()
-        await self._runner.cleanup()
+    def routes(self, router: web.UrlDispatcher) -> None:
+        router.add_get("/v2", self._websocket)
+        router.add_get("/0/public/{name}", self._rest)
 
     # --- faults -----------------------------------------------------------------------------------
-
-    async def drop(self) -> None:
-        """Cut every websocket at once."""
-        for ws in list(self.sockets):
-            if ws._req is not None and ws._req.transport is not None:
-                ws._req.transport.abort()  # type: ignore[attr-defined]
-        self.sockets.clear()
 
     def forget_trades(self) -> None:
         """No connection is subscribed to trades any more; a new subscription is honoured."""
         for streams in self.sockets.values():
             streams.pop("trade", None)
-
-    async def send_frame(self, text: str) -> None:
-        """Send a frame as it is to every connection."""
-        for ws in list(self.sockets):
-            await ws.send_str(text)
 
     # --- the market -------------------------------------------------------------------------------
 

@@ -97,16 +97,22 @@ class Run:
                 await asyncio.wait_for(self._task, 5)
 
 
-@pytest.fixture
-async def run(tmp_path: Path) -> AsyncIterator[Run]:
+async def served(folder: Path, options: FeedOptions) -> AsyncIterator[Run]:
+    """What a fixture yields: a feed, not yet connected, beside a market that has traded."""
     server = FaultyBinance()
-    await server.start(tmp_path)
+    await server.start(folder)
     await server.trade(50)
-    feed = CcxtFeed("binance", SystemClock(), session_factory=server.session, options=QUICK)
+    feed = CcxtFeed("binance", SystemClock(), session_factory=server.session, options=options)
     made = Run(server, feed)
     yield made
     await made.close()
     await server.stop()
+
+
+@pytest.fixture
+async def run(tmp_path: Path) -> AsyncIterator[Run]:
+    async for made in served(tmp_path, QUICK):
+        yield made
 
 
 async def live(run: Run) -> None:

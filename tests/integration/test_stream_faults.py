@@ -17,7 +17,7 @@ from connectors.backfill import BackfillLimits
 from connectors.ccxt_feed import CcxtFeed
 from connectors.supervisor import Patience
 from tests.integration.faulty_binance import FaultyBinance
-from tests.integration.test_ccxt_feed import QUICK, Run, expected, live
+from tests.integration.test_ccxt_feed import QUICK, Run, expected, live, served
 
 Event = dict[str, Any]
 LIMITS = BackfillLimits(first_wait_s=0.1, most_wait_s=1.0, deadline_s=30.0)
@@ -27,14 +27,8 @@ OPTIONS = replace(QUICK, patience=Patience(stale_s=10.0, most_wait_s=1.0), backf
 @pytest.fixture
 async def run(tmp_path: Path) -> AsyncIterator[Run]:
     """A feed whose patience, where it has no better evidence, is the usual 10 s."""
-    server = FaultyBinance()
-    await server.start(tmp_path)
-    await server.trade(50)
-    feed = CcxtFeed("binance", SystemClock(), session_factory=server.session, options=OPTIONS)
-    made = Run(server, feed)
-    yield made
-    await made.close()
-    await server.stop()
+    async for made in served(tmp_path, OPTIONS):
+        yield made
 
 
 async def keeps_trading(run: Run, what: Callable[[], bool], seconds: float) -> float:
