@@ -25,8 +25,8 @@ from agent.core.market.late_rows import is_late
 from agent.core.market.tape import Flag, Kind
 from connectors.importers.decimals import SCALE, e8, e8_many
 from connectors.importers.import_report import ImportReport
+from connectors.importers.price_scale import FinerPricesError
 from connectors.importers.raw_rows import Place, RawBuffer
-from connectors.importers.tardis.tardis_files import FinerPricesError
 
 _LAST = int(Flag.LAST)
 _REMEMBERED = 100_000  # trade ids

@@ -15,8 +15,8 @@ from typing import Any
 import orjson
 
 from agent.core.errors import InputError
+from agent.core.types import DAY_NS
 from connectors.importers.binance.binance_fields import Receipts, stamp_ns
-from connectors.importers.decimals import FINE_SCALE, SCALE
 from connectors.importers.exchange_lines.book_rows import BookRows
 from connectors.importers.exchange_lines.bybit_lines import BybitLines
 from connectors.importers.exchange_lines.hyperliquid_lines import HyperliquidLines
@@ -30,15 +30,13 @@ from connectors.importers.pipeline import (
     OFFSET_QUANTILE,
     ImportRequest,
     OpenWriter,
-    write_session,
 )
+from connectors.importers.price_scale import write_in_scale
 from connectors.importers.raw_rows import Place, RawBuffer, RawRows
 from connectors.importers.symbols import MarketKind, parse_symbol
-from connectors.importers.tardis.tardis_files import FinerPricesError
 
 _HEAD_LINES = 400
 _NOT_A_MESSAGE = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
-DAY_NS = 86_400 * 10**9
 
 
 def import_book_archive(request: ImportRequest, open_writer: OpenWriter, spool_at: Path) -> ImportReport:
@@ -64,15 +62,9 @@ def _imported(
     *,
     raw: bool,
 ) -> ImportReport:
-    finer = request.tick is not None and request.tick.is_finite() and request.tick.scaleb(SCALE) % 1
-    for scale in (SCALE, FINE_SCALE)[1 if finer else 0 :]:
-        try:
-            source = _LineFiles(request, kinds, scale, raw=raw)
-            write_session(source, request, open_writer, spool_at)
-        except FinerPricesError:
-            continue
-        return source.report
-    raise InputError(f"prices have more than {FINE_SCALE} decimals, which cannot be held")
+    return write_in_scale(
+        lambda scale: _LineFiles(request, kinds, scale, raw=raw), request, open_writer, spool_at
+    )
 
 
 class _LineFiles:

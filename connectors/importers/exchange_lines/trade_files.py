@@ -11,9 +11,9 @@ from agent.core.arrays import FloatArray, IntArray
 from agent.core.market.tape import EVENT, EventArray, Flag, Kind
 from connectors.importers.decimals import CLIPPED, SCALE
 from connectors.importers.import_report import ImportReport
+from connectors.importers.price_scale import FinerPricesError
 from connectors.importers.raw_rows import Place, RawBuffer
 from connectors.importers.symbols import Symbol
-from connectors.importers.tardis.tardis_files import FinerPricesError
 from connectors.importers.trades.trade_tables import read_trades
 from connectors.importers.trades.trades_importer import joined, with_gaps
 

@@ -31,13 +31,13 @@ from pathlib import Path
 
 from agent.core.errors import InputError
 from connectors.importers.binance.binance_raw import raw_symbol
-from connectors.importers.decimals import FINE_SCALE, SCALE
 from connectors.importers.import_report import ImportReport
 from connectors.importers.lines import TornFileError, read_lines
-from connectors.importers.pipeline import OFFSET_QUANTILE, ImportRequest, OpenWriter, write_session
+from connectors.importers.pipeline import OFFSET_QUANTILE, ImportRequest, OpenWriter
+from connectors.importers.price_scale import write_in_scale
 from connectors.importers.raw_rows import Delays, Mender, Place, RawRows
 from connectors.importers.symbols import MarketKind, parse_symbol
-from connectors.importers.tardis.tardis_files import BookFile, CsvFile, FinerPricesError, Reading, TradeFile
+from connectors.importers.tardis.tardis_files import BookFile, CsvFile, Reading, TradeFile
 from connectors.importers.tardis.tardis_lines import BOOK_COLUMNS, TRADE_COLUMNS
 from connectors.importers.tardis.tardis_merge import merged
 from connectors.importers.tardis.tardis_symbols import is_of
@@ -59,23 +59,7 @@ _DOLLAR_CONTRACTS = ("bitmex", "bybit", "deribit")  # inverse contracts counted 
 
 def import_tardis_csv(request: ImportRequest, open_writer: OpenWriter, spool_at: Path) -> ImportReport:
     """Write Tardis files to the session that ``open_writer`` opens. Raises as ``write_session`` does."""
-    try:
-        return _imported(_Files(request, _price_scale(request.tick)), request, open_writer, spool_at)
-    except FinerPricesError:
-        return _imported(_Files(request, FINE_SCALE), request, open_writer, spool_at)
-
-
-def _price_scale(tick: Decimal | None) -> int:
-    """The decimals to read prices with: more where a given tick has more."""
-    finer = tick is not None and tick.is_finite() and tick.scaleb(SCALE) % 1
-    return FINE_SCALE if finer else SCALE
-
-
-def _imported(
-    source: _Files, request: ImportRequest, open_writer: OpenWriter, spool_at: Path
-) -> ImportReport:
-    write_session(source, request, open_writer, spool_at)
-    return source.report
+    return write_in_scale(lambda scale: _Files(request, scale), request, open_writer, spool_at)
 
 
 def _kind(header: str) -> Callable[[Reading], CsvFile] | None:

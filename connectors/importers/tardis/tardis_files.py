@@ -14,6 +14,7 @@ from agent.core.market.tape import EVENT, EventArray, Flag, Kind, empty_events
 from connectors.importers.decimals import SCALE
 from connectors.importers.import_report import ImportReport
 from connectors.importers.lines import TornFileError, read_blocks
+from connectors.importers.price_scale import FinerPricesError
 from connectors.importers.raw_rows import UNSTAMPED, Delays, Place, RawRows
 from connectors.importers.tardis.tardis_lines import (
     BAD,
@@ -38,10 +39,6 @@ _NAMED_PER_BLOCK = 20
 OFF_BOOK_IDS = 100
 """Of futures: so many ids in a row may be of trades that the exchange does not show."""
 _FUTURES = (b"binance-futures,", b"binance-delivery,")
-
-
-class FinerPricesError(Exception):
-    """The files hold prices of more decimals than they were read with."""
 
 
 @dataclass(frozen=True, slots=True)
