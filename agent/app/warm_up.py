@@ -27,7 +27,7 @@ from agent.core.compile import checksum
 from agent.core.compile.kernel_cache import KernelCache
 from agent.core.compile.kernel_digest import kernels_below
 from agent.core.instrument import Instrument
-from agent.core.market import feature_formulas, trade_bars
+from agent.core.market import carried_bars, feature_formulas, trade_bars
 from agent.core.market.bars import empty_fbars
 from agent.core.market.features import features, recent_sigma
 from agent.core.market.trade_bars import BarSeries, TradeColumns
@@ -65,7 +65,14 @@ def parts(model: bool, synthetic: bool) -> dict[str, Part]:
             TapeMarket([_instrument()]).warm_up,
         ),
         "bars and rule": Part(
-            (trade_bars._accumulate, optimal_stopping._backward, checksum._crc32_blocks), warm_up_bars
+            (
+                trade_bars._accumulate,
+                trade_bars.put_floats,
+                carried_bars.run_up,
+                optimal_stopping._backward,
+                checksum._crc32_blocks,
+            ),
+            warm_up_bars,
         ),
     }
     if synthetic:
@@ -202,6 +209,7 @@ def warm_up_bars() -> None:
     at = np.arange(-count, 0, dtype=np.int64) * second
     prices = 1000 + np.array([0, 3, -2, 5, 1, 4], dtype=np.int64)
     bars.update(TradeColumns(at, prices, np.ones(count, np.int64), np.ones(count, np.int8)))
+    bars.totals(-count, 0)
     order = OrderView(
         side=Side.BUY,
         target_kind=TargetKind.QUANTITY,

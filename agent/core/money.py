@@ -27,8 +27,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from agent.core.arrays import BoolArray, FloatArray, IntArray
-from agent.core.compile.jit import njit
+from agent.core.arrays import BoolArray, IntArray
+from agent.core.compile.jit import njit, njit_part
 
 MOST_TL = 2**62
 """The most that one trade, one bar, or one price times lots may be worth: two of them fit 64 bits."""
@@ -121,10 +121,11 @@ def sums_from(values: IntArray, starts: IntArray) -> IntArray:
     return found
 
 
-def mean_ticks(values: FloatArray, lots: FloatArray, *, inverse: bool) -> FloatArray:
-    """The average price of each row, as floats; NaN or infinite where nothing traded."""
-    ratio: FloatArray = values / lots
-    return INVERSE_UNITS / ratio if inverse else ratio
+@njit_part
+def mean_ticks(value: float, lots: float, inverse: bool) -> float:
+    """The average price of what traded, as a float; an inverse ``value`` is not 0."""
+    ratio = value / lots
+    return _INVERSE / ratio if inverse else ratio
 
 
 def average_ticks(value: int, lots: int, *, inverse: bool) -> Fraction:

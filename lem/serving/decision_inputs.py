@@ -50,10 +50,13 @@ def market_inputs(market: MarketView) -> MarketInputs:
     """The numbers of one market view."""
     first = since_gap(market.bars, market.delta_ns)
     bars = market.bars[first:]
-    volume = np.nan_to_num(bars["volume"], posinf=0.0, neginf=0.0)
+    traded = np.ascontiguousarray(bars["volume"])
+    volume = np.where(np.isfinite(traded), traded, 0.0)
     sigma = float(recent_sigma(bars[-(LONG_SPAN + 1) :])[-1]) if len(bars) else math.nan
     last = float(bars["close"][-1]) if len(bars) else math.nan
-    return MarketInputs(bars, first > 0, sigma, last, volume, np.concatenate([[0.0], volume.cumsum()]))
+    volumes = np.zeros(len(volume) + 1)
+    volume.cumsum(out=volumes[1:])
+    return MarketInputs(bars, first > 0, sigma, last, volume, volumes)
 
 
 def history_words(bars: int, gap: bool) -> str:

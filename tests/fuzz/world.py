@@ -11,6 +11,7 @@ from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 
+from agent.app.warm_up import warm_up
 from agent.cli import main
 from lem.network.checkpoint import DEFAULT_PATH
 from tests.fakes import SMALL, S, record, start, synthetic_tape
@@ -71,7 +72,8 @@ ORDER = replace(SMALL, quantity=Decimal("0.2"), min_duration=2 * S, max_duration
 
 
 def make_world(folder: Path) -> World:
-    """Make everything in ``folder``."""
+    """Make everything in ``folder``, and compile what a case may call: its time is not a case's."""
+    warm_up(model=True, synthetic=True, progress=lambda what, done, count: None)
     instrument, events = synthetic_tape(seconds=8.0)
     session = record(folder / "worked", instrument, events, [start(instrument, events, ORDER)], ORDER)
     plain = record(folder / "plain", instrument, events, [], ORDER)

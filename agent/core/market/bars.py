@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.arrays import BoolArray
 from agent.core.arrays import FloatArray as FloatArray
 
 FBarArray = npt.NDArray[np.void]
@@ -49,13 +48,3 @@ def empty_fbars(n: int) -> FBarArray:
         if name != "start_ns":
             bars[name] = np.nan
     return bars
-
-
-def carry_price(bars: FBarArray, traded: BoolArray, last: float) -> None:
-    """An interval without trades has the last known price, ``last`` at the beginning, and volume 0."""
-    if traded.all():
-        return
-    newest = np.maximum.accumulate(np.where(traded, np.arange(len(bars)), -1))
-    price = np.where(newest >= 0, bars["close"][newest], last)[~traded]
-    for name in ("open", "high", "low", "close", "vwap"):
-        bars[name][~traded] = price

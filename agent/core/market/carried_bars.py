@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.core.arrays import IntArray
+from agent.core.compile.jit import njit_flat
 from agent.core.market.bars import FBAR, FBarArray, empty_fbars
 
 NOTHING = 2**62
@@ -44,6 +45,26 @@ class Changed:
         return first
 
 
+@njit_flat
+def run_up(
+    before: IntArray,
+    table: IntArray,
+    low: IntArray,
+    over: IntArray,
+    per_over: int,
+    first: int,
+    end: int,
+) -> None:
+    """Go on with the sums ``before`` each row, of which those up to ``first`` stand, to before ``end``."""
+    half = len(low)
+    for row in range(first, end):
+        for k in range(half):
+            value = table[row, low[k]]
+            before[row + 1, k] = before[row, k] + (value & _LOW)
+            more = (value >> _LOW_BITS) + table[row, over[k]] * per_over
+            before[row + 1, half + k] = before[row, half + k] + more
+
+
 class CarriedTotals:
     """Running totals of some columns of a table: the sum over any rows at the cost of two look-ups.
 
@@ -53,7 +74,7 @@ class CarriedTotals:
 
     def __init__(self, changed: Changed, columns: tuple[tuple[int, int], ...], word: int) -> None:
         self._changed, self._per_over = changed, word >> _LOW_BITS
-        self._low, self._over = ([pair[i] for pair in columns] for i in (0, 1))
+        self._low, self._over = (np.array([pair[i] for pair in columns]) for i in (0, 1))
         self._before = np.zeros((1, 2 * len(columns)), np.int64)  # row k: what rows 0 .. k - 1 sum to
         self._known = 0  # rows that are in
 
@@ -72,11 +93,7 @@ class CarriedTotals:
             grown = np.zeros((2 * end + 1, 2 * half), np.int64)
             grown[: self._known + 1] = self._before[: self._known + 1]
             self._before = grown
-        new = self._before[self._known : end + 1]
-        rows = table[self._known : end]
-        new[1:, :half] = rows[:, self._low] & _LOW
-        new[1:, half:] = (rows[:, self._low] >> _LOW_BITS) + rows[:, self._over] * self._per_over
-        np.cumsum(new, axis=0, out=new)
+        run_up(self._before, table, self._low, self._over, self._per_over, self._known, end)
         self._known = end
 
 

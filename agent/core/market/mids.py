@@ -33,10 +33,18 @@ class MidTrack:
 
     def at(self, at_ns: int) -> int | None:
         """Return the mid in force at ``at_ns``; None where there was none or it is not known yet."""
-        k = int(self._at_ns.searchsorted(at_ns, "right")) - 1
-        if k < 0 or at_ns > self._known_ns or self._in_hole(at_ns):
-            return None
-        return int(self._mids[k]) or None
+        return self.each_at([at_ns])[0]
+
+    def each_at(self, times_ns: Sequence[int]) -> list[int | None]:
+        """``at`` of many moments at the cost of one look."""
+        if not len(self._at_ns):
+            return [None] * len(times_ns)
+        at_ns = np.array(times_ns, np.int64)
+        k = self._at_ns.searchsorted(at_ns, "right") - 1
+        known = (k >= 0) & (at_ns <= self._known_ns)
+        for begin, end in self._holes:
+            known &= (at_ns <= begin) | (at_ns >= end)
+        return [mid or None for mid in np.where(known, self._mids[k], 0).tolist()]
 
     def why_none(self, at_ns: int) -> str:
         """Why ``at`` gives None there."""

@@ -16,7 +16,7 @@ from agent.core.arrays import FloatArray, IntArray
 from agent.core.compile.jit import njit
 from agent.core.errors import InternalError, SessionError
 from agent.core.instrument import Instrument
-from agent.core.market.bars import BOOK_COLUMNS, FBarArray, carry_price
+from agent.core.market.bars import BOOK_COLUMNS, FBAR, FBarArray
 from agent.core.market.carried_bars import CarriedFloats, CarriedTotals, Changed
 from agent.core.market.tape import BarArray
 from agent.core.money import MOST_TL, exact_sum, fits, inverse_value, mean_ticks, value_at_mean_price
@@ -24,6 +24,9 @@ from agent.core.money import MOST_TL, exact_sum, fits, inverse_value, mean_ticks
 OPEN_NS, CLOSE_NS, OPEN, HIGH, LOW, CLOSE, BASE, QUOTE, TRADES, TAKER_BASE, *_OVER, COLUMNS = range(14)
 OVER_BASE, OVER_QUOTE, OVER_TAKER = _OVER
 """How many times ``WORD`` the sums of BASE, QUOTE and TAKER_BASE are above what stands in their columns."""
+
+F_OPEN, F_HIGH, F_LOW, F_CLOSE, F_VWAP, F_VOLUME, F_QUOTE, F_TRADES, F_TAKER = range(1, 10)
+"""Where FBAR has them."""
 
 WORD = 2**61
 """A sum that passes it goes on in its second word: one more trade still fits."""
@@ -134,9 +137,34 @@ def _whole(column: IntArray, over: IntArray) -> list[int]:
     return [low + high * WORD for low, high in zip(column.tolist(), over.tolist(), strict=True)]
 
 
-def _floats(column: IntArray, over: IntArray) -> FloatArray:
-    found: FloatArray = column.astype(np.float64) + over * float(WORD)
-    return found
+@njit
+def put_floats(
+    table: IntArray, floats: FloatArray, start: int, stop: int, tick: float, lot: float, inverse: bool
+) -> None:
+    """Rows ``start`` to ``stop`` of ``table`` as floats: prices, volumes and counts in the order of FBAR.
+
+    A bucket without trades has the last known price, and volume 0. ``quote_volume`` of an inverse market is
+    on the same scale as another's: features see price x volume for either kind.
+    """
+    last = floats[start - 1, F_CLOSE] if start else np.nan
+    for k in range(start, stop):
+        lots = table[k, BASE] + table[k, OVER_BASE] * float(WORD)
+        value = table[k, QUOTE] + table[k, OVER_QUOTE] * float(WORD)
+        taker = table[k, TAKER_BASE] + table[k, OVER_TAKER] * float(WORD)
+        traded = table[k, BASE] > 0  # some klines give a volume and no count of trades
+        floats[k, F_VOLUME] = lots * lot
+        floats[k, F_TRADES] = np.nan if traded and table[k, TRADES] == 0 else table[k, TRADES]
+        floats[k, F_TAKER] = taker * lot if taker >= 0 else np.nan
+        if traded:
+            mean = np.inf if inverse and value == 0 else mean_ticks(value, lots, inverse)
+            floats[k, F_OPEN], floats[k, F_HIGH] = table[k, OPEN] * tick, table[k, HIGH] * tick
+            floats[k, F_LOW], floats[k, F_CLOSE] = table[k, LOW] * tick, table[k, CLOSE] * tick
+            floats[k, F_VWAP], last = mean * tick, floats[k, F_CLOSE]
+            own = floats[k, F_VWAP] * floats[k, F_VOLUME]
+            floats[k, F_QUOTE] = own if inverse else value * (tick * lot)
+        else:
+            floats[k, F_OPEN : F_VWAP + 1] = last
+            floats[k, F_QUOTE] = 0.0 if inverse else value * (tick * lot)
 
 
 def _words(total: int) -> tuple[int, int]:
@@ -325,26 +353,20 @@ class BarSeries:
 
     def _make_floats(self, bars: FBarArray, start: int, stop: int) -> None:
         """Make rows ``start`` to ``stop`` of ``bars`` from the table; those before are made already."""
-        rows, made = self._table[start:stop], bars[start:stop]
-        made["start_ns"] = self._origin_ns + self.delta_ns * np.arange(start, stop)
-        tick, lot = float(self.instrument.tick), float(self.instrument.lot)
-        traded = rows[:, BASE] > 0  # some klines give a volume and no count of trades
-        for name, column in (("open", OPEN), ("high", HIGH), ("low", LOW), ("close", CLOSE)):
-            made[name] = rows[:, column] * tick
-        lots, value = _floats(rows[:, BASE], rows[:, OVER_BASE]), _floats(rows[:, QUOTE], rows[:, OVER_QUOTE])
-        taker = _floats(rows[:, TAKER_BASE], rows[:, OVER_TAKER])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            made["vwap"] = mean_ticks(value, lots, inverse=self.instrument.inverse) * tick
-        made["volume"] = lots * lot
-        made["quote_volume"] = value * (tick * lot)
-        if self.instrument.inverse:  # on the same scale: features see price x volume for either kind
-            made["quote_volume"] = np.where(traded, made["vwap"] * made["volume"], 0.0)
-        made["trades"] = np.where(traded & (rows[:, TRADES] == 0), np.nan, rows[:, TRADES])
-        made["taker_volume"] = np.where(taker >= 0, taker * lot, np.nan)
-        carry_price(made, traded, bars["close"][start - 1] if start else np.nan)
+        bars["start_ns"][start:stop] = self._origin_ns + self.delta_ns * np.arange(start, stop)
+        floats = bars.view(np.float64).reshape(len(bars), len(FBAR.names or ()))
+        instrument = self.instrument
+        put_floats(
+            self._table,
+            floats,
+            start,
+            stop,
+            float(instrument.tick),
+            float(instrument.lot),
+            instrument.inverse,
+        )
         for row in range(start, stop):
-            for name, number in zip(BOOK_COLUMNS, self._books.get(row, UNSEEN), strict=True):
-                bars[name][row] = number
+            floats[row, -len(BOOK_COLUMNS) :] = self._books.get(row, UNSEEN)
 
 
 def _too_much(instrument: Instrument, price_ticks: int, lots: int) -> SessionError:

@@ -170,8 +170,8 @@ def _why_no_benchmark(name: str, times: OrderTimes, benchmark: str) -> str:
 
 def _why_no_markout(name: str, mids: MidTrack, fills: list[tca.Fill]) -> str:
     tau_ns = next(tau for tau in tca.MARKOUT_NS if markout_name(tau) == name)
-    for fill in fills:
-        if mids.at(fill.fill_ns + tau_ns) is None:
+    for fill, later in zip(fills, mids.each_at([f.fill_ns + tau_ns for f in fills]), strict=True):
+        if later is None:
             return _why_moved(mids, fill.fill_ns, tau_ns, "a fill")
     return ""
 

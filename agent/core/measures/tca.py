@@ -26,7 +26,8 @@ from agent.core.types import NS_PER_S, Side, TargetKind
 BPS = 10_000
 MARKOUT_NS = (1 * NS_PER_S, 10 * NS_PER_S, 60 * NS_PER_S)
 
-MidAt = Callable[[int], int | None]
+MidsAt = Callable[[Sequence[int]], Sequence[int | None]]
+"""Times in nanoseconds, and the mid of each in half ticks where it is known."""
 """The mid in half ticks at a time, None where the tape has not shown it (``MidTrack.at``)."""
 
 
@@ -153,14 +154,13 @@ def price_improvement_bps(side: Side, fills: Iterable[Fill]) -> float | None:
     )
 
 
-def markout_bps(side: Side, fills: Iterable[Fill], mid_at: MidAt, tau_ns: int) -> float | None:
+def markout_bps(side: Side, fills: Sequence[Fill], mids_at: MidsAt, tau_ns: int) -> float | None:
     """Return s (mid at fill + tau - fill) / fill, quantity-weighted. Positive is good.
 
     None as soon as one fill's later mid is not known: a mean over the others would be of another order.
     """
     rows: list[tuple[int, int, int]] = []
-    for f in fills:
-        later = mid_at(f.fill_ns + tau_ns)
+    for f, later in zip(fills, mids_at([f.fill_ns + tau_ns for f in fills]), strict=True):
         if later is None:
             return None
         rows.append((f.qty_lots, side * (later - 2 * f.price_ticks), 2 * f.price_ticks))

@@ -242,7 +242,7 @@ def _measures(facts: TcaFacts, avg: Fraction | None) -> dict[str, float | str | 
         "reversion_bps": _reversion_bps(facts),
     }
     for tau_ns in tca.MARKOUT_NS:
-        rows[markout_name(tau_ns)] = tca.markout_bps(side, fills, mids.at, tau_ns)
+        rows[markout_name(tau_ns)] = tca.markout_bps(side, fills, mids.each_at, tau_ns)
     rows["flags"] = ", ".join(_notes(facts, used)) or None
     return rows
 

@@ -11,9 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.instrument import Instrument
-from agent.core.market.bars import FBAR, FBarArray, carry_price
+from agent.core.market.bars import FBAR, FBarArray
 from agent.core.market.tape import BAR, BarArray
-from agent.core.market.trade_bars import BarSeries, BookSample, TradeColumns
+from agent.core.market.trade_bars import (
+    BASE,
+    CLOSE,
+    COLUMNS,
+    HIGH,
+    LOW,
+    OPEN,
+    QUOTE,
+    TRADES,
+    BarSeries,
+    BookSample,
+    TradeColumns,
+    put_floats,
+)
 
 BTC = Instrument(0, "test", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.5"), Decimal("0.25"))
 DELTA, PHASE, REACH = 10, 100, 3  # buckets from 70 ns on; bucket 0 starts at 100
@@ -187,11 +200,21 @@ def test_prices_of_an_order_and_the_one_before() -> None:
 @pytest.mark.parametrize("last", [7.5, np.nan])
 def test_a_price_is_carried_to_where_nothing_traded(last: float) -> None:
     """From the bar before; before the first that traded it is the last one known, which may be none."""
-    bars = np.zeros(5, FBAR)
-    bars["close"] = [1.0, 0.0, 3.0, 0.0, 0.0]
-    bars["open"] = [0.5, 0.0, 2.5, 0.0, 0.0]
-    traded = np.array([False, False, True, False, False])
-    carry_price(bars, traded, last)
-    np.testing.assert_array_equal(bars["close"], [last, last, 3.0, 3.0, 3.0])
-    np.testing.assert_array_equal(bars["open"], [last, last, 2.5, 3.0, 3.0])
-    assert bars["volume"].tolist() == [0.0] * 5
+    table, bars = np.zeros((6, COLUMNS), np.int64), np.zeros(6, FBAR)
+    table[3, [OPEN, HIGH, LOW, CLOSE, BASE, QUOTE, TRADES]] = (5, 7, 4, 6, 2, 11, 1)
+    bars["close"][0] = last
+    put_floats(table, bars.view(np.float64).reshape(6, -1), 1, 6, 0.5, 0.25, False)
+    np.testing.assert_array_equal(bars["close"][1:], [last, last, 3.0, 3.0, 3.0])
+    np.testing.assert_array_equal(bars["open"][1:], [last, last, 2.5, 3.0, 3.0])
+    np.testing.assert_array_equal(bars["vwap"][1:], [last, last, 2.75, 3.0, 3.0])
+    assert bars["volume"][1:].tolist() == [0.0, 0.0, 0.5, 0.0, 0.0]
+    assert bars["quote_volume"][1:].tolist() == [0.0, 0.0, 11 * 0.125, 0.0, 0.0]
+
+
+def test_an_inverse_bar_worth_nothing_has_no_finite_price() -> None:
+    """Some klines give a volume and no value: no division by it ends the run."""
+    table, bars = np.zeros((1, COLUMNS), np.int64), np.zeros(1, FBAR)
+    table[0, BASE] = 2
+    put_floats(table, bars.view(np.float64).reshape(1, -1), 0, 1, 0.5, 0.25, True)
+    assert np.isinf(bars["vwap"][0])
+    assert np.isnan(bars["trades"][0])
