@@ -21,6 +21,7 @@ from agent.core.events import (
     StartParent,
     VenueReported,
 )
+from agent.core.instrument import Instrument
 from agent.core.orders.venue_messages import Report, ReportKind
 from agent.core.types import ParentSpec, Slice
 from agent.shadow import shadow_specs
@@ -99,8 +100,13 @@ def round_trips(journal: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
         return [(int(e["sent_ns"]), int(e["ns"])) for e in journal if e.get("kind") == ROUND_TRIP]
 
 
-def commands(journal: Sequence[Mapping[str, Any]]) -> list[Command]:
-    """The journal's inputs as commands, in order. Raises SessionError on what is none."""
+def commands(
+    journal: Sequence[Mapping[str, Any]], instruments: Sequence[Instrument] | None = None
+) -> list[Command]:
+    """The journal's inputs as commands, in order. Raises SessionError on what is none.
+
+    ``instruments``: the session's, where orders must be of one of them.
+    """
     found: list[Command] = []
     for entry in journal:
         kind = entry.get("kind")
@@ -110,8 +116,16 @@ def commands(journal: Sequence[Mapping[str, Any]]) -> list[Command]:
         if make is None:
             raise SessionError(f"journal entry of kind {kind!r} is not known to this version: update it")
         with _reading(f"journal entry {entry['seq']} of kind {kind!r}"):
-            found.append(make(entry))
+            command = make(entry)
+            if isinstance(command, StartParent) and instruments is not None:
+                _check_traded(command.spec, instruments)
+            found.append(command)
     return sorted(found, key=lambda c: (c.recv_ns, c.seq))
+
+
+def _check_traded(spec: ParentSpec, instruments: Sequence[Instrument]) -> None:
+    if (spec.instrument, spec.symbol) not in [(i.number, i.symbol) for i in instruments]:
+        raise ValueError(f"an order of {spec.symbol}, number {spec.instrument}, which the session lacks")
 
 
 def _start(entry: Mapping[str, Any]) -> StartParent:

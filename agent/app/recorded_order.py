@@ -26,7 +26,7 @@ def recorded_base(path: Path, given: Mapping[str, object], symbol: str | None) -
     known = [i.symbol for i in reader.instruments]
     if symbol is not None and symbol not in known:
         raise SessionError(f"the session has no {symbol}: it holds {', '.join(known)}")
-    starts = [c for c in commands(reader.journal()) if isinstance(c, StartParent)]
+    starts = [c for c in commands(reader.journal(), reader.instruments) if isinstance(c, StartParent)]
     if not starts or not reader.header.config:
         return None
     if symbol is not None and not given:

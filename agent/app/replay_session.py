@@ -106,7 +106,7 @@ def replay_session(
     """
     reader = SessionReader(path)
     config = config or recorded_config(reader)
-    recorded: list[Command] = [] if override else commands(reader.journal())
+    recorded: list[Command] = [] if override else commands(reader.journal(), reader.instruments)
     _check_verify(path, verify, override, recorded)
     if start_ns is not None and not is_bars_only(reader):
         raise InputError(

@@ -98,7 +98,7 @@ def closed_recording(path: Path) -> tuple[Replayed | None, list[AuditEvent]]:
     """Write the end into the recording if it has none; return what it holds: None where it has no order."""
     reader = SessionReader(path)
     events: list[AuditEvent] = []
-    if not commands(reader.journal()):
+    if not commands(reader.journal(), reader.instruments):
         if reader.cut_off:
             SessionWriter.resume(path).close(_last_ns(reader))
         return None, events

@@ -15,6 +15,8 @@ from agent.core.errors import OrderError
 from agent.core.json_types import JsonObject
 from agent.core.money import INVERSE_UNITS, average_ticks, value_tl
 
+COUNTABLE = Decimal(10) ** 27
+"""Steps of money that a minimum may be worth: more digits than a division gives are no number of steps."""
 _DECIMALS = ("tick", "lot", "min_notional", "multiplier")
 
 
@@ -110,6 +112,8 @@ class Instrument:
             value: Decimal = getattr(found, name)
             if not (value.is_finite() and value >= 0) or (value == 0 and name != "min_notional"):
                 raise ValueError(f"{name} of an instrument is {value:f}, and not a positive number")
+        if not found.min_notional < COUNTABLE * found.quote_notional(1, 1):
+            raise ValueError(f"min_notional {found.min_notional:f} is beyond what a tick and a lot can count")
         if not (_is_int(found.number, 2**15) and _is_int(found.min_lots, 2**63)):
             raise ValueError(
                 f"number {found.number!r} or min_lots {found.min_lots!r} is no such whole number"

@@ -25,6 +25,9 @@ MARKOUT_END_NS = 60 * 1_000_000_000
 
 
 WATCH_NS = 10 * 1_000_000_000
+SELDOM = 100
+"""A gap that stays open is looked at again after a hundredth of the time gone by: a tape that jumps by years
+is not gone through in steps of ten seconds."""
 
 
 class Measurements:
@@ -88,7 +91,8 @@ class Measurements:
         if sure and participation is not None:
             del self._watched[parent_id]
             return
-        wait_ns = max(WATCH_NS, now_ns - worker.start_ns) if sure else WATCH_NS
+        since_ns = now_ns - worker.start_ns
+        wait_ns = max(WATCH_NS, since_ns if sure else since_ns // SELDOM)
         self._agenda.add(now_ns + wait_ns, Rank.MEASURE, lambda t: self._look_again(parent_id, t, last_ns))
 
     def _look_again(self, parent_id: str, now_ns: int, last_ns: int) -> None:

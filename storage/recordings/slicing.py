@@ -116,7 +116,8 @@ def span(reader: SessionReader) -> tuple[int, int]:
     if last is None:
         for batch in reader.batches():
             last = int(batch["recv_ns"][-1])
-    return int(first["recv_ns"][0]), int(last or 0)
+    begin = int(first["recv_ns"][0])
+    return begin, max(begin, last or 0)  # a damaged end may say anything
 
 
 def _bars(reader: SessionReader, since_ns: int, end_ns: int) -> BarArray:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import resource
 import shutil
+import time
 import zlib
 from pathlib import Path
 
 import pytest
 import yaml
 
+from agent.app.replay_session import replay_session
 from agent.core.errors import CheckpointError, SessionError
 from agent.journal import commands, recorded_decisions
 from lem.network.checkpoint import DEFAULT_PATH, load_checkpoint
 from storage.recordings.catalogue import DAMAGED, look_at
+from storage.recordings.inspection import inspect_session
 from storage.recordings.session import SessionReader
 from tests.integration.test_session_tools import GOLDEN, ORDER, agent
 
@@ -69,17 +72,53 @@ def test_a_changed_decision_is_named(session: Path) -> None:
         recorded_decisions(SessionReader(session).outcome())
 
 
+def _change_entry(session: Path, number: int, change: dict[str, object]) -> None:
+    """Change an entry of the journal, its checksum with it."""
+    lines = (session / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    entry = {**json.loads(lines[number]), **change}
+    del entry["crc"]
+    body = json.dumps(entry, separators=(",", ":")).encode()
+    lines[number] = b'%s,"crc":"%08x"}\n' % (body[:-1], zlib.crc32(body))
+    (session / "journal.jsonl").write_bytes(b"".join(lines))
+
+
+@pytest.mark.parametrize("change", [{"instrument": 1}, {"symbol": "ETH/USDT"}])
+@pytest.mark.parametrize("words", [["--verify"], ["--quantity", "0.2"]])
+def test_an_order_of_what_the_session_lacks_is_named(
+    session: Path, words: list[str], change: dict[str, object]
+) -> None:
+    """With the recorded order, and with one of the user's own on top of it."""
+    spec = json.loads((session / "journal.jsonl").read_bytes().splitlines()[0])["spec"]
+    _change_entry(session, 0, {"spec": spec | change})
+    done = agent("replay", session, *words)
+    assert (done.returncode, "which the session lacks" in done.stderr) == (2, True)
+
+
+def test_a_journal_from_before_all_clocks_is_gone_through_at_once(session: Path) -> None:
+    """Its order starts at 0 and its end says 0; of the tape nothing is left. Fifty years are few looks."""
+    _change_entry(session, 0, {"recv_ns": 0})
+    (session / "tape-00000.arrows").write_bytes(b"")
+    began_s = time.process_time()
+    with pytest.raises(SessionError, match="holds no events"):
+        inspect_session(session)
+    done = replay_session(session, None, override=False, verify=True, speed=None)
+    assert done.result.match is False
+    assert time.process_time() - began_s < 5
+
+
+def test_an_end_before_the_beginning_is_no_span(session: Path) -> None:
+    """A session that says it ended at 0 is as long as its first row."""
+    _change_entry(session, -1, {"recv_ns": 0})
+    found = inspect_session(session)
+    assert found.end_ns == found.start_ns > 0
+
+
 @pytest.mark.parametrize(
     ("member", "value"), [("spec", {}), ("spec", None), ("shadows", 5), ("kind", "x"), ("spec", {"side": 9})]
 )
 def test_a_start_that_is_none_is_named(session: Path, member: str, value: object) -> None:
     """Its line is whole by its checksum: somebody wrote it so."""
-    (start, *rest) = (session / "journal.jsonl").read_bytes().splitlines(keepends=True)
-    entry = {**json.loads(start), member: value}
-    del entry["crc"]
-    body = json.dumps(entry, separators=(",", ":")).encode()
-    changed = b'%s,"crc":"%08x"}\n' % (body[:-1], zlib.crc32(body))
-    (session / "journal.jsonl").write_bytes(b"".join([changed, *rest]))
+    _change_entry(session, 0, {member: value})
     with pytest.raises(SessionError, match="journal entry"):
         commands(SessionReader(session).journal())
     done = agent("replay", session, "--verify")
@@ -92,6 +131,8 @@ def test_a_start_that_is_none_is_named(session: Path, member: str, value: object
         ("tick", "0"),
         ("tick", "-1"),
         ("lot", "nan"),
+        ("lot", "1e-300"),
+        ("tick", "1e-999999999"),
         ("number", 5),
         ("number", {}),
         ("min_lots", 1e300),
