@@ -29,7 +29,8 @@ CROSSED_MOST = 5
 SPARE_LEVELS = 16
 CONFIRM_S = 0.3
 """A book that REST has and the stream has not brought may be on its way: so long."""
-TOUCH_LEVELS = 5
+SAME_LEVELS = 5
+"""A side, by which REST's book is told to be the stream's."""
 
 
 @dataclass(slots=True)
@@ -131,12 +132,18 @@ class BookSource:
         return sane_levels(levels[: self.differ.depth + SPARE_LEVELS], self._scale)
 
     def _stamp_ns(self, book: CcxtBook) -> int:
-        """The book's stamp on our clock; a REST snapshot has none: then half a round trip ago."""
+        """The book's stamp on our clock. Without one that can be: half a round trip ago, or as old as what is
+        read after a stall may be."""
         stamp_ms = book.get("timestamp")
         if stamp_ms is not None and is_stamp(stamp_ms):
             if self.stamps is not None:
                 self.stamps.message(stamp_ms)
-            return self._link.on_our_clock_ns(stamp_ms)
+            if self.stamps is None or not self.stamps.too_late(stamp_ms):
+                return self._link.on_our_clock_ns(stamp_ms)
+        return min(self._just_now_ns(), self._link.stalls.sent_ns())
+
+    def _just_now_ns(self) -> int:
+        """When the exchange sent what it says now."""
         return self._clock.now_ns() - (self._link.clock.round_trip_ns or 0) // 2
 
     def broken(self) -> None:
@@ -152,16 +159,17 @@ class BookSource:
         return self.rate.wait_s(doubtful=False)
 
     async def is_dead(self) -> bool:
-        """A book that does not move for so long is taken for dead: a fresh one costs little.
+        """By the stream's own rate it is dead if REST has another touch, now and a moment later.
 
-        Before that, by the stream's own rate, it is dead if REST has another touch, now and a moment later.
+        One that says nothing for the usual patience is dead unless REST has the same book: then that is how
+        old it is.
         """
         if self.rate.silent_s(self._clock.now_ns()) >= 0.9 * self._silent_s or not self.rate.expected_s():
-            return True
+            return not await self._still_so()
         self.rate.looked()
         for _ in range(2):
             try:
-                moved = await self._moves_at_rest()
+                moved = await self._other_at_rest(1)
             except Exception:
                 return False  # asked again, and dead after so long
             if not moved or self.drain(None):
@@ -169,15 +177,32 @@ class BookSource:
             await asyncio.sleep(CONFIRM_S)
         return not self.drain(None)
 
-    async def _moves_at_rest(self) -> bool:
-        """Whether REST has another touch than the stream."""
-        levels = None if self._link.quirks.book_limit is None else TOUCH_LEVELS
-        said = await self._link.exchange.fetch_order_book(self.symbol, levels)
+    async def _still_so(self) -> bool:
+        """Whether REST has the book that the tape has; then the tape says that it is so now."""
+        if not self._whole or self.outbox is None:
+            return False
+        try:
+            other = await self._other_at_rest(SAME_LEVELS)
+        except Exception:
+            return False
+        if not other and self._whole:
+            self.rate.looked()
+            rows = self.differ.restated(self._just_now_ns())
+            self._newest_ns, _ = mark_late(rows, self._newest_ns)
+            self.outbox.put(rows)
+        return not other
+
+    async def _other_at_rest(self, count: int) -> bool:
+        """Whether REST has other levels than the stream among the best so many a side. Raises anything."""
+        asked = None if self._link.quirks.book_limit is None else SAME_LEVELS
+        said = await self._link.exchange.fetch_order_book(self.symbol, asked)
         known = (self._link.exchange.orderbooks or {}).get(self.symbol)
-        return known is not None and any(
-            list(said[side][0][:2]) != list(known[side][0][:2])
+        if known is None:
+            raise ConnectionError(f"the stream of {self.symbol} has no book")
+        return any(
+            [list(level[:2]) for level in said[side][:count]]
+            != [list(level[:2]) for level in known[side][: min(count, len(said[side]))]]
             for side in ("bids", "asks")
-            if said[side] and known[side]
         )
 
     def restart(self) -> None:

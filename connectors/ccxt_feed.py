@@ -24,7 +24,7 @@ from agent.core.market.trade_bars import BookSample
 from agent.core.ports import FeedHealth
 from agent.core.types import NS_PER_MS, NS_PER_S
 from connectors.access.reaching import Reaching
-from connectors.access.refusals import Bearing, refusal_of, sentence
+from connectors.access.refusals import Bearing, Refusal, refusal_of, sentence
 from connectors.backfill import BackfillLimits
 from connectors.ccxt_books import BboSource, BookSource
 from connectors.ccxt_history import HistoryLimits, book_now, book_prices, recent_bars, recent_trades
@@ -38,6 +38,7 @@ from connectors.ccxt_markets import (
     unknown_symbol,
 )
 from connectors.ccxt_trades import TradeCounters, TradeSource
+from connectors.continuity.stalls import LOOK_S
 from connectors.continuity.stamp_watch import StampWatch
 from connectors.normalise import Scale, TradeReading, mark_row, trade_ids, usable
 from connectors.supervisor import Outbox, Patience, Supervisor
@@ -126,6 +127,7 @@ class CcxtFeed:
         self._outbox: Outbox | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._clock_failures = self._clock_steps = self._refusals = self._refused_told = 0
+        self._ban_told: BaseException | None = None
         self._stamps: StampWatch | None = None
         self._doubt_again_s, self._doubt_pause_s = 0.0, _DOUBT_PAUSE_S
         self._closed = False
@@ -241,6 +243,7 @@ class CcxtFeed:
         link.clock.take_steps()  # before the stream there was nothing to mark
         self._stamps = StampWatch(link.clock, self._clock)
         self._start(self._keep_clock(link))
+        self._start(_look_for_stalls(link))
         for streams in self._streams:
             for source in streams.sources():
                 source.outbox = outbox
@@ -308,6 +311,7 @@ class CcxtFeed:
             await asyncio.sleep(min(_DOUBT_S, every_s))
             self._tell_steps()
             self._tell_refused()
+            self._tell_ban()
             if self._stamps is not None and self._stamps.doubted and loop.time() >= self._doubt_again_s:
                 self._doubt_again_s = loop.time() + self._doubt_pause_s
                 self._doubt_pause_s = min(2 * self._doubt_pause_s, every_s)
@@ -328,6 +332,17 @@ class CcxtFeed:
             names = ("malformed", "odd_ids", "impossible", "book_refused", "bad_frames", "rest_rejected")
             counts = {name: health[name] for name in names if health[name]}
             log.warning("refused", exchange=self.exchange_id, errors=list(health.last_errors), **counts)
+
+    def _tell_ban(self) -> None:
+        """Say once that REST is not asked any more, and once that it is again."""
+        link = self._connected_link()
+        if link.ban.error is not self._ban_told:
+            self._ban_told = error = link.ban.error
+            if error is None:
+                log.info("ban_over", exchange=self.exchange_id)
+            else:
+                said = sentence(Refusal.BANNED, self.name, link.through, error)
+                log.warning("banned", exchange=self.exchange_id, meaning=said)
 
     def _tell_steps(self) -> bool:
         """A step of a clock is a fault of every instrument's data. Returns whether there was one."""
@@ -418,6 +433,12 @@ def _ids(source: TradeSource) -> str:
     if source.hashed:
         return "hashed: repeats are found, gaps only by interruption"
     return "gapless" if source.gapless else "sparse: repeats are found, gaps only by interruption"
+
+
+async def _look_for_stalls(link: CcxtLink) -> None:
+    while True:
+        link.stalls.look()
+        await asyncio.sleep(LOOK_S)
 
 
 def _brief(error: BaseException) -> str:

@@ -25,10 +25,12 @@ from agent.core.clock import Clock
 from agent.core.errors import ExchangeError, InputError
 from agent.core.json_types import JsonObject, object_in
 from agent.core.types import NS_PER_MS
+from connectors.access.ban import Ban
 from connectors.access.reaching import Reaching
 from connectors.ccxt_types import CcxtExchange, CcxtModule, CcxtSocket, CcxtTrade, SocketMessage
 from connectors.clock_offset import ClockOffset
 from connectors.continuity.sane_numbers import is_time
+from connectors.continuity.stalls import Stalls
 from connectors.exchange_quirks import quirks_of
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ class CcxtLink:
         self.id = exchange_id
         self.quirks = quirks_of(exchange_id)
         self.clock, self._our_clock = ClockOffset(), our_clock
+        self.stalls, self.ban = Stalls(our_clock), Ban(our_clock)
         self.connections = 0  # websocket clients made so far: a new one means the stream was cut
         self.bad_frames = self.rest_rejected = 0
         self.round_trips: deque[tuple[int, int]] = deque(
@@ -162,8 +165,15 @@ class CcxtLink:
         unavailable = load_ccxt().ExchangeNotAvailable
 
         async def checked(*args: object, **kwargs: object) -> object:
+            if self.ban.left_s:
+                raise load_ccxt().DDoSProtection(f"not asked during a ban: {self.ban.error}")
             began_ns = self._our_clock.now_ns()
-            answer = await fetch(*args, **kwargs)
+            try:
+                answer = await fetch(*args, **kwargs)
+            except Exception as error:
+                self.ban.note(error, self.through, self.clock.offset_ns)
+                raise
+            self.ban.answered()
             if (timed := _TIMED.get()) is not None:
                 timed.append((began_ns, self._our_clock.now_ns()))
             if not isinstance(answer, dict | list) and not str(answer).isdecimal():

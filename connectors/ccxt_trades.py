@@ -307,6 +307,7 @@ class TradeSource:
 
     async def _fill(self, quiet: bool) -> None:
         async def fetch(hole: Hole) -> Trades:
+            hole.met_s = (hole.met_s or 0.0) + await self._link.ban.over()
             return await self._link.trades(self.symbol, from_id=hole.lo, since_ms=hole.since_ms)
 
         filled, lost = await fill_holes(self.ledger, fetch, self._emit_repair, self._limits)
@@ -325,6 +326,7 @@ class TradeSource:
             deadline_s = asyncio.get_running_loop().time() + self._limits.deadline_s
             self._break_ms = None
             for _ in range(_PAGES_BY_TIME):
+                deadline_s += await self._link.ban.over()
                 page = await self._page_by_time(since_ms)
                 proven = proven or self._overlaps(page, break_ms)
                 filled = self._emit_repair(page)

@@ -167,6 +167,7 @@ class CcxtModule(Protocol):
     BaseError: type[Exception]
     NetworkError: type[Exception]
     RequestTimeout: type[Exception]
+    DDoSProtection: type[Exception]
     ExchangeNotAvailable: type[Exception]
     OnMaintenance: type[Exception]
     NotSupported: type[Exception]

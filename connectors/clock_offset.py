@@ -26,10 +26,10 @@ clocks has *stepped*. The machine slept, or a clock was set. The old answers are
 the step is told. In the example an answer of 3,608,028 at 5,000 leaves 3,603,026 to 3,603,029: a step of an
 hour, less the slack.
 
-Some exchanges tell whole seconds only (Kraken). While every answer is one, up to a second may have been
-cut: the ranges are that wide, and no answer is believed alone. What all of them allow is; it narrows with
-each that falls elsewhere in its second, to some tens of milliseconds after sixteen. The offset in use stays
-while they allow it, else it is the middle of what they do.
+Some exchanges tell whole seconds only (Kraken), or tenths. While every answer is one, up to a second may
+have been cut: the ranges are that wide, and no answer is believed alone. What all of them allow is; it
+narrows with each that falls elsewhere in its second, to some tens of milliseconds after sixteen. The offset
+in use stays while they allow it, else it is the middle of what they do.
 
 Stamps bound the offset as well: none is later than its sending. Where the exchange answers no request for
 its time, that is all there is to know (``bound``).
@@ -81,7 +81,7 @@ class _Look:
         return self.server_ns + cut_ns - self.sent_ns
 
 
-_CUTS_NS = (NS_PER_S, NS_PER_MS)
+_CUTS_NS = (NS_PER_S, 100 * NS_PER_MS, NS_PER_MS)
 
 
 class ClockOffset:
@@ -105,7 +105,7 @@ class ClockOffset:
         self.round_trip_ns = min(known.round_trip_ns for known in self._looks)
 
     def _learn_cut(self, look: _Look) -> None:
-        """Of whole seconds only, until an answer shows more."""
+        """Of whole seconds only, or tenths, until an answer shows more."""
         self._cut_ns = next(cut for cut in _CUTS_NS if cut <= self._cut_ns and look.server_ns % cut == 0)
 
     def _adopt(self) -> None:

@@ -333,10 +333,15 @@ class BookDiffer:
             for side, was, now in ((1, old[0], new[0]), (-1, old[1], new[1]))
             for tick, lots in _changes(was, now)
         ]
-        if not changes and not snapshot:
-            changes = [(side, *_best(levels, side)) for side, levels in _sided(new) if levels][:1]
         self._sides = new
+        if not changes and not snapshot:
+            return self.restated(exch_ns, ext_id)
         return self._rows(changes, exch_ns, ext_id, snapshot)
+
+    def restated(self, exch_ns: int, ext_id: int = 0) -> EventArray:
+        """The row that says that the last book is still so."""
+        best = [(side, *_best(levels, side)) for side, levels in _sided(self._sides) if levels]
+        return self._rows(best[:1], exch_ns, ext_id, snapshot=False)
 
     def _window(self, levels: Sequence[Level], side: int) -> dict[int, int]:
         counted, off_tick = level_counts(levels[: self.depth], self.scale, side)

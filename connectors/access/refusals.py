@@ -112,11 +112,17 @@ def sentence(kind: Refusal, name: str, through: str, error: BaseException) -> st
             )
 
 
-def _until(error: BaseException) -> str:
+def banned_until_ms(error: BaseException) -> int | None:
+    """When a ban ends, on the exchange's clock; None where it names no end."""
     match = _UNTIL_MS.search(_told(error)[1])
-    return (
-        f" until {datetime.fromtimestamp(int(match[1]) // 1000, UTC):%Y-%m-%d %H:%M:%S} UTC" if match else ""
-    )
+    return int(match[1]) if match else None
+
+
+def _until(error: BaseException) -> str:
+    until_ms = banned_until_ms(error)
+    if until_ms is None:
+        return ""
+    return f" until {datetime.fromtimestamp(until_ms // 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 class Bearing:

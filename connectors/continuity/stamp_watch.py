@@ -8,7 +8,8 @@ where the exchange answers no look; one stamped as it should be says that the ot
 
 Where the offset was never measured, the stamps are all there is. The quickest of ``LEARNED`` messages is then
 taken to have come at once: else an exchange without a clock to ask, beside a machine whose own clock is 20 s
-fast, would only ever show a book of 20 s ago.
+fast, would only ever show a book of 20 s ago. They are of ``LEARN_NS`` at least, for a subscription may begin
+with old trades told one after another, of which none came at once.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ BEHIND_NS = 5 * NS_PER_S
 AGREED_NS = 2 * NS_PER_S
 RUN = 5
 LEARNED = 20
+LEARN_NS = 2 * NS_PER_S
 WRONG_NS = NS_PER_S
 """An offset never measured is corrected where it is wrong by more than this."""
 
@@ -33,7 +35,9 @@ class StampWatch:
         self.doubted = False  # a look at the exchange's clock is due
         self._offset, self._clock = offset, clock
         self._run: list[int] = []  # what stamps in a row, all too late, say of the offset at least
-        self._behind: list[int] = []  # the same of every message, while nothing is measured
+        self._quickest_ns: int | None = None  # what the quickest message says, while nothing is measured
+        self._learnt = 0  # messages that it is the quickest of; -1: enough
+        self._began_ns = 0
         self._right_ns = clock.now_ns()  # when a stamp was last as it should be
         self._rights = 0  # messages so far whose stamps were
 
@@ -67,9 +71,15 @@ class StampWatch:
         return stamp_ms * NS_PER_MS - self._clock.now_ns()
 
     def _learn(self, least_ns: int) -> None:
-        if self._offset.round_trip_ns is not None or len(self._behind) >= LEARNED:
+        now_ns = self._clock.now_ns()
+        if self._offset.round_trip_ns is not None or self._learnt < 0:
             return
-        self._behind.append(least_ns)
-        quickest_ns = max(self._behind)
-        if len(self._behind) == LEARNED and quickest_ns < self._offset.offset_ns - WRONG_NS:
-            self._offset.bound(quickest_ns, self._right_ns, self._clock.now_ns(), step=False)
+        if self._quickest_ns is None:
+            self._quickest_ns, self._began_ns = least_ns, now_ns
+        self._quickest_ns = max(self._quickest_ns, least_ns)
+        self._learnt += 1
+        if self._learnt < LEARNED or now_ns - self._began_ns < LEARN_NS:
+            return
+        self._learnt = -1  # enough
+        if self._quickest_ns < self._offset.offset_ns - WRONG_NS:
+            self._offset.bound(self._quickest_ns, self._right_ns, now_ns, step=False)

@@ -42,6 +42,7 @@ class FaultyBinance(ExchangeDouble):
         self.rewrite: Callable[[dict[str, Any]], dict[str, Any]] | None = None  # of the trades streamed
         self.frames: Callable[[str], list[str]] | None = None  # what is sent in place of a frame
         self.rest_status = 200  # of aggTrades; another is an error, and 0 an empty list
+        self.banned_until_ms = 0  # until then every answer of REST is a ban
         self.rest_calls: list[str] = []
 
     def routes(self, router: web.UrlDispatcher) -> None:
@@ -152,6 +153,9 @@ class FaultyBinance(ExchangeDouble):
             return web.Response(
                 text="<html><body>Please verify you are human</body></html>", content_type="text/html"
             )
+        if self.now_ms() < self.banned_until_ms:
+            said = f"Way too much request weight used; IP banned until {self.banned_until_ms}."
+            return web.json_response({"code": -1003, "msg": said}, status=418)
         if name == "aggTrades" and self.rest_status != 200:
             return web.json_response([] if not self.rest_status else {}, status=self.rest_status or 200)
         return web.json_response(getattr(self, f"_{name}")(request.query))

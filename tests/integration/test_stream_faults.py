@@ -25,9 +25,9 @@ OPTIONS = replace(QUICK, patience=Patience(stale_s=10.0, most_wait_s=1.0), backf
 
 
 @pytest.fixture
-async def run(tmp_path: Path) -> AsyncIterator[Run]:
-    """A feed whose patience, where it has no better evidence, is the usual 10 s."""
-    async for made in served(tmp_path, OPTIONS):
+async def run(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Run]:
+    """A feed of the usual patience, 10 s where it has no better evidence; a test may give other options."""
+    async for made in served(tmp_path, getattr(request, "param", OPTIONS)):
         yield made
 
 
@@ -148,9 +148,9 @@ def expected_of_both(run: Run) -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("status", [503, 429, 418, 0])
+@pytest.mark.parametrize("status", [503, 429, 0])
 async def test_a_hole_is_filled_when_rest_answers_again(run: Run, status: int) -> None:
-    """REST says 503, 429, 418 or [] for 9 s while trades are missing: asked again until it has them."""
+    """REST says 503, 429 or [] for 9 s while trades are missing: asked again until it has them."""
     await live(run)
     await run.server.play(0.3)
     run.server.rest_status = status
@@ -164,6 +164,44 @@ async def test_a_hole_is_filled_when_rest_answers_again(run: Run, status: int) -
     run.server.rest_status = 200
     await whole(run)
     assert run.feed.health().backfilled >= 40
+
+
+SHORT = replace(OPTIONS, backfill=replace(LIMITS, deadline_s=2.0))
+
+
+@pytest.mark.parametrize("run", [SHORT], indirect=True)
+async def test_during_a_ban_nothing_is_asked_and_nothing_lost(
+    run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It says until when. A hole waits for the end of the ban, whatever time it has otherwise."""
+    await live(run)
+    await run.server.play(0.3)
+    run.server.banned_until_ms = run.server.now_ms() + 4000
+    await run.server.drop()
+    await run.server.trade(40)
+    asked = len(run.server.rest_calls)
+    await keeps_trading(run, lambda: len(run.server.rest_calls) > asked, 5)
+    await keeps_trading(run, lambda: run.server.now_ms() > run.server.banned_until_ms - 200, 5)
+    assert len(run.server.rest_calls) - asked <= 2  # trades and the book may ask at the same moment
+    await keeps_trading(run, lambda: run.book() == run.server_book(), 8)
+    await whole(run)
+    assert run.feed.health().backfilled >= 40
+    assert "has banned this address" in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("run", [replace(OPTIONS, patience=Patience(stale_s=1.0))], indirect=True)
+async def test_a_quiet_book_keeps_its_connection_and_its_age(run: Run) -> None:
+    """Nothing moves for three patiences: REST has the same book, and the tape says that it is so."""
+    await live(run)
+    await run.server.play(0.3)
+    before = run.feed.health().reconnects
+    await asyncio.sleep(3.5)
+    assert run.kinds(Flag.BOOK) == []
+    assert run.feed.health().reconnects == before
+    last = run.tape[run.tape["kind"] == Kind.LEVEL][-1]
+    assert SystemClock().now_ns() - int(last["exch_ns"]) < 2e9
+    await run.server.play(0.3)
+    await run.until(lambda: run.book() == run.server_book())
 
 
 HOUR_MS = 3_600_000
@@ -210,7 +248,7 @@ async def test_a_step_of_the_clock_is_proven_and_marked(run: Run, by_ms: int) ->
 
 @pytest.mark.parametrize("ahead_ms", [20_000, -20_000])
 async def test_without_a_clock_to_ask_stamps_bound_the_offset(tmp_path: Path, ahead_ms: int) -> None:
-    """Our clock 20 s behind the exchange's, or before it: within a second stamps are of our clock."""
+    """Our clock 20 s behind the exchange's, or before it: within seconds stamps are of our clock."""
     server = FaultyBinance(clock_ahead_ms=ahead_ms)
     await server.start(tmp_path)
     await server.trade(50)

@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 
 from agent.core.instrument import Instrument
-from agent.core.market.tape import Kind
+from agent.core.market.tape import EventArray, Flag, Kind, empty_events
+from agent.core.types import NS_PER_MS, NS_PER_S
 from agent.system_clock import SystemClock
 from connectors.ccxt_books import CROSSED_MOST, BboSource, BookSource
+from connectors.clock_offset import ClockOffset
+from connectors.continuity.stalls import Stalls
+from connectors.continuity.stamp_watch import StampWatch
 from connectors.normalise import Scale
 from connectors.supervisor import Outbox
+from tests.unit.connectors.test_stamps import NOW_MS, Hand
 
 BTC = Instrument(
     0, "test", "BTC/USDT", "BTC", "USDT", "USDT", Decimal("0.01"), Decimal("0.00001"), 1, Decimal(5)
@@ -33,33 +38,49 @@ class Stand:
 
     def __init__(self) -> None:
         self.cache: dict[str, Any] = {}
+        self.clock = Hand()
+        self.at_rest: dict[str, Any] = {}
         self.link: Any = SimpleNamespace(
-            exchange=SimpleNamespace(orderbooks=self.cache, watch_order_book=self._watched),
+            exchange=SimpleNamespace(
+                orderbooks=self.cache, watch_order_book=self._watched, fetch_order_book=self._fetched
+            ),
             connections=1,
             quirks=SimpleNamespace(book_limit=None),
             clock=SimpleNamespace(offset_ns=0, round_trip_ns=0),
             on_our_clock_ns=lambda ms: ms * 10**6,
             restart=self._restarted,
+            stalls=Stalls(self.clock),
         )
         self.restarts = 0
-        self.source = BookSource(self.link, SYMBOL, Scale.of(BTC), SystemClock(), 10, 5.0)
+        self.source = BookSource(self.link, SYMBOL, Scale.of(BTC), self.clock, 10, 5.0)
         self.source.outbox = self.outbox = Outbox()
 
     async def _watched(self, *_: Any) -> Any:
         return self.cache[SYMBOL]
 
+    async def _fetched(self, *_: Any) -> Any:
+        if not self.at_rest:
+            raise ConnectionError("no answer")
+        return self.at_rest
+
     def _restarted(self, silent_s: float) -> None:
         self.restarts += 1
 
     def drain(self, got: Any = None) -> list[Kind]:
+        return [Kind(kind) for kind in self.rows(got)["kind"]]
+
+    def rows(self, got: Any = None) -> EventArray:
         if got is not None:
             self.cache[SYMBOL] = got
         self.source.drain(got)
+        return self.taken()
+
+    def taken(self) -> EventArray:
         rows = []
         while self.outbox._batches:
             rows.append(self.outbox._batches.popleft())
         self.outbox.rows = 0
-        return [Kind(kind) for kind in np.concatenate(rows)["kind"]] if rows else []
+        return np.concatenate(rows) if rows else empty_events()
 
 
 def test_only_what_is_new_is_put_on_the_tape() -> None:
@@ -127,3 +148,54 @@ async def test_a_quiet_best_offer_is_not_called_dead() -> None:
     stand = Stand()
     source = BboSource(stand.link, SYMBOL, Scale.of(BTC), SystemClock())
     assert not await source.is_dead()
+
+
+async def test_a_book_that_says_nothing_is_as_old_as_rest_s_answer_that_is_the_same() -> None:
+    """A market in which nothing happens: the connection is kept, the tape says that the book is still so."""
+    stand = Stand()
+    stand.drain(book(1))
+    stand.clock.ns += 30 * NS_PER_S
+    assert await stand.source.is_dead()
+    stand.at_rest = book(7, size=2.0)
+    assert await stand.source.is_dead()
+    stand.at_rest = book(7)
+    assert not await stand.source.is_dead()
+    rows = stand.taken()
+    assert [Kind(kind) for kind in rows["kind"]] == [Kind.LEVEL]
+    assert rows["exch_ns"].tolist() == [stand.clock.ns]
+    assert (rows["price_ticks"][0], rows["qty_lots"][0], rows["flags"][0]) == (10_000, 100_000, Flag.LAST)
+    stand.source.broken()
+    stand.taken()
+    assert await stand.source.is_dead()  # what is on the tape is no book any more
+    assert len(stand.taken()) == 0
+
+
+def test_a_book_without_a_stamp_is_as_old_as_what_is_read_after_a_stall_may_be() -> None:
+    """It may have waited in the socket all the time; a second later it is of then."""
+    stand, bare = Stand(), {"timestamp": None}
+    stand.link.stalls.look()
+    stand.clock.ns += 100 * NS_PER_MS
+    assert stand.rows(book(1) | bare)["exch_ns"][0] == stand.clock.ns
+    stand.link.stalls.look()
+    looked_ns = stand.clock.ns
+    stand.clock.ns += 30 * NS_PER_S
+    assert stand.rows(book(2, size=2.0) | bare)["exch_ns"][0] == looked_ns
+    stand.link.stalls.look()
+    stand.clock.ns += 900 * NS_PER_MS
+    assert stand.rows(book(3, size=3.0) | bare)["exch_ns"][0] == looked_ns
+    stand.link.stalls.look()
+    stand.clock.ns += 200 * NS_PER_MS
+    assert stand.rows(book(4, size=4.0) | bare)["exch_ns"][0] == stand.clock.ns
+
+
+def test_one_wild_stamp_of_a_book_makes_no_later_book_late() -> None:
+    """An hour ahead: that book is as old as its arrival, and the next one is in order."""
+    stand = Stand()
+    offset = ClockOffset()
+    offset.add(stand.clock.ns - 4 * NS_PER_MS, NOW_MS, stand.clock.ns)
+    stand.source.stamps = StampWatch(offset, stand.clock)
+    assert stand.rows(book(1) | {"timestamp": NOW_MS + 3_600_000})["exch_ns"][0] == stand.clock.ns
+    stand.clock.ns += 100 * NS_PER_MS
+    rows = stand.rows(book(2, size=2.0) | {"timestamp": NOW_MS + 90})
+    assert not (rows["flags"] & Flag.LATE).any()
+    assert stand.source.counters.late == 0

@@ -95,9 +95,24 @@ def test_a_clock_never_asked_is_learnt_from_the_quickest_message() -> None:
     """Ours is 20 s fast: of twenty messages, each between 50 and 1,000 ms on its way."""
     offset, clock = ClockOffset(), Hand()
     stamps, rng = StampWatch(offset, clock), random.Random(2)
-    for _ in range(LEARNED):
-        stamps.message(NOW_MS - 20_000 - rng.choice([50, 300, 1000]))
+    for n in range(LEARNED):
+        stamps.message(NOW_MS + 400 * n - 20_000 - rng.choice([50, 300, 1000]))
+        clock.ns += 400 * NS_PER_MS
     assert offset.offset_ns == -20_050 * NS_PER_MS
+    assert offset.steps == []
+
+
+def test_old_trades_told_one_after_another_teach_no_offset() -> None:
+    """A subscription begins with the last fifty, a message each; what comes next is of now, and no step."""
+    offset, clock = ClockOffset(), Hand()
+    stamps = StampWatch(offset, clock)
+    for n in range(50):
+        stamps.message(NOW_MS - 60_000 + 1000 * n)
+        clock.ns += NS_PER_MS
+    for _ in range(40):
+        stamps.message(clock.ns // NS_PER_MS - 30)
+        clock.ns += 300 * NS_PER_MS
+    assert offset.offset_ns == 0
     assert offset.steps == []
 
 
@@ -135,6 +150,20 @@ def test_an_old_stamp_is_a_late_trade_s_where_ids_tell_no_order() -> None:
     assert order.take(old[:1], lambda ms: False) == old[:1]
     old = [trade("2", NOW_MS - 90_000)]
     assert order.take(old, lambda ms: False) == old
+
+
+@pytest.mark.parametrize("offset_ms", [-40, 0, 310, 7_300])
+@pytest.mark.parametrize("cut_ms", [100, 10])
+def test_a_clock_of_tenths_makes_no_step(cut_ms: int, offset_ms: int) -> None:
+    """Quick answers a moment before and after the cut contradict each other by no more than what was cut."""
+    clock, rng = ClockOffset(), random.Random(4)
+    at_ms = 1_700_000_000_000
+    for _ in range(200):
+        at_ms += rng.randint(900, 1100)
+        server_ms = (at_ms + 1 + offset_ms) // cut_ms * cut_ms
+        clock.add(at_ms * NS_PER_MS, server_ms, (at_ms + 2) * NS_PER_MS)
+    assert clock.take_steps() == []
+    assert abs(clock.offset_ns / NS_PER_MS - offset_ms) <= max(cut_ms / 4, 12)
 
 
 @pytest.mark.parametrize("offset_ms", [-40, 0, 310, 7_300])

@@ -14,6 +14,7 @@ from agent.core.errors import ExchangeError, InternalError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Flag, Kind
 from agent.system_clock import SystemClock
+from connectors.access.ban import Ban
 from connectors.backfill import BackfillLimits
 from connectors.ccxt_markets import instrument_of, unknown_symbol
 from connectors.ccxt_trades import TradeSource
@@ -191,6 +192,7 @@ class SparseLink:
     def __init__(self, market: list[dict[str, Any]]) -> None:
         self.market, self.connections = market, 1
         self.quirks, self.clock, self.exchange = Quirks(), ClockOffset(), self.Exchange()
+        self.ban = Ban(SystemClock())
 
     async def trades(self, symbol: str, *, from_id: int | None = None, since_ms: int | None = None) -> Any:
         return [t for t in self.market if t["timestamp"] >= (since_ms or 0)][:5]

@@ -13,6 +13,7 @@ import pytest
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Flag, Kind
 from agent.system_clock import SystemClock
+from connectors.access.ban import Ban
 from connectors.backfill import BackfillLimits
 from connectors.ccxt_trades import TradeSource
 from connectors.normalise import Scale
@@ -39,6 +40,7 @@ class Exchange:
         self.exchange = SimpleNamespace(trades={SYMBOL: []})
         self.quirks = SimpleNamespace(aggregates=False)
         self.clock = SimpleNamespace(offset_ns=0)
+        self.ban = Ban(SystemClock())
         self.connections = 1
         self.known: list[int] = []
         self.requests: list[dict[str, Any]] = []
