@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,20 @@ async def test_the_deadline_ends_a_hopeless_repair() -> None:
     ledger.admit(ids_of(1, 50), ids_of(1, 2))
     limits = BackfillLimits(attempts=10**6, first_wait_s=0.01, most_wait_s=0.01, deadline_s=0.1)
     assert await fill_holes(ledger, server.fetch, emitter(ledger, []), limits) == (0, 48)
+
+
+async def test_a_hole_that_rest_brings_bit_by_bit_is_not_given_up() -> None:
+    """A trade each 0.06 s, and a deadline of 0.1 s: each one shows that the exchange has them."""
+    ledger, tape = TradeLedger(), list[int]()
+    ledger.admit(ids_of(1, 8), ids_of(1, 2))
+
+    async def fetch(hole: Hole) -> Trades:
+        await asyncio.sleep(0.06)
+        return [{"id": str(hole.lo)}]  # type: ignore[typeddict-item]
+
+    limits = BackfillLimits(attempts=10**6, first_wait_s=0.01, deadline_s=0.1)
+    assert await fill_holes(ledger, fetch, emitter(ledger, tape), limits) == (6, 0)
+    assert tape == [2, 3, 4, 5, 6, 7]
 
 
 def test_sparse_ids_only_tell_repeats() -> None:

@@ -98,6 +98,10 @@ def test_a_stream_is_looked_at_by_its_own_rate() -> None:
     slow = OwnRate(most_s=10.0)
     slow.seed([n * NS_PER_S // 2 for n in range(30)])
     assert slow.wait_s(doubtful=False) == pytest.approx(2.5)
+    slow.lost()
+    slow.last_ns = 1
+    slow.came(600 * NS_PER_S)  # ten minutes of a dead stream are no rate of the market
+    assert slow.wait_s(doubtful=False) == pytest.approx(2.5)
     slow.last_ns = 1
     assert not slow.surely_dead(5 * NS_PER_S)
     assert slow.surely_dead(11 * NS_PER_S)

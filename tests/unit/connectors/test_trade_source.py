@@ -124,6 +124,29 @@ async def test_a_new_connection_is_a_gap_where_ids_have_gaps_of_their_own(overla
     assert (counters.gaps, counters.backfilled, counters.lost) == (1, 2, 0 if overlap else 1)
 
 
+async def test_another_break_during_a_repair_is_a_gap_of_its_own() -> None:
+    """The first repair does not close what it did not look for: what came after it is fetched too."""
+    stand = Stand(gapless=False)
+    await stand.tape(10, 20)
+    stand.exchange.answers = asyncio.Event()
+    stand.exchange.connections, stand.exchange.known = 2, [20, 25, 30]
+    stand.exchange.streams(30)
+    stand.source.drain(None)
+    await asyncio.sleep(0.01)
+    stand.exchange.connections, stand.exchange.known = 3, [20, 25, 30, 35, 40]
+    stand.exchange.streams(40)
+    stand.source.drain(None)
+    stand.exchange.answers.set()
+    for _ in range(3):
+        await asyncio.sleep(0.05)
+        stand.source.drain([])
+    tape = await stand.tape(50)
+    marks = [(kind, number) for kind, number in tape if kind is not TRADE]
+    assert marks == [(BEGIN, 0), (END, 0), (BEGIN, 0), (END, 0)]
+    assert sorted(number for kind, number in tape if kind is TRADE) == [25, 30, 35, 40, 50]
+    assert stand.source.counters.gaps == 2
+
+
 async def test_the_end_does_not_wait_for_a_repair() -> None:
     """It stops as it is, and its gap stays open on the tape."""
     stand = Stand(gapless=True)
