@@ -79,8 +79,15 @@ def by_name(columns: Sequence[str], names: Mapping[str, Sequence[str]]) -> dict[
 
 def recognised(columns: Sequence[str]) -> dict[str, str]:
     """The file's columns by the product's names. ``Volume BTC`` and ``Volume USD`` are settled elsewhere."""
-    found = by_name(columns, NAMES)
-    _settle_clock(found, _by_plain(columns))
+    return by_name_and_clock(columns, NAMES, "open_time")
+
+
+def by_name_and_clock(
+    columns: Sequence[str], names: Mapping[str, Sequence[str]], time: str
+) -> dict[str, str]:
+    """``by_name``; of a ``time`` that is a date also what TIMES_OF_DAY names beside it."""
+    found = by_name(columns, names)
+    _settle_clock(found, _by_plain(columns), time)
     return found
 
 
@@ -88,15 +95,15 @@ def _by_plain(columns: Sequence[str]) -> dict[str, str]:
     return {plain(column): column for column in reversed(columns)}  # of two the first
 
 
-def _settle_clock(found: dict[str, str], by_plain: dict[str, str]) -> None:
+def _settle_clock(found: dict[str, str], by_plain: dict[str, str], time: str) -> None:
     """A time beside a date is its time of day; beside a stamp it says the same again."""
     date = next((name for name in _DATES if name in by_plain), None)
-    if date is None or plain(found["open_time"]) not in (date, "time"):
+    if date is None or plain(found.get(time, "")) not in (date, "time"):
         return
     for ours, theirs in TIMES_OF_DAY.items():
         clock = next((by_plain[name] for name in theirs if name in by_plain), None)
         if clock is not None:
-            found["open_time"], found[ours] = by_plain[date], clock
+            found[time], found[ours] = by_plain[date], clock
             return
 
 

@@ -249,16 +249,17 @@ def with_clock(
 def _clock_ns(name: str, clocks: pa.ChunkedArray, of_hours: bool) -> IntArray:
     if pa.types.is_time(clocks.type):
         clocks = clocks.cast(pa.string())
-    texts = [str(value).split(".")[0] for value in clocks.to_pylist()]
-    if of_hours and all(len(text) <= 2 for text in texts):
-        texts = [f"{text}:00" for text in texts]
-    values = [_seconds(text) for text in texts]
+    parted = [str(value).partition(".") for value in clocks.to_pylist()]
+    if of_hours and all(len(text) <= 2 for text, _, _ in parted):
+        parted = [(f"{text}:00", "", "") for text, _, _ in parted]
+    values = [_seconds(text) if not rest or rest.isdigit() else None for text, _, rest in parted]
     wrong: BoolArray = np.array([value is None for value in values], np.bool_)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise InputError(f"{name}: row {row + 1} has the time of day {texts[row]!r}: give hh:mm:ss or hhmmss")
+        said = "".join(parted[row])
+        raise InputError(f"{name}: row {row + 1} has the time of day {said!r}: give hh:mm:ss or hhmmss")
     seconds: npt.NDArray[np.int64] = np.array([value or 0 for value in values], np.int64)
-    return seconds * NS_PER_S
+    return seconds * NS_PER_S + np.array([int(rest[:9].ljust(9, "0")) for _, _, rest in parted], np.int64)
 
 
 def _seconds(text: str) -> int | None:

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from agent.barfiles.bar_tables import is_number, raw_table, refuse_equal_names
-from agent.barfiles.column_names import by_name, plain
-from agent.barfiles.file_times import to_ns
+from agent.barfiles.column_names import TIMES_OF_DAY, by_name_and_clock, plain
+from agent.barfiles.file_times import to_ns, with_clock
 from agent.core.arrays import BoolArray, FloatArray, IntArray
 from agent.core.errors import InputError
 from connectors.importers.symbols import MarketKind, Symbol
@@ -81,7 +81,7 @@ def names_without_header(path: Path, cells: Sequence[str]) -> list[str] | None:
 
 def recognised(columns: Sequence[str]) -> dict[str, str]:
     """The file's columns by the product's names."""
-    return by_name(columns, NAMES)
+    return by_name_and_clock(columns, NAMES, "time")
 
 
 def of_a_book(columns: Sequence[str]) -> str:
@@ -105,7 +105,7 @@ def read_trades(path: Path, symbol: Symbol) -> Trades:
     if "symbol" in found:
         table, name = _of_symbol(path, table, found["symbol"], symbol)
     return Trades(
-        time_ns=to_ns(path.name, table[found["time"]]),
+        time_ns=_times(path, table, found),
         price=_numbers(path, table, found["price"]),
         amount=_numbers(path, table, found["amount"]),
         side=_sides(table, found),
@@ -113,6 +113,13 @@ def read_trades(path: Path, symbol: Symbol) -> Trades:
         rows=rows,
         name=name,
     )
+
+
+def _times(path: Path, table: pa.Table, found: dict[str, str]) -> IntArray:
+    clock = next((one for one in TIMES_OF_DAY if one in found), None)
+    if clock is None:
+        return to_ns(path.name, table[found["time"]])
+    return with_clock(path.name, table[found["time"]], table[found[clock]], of_hours=clock == "hour")
 
 
 def _of_symbol(path: Path, table: pa.Table, column: str, symbol: Symbol) -> tuple[pa.Table, str]:

@@ -57,6 +57,11 @@ def _bybit(k: int, symbol: str = "BTCUSDT") -> str:
     return f"{START_S + at / 1000:.4f},{symbol},{side},{amount},{price},PlusTick,m-{k},1,1,1"
 
 
+def _clock(at_ms: int) -> str:
+    at = datetime.fromtimestamp(START_S + at_ms / 1000, UTC)
+    return f"{at:%Y%m%d},{at:%H:%M:%S}.{at_ms % 1000:03d}"
+
+
 def _freqtrade() -> bytes:
     rows = [
         [START_S * 1000 + at, str(k), None, "buy" if bought else "sell", float(price), float(amount), 1.0]
@@ -75,6 +80,13 @@ FILES = {
     "Bybit, newest first": (
         "BTCUSDT.csv.gz",
         gzip.compress(_rows(BYBIT, [_bybit(3), _bybit(2), _bybit(1), _bybit(0), _bybit(1, "BTCUSDC")])),
+    ),
+    "a date and a time of day": (
+        "x.csv",
+        _rows(
+            "Date,Time,Price,Volume,Side",
+            [_clock(t) + f",{p},{a},{'buy' if b else 'sell'}" for t, p, a, b in TRADES],
+        ),
     ),
     "freqtrade JSON": ("x.json", _freqtrade()),
 }
