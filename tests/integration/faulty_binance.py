@@ -42,6 +42,7 @@ class FaultyBinance(ExchangeDouble):
         self.rewrite: Callable[[dict[str, Any]], dict[str, Any]] | None = None  # of the trades streamed
         self.frames: Callable[[str], list[str]] | None = None  # what is sent in place of a frame
         self.rest_status = 200  # of aggTrades; another is an error, and 0 an empty list
+        self.wild_times = 0  # so many answers are an hour off
         self.banned_until_ms = 0  # until then every answer of REST is a ban
         self.rest_calls: list[str] = []
 
@@ -161,7 +162,8 @@ class FaultyBinance(ExchangeDouble):
         return web.json_response(getattr(self, f"_{name}")(request.query))
 
     def _time(self, query: Any) -> Any:
-        return {"serverTime": self.now_ms()}
+        self.wild_times -= 1
+        return {"serverTime": self.now_ms() + (3_600_000 if self.wild_times >= 0 else 0)}
 
     def _depth(self, query: Any) -> Any:
         bids = sorted(self.bids.items(), reverse=True)[: int(query["limit"])]

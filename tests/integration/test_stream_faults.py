@@ -246,6 +246,21 @@ async def test_a_step_of_the_clock_is_proven_and_marked(run: Run, by_ms: int) ->
         assert trades["exch_ns"].max() < now_ns + 1e9
 
 
+@pytest.mark.parametrize("run", [replace(OPTIONS, clock_every_s=0.3)], indirect=True)
+async def test_one_wild_answer_of_the_clock_is_no_step(run: Run) -> None:
+    """It is asked again at once; two that say the same are a step."""
+    await live(run)
+
+    def looks() -> int:
+        return sum(call.startswith("time") for call in run.server.rest_calls)
+
+    run.server.wild_times, before = 1, looks()
+    await keeps_trading(run, lambda: looks() >= before + 4, 5)
+    assert run.feed.health().clock_steps == 0
+    run.server.wild_times = 2
+    await keeps_trading(run, lambda: run.feed.health().clock_steps >= 1, 5)
+
+
 @pytest.mark.parametrize("ahead_ms", [20_000, -20_000])
 async def test_without_a_clock_to_ask_stamps_bound_the_offset(tmp_path: Path, ahead_ms: int) -> None:
     """Our clock 20 s behind the exchange's, or before it: within seconds stamps are of our clock."""
