@@ -59,7 +59,7 @@ def import_(
     """Make a session from market data that others recorded."""
     log_lines.set_up(always_json=log_json)
     from agent.app.importing import import_files
-    from agent.terminal.import_tables import reading
+    from agent.terminal.imported.import_tables import reading
 
     units = (
         _amount(tick_size, "tick size"),
@@ -78,8 +78,8 @@ def import_(
 def _show(done: Imported) -> None:
     """What was made and what became of every line, or of every bar."""
     output.console_of().print(f"read as {done.report.format}", highlight=False)
-    from agent.terminal.bar_import_tables import render_bar_import
-    from agent.terminal.import_tables import render_import
+    from agent.terminal.imported.bar_import_tables import render_bar_import
+    from agent.terminal.imported.import_tables import render_import
     from connectors.importers.bars.bar_report import BarReport
 
     if isinstance(done.report, BarReport):

@@ -20,7 +20,7 @@ from agent.app.importing import import_files
 from agent.cli import app
 from agent.core.errors import InputError
 from agent.core.market.trading_time import BarFlag
-from agent.terminal.bar_import_tables import render_bar_import
+from agent.terminal.imported.bar_import_tables import render_bar_import
 from connectors.importers.bars.bar_report import BarReport
 from storage.recordings.session import SessionReader
 from tests.bar_sessions import HOUR, MIDNIGHT, Bar, hourly, write_csv

@@ -14,7 +14,7 @@ from rich.console import Console
 from agent.core.errors import InputError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Flag, Kind
-from agent.terminal.import_tables import render_import
+from agent.terminal.imported.import_tables import render_import
 from connectors.importers.formats import loader
 from connectors.importers.import_report import ImportReport
 from connectors.importers.pipeline import BLOCK_ROWS, ImportRequest

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from agent.durations import format_duration
 from agent.entry.hints import replay_command
-from agent.terminal.import_tables import print_units
+from agent.terminal.imported.import_tables import print_units
 
 if TYPE_CHECKING:  # a neighbour: what is shown is handed in
     from connectors.importers.bars.bar_report import BarReport

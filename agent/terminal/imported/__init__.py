@@ -1,0 +1,1 @@
+"""What an import made, and what was wrong with its files."""
