@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -26,7 +27,7 @@ from pydantic_core import PydanticCustomError
 
 from agent.core.errors import ConfigError
 from agent.core.secret_url import DatabaseUrl, ProxyUrl, without_passwords
-from agent.durations import Duration
+from agent.durations import Duration, Start
 from agent.order_options import Order
 
 if TYPE_CHECKING:
@@ -364,6 +365,31 @@ class Schedule(Section):
     """the keys of order above; what is left out is their default"""
 
 
+class ListedOrder(Section):
+    """One of many parent orders of a run; what its ``order`` leaves out is as in the section ``order``."""
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")] | None = None
+    """what it is called: letters, digits, dots and dashes, 40 at most; null: P and its number"""
+    symbol: str | None = None
+    """null: the symbol above"""
+    start: Start = 0
+    """after the first order book of the run, as in 15m, or at a time, as in 2026-01-05T10:00Z"""
+    order: Order = Order()
+    """the keys of order above; what is left out is as there"""
+    _place: str = PrivateAttr("")  # the line of the file that it is from
+
+    @property
+    def place(self) -> str:
+        """Where people find it: ``orders.csv:12``; "" in the configuration itself."""
+        return self._place
+
+    def found_at(self, place: str) -> ListedOrder:
+        """The same, of that line of a file."""
+        copy = self.model_copy()
+        copy._place = place
+        return copy
+
+
 class Jobs(Section):
     heartbeat: Duration = 10 * 10**9
     """a line ("alive") in the log so often, in `run` and `record`"""
@@ -406,18 +432,70 @@ class Config(Section):
     """parent orders started by the wall clock (UTC), for example:
     - {name: lunch, cron: "30 12 * * mon-fri", order: {quantity: 1, min_duration: 10m, max_duration: 30m}}
     - {name: steady, every: 2h, order: {notional: 50000, min_duration: 5m, max_duration: 15m}}"""
+    orders: tuple[ListedOrder, ...] = ()
+    """many parent orders of one run, in place of order, for example:
+    - {id: first, symbol: BTC/USDT, order: {quantity: 1}}
+    - {symbol: ETH/USDT, start: 15m, order: {side: sell, notional: 50000, algo: twap}}"""
     jobs: Jobs = Jobs()
     """what a run does by the clock"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _listed_as_the_order(cls, raw: object) -> object:
+        """What an item of ``orders`` leaves out is as in ``order``."""
+        if not isinstance(raw, Mapping) or not isinstance(raw.get("orders"), list | tuple):
+            return raw
+        own = raw.get("order", {})
+        return {**raw, "orders": [_completed(item, own) for item in raw["orders"]]}
+
+    @model_validator(mode="after")
+    def _ids_differ(self) -> Config:
+        for number, other in same_names([self.name_of(number) for number in range(len(self.orders))]):
+            what = f"orders.{number}.id = {self.name_of(number)!r}: order {other + 1} is called so too"
+            raise PydanticCustomError(_WHOLE, "{said}", {"said": what, "place": ("orders", number, "id")})
+        return self
+
+    def name_of(self, number: int) -> str:
+        """What a listed order is called: the end of its parent's id."""
+        return self.orders[number].id or f"P{number + 1}"
+
+    def symbol_of(self, number: int) -> str:
+        """Of a listed order."""
+        return self.orders[number].symbol or self.symbol
 
     @model_validator(mode="after")
     def _third_currency_has_a_rate(self) -> Config:
         """The quote currency by its own name is no third one. Other instruments: ``venue_setup`` checks."""
         currency = self.venue.fee_currency
-        own = self.symbol.partition("/")[2].split(":")
+        symbols = [self.symbol_of(number) for number in range(len(self.orders))] or [self.symbol]
+        own = {part for symbol in symbols for part in symbol.partition("/")[2].split(":")}
         if self.venue.fee_rate is None and currency not in ("quote", "received", *own):
             where = {"place": ("venue", "fee_currency")}
             raise PydanticCustomError(_WHOLE, fee_rate_missing(currency), where)
         return self
+
+
+def same_names(names: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """(number of a name, number of the first that is the same) where there is one."""
+    first: dict[str, int] = {}
+    for number, name in enumerate(names):
+        if first.setdefault(name, number) != number:
+            yield number, first[name]
+
+
+def _completed(item: object, own: object) -> object:
+    """A listed order as it is written, with what it leaves out."""
+    order = item.get("order", {}) if isinstance(item, Mapping) else None
+    if not isinstance(item, Mapping) or not isinstance(order, Mapping) or not isinstance(own, Mapping):
+        return item  # what is wrong with it is told of the item itself
+    return {**item, "order": completed_order(order, own)}
+
+
+def completed_order(order: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:
+    """The keys of an order, those of ``own`` where it has none; of one that says its size, not theirs."""
+    sizes = ("quantity", "notional")
+    sized = any(order.get(name) is not None for name in sizes)
+    return {**{k: v for k, v in own.items() if not (sized and k in sizes)}, **order}
 
 
 def fee_rate_missing(currency: str) -> str:
@@ -451,14 +529,14 @@ class _EachKeyOnce(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_text(path: Path) -> str:
-    """The text of a configuration file. Raises ConfigError."""
+def read_text(path: Path, what: str = "configuration", hint: str = "give another --config") -> str:
+    """The text of a file that people write. Raises ConfigError."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise ConfigError(f"configuration {path} does not exist: give another --config") from error
+        raise ConfigError(f"{what} {path} does not exist: {hint}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"configuration {path} cannot be read: {without_passwords(str(error))}") from error
+        raise ConfigError(f"{what} {path} cannot be read: {without_passwords(str(error))}") from error
 
 
 def configuration_file(path: Path | None) -> Path | None:

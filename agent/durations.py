@@ -140,6 +140,29 @@ def _configured_ns(value: object) -> object:
         raise ValueError(str(error)) from error
 
 
+class WrittenAsStart:
+    """Lets a configuration hold nanoseconds or a time, and a person write 15m or 2026-01-05T10:00."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(_configured_start, handler(source))
+
+
+def _configured_start(value: object) -> object:
+    if isinstance(value, datetime):  # as YAML reads it
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, str) and (at_ns := _iso_ns(value.strip())) is not None:
+        return datetime.fromtimestamp(at_ns / 1e9, UTC)
+    try:
+        return _configured_ns_or_zero(value)
+    except ValueError as error:
+        raise ValueError("write a duration (0s, 15m) or a time (2026-01-05T10:00Z)") from error
+
+
+Start = Annotated[int | datetime, WrittenAsStart()]
+"""Nanoseconds after a beginning, or a moment."""
+
 Duration = Annotated[int, _WrittenAsDuration()]
 """Nanoseconds; written 90s, 15m, 2h."""
 

@@ -6,7 +6,7 @@ A view like any other: it only reads events, so a live run and its replay print 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TypedDict, TypeVar, cast
 
@@ -129,13 +129,16 @@ class Summary:
     def __init__(self, instruments: Iterable[Instrument]) -> None:
         self.instruments = list(instruments)
         self.records: dict[str, ParentRecord] = {}
+        self._shadows_by_parent: dict[str, dict[str, ParentRecord]] = {}  # by parent, then by algo
 
     def add(self, events: Iterable[AuditEvent]) -> None:
         for event in events:
             if isinstance(event, ParentChanged):
                 record = self.records.get(event.spec.parent_id)
                 if record is None:
-                    self.records[event.spec.parent_id] = ParentRecord(event)
+                    record = self.records[event.spec.parent_id] = ParentRecord(event)
+                    if event.spec.shadow_of is not None:
+                        self._shadows_by_parent.setdefault(event.spec.shadow_of, {})[event.spec.algo] = record
                 else:
                     record.changed = event
             elif isinstance(event, ChildChanged):
@@ -148,6 +151,11 @@ class Summary:
             elif isinstance(event, SlippageMeasured):
                 self.records[event.parent_id].slippage[event.benchmark] = event
 
+    def put_first(self, parent_ids: Sequence[str]) -> None:
+        """Give these parents in this order, before all others: as a list names them."""
+        first = {i: self.records[i] for i in parent_ids if i in self.records}
+        self.records = {**first, **self.records}
+
     @property
     def completed(self) -> bool:
         """Whether every order did, shadows aside."""
@@ -157,11 +165,9 @@ class Summary:
         """The real parents, without their shadows."""
         return [record for record in self.records.values() if not record.is_shadow]
 
-    def shadows_of(self, parent_id: str) -> dict[str, ParentRecord]:
+    def shadows_of(self, parent_id: str) -> Mapping[str, ParentRecord]:
         """The shadows of a parent by algo."""
-        return {
-            r.changed.spec.algo: r for r in self.records.values() if r.changed.spec.shadow_of == parent_id
-        }
+        return self._shadows_by_parent.get(parent_id, {})
 
     def parents(self) -> list[ParentDocument]:
         """One document a real parent, shadows inside."""

@@ -41,8 +41,9 @@ async def embedded_exchange(
 
 def _market(config: Config) -> MarketSource:
     if config.embedded.market == SYNTHETIC:
-        known = config.symbol in SYMBOLS  # else the exchange says what it has
-        return SyntheticMarket(config.embedded.seed, (config.symbol,) if known else FIRST_RUN)
+        wanted = [config.symbol, *(config.symbol_of(number) for number in range(len(config.orders)))]
+        known = tuple(symbol for symbol in SYMBOLS if symbol in wanted)  # else the exchange says what it has
+        return SyntheticMarket(config.embedded.seed, known or FIRST_RUN)
     path = Path(config.embedded.market)
     if not path.is_dir():
         raise InputError(f"market {path} is neither a session's directory nor {SYNTHETIC!r}")

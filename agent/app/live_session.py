@@ -15,7 +15,13 @@ import structlog
 
 from agent.app.build import LEM, algo, build_engine, check_algos, fingerprint
 from agent.app.checks.start_orders import Known, check_before_session, check_start
-from agent.app.checks.trading_checks import algos_of, check_sizes, check_trading, has_own_order
+from agent.app.checks.trading_checks import (
+    algos_of,
+    check_sizes,
+    check_trading,
+    has_own_order,
+    symbols_of,
+)
 from agent.app.embedded_market import SYNTHETIC
 from agent.app.live_feed import Ended, open_feed
 from agent.app.log_in_line import DatabaseState, in_line
@@ -30,6 +36,7 @@ from agent.core.instrument import Instrument
 from agent.core.ports import Feed, FeedHealth, LogEnd, PendingCommand, SlicePolicy
 from agent.core.types import NS_PER_S, ParentSpec, ParentState
 from agent.engine.policy import InlinePolicy
+from agent.jobs.listed_starts import ListedStarts, NotStarted
 from agent.jobs.run_jobs import RunJobs
 from agent.jobs.triggers import check_schedules
 from agent.order_options import Order
@@ -49,6 +56,10 @@ THREADED = frozenset({"lem"})
 """Algos that decide on a thread; the others decide at once."""
 
 Watch = Callable[[Sequence[AuditEvent]], None]
+START_LOOK_S = 0.05
+"""How often it is looked whether an order of the list is due."""
+MOST_NAMED = 5
+"""Symbols in a title."""
 DRAIN_NS = 2 * NS_PER_S
 """How long nothing must have come from a market that has ended before its session is closed."""
 
@@ -102,6 +113,7 @@ class LiveResult:
     rotated: bool
     database: DatabaseState
     killed: bool
+    not_started: list[NotStarted]  # orders of the list
 
     def to_json(self) -> dict[str, object]:
         names = ("trades", "gaps", "backfilled", "lost", "stale_ns")
@@ -111,12 +123,13 @@ class LiveResult:
             "parents": self.summary.parents(),
             "feed": {**dict.fromkeys(names, 0), **self.feed.to_json()},
             "database": self.database.to_json(),
+            **({"not_started": [n._asdict() for n in self.not_started]} if self.not_started else {}),
         }
 
     @property
     def succeeded(self) -> bool:
         completed = all(r.changed.state is ParentState.COMPLETED for r in self.summary.orders())
-        return completed and not self.killed
+        return completed and not self.killed and not self.not_started
 
 
 class _NoLog:
@@ -182,7 +195,7 @@ async def _sessions(
         clock = SystemClock()
         preparation.preparing(f"connecting to {config.exchange}")
         async with open_feed(config, clock) as (feed, market_ended):
-            instruments = await feed.instruments([config.symbol])
+            instruments = await feed.instruments(symbols_of(config) if trade else [config.symbol])
             if first and (doubt := unverified(config.exchange)):
                 log.warning("units_not_verified", exchange=config.exchange, reason=doubt)
             session = _Session(config, view, preparation, clock, feed, instruments, jobs, trade, first)
@@ -218,8 +231,15 @@ class _Session:
         self.path = config.out / self.name
         self._late: list[str] = []
         self._known: list[Known] = []
-        self._parents = 0
+        self._parents = len(config.orders)  # those of the list have their numbers
+        self._starts = ListedStarts(
+            [one.start for one in config.orders] if trade and first else (),
+            [config.name_of(number) for number in range(len(config.orders))],
+            config.feed.connect_timeout,
+        )
         self._heartbeat: Heartbeat | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._begun = False  # there is a book, and what starts at once has started
 
     @property
     def own_order(self) -> bool:
@@ -233,9 +253,9 @@ class _Session:
             build_engine, self.config, self.instruments, lambda spec: self._policy(spec, executor)
         )
         await self._fetch_history()
-        if self.own_order:
+        if self.own_order or (self.trade and self.first and self.config.orders):
             check_before_session(
-                self.config, self.instruments[0], self._known[0], self.clock.now_ns(), engine.venue.lacking
+                self.config, self.instruments, self._known, self.clock.now_ns(), engine.venue.lacking
             )
         header = self._header()
         writer = SessionWriter.create(self.path, header)
@@ -244,6 +264,7 @@ class _Session:
         self.view.open(self.name, self.instruments, self._title())
         state = "failed"
         health = asyncio.create_task(self._show_health())
+        self._starting = asyncio.create_task(self._start_listed(live))
         try:
             with stop_on_signal(live.stopping):
                 self._warm_up(live)
@@ -256,6 +277,9 @@ class _Session:
         finally:
             self.jobs.detach()
             health.cancel()
+            self._starting.cancel()
+            self._starts.give_up("the run ended before its time")
+            self.summary.put_first([f"{self.name}-{name}" for name in self._starts.names])
             executor.shutdown(wait=False, cancel_futures=True)
             if self._heartbeat is not None:
                 await self._heartbeat.stop()
@@ -271,6 +295,7 @@ class _Session:
             live.rotating and not live.interrupted and not engine.killed and bool(self.config.schedules),
             database,
             engine.killed,
+            self._starts.not_started,
         )
 
     def _title(self) -> str:
@@ -281,12 +306,15 @@ class _Session:
             names = ", ".join(schedule.name for schedule in self.config.schedules)
             note += f"; until Ctrl-C, for the clock starts orders (schedules: {names})"
         mode = "PAPER" if self.trade else "recording"
-        return f"{mode} {self.config.exchange} {self.config.symbol}{note}"
+        listed = f": {len(self.config.orders)} orders" if self.trade and self.config.orders else ""
+        symbols = [instrument.symbol for instrument in self.instruments]
+        what = ", ".join(symbols) if len(symbols) <= MOST_NAMED else f"{len(symbols)} symbols"
+        return f"{mode} {self.config.exchange} {what}{listed}{note}"
 
     def _first_spec_check(self) -> None:
         """Refuse a bad order, a schedule's too, before anything is written."""
         if self.trade:
-            check_sizes(self.config, self.instruments[0])
+            check_sizes(self.config, {i.symbol: i for i in self.instruments})
 
     def _header(self) -> SessionHeader:
         return SessionHeader(
@@ -351,17 +379,45 @@ class _Session:
         if live.engine.killed:
             return  # before its first order
         if self.own_order:
-            await self.start_order(live, self.config.order)
+            self.start_order(live, self.config.order)
+        self._starts.begin(self.clock.now_ns())
+        self._begun = True
         await self.jobs.attach(_Scheduled(self, live))
 
-    async def start_order(self, live: LiveRun, order: Order) -> None:
-        instrument = self.instruments[0]
+    async def _start_listed(self, live: LiveRun) -> None:
+        """Start the orders of the list as they become due, until the session ends."""
+        numbers = {i.symbol: i.number for i in self.instruments}
+
+        def instrument(number: int) -> Instrument:
+            return self.instruments[numbers[self.config.symbol_of(number)]]
+
+        def has_book(number: int) -> bool:
+            return bool(live.engine.market.mid_half_ticks(instrument(number).number))
+
+        def start(number: int) -> None:
+            name = self.config.name_of(number)
+            self._start(live, self.config.orders[number].order, instrument(number), name)
+
+        while True:
+            await asyncio.sleep(START_LOOK_S)
+            if live.engine.killed:
+                self._starts.give_up("the run was killed before")
+            elif not live.ending:
+                self._starts.start_due(self.clock.now_ns(), has_book, start)
+
+    def start_order(self, live: LiveRun, order: Order) -> None:
+        """Start an order of the configured symbol now. Raises AgentError."""
+        self._parents += 1
+        (instrument,) = (i for i in self.instruments if i.symbol == self.config.symbol)
+        self._start(live, order, instrument, f"P{self._parents}")
+
+    def _start(self, live: LiveRun, order: Order, instrument: Instrument, name: str) -> None:
         mid = live.engine.market.mid_half_ticks(instrument.number)
         price = instrument.tick * mid / 2 if mid else None
-        self._parents += 1
-        spec = build_spec(order, instrument, f"{self.name}-P{self._parents}", price)
+        spec = build_spec(order, instrument, f"{self.name}-{name}", price)
         market, venue = live.engine.market, live.engine.venue
-        check_start(spec, self.config, market, venue, self._known[0].klines, self.clock.now_ns())
+        klines = self._known[instrument.number].klines
+        check_start(spec, self.config, market, venue, klines, self.clock.now_ns())
         live.start(spec, shadow_specs(spec, order.shadows))
 
     def _until(self, live: LiveRun, seconds: float | None, market_ended: Ended) -> Ended:
@@ -377,7 +433,11 @@ class _Session:
             return not live.engine.working
         if self.config.schedules:
             return live.rotating
-        return bool(live.engine.workers) and live.engine.settled
+        if self._starting is not None and self._starting.done():
+            self._starting.result()  # raises what ended it
+        if not self._begun or self._starts.pending:
+            return False
+        return live.engine.settled
 
     def _watch(self, events: Sequence[AuditEvent]) -> None:
         self.summary.add(events)
@@ -405,7 +465,7 @@ class _Scheduled:
     async def start_order(self, name: str, order: Order) -> None:
         log.info("schedule_started", schedule=name)
         try:
-            await self._session.start_order(self._live, order)
+            self._session.start_order(self._live, order)
         except AgentError as error:
             log.error("schedule_refused", schedule=name, reason=str(error))
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.amounts import parse_amount, parse_number
-from agent.core.errors import InputError
 from agent.core.secret_url import DatabaseUrl
+from agent.order_list.order_texts import OrderValues, order_values
 from agent.order_options import OptionOfField, order_fields
 
 if TYPE_CHECKING:
@@ -86,10 +84,6 @@ SessionPaths = Annotated[
     ),
 ]
 
-OrderValues = dict[str, object]
-"""Order options that were given, as values of the configuration's section ``order``."""
-
-
 # --- the options of an order -----------------------------------------------------------------------
 
 
@@ -119,38 +113,6 @@ def _parameter(each: OptionOfField) -> inspect.Parameter:
     return inspect.Parameter(
         each.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=text
     )
-
-
-def order_values(given: Mapping[str, object]) -> OrderValues:
-    """The options that were given, as configuration values. Raises InputError."""
-    texts = {name: text for name, text in given.items() if text is not None}
-    values = {each.name: _value(each, texts[each.name]) for each in order_fields() if each.name in texts}
-    if "quantity" in values and "notional" in values:
-        raise InputError("--quantity and --notional exclude each other: give one")
-    if "quantity" in values:
-        values["notional"] = None
-    elif "notional" in values:
-        values["quantity"] = None
-    return values
-
-
-def _value(each: OptionOfField, given: object) -> object:
-    """The option's value; what stays text is checked with the rest of the configuration."""
-    if isinstance(given, list):
-        return dict(_named_number(each.flag, str(item)) for item in given)
-    text, label = str(given), each.name.replace("_", " ")
-    if each.is_list:
-        return tuple(name.strip() for name in text.split(",") if name.strip())
-    if each.holds(Decimal):
-        return parse_amount(text, label)
-    return parse_number(text, label) if each.holds(float) else text
-
-
-def _named_number(flag: str, text: str) -> tuple[str, float]:
-    name, equals, number = text.partition("=")
-    if not name or not equals:
-        raise InputError(f"{flag} {text!r} is not understood: write NAME=VALUE, as in rate=0.1")
-    return name.strip(), parse_number(number, f"{flag} {name.strip()}")
 
 
 # --- the configuration -----------------------------------------------------------------------------

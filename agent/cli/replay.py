@@ -15,6 +15,7 @@ from agent.core.secret_url import DatabaseUrl
 from agent.durations import parse_time_ns
 from agent.entry import log_lines
 from agent.entry.hints import agent_command
+from agent.order_list.order_texts import OrderValues
 
 if TYPE_CHECKING:
     from agent.app.replay_session import Replayed
@@ -26,7 +27,7 @@ IMPACT_WIDTH = 140
 @o.order_options
 def replay(
     session: o.SessionPath,
-    order: o.OrderValues,
+    order: OrderValues,
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare with what was recorded; exit 1 if it differs.")
     ] = False,
@@ -90,7 +91,7 @@ def replay(
 
 
 def _configuration(
-    session: Path, config: Path | None, order: o.OrderValues, symbol: str | None, seed: int | None
+    session: Path, config: Path | None, order: OrderValues, symbol: str | None, seed: int | None
 ) -> Config:
     """What the session ran with and the order it recorded, with the options on top; or --config's."""
     from agent.app.recorded_order import recorded_base

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from agent.cli import output
 from agent.core.errors import InputError
 from agent.entry import log_lines
 from agent.entry.hints import agent_command
+from agent.order_list.order_texts import OrderValues
 
 if TYPE_CHECKING:
     from agent.app.live_session import LiveResult
@@ -19,10 +21,18 @@ if TYPE_CHECKING:
 
 @o.order_options
 def run(
-    order: o.OrderValues,
+    order: OrderValues,
     paper: Annotated[
         bool, typer.Option("--paper", help="Simulate fills; no order leaves this machine.")
     ] = False,
+    orders: Annotated[
+        Path | None,
+        typer.Option(
+            "--orders",
+            metavar="FILE",
+            help="Many orders, a row each: CSV, JSON lines or YAML. What a row leaves out is as given here.",
+        ),
+    ] = None,
     config: o.ConfigFile = None,
     exchange: o.Exchange = None,
     symbol: o.Symbol = None,
@@ -42,6 +52,10 @@ def run(
     settings = o.market_configuration(
         config, market, seed, order, exchange=exchange, symbol=symbol, database=db, out=out
     )
+    if orders is not None:
+        from agent.order_list.order_files import with_orders_of
+
+        settings = with_orders_of(orders, settings)
     log_lines.set_up(always_json=log_json)
     with output.run_view(plain=as_json) as view:
         view.preparing("PAPER: loading the program")
@@ -75,6 +89,8 @@ def _show(result: LiveResult) -> None:
     from agent.terminal.feed_sentences import refused_in_words
 
     render_summary(result.summary, output.console_of())
+    for name, reason in result.not_started:
+        typer.echo(f"not started: {name}: {reason}")
     if result.feed.trickles:
         typer.echo(f"\nnot all that came was believed ({refused_in_words(result.feed)})")
     command = agent_command("replay", result.path, "--verify")

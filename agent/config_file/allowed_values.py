@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel
 from pydantic.fields import FieldInfo
 
 from agent.core.secret_url import DatabaseUrl, ProxyUrl
-from agent.durations import Duration, DurationOrZero
+from agent.durations import Duration, DurationOrZero, WrittenAsStart
 
 _PLAIN = {
     int: "a whole number",
@@ -33,6 +33,8 @@ _BOUNDS = {Gt: ("above", "gt"), Ge: ("at least", "ge"), Lt: ("below", "lt"), Le:
 
 def allowed(kind: object, limits: tuple[object, ...] = ()) -> str:
     """In words; "" where a section or a list of them has its own keys."""
+    if any(isinstance(extra, WrittenAsStart) for extra in _extras(kind)):
+        return "a duration, or a time"
     if is_duration(kind):
         words = ["a duration"]
         words += ["0s"] if _may_be_zero(kind) else []

@@ -27,6 +27,7 @@ from agent.terminal.formatting import (
     percent,
     price,
 )
+from agent.terminal.many_orders import are_many, render_many
 from agent.terminal.order_picture import STATE_COLOURS
 from agent.terminal.order_sentences import (
     closing_in_words,
@@ -58,7 +59,10 @@ MEASURES = (
 
 
 def render_summary(summary: Summary, console: Console) -> None:
-    """Print every parent with its cost analysis and its shadows."""
+    """Print every parent with its cost analysis and its shadows; of many orders a row each."""
+    if are_many(summary.orders()):
+        render_many(summary, console)
+        return
     for record, document in zip(summary.orders(), summary.parents(), strict=True):
         _render_parent(summary, record, document, console)
 

@@ -19,6 +19,7 @@ from agent.core.types import NS_PER_MS, NS_PER_S
 from agent.parent_record import ParentRecord
 from agent.summary import Summary
 from agent.terminal.feed_sentences import gap_in_words, health_in_words
+from agent.terminal.many_orders import are_many, progress_lines
 from agent.terminal.order_picture import parent_frame
 from agent.terminal.order_sentences import (
     decision_in_words,
@@ -47,6 +48,11 @@ class _Folded:
 
     def open(self, instruments: Sequence[Instrument]) -> None:
         self.summary = Summary(instruments)
+
+    @property
+    def many(self) -> bool:
+        """Whether there are more orders than can be followed one by one."""
+        return are_many(self.summary.orders())
 
     def is_shadow(self, parent_id: str) -> bool:
         record = self.summary.records.get(parent_id)
@@ -105,7 +111,10 @@ class PlainView:
         if self._folded.now_ns() - self._printed_ns < self._every_ns:
             return
         self._printed_ns = self._folded.now_ns()
-        for record in self._folded.summary.orders():
+        if self._folded.many:
+            for line in progress_lines(self._folded.summary, self._printed_ns):
+                self._print(line)
+        for record in () if self._folded.many else self._folded.summary.orders():
             if record.changed.ended_ns is None:
                 self._print(self._progress(record))
             elif waiting := waiting_in_words(record.changed, self._printed_ns):
@@ -119,7 +128,9 @@ class PlainView:
     def _line(self, event: AuditEvent) -> str:
         if isinstance(event, ParentChanged) and event.reason and event.spec.shadow_of is None:
             return state_in_words(event)
-        if isinstance(event, DecisionTaken) and not self._folded.is_shadow(event.parent_id):
+        if isinstance(event, DecisionTaken):
+            if self._folded.many or self._folded.is_shadow(event.parent_id):
+                return ""
             return f"{event.decision_id} {decision_in_words(event)}"
         return self._folded.notice(event)
 
@@ -181,7 +192,10 @@ class LiveView:
         lines: list[RenderableType] = [Text(self._title, "bold")] if self._title else []
         if self._preparing:
             lines.append(self._preparation.bar)
-        lines += [parent_frame(r, self._folded.summary, self._folded.now_ns()) for r in working]
+        if self._folded.many:
+            lines += [Text(line) for line in progress_lines(self._folded.summary, self._folded.now_ns())]
+        else:
+            lines += [parent_frame(r, self._folded.summary, self._folded.now_ns()) for r in working]
         lines += [Text(notice, "yellow") for notice in self._notices]
         if self._title:
             silent = bool(self._health.stale_now)

@@ -16,7 +16,7 @@ def leaves(section: Any = Config, path: str = "") -> Iterator[str]:
     for name, kind in _fields(section).items():
         nested, mark = _section(kind)
         here = f"{path}{name}"
-        if nested is None or here == "schedules[].order":  # the same section as ``order``
+        if nested is None or here in ("schedules[].order", "orders[].order"):  # the same section as ``order``
             yield here
         else:
             yield from leaves(nested, f"{here}{mark}.")

@@ -138,6 +138,8 @@ UNNAMED = {
     "order.max_rate",
     "order.algo",
     "schedules[].order",
+    "orders[].symbol",
+    "orders[].order",
     "venue.fee_currency",
 }
 """Refusals that name the thing in plain words: "limit price -5", "unknown algo 'twpa'"."""

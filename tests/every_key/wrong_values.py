@@ -11,6 +11,7 @@ BASES: dict[str, dict[str, Any]] = {
     "venue.impact_laws{}": {"venue": {"impact_laws": {"BTC/USDT": LAW}}},
     "venue.fee_tiers[]": {"venue": {"fee_tiers": [TIER]}},
     "venue.halts[]": {"venue": {"halts": [HALT]}},
+    "orders[]": {"orders": [{"id": "a", "order": {"quantity": 1, "algo": "twap"}}]},
     "schedules[]": {"schedules": [{"name": "a", "every": "1m", "order": {"quantity": 1, "algo": "twap"}}]},
 }
 LATENCY: dict[str, tuple[Any, list[str]]] = {
@@ -125,6 +126,10 @@ WRONG: dict[str, tuple[Any, list[str]]] = {
     ),
     "schedules[].every": DURATION,
     "schedules[].order": ({"algo": "twap"}, ["schedule 'a'", "exactly one of --quantity and --notional"]),
+    "orders[].id": ("a b", ["'a b'", "match"]),
+    "orders[].symbol": ("BTC/USDTT", ["BTC/USDTT", "BTC/USDT"]),
+    "orders[].start": ("soon", ["'soon'", "0s, 15m", "2026-01-05T10:00Z"]),
+    "orders[].order": ({"quantity": -1}, ["order 'a'", "quantity -1"]),
     "jobs.heartbeat": DURATION,
     "jobs.rotate_session": DURATION,
 }

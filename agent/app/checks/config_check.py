@@ -42,7 +42,7 @@ def start_faults(config: Config) -> Iterator[tuple[Place, str]]:
 def sized(config: Config) -> Config:
     """The same with an order of some size, where it has none and no schedule starts another."""
     order = config.order
-    if order.has_size or config.schedules:
+    if order.has_size or config.schedules or config.orders:
         return config
     return config.model_copy(update={"order": replace(order, quantity=Decimal(1))})
 
@@ -57,8 +57,9 @@ def _check_market(config: Config) -> None:
 
 def _check_symbol(config: Config) -> None:
     embedded = config.exchange == EMBEDDED and config.embedded.market == SYNTHETIC
-    if embedded and config.symbol not in SYMBOLS:
+    symbols = (config.symbol, *(config.symbol_of(number) for number in range(len(config.orders))))
+    if embedded and (wrong := [symbol for symbol in symbols if symbol not in SYMBOLS]):
         raise ConfigError(
-            f"symbol = {config.symbol!r}: the embedded exchange has {', '.join(SYMBOLS)}; choose one of them,"
+            f"symbol = {wrong[0]!r}: the embedded exchange has {', '.join(SYMBOLS)}; choose one of them,"
             " or another exchange"
         )

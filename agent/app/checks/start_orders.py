@@ -13,6 +13,7 @@ import numpy as np
 import structlog
 
 from agent.app.build import engine_settings
+from agent.app.checks.trading_checks import run_orders
 from agent.app.venue_setup import paper_venue, venue_setup
 from agent.bar_session import BarSession
 from agent.config import Config
@@ -25,6 +26,7 @@ from agent.core.market.trade_bars import BookSample
 from agent.core.orders.venue_messages import VenueOrder
 from agent.core.ports import Market, OrderVenue, SessionReader
 from agent.core.types import ParentSpec
+from agent.order_list.order_files import refuse_orders
 from agent.orders import build_spec
 from agent.preflight.order_at_start import Finding, StartFacts, StartRules
 from agent.preflight.size_findings import Lacking
@@ -56,22 +58,31 @@ def start_rules(config: Config, bars: BarSession | None = None) -> StartRules:
 
 
 def check_before_session(
-    config: Config, instrument: Instrument, known: Known, now_ns: int, lacking: Lacking
+    config: Config,
+    instruments: Sequence[Instrument],
+    known: Sequence[Known],
+    now_ns: int,
+    lacking: Lacking,
 ) -> None:
-    """Refuse the configured order, or one of a schedule, that can only fail. Raises OrderError."""
-    orders = [("", config.order), *((f"schedule {s.name!r}: ", s.order) for s in config.schedules)]
-    for whose, order in orders:
-        both = any(other.side != order.side for _, other in orders)
+    """Refuse the run's orders that can only fail. Raises OrderError; of a list every one is told."""
+    orders, numbers = run_orders(config), {i.symbol: i.number for i in instruments}
+    sides = {one.order.side for one in orders}
+    listed: list[tuple[str, str]] = []
+    for one in orders:
+        number = numbers[one.symbol]
+        # What an order needs may come from one of the other side before it.
+        paid_for = _covered if one.whose and len(sides) > 1 else lacking
         try:
-            spec = build_spec(order, instrument, "check", None)
-            facts = _facts_known(known, now_ns, spec.max_duration_ns)
-            paid_for = _covered if whose and both else lacking
-            findings = judge(spec, instrument, start_rules(config), facts, paid_for)
-            # What a schedule needs may come from an order of the other side before it. What is only doubtful
-            # of the configured order is told at its start.
-            _tell(spec, [f for f in findings if f.fatal or whose])
+            spec = build_spec(one.order, instruments[number], "check", None)
+            facts = _facts_known(known[number], now_ns, spec.max_duration_ns)
+            findings = judge(spec, instruments[number], start_rules(config), facts, paid_for)
+            # What is only doubtful of an order that starts now is told at its start.
+            _tell(spec, [f for f in findings if f.fatal or one.place[0] == "schedules"])
         except InputError as error:
-            raise type(error)(f"{whose}{error}") from error
+            if one.listed is None:
+                raise one.fault(error) from error
+            listed.append((one.whose, str(error)))
+    refuse_orders(listed, len(config.orders))
 
 
 def _covered(order: VenueOrder) -> str:

@@ -192,10 +192,15 @@ def test_the_shipped_file_says_what_the_defaults_are() -> None:
 
 
 def test_the_examples_of_the_shipped_file_load() -> None:
-    """The schedules shown in comments are valid once the marks are taken away."""
+    """The schedules and orders shown in comments are valid once the marks are taken away."""
     lines = [line[2:] for line in SHIPPED.read_text().splitlines() if line.startswith("# - {")]
-    assert len(lines) == 2
-    schedules = parse_config({"schedules": yaml.safe_load("\n".join(lines))}).schedules
+    assert len(lines) == 4
+    orders = parse_config({"orders": yaml.safe_load("\n".join(lines[2:]))}).orders
+    assert [(o.id, o.symbol, o.order.has_size) for o in orders] == [
+        ("first", "BTC/USDT", True),
+        (None, "ETH/USDT", True),
+    ]
+    schedules = parse_config({"schedules": yaml.safe_load("\n".join(lines[:2]))}).schedules
     assert [s.name for s in schedules] == ["lunch", "steady"]
     assert all(isinstance(s, Schedule) and (s.cron is None) != (s.every is None) for s in schedules)
 

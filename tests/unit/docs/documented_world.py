@@ -26,6 +26,8 @@ def make_documents_world(folder: Path) -> None:
     sessions = folder / "runs" / "sessions"
     sessions.mkdir(parents=True)
     (folder / "mine.yaml").write_text("order: {quantity: 1}\n")
+    rows = ["symbol,side,quantity,min_duration,max_duration,interval", "BTC/USDT,buy,0.1,1s,2s,1s"]
+    (folder / "list.csv").write_text("\n".join([*rows, "ETH/USDT,sell,1,1s,2s,1s"]))
     _session_of_the_model(sessions / SESSION)
     shutil.copytree(sessions / SESSION, sessions / "ID")
     _done("replay", sessions / SESSION, "--db", folder / "runs" / "agent.db")

@@ -1,0 +1,91 @@
+"""The starts of a list of orders: each at its time, once there is a book. One refused ends no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from heapq import heapify, heappop
+from typing import NamedTuple
+
+import structlog
+
+from agent.core.errors import InputError, OrderError
+from agent.core.types import NS_PER_S
+
+log = structlog.get_logger("order")
+
+Start = int | datetime
+"""Nanoseconds after the beginning, or a moment."""
+
+
+class NotStarted(NamedTuple):
+    """An order of the list that never worked, and why."""
+
+    name: str
+    reason: str
+
+
+class ListedStarts:
+    """Of one run. Orders are known by their numbers in the list."""
+
+    def __init__(self, starts: Sequence[Start], names: Sequence[str], book_within_ns: int) -> None:
+        """``book_within_ns``: how long after its time an order waits for its market's first book."""
+        self.not_started: list[NotStarted] = []
+        self.names = names
+        self._starts, self._book_within_ns = starts, book_within_ns
+        self._waiting: list[tuple[int, int]] = []  # (due, number), a heap
+        self._bookless: list[tuple[int, int]] = []  # due, and their market shows nothing yet
+
+    @property
+    def pending(self) -> int:
+        """How many are still to start."""
+        return len(self._waiting) + len(self._bookless)
+
+    def begin(self, now_ns: int) -> None:
+        """The run has begun: times count from now, and those that have passed are now."""
+        self._waiting = [
+            (now_ns + start if isinstance(start, int) else max(now_ns, _ns(start)), number)
+            for number, start in enumerate(self._starts)
+        ]
+        heapify(self._waiting)
+
+    def start_due(self, now_ns: int, has_book: Callable[[int], bool], start: Callable[[int], None]) -> None:
+        """Start what is due. ``has_book`` and ``start`` take an order's number; ``start`` may refuse it."""
+        due, self._bookless = self._bookless, []
+        while self._waiting and self._waiting[0][0] <= now_ns:
+            due.append(heappop(self._waiting))
+        for due_ns, number in due:
+            if has_book(number):
+                self._try(number, partial(start, number))
+            elif now_ns - due_ns < self._book_within_ns:
+                self._bookless.append((due_ns, number))
+            else:
+                self._try(number, self._no_book)
+
+    def give_up(self, reason: str) -> None:
+        """What has not started never will."""
+        for _, number in sorted([*self._waiting, *self._bookless], key=lambda one: one[1]):
+            self._refuse(number, reason)
+        self._waiting, self._bookless = [], []
+
+    def _no_book(self) -> None:
+        waited_s = self._book_within_ns / NS_PER_S
+        raise OrderError(
+            f"its market has shown no order book within {waited_s:g} s (feed.connect_timeout):"
+            " it may be halted or delisted"
+        )
+
+    def _try(self, number: int, start: Callable[[], None]) -> None:
+        try:
+            start()
+        except InputError as error:
+            self._refuse(number, str(error))
+
+    def _refuse(self, number: int, reason: str) -> None:
+        self.not_started.append(NotStarted(self.names[number], reason))
+        log.error("order_not_started", order=self.names[number], reason=reason)
+
+
+def _ns(moment: datetime) -> int:
+    return round(moment.timestamp() * NS_PER_S)

@@ -1,0 +1,89 @@
+"""Orders of a list start at their times, once there is a book; what one does is no matter of another."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from agent.core.errors import InternalError, OrderError, RecordingError
+from agent.jobs.listed_starts import ListedStarts, Start
+
+S = 10**9
+NOW_S = 1_700_000_000
+NAMES = ("a", "b", "c", "d", "e")
+
+
+class Run:
+    """What starts, and whose market shows a book."""
+
+    def __init__(self, *starts: Start) -> None:
+        self.listed = ListedStarts(starts, NAMES[: len(starts)], 5 * S)
+        self.started: list[str] = []
+        self.books = set(NAMES)
+        self.refused: dict[str, Exception] = {}
+        self.listed.begin(NOW_S * S)
+
+    def at(self, seconds: float) -> list[str]:
+        """What has started by so many seconds after the beginning."""
+        self.listed.start_due(int((NOW_S + seconds) * S), lambda n: NAMES[n] in self.books, self._start)
+        return self.started
+
+    def _start(self, number: int) -> None:
+        if NAMES[number] in self.refused:
+            raise self.refused[NAMES[number]]
+        self.started.append(NAMES[number])
+
+
+def test_each_starts_once_at_its_time() -> None:
+    """After the beginning, at a moment, or at once where that is past."""
+    run = Run(3 * S, 0, _utc(NOW_S + 2), _utc(NOW_S - 60), 0)
+    assert run.at(0) == ["b", "d", "e"]
+    assert run.at(1.9) == ["b", "d", "e"]
+    assert run.listed.pending == 2
+    assert run.at(2) == ["b", "d", "e", "c"]
+    assert run.at(60) == ["b", "d", "e", "c", "a"]
+    assert (run.listed.pending, run.listed.not_started) == (0, [])
+
+
+def test_a_market_without_a_book_is_waited_for_and_then_given_up() -> None:
+    """From the order's own time on; the others start."""
+    run = Run(0, 10 * S, 0)
+    run.books = {"c"}
+    assert run.at(1) == ["c"]
+    run.books = {"b", "c"}
+    assert run.at(4.9) == ["c"]
+    assert run.listed.pending == 2
+    run.at(5)
+    assert [one.name for one in run.listed.not_started] == ["a"]
+    assert "no order book within 5 s" in run.listed.not_started[0].reason
+    assert run.at(10) == ["c", "b"]
+
+
+def test_a_refused_order_ends_no_other() -> None:
+    """It is told why; what is no refusal of an order is raised."""
+    run = Run(0, 0, 0)
+    run.refused = {"a": OrderError("too large")}
+    assert run.at(0) == ["b", "c"]
+    assert run.listed.not_started == [("a", "too large")]
+    for trouble in (RecordingError("the disk is full"), InternalError("a fault")):
+        broken = Run(0, 0)
+        broken.refused = {"a": trouble}
+        with pytest.raises(type(trouble)):
+            broken.at(0)
+
+
+def test_what_has_not_started_at_the_end_is_told() -> None:
+    """In the order of the list."""
+    run = Run(9 * S, 0, 7 * S)
+    run.books = {"a", "c"}
+    run.at(1)
+    run.listed.give_up("the run ended before")
+    assert [(one.name, one.reason) for one in run.listed.not_started] == [
+        (name, "the run ended before") for name in "abc"
+    ]
+    assert run.listed.pending == 0
+
+
+def _utc(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
