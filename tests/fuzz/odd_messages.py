@@ -20,10 +20,12 @@ import numpy as np
 from agent.core.market.tape import Flag, Kind
 from agent.core.types import NS_PER_MS
 from agent.system_clock import SystemClock
+from connectors.access.ban import Ban
 from connectors.backfill import BackfillLimits
 from connectors.ccxt_books import BookSource
 from connectors.ccxt_trades import TradeSource
 from connectors.clock_offset import ClockOffset
+from connectors.continuity.stalls import Stalls
 from connectors.continuity.stamp_watch import StampWatch
 from connectors.exchange_quirks import quirks_of
 from connectors.normalise import Scale
@@ -94,10 +96,10 @@ async def _checked(seed: int) -> None:
     draw, market, exchange = random.Random(seed), Market(seed), ccxt.pro.binance()
     exchange.options.update({"crossMarginPairsData": [], "isolatedMarginPairsData": []})
     exchange.set_markets(exchange.parse_markets(market._exchangeInfo({})["symbols"]))
-    link: Any = Link(exchange=exchange, market=market, quirks=quirks_of("binance"), clock=ClockOffset())
-    link.connections = 0
-    link.clock.add(time.time_ns() - NS_PER_MS, time.time_ns() // NS_PER_MS, time.time_ns())
     clock, limits = SystemClock(), BackfillLimits(first_wait_s=0.001, most_wait_s=0.01, deadline_s=0.2)
+    link: Any = Link(exchange=exchange, market=market, quirks=quirks_of("binance"), clock=ClockOffset())
+    link.connections, link.stalls, link.ban = 0, Stalls(clock), Ban(clock)
+    link.clock.add(time.time_ns() - NS_PER_MS, time.time_ns() // NS_PER_MS, time.time_ns())
     trades = TradeSource(link, SYMBOL, Scale.of(BTC), True, clock, limits, 10.0)
     book = BookSource(link, SYMBOL, Scale.of(BTC), clock, 20, 10.0)
     outbox = trades.outbox = book.outbox = Outbox()

@@ -35,7 +35,7 @@ FOLDER = ROOT / "build" / "mutants"
 START_S, COMPILE_S, TIMES_SLOWER = 60.0, 150.0, 4.0
 """How long a run may take: what its tests took, times so much, and for the start, and for kernels."""
 KERNELS = ("agent/venue/", "agent/core/", "connectors/embedded/synthetic/")
-MORE_TESTS, MORE_S = 400, 150.0
+MORE_TESTS, MORE_S = 400, 60.0
 """Tried once the quickest tests of each file have passed: what many tests reach, few look at."""
 GOLDEN = "tests/replay/test_golden.py"
 NOTICED, SURVIVED, NOT_COVERED, UNCLEAR = "noticed", "survived", "not covered", "unclear"
