@@ -365,7 +365,7 @@ class Schedule(Section):
     """the keys of order above; what is left out is their default"""
 
 
-class ListedOrder(Section):
+class OrderRow(Section):
     """One of many parent orders of a run; what its ``order`` leaves out is as in the section ``order``."""
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")] | None = None
@@ -383,7 +383,7 @@ class ListedOrder(Section):
         """Where people find it: ``orders.csv:12``; "" in the configuration itself."""
         return self._place
 
-    def found_at(self, place: str) -> ListedOrder:
+    def found_at(self, place: str) -> OrderRow:
         """The same, of that line of a file."""
         copy = self.model_copy()
         copy._place = place
@@ -432,7 +432,7 @@ class Config(Section):
     """parent orders started by the wall clock (UTC), for example:
     - {name: lunch, cron: "30 12 * * mon-fri", order: {quantity: 1, min_duration: 10m, max_duration: 30m}}
     - {name: steady, every: 2h, order: {notional: 50000, min_duration: 5m, max_duration: 15m}}"""
-    orders: tuple[ListedOrder, ...] = ()
+    orders: tuple[OrderRow, ...] = ()
     """many parent orders of one run, in place of order, for example:
     - {id: first, symbol: BTC/USDT, order: {quantity: 1}}
     - {symbol: ETH/USDT, start: 15m, order: {side: sell, notional: 50000, algo: twap}}"""

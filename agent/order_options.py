@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from annotated_types import Gt
@@ -154,12 +155,13 @@ class OptionOfField:
         return self.kind is kind or kind in get_args(self.kind)
 
 
-def order_fields() -> list[OptionOfField]:
+@cache
+def order_fields() -> tuple[OptionOfField, ...]:
     """Every field of ``Order`` in order, as options."""
-    found = []
+    found: list[OptionOfField] = []
     hints = get_type_hints(Order, include_extras=True)
     for each in fields(Order):
         kind, *extras = get_args(hints[each.name])
         (option,) = (extra for extra in extras if isinstance(extra, Option))
         found.append(OptionOfField(each.name, option, kind))
-    return found
+    return tuple(found)

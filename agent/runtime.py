@@ -94,6 +94,8 @@ class LiveRun:
         self.stopping = asyncio.Event()
         self.interrupted = False
         self.rotating = False
+        self.cancelled_all = False  # by a user's command
+        self._finishing = False
         self.events = self.trades = self.gaps = 0
         self._log, self._late, self._watch = execution_log, late, watch
         self._outside = outside
@@ -118,7 +120,7 @@ class LiveRun:
     @property
     def ending(self) -> bool:
         """Whether this session takes no new order any more."""
-        return self.rotating or self.stopping.is_set()
+        return self.rotating or self._finishing or self.stopping.is_set()
 
     # --- ingest: the one place that stamps --------------------------------------------------------
 
@@ -298,6 +300,7 @@ class LiveRun:
         self.engine.advance_time(self._stamp_ns())
         self._publish()
         for command in self._log.commands():
+            self.cancelled_all |= command.kind is CommandKind.CANCEL and command.parent_id is None
             self.control(command.kind, command.parent_id, command.command_id, command.amend)
 
     def _take_in(self, waiting: Sequence[EventArray | Report]) -> None:
@@ -342,6 +345,7 @@ class LiveRun:
 
     async def _finish(self) -> None:
         """End the session: parents that still work are cancelled, and all is measured."""
+        self._finishing = True
         end_ns = self._stamp_ns()
         with contextlib.suppress(RecordingError):
             if self.engine.working:

@@ -129,6 +129,7 @@ class Summary:
     def __init__(self, instruments: Iterable[Instrument]) -> None:
         self.instruments = list(instruments)
         self.records: dict[str, ParentRecord] = {}
+        self.order_count = 0  # shadows aside
         self._shadows_by_parent: dict[str, dict[str, ParentRecord]] = {}  # by parent, then by algo
 
     def add(self, events: Iterable[AuditEvent]) -> None:
@@ -137,6 +138,7 @@ class Summary:
                 record = self.records.get(event.spec.parent_id)
                 if record is None:
                     record = self.records[event.spec.parent_id] = ParentRecord(event)
+                    self.order_count += event.spec.shadow_of is None
                     if event.spec.shadow_of is not None:
                         self._shadows_by_parent.setdefault(event.spec.shadow_of, {})[event.spec.algo] = record
                 else:

@@ -164,12 +164,14 @@ class BookSource:
         One that says nothing for the usual patience is dead unless REST has the same book: then that is how
         old it is.
         """
+        if self._link.ban.left_s:
+            return False  # nobody can be asked, and a new connection would ask: the book grows old
         if self.rate.silent_s(self._clock.now_ns()) >= 0.9 * self._silent_s or not self.rate.expected_s():
             return not await self._still_so()
         self.rate.looked()
         for _ in range(2):
             try:
-                moved = await self._other_at_rest(1)
+                moved = await self._moves_at_rest()
             except Exception:
                 return False  # asked again, and dead after so long
             if not moved or self.drain(None):
@@ -182,28 +184,32 @@ class BookSource:
         if not self._whole or self.outbox is None:
             return False
         try:
-            other = await self._other_at_rest(SAME_LEVELS)
+            said = await self._at_rest()
         except Exception:
             return False
-        if not other and self._whole:
-            self.rate.looked()
-            rows = self.differ.restated(self._just_now_ns())
-            self._newest_ns, _ = mark_late(rows, self._newest_ns)
-            self.outbox.put(rows)
-        return not other
+        (bids, bad_bids), (asks, bad_asks) = (self._sane(said[side]) for side in ("bids", "asks"))
+        if bad_bids or bad_asks or not self._whole or not self.differ.begins_with(bids, asks, SAME_LEVELS):
+            return False
+        self.rate.looked()
+        rows = self.differ.restated(min(self._just_now_ns(), self._link.stalls.sent_ns()))
+        self._newest_ns, _ = mark_late(rows, self._newest_ns)
+        self.outbox.put(rows)
+        return True
 
-    async def _other_at_rest(self, count: int) -> bool:
-        """Whether REST has other levels than the stream among the best so many a side. Raises anything."""
-        asked = None if self._link.quirks.book_limit is None else SAME_LEVELS
-        said = await self._link.exchange.fetch_order_book(self.symbol, asked)
+    async def _moves_at_rest(self) -> bool:
+        """Whether REST has another touch than the stream."""
+        said = await self._at_rest()
         known = (self._link.exchange.orderbooks or {}).get(self.symbol)
-        if known is None:
-            raise ConnectionError(f"the stream of {self.symbol} has no book")
-        return any(
-            [list(level[:2]) for level in said[side][:count]]
-            != [list(level[:2]) for level in known[side][: min(count, len(said[side]))]]
+        return known is not None and any(
+            list(said[side][0][:2]) != list(known[side][0][:2])
             for side in ("bids", "asks")
+            if said[side] and known[side]
         )
+
+    async def _at_rest(self) -> CcxtBook:
+        """The best levels as REST has them. Raises anything."""
+        levels = None if self._link.quirks.book_limit is None else SAME_LEVELS
+        return await self._link.exchange.fetch_order_book(self.symbol, levels)
 
     def restart(self) -> None:
         self._link.restart(min(self._silent_s, max(0.5, self.rate.silent_s(self._clock.now_ns()))))

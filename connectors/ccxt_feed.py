@@ -137,8 +137,8 @@ class CcxtFeed:
     async def instruments(self, symbols: Sequence[str]) -> list[Instrument]:
         """Connect, and return the symbols' instruments, numbered in order.
 
-        Raises InputError (unknown exchange), OrderError (unknown symbol), ExchangeError (no answer
-        within the deadline, a capability or a precision is missing).
+        Raises InputError (unknown exchange), OrderError (unknown symbol), ExchangeError (no answer within the
+        deadline, which counts anew for each symbol; a capability or a precision is missing).
         """
         await asyncio.to_thread(load_ccxt)
         self._link = link = CcxtLink(
@@ -154,10 +154,14 @@ class CcxtFeed:
     async def _connected(self, link: CcxtLink, symbols: Sequence[str]) -> list[Instrument]:
         limit_s = self.options.connect_deadline_s
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(limit_s) as deadline:
                 await link.exchange.load_markets()
                 await link.measure_clock(_CLOCK_PROBES)
-                return [await self._instrument(link, number, s) for number, s in enumerate(symbols)]
+                found: list[Instrument] = []
+                for number, symbol in enumerate(symbols):
+                    deadline.reschedule(asyncio.get_running_loop().time() + limit_s)
+                    found.append(await self._instrument(link, number, symbol))
+                return found
         except TimeoutError as error:
             raise ExchangeError(f"cannot reach {self.name} within {limit_s:g} s: {self._advice()}") from error
         except Exception as error:

@@ -173,7 +173,7 @@ class CcxtLink:
             except Exception as error:
                 self.ban.note(error, self.through, self.clock.offset_ns)
                 raise
-            self.ban.answered()
+            self.ban.answered(began_ns)
             if (timed := _TIMED.get()) is not None:
                 timed.append((began_ns, self._our_clock.now_ns()))
             if not isinstance(answer, dict | list) and not str(answer).isdecimal():

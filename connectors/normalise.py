@@ -338,6 +338,15 @@ class BookDiffer:
             return self.restated(exch_ns, ext_id)
         return self._rows(changes, exch_ns, ext_id, snapshot)
 
+    def begins_with(self, bids: Sequence[Level], asks: Sequence[Level], count: int) -> bool:
+        """Whether these are the best ``count`` levels a side of the last book, or as many as are given."""
+        told = (self._window(bids[:count], 1), self._window(asks[:count], -1))
+        for (side, new), (_, last) in zip(_sided(told), _sided(self._sides), strict=True):
+            best = sorted(last, reverse=side > 0)[: len(new)]
+            if not new or new != {tick: last[tick] for tick in best}:
+                return False
+        return True
+
     def restated(self, exch_ns: int, ext_id: int = 0) -> EventArray:
         """The row that says that the last book is still so."""
         best = [(side, *_best(levels, side)) for side, levels in _sided(self._sides) if levels]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from agent.app.checks.trading_checks import (
     check_sizes,
     check_trading,
     has_own_order,
+    run_orders,
     symbols_of,
 )
 from agent.app.embedded_market import SYNTHETIC
@@ -30,7 +32,7 @@ from agent.app.warm_up import warm_up
 from agent.config import Config
 from agent.core.agenda import FAR_FUTURE_NS
 from agent.core.clock import Clock
-from agent.core.errors import AgentError
+from agent.core.errors import AgentError, OrderError
 from agent.core.events import AuditEvent
 from agent.core.instrument import Instrument
 from agent.core.ports import Feed, FeedHealth, LogEnd, PendingCommand, SlicePolicy
@@ -39,6 +41,7 @@ from agent.engine.policy import InlinePolicy
 from agent.jobs.listed_starts import ListedStarts, NotStarted
 from agent.jobs.run_jobs import RunJobs
 from agent.jobs.triggers import check_schedules
+from agent.order_list.order_files import refuse_orders
 from agent.order_options import Order
 from agent.orders import build_spec
 from agent.runtime import LiveRun, ThreadedPolicy
@@ -190,19 +193,33 @@ async def _sessions(
     seconds: float | None,
 ) -> LiveResult:
     """One session after another, until one ends that was not rotated."""
-    first = True
+    first, not_started = True, list[NotStarted]()
     while True:
         clock = SystemClock()
         preparation.preparing(f"connecting to {config.exchange}")
         async with open_feed(config, clock) as (feed, market_ended):
-            instruments = await feed.instruments(symbols_of(config) if trade else [config.symbol])
+            instruments = await _instruments(feed, config, trade=trade)
             if first and (doubt := unverified(config.exchange)):
                 log.warning("units_not_verified", exchange=config.exchange, reason=doubt)
             session = _Session(config, view, preparation, clock, feed, instruments, jobs, trade, first)
             result = await session.run(seconds, market_ended)
+        result.not_started[:0] = not_started
+        not_started = result.not_started
         if not result.rotated:
             return result
         first = False  # a rotated session goes on with what the clock starts
+
+
+async def _instruments(feed: Feed, config: Config, *, trade: bool) -> list[Instrument]:
+    """Of the symbols that are traded or recorded. Raises OrderError naming the orders of an unknown one."""
+    if not trade:
+        return await feed.instruments([config.symbol])
+    try:
+        return await feed.instruments(symbols_of(config))
+    except OrderError as error:
+        listed = [one for one in run_orders(config) if one.listed is not None and one.symbol in str(error)]
+        refuse_orders([(one.whose, str(error)) for one in listed], len(config.orders))
+        raise
 
 
 class _Session:
@@ -231,7 +248,7 @@ class _Session:
         self.path = config.out / self.name
         self._late: list[str] = []
         self._known: list[Known] = []
-        self._parents = len(config.orders)  # those of the list have their numbers
+        self._parents = 0
         self._starts = ListedStarts(
             [one.start for one in config.orders] if trade and first else (),
             [config.name_of(number) for number in range(len(config.orders))],
@@ -240,6 +257,11 @@ class _Session:
         self._heartbeat: Heartbeat | None = None
         self._starting: asyncio.Task[None] | None = None
         self._begun = False  # there is a book, and what starts at once has started
+
+    @property
+    def starting(self) -> bool:
+        """Whether orders of the list are still to start."""
+        return bool(self._starts.pending)
 
     @property
     def own_order(self) -> bool:
@@ -362,11 +384,16 @@ class _Session:
     async def _fetch_history(self) -> None:
         """Before anything is written: the orders are judged by it."""
         since_ns = self.clock.now_ns() - self.config.feed.warm_up
-        for instrument in self.instruments:
-            self.preparation.preparing(f"fetching {instrument.symbol}'s history")
+        several = len(self.instruments) > 1
+        whose = f"{len(self.instruments)} symbols'" if several else f"{self.instruments[0].symbol}'s"
+        self.preparation.preparing(f"fetching {whose} history")
+
+        async def fetch(instrument: Instrument) -> Known:
             trades, bars = await self.feed.history(instrument, since_ns)
-            self._known.append(Known(trades, bars, await self.feed.book_now(instrument)))
             log.info("warmed_up", symbol=instrument.symbol, trades=len(trades), klines=len(bars))
+            return Known(trades, bars, await self.feed.book_now(instrument))
+
+        self._known = await asyncio.gather(*map(fetch, self.instruments))
 
     def _warm_up(self, live: LiveRun) -> None:
         for known in self._known:
@@ -401,13 +428,16 @@ class _Session:
         while True:
             await asyncio.sleep(START_LOOK_S)
             if live.engine.killed:
-                self._starts.give_up("the run was killed before")
+                self._starts.give_up("the run was killed before its time")
+            elif live.cancelled_all:
+                self._starts.give_up("every order was cancelled before its time")
             elif not live.ending:
                 self._starts.start_due(self.clock.now_ns(), has_book, start)
 
     def start_order(self, live: LiveRun, order: Order) -> None:
         """Start an order of the configured symbol now. Raises AgentError."""
-        self._parents += 1
+        names = self._starts.names
+        self._parents = next(n for n in itertools.count(self._parents + 1) if f"P{n}" not in names)
         (instrument,) = (i for i in self.instruments if i.symbol == self.config.symbol)
         self._start(live, order, instrument, f"P{self._parents}")
 
@@ -429,12 +459,12 @@ class _Session:
 
     def _over(self, live: LiveRun) -> bool:
         """A session with schedules ends to be rotated, another with its orders; a killed one at once."""
+        if self._starting is not None and self._starting.done():
+            self._starting.result()  # raises what ended it
         if live.engine.killed:
             return not live.engine.working
         if self.config.schedules:
             return live.rotating
-        if self._starting is not None and self._starting.done():
-            self._starting.result()  # raises what ended it
         if not self._begun or self._starts.pending:
             return False
         return live.engine.settled
@@ -460,7 +490,7 @@ class _Scheduled:
         return self._live.ending
 
     def rotate(self) -> bool:
-        return self._live.rotate()
+        return not self._session.starting and self._live.rotate()
 
     async def start_order(self, name: str, order: Order) -> None:
         log.info("schedule_started", schedule=name)

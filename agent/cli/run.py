@@ -52,6 +52,10 @@ def run(
     settings = o.market_configuration(
         config, market, seed, order, exchange=exchange, symbol=symbol, database=db, out=out
     )
+    if settings.orders and order and orders is None:
+        raise InputError(
+            "order options change none of the configuration's `orders:`: leave them out, or give --orders"
+        )
     if orders is not None:
         from agent.order_list.order_files import with_orders_of
 
@@ -87,8 +91,11 @@ def _show(result: LiveResult) -> None:
     """The closing summary."""
     from agent.terminal.closing_tables import render_summary
     from agent.terminal.feed_sentences import refused_in_words
+    from agent.terminal.many_orders import are_many
 
     render_summary(result.summary, output.console_of())
+    if are_many(result.summary):
+        typer.echo(f"\neach order's costs:  {agent_command('log', 'slippage')}")
     for name, reason in result.not_started:
         typer.echo(f"not started: {name}: {reason}")
     if result.feed.trickles:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from heapq import heapify, heappop
 from typing import NamedTuple
@@ -12,11 +12,12 @@ import structlog
 
 from agent.core.errors import InputError, OrderError
 from agent.core.types import NS_PER_S
+from agent.durations import Start
 
 log = structlog.get_logger("order")
 
-Start = int | datetime
-"""Nanoseconds after the beginning, or a moment."""
+MOST_AT_ONCE = 20
+"""Orders started without a pause: each takes a millisecond, and the market does not wait."""
 
 
 class NotStarted(NamedTuple):
@@ -34,7 +35,8 @@ class ListedStarts:
         self.not_started: list[NotStarted] = []
         self.names = names
         self._starts, self._book_within_ns = starts, book_within_ns
-        self._waiting: list[tuple[int, int]] = []  # (due, number), a heap
+        self._begun = False
+        self._waiting = [(0, number) for number in range(len(starts))]  # (due, number), a heap once begun
         self._bookless: list[tuple[int, int]] = []  # due, and their market shows nothing yet
 
     @property
@@ -44,6 +46,9 @@ class ListedStarts:
 
     def begin(self, now_ns: int) -> None:
         """The run has begun: times count from now, and those that have passed are now."""
+        if self._begun or not self._waiting:
+            return
+        self._begun = True
         self._waiting = [
             (now_ns + start if isinstance(start, int) else max(now_ns, _ns(start)), number)
             for number, start in enumerate(self._starts)
@@ -51,9 +56,14 @@ class ListedStarts:
         heapify(self._waiting)
 
     def start_due(self, now_ns: int, has_book: Callable[[int], bool], start: Callable[[int], None]) -> None:
-        """Start what is due. ``has_book`` and ``start`` take an order's number; ``start`` may refuse it."""
+        """Start what is due, ``MOST_AT_ONCE`` a call. ``has_book`` and ``start`` take an order's number;
+        ``start`` may refuse it."""
+        if not self._begun:
+            return
         due, self._bookless = self._bookless, []
-        while self._waiting and self._waiting[0][0] <= now_ns:
+        for _ in range(MOST_AT_ONCE):
+            if not self._waiting or self._waiting[0][0] > now_ns:
+                break
             due.append(heappop(self._waiting))
         for due_ns, number in due:
             if has_book(number):
@@ -88,4 +98,4 @@ class ListedStarts:
 
 
 def _ns(moment: datetime) -> int:
-    return round(moment.timestamp() * NS_PER_S)
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000

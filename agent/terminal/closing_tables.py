@@ -60,7 +60,7 @@ MEASURES = (
 
 def render_summary(summary: Summary, console: Console) -> None:
     """Print every parent with its cost analysis and its shadows; of many orders a row each."""
-    if are_many(summary.orders()):
+    if are_many(summary):
         render_many(summary, console)
         return
     for record, document in zip(summary.orders(), summary.parents(), strict=True):

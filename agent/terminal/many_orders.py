@@ -21,8 +21,8 @@ IN_FULL = 3
 LINES = 15
 
 
-def are_many(records: Sequence[ParentRecord]) -> bool:
-    return len(records) > IN_FULL
+def are_many(summary: Summary) -> bool:
+    return summary.order_count > IN_FULL
 
 
 def progress_lines(summary: Summary, now_ns: int) -> list[str]:

@@ -52,7 +52,7 @@ class _Folded:
     @property
     def many(self) -> bool:
         """Whether there are more orders than can be followed one by one."""
-        return are_many(self.summary.orders())
+        return are_many(self.summary)
 
     def is_shadow(self, parent_id: str) -> bool:
         record = self.summary.records.get(parent_id)

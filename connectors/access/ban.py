@@ -22,6 +22,7 @@ class Ban:
     def __init__(self, clock: Clock) -> None:
         self.error: BaseException | None = None  # what the exchange said; None: no ban
         self._clock, self._until_ns = clock, 0
+        self._noted_ns = 0
         self._unnamed = 0  # bans in a row that named no end
 
     def note(self, error: BaseException, through: str, offset_ns: int) -> None:
@@ -35,11 +36,12 @@ class Ban:
             self._until_ns = self._clock.now_ns() + int(wait_s * NS_PER_S)
         else:
             self._until_ns = until_ms * NS_PER_MS - offset_ns
-        self.error = error
+        self.error, self._noted_ns = error, self._clock.now_ns()
 
-    def answered(self) -> None:
-        """A request was served."""
-        self.error, self._unnamed = None, 0
+    def answered(self, asked_ns: int) -> None:
+        """A request of that moment was served; one from before the ban ends none."""
+        if asked_ns >= self._noted_ns:
+            self.error, self._unnamed = None, 0
 
     @property
     def left_s(self) -> float:

@@ -67,7 +67,7 @@ def test_many_orders_work_in_one_run(here: Path) -> None:
         ("id,quantity,algo\na,1,twap\nb,1,twpa\nc,1,vwpa\n", ["2 of 3", "o.csv:3", "'twpa'", "o.csv:4"]),
         ("id,quantity\na,1\nb,0.000000001\n", ["o.csv:3", "0.000000001"]),
         ("id,quantity\na,1\nb,0.00001\n", ["o.csv:3", "minimum"]),
-        ("id,quantity,symbol\na,1,XRP/EUR\n", ["XRP/EUR", "BTC/USDT"]),
+        ("id,quantity,symbol\na,1,XRP/EUR\n", ["o.csv:2", "XRP/EUR", "BTC/USDT"]),
     ],
 )
 def test_one_bad_row_starts_none(here: Path, rows: str, words: list[str]) -> None:
@@ -77,3 +77,12 @@ def test_one_bad_row_starts_none(here: Path, rows: str, words: list[str]) -> Non
     assert done.code == 2, done
     assert all(word in done.err for word in words), done.err
     assert not (here / "runs" / "sessions").exists()
+
+
+def test_options_that_would_change_no_order_are_refused(here: Path) -> None:
+    """The orders of a configuration are as it says; of a file, what its rows leave out is as given."""
+    (here / "c.yaml").write_text("orders: [{order: {quantity: 1, algo: twap}}]\n")
+    done = call("agent", "run", "--paper", "--config", "c.yaml", "--quantity", "7")
+    assert (done.code, "--orders" in done.err) == (2, True)
+    done = call("agent", "doctor", "--json", "--config", "c.yaml")
+    assert done.code == 0, done.out

@@ -27,8 +27,8 @@ BPS = 10_000
 MARKOUT_NS = (1 * NS_PER_S, 10 * NS_PER_S, 60 * NS_PER_S)
 
 MidsAt = Callable[[Sequence[int]], Sequence[int | None]]
-"""Times in nanoseconds, and the mid of each in half ticks where it is known."""
-"""The mid in half ticks at a time, None where the tape has not shown it (``MidTrack.at``)."""
+"""Times in nanoseconds, and the mid of each in half ticks, None where the tape has not shown it
+(``MidTrack.each_at``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Flag, Kind, empty_events
 from agent.core.types import NS_PER_MS, NS_PER_S
 from agent.system_clock import SystemClock
+from connectors.access.ban import Ban
 from connectors.ccxt_books import CROSSED_MOST, BboSource, BookSource
 from connectors.clock_offset import ClockOffset
 from connectors.continuity.stalls import Stalls
@@ -50,6 +51,7 @@ class Stand:
             on_our_clock_ns=lambda ms: ms * 10**6,
             restart=self._restarted,
             stalls=Stalls(self.clock),
+            ban=Ban(self.clock),
         )
         self.restarts = 0
         self.source = BookSource(self.link, SYMBOL, Scale.of(BTC), self.clock, 10, 5.0)
@@ -168,6 +170,32 @@ async def test_a_book_that_says_nothing_is_as_old_as_rest_s_answer_that_is_the_s
     stand.taken()
     assert await stand.source.is_dead()  # what is on the tape is no book any more
     assert len(stand.taken()) == 0
+
+
+async def test_during_a_ban_a_quiet_book_grows_old_and_keeps_its_connection() -> None:
+    """A new connection would ask REST for a snapshot, which makes the ban longer."""
+    stand = Stand()
+    stand.drain(book(1))
+    stand.clock.ns += 30 * NS_PER_S
+    said = f"418 banned until {stand.clock.ns // 10**6 + 60_000}"
+    stand.link.ban.note(ConnectionError(f"binance GET https://x 418 {{{said}}}"), "", 0)
+    assert not await stand.source.is_dead()
+    assert len(stand.taken()) == 0
+    stand.clock.ns += 61 * NS_PER_S
+    assert await stand.source.is_dead()
+
+
+async def test_a_book_that_was_skipped_is_not_taken_for_the_one_on_the_tape() -> None:
+    """The reader was behind when the last book came: what REST has is that one, and not the tape's."""
+    stand = Stand()
+    stand.drain(book(1))
+    stand.outbox.crowded_rows = 0
+    stand.drain(book(2, size=5.0))
+    stand.clock.ns += 30 * NS_PER_S
+    stand.at_rest = book(2, size=5.0)
+    assert await stand.source.is_dead()
+    stand.at_rest = {**book(1), "asks": []}
+    assert await stand.source.is_dead()
 
 
 def test_a_book_without_a_stamp_is_as_old_as_what_is_read_after_a_stall_may_be() -> None:

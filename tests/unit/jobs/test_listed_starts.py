@@ -85,5 +85,29 @@ def test_what_has_not_started_at_the_end_is_told() -> None:
     assert run.listed.pending == 0
 
 
+def test_what_ends_before_it_began_is_told_too() -> None:
+    """No market showed a book: nothing is due, nothing starts, and nobody says that all went well."""
+    listed = ListedStarts((0, 5 * S), NAMES[:2], 5 * S)
+    listed.start_due(NOW_S * S, lambda n: True, lambda n: pytest.fail("started"))
+    assert listed.pending == 2
+    listed.give_up("the run ended")
+    assert [one.name for one in listed.not_started] == ["a", "b"]
+    listed.begin(NOW_S * S)
+    assert listed.pending == 0
+
+
+def test_many_that_are_due_start_a_few_at_a_time() -> None:
+    """The market is looked at in between."""
+    names = [str(n) for n in range(50)]
+    listed, started = ListedStarts([0] * 50, names, 5 * S), list[int]()
+    listed.begin(NOW_S * S)
+    counts = []
+    for _ in range(4):
+        listed.start_due(NOW_S * S, lambda n: True, started.append)
+        counts.append(len(started))
+    assert counts == [20, 40, 50, 50]
+    assert sorted(started) == list(range(50))
+
+
 def _utc(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)

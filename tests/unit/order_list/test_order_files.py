@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Config, ListedOrder
+from agent.config import Config, OrderRow
 from agent.core.errors import InputError
 from agent.order_list.order_files import with_orders_of
 from agent.order_options import Order
@@ -37,7 +37,7 @@ FILES = {
 }
 
 
-def read(folder: Path, name: str, text: str, base: Config = BASE) -> tuple[ListedOrder, ...]:
+def read(folder: Path, name: str, text: str, base: Config = BASE) -> tuple[OrderRow, ...]:
     (folder / name).write_text(text)
     return with_orders_of(folder / name, base).orders
 
@@ -95,12 +95,17 @@ def test_every_bad_row_is_told_with_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("x.csv", "qty\n1\n", "x.csv:2: unknown column 'qty': did you mean quantity?"),
-        ("x.csv", "quantity,quantity\n1,1\n", "column 'quantity' is there twice"),
+        ("x.csv", "qty\n1\n", "x.csv: unknown column 'qty': did you mean quantity?"),
+        ("x.csv", "max-duration,Max Duration\n1,1\n", "column max_duration is there twice"),
+        ("x.jsonl", '{"quantity": 1, "quantity": 100}\n', "x.jsonl:1: quantity is there twice"),
+        ("x.jsonl", '{"min-duration": "1s", "min_duration": "2s"}\n', "min_duration is there twice"),
+        ("x.yaml", "- {quantity: 1, quantity: 100}\n", "x.yaml:1: quantity is there twice"),
+        ("x.yaml", "- {quantity: [[1]]}\n", "quantity holds lists within lists"),
+        ("x.yaml", "- {quantity: {a: 1}}\n", "quantity holds names and values"),
         ("x.csv", "quantity,notional\n1,1\n", "--quantity and --notional exclude each other"),
         ("x.csv", "id\na\na\n", "x.csv:3: id 'a' is taken: x.csv:2 has it"),
         ("x.csv", "id,side\nP2,buy\n,buy\n", "x.csv:3: id 'P2' is taken: x.csv:2 has it"),
-        ("x.csv", "quantity\n", "x.csv holds 0 orders"),
+        ("x.csv", "quantity\n", "x.csv holds no order"),
         ("x.csv", 'quantity\n"1', "x.csv cannot be read as .csv: unexpected end of data"),
         ("x.csv", "start\nsoon\n", "start = 'soon': write a duration (0s, 15m) or a time"),
         ("x.csv", "side\nhold\n", "side = 'hold': Input should be 'buy' or 'sell'"),
@@ -108,9 +113,9 @@ def test_every_bad_row_is_told_with_its_line(tmp_path: Path) -> None:
         ("x.jsonl", "{}\n1\nzz\n", "x.jsonl:3: 'zz' is no JSON"),
         ("x.jsonl", '{"quantity": true}\n', "quantity 'True' is not a number"),
         ("x.yaml", "quantity: 1\n", "give a list of orders"),
-        ("x.yaml", "- [1]\n", "x.yaml:1: ['1'] is no order"),
+        ("x.yaml", "- [1]\n", "x.yaml:1: list is no order"),
         ("x.yaml", "- {a: [}\n", "x.yaml cannot be read as .yaml"),
-        ("x.json", '[{"quantity": {"a": 1}}]', "is not a number"),
+        ("x.json", "[]", "orders are read from .csv, .jsonl"),
         ("x.txt", "quantity\n1\n", "orders are read from .csv, .jsonl"),
     ],
 )
@@ -128,6 +133,20 @@ def test_of_ten_thousand_rows_one_bad_one_is_found_and_many_are_counted(tmp_path
     ]
     many = refusal(tmp_path, "x.csv", "quantity\n" + "none\n" * 50)
     assert (len(many), many[-1]) == (22, "  and 30 more")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("x.jsonl", '\ufeff{"id": null, "symbol": null, "quantity": 2}\n'),
+        ("x.yaml", "- {id: null, symbol: ~, quantity: 2, limit_price: }\n"),
+        ("x.csv", "\ufeffid,symbol,quantity,limit_price\n,,2,\n"),
+    ],
+)
+def test_nothing_is_nothing_in_any_kind(tmp_path: Path, name: str, text: str) -> None:
+    """Null, and an empty cell, are as if the column were not there; a mark of the byte order is skipped."""
+    (one,) = read(tmp_path, name, text)
+    assert (one.id, one.symbol, one.order.quantity, one.order.limit_price) == (None, None, Decimal(2), None)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
