@@ -18,15 +18,14 @@ from connectors.access.refusals import Refusal
 from connectors.backfill import BackfillLimits
 from connectors.ccxt_feed import FeedOptions
 from connectors.continuity import id_jumps, impossible_prices, own_rate, stalls, stamp_order, stamp_watch
-from tests.unit.docs.test_docs import ROOT
+from tests.unit.docs.page_sentences import NOTHING, sentences, unproven
 
-PAGE = ROOT / "docs" / "feeds.md"
+PAGE = "docs/feeds.md"
 STREAMS, RUNS = "integration/test_stream_faults.py::", "integration/test_run_under_faults.py::"
 FEED, REACHING = "integration/test_ccxt_feed.py::", "integration/test_reaching.py::"
 UNIT, SPANS = "unit/connectors/test_", "unit/venue/test_spans.py::"
 SEEN = "unit/terminal/test_terminal.py::test_what_was_not_believed_is_told_beyond_a_trickle"
 REFUSED = UNIT + "refusals.py::test_a_run_bears_a_refusal_for_a_while"
-NOTHING = ""  # what is explained, and not claimed
 
 PROVEN: tuple[tuple[str, str], ...] = (
     ("A stream of trades or books can stop", NOTHING),
@@ -124,30 +123,14 @@ PROVEN: tuple[tuple[str, str], ...] = (
 )
 
 
-def sentences() -> list[str]:
-    """The page's sentences and rows of tables, in order."""
-    found: list[str] = []
-    text = re.sub(r"```.*?```", "", PAGE.read_text(), flags=re.DOTALL)
-    for block in re.split(r"\n(?=\n|\||#)", text):
-        if block.startswith("|"):
-            found += [] if block.startswith(("| ---", "| what")) else [block]
-        elif block.strip() and not block.startswith("#"):
-            found += re.split(r"(?<=[.:])\s+(?=[A-Z`])", " ".join(block.split()))
-    return found
-
-
 def test_every_sentence_has_its_proof() -> None:
     """In order, and each test named is there."""
-    pairs = zip(sentences(), PROVEN, strict=True)
-    assert [sentence for sentence, (words, _) in pairs if not sentence.startswith(words)] == []
-    for proof in {proof for _, proof in PROVEN if proof}:
-        file, _, name = proof.partition("::")
-        assert f"def {name or 'test_'}" in (ROOT / "tests" / file).read_text(), proof
+    assert unproven(PAGE, PROVEN) == []
 
 
 def test_the_numbers_are_the_code_s() -> None:
     """As words or digits in the sentences that state them."""
-    said = {words: sentence for sentence, (words, _) in zip(sentences(), PROVEN, strict=True)}
+    said = {words: sentence for sentence, (words, _) in zip(sentences(PAGE), PROVEN, strict=True)}
     limits = BackfillLimits()
     held = {
         "| the subscription of trades": (own_rate.EXPECTED, own_rate.FLOOR_S, ccxt_trades.CONFIRM_S),
