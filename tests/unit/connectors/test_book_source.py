@@ -91,7 +91,10 @@ def test_only_what_is_new_is_put_on_the_tape() -> None:
     assert stand.drain(book(1)) == [BEGIN, Kind.LEVEL, Kind.LEVEL, END]
     assert stand.drain() == []
     assert stand.drain(book(2, size=2.0)) == [Kind.LEVEL, Kind.LEVEL]
+    stand.clock.ns += NS_PER_S
     assert stand.drain(book(3, size=3.0)) == [Kind.LEVEL, Kind.LEVEL]
+    assert stand.source.rate.last_ns == stand.clock.ns  # silence counts from here
+    assert stand.drain() == []
     assert (stand.source.counters.updates, stand.source.counters.snapshots) == (3, 1)
 
 

@@ -12,6 +12,7 @@ from agent.core.errors import ExchangeError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import Kind
 from connectors.normalise import BookDiffer, Scale
+from connectors.units.exchange_units import UNITS
 from connectors.units.price_steps import DigitSteps, common_step, judged_step, ladder, tidy
 
 WON = ladder(("1000000", "1000"), ("500000", "500"), ("100000", "100"), ("0", "1"))
@@ -25,6 +26,7 @@ WON = ladder(("1000000", "1000"), ("500000", "500"), ("100000", "100"), ("0", "1
         (DigitSteps(5), "0.00000846", "0.0000000001"),
         (DigitSteps(5, whole_allowed=True), "1500000", "1"),
         (DigitSteps(5, decimals=1), "80.123", "0.1"),
+        (UNITS["hyperliquid"].price_steps, "1500000", "1"),
         (WON, "80000000", "1000"),
         (WON, "1500000", "500"),
         (WON, "150000", "1"),

@@ -372,6 +372,22 @@ def test_tardis_trades_are_read_by_either_format(tmp_path: Path) -> None:
         assert (report["format"], report["trades"]) == (format_, 3)
 
 
+def test_the_smallest_price_of_a_tardis_file_is_one(tmp_path: Path) -> None:
+    """0.00000001, as some coins are worth; a price of nothing is unreadable."""
+    lines = [tardis(exchange="binance")[1][0], *_tardis_priced("0.00000001", "0.00000002", "0")]
+    (tmp_path / "x.csv").write_bytes(b"".join(lines))
+    code, said, report = imported(tmp_path, tmp_path / "x.csv", "--format", "tardis-csv")
+    assert (code, report["trades"], report["tick"]) == (0, 2, "0.00000001"), said
+
+
+def _tardis_priced(*prices: str) -> list[bytes]:
+    """A trade a millisecond at these prices."""
+    return [
+        f"binance,BTCUSDT,{START_S * 10**6 + k * 1000},{START_S * 10**6 + k * 1000},{k},buy,{p},5\n".encode()
+        for k, p in enumerate(prices)
+    ]
+
+
 def test_feather_is_looked_at_by_its_columns(tmp_path: Path) -> None:
     """Trades in a feather file, as freqtrade stores them."""
     table = {"timestamp": [START_S * 1000 + t for t, _, _, _ in TRADES], "side": ["buy"] * 4}
