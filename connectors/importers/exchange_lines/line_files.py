@@ -169,6 +169,11 @@ class _LineFiles:
         report, others = self.report, self._lines.others
         seen = f"; other symbols: {', '.join(sorted(others)[:10])}" if others else ""
         why = f"; first problem: {report.problems[0]}" if report.problems else ""
+        if report.depth_unsynced:
+            return InputError(
+                f"{', '.join(report.files)} hold {report.depth_unsynced:,} changes of a book and no snapshot"
+                f" before them{seen}{why}: give the file with the snapshot too, as that of the day before"
+            )
         return InputError(
             f"no {self._lines.exchange} messages of {report.symbol} ({report.market}) in"
             f" {', '.join(report.files)} ({report.lines:,} lines{seen}{why}): give another --symbol or"

@@ -13,6 +13,7 @@ from agent.core.instrument import Instrument
 from agent.core.market.tape import EventArray, Flag, Kind, empty_events
 from agent.core.types import NS_PER_MS, NS_PER_S
 from agent.system_clock import SystemClock
+from connectors import ccxt_books
 from connectors.access.ban import Ban
 from connectors.ccxt_books import CROSSED_MOST, BboSource, BookSource
 from connectors.clock_offset import ClockOffset
@@ -173,6 +174,30 @@ async def test_a_book_that_says_nothing_is_as_old_as_rest_s_answer_that_is_the_s
     stand.taken()
     assert await stand.source.is_dead()  # what is on the tape is no book any more
     assert len(stand.taken()) == 0
+
+
+async def test_a_book_is_dead_by_its_own_rate_if_rest_has_another_touch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Now and a moment later; the same touch is a quiet market, and no answer proves nothing."""
+    monkeypatch.setattr(ccxt_books, "CONFIRM_S", 0.0)
+    stand = Stand()
+    for nonce in range(1, 10):
+        stand.drain(book(nonce, size=float(nonce)))
+        stand.clock.ns += NS_PER_S // 10
+    assert stand.source.wait_s() == 1.0
+    stand.clock.ns += NS_PER_S
+    assert not await stand.source.is_dead()  # REST does not answer
+    stand.at_rest = book(9, size=9.0)
+    assert not await stand.source.is_dead()
+    assert stand.source.wait_s() == 4.0  # twice looked, and all is quiet
+    stand.at_rest = book(20, bid=99.0)
+    assert await stand.source.is_dead()
+    stand.clock.ns += 30 * NS_PER_S
+    stand.at_rest = book(9, size=9.0)
+    looks = stand.source.rate._looks
+    assert not await stand.source.is_dead()
+    assert stand.source.rate._looks == looks + 1
 
 
 async def test_during_a_ban_a_quiet_book_grows_old_and_keeps_its_connection() -> None:

@@ -75,6 +75,13 @@ def test_a_lot_that_would_be_worth_too_much_refuses_the_market() -> None:
         match=r"A/USDT on x cannot be counted: with .* 0\.0{14}1 and 0\.01 64 bits hold 92\.2 USDT at most",
     ):
         with_room(_on("1e-15", "0.01"), Decimal(10**6))
+    korean = _on(
+        "1e-15", "0.01", "KRW"
+    )  # a lot may be worth as many dollars, which are 1,400 times as many won
+    wide = with_room(korean, None).lot
+    assert with_room(korean, 100 * LARGEST_LOT_USD / wide).lot == wide > korean.lot
+    with pytest.raises(OrderError, match="cannot be counted"):
+        with_room(korean, 10_000 * LARGEST_LOT_USD / wide)
     fine = with_room(_on("1e-9", "1e-8"), Decimal(10))  # 92 dollars' room; a lot of 0.01 is worth ten cents
     assert fine.lot * 10 <= LARGEST_LOT_USD
 

@@ -317,6 +317,20 @@ def test_prices_of_ten_decimals_are_read_exactly(tmp_path: Path) -> None:
     assert [price for _, price, _ in levels(instrument, rows)] == [Decimal(bids[0][0]), Decimal(asks[0][0])]
 
 
+def test_changes_without_a_snapshot_are_no_book(tmp_path: Path) -> None:
+    """Said first where trades make a session, and as the reason where nothing does."""
+    rows = [bybit(k, "delta", *CHANGE, k, depth=50) for k in range(1, 5)]
+    with_trades = [rows[0], _trade(1), rows[1], _trade(2), _trade(3)]
+    (tmp_path / "x.gz").write_bytes(gzip.compress(lines(with_trades, stamped=True)))
+    code, said, report = imported(tmp_path, tmp_path / "x.gz", symbol="BTC/USDT:USDT")
+    assert code == 0, said
+    assert report["problems"][0].startswith("no snapshot: the session has no book")
+    (tmp_path / "y.data").write_bytes(lines([okx(k, "update", *CHANGE) for k in range(1, 5)]))
+    code, said, _ = imported(tmp_path / "y", tmp_path / "y.data")
+    assert code != 0
+    assert "4 changes of a book and no snapshot" in said
+
+
 def test_bad_lines_are_named_and_an_archive_cut_off_keeps_what_came_before(tmp_path: Path) -> None:
     """Half a line, a price of 0, no levels at all; a tar of two files is refused."""
     rows = [okx(0, "snapshot", BIDS, ASKS)] + [

@@ -372,6 +372,27 @@ def test_tardis_trades_are_read_by_either_format(tmp_path: Path) -> None:
         assert (report["format"], report["trades"]) == (format_, 3)
 
 
+def test_an_hour_of_trades_is_worth_no_more_than_can_be_counted(tmp_path: Path) -> None:
+    """Each fits, and those of two hours together would not; those of one hour are refused."""
+    half = 2**61 + 2**60  # of the 2^62 that one hour may hold
+    for apart_s, fits in ((3600, True), (1, False)):
+        file = tmp_path / f"{apart_s}.csv"
+        rows = [f"{START_S + k * apart_s},{half // 10**9},{10**9}" for k in range(2)]
+        file.write_bytes(_rows("", rows))
+        code, said, _ = imported(tmp_path / str(apart_s), file, "--tick-size", "1", "--lot-size", "1")
+        assert (code == 0) is fits, said
+        assert fits or "the trades of an hour are worth" in said
+
+
+def test_a_tardis_line_with_stamps_of_other_days_is_unreadable(tmp_path: Path) -> None:
+    """Two hours between sending and receiving: such a clock is none."""
+    odd = f"binance,BTCUSDT,{START_S * 10**6},{(START_S + 7200) * 10**6},9,buy,1,5\n".encode()
+    lines = [tardis(exchange="binance")[1][0], *_tardis_priced("1", "2", "1", "2"), odd]
+    (tmp_path / "x.csv").write_bytes(b"".join(lines))
+    code, said, report = imported(tmp_path, tmp_path / "x.csv", "--format", "tardis-csv")
+    assert (code, report["trades"], report["bad_lines"]) == (0, 4, 1), said
+
+
 def test_the_smallest_price_of_a_tardis_file_is_one(tmp_path: Path) -> None:
     """0.00000001, as some coins are worth; a price of nothing is unreadable."""
     lines = [tardis(exchange="binance")[1][0], *_tardis_priced("0.00000001", "0.00000002", "0")]

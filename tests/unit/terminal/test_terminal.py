@@ -514,4 +514,6 @@ def test_what_was_not_believed_is_told_beyond_a_trickle() -> None:
 def test_a_clock_that_steps_and_lost_time_have_a_sentence(kind: Kind, word: str) -> None:
     found = interruption(kind, Flag.TRADES | Flag.BOOK)
     assert found is not None
+    assert found[1]  # its row is its end: what it is about is over
+    assert found is not None
     assert word in gap_in_words(GapSeen(0, 0, 0, *found, 0))
