@@ -28,6 +28,8 @@ STEP_NS = NS_PER_S
 QUANTILES = (50, 90, 99)
 MOST_LATENCIES = 10_000
 """Rows of a latency file: more are thinned evenly, since sessions hold them in their headers."""
+BOOK_ARCHIVE = "book-archive"
+"""The source of books that nobody received: what lies between a row's two times is the exchange's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +88,15 @@ def calibrate_session(reader: SessionReader) -> Calibration:
             laws[instrument.symbol] = calibrated_law(estimates, instrument)
         except InputError as error:
             refused[instrument.symbol] = str(error)
+    late = sampler.latencies()
+    if reader.header.source == BOOK_ARCHIVE:
+        late = {name: rows[:0] for name, rows in late.items()}
     trips = np.array(round_trips(reader.journal()), np.int64).reshape(-1, 2)
     return Calibration(
         session=reader.header.session,
         laws=laws,
         refused=refused,
-        latencies={**sampler.latencies(), "round_trip": trips},
+        latencies={**late, "round_trip": trips},
     )
 
 
