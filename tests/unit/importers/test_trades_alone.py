@@ -182,6 +182,8 @@ def test_missing_ids_are_a_gap_of_the_tape_and_mark_the_measures(tmp_path: Path)
     assert edges["kind"].tolist() == [Kind.GAP_BEGIN, Kind.GAP_END]
     assert (edges["ext_id"].tolist(), edges["qty_lots"].tolist()) == ([49, 49], [0, 2])
     assert edges["exch_ns"].tolist() == [(START_S + 26) * 10**9] * 2
+    assert not edges["price_ticks"].any()
+    assert not edges["side"].any()
     times = ["--interval", "5s", "--min-duration", "20s", "--max-duration", "20s", "--quantity", "2"]
     for start, holed in ((START_S + 15, True), (START_S + 35, False)):
         at = datetime.fromtimestamp(start, UTC).strftime("%Y-%m-%dT%H:%M:%S")
