@@ -84,7 +84,7 @@ def test_a_lot_that_would_be_worth_too_much_refuses_the_market() -> None:
         with_room(korean, 10_000 * LARGEST_LOT_USD / wide)
     dollars = _on("1e-15", "0.01")
     assert with_room(dollars, Decimal("9.9") / with_room(dollars, None).lot).lot > dollars.lot
-    with pytest.raises(OrderError, match="would be worth 10.5 USDT"):
+    with pytest.raises(OrderError, match=r"would be worth 10\.5 USDT"):
         with_room(dollars, Decimal("10.5") / with_room(dollars, None).lot)
     fine = with_room(_on("1e-9", "1e-8"), Decimal(10))  # 92 dollars' room; a lot of 0.01 is worth ten cents
     assert fine.lot * 10 <= LARGEST_LOT_USD
