@@ -378,7 +378,7 @@ def test_sessions_page(tmp_path: Path) -> None:
     broken = _damaged(tmp_path / "broken")
     assert call("agent", "sessions", "compact", broken).code != 0
     assert next(broken.glob("tape-*")).exists()
-    says(page, "Exit code 1 where one is damaged.")
+    says(page, "Exit code 1 where one is damaged or unreadable.")
     assert call("agent", "sessions", "list", tmp_path).code == 1
     assert call("agent", "sessions", "inspect", broken).code == 1
     says(page, "`agent sessions slice BROKEN --out DIR` saves a whole session out of one that is not.")
@@ -408,7 +408,7 @@ def test_cutting_joining_compacting_change_no_row(tmp_path: Path) -> None:
     assert call("agent", "sessions", "compact", session).code == 0
     assert list(session.glob("*.parquet"))
     assert json.loads(call("agent", "replay", session, "--json").out)["digest"] == before
-    says(page, "with `--history` also the trades that led up to it, flagged as history.")
+    says(page, "With `--history` the trades that led up to the cut come first, flagged as history")
     for history, some in (([], False), (["--history", "5s"], True)):
         cut = tmp_path / f"cut{some}"
         call("agent", "sessions", "slice", session, "--from", "10s", *history, "--out", cut)
