@@ -10,6 +10,8 @@ import pytest
 
 from tests.every_key.command_line import call
 
+pytestmark = pytest.mark.slow
+
 ROWS = """id,symbol,side,quantity,notional,algo,min_duration,max_duration,interval,start,limit_price
 late,BTC/USDT,buy,0.2,,twap,1s,3s,1s,2s,
 eth,ETH/USDT,sell,2,,lem,1s,3s,1s,,
@@ -26,7 +28,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.slow
 def test_many_orders_work_in_one_run(here: Path) -> None:
     """In the order of the file, each at its time; one expires without harm. Log and replay have all."""
     (here / "o.csv").write_text(ROWS)

@@ -169,6 +169,7 @@ async def test_a_hole_is_filled_when_rest_answers_again(run: Run, status: int) -
 SHORT = replace(OPTIONS, backfill=replace(LIMITS, deadline_s=2.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", [SHORT], indirect=True)
 async def test_during_a_ban_nothing_is_asked_and_nothing_lost(
     run: Run, capfd: pytest.CaptureFixture[str]
