@@ -108,8 +108,8 @@ def history(reader: SessionReader) -> list[tuple[int, int]]:
 def test_a_recorded_market_that_ends_is_a_quiet_book(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """``embedded.market`` plays a session; once it has ended, ``feed.stale_after`` says how often the exchange
-    is asked whether its book is still so. It is, and the tape says so."""
+    """``embedded.market`` plays a session; once it has ended, ``feed.stale_after`` says how often it is asked
+    whether its book is still so. It is, and the tape says so."""
     market = Markets(tmp_path).path("plain")
     raw: dict[str, Any] = {"embedded": {"market": str(market), "speed": 20}}
     prices = set(SessionReader(market).events()["price_ticks"].tolist())
