@@ -131,6 +131,7 @@ def test_a_hole_of_numbered_updates_is_a_gap_until_the_next_snapshot(tmp_path: P
     code, said, report = imported(tmp_path, tmp_path / "x.data")
     assert code == 0, said
     assert (report["gaps"], report["book_updates_lost"], report["depth_unsynced"]) == (1, 3, 2)
+    assert any(text.startswith("x.data:32: ") for text in report["problems"]), report["problems"]
     _, events = tape(tmp_path)
     edges = events[(events["kind"] == Kind.GAP_BEGIN) | (events["kind"] == Kind.GAP_END)]
     assert kinds(edges) == ["GAP_BEGIN", "GAP_END"]
