@@ -200,6 +200,15 @@ async def test_a_book_is_dead_by_its_own_rate_if_rest_has_another_touch(
     assert stand.source.rate._looks == looks + 1
 
 
+def test_a_level_of_less_than_nothing_is_refused_and_counted() -> None:
+    """The others of its side are taken."""
+    stand = Stand()
+    odd = book(1)
+    odd["bids"] += [[99.0, -1.0], [98.0, 2.0]]
+    assert stand.drain(odd) == [BEGIN, Kind.LEVEL, Kind.LEVEL, Kind.LEVEL, END]
+    assert stand.source.counters.refused == 1
+
+
 async def test_during_a_ban_a_quiet_book_grows_old_and_keeps_its_connection() -> None:
     """A new connection would ask REST for a snapshot, which makes the ban longer."""
     stand = Stand()
