@@ -17,7 +17,7 @@ import numpy as np
 import structlog
 
 from agent.core.clock import Clock
-from agent.core.errors import ExchangeError, InternalError
+from agent.core.errors import ExchangeError, InternalError, OrderError
 from agent.core.instrument import Instrument
 from agent.core.market.tape import BarArray, EventArray, Flag, Kind
 from agent.core.market.trade_bars import BookSample
@@ -179,6 +179,13 @@ class CcxtFeed:
         return "check the network, or try --exchange embedded"
 
     async def _instrument(self, link: CcxtLink, number: int, symbol: str) -> Instrument:
+        try:
+            return await self._found(link, number, symbol)
+        except OrderError as error:
+            error.symbol = symbol
+            raise
+
+    async def _found(self, link: CcxtLink, number: int, symbol: str) -> Instrument:
         exchange = link.exchange
         if symbol not in exchange.markets:
             raise unknown_symbol(symbol, self.name, exchange.symbols)

@@ -217,7 +217,7 @@ async def _instruments(feed: Feed, config: Config, *, trade: bool) -> list[Instr
     try:
         return await feed.instruments(symbols_of(config))
     except OrderError as error:
-        listed = [one for one in run_orders(config) if one.listed is not None and one.symbol in str(error)]
+        listed = [one for one in run_orders(config) if one.listed is not None and one.symbol == error.symbol]
         refuse_orders([(one.whose, str(error)) for one in listed], len(config.orders))
         raise
 

@@ -35,7 +35,8 @@ class ConfigError(InputError):
 
 
 class OrderError(InputError):
-    pass
+    symbol: str | None = None
+    """The market that cannot be traded, where it is that."""
 
 
 class SessionError(InputError):

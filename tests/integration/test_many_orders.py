@@ -80,6 +80,13 @@ def test_one_bad_row_starts_none(here: Path, rows: str, words: list[str]) -> Non
     assert not (here / "runs" / "sessions").exists()
 
 
+def test_only_the_orders_of_an_unknown_symbol_are_blamed(here: Path) -> None:
+    """The message has another symbol as an example: an order of that one is right."""
+    (here / "o.csv").write_text("id,quantity,symbol\na,1,BTC/USDT\nb,1,XRP/EUR\n")
+    done = call("agent", "run", "--paper", "--orders", "o.csv", "--config", "c.yaml")
+    assert (done.code, "o.csv:3" in done.err, "o.csv:2" in done.err) == (2, True, False), done.err
+
+
 def test_options_that_would_change_no_order_are_refused(here: Path) -> None:
     """The orders of a configuration are as it says; of a file, what its rows leave out is as given."""
     (here / "c.yaml").write_text("orders: [{order: {quantity: 1, algo: twap}}]\n")
