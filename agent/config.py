@@ -450,29 +450,32 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _ids_differ(self) -> Config:
-        for number, other in same_names([self.name_of(number) for number in range(len(self.orders))]):
-            what = f"orders.{number}.id = {self.name_of(number)!r}: order {other + 1} is called so too"
+        names = names_of(self.orders)
+        for number, other in same_names(names):
+            what = f"orders.{number}.id = {names[number]!r}: order {other + 1} is called so too"
             raise PydanticCustomError(_WHOLE, "{said}", {"said": what, "place": ("orders", number, "id")})
         return self
 
-    def name_of(self, number: int) -> str:
-        """What a listed order is called: the end of its parent's id."""
-        return self.orders[number].id or f"P{number + 1}"
-
-    def symbol_of(self, number: int) -> str:
-        """Of a listed order."""
-        return self.orders[number].symbol or self.symbol
+    @property
+    def listed_symbols(self) -> list[str]:
+        """That of each listed order."""
+        return [one.symbol or self.symbol for one in self.orders]
 
     @model_validator(mode="after")
     def _third_currency_has_a_rate(self) -> Config:
         """The quote currency by its own name is no third one. Other instruments: ``venue_setup`` checks."""
         currency = self.venue.fee_currency
-        symbols = [self.symbol_of(number) for number in range(len(self.orders))] or [self.symbol]
+        symbols = self.listed_symbols or [self.symbol]
         own = {part for symbol in symbols for part in symbol.partition("/")[2].split(":")}
         if self.venue.fee_rate is None and currency not in ("quote", "received", *own):
             where = {"place": ("venue", "fee_currency")}
             raise PydanticCustomError(_WHOLE, fee_rate_missing(currency), where)
         return self
+
+
+def names_of(orders: Sequence[OrderRow]) -> list[str]:
+    """What listed orders are called: the ends of their parents' ids."""
+    return [one.id or f"P{number}" for number, one in enumerate(orders, 1)]
 
 
 def same_names(names: Sequence[str]) -> Iterator[tuple[int, int]]:

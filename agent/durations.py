@@ -64,6 +64,14 @@ def parse_time_ns(
     raise InputError(f"{name} {text!r} is not understood: {_how(before_ns, after_ns)}")
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def moment_ns(moment: datetime) -> int:
+    """Nanoseconds since 1970, exact."""
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
 def _iso_ns(text: str) -> int | None:
     """The time ``text`` says; None where it says none that 64 bits hold."""
     fraction = _FRACTION.search(text)
@@ -73,7 +81,7 @@ def _iso_ns(text: str) -> int | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    whole_ns = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1) * 10**9
+    whole_ns = (moment - _EPOCH) // timedelta(seconds=1) * 10**9
     rest_ns = int(fraction[2][:9].ljust(9, "0")) if fraction else moment.microsecond * 1000
     ns = whole_ns + rest_ns
     return ns if abs(ns) < 2**63 else None
@@ -153,7 +161,7 @@ def _configured_start(value: object) -> object:
     if isinstance(value, datetime):  # as YAML reads it
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     if isinstance(value, str) and (at_ns := _iso_ns(value.strip())) is not None:
-        return datetime.fromtimestamp(at_ns / 1e9, UTC)
+        return _EPOCH + timedelta(microseconds=at_ns // 1000)
     try:
         return _configured_ns_or_zero(value)
     except ValueError as error:

@@ -41,7 +41,7 @@ async def embedded_exchange(
 
 def _market(config: Config) -> MarketSource:
     if config.embedded.market == SYNTHETIC:
-        wanted = [config.symbol, *(config.symbol_of(number) for number in range(len(config.orders)))]
+        wanted = [config.symbol, *config.listed_symbols]
         known = tuple(symbol for symbol in SYMBOLS if symbol in wanted)  # else the exchange says what it has
         return SyntheticMarket(config.embedded.seed, known or FIRST_RUN)
     path = Path(config.embedded.market)

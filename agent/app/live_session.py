@@ -29,7 +29,7 @@ from agent.app.live_feed import Ended, open_feed
 from agent.app.log_in_line import DatabaseState, in_line
 from agent.app.stop_signals import stop_on_signal
 from agent.app.warm_up import warm_up
-from agent.config import Config
+from agent.config import Config, names_of
 from agent.core.agenda import FAR_FUTURE_NS
 from agent.core.clock import Clock
 from agent.core.errors import AgentError, OrderError
@@ -251,7 +251,7 @@ class _Session:
         self._parents = 0
         self._starts = ListedStarts(
             [one.start for one in config.orders] if trade and first else (),
-            [config.name_of(number) for number in range(len(config.orders))],
+            names_of(config.orders),
             config.feed.connect_timeout,
         )
         self._heartbeat: Heartbeat | None = None
@@ -413,17 +413,15 @@ class _Session:
 
     async def _start_listed(self, live: LiveRun) -> None:
         """Start the orders of the list as they become due, until the session ends."""
-        numbers = {i.symbol: i.number for i in self.instruments}
-
-        def instrument(number: int) -> Instrument:
-            return self.instruments[numbers[self.config.symbol_of(number)]]
+        by_symbol = {i.symbol: i for i in self.instruments}
+        symbols = self.config.listed_symbols
 
         def has_book(number: int) -> bool:
-            return bool(live.engine.market.mid_half_ticks(instrument(number).number))
+            return bool(live.engine.market.mid_half_ticks(by_symbol[symbols[number]].number))
 
         def start(number: int) -> None:
-            name = self.config.name_of(number)
-            self._start(live, self.config.orders[number].order, instrument(number), name)
+            order, name = self.config.orders[number].order, self._starts.names[number]
+            self._start(live, order, by_symbol[symbols[number]], name)
 
         while True:
             await asyncio.sleep(START_LOOK_S)

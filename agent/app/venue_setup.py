@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
 from agent.config import Config, LatencyMs, Venue, fee_rate_missing
 from agent.core.agenda import Agenda
@@ -11,6 +10,7 @@ from agent.core.errors import ConfigError, InternalError
 from agent.core.instrument import Instrument
 from agent.core.ports import OrderVenue
 from agent.core.types import NS_PER_MS
+from agent.durations import moment_ns
 from agent.venue.bars.bar_market import BarMarket
 from agent.venue.bars.bar_venue import BarVenue
 from agent.venue.fees import Fees, FeeTier
@@ -21,8 +21,6 @@ from agent.venue.paper import PaperVenue
 from agent.venue.rules import Halt, VenueRules, VenueSetup
 from agent.venue.wire.latency import Latencies, Latency, LatencyModel, MeasuredLatency
 from agent.venue.wire.rehearsal import Rehearsal
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def venue_setup(config: Config) -> VenueSetup:
@@ -46,7 +44,7 @@ def venue_setup(config: Config) -> VenueSetup:
         amend_keeps_queue=venue.amend == "keep_on_reduce",
         max_quantity=venue.max_quantity,
         max_open_orders=venue.max_open_orders,
-        halts=tuple(Halt(_ns(h.start), _ns(h.end), h.symbol or "") for h in venue.halts),
+        halts=tuple(Halt(moment_ns(h.start), moment_ns(h.end), h.symbol or "") for h in venue.halts),
         max_book_age_ns=venue.max_book_age if venue.on_stale == "reject" else None,
         marked_age_ns=venue.max_book_age if venue.on_stale == "mark" else None,
         rehearsal=_rehearsal(venue),
@@ -104,8 +102,3 @@ def _fees(venue: Venue) -> Fees:
 def _rehearsal(venue: Venue) -> Rehearsal:
     given = venue.rehearsal
     return Rehearsal(given.reject_ppm, given.timeout_ppm, given.timeout)
-
-
-def _ns(at: datetime) -> int:
-    """Nanoseconds since 1970, exact."""
-    return (at - _EPOCH) // timedelta(microseconds=1) * 1000

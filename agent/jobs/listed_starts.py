@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from heapq import heapify, heappop
 from typing import NamedTuple
@@ -12,7 +11,7 @@ import structlog
 
 from agent.core.errors import InputError, OrderError
 from agent.core.types import NS_PER_S
-from agent.durations import Start
+from agent.durations import Start, moment_ns
 
 log = structlog.get_logger("order")
 
@@ -50,7 +49,7 @@ class ListedStarts:
             return
         self._begun = True
         self._waiting = [
-            (now_ns + start if isinstance(start, int) else max(now_ns, _ns(start)), number)
+            (now_ns + start if isinstance(start, int) else max(now_ns, moment_ns(start)), number)
             for number, start in enumerate(self._starts)
         ]
         heapify(self._waiting)
@@ -95,7 +94,3 @@ class ListedStarts:
     def _refuse(self, number: int, reason: str) -> None:
         self.not_started.append(NotStarted(self.names[number], reason))
         log.error("order_not_started", order=self.names[number], reason=reason)
-
-
-def _ns(moment: datetime) -> int:
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000

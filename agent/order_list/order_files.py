@@ -19,7 +19,16 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from agent.config import Config, OrderRow, complaint, completed_order, parse_config, read_text, same_names
+from agent.config import (
+    Config,
+    OrderRow,
+    complaint,
+    completed_order,
+    names_of,
+    parse_config,
+    read_text,
+    same_names,
+)
 from agent.core.errors import InputError
 from agent.order_list.order_texts import order_values
 from agent.order_options import order_fields
@@ -47,7 +56,7 @@ def with_orders_of(path: Path, config: Config) -> Config:
             listed.append(_listed(row, base).found_at(place))
         except InputError as error:
             faults.append((place, str(error)))
-    names = [one.id or f"P{number + 1}" for number, one in enumerate(listed)]
+    names = names_of(listed)
     faults += [
         (listed[number].place, f"id {names[number]!r} is taken: {listed[other].place} has it")
         for number, other in same_names(names if not faults else [])

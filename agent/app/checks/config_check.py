@@ -57,7 +57,7 @@ def _check_market(config: Config) -> None:
 
 def _check_symbol(config: Config) -> None:
     embedded = config.exchange == EMBEDDED and config.embedded.market == SYNTHETIC
-    symbols = (config.symbol, *(config.symbol_of(number) for number in range(len(config.orders))))
+    symbols = (config.symbol, *config.listed_symbols)
     if embedded and (wrong := [symbol for symbol in symbols if symbol not in SYMBOLS]):
         raise ConfigError(
             f"symbol = {wrong[0]!r}: the embedded exchange has {', '.join(SYMBOLS)}; choose one of them,"

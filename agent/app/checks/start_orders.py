@@ -13,12 +13,11 @@ import numpy as np
 import structlog
 
 from agent.app.build import engine_settings
-from agent.app.checks.trading_checks import run_orders
+from agent.app.checks.trading_checks import RunOrder, check_each, run_orders
 from agent.app.venue_setup import paper_venue, venue_setup
 from agent.bar_session import BarSession
 from agent.config import Config
 from agent.core.agenda import FAR_FUTURE_NS, Agenda
-from agent.core.errors import InputError
 from agent.core.events import Command, StartParent
 from agent.core.instrument import Instrument
 from agent.core.market.tape import BarArray, EventArray, Flag, Kind
@@ -26,7 +25,6 @@ from agent.core.market.trade_bars import BookSample
 from agent.core.orders.venue_messages import VenueOrder
 from agent.core.ports import Market, OrderVenue, SessionReader
 from agent.core.types import ParentSpec
-from agent.order_list.order_files import refuse_orders
 from agent.orders import build_spec
 from agent.preflight.order_at_start import Finding, StartFacts, StartRules
 from agent.preflight.size_findings import Lacking
@@ -65,24 +63,21 @@ def check_before_session(
     lacking: Lacking,
 ) -> None:
     """Refuse the run's orders that can only fail. Raises OrderError; of a list every one is told."""
-    orders, numbers = run_orders(config), {i.symbol: i.number for i in instruments}
-    sides = {one.order.side for one in orders}
-    listed: list[tuple[str, str]] = []
-    for one in orders:
+    numbers = {i.symbol: i.number for i in instruments}
+    both_sides = len({one.order.side for one in run_orders(config)}) > 1
+    rules = start_rules(config)
+
+    def check(one: RunOrder) -> None:
         number = numbers[one.symbol]
+        spec = build_spec(one.order, instruments[number], "check", None)
+        facts = _facts_known(known[number], now_ns, spec.max_duration_ns)
         # What an order needs may come from one of the other side before it.
-        paid_for = _covered if one.whose and len(sides) > 1 else lacking
-        try:
-            spec = build_spec(one.order, instruments[number], "check", None)
-            facts = _facts_known(known[number], now_ns, spec.max_duration_ns)
-            findings = judge(spec, instruments[number], start_rules(config), facts, paid_for)
-            # What is only doubtful of an order that starts now is told at its start.
-            _tell(spec, [f for f in findings if f.fatal or one.place[0] == "schedules"])
-        except InputError as error:
-            if one.listed is None:
-                raise one.fault(error) from error
-            listed.append((one.whose, str(error)))
-    refuse_orders(listed, len(config.orders))
+        paid_for = _covered if one.whose and both_sides else lacking
+        findings = judge(spec, instruments[number], rules, facts, paid_for)
+        # What is only doubtful of an order that starts now is told at its start.
+        _tell(spec, [f for f in findings if f.fatal or one.place[0] == "schedules"])
+
+    check_each(config, check)
 
 
 def _covered(order: VenueOrder) -> str:

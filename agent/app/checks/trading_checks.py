@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 
 from agent.app.build import LEM, check_algos, check_model
-from agent.config import Config
+from agent.config import Config, names_of
 from agent.core.errors import ConfigError, InputError
 from agent.core.instrument import Instrument
 from agent.jobs.triggers import check_schedules
@@ -39,15 +39,10 @@ class RunOrder:
 def run_orders(config: Config) -> list[RunOrder]:
     """The configured order, those of the list, those of schedules."""
     own = [RunOrder(config.order, config.symbol, "", ("order",))] if has_own_order(config) else []
+    rows = zip(config.orders, config.listed_symbols, names_of(config.orders), strict=True)
     listed = [
-        RunOrder(
-            one.order,
-            config.symbol_of(number),
-            one.place or f"order {config.name_of(number)!r}",
-            ("orders", number, "order"),
-            number,
-        )
-        for number, one in enumerate(config.orders)
+        RunOrder(row.order, symbol, row.place or f"order {name!r}", ("orders", number, "order"), number)
+        for number, (row, symbol, name) in enumerate(rows)
     ]
     scheduled = [
         RunOrder(one.order, config.symbol, f"schedule {one.name!r}", ("schedules", number, "order"))
@@ -102,10 +97,15 @@ def fault_of(place: Place, check: Callable[[], object]) -> Iterator[tuple[Place,
 
 def check_sizes(config: Config, instruments: Mapping[str, Instrument]) -> None:
     """What the exchange's own instruments, by symbol, say of every order. Raises InputError."""
+    check_each(config, lambda one: build_spec(one.order, instruments[one.symbol], "check", None))
+
+
+def check_each(config: Config, check: Callable[[RunOrder], object]) -> None:
+    """Check every order of a run. Raises InputError: of a list every one refused is told, else the first."""
     listed: list[tuple[str, str]] = []
     for one in run_orders(config):
         try:
-            build_spec(one.order, instruments[one.symbol], "check", None)
+            check(one)
         except InputError as error:
             if one.listed is None:
                 raise one.fault(error) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Config, OrderRow
+from agent.config import Config, OrderRow, names_of
 from agent.core.errors import InputError
 from agent.order_list.order_files import with_orders_of
 from agent.order_options import Order
@@ -164,4 +164,4 @@ def test_a_configuration_lists_orders_too() -> None:
     assert (first.order.quantity, first.order.notional, first.order.algo) == (None, Decimal(10), "twap")
     assert (second.order.quantity, second.order.side, second.start) == (Decimal(3), "sell", 2 * S)
     assert Config.model_validate(config.model_dump(mode="json")) == config
-    assert [config.name_of(0), config.symbol_of(0), config.symbol_of(1)] == ["P1", "BTC/USDT", "BTC/USDT"]
+    assert (names_of(config.orders), config.listed_symbols) == (["P1", "P2"], ["BTC/USDT", "BTC/USDT"])
