@@ -22,7 +22,7 @@ class ExchangeDouble:
 
     def routes(self, router: web.UrlDispatcher) -> None:
         """Say which paths are served."""
-        raise NotImplementedError
+        raise NotImplementedError  # each double has its own protocol
 
     async def start(self, folder: Path) -> None:
         made = make_certificates(folder, time.time_ns(), self.hosts)
