@@ -23,6 +23,7 @@ from typing import Literal
 import numpy as np
 
 from agent.config import Config
+from agent.core.clock import in_utc
 from agent.core.errors import ConfigError, OrderError, SessionError
 from agent.core.events import AuditEvent, StartParent
 from agent.core.instrument import Instrument
@@ -39,7 +40,6 @@ from agent.engine.tactics.tactic_registry import tactic_classes
 from agent.orders import build_spec
 from agent.shadow import shadow_specs
 from agent.venue.bars.bars_of_trades import bars_of_trades
-from agent.venue.checks import in_utc
 from agent.venue.rules import BarRules, Halt, VenueSetup
 from agent.venue.wire.rehearsal import Rehearsal
 

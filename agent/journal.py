@@ -18,6 +18,7 @@ from agent.core.events import (
     Command,
     CommandKind,
     ControlParent,
+    SkipTime,
     StartParent,
     VenueReported,
 )
@@ -29,7 +30,8 @@ from agent.shadow import shadow_specs
 ROUND_TRIP = "round_trip"
 REPORT = "venue_report"
 ABANDONED = "abandoned"
-SHELL_KINDS = frozenset({"overrun", "end", "resumed", "rotated", ROUND_TRIP})
+RESUMED = "resumed"
+SHELL_KINDS = frozenset({"overrun", "end", "rotated", ROUND_TRIP})
 """Entries that are no command: the shell's own marks."""
 
 
@@ -68,6 +70,8 @@ def command_entry(command: Command) -> dict[str, Any]:
         return _start_entry(command)
     if isinstance(command, AbandonParents):
         return {"kind": ABANDONED, **asdict(command)}
+    if isinstance(command, SkipTime):
+        return {"kind": RESUMED, **asdict(command)}
     return _control_entry(command) if isinstance(command, ControlParent) else _report_entry(command)
 
 
@@ -155,11 +159,20 @@ def _abandoned(entry: Mapping[str, Any]) -> AbandonParents:
     return AbandonParents(int(entry["recv_ns"]), int(entry["seq"]), str(entry["reason"]))
 
 
+def _resumed(entry: Mapping[str, Any]) -> SkipTime:
+    from_ns, to_ns, at_ns = int(entry["from_ns"]), int(entry["to_ns"]), int(entry["recv_ns"])
+    if not 0 <= from_ns <= at_ns <= to_ns < 2**62:
+        raise ValueError(f"time lost from {from_ns} to {to_ns}, said at {at_ns}")
+    unworkable = {str(symbol): str(why) for symbol, why in entry["unworkable"].items()}
+    return SkipTime(at_ns, int(entry["seq"]), from_ns, to_ns, str(entry["cause"]), unworkable)
+
+
 _COMMANDS: Mapping[str, Callable[[Mapping[str, Any]], Command]] = {
     "start": _start,
     "control": _control,
     REPORT: _reported,
     ABANDONED: _abandoned,
+    RESUMED: _resumed,
 }
 
 

@@ -145,6 +145,44 @@ def replay(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A session without an end, taken in by an engine that goes on from there.
+
+    ``difference``: the first result that is not as it was recorded. ``unrecorded``: results, and checks of
+    the tape, that its process had not come to record.
+    """
+
+    events: int
+    check: TapeCheck
+    difference: str | None
+    unrecorded: list[str]
+
+
+def replay_prefix(
+    reader: SessionReader,
+    engine: Engine,
+    pending: Sequence[Command],
+    *,
+    watch: Watch | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Prefix:
+    """Take a session that was cut off in, up to the last moment that it knows of. Nothing is closed."""
+    run, recorded = _Pass(engine, None, watch), list(reader.outcome())
+    engine.on_bars(reader.bars())
+    for item in _last_input_apart(inputs(reader, pending)):
+        if isinstance(item, np.ndarray):
+            run.rows(item)
+        else:
+            run.command(item)
+        if progress is not None:
+            progress(run.count, 0)
+    if run.has_tape_of(recorded):
+        run.on_with(recorded)
+    _, difference = run.compared(recorded)
+    return Prefix(run.count, run.check, difference, run.beyond(recorded))
+
+
 def _last_input_apart(items: Iterable[EventArray | Command]) -> Iterator[EventArray | Command]:
     """The inputs, the rows of the last moment in a piece of their own: they came in as one."""
     held: EventArray | None = None
@@ -177,10 +215,12 @@ def _recorded_ns(row: str) -> int:
 class _Pass:
     """One pass of a session through an engine, and the canonical rows that come of it."""
 
-    def __init__(self, engine: Engine, commands: int, watch: Watch | None) -> None:
+    def __init__(self, engine: Engine, commands: int | None, watch: Watch | None) -> None:
+        """``commands``: how many there are; None: more may come after this pass."""
         self.count = 0  # rows of the tape
+        self.check = TapeCheck()
         self._engine, self._commands_left, self._watch = engine, commands, watch
-        self._check, self._last_ns = TapeCheck(), 0
+        self._last_ns = 0
         self._tape_rows: list[str] = []
         self._result_rows: list[str] = []
         self._due = (0, 0)  # results, and checks of the tape, of all inputs but the last
@@ -188,7 +228,7 @@ class _Pass:
     def rows(self, rows: EventArray) -> None:
         self._input(int(rows["recv_ns"][0]))
         self._engine.advance(rows)
-        self._tape_rows.extend(self._check.add(rows))
+        self._tape_rows.extend(self.check.add(rows))
         self.count += len(rows)
         self._last_ns = int(rows["recv_ns"][-1])
         self._take()
@@ -197,9 +237,10 @@ class _Pass:
         if not isinstance(command, AbandonParents):
             self._input(command.recv_ns)
         self._engine.command(command)
-        self._commands_left -= 1
-        if not self._commands_left:
-            self._engine.no_more_commands()
+        if self._commands_left is not None:
+            self._commands_left -= 1
+            if not self._commands_left:
+                self._engine.no_more_commands()
         self._last_ns = command.recv_ns
         self._take()
 
@@ -234,11 +275,16 @@ class _Pass:
             found.append(first_difference(theirs, mine))
         return ours, "; ".join(difference for difference in found if difference) or None
 
+    def beyond(self, recorded: Sequence[str]) -> list[str]:
+        """What was recorded of no more."""
+        of_tape = sum(row.startswith(TAPE_ROW) for row in recorded)
+        return [*self._result_rows[len(recorded) - of_tape :], *self._tape_rows[of_tape:]]
+
     def close(self, end_ns: int) -> list[str]:
         """End the session, and return the outcome: results first, then the checks of the tape."""
         self._engine.close(max(end_ns, self._last_ns, self._engine.now_ns))
         self._take()
-        return [*self._result_rows, *self._tape_rows, *self._check.finish()]
+        return [*self._result_rows, *self._tape_rows, *self.check.finish()]
 
     def _take(self) -> None:
         events = self._engine.drain()

@@ -13,7 +13,7 @@ import contextlib
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -23,7 +23,15 @@ from agent.core.agenda import FAR_FUTURE_NS
 from agent.core.canonical import TapeCheck, canonical_row
 from agent.core.clock import Clock, StandStill
 from agent.core.errors import ExchangeError, RecordingError
-from agent.core.events import AuditEvent, Command, CommandKind, ControlParent, StartParent, VenueReported
+from agent.core.events import (
+    AuditEvent,
+    Command,
+    CommandKind,
+    ControlParent,
+    SkipTime,
+    StartParent,
+    VenueReported,
+)
 from agent.core.market.tape import EVENT, BarArray, EventArray, Flag, Kind
 from agent.core.orders.venue_messages import Report
 from agent.core.ports import Algo, ExecutionLog, Feed, OutsideLink, SessionWriter
@@ -41,6 +49,8 @@ JOINED_WITHIN_NS = 5 * NS_PER_S
 BEAT_S = 0.25
 STALLED_NS = 2 * NS_PER_S
 """A loop that did nothing for so long has stood still: nothing is traded on what it did not see in time."""
+STOOD_STILL = "the process stood still"
+NOT_RUNNING = "the agent was not running"
 ANSWER_S = 30.0
 """At the end a venue outside is given so long to answer for what is in flight."""
 
@@ -76,6 +86,27 @@ class ThreadedPolicy:
 Watch = Callable[[Sequence[AuditEvent]], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What there was of a session before its process died. The engine has taken in all of it."""
+
+    seq: int
+    last_ns: int  # the last moment that it knows of
+    check: TapeCheck
+    life: Mapping[str, Any]  # what the journal is told of the process that goes on
+    unworkable: Mapping[str, str]  # symbols whose orders cannot go on, and why
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """How a session went on: the time that was lost, and the trades of it that were fetched."""
+
+    from_ns: int
+    to_ns: int
+    missed_trades: int
+    parents: int  # that were not done
+
+
 class LiveRun:
     """One live session: feed in, engine, session and log out. See ``run``."""
 
@@ -89,7 +120,9 @@ class LiveRun:
         late: list[str],
         watch: Watch,
         outside: OutsideLink | None = None,
+        former: Former | None = None,
     ) -> None:
+        """``former``: the session is one that goes on."""
         self.feed, self.engine, self.writer, self.clock = feed, engine, writer, clock
         self.stopping = asyncio.Event()
         self.interrupted = False
@@ -99,10 +132,12 @@ class LiveRun:
         self.events = self.trades = self.gaps = 0
         self._log, self._late, self._watch = execution_log, late, watch
         self._outside = outside
-        self._seq = 0
-        self._last_ns = 0
+        self.resumed: Resumed | None = None
+        self._former = former
+        self._seq = former.seq if former else 0
+        self._last_ns = former.last_ns if former else 0
         self._last_rows_ns = clock.now_ns()
-        self._check = TapeCheck()
+        self._check = former.check if former else TapeCheck()
         self._inbox: asyncio.Queue[EventArray | Report] = asyncio.Queue()
         self._book_seen = asyncio.Event()
         self._stepped_ns = 0
@@ -176,8 +211,9 @@ class LiveRun:
         """A venue outside reports: taken in at its place among what else has come, and journalled first."""
         self._inbox.put_nowait(report)
 
-    def _command(self, command: Command) -> None:
-        self.writer.journal(command_entry(command))
+    def _command(self, command: Command, beside: Mapping[str, Any] | None = None) -> None:
+        """``beside``: what the journal is told besides."""
+        self.writer.journal({**command_entry(command), **(beside or {})})
         self.engine.command(command)
         self._publish()
 
@@ -214,18 +250,24 @@ class LiveRun:
     ) -> None:
         """Stream until ``until()`` holds or ``stopping`` is set; ``on_book`` is called at the first book.
 
-        Whatever happens, parents are ended and the session closed. Raises ExchangeError when no whole book
-        has come ``book_within_ns`` from now.
+        Whatever happens, parents are ended and the session closed; one that was to go on, and could not
+        begin to, is left as it was. Raises ExchangeError when no whole book has come ``book_within_ns`` from
+        now.
         """
         pump = asyncio.create_task(self._pump(), name="feed")
         beat = asyncio.create_task(self._beat(), name="beat")
         deadline_ns = FAR_FUTURE_NS if book_within_ns is None else self.clock.now_ns() + book_within_ns
         try:
-            await self._until_first_book(pump, until, deadline_ns)
+            if self._former is not None:
+                await self._go_on(self._former, pump, deadline_ns)
+            else:
+                await self._until_first_book(pump, until, deadline_ns)
+                if self._book_seen.is_set():
+                    await self._until_joined(pump, until)
             if self._book_seen.is_set():
-                await self._until_joined(pump, until)
                 await on_book()
-            await self._loop(pump, until)
+            if not self._left_as_it_was:
+                await self._loop(pump, until)
         except RecordingError as error:
             self._give_up(f"the session could not be recorded: {error}")
             raise
@@ -233,6 +275,43 @@ class LiveRun:
             await _cancelled(pump)
             await self._finish()
             await _cancelled(beat)
+
+    @property
+    def _left_as_it_was(self) -> bool:
+        """Whether a session that was to go on has not begun to."""
+        return self._former is not None and self.resumed is None
+
+    async def _go_on(self, former: Former, pump: asyncio.Task[None], deadline_ns: int) -> None:
+        """Wait for what was missed and for the books, then say how long nothing was done.
+
+        Nothing is taken in before all is there, or ``deadline_ns`` has come: a process that dies here, or is
+        stopped, leaves the session as it was. Raises ExchangeError when no book at all has come.
+        """
+        waiting: list[EventArray] = []
+        bookless = set(range(len(self.engine.market.instruments)))
+        bookless -= {i.number for i in self.engine.market.instruments if i.symbol in former.unworkable}
+        while bookless or self.feed.health().joining:
+            if self._over(pump):
+                return
+            if self.clock.now_ns() >= deadline_ns:
+                break
+            with contextlib.suppress(TimeoutError):
+                rows = await asyncio.wait_for(self._inbox.get(), IDLE_S)
+                assert isinstance(rows, np.ndarray)  # nothing has been sent that could be reported
+                waiting.append(rows)
+                bookless -= set(rows["instrument"][rows["kind"] == Kind.SNAPSHOT_END].tolist())
+        tape = np.concatenate(waiting) if waiting else np.zeros(0, EVENT)
+        if not np.any(tape["kind"] == Kind.SNAPSHOT_END) and self.engine.working:
+            raise ExchangeError(self._no_book())
+        missed = np.count_nonzero((tape["kind"] == Kind.TRADE) & (tape["flags"] & Flag.BACKFILL > 0))
+        orders = [w.order for w in self.engine.workers.values() if w.order.spec.shadow_of is None]
+        parents = sum(not order.done for order in orders)
+        from_ns, to_ns = former.last_ns + 1, max(self.clock.now_ns(), former.last_ns + 2)
+        self.resumed = Resumed(from_ns, to_ns, int(missed), parents)
+        self._still.take()  # it lies within
+        self._lost_time(from_ns, to_ns, NOT_RUNNING)
+        if len(tape):
+            self.ingest(tape, at_ns=to_ns)
 
     async def _until_first_book(
         self, pump: asyncio.Task[None], until: Callable[[], bool], deadline_ns: int
@@ -325,11 +404,21 @@ class LiveRun:
         self._still.look()
         for from_ns, to_ns in self._still.take():
             log.warning("stood_still", seconds=round((to_ns - from_ns) / NS_PER_S, 1))
-            rows = np.zeros(len(self.engine.market.instruments), EVENT)
-            rows["instrument"] = np.arange(len(rows))
-            rows["kind"], rows["exch_ns"] = Kind.LOST_TIME, to_ns
-            rows["flags"] = int(Flag.TRADES | Flag.BOOK | Flag.LAST)
-            self.ingest(rows, at_ns=max(from_ns, self._last_ns + 1))
+            self._lost_time(from_ns, to_ns, STOOD_STILL)
+
+    def _lost_time(self, from_ns: int, to_ns: int, cause: str) -> None:
+        """Nothing was done: a row of the tape for whoever reads that, a command for the engine."""
+        rows = np.zeros(len(self.engine.market.instruments), EVENT)
+        rows["instrument"] = np.arange(len(rows))
+        rows["kind"], rows["exch_ns"] = Kind.LOST_TIME, to_ns
+        rows["flags"] = int(Flag.TRADES | Flag.BOOK | Flag.LAST)
+        self.ingest(rows, at_ns=max(from_ns, self._last_ns + 1))
+        former = self._former if cause == NOT_RUNNING else None
+        unworkable = former.unworkable if former else {}
+        self._seq += 1
+        skip = SkipTime(self._last_ns, self._seq, from_ns, max(to_ns, self._last_ns), cause, unworkable)
+        self._command(skip, former.life if former else {})
+        self._last_ns = skip.to_ns
 
     async def _gather(self) -> None:
         """Wait until a step's length has passed since the last one; in a quiet market it has."""
@@ -346,6 +435,10 @@ class LiveRun:
     async def _finish(self) -> None:
         """End the session: parents that still work are cancelled, and all is measured."""
         self._finishing = True
+        if self._left_as_it_was:
+            self.writer.abandon()
+            await self.feed.close()
+            return
         end_ns = self._stamp_ns()
         with contextlib.suppress(RecordingError):
             if self.engine.working:

@@ -63,6 +63,20 @@ class TradeLedger:
         self.holes: list[Hole] = []
         self.duplicates = 0
 
+    def go_on(self, ids: IntArray, stamps_ms: IntArray, gap_id: int | None) -> None:
+        """Continue after the trades of a tape. ``gap_id``: the first id of a gap still open on it."""
+        order = np.argsort(ids, kind="stable")
+        ids, stamps_ms = ids[order], stamps_ms[order]
+        self.next_id, self.last_ms = int(ids[-1]) + 1, int(stamps_ms.max())
+        if gap_id is None:
+            return
+        before = int(np.searchsorted(ids, gap_id)) - 1  # what is missing below it was given up before
+        known = [(gap_id - 1, int(stamps_ms[max(before, 0)]))]
+        known += list(zip(ids[before + 1 :].tolist(), stamps_ms[before + 1 :].tolist(), strict=True))
+        for (last, ms), (following, _) in pairwise(known):
+            if following - last > 1:
+                self.holes.append(Hole(last + 1, following, ms))
+
     def admit(self, ids: IntArray, stamps_ms: IntArray) -> BoolArray:
         """Return which of a batch, in order of arrival, are new; holes found are added to ``holes``."""
         if not len(ids):

@@ -19,7 +19,7 @@ import structlog
 from agent.core.clock import Clock
 from agent.core.errors import ExchangeError, InternalError, OrderError
 from agent.core.instrument import Instrument
-from agent.core.market.tape import BarArray, EventArray, Flag, Kind
+from agent.core.market.tape import BarArray, EventArray, Flag, Kind, TradesBefore
 from agent.core.market.trade_bars import BookSample
 from agent.core.ports import FeedHealth
 from agent.core.types import NS_PER_MS, NS_PER_S
@@ -134,8 +134,10 @@ class CcxtFeed:
 
     # --- connecting ---------------------------------------------------------------------------------
 
-    async def instruments(self, symbols: Sequence[str]) -> list[Instrument]:
-        """Connect, and return the symbols' instruments, numbered in order.
+    async def instruments(
+        self, symbols: Sequence[str], numbers: Sequence[int] | None = None
+    ) -> list[Instrument]:
+        """Connect, and return the symbols' instruments, numbered in order or as ``numbers`` says.
 
         Raises InputError (unknown exchange), OrderError (unknown symbol), ExchangeError (no answer within the
         deadline, which counts anew for each symbol; a capability or a precision is missing).
@@ -146,19 +148,21 @@ class CcxtFeed:
         )
         try:
             link.require("watchTrades", "watchOrderBook")
-            return await self._connected(link, symbols)
+            return await self._connected(link, symbols, range(len(symbols)) if numbers is None else numbers)
         except BaseException:
             await self.close()
             raise
 
-    async def _connected(self, link: CcxtLink, symbols: Sequence[str]) -> list[Instrument]:
+    async def _connected(
+        self, link: CcxtLink, symbols: Sequence[str], numbers: Sequence[int]
+    ) -> list[Instrument]:
         limit_s = self.options.connect_deadline_s
         try:
             async with asyncio.timeout(limit_s) as deadline:
                 await link.exchange.load_markets()
                 await link.measure_clock(_CLOCK_PROBES)
                 found: list[Instrument] = []
-                for number, symbol in enumerate(symbols):
+                for number, symbol in zip(numbers, symbols, strict=True):
                     deadline.reschedule(asyncio.get_running_loop().time() + limit_s)
                     found.append(await self._instrument(link, number, symbol))
                 return found
@@ -226,7 +230,7 @@ class CcxtFeed:
 
     async def history(self, instrument: Instrument, since_ns: int) -> tuple[EventArray, BarArray]:
         """Return (trades, one-minute klines) from ``since_ns`` (our clock) on, as far as limits allow."""
-        link, streams = self._connected_link(), self._streams[instrument.number]
+        link, streams = self._connected_link(), self._streams_of(instrument)
         offset_ns = link.clock.offset_ns
         since_ms = (since_ns + offset_ns) // NS_PER_MS
         until_ms = (self._clock.now_ns() + offset_ns) // NS_PER_MS
@@ -237,8 +241,15 @@ class CcxtFeed:
 
     async def book_now(self, instrument: Instrument) -> BookSample | None:
         """The book of this moment, asked for; None where there is none to be had."""
-        streams = self._streams[instrument.number]
+        streams = self._streams_of(instrument)
         return await book_now(self._connected_link(), streams.symbol, streams.scale)
+
+    def go_on(self, instrument: Instrument, before: TradesBefore) -> None:
+        """Let the stream continue a tape: it fetches what was missed since. Call it before ``stream``."""
+        self._streams_of(instrument).trades.go_on(before)
+
+    def _streams_of(self, instrument: Instrument) -> _Streams:
+        return next(s for s in self._streams if s.scale.number == instrument.number)
 
     def _connected_link(self) -> CcxtLink:
         if self._link is None or not self._streams:
@@ -266,6 +277,8 @@ class CcxtFeed:
                 )
                 self._supervisors.append(supervisor)
                 self._start(supervisor.run())
+            if streams.trades.went_on:
+                self._start(streams.trades.catch_up())
         try:
             while not self._closed:
                 rows = await outbox.take(o.batch_rows)

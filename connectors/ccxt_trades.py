@@ -14,8 +14,10 @@ from typing import cast
 import numpy as np
 
 from agent.core.clock import Clock
+from agent.core.errors import ExchangeError
 from agent.core.market.late_rows import mark_late
-from agent.core.market.tape import EventArray, Flag, Kind
+from agent.core.market.tape import EventArray, Flag, Kind, TradesBefore
+from agent.core.types import NS_PER_MS
 from connectors.backfill import BackfillLimits, Hole, Trades, fill_holes
 from connectors.ccxt_link import CcxtLink
 from connectors.ccxt_types import CcxtTrade, UsableTrade
@@ -31,6 +33,8 @@ from connectors.supervisor import Outbox
 
 __all__ = ["TradeCounters", "TradeSource"]
 
+RATE_ROWS = 1000
+"""Of the end of a tape that goes on: the pace that the stream had."""
 JOIN_MOST = 20_000
 """Trades between the end of the history and the first live one up to which that is no gap."""
 
@@ -79,6 +83,8 @@ class TradeSource:
         self._repair: asyncio.Task[None] | None = None
         self._settling: asyncio.Task[None] | None = None
         self._touch_looked: object = None
+        self.went_on = False  # the tape goes on: what was missed meanwhile is fetched
+        self._catching_up = False
         self._first_look_ms: int | None = None  # stamp of REST's newest trade before any was streamed
 
     @property
@@ -89,6 +95,8 @@ class TradeSource:
     @property
     def joining(self) -> bool:
         """Whether trades between the history and the stream are still to come, as far as ids can tell."""
+        if self.went_on:
+            return self._catching_up or self._repair is not None
         seeded = self.gapless and self.ledger.next_id is not None
         return seeded and (not self._live or self._repair is not None)
 
@@ -208,6 +216,46 @@ class TradeSource:
         self._newest_ns, _ = mark_late(rows, self._newest_ns)
         self.rate.seed(rows["exch_ns"].tolist())
         return rows
+
+    def go_on(self, before: TradesBefore) -> None:
+        """Continue a tape: nothing that is on it is told again, and what is missing at its end is fetched."""
+        rows, ms = before.rows, (before.rows["exch_ns"] + self._link.clock.offset_ns) // NS_PER_MS
+        if not len(rows):
+            return
+        if self.gapless:
+            self.ledger.go_on(rows["ext_id"], ms, before.gap_id)
+        else:
+            self.seen.admit(rows["ext_id"], ms)
+        self._gap_id = before.gap_id
+        self._newest_ns = int(rows["exch_ns"].max())
+        self.rate.seed(rows["exch_ns"][-RATE_ROWS:].tolist())
+        self._live = self.went_on = self._catching_up = True
+
+    async def catch_up(self) -> None:
+        """Ask REST how far the market has come since the tape ended, and fetch what lies between.
+
+        Where it does not answer, the stream's first trades tell.
+        """
+        with _reporting(self):
+            await self._link.ban.over()
+            if self.gapless:
+                newest = self.admission.newest_believed(self.admission.unheard(await self._readable_latest()))
+                if newest is not None:
+                    self._miss_up_to(*newest)
+                if self.ledger.holes:
+                    self._begin_repair(join=False)
+            elif self._break_ms is None and self._repair is None:
+                self.broken()
+                self._repair = asyncio.ensure_future(self._repair_by_time())
+            self._catching_up = False
+
+    async def _readable_latest(self) -> list[UsableTrade]:
+        try:
+            return self.admission.readable(await self._link.trades(self.symbol))
+        except ExchangeError:
+            raise
+        except Exception:
+            return []
 
     def _ingest(self, trades: Trades) -> None:
         near = NEAR if self._live else JOIN_MOST

@@ -64,5 +64,24 @@ class Agenda:
         at_ns, _, _, action = heapq.heappop(self._heap)
         return at_ns, action
 
+    def skip(self, to_ns: int, measures_ns: int) -> int:
+        """Time up to ``to_ns`` was lost. Returns when all that a venue had said by then has been heard.
+
+        Nothing on its way to the venue arrives, no timer of that time fires; what the venue had said is
+        heard at its end, and what was to be measured in it is measured at ``measures_ns``.
+        """
+        heard_ns, kept = to_ns, []
+        for at_ns, rank, scheduled, action in self._heap:
+            if rank == Rank.VENUE or (rank == Rank.TIMER and at_ns <= to_ns):
+                continue
+            if rank == Rank.REPORT:
+                heard_ns = max(heard_ns, at_ns)
+            if at_ns <= to_ns:
+                at_ns = to_ns if rank == Rank.REPORT else measures_ns
+            kept.append((at_ns, rank, scheduled, action))
+        heapq.heapify(kept)
+        self._heap = kept
+        return heard_ns
+
     def __len__(self) -> int:
         return len(self._heap)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Protocol
+
+from agent.core.types import NS_PER_S
 
 
 class Clock(Protocol):
@@ -30,3 +33,9 @@ class StandStill:
         """The spans (from, to) in which it stood still since the last call."""
         taken, self._spans = self._spans, []
         return taken
+
+
+def in_utc(at_ns: int) -> str:
+    """A time in UTC to the millisecond."""
+    seconds, rest = divmod(at_ns, NS_PER_S)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 10**6:03d}Z"

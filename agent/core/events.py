@@ -67,7 +67,23 @@ class AbandonParents:
     reason: str
 
 
-Command = StartParent | ControlParent | VenueReported | AbandonParents
+@dataclass(frozen=True, slots=True)
+class SkipTime:
+    """Nothing was done from ``from_ns`` to ``to_ns``: the process was dead, or stood still.
+
+    What was due then does not happen; what rested on paper, or was on its way there, is void. Orders go on
+    with the interval that the time ended in. ``unworkable``: by symbol, why its orders cannot go on.
+    """
+
+    recv_ns: int
+    seq: int
+    from_ns: int
+    to_ns: int
+    cause: str  # as in "the agent was not running"
+    unworkable: Mapping[str, str] = field(default_factory=dict)
+
+
+Command = StartParent | ControlParent | VenueReported | AbandonParents | SkipTime
 
 # --- events: what the engine did ----------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from agent.core.events import AuditEvent, CommandKind
 from agent.core.instrument import Instrument
 from agent.core.json_types import JsonObject
 from agent.core.market.mids import MidTrack
-from agent.core.market.tape import BarArray, EventArray
+from agent.core.market.tape import BarArray, EventArray, TradesBefore
 from agent.core.market.trade_bars import BarSeries, BookSample, TradeColumns
 from agent.core.measures.data_faults import DataFaults
 from agent.core.measures.traded_volume import Prints
@@ -161,6 +161,13 @@ class OrderVenue(Protocol):
         """Take in what the market has just matched (``Stop.FILLED``)."""
         ...
 
+    def lose_time(self, from_ns: int) -> None:
+        """Nobody was there from now on: on paper all that rests is void, and nothing arrives any more.
+
+        What was said before is still delivered. Orders outside stay (``VenueTraits.survives``).
+        """
+        ...
+
 
 class OutsideLink(Protocol):
     """Carries messages to a venue outside. Its reports come back through ``LiveRun.deliver``."""
@@ -260,8 +267,17 @@ class Feed(Protocol):
     one ingest point (the runtime), so a feed leaves them 0. Whole exchange updates only.
     """
 
-    async def instruments(self, symbols: Sequence[str]) -> list[Instrument]:
-        """Connect, and return the symbols' instruments. Raises ExchangeError / OrderError."""
+    async def instruments(
+        self, symbols: Sequence[str], numbers: Sequence[int] | None = None
+    ) -> list[Instrument]:
+        """Connect, and return the symbols' instruments, numbered in order or as ``numbers`` says.
+
+        Raises ExchangeError / OrderError.
+        """
+        ...
+
+    def go_on(self, instrument: Instrument, before: TradesBefore) -> None:
+        """Let the stream continue a tape: it fetches what was missed since. Called before ``stream``."""
         ...
 
     async def history(self, instrument: Instrument, since_ns: int) -> tuple[EventArray, BarArray]:
@@ -302,6 +318,10 @@ class SessionWriter(Protocol):
 
     def sync(self) -> None:
         """Return once what was written is on the disk: before an order leaves for an exchange."""
+        ...
+
+    def abandon(self) -> None:
+        """Close the files as they are: without an end, so that the session can go on."""
         ...
 
     def close(self, end_ns: int) -> None: ...

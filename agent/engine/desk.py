@@ -233,6 +233,16 @@ class Desk:
         child.apply(ChildEvent.EXPIRED, reason)
         self._outbox.emit(child.changed(now_ns, self._outbox.seq))
 
+    def void_lost(self, now_ns: int, reason: str) -> None:
+        """After lost time: expire every order of a venue on paper; nothing is heard of them any more."""
+        for sent in list(self._sent.values()):
+            traits = self._venue.traits(sent.order.lane)
+            if not traits.survives:
+                self.void(sent.child, now_ns, reason)
+                if traits.repeats:
+                    self._ended[sent.child.number] = sent
+                sent.owner.child_ended(sent.child, now_ns)
+
     def parent_of(self, number: int) -> str | None:
         """The parent of an order, as far as it is known here."""
         sent = self._sent.get(number) or self._ended.get(number)

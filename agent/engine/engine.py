@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from agent.algos.pace import pace_of
-from agent.core.agenda import Agenda
+from agent.core.agenda import Agenda, Rank
+from agent.core.clock import in_utc
 from agent.core.errors import InternalError
 from agent.core.events import (
     AbandonParents,
@@ -20,6 +21,7 @@ from agent.core.events import (
     Command,
     ControlParent,
     GapSeen,
+    SkipTime,
     StartParent,
     VenueReported,
 )
@@ -35,7 +37,7 @@ from agent.engine.measuring import Measurements
 from agent.engine.outbox import Outbox
 from agent.engine.settings import EngineSettings
 from agent.engine.views import Views
-from agent.engine.worker import Worker
+from agent.engine.worker import BACK_AFTER_NS, Worker
 
 PolicyFactory = Callable[[ParentSpec], SlicePolicy]
 _NEVER = 2**62
@@ -74,6 +76,7 @@ class Engine:
             ControlParent: self._control,
             VenueReported: self._reported,
             AbandonParents: self._abandon,
+            SkipTime: self._skip,
         }
 
     @property
@@ -275,6 +278,18 @@ class Engine:
         self._abandoned = True
         for worker in self.workers.values():
             worker.abandon(self.now_ns, command.reason)
+
+    def _skip(self, command: SkipTime) -> None:
+        """Go on after a time in which nothing was done. What a venue had said before it is heard first."""
+        to_ns = command.to_ns
+        lost = f"{command.cause} from {in_utc(command.from_ns)} to {in_utc(to_ns)}"
+        self.venue.lose_time(self.now_ns)
+        heard_ns = self._agenda.skip(to_ns, to_ns + BACK_AFTER_NS)
+        self._agenda.add(heard_ns, Rank.TIMER, lambda t: self._desk.void_lost(t, f"void: {lost}"))
+        for worker in self.workers.values():
+            symbol = worker.order.spec.symbol
+            worker.skip(to_ns, heard_ns, lost, command.unworkable.get(symbol, ""))
+        self.now_ns = max(self.now_ns, to_ns)
 
     def _reported(self, command: VenueReported) -> None:
         """A venue outside reports; by its own stamp or late, it is known from now on.

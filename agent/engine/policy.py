@@ -37,6 +37,21 @@ class WatchedPolicy:
         return self._policy.collect(decision_id)
 
 
+class HandedOverPolicy:
+    """Recorded decisions by one policy, later ones by another; each answers what it was asked."""
+
+    def __init__(self, past: SlicePolicy, coming: SlicePolicy, handed_over: Callable[[], bool]) -> None:
+        self._past, self._coming, self._handed_over = past, coming, handed_over
+        self._asked: dict[str, SlicePolicy] = {}
+
+    def request(self, decision_id: str, order: OrderView, market: MarketView) -> None:
+        self._asked[decision_id] = asked = self._coming if self._handed_over() else self._past
+        asked.request(decision_id, order, market)
+
+    def collect(self, decision_id: str) -> Slice | None:
+        return self._asked.pop(decision_id).collect(decision_id)
+
+
 TOLERANCE = 1e-5
 """How far a decision recomputed on another machine may be from the recorded one."""
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from agent.core.agenda import Agenda, Rank
+from agent.core.agenda import Action, Agenda, Rank
 from agent.core.events import DecisionTaken
 from agent.core.instrument import Instrument
 from agent.core.market.trade_bars import BarSeries
@@ -20,12 +20,15 @@ from agent.core.orders.child_order import ChildOrder
 from agent.core.orders.parent_order import ParentEvent, ParentOrder
 from agent.core.orders.projection import project
 from agent.core.ports import Algo, SlicePolicy
-from agent.core.types import MarketView, OrderView, ParentState, Slice
+from agent.core.types import NS_PER_S, MarketView, OrderView, ParentState, Slice
 from agent.engine.execution import Execution
 from agent.engine.outbox import Outbox
 from agent.engine.settings import EngineSettings
 from agent.engine.tactics.tactic_registry import create_tactic
 from agent.engine.views import Views
+
+BACK_AFTER_NS = NS_PER_S
+"""After lost time an order goes on so much later: by then what waited in sockets has been read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class Worker:
         self._interval = -1
         self._pending: dict[int, tuple[OrderView, MarketView]] = {}  # decisions not collected yet
         self._ending: tuple[ParentEvent, str] | None = None
+        self._slice = (0, False)  # of this interval: what it was to do, and whether it finishes the order
         execution.listener = self
 
     @property
@@ -91,7 +95,12 @@ class Worker:
         self.order.apply(ParentEvent.STARTED, now_ns)
         self._note_arrival(now_ns)
         self.emit_changed(now_ns, "started")
-        self._begin_interval(0, now_ns)
+        self._begin_interval(self._interval_at(now_ns), now_ns)
+
+    def _interval_at(self, now_ns: int) -> int:
+        """The interval that a moment lies in; ``max_intervals`` once the order's time is over."""
+        spec = self.order.spec
+        return min((now_ns - self.start_ns) // spec.interval_ns, spec.max_intervals)
 
     def _note_arrival(self, now_ns: int) -> None:
         """The arrival mid is the first book at or after the start."""
@@ -116,15 +125,18 @@ class Worker:
             self.end(ParentEvent.EXPIRED, now_ns)
             return
         self._interval = k
-        self._agenda.add(self.interval_ns(k + 1), Rank.TIMER, lambda t: self._begin_interval(k + 1, t))
-        if self.order.state is ParentState.PAUSED:
-            return
+        self._at(self.interval_ns(k + 1), lambda t: self._begin_interval(k + 1, t))
+        if self.order.state is not ParentState.PAUSED:
+            self._ask(k, now_ns)
+
+    def _ask(self, k: int, now_ns: int) -> None:
+        """Show the algo what there is, and act on its answer a decision latency later."""
         order_view = self._views.of_order(k, self.execution.least_units(), self._left_share())
         market_view = self._views.of_market(k, now_ns)
         self._pending[k] = (order_view, market_view)
         if not self.order.finishing:
             self._policy.request(self._decision_id(k), order_view, market_view)
-        self._agenda.add(now_ns + self._settings.decision_latency_ns, Rank.TIMER, lambda t: self._act(k, t))
+        self._at(now_ns + self._settings.decision_latency_ns, lambda t: self._act(k, t))
 
     def _close_interval(self, k: int, now_ns: int) -> None:
         """The interval before ``k`` is over: keep its book, and call back what still rests."""
@@ -140,6 +152,8 @@ class Worker:
     # --- decisions --------------------------------------------------------------------------------
 
     def _act(self, k: int, now_ns: int) -> None:
+        if k not in self._pending:  # it was asked before time was lost
+            return
         view, market = self._pending.pop(k)
         if self.order.done or self._ending is not None or self.order.state is ParentState.PAUSED:
             return
@@ -154,7 +168,8 @@ class Worker:
         order.decisions += 1
         done = _Done(answer, algo, overrun, units, finishing)
         self._outbox.emit(self._decision(k, view, market, done, now_ns))
-        self._tactic.begin(k, units, finishing and wanted <= most, now_ns, self.interval_ns(k + 1))
+        self._slice = (units, finishing and wanted <= most)
+        self._tactic.begin(k, *self._slice, now_ns, self.interval_ns(k + 1))
 
     def _answer(self, k: int, view: OrderView, market: MarketView) -> tuple[Slice, str, bool]:
         """(answer, whose it is, whether the algo was late)."""
@@ -231,6 +246,50 @@ class Worker:
             latency_ns=answer.latency_ns,
             bars_seen=answer.bars_seen,
         )
+
+    # --- lost time --------------------------------------------------------------------------------
+
+    def skip(self, to_ns: int, heard_ns: int, lost: str, unworkable: str) -> None:
+        """Nothing was done up to ``to_ns``: go on with the interval that this lies in.
+
+        Intervals within the lost time never were. The one that it ended in goes on with its slice, or is
+        decided now if it was not. By ``heard_ns`` all that was filled before is known. ``lost`` names the
+        time; ``unworkable``, why the order cannot go on at all.
+        """
+        if self.order.done:
+            return
+        if unworkable:
+            self._at(heard_ns, lambda t: self.end(ParentEvent.EXPIRED, t, self._shortfall(unworkable)))
+        if self.start_ns > to_ns:
+            return
+        self.execution.note_obstacle(lost)
+        was_working = self._tactic.halt()
+        k, back_ns = self._interval, max(heard_ns, to_ns + BACK_AFTER_NS)
+        if self.order.state is ParentState.PENDING:
+            self._at(back_ns, self._start)
+        elif self._interval_at(to_ns) == self.order.spec.max_intervals:
+            over = f"{lost}, and its max_duration ended then"
+            self._at(heard_ns, lambda t: self.end(ParentEvent.EXPIRED, t, self._shortfall(over)))
+        elif self._interval_at(to_ns) != k:
+            self._pending.clear()
+            self._at(back_ns, lambda t: self._begin_interval(self._interval_at(t), t))
+        elif self._pending.pop(k, None) is not None:
+            self._at(back_ns, lambda t: self._in_interval(k, t, self._ask))
+        elif was_working:
+            self._at(back_ns, lambda t: self._in_interval(k, t, self._go_on))
+
+    def _at(self, at_ns: int, action: Action) -> None:
+        self._agenda.add(at_ns, Rank.TIMER, action)
+
+    def _in_interval(self, k: int, now_ns: int, do: Callable[[int, int], None]) -> None:
+        """Do something in interval ``k``, if it is still that and the order works."""
+        working = self.order.state is ParentState.WORKING and self._ending is None
+        if working and self._interval == k:
+            do(k, now_ns)
+
+    def _go_on(self, k: int, now_ns: int) -> None:
+        """What an interval had not done of its slice before the lost time, it does now."""
+        self._tactic.begin(k, *self._slice, now_ns, self.interval_ns(k + 1))
 
     # --- what the execution reports ---------------------------------------------------------------
 

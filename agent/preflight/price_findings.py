@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agent.core.clock import in_utc
 from agent.core.types import Side
 from agent.preflight.order_at_start import Finding, OrderAtStart
-from agent.venue.checks import in_utc
 from agent.venue.order_rules import band_refusals, least_refusals
 
 

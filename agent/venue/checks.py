@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 
+from agent.core.clock import in_utc
 from agent.core.instrument import Instrument
 from agent.core.orders.order_value import order_lots
 from agent.core.orders.venue_messages import VenueOrder
@@ -115,9 +115,3 @@ class Checks:
             return None
         prices = [o.price_ticks for o in others if o.side is not order.side]
         return min(prices, key=lambda p: p * order.side, default=None)
-
-
-def in_utc(at_ns: int) -> str:
-    """A time in UTC to the millisecond."""
-    seconds, rest = divmod(at_ns, NS_PER_S)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 10**6:03d}Z"

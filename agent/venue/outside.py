@@ -11,7 +11,7 @@ before. In a replay the same messages are made and thrown away, and the reports 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 from agent.core.orders.venue_messages import Deliver, VenueOrder, VenueTraits
@@ -40,7 +40,8 @@ class OutsideVenue:
     """Collects what leaves for a venue outside. See ``OrderVenue``."""
 
     def __init__(self, traits: VenueTraits | None = None, *, replaying: bool = False) -> None:
-        self._traits, self._replaying = traits or VenueTraits(repeats=True), replaying
+        self._traits = replace(traits or VenueTraits(repeats=True), survives=True)
+        self._replaying = replaying
         self._waiting: list[Message] = []
 
     @classmethod
@@ -87,6 +88,9 @@ class OutsideVenue:
     def collect(self) -> None:
         """The market's own matching is none of this venue's."""
 
+    def lose_time(self, from_ns: int) -> None:
+        """What is there stays there."""
+
     def _add(self, message: Message) -> None:
         if not self._replaying:
             self._waiting.append(message)
@@ -127,6 +131,10 @@ class ByLane:
     def collect(self) -> None:
         self._real.collect()
         self._shadows.collect()
+
+    def lose_time(self, from_ns: int) -> None:
+        self._real.lose_time(from_ns)
+        self._shadows.lose_time(from_ns)
 
     def _of(self, lane: int) -> OrderVenue:
         return self._shadows if lane else self._real

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.core.agenda import Agenda, Rank
+from agent.core.clock import in_utc
 from agent.core.orders.venue_messages import (
     Deliver,
     Report,
@@ -24,7 +25,7 @@ from agent.core.orders.venue_messages import (
 from agent.core.types import TimeInForce
 from agent.venue.account import Account
 from agent.venue.answers import Answers
-from agent.venue.checks import GONE, Checks, in_utc
+from agent.venue.checks import GONE, Checks
 from agent.venue.impact import Impact
 from agent.venue.kernel import loop as k
 from agent.venue.kernel.resting import shrink
@@ -121,6 +122,15 @@ class PaperVenue:
         """Turn the kernel's fills into reports."""
         for row in self._market.drain_fills():
             self._fill(row)
+
+    def lose_time(self, from_ns: int) -> None:
+        """What rests is void, what is on its way never arrives; what was done is told unasked."""
+        self._answers.tell_all(from_ns)
+        for number, state in self._open.items():
+            self._market.withdraw(number)
+            self._ledger.close(state)
+        self._open.clear()
+        self._sent = InTurn()
 
     # --- arrivals ---------------------------------------------------------------------------------
 

@@ -43,14 +43,25 @@ class TimeMap:
 
 
 class Player:
-    """Owns the lanes' progress through the market. ``clock`` is what the market's time is mapped to."""
+    """Owns the lanes' progress through the market. ``clock`` is what the market's time is mapped to.
 
-    def __init__(self, market: MarketSource, lanes: Mapping[int, Lane], speed: float, clock: Clock) -> None:
+    ``began_ns``: when it began, on that clock. All that has been due since then is played at once.
+    """
+
+    def __init__(
+        self,
+        market: MarketSource,
+        lanes: Mapping[int, Lane],
+        speed: float,
+        clock: Clock,
+        began_ns: int | None = None,
+    ) -> None:
         self.rows = self.trades = 0
         self.max_lag_ns = 0
-        self.ended = asyncio.Event()
+        self.began_ns = began_ns
+        self.ended, self.caught_up = asyncio.Event(), asyncio.Event()
         self._market, self._lanes, self._speed, self._clock = market, lanes, speed, clock
-        self._map = TimeMap(market.start_ns, clock.now_ns(), speed)
+        self._map = TimeMap(market.start_ns, began_ns or clock.now_ns(), speed)
         self._next_raw = dict.fromkeys(lanes, 0)
         self._next_agg = dict.fromkeys(lanes, 0)
         self._batches: Iterator[EventArray] = iter(())
@@ -84,7 +95,15 @@ class Player:
 
     async def play(self) -> None:
         """Play to the end of the market, the next batch being made on a thread meanwhile."""
-        self._map = TimeMap(self._market.start_ns, self._clock.now_ns(), self._speed)
+        self.began_ns = self.began_ns or self._clock.now_ns()
+        self._map = TimeMap(self._market.start_ns, self.began_ns, self._speed)
+        try:
+            await self._play_all()
+        finally:
+            self.caught_up.set()
+        self.ended.set()
+
+    async def _play_all(self) -> None:
         batch, held = self._first, empty_events()
         while batch is not None:
             coming = asyncio.create_task(asyncio.to_thread(next, self._batches, None))
@@ -94,7 +113,6 @@ class Player:
             finally:
                 await asyncio.gather(coming, return_exceptions=True)
         await self._play_rows(held)
-        self.ended.set()
 
     async def _play_batch(self, rows: EventArray) -> EventArray:
         """Play all but the last moments of ``rows``, which are returned."""
@@ -114,6 +132,7 @@ class Player:
         while at < len(rows):
             now = self._clock.now_ns()
             if due[at] > now:
+                self.caught_up.set()
                 await asyncio.sleep(max(0.001, (int(due[at]) - now) / NS_PER_S))
                 continue
             self.max_lag_ns = max(self.max_lag_ns, now - int(due[at]))

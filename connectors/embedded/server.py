@@ -66,8 +66,12 @@ class EmbeddedExchange:
         port: int = 0,
         speed: float = 1.0,
         play_from: PlayFrom = PlayFrom.START,
+        began_ns: int | None = None,
     ) -> None:
-        """``speed`` 2.0 plays twice as fast. Raises InputError for a host that is not loopback."""
+        """``speed`` 2.0 plays twice as fast. ``began_ns``: the market goes on as if it had played since then.
+
+        Raises InputError for a host that is not loopback.
+        """
         if host not in _LOOPBACK:
             raise InputError(
                 f"the embedded exchange listens on loopback only, not on {host!r}: use {_LOOPBACK[0]}"
@@ -77,7 +81,7 @@ class EmbeddedExchange:
         self._clock = clock
         self._hub = Hub(self.faults)
         self._lanes = {i.number: Lane(i, self._hub) for i in market.instruments}
-        self._player = Player(market, self._lanes, speed, clock)
+        self._player = Player(market, self._lanes, speed, clock, began_ns)
         self._rest = Rest(list(self._lanes.values()), self._now_ms, self.faults)
         self._released = asyncio.Event()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -100,6 +104,9 @@ class EmbeddedExchange:
         self._runner = runner
         self._listen = lambda: web.TCPSite(runner, self._host, self._port, ssl_context=context)
         try:
+            if self._player.began_ns is not None:
+                self._playing = asyncio.create_task(self._player.play())
+                await self._player.caught_up.wait()
             await self.accept()
         except OSError as error:
             await self.stop()
@@ -107,7 +114,7 @@ class EmbeddedExchange:
                 f"the embedded exchange cannot listen on {self._host}:{self._port} ({error.strerror}):"
                 " choose another port, or 0 for any"
             ) from error
-        self._playing = asyncio.create_task(self._play())
+        self._playing = self._playing or asyncio.create_task(self._play())
         return Endpoint(self._host, self._port, certificates.ca_file)
 
     async def stop(self) -> None:
@@ -135,6 +142,11 @@ class EmbeddedExchange:
     @property
     def ended(self) -> bool:
         return self._player.ended.is_set()
+
+    @property
+    def began_ns(self) -> int | None:
+        """When the market began to play; None before."""
+        return self._player.began_ns
 
     def _app(self) -> web.Application:
         app = web.Application()

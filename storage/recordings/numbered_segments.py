@@ -34,6 +34,7 @@ class NumberedSegments:
         self._number = 0
         self._scattered: list[Path] = []  # finished segments whose batches are small
         self.rows = 0
+        self.last_seq = 0  # of the rows that were there before
 
     def append(self, rows: Rows) -> None:
         if self._segment is None:
@@ -62,7 +63,9 @@ class NumberedSegments:
         for path in paths:
             sizes: list[int] = []
             try:
-                sizes.extend(len(rows) for rows in segment_rows(path, self._dtype))
+                for rows in segment_rows(path, self._dtype):
+                    sizes.append(len(rows))
+                    self.last_seq = max(self.last_seq, int(rows["seq"][-1]))
                 self._note(path, sum(sizes), len(sizes))
             except SegmentDamageError as damage:
                 if path is not paths[-1] or path.suffix == PARQUET:

@@ -102,7 +102,8 @@ class SessionWriter:
         writer = cls(path, segment_bytes=segment_bytes)
         writer._tape.resume()
         writer._bars.resume()
-        writer._seq = max((int_in(e, "seq") for e in reader.journal()), default=0)
+        journalled = max((int_in(e, "seq") for e in reader.journal()), default=0)
+        writer._seq = max(journalled, writer._tape.last_seq, writer._bars.last_seq)
         return writer
 
     def restate(self, header: SessionHeader) -> None:

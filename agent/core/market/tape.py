@@ -10,6 +10,7 @@ Rules kept here:
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -109,6 +110,16 @@ def interruption(kind: int, flags: int) -> tuple[str, bool] | None:
     stream = "trades" if flags & Flag.TRADES else "book" if flags & Flag.BOOK else "feed"
     silent = SILENT if kind in (Kind.STALE, Kind.ALIVE) else ""
     return stream + silent, kind in (Kind.GAP_END, Kind.ALIVE)
+
+
+class TradesBefore(NamedTuple):
+    """The last trades of one instrument's tape, for whoever continues it.
+
+    ``gap_id``: the first id missing of a gap that is still open on it.
+    """
+
+    rows: EventArray
+    gap_id: int | None = None
 
 
 def empty_events(n: int = 0) -> EventArray:

@@ -103,3 +103,4 @@ class VenueTraits:
     travel_ns: int = 0  # how long an order usually takes to meet the book
     round_trip_ns: int = 0  # ... and until its report is here
     max_quantity: Decimal | None = None  # of one order; a larger one is refused
+    survives: bool = False  # what rests there goes on while nobody is here

@@ -166,6 +166,12 @@ class Tactic(ABC):
         for child in self.order.open_children():
             self.call_back(child, now_ns)
 
+    def halt(self) -> bool:
+        """Forget what was planned: time was lost, and nothing rests any more. Whether it was working."""
+        was, self._working = self._working, False
+        self._round += 1
+        return was
+
     def child_ended(self, child: ChildOrder, now_ns: int) -> None:
         """The next timer carries what was missed; what ended by no fault of its own is sent again at once."""
         if cause := obstacle(child):

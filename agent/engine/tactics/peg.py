@@ -27,6 +27,10 @@ class Peg(Tactic):
         last_ns = super().last_call_ns(end_ns, now_ns)
         return max(now_ns, min(last_ns, self._deadline_ns - 2 * self.order.traits.round_trip_ns))
 
+    def halt(self) -> bool:
+        self._crossing = False
+        return super().halt()
+
     def follow_volume(self, now_ns: int, end_ns: int) -> None:
         """Rest what the rate has come to allow, and cross it in the interval's last part."""
         self.plan(now_ns, end_ns)

@@ -93,6 +93,12 @@ class BarVenue:
                 self._market.last[number] = None
                 self._fill_all(number, bar)
 
+    def lose_time(self, from_ns: int) -> None:
+        """All that waits for the end of a bar is void."""
+        for state in self._open.values():
+            self._ledger.close(state)
+        self._open.clear()
+
     # --- arrivals ---------------------------------------------------------------------------------
 
     def _arrive(self, order: VenueOrder, now_ns: int) -> None:

@@ -85,6 +85,10 @@ class Wire:
         """Whether what is said of the order is kept, because it may be asked about."""
         return number in self._trouble
 
+    def kept(self) -> list[int]:
+        """The orders of which something is kept."""
+        return list(self._trouble)
+
     def query(self, number: int) -> tuple[Trouble, list[Report]]:
         """The order's trouble, and every report about it. From now on its reports arrive as usual."""
         trouble, _ = self._trouble.pop(number, (Trouble.NONE, 0))
