@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -62,7 +62,7 @@ class ThreadedPolicy:
     that a replay has to know.
     """
 
-    def __init__(self, algo: Algo, executor: ThreadPoolExecutor, late: list[str], clock: Clock) -> None:
+    def __init__(self, algo: Algo, executor: Executor, late: list[str], clock: Clock) -> None:
         self._algo, self._executor, self._late, self._clock = algo, executor, late, clock
         self._pending: dict[str, Future[Slice]] = {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib.metadata
 import platform
@@ -138,12 +139,19 @@ def build_engine(
     return engine
 
 
+def _version(package: str) -> str:
+    """Which one is installed; "" for none, as torch where the model decides nothing."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(package)
+    return ""
+
+
 def fingerprint(config: Config, algos: Iterable[str] = ()) -> dict[str, str]:
     """What byte-identical decisions depend on besides the session; the model's part where it decides."""
     found: dict[str, str] = {
         "machine": platform.machine(),
         "software": VERSION,
-        **{name: importlib.metadata.version(name) for name in ("torch", "numpy", "numba")},
+        **{name: _version(name) for name in ("torch", "numpy", "numba")},
     }
     if LEM in set(algos):
         import torch

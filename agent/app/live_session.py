@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,10 +24,10 @@ from agent.app.checks.trading_checks import (
     symbols_of,
 )
 from agent.app.embedded_market import SYNTHETIC
-from agent.app.live_feed import Ended, open_feed
+from agent.app.live_feed import Ended
 from agent.app.log_in_line import DatabaseState, in_line
-from agent.app.stop_signals import stop_on_signal
 from agent.app.warm_up import warm_up
+from agent.app.world.run_world import World
 from agent.config import Config, names_of
 from agent.core.agenda import FAR_FUTURE_NS
 from agent.core.clock import Clock
@@ -47,7 +46,6 @@ from agent.orders import build_spec
 from agent.runtime import LiveRun, ThreadedPolicy
 from agent.shadow import shadow_specs
 from agent.summary import Summary
-from agent.system_clock import SystemClock
 from connectors.units.exchange_units import EMBEDDED, unverified
 from storage.log.control.heartbeat import Heartbeat
 from storage.log.execution_log import SqlExecutionLog
@@ -169,17 +167,20 @@ async def run_paper(
     *,
     trade: bool = True,
     seconds: float | None = None,
+    world: World | None = None,
 ) -> LiveResult:
     """Run one session: stream, warm up, work the configured order (``trade``), record everything.
 
-    ``seconds`` ends a session that only records. ``prepare`` comes first. Raises AgentError.
+    ``seconds`` ends a session that only records. ``world``: in place of this computer's. ``prepare`` comes
+    first. Raises AgentError.
     """
+    world = world or World()
     if trade:
-        check_schedules(config.schedules, datetime.now(UTC))
+        check_schedules(config.schedules, world.now())
         await asyncio.to_thread(check_algos, algos_of(config), config)
-    jobs = RunJobs(config.schedules if trade else (), config.jobs, SystemClock())
+    jobs = RunJobs(config.schedules if trade else (), config.jobs, world.clock())
     try:
-        return await _sessions(config, view, preparation or Unwatched(), jobs, trade, seconds)
+        return await _sessions(config, view, preparation or Unwatched(), jobs, trade, seconds, world)
     finally:
         jobs.stop()
 
@@ -191,17 +192,18 @@ async def _sessions(
     jobs: RunJobs,
     trade: bool,
     seconds: float | None,
+    world: World,
 ) -> LiveResult:
     """One session after another, until one ends that was not rotated."""
     first, not_started = True, list[NotStarted]()
     while True:
-        clock = SystemClock()
+        clock = world.clock()
         preparation.preparing(f"connecting to {config.exchange}")
-        async with open_feed(config, clock) as (feed, market_ended):
+        async with world.open_feed(config, clock) as (feed, market_ended):
             instruments = await _instruments(feed, config, trade=trade)
             if first and (doubt := unverified(config.exchange)):
                 log.warning("units_not_verified", exchange=config.exchange, reason=doubt)
-            session = _Session(config, view, preparation, clock, feed, instruments, jobs, trade, first)
+            session = _Session(config, view, preparation, world, clock, feed, instruments, jobs, trade, first)
             result = await session.run(seconds, market_ended)
         result.not_started[:0] = not_started
         not_started = result.not_started
@@ -230,6 +232,7 @@ class _Session:
         config: Config,
         view: View,
         preparation: PreparationView,
+        world: World,
         clock: Clock,
         feed: Feed,
         instruments: Sequence[Instrument],
@@ -240,7 +243,7 @@ class _Session:
         """``trade``: else the market is only recorded. ``first``: this session works the configured order."""
         self.config, self.view, self.clock, self.feed = config, view, clock, feed
         self.instruments, self.jobs, self.first = instruments, jobs, first
-        self.preparation = preparation
+        self.preparation, self.world = preparation, world
         self.trade = trade
         self.summary = Summary(instruments)
         moment = datetime.fromtimestamp(clock.now_ns() / NS_PER_S, UTC)
@@ -270,7 +273,7 @@ class _Session:
 
     async def run(self, seconds: float | None, market_ended: Ended) -> LiveResult:
         self._first_spec_check()
-        executor = ThreadPoolExecutor(1, thread_name_prefix="policy")
+        executor = self.world.executor()
         engine = await asyncio.to_thread(  # before anything is written: it refuses rules that do not fit
             build_engine, self.config, self.instruments, lambda spec: self._policy(spec, executor)
         )
@@ -288,7 +291,7 @@ class _Session:
         health = asyncio.create_task(self._show_health())
         self._starting = asyncio.create_task(self._start_listed(live))
         try:
-            with stop_on_signal(live.stopping):
+            with self.world.stop_on_signal(live.stopping):
                 self._warm_up(live)
                 await live.run(
                     lambda: self._begin(live),
@@ -359,7 +362,7 @@ class _Session:
             return _NoLog()
         self.preparation.preparing("opening the database")
         execution_log = KeptLog(SqlExecutionLog(self.config.database, self.name, self.instruments))
-        self._heartbeat = Heartbeat(self.config.database, self.name, time.time_ns)
+        self._heartbeat = Heartbeat(self.config.database, self.name, self.world.wall_ns)
         await execution_log.open(
             required=self.first,
             opened_ns=header.created_ns,
@@ -375,7 +378,7 @@ class _Session:
         self._heartbeat.start()
         return execution_log
 
-    def _policy(self, spec: ParentSpec, executor: ThreadPoolExecutor) -> SlicePolicy:
+    def _policy(self, spec: ParentSpec, executor: Executor) -> SlicePolicy:
         chosen = algo(spec.algo, self.config)
         if spec.algo in THREADED:
             return ThreadedPolicy(chosen, executor, self._late, self.clock)

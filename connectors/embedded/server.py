@@ -240,7 +240,8 @@ class EmbeddedExchange:
         site = self._listen()
         await site.start()
         self._site = site
-        self._port = self._runner.addresses[-1][1]
+        if not self._port:
+            self._port = self._runner.addresses[-1][1]
 
     def send_frame(self, text: str) -> None:
         """Send a text frame as it is to every websocket: truncated JSON, plain text, ``[]``."""

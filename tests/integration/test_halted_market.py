@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import live_session
 from agent.app.live_session import LiveResult, run_paper
+from agent.app.world.run_world import World
 from agent.config import Config, Feed, Order
 from agent.core.clock import Clock
 from agent.core.errors import ExchangeError
@@ -56,7 +56,6 @@ def settings(folder: Path, **changes: object) -> Config:
 async def ran(
     config: Config,
     folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
     server: FaultyBinance,
     script: Script,
 ) -> LiveResult:
@@ -72,22 +71,21 @@ async def ran(
         finally:
             await made.close()
 
-    monkeypatch.setattr(live_session, "open_feed", feed)
     playing = asyncio.create_task(script(server))
     try:
-        return await asyncio.wait_for(run_paper(config, Quiet()), 90)
+        return await asyncio.wait_for(run_paper(config, Quiet(), world=World(open_feed=feed)), 90)
     finally:
         playing.cancel()
         await asyncio.gather(playing, return_exceptions=True)
         await server.stop()
 
 
-async def test_a_market_without_a_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_market_without_a_book(tmp_path: Path) -> None:
     """Listed, and halted since before the run: it ends with the reason, and leaves nothing open."""
     server = FaultyBinance()
     server.bids, server.asks = {}, {}
     with pytest.raises(ExchangeError, match=r"BTC/USDT has shown no order book .* may be halted or delisted"):
-        await ran(settings(tmp_path), tmp_path, monkeypatch, server, lambda s: asyncio.sleep(60))
+        await ran(settings(tmp_path), tmp_path, server, lambda s: asyncio.sleep(60))
     database = str(tmp_path / "agent.db")
     found = await asyncio.to_thread(queries.sql, database, "SELECT state FROM sessions")
     assert found.rows == [("failed",)]
@@ -114,9 +112,7 @@ async def empty(server: FaultyBinance) -> None:
 
 
 @pytest.mark.parametrize("halt", [silence, empty])
-async def test_a_market_halted_in_mid_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, halt: Script
-) -> None:
+async def test_a_market_halted_in_mid_order(tmp_path: Path, halt: Script) -> None:
     """Nothing trades any more: the order expires at its time, with what is left of it and why."""
 
     async def script(server: FaultyBinance) -> None:
@@ -131,7 +127,7 @@ async def test_a_market_halted_in_mid_order(
         await halt(server)
 
     config = settings(tmp_path, order=replace(order(12), quantity=Decimal(40)))
-    result = await ran(config, tmp_path, monkeypatch, FaultyBinance(), script)
+    result = await ran(config, tmp_path, FaultyBinance(), script)
     (parent,) = result.summary.parents()
     assert parent["state"] == "expired"
     assert 0 < Decimal(str(parent["filled"])) < 40

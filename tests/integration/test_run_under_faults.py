@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.app import live_session
 from agent.app.embedded_market import embedded_exchange
 from agent.app.live_feed import Ended
 from agent.app.live_session import LiveResult, run_paper
 from agent.app.replay_session import replay_session
+from agent.app.world.run_world import World
 from agent.config import Config, Feed, Order
 from agent.core.clock import Clock
 from agent.core.events import AuditEvent, ChildChanged, DecisionTaken, RiskRefused, SlippageMeasured
@@ -64,7 +64,7 @@ class Ran:
         return dict(self.measured.flags.get(measure, {}))
 
 
-async def ran(folder: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault, seconds: int = 8) -> Ran:
+async def ran(folder: Path, fault: Fault, seconds: int = 8) -> Ran:
     """An order of so many seconds; ``fault`` is made a second after its first decision."""
     exchanges: list[EmbeddedExchange] = []
 
@@ -78,14 +78,13 @@ async def ran(folder: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault, secon
             finally:
                 await feed.close()
 
-    monkeypatch.setattr(live_session, "open_feed", open_feed)
     order = Order(quantity=Decimal(1), interval=2 * S, min_duration=seconds * S, max_duration=seconds * S,
                   algo="twap", shadows=())  # fmt: skip
     config = Config(
         order=order, database=f"sqlite:///{folder / 'a.db'}", out=folder / "s", feed=Feed(warm_up=60 * S)
     )
     view = Begins(lambda: fault(exchanges[0]))
-    result = await asyncio.wait_for(run_paper(config, view), 120)
+    result = await asyncio.wait_for(run_paper(config, view, world=World(open_feed=open_feed)), 120)
     replayed = replay_session(result.path, None, override=False, verify=True, speed=None)
     assert replayed.to_json()["match"] is True
     return Ran(result, view.events)
@@ -109,16 +108,14 @@ def changing(change: Callable[[int, dict[str, Any]], JsonObject], part: str = "a
 
 
 @pytest.mark.parametrize("wild", ["-1.00", "times ten"])
-async def test_an_impossible_price_moves_no_number(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wild: str
-) -> None:
+async def test_an_impossible_price_moves_no_number(tmp_path: Path, wild: str) -> None:
     """Every seventh trade from some moment on: marked, kept as sent, in no benchmark, also when replayed."""
 
     def change(n: int, trade: dict[str, Any]) -> JsonObject:
         far = str(Decimal(trade["p"]) * 10) if wild == "times ten" else wild
         return {**trade, "p": far} if n % 7 == 0 else trade
 
-    run = await ran(tmp_path, monkeypatch, changing(change))
+    run = await ran(tmp_path, changing(change))
     trades = run.tape[run.tape["kind"] == Kind.TRADE]
     marked = trades["flags"] & Flag.IMPOSSIBLE != 0
     assert 3 < marked.sum() == run.result.feed.impossible
@@ -130,9 +127,9 @@ async def test_an_impossible_price_moves_no_number(
     assert run.parent["state"] == "completed"
 
 
-async def test_lost_trades_flag_the_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_lost_trades_flag_the_measures(tmp_path: Path) -> None:
     """The subscription of trades is lost while the book goes on: noticed, filled, and said of each number."""
-    run = await ran(tmp_path, monkeypatch, lambda exchange: exchange.forget_subscriptions("@aggTrade"))
+    run = await ran(tmp_path, lambda exchange: exchange.forget_subscriptions("@aggTrade"))
     feed = run.result.feed
     assert (feed.lost, feed.range_missing, feed.range_overlaps) == (0, 0, 0)
     assert feed.stale == 1
@@ -140,7 +137,7 @@ async def test_lost_trades_flag_the_measures(tmp_path: Path, monkeypatch: pytest
     assert run.parent["state"] == "completed"
 
 
-async def test_odd_frames_end_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_odd_frames_end_nothing(tmp_path: Path) -> None:
     """Sizes of 1e30, stamps of 1e300, missing ranges, errors of any code: refused, counted, fetched."""
     odd: list[JsonObject] = [
         *({"q": "1e30"}, {"T": 1e300}, {"q": "-1"}, {"q": "0"}, {"p": "0"}, {"p": None}, {"T": None}),
@@ -155,7 +152,7 @@ async def test_odd_frames_end_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
         for code in (-1121, -2015, -1003, 2):
             exchange.send_frame(f'{{"error":{{"code":{code},"msg":"no"}}}}')
 
-    run = await ran(tmp_path, monkeypatch, fault)
+    run = await ran(tmp_path, fault)
     feed = run.result.feed
     assert run.parent["state"] == "completed"
     assert feed.refused > 5
@@ -165,9 +162,7 @@ async def test_odd_frames_end_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(np.unique(ids)) == len(ids) == ids.max() - ids.min() + 1
 
 
-async def test_a_loop_that_stood_still_trades_on_nothing_it_did_not_see(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_loop_that_stood_still_trades_on_nothing_it_did_not_see(tmp_path: Path) -> None:
     """No order goes out on a book of before; the time is marked, on the tape and in every measure."""
     stalled: list[int] = []
 
@@ -176,7 +171,7 @@ async def test_a_loop_that_stood_still_trades_on_nothing_it_did_not_see(
         time.sleep(3.5)
         stalled.append(time.time_ns())
 
-    run = await ran(tmp_path, monkeypatch, fault, seconds=12)
+    run = await ran(tmp_path, fault, seconds=12)
     (lost,) = run.tape[run.tape["kind"] == Kind.LOST_TIME]
     assert 3.0 < (lost["exch_ns"] - lost["recv_ns"]) / S < 5.0
     assert run.flags("used_price")["lost_time"] > 0.1

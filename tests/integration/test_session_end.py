@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import live_session
-from agent.app.live_session import open_feed, run_paper
+from agent.app.live_feed import open_feed
+from agent.app.live_session import run_paper
 from agent.app.replay_session import replay_session
+from agent.app.world.run_world import World
 from agent.config import Config, Feed, LatencyMs, Venue
 from agent.core.clock import Clock
 from agent.core.errors import ExchangeError
@@ -81,7 +82,7 @@ async def test_an_interrupt_waits_for_what_is_in_flight(tmp_path: Path) -> None:
     await asyncio.to_thread(ended_whole, tmp_path, "interrupted")
 
 
-async def test_a_feed_that_fails_in_mid_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_feed_that_fails_in_mid_order(tmp_path: Path) -> None:
     """The market is gone for good: what is in flight ends at the times that the latency gives."""
     failing = asyncio.Event()
 
@@ -99,7 +100,7 @@ async def test_a_feed_that_fails_in_mid_order(tmp_path: Path, monkeypatch: pytes
             made.stream = until_it_fails  # type: ignore[method-assign]
             yield made, ended
 
-    monkeypatch.setattr(live_session, "open_feed", feed)
+    world = World(open_feed=feed)
     with pytest.raises(ExchangeError, match="the exchange is gone"):
-        await asyncio.wait_for(run_paper(slow_venue(tmp_path), AtFirstChild(failing.set)), 90)
+        await asyncio.wait_for(run_paper(slow_venue(tmp_path), AtFirstChild(failing.set), world=world), 90)
     await asyncio.to_thread(ended_whole, tmp_path, "failed")

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from agent.app.stop_signals import SIGNALS, stop_on_signal
+from agent.app.world.stop_signals import SIGNALS, stop_on_signal
 
 
 @pytest.mark.parametrize("windows", [False, True])
