@@ -164,19 +164,21 @@ def replay_prefix(
     engine: Engine,
     pending: Sequence[Command],
     *,
+    seen: Callable[[EventArray], None],
     watch: Watch | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Prefix:
-    """Take a session that was cut off in, up to the last moment that it knows of. Nothing is closed."""
+    """Take a session that was cut off in, up to the last moment that it knows of. Nothing is closed.
+
+    ``seen`` gets the tape, as it is taken in.
+    """
     run, recorded = _Pass(engine, None, watch), list(reader.outcome())
     engine.on_bars(reader.bars())
     for item in _last_input_apart(inputs(reader, pending)):
         if isinstance(item, np.ndarray):
             run.rows(item)
+            seen(item)
         else:
             run.command(item)
-        if progress is not None:
-            progress(run.count, 0)
     if run.has_tape_of(recorded):
         run.on_with(recorded)
     _, difference = run.compared(recorded)

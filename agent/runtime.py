@@ -95,6 +95,7 @@ class Former:
     check: TapeCheck
     life: Mapping[str, Any]  # what the journal is told of the process that goes on
     unworkable: Mapping[str, str]  # symbols whose orders cannot go on, and why
+    endings: Callable[[int], EventArray]  # at a time: rows that end what was interrupted when it died
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +267,7 @@ class LiveRun:
                     await self._until_joined(pump, until)
             if self._book_seen.is_set():
                 await on_book()
-            if not self._left_as_it_was:
+            if not self.left_as_it_was:
                 await self._loop(pump, until)
         except RecordingError as error:
             self._give_up(f"the session could not be recorded: {error}")
@@ -277,7 +278,7 @@ class LiveRun:
             await _cancelled(beat)
 
     @property
-    def _left_as_it_was(self) -> bool:
+    def left_as_it_was(self) -> bool:
         """Whether a session that was to go on has not begun to."""
         return self._former is not None and self.resumed is None
 
@@ -310,8 +311,9 @@ class LiveRun:
         self.resumed = Resumed(from_ns, to_ns, int(missed), parents)
         self._still.take()  # it lies within
         self._lost_time(from_ns, to_ns, NOT_RUNNING)
-        if len(tape):
-            self.ingest(tape, at_ns=to_ns)
+        for rows in (former.endings(to_ns), tape):
+            if len(rows):
+                self.ingest(rows, at_ns=to_ns)
 
     async def _until_first_book(
         self, pump: asyncio.Task[None], until: Callable[[], bool], deadline_ns: int
@@ -435,7 +437,7 @@ class LiveRun:
     async def _finish(self) -> None:
         """End the session: parents that still work are cancelled, and all is measured."""
         self._finishing = True
-        if self._left_as_it_was:
+        if self.left_as_it_was:
             self.writer.abandon()
             await self.feed.close()
             return

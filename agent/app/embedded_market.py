@@ -21,9 +21,14 @@ FIRST_RUN = ("BTC/USDT",)
 
 @contextlib.asynccontextmanager
 async def embedded_exchange(
-    config: Config, clock: Clock, *, host: str = "127.0.0.1", port: int = 0
+    config: Config,
+    clock: Clock,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    began_ns: int | None = None,
 ) -> AsyncIterator[tuple[EmbeddedExchange, Endpoint]]:
-    """Serve the configured market while the context lasts."""
+    """Serve the configured market while the context lasts, as if since ``began_ns``."""
     exchange = EmbeddedExchange(
         _market(config),
         clock,
@@ -31,6 +36,7 @@ async def embedded_exchange(
         port=port,
         speed=config.embedded.speed,
         play_from=PlayFrom.START if config.embedded.market == SYNTHETIC else PlayFrom.SUBSCRIBED,
+        began_ns=began_ns,
     )
     endpoint = await exchange.start()
     try:

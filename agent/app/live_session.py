@@ -6,14 +6,15 @@ import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 import structlog
 
-from agent.app.build import LEM, algo, build_engine, check_algos, fingerprint
+from agent.app.build import LEM, PolicyFactory, algo, build_engine, check_algos, fingerprint
 from agent.app.checks.start_orders import Known, check_before_session, check_start
 from agent.app.checks.trading_checks import (
     algos_of,
@@ -24,7 +25,9 @@ from agent.app.checks.trading_checks import (
     symbols_of,
 )
 from agent.app.embedded_market import SYNTHETIC
-from agent.app.live_feed import Ended
+from agent.app.live_feed import Ended, Market
+from agent.app.lives.former_session import FormerSession
+from agent.app.lives.still_traded import open_again
 from agent.app.log_in_line import DatabaseState, in_line
 from agent.app.warm_up import warm_up
 from agent.app.world.run_world import World
@@ -36,6 +39,7 @@ from agent.core.events import AuditEvent
 from agent.core.instrument import Instrument
 from agent.core.ports import Feed, FeedHealth, LogEnd, PendingCommand, SlicePolicy
 from agent.core.types import NS_PER_S, ParentSpec, ParentState
+from agent.engine.engine import Engine
 from agent.engine.policy import InlinePolicy
 from agent.jobs.listed_starts import ListedStarts, NotStarted
 from agent.jobs.run_jobs import RunJobs
@@ -43,7 +47,7 @@ from agent.jobs.triggers import check_schedules
 from agent.order_list.order_files import refuse_orders
 from agent.order_options import Order
 from agent.orders import build_spec
-from agent.runtime import LiveRun, ThreadedPolicy
+from agent.runtime import LiveRun, Resumed, ThreadedPolicy
 from agent.shadow import shadow_specs
 from agent.summary import Summary
 from connectors.units.exchange_units import EMBEDDED, unverified
@@ -51,6 +55,7 @@ from storage.log.control.heartbeat import Heartbeat
 from storage.log.execution_log import SqlExecutionLog
 from storage.log.kept_log import KeptLog
 from storage.recordings.session import SessionHeader, SessionWriter
+from storage.recordings.session_lock import SessionLock
 
 log = structlog.get_logger("live")
 THREADED = frozenset({"lem"})
@@ -115,6 +120,7 @@ class LiveResult:
     database: DatabaseState
     killed: bool
     not_started: list[NotStarted]  # orders of the list
+    resumed: Resumed | None = None  # where the session is one that went on
 
     def to_json(self) -> dict[str, object]:
         names = ("trades", "gaps", "backfilled", "lost", "stale_ns")
@@ -124,6 +130,7 @@ class LiveResult:
             "parents": self.summary.parents(),
             "feed": {**dict.fromkeys(names, 0), **self.feed.to_json()},
             "database": self.database.to_json(),
+            **({"resumed": asdict(self.resumed)} if self.resumed else {}),
             **({"not_started": [n._asdict() for n in self.not_started]} if self.not_started else {}),
         }
 
@@ -141,6 +148,9 @@ class _NoLog:
 
     def commands(self) -> Sequence[PendingCommand]:
         return ()
+
+    async def leave(self) -> None:
+        """Nothing is open."""
 
     async def finish(self, *, closed_ns: int, seq: int, state: str) -> LogEnd:
         """Nothing is open."""
@@ -168,11 +178,13 @@ async def run_paper(
     trade: bool = True,
     seconds: float | None = None,
     world: World | None = None,
+    former: FormerSession | None = None,
 ) -> LiveResult:
     """Run one session: stream, warm up, work the configured order (``trade``), record everything.
 
-    ``seconds`` ends a session that only records. ``world``: in place of this computer's. ``prepare`` comes
-    first. Raises AgentError.
+    ``seconds`` ends a session that only records. ``world``: in place of this computer's. ``former``: the
+    session to go on with, whose configuration this is; its lock is released. ``prepare`` comes first. Raises
+    AgentError.
     """
     world = world or World()
     if trade:
@@ -180,9 +192,11 @@ async def run_paper(
         await asyncio.to_thread(check_algos, algos_of(config), config)
     jobs = RunJobs(config.schedules if trade else (), config.jobs, world.clock())
     try:
-        return await _sessions(config, view, preparation or Unwatched(), jobs, trade, seconds, world)
+        return await _sessions(config, view, preparation or Unwatched(), jobs, trade, seconds, world, former)
     finally:
         jobs.stop()
+        if former is not None:
+            former.release(ended=False)
 
 
 async def _sessions(
@@ -193,23 +207,36 @@ async def _sessions(
     trade: bool,
     seconds: float | None,
     world: World,
+    former: FormerSession | None,
 ) -> LiveResult:
     """One session after another, until one ends that was not rotated."""
-    first, not_started = True, list[NotStarted]()
+    first, not_started = former is None or not former.rotated, list[NotStarted]()
+    if first and (doubt := unverified(config.exchange)):
+        log.warning("units_not_verified", exchange=config.exchange, reason=doubt)
     while True:
-        clock = world.clock()
+        clock = world.clock() if former is None else former.clock(world.clock())
         preparation.preparing(f"connecting to {config.exchange}")
-        async with world.open_feed(config, clock) as (feed, market_ended):
-            instruments = await _instruments(feed, config, trade=trade)
-            if first and (doubt := unverified(config.exchange)):
-                log.warning("units_not_verified", exchange=config.exchange, reason=doubt)
-            session = _Session(config, view, preparation, world, clock, feed, instruments, jobs, trade, first)
-            result = await session.run(seconds, market_ended)
+        async with _open(config, clock, world, former) as (feed, market):
+            instruments = (
+                former.reader.instruments if former else await _instruments(feed, config, trade=trade)
+            )
+            session = _Session(
+                config, view, preparation, world, clock, feed, market, instruments, jobs, trade, first, former
+            )
+            result = await session.run(seconds)
         result.not_started[:0] = not_started
         not_started = result.not_started
         if not result.rotated:
             return result
-        first = False  # a rotated session goes on with what the clock starts
+        first, former = False, None  # a rotated session goes on with what the clock starts
+
+
+def _open(
+    config: Config, clock: Clock, world: World, former: FormerSession | None
+) -> AbstractAsyncContextManager[tuple[Feed, Market]]:
+    if former is None:
+        return world.open_feed(config, clock, None)
+    return open_again(former, clock, world.open_feed)
 
 
 async def _instruments(feed: Feed, config: Config, *, trade: bool) -> list[Instrument]:
@@ -235,20 +262,25 @@ class _Session:
         world: World,
         clock: Clock,
         feed: Feed,
+        market: Market,
         instruments: Sequence[Instrument],
         jobs: RunJobs,
         trade: bool,
         first: bool,
+        former: FormerSession | None,
     ) -> None:
-        """``trade``: else the market is only recorded. ``first``: this session works the configured order."""
+        """``trade``: else the market is only recorded. ``first``: this session works the run's own orders.
+
+        ``former``: the session is one that goes on.
+        """
         self.config, self.view, self.clock, self.feed = config, view, clock, feed
         self.instruments, self.jobs, self.first = instruments, jobs, first
         self.preparation, self.world = preparation, world
-        self.trade = trade
+        self.trade, self.market, self.former = trade, market, former
         self.summary = Summary(instruments)
         moment = datetime.fromtimestamp(clock.now_ns() / NS_PER_S, UTC)
-        self.name = f"{moment:%Y%m%dT%H%M%S.%f}"[:-3].replace(".", "-")
-        self.path = config.out / self.name
+        self.name = former.name if former else f"{moment:%Y%m%dT%H%M%S.%f}"[:-3].replace(".", "-")
+        self.path = former.path if former else config.out / self.name
         self._late: list[str] = []
         self._known: list[Known] = []
         self._parents = 0
@@ -268,25 +300,48 @@ class _Session:
 
     @property
     def own_order(self) -> bool:
-        """Whether this session starts the configured order."""
-        return self.trade and self.first and has_own_order(self.config)
+        """Whether this session starts the configured order. One that goes on has: it began with that."""
+        return self.trade and self.first and self.former is None and has_own_order(self.config)
 
-    async def run(self, seconds: float | None, market_ended: Ended) -> LiveResult:
-        self._first_spec_check()
+    async def run(self, seconds: float | None) -> LiveResult:
         executor = self.world.executor()
-        engine = await asyncio.to_thread(  # before anything is written: it refuses rules that do not fit
-            build_engine, self.config, self.instruments, lambda spec: self._policy(spec, executor)
-        )
+        try:
+            return await self._run(await self._prepared(lambda spec: self._policy(spec, executor)), seconds)
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _prepared(self, policies: PolicyFactory) -> Engine:
+        """The engine, and what it has to know of the market's past. Nothing has been written."""
+        if self.former is not None:
+            engine = await asyncio.to_thread(self.former.take_in, policies, self.preparation.preparing)
+            self._known = self.former.known()
+            for instrument in self.instruments:
+                if instrument.symbol not in self.former.unworkable:
+                    self.feed.go_on(instrument, self.former.tape.trades(instrument.number))
+            return engine
+        self._first_spec_check()
+        engine = await asyncio.to_thread(build_engine, self.config, self.instruments, policies)
         await self._fetch_history()
         if self.own_order or (self.trade and self.first and self.config.orders):
             check_before_session(
                 self.config, self.instruments, self._known, self.clock.now_ns(), engine.venue.lacking
             )
-        header = self._header()
-        writer = SessionWriter.create(self.path, header)
-        execution_log = await self._open_log(header)
-        live = LiveRun(self.feed, engine, writer, execution_log, self.clock, self._late, self._watch)
+        return engine
+
+    async def _run(self, engine: Engine, seconds: float | None) -> LiveResult:
+        self.header = self.former.reader.header if self.former else self._header()
+        writer = self.former.writer() if self.former else SessionWriter.create(self.path, self.header)
+        former = self.former.former(engine) if self.former else None
+        lock = self.former.lock if self.former else SessionLock(self.path)
+        lock.take()
+        self.restate = writer.restate
+        execution_log = await self._open_log(self.header)
+        live = LiveRun(
+            self.feed, engine, writer, execution_log, self.clock, self._late, self._watch, former=former
+        )
         self.view.open(self.name, self.instruments, self._title())
+        if self.former is not None:
+            self._watch(self.former.events)
         state = "failed"
         health = asyncio.create_task(self._show_health())
         self._starting = asyncio.create_task(self._start_listed(live))
@@ -295,7 +350,7 @@ class _Session:
                 self._warm_up(live)
                 await live.run(
                     lambda: self._begin(live),
-                    self._until(live, seconds, market_ended),
+                    self._until(live, seconds, self.market.ended),
                     book_within_ns=self.config.feed.connect_timeout if self.first and self.trade else None,
                 )
                 state = "interrupted" if live.interrupted else "closed"
@@ -305,11 +360,10 @@ class _Session:
             self._starting.cancel()
             self._starts.give_up("the run ended before its time")
             self.summary.put_first([f"{self.name}-{name}" for name in self._starts.names])
-            executor.shutdown(wait=False, cancel_futures=True)
             if self._heartbeat is not None:
                 await self._heartbeat.stop()
-            end = await execution_log.finish(closed_ns=self.clock.now_ns(), seq=engine.seq, state=state)
-            database = await in_line(end, self.path, self.config.database)
+            database = await self._close_log(execution_log, live, state)
+            lock.release(ended=not live.left_as_it_was)
         return LiveResult(
             self.name,
             self.path,
@@ -321,7 +375,15 @@ class _Session:
             database,
             engine.killed,
             self._starts.not_started,
+            live.resumed,
         )
+
+    async def _close_log(self, execution_log: KeptLog | _NoLog, live: LiveRun, state: str) -> DatabaseState:
+        if live.left_as_it_was:
+            await execution_log.leave()
+            return DatabaseState(True)
+        end = await execution_log.finish(closed_ns=self.clock.now_ns(), seq=live.engine.seq, state=state)
+        return await in_line(end, self.path, self.config.database)
 
     def _title(self) -> str:
         rehearsal = self.config.venue.rehearsal
@@ -350,6 +412,7 @@ class _Session:
             config=self.config.model_dump(mode="json"),
             fingerprint=fingerprint(self.config, self._algos()),
             clock_offsets={self.config.exchange: self.feed.health().clock_offset_ns},
+            run={} if self.first else {"rotated": True},
         )
 
     def _algos(self) -> list[str]:
@@ -364,7 +427,7 @@ class _Session:
         execution_log = KeptLog(SqlExecutionLog(self.config.database, self.name, self.instruments))
         self._heartbeat = Heartbeat(self.config.database, self.name, self.world.wall_ns)
         await execution_log.open(
-            required=self.first,
+            required=self.first and self.former is None,
             opened_ns=header.created_ns,
             path=str(self.path),
             mode="paper",
@@ -375,6 +438,8 @@ class _Session:
             balances=self.config.venue.balances,
             heartbeat=self._heartbeat.next_row(),
         )
+        if self.former is not None:
+            await execution_log.restore(self.former.events)
         self._heartbeat.start()
         return execution_log
 
@@ -399,9 +464,10 @@ class _Session:
         self._known = await asyncio.gather(*map(fetch, self.instruments))
 
     def _warm_up(self, live: LiveRun) -> None:
-        for known in self._known:
+        for known in self._known if self.former is None else ():
             live.warm_up(known.trades, known.klines)
-        self.preparation.preparing("waiting for the first whole order book")
+        waits_for = "the first whole order book" if self.former is None else "what was missed, and the books"
+        self.preparation.preparing(f"waiting for {waits_for}")
 
     async def _begin(self, live: LiveRun) -> None:
         """With the first book, start the configured order, then what the clock starts."""
@@ -410,9 +476,19 @@ class _Session:
             return  # before its first order
         if self.own_order:
             self.start_order(live, self.config.order)
-        self._starts.begin(self.clock.now_ns())
+        if self.former is None:
+            self._note_market(live)
+            self._starts.begin(self.clock.now_ns())
+        else:
+            self._starts.go_on(self.former.begun_ns, self.former.started())
         self._begun = True
         await self.jobs.attach(_Scheduled(self, live))
+
+    def _note_market(self, live: LiveRun) -> None:
+        """An embedded exchange ends with the run: the next can play on if it knows since when it played."""
+        if (began_ns := self.market.began_ns()) is not None:
+            header = replace(self.header, run={**self.header.run, "began_ns": began_ns})
+            self.restate(header)
 
     async def _start_listed(self, live: LiveRun) -> None:
         """Start the orders of the list as they become due, until the session ends."""

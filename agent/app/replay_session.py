@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,11 +29,12 @@ from agent.config import Config, parse_config
 from agent.core.errors import InputError, NoOrderError, SessionError
 from agent.core.events import AuditEvent, Command, StartParent
 from agent.core.instrument import Instrument
+from agent.core.json_types import object_in
 from agent.core.secret_url import DatabaseUrl
 from agent.core.types import MarketView, OrderView
 from agent.engine.engine import Engine
 from agent.entry.hints import replay_command
-from agent.journal import commands, overruns, recorded_decisions
+from agent.journal import RESUMED, commands, overruns, recorded_decisions
 from agent.orders import build_spec
 from agent.replay import BATCH_ROWS, ReplayResult, first_book, replay
 from agent.shadow import shadow_specs
@@ -174,7 +175,8 @@ def _policies(
     names = {spec.algo for c in pending if isinstance(c, StartParent) for spec in (c.spec, *c.shadows)}
     check_algos(sorted(names), config)
     late = overruns(reader.journal())
-    if compare and _other_fingerprint(reader, config, names):
+    if compare and (differing := other_fingerprint(reader, fingerprint(config, names))):
+        log.warning("fingerprint_differs", **differing)
         return recorded_policies(config, recorded_decisions(reader.outcome()), late, doubts)
     return inline_policies(config, late)
 
@@ -263,17 +265,19 @@ def _instrument(reader: SessionReader, symbol: str) -> Instrument:
     raise SessionError(f"the session has no {symbol}: it holds {known}")
 
 
-def _other_fingerprint(reader: SessionReader, config: Config, algos: Iterable[str]) -> bool:
-    """Whether the session was recorded by another machine, model or version; logs how they differ.
+def other_fingerprint(reader: SessionReader, now: Mapping[str, str]) -> dict[str, str]:
+    """How the machines, models or versions that recorded a session differ from this one; {}: not at all.
 
-    Then the recorded decisions are applied, all else must be identical, and what recomputing them here
-    gives must agree to ``TOLERANCE``.
+    A session that was gone on with has several. Then the recorded decisions are applied, all else must be
+    identical, and what recomputing them here gives must agree to ``TOLERANCE``.
     """
-    was, now = reader.header.fingerprint, fingerprint(config, algos)
-    other = {k: f"{was.get(k)} then, {v} now" for k, v in now.items() if was.get(k) != v}
-    if other:
-        log.warning("fingerprint_differs", **other)
-    return bool(other)
+    lives = [reader.header.fingerprint]
+    lives += [
+        object_in(e, "fingerprint")
+        for e in reader.journal()
+        if e.get("kind") == RESUMED and "fingerprint" in e
+    ]
+    return {k: f"{was.get(k)} then, {v} now" for was in lives for k, v in now.items() if was.get(k) != v}
 
 
 def _pace(speed: float | None) -> Callable[[int], None] | None:

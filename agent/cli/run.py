@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ from agent.order_list.order_texts import OrderValues
 
 if TYPE_CHECKING:
     from agent.app.live_session import LiveResult
+    from agent.config import Config
 
 
 @o.order_options
@@ -31,6 +33,14 @@ def run(
             "--orders",
             metavar="FILE",
             help="Many orders, a row each: CSV, JSON lines or YAML. What a row leaves out is as given here.",
+        ),
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            "--resume",
+            metavar="SESSION",
+            help="Go on with a session whose process died: its directory, its name, or `last`.",
         ),
     ] = None,
     config: o.ConfigFile = None,
@@ -52,6 +62,16 @@ def run(
     settings = o.market_configuration(
         config, market, seed, order, exchange=exchange, symbol=symbol, database=db, out=out
     )
+    if resume is not None:
+        given: dict[str, object] = {
+            "--orders": orders,
+            "--exchange": exchange,
+            "--symbol": symbol,
+            "--market": market,
+        }
+        given |= {"--seed": seed, "order options": order or None}
+        _refuse_beside_resume([name for name, value in given.items() if value is not None])
+        return _resumed(settings, resume, as_json=as_json, log_json=log_json)
     if settings.orders and order and orders is None:
         raise InputError(
             "order options change none of the configuration's `orders:`: leave them out, or give --orders"
@@ -67,6 +87,30 @@ def run(
 
         prepare(settings, view)
         result = asyncio.run(run_paper(settings, view, view))
+    return _told(result, as_json=as_json)
+
+
+def _refuse_beside_resume(named: Sequence[str]) -> None:
+    if named:
+        raise InputError(
+            "--resume goes on with a session's orders and market as they were recorded: leave out"
+            f" {', '.join(named)}"
+        )
+
+
+def _resumed(settings: Config, which: str, *, as_json: bool, log_json: bool) -> int:
+    """Go on with a session whose process died."""
+    log_lines.set_up(always_json=log_json)
+    with output.run_view(plain=as_json) as view:
+        view.preparing("PAPER: loading the program")
+        from agent.app.lives.resuming import resume_session
+
+        result = resume_session(which, settings, view)
+    return _told(result, as_json=as_json)
+
+
+def _told(result: LiveResult, *, as_json: bool) -> int:
+    """Say what a run came to. Returns the exit code."""
     if as_json:
         output.emit(result.to_json())
     else:

@@ -14,6 +14,17 @@ class Clock(Protocol):
     def now_ns(self) -> int: ...
 
 
+class LaterClock:
+    """A clock that is never before ``not_before_ns``: where it is behind, it is set forward once for all."""
+
+    def __init__(self, clock: Clock, not_before_ns: int) -> None:
+        self.behind_ns = max(0, not_before_ns - clock.now_ns())
+        self._clock = clock
+
+    def now_ns(self) -> int:
+        return self._clock.now_ns() + self.behind_ns
+
+
 class StandStill:
     """Notices that nobody looked at the clock for longer than ``most_ns``: the process stood still."""
 

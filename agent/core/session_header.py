@@ -13,7 +13,9 @@ from agent.core.json_types import JsonObject, int_in, object_in
 class SessionHeader:
     """``origin`` is of a slice or a merge: what it was made of; ``imported`` what an importer did.
 
-    ``route`` is of a session whose real orders went to a venue outside: how that venue works.
+    ``route`` is of a session whose real orders went to a venue outside: how that venue works. ``run`` is of
+    a live run: ``rotated``, that it is not the first session of its run; ``began_ns``, when the market of the
+    embedded exchange began.
     """
 
     session: str
@@ -27,6 +29,7 @@ class SessionHeader:
     origin: JsonObject = field(default_factory=dict)
     imported: JsonObject = field(default_factory=dict)
     route: JsonObject = field(default_factory=dict)
+    run: JsonObject = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -41,6 +44,7 @@ class SessionHeader:
             **({"origin": dict(self.origin)} if self.origin else {}),
             **({"import": dict(self.imported)} if self.imported else {}),
             **({"route": dict(self.route)} if self.route else {}),
+            **({"run": dict(self.run)} if self.run else {}),
         }
 
     @classmethod
@@ -65,4 +69,5 @@ class SessionHeader:
             origin=object_in(record, "origin"),
             imported=object_in(record, "import"),
             route=object_in(record, "route"),
+            run=object_in(record, "run"),
         )

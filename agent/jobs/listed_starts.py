@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from functools import partial
 from heapq import heapify, heappop
 from typing import NamedTuple
@@ -53,6 +53,12 @@ class ListedStarts:
             for number, start in enumerate(self._starts)
         ]
         heapify(self._waiting)
+
+    def go_on(self, begun_ns: int, started: Set[str]) -> None:
+        """The run had begun at ``begun_ns``, in a process that died: those not started keep their times."""
+        names = self.names
+        self._waiting = [one for one in self._waiting if names[one[1]] not in started]
+        self.begin(begun_ns)
 
     def start_due(self, now_ns: int, has_book: Callable[[int], bool], start: Callable[[int], None]) -> None:
         """Start what is due, ``MOST_AT_ONCE`` a call. ``has_book`` and ``start`` take an order's number;

@@ -52,6 +52,8 @@ MOST_EVENTS = 50_000
 """Events kept in memory for a database that does not take them: an hour of an order with three shadows."""
 BATCH_EVENTS = 512
 """Events of a transaction: making their rows keeps the loop for some milliseconds, not more."""
+RESTORED_EVENTS = 8192
+"""Events of a transaction before the run begins, when nothing else wants the loop."""
 POLL_S = 0.1
 MOST_COMMANDS = 64
 """Commands handed over at a time; more wait in the database."""
@@ -134,6 +136,24 @@ class KeptLog:
             self._failed(error)
         self._writer = asyncio.create_task(self._write(), name="database writer")
         self._poller = asyncio.create_task(self._poll(), name="database commands")
+
+    async def restore(self, events: Sequence[AuditEvent]) -> None:
+        """Store what the session had come to before this process; what cannot be comes from the recording."""
+        try:
+            for start in range(0, len(events), RESTORED_EVENTS):
+                await _bounded(self._log.write(events[start : start + RESTORED_EVENTS]), ATTEMPT_S)
+        except Exception as error:
+            self._failed(error)
+            self._shorten("what came before this process could not be stored", len(events))
+        else:
+            self._stored += len(events)
+
+    async def leave(self) -> None:
+        """Let go of the database and leave the session open in it: nothing has been done."""
+        self._writer.cancel()
+        self._poller.cancel()
+        await asyncio.wait({self._writer, self._poller}, timeout=LET_GO_S)
+        await self._let_go()
 
     async def finish(self, *, closed_ns: int, seq: int, state: str) -> LogEnd:
         """Store what is left, mark the session as ended, and let go of the database. Never raises."""

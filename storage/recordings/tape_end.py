@@ -6,7 +6,6 @@ would have ended it is gone. A gap of the trades is different: the feed that goe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,19 +19,16 @@ _ENDS = {Kind.GAP_BEGIN: Kind.GAP_END, Kind.STALE: Kind.ALIVE}
 
 @dataclass(slots=True)
 class TapeEnd:
-    """Gather it with ``add``, batch by batch."""
+    """Gather it with ``add``, batch by batch. ``last``: (recv_ns, seq) of the last row."""
 
+    rows: int = 0
+    last: tuple[int, int] = (0, 0)
     _trades: dict[int, list[EventArray]] = field(default_factory=dict)
     _open: dict[tuple[int, str], EventArray] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, batches: Iterable[EventArray]) -> TapeEnd:
-        found = cls()
-        for batch in batches:
-            found.add(batch)
-        return found
-
     def add(self, rows: EventArray) -> None:
+        self.rows += len(rows)
+        self.last = int(rows["recv_ns"][-1]), int(rows["seq"][-1])
         for number in np.unique(rows["instrument"]).tolist():
             mine = rows[rows["instrument"] == number]
             self._keep(number, mine[mine["kind"] == Kind.TRADE])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.app.live_feed import Market
 from agent.app.live_session import LiveResult, run_paper
 from agent.app.world.run_world import World
 from agent.config import Config, Feed, Order
@@ -63,11 +64,11 @@ async def ran(
     await server.start(folder)
 
     @contextlib.asynccontextmanager
-    async def feed(_config: Config, clock: Clock) -> AsyncIterator[tuple[CcxtFeed, Callable[[], bool]]]:
+    async def feed(_c: Config, clock: Clock, _began: int | None) -> AsyncIterator[tuple[CcxtFeed, Market]]:
         options = FeedOptions(connect_deadline_s=config.feed.connect_timeout / S)
         made = CcxtFeed("binance", clock, session_factory=server.session, options=options)
         try:
-            yield made, lambda: False
+            yield made, Market()
         finally:
             await made.close()
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from agent.app.embedded_market import embedded_exchange
-from agent.app.live_feed import Ended
+from agent.app.live_feed import Market
 from agent.app.live_session import LiveResult, run_paper
 from agent.app.replay_session import replay_session
 from agent.app.world.run_world import World
@@ -69,12 +69,14 @@ async def ran(folder: Path, fault: Fault, seconds: int = 8) -> Ran:
     exchanges: list[EmbeddedExchange] = []
 
     @contextlib.asynccontextmanager
-    async def open_feed(config: Config, clock: Clock) -> AsyncIterator[tuple[Any, Ended]]:
+    async def open_feed(
+        config: Config, clock: Clock, began_ns: int | None
+    ) -> AsyncIterator[tuple[Any, Market]]:
         async with embedded_exchange(config, clock) as (exchange, endpoint):
             exchanges.append(exchange)
             feed = embedded_feed(endpoint, clock)
             try:
-                yield feed, lambda: exchange.ended
+                yield feed, Market(lambda: exchange.ended)
             finally:
                 await feed.close()
 

@@ -87,8 +87,8 @@ async def test_a_feed_that_fails_in_mid_order(tmp_path: Path) -> None:
     failing = asyncio.Event()
 
     @contextlib.asynccontextmanager
-    async def feed(config: Config, clock: Clock) -> AsyncIterator[object]:
-        async with open_feed(config, clock) as (made, ended):
+    async def feed(config: Config, clock: Clock, began_ns: int | None) -> AsyncIterator[object]:
+        async with open_feed(config, clock, began_ns) as (made, ended):
             stream = made.stream
 
             async def until_it_fails() -> AsyncIterator[EventArray]:

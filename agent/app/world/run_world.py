@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from agent.app.live_feed import Ended, open_feed
+from agent.app.live_feed import Market, open_feed
 from agent.app.world.stop_signals import stop_on_signal
 from agent.config import Config
 from agent.core.clock import Clock
@@ -22,7 +22,8 @@ from agent.core.ports import Feed
 from agent.core.types import NS_PER_S
 from agent.system_clock import SystemClock
 
-OpenFeed = Callable[[Config, Clock], AbstractAsyncContextManager[tuple[Feed, Ended]]]
+OpenFeed = Callable[[Config, Clock, int | None], AbstractAsyncContextManager[tuple[Feed, Market]]]
+"""Of a configuration, by a clock; the embedded market goes on as if it had begun at a time on that."""
 
 
 def _one_thread() -> Executor:

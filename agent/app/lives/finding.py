@@ -1,0 +1,96 @@
+"""Which session is meant by ``--resume``, and whether it is ours to take.
+
+The recording's lock decides on one computer. Where several share a database and a disk, the session's
+heartbeat in it is a lease besides: whoever goes on takes it over with one conditional write, and of two only
+one does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from agent.config import Config
+from agent.core.errors import DatabaseError, InputError
+from agent.journal import ABANDONED
+from storage.log.control.lease import take_over
+from storage.log.control.liveness import Life, Standing, standings
+from storage.recordings.header_file import HEADER
+from storage.recordings.session import SessionReader
+from storage.recordings.session_lock import SessionLock
+
+log = structlog.get_logger("resume")
+LAST = "last"
+Now = Callable[[], int]
+
+
+def session_meant(which: str, config: Config, wall_ns: Now, monotonic_ns: Now) -> Path:
+    """Where the session ``which`` (a path, a name, ``last``) was recorded. Raises InputError."""
+    if which == LAST:
+        found = resumable(config.out)
+        if found is None:
+            raise InputError(f"no session in {config.out} could be gone on with: each has ended, or runs")
+        return found
+    for path in (Path(which), config.out / which):
+        if (path / HEADER).is_file():
+            return path
+    stored = next((s for s in _standings(config, wall_ns, monotonic_ns) if s.seen.session == which), None)
+    if stored is not None and (Path(stored.seen.path) / HEADER).is_file():
+        return Path(stored.seen.path)
+    raise InputError(
+        f"no session {which!r} in {config.out}, nor in the log: `python -m agent status` lists them"
+    )
+
+
+def resumable(folder: Path) -> Path | None:
+    """The latest session in a folder that has orders, no end, and nobody who writes it."""
+    for path in sorted((p.parent for p in folder.glob(f"*/{HEADER}")), reverse=True):
+        if _is_resumable(path):
+            return path
+    return None
+
+
+def _is_resumable(path: Path) -> bool:
+    reader = SessionReader(path)
+    kinds = {entry.get("kind") for entry in reader.journal()}
+    open_ended = reader.cut_off and reader.header.source == "live" and ABANDONED not in kinds
+    return open_ended and "start" in kinds and SessionLock(path).free()
+
+
+def claim(config: Config, session: str, wall_ns: Now, monotonic_ns: Now) -> None:
+    """Take over a session's heartbeat. Raises InputError where it lives, or another was quicker.
+
+    A database that does not answer decides nothing: the recording's lock does.
+    """
+    try:
+        known = _standings(config, wall_ns, monotonic_ns)
+        stored = next((each for each in known if each.seen.session == session), None)
+        if stored is None:
+            return
+        _refuse_living(stored)
+        taken = asyncio.run(take_over(config.database, stored.seen, wall_ns()))
+    except DatabaseError as error:
+        log.warning(
+            "database_does_not_answer", reason=str(error), meaning="the recording's lock decides alone"
+        )
+        return
+    if not taken:
+        raise InputError(f"session {session} was taken by another process a moment ago: see `agent status`")
+
+
+def _standings(config: Config, wall_ns: Now, monotonic_ns: Now) -> list[Standing]:
+    return asyncio.run(standings(config.database, wall_ns, monotonic_ns, closed=1000))
+
+
+def _refuse_living(stored: Standing) -> None:
+    seen = stored.seen
+    where = f"on {seen.host}, process {seen.pid}"
+    if stored.life is Life.LIVE:
+        raise InputError(f"session {seen.session} is live ({where}): stop it with `python -m agent ctl kill`")
+    if stored.life is Life.DEAD and seen.process_runs():
+        raise InputError(
+            f"session {seen.session} has no heartbeat, but its process is there ({where}): end that first"
+        )

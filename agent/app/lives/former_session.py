@@ -1,0 +1,225 @@
+"""A session whose process died, taken in so far that it can go on.
+
+Theory of operation
+-------------------
+The recording holds every input that had an effect, and, up to its last moment, the results. So the session is
+replayed through an engine like the one that died, its results are held against those recorded, and the engine
+is left where the recording ends: orders, schedules, balances and what the model remembers are those of that
+moment. What the dead process had not come to record is recorded now, before the database gets it.
+
+Nothing that was due later has happened, for nothing of it was recorded or sent. It never will:
+``agent.core.events.SkipTime`` says how long nobody was there, and the orders go on from its end.
+
+What must be as it was: every input (a damaged one is refused), and every result. Another version of this
+program, model or computer may go on if it comes to the same results with the recorded decisions; what it
+decides from then on is its own. The journal names it (``fingerprint``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from agent.app.build import (
+    PolicyFactory,
+    build_engine,
+    fingerprint,
+    inline_policies,
+    recorded_policies,
+)
+from agent.app.checks.start_orders import Known
+from agent.app.replay_session import other_fingerprint, recorded_config
+from agent.config import Config
+from agent.core.clock import Clock, LaterClock
+from agent.core.errors import InputError, InternalError, SessionError
+from agent.core.events import AuditEvent, Command, StartParent
+from agent.core.json_types import int_in
+from agent.core.market.tape import EventArray
+from agent.core.types import NS_PER_S, ParentSpec
+from agent.engine.engine import Engine
+from agent.engine.policy import HandedOverPolicy
+from agent.entry.hints import agent_command
+from agent.journal import ABANDONED, commands, overruns, recorded_decisions
+from agent.replay import Prefix, first_book, last_recorded_ns, replay_prefix
+from agent.runtime import Former
+from storage.recordings.header_file import HEADER
+from storage.recordings.session import SessionReader, SessionWriter
+from storage.recordings.session_lock import SessionLock
+from storage.recordings.tape_end import TapeEnd
+
+log = structlog.get_logger("resume")
+Progress = Callable[[str, int, int], None]
+"""What is being done, how much of it is done, and how much there is (0: nobody knows)."""
+AS_NOW = ("database", "out", "ccxt")
+"""Of the configuration: where things are, and how the exchange is reached, may have changed meanwhile."""
+
+
+@dataclass(slots=True)
+class FormerSession:
+    """Locked from the beginning: ``opened`` first, ``take_in`` then; ``release`` in the end."""
+
+    path: Path
+    config: Config
+    reader: SessionReader
+    pending: list[Command]
+    lock: SessionLock
+    unworkable: dict[str, str] = field(default_factory=dict)  # by symbol: why its orders cannot go on
+    events: list[AuditEvent] = field(default_factory=list)
+    tape: TapeEnd = field(default_factory=TapeEnd)
+    handed_over: bool = False
+    _last: tuple[int, int] = (0, 0)  # (recv_ns, seq) of the last input
+    _prefix: Prefix | None = None
+
+    @classmethod
+    def opened(cls, path: Path, now: Config) -> FormerSession:
+        """Lock the session and see whether it can go on. Raises InputError or SessionError."""
+        if not (path / HEADER).is_file():
+            raise InputError(f"no recorded session at {path}: give a session's directory, or `last`")
+        lock = SessionLock(path)
+        lock.take()
+        try:
+            reader = SessionReader(path)
+            _check_open(reader)
+            pending = commands(reader.journal(), reader.instruments)
+            if not any(isinstance(command, StartParent) for command in pending):
+                raise InputError(
+                    f"session {path.name} had no order when its process died: there is nothing to go on with;"
+                    " start a new run"
+                )
+            config = recorded_config(reader)
+            config = config.model_copy(update={name: getattr(now, name) for name in AS_NOW})
+        except BaseException:
+            lock.release(ended=False)
+            raise
+        return cls(path, config, reader, pending, lock)
+
+    @property
+    def name(self) -> str:
+        return self.reader.header.session
+
+    @property
+    def began_ns(self) -> int | None:
+        """When the market of the embedded exchange began to play; None for another exchange."""
+        return int_in(self.reader.header.run, "began_ns", 0) or None
+
+    @property
+    def begun_ns(self) -> int:
+        """When the run saw its first book: what its orders' starts count from."""
+        return first_book(self.reader)[0]
+
+    # --- taking it in -----------------------------------------------------------------------------------
+
+    def take_in(self, coming: PolicyFactory, progress: Progress) -> Engine:
+        """An engine that stands where the recording ends. ``coming``: who decides from now on.
+
+        Raises SessionError where the recording is damaged, or does not replay to what was recorded.
+        """
+        doubts: list[str] = []
+        past = self._recorded_policies(doubts)
+
+        def policies(spec: ParentSpec) -> HandedOverPolicy:
+            return HandedOverPolicy(past(spec), coming(spec), lambda: self.handed_over)
+
+        engine = build_engine(self.config, self.reader.instruments, policies)
+
+        def seen(rows: EventArray) -> None:
+            self.tape.add(rows)
+            progress("replaying what was recorded", self.tape.rows, 0)
+
+        prefix = replay_prefix(self.reader, engine, self.pending, seen=seen, watch=self.events.extend)
+        self._check(prefix, doubts)
+        self._prefix = prefix
+        journalled = [(int_in(e, "recv_ns", 0), int_in(e, "seq", 0)) for e in self.reader.journal()]
+        self._last = max([self.tape.last, *journalled])
+        self.handed_over = True
+        return engine
+
+    def _recorded_policies(self, doubts: list[str]) -> PolicyFactory:
+        """By the algos themselves; where another computer or version decided, by its recorded decisions."""
+        journal = self.reader.journal()
+        differing = other_fingerprint(self.reader, self.life()["fingerprint"])
+        if not differing:
+            return inline_policies(self.config, overruns(journal))
+        log.warning("fingerprint_differs", **differing, decided="as recorded, and by this one from now on")
+        decisions = recorded_decisions(self.reader.outcome())
+        return recorded_policies(self.config, decisions, overruns(journal), doubts)
+
+    def _check(self, prefix: Prefix, doubts: Sequence[str]) -> None:
+        difference = doubts[0] if doubts else prefix.difference
+        if difference:
+            raise SessionError(
+                f"{self.path} does not replay to what was recorded ({difference}), so nothing was changed:"
+                " go on with the version that recorded it, or close it with"
+                f" `{agent_command('sessions', 'end', self.path)}`"
+            )
+
+    def _taken(self) -> Prefix:
+        if self._prefix is None:
+            raise InternalError(f"session {self.path} goes on before it was taken in")
+        return self._prefix
+
+    # --- going on ---------------------------------------------------------------------------------------
+
+    def writer(self) -> SessionWriter:
+        """Goes on with the recording: first with the results that its process had not come to write."""
+        writer = SessionWriter.resume(self.path)
+        writer.outcome(self._taken().unrecorded)
+        return writer
+
+    def former(self, engine: Engine) -> Former:
+        """What the run has to know of the session that it goes on with."""
+        last_ns = max(self._last[0], last_recorded_ns(self.reader.outcome()), engine.now_ns)
+        seq = max(self._last[1], engine.seq)
+        return Former(seq, last_ns, self._taken().check, self.life(), self.unworkable, self.tape.ending_rows)
+
+    def life(self) -> Mapping[str, Mapping[str, str]]:
+        """What the journal is told of the process that goes on."""
+        starts = [command for command in self.pending if isinstance(command, StartParent)]
+        algos = {spec.algo for start in starts for spec in (start.spec, *start.shadows)}
+        return {"fingerprint": fingerprint(self.config, algos)}
+
+    def started(self) -> set[str]:
+        """The names of the orders that have been started, as in ``P1``."""
+        head = len(self.reader.header.session) + 1
+        return {c.spec.parent_id[head:] for c in self.pending if isinstance(c, StartParent)}
+
+    @property
+    def rotated(self) -> bool:
+        """Whether it was not the first session of its run: the run's own orders are none of its."""
+        return bool(self.reader.header.run.get("rotated"))
+
+    def clock(self, clock: Clock) -> LaterClock:
+        """``clock``, set forward to where the recording ends if it is behind that."""
+        journal_ns = max((int_in(entry, "recv_ns", 0) for entry in self.reader.journal()), default=0)
+        later = LaterClock(clock, max(journal_ns, last_recorded_ns(self.reader.outcome())))
+        if later.behind_ns:
+            log.warning(
+                "clock_is_behind", by_s=later.behind_ns / NS_PER_S, meaning="time goes on where it ended"
+            )
+        return later
+
+    def known(self) -> list[Known]:
+        """By instrument, what was fetched before the first event, as far as starts are checked by it."""
+        bars = self.reader.bars()
+        numbers = [instrument.number for instrument in self.reader.instruments]
+        return [Known(self.tape.trades(n).rows[:0], bars[bars["instrument"] == n], None) for n in numbers]
+
+    def release(self, *, ended: bool) -> None:
+        self.lock.release(ended=ended)
+
+
+def _check_open(reader: SessionReader) -> None:
+    """Raises InputError or SessionError on a session that cannot go on."""
+    path, journal = reader.path, reader.journal()
+    if reader.header.source != "live":
+        raise InputError(f"{path} was not recorded by a run: there is nothing to go on with")
+    if reader.end_ns is not None:
+        raise InputError(f"session {path.name} has ended: there is nothing to go on with; start a new run")
+    if not reader.cut_off:
+        raise SessionError(f"{path} cannot go on: {'; '.join(reader.losses)}")
+    if any(entry["kind"] == ABANDONED for entry in journal):
+        command = agent_command("sessions", "end", path)
+        raise InputError(f"session {path.name} is being closed: finish that with `{command}`")
