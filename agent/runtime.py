@@ -28,6 +28,7 @@ from agent.core.events import (
     Command,
     CommandKind,
     ControlParent,
+    Resumed,
     SkipTime,
     StartParent,
     VenueReported,
@@ -96,16 +97,6 @@ class Former:
     life: Mapping[str, Any]  # what the journal is told of the process that goes on
     unworkable: Mapping[str, str]  # symbols whose orders cannot go on, and why
     endings: Callable[[int], EventArray]  # at a time: rows that end what was interrupted when it died
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """How a session went on: the time that was lost, and the trades of it that were fetched."""
-
-    from_ns: int
-    to_ns: int
-    missed_trades: int
-    parents: int  # that were not done
 
 
 class LiveRun:

@@ -35,7 +35,7 @@ from agent.config import Config, names_of
 from agent.core.agenda import FAR_FUTURE_NS
 from agent.core.clock import Clock
 from agent.core.errors import AgentError, OrderError
-from agent.core.events import AuditEvent
+from agent.core.events import AuditEvent, Resumed
 from agent.core.instrument import Instrument
 from agent.core.ports import Feed, FeedHealth, LogEnd, PendingCommand, SlicePolicy
 from agent.core.types import NS_PER_S, ParentSpec, ParentState
@@ -47,7 +47,7 @@ from agent.jobs.triggers import check_schedules
 from agent.order_list.order_files import refuse_orders
 from agent.order_options import Order
 from agent.orders import build_spec
-from agent.runtime import LiveRun, Resumed, ThreadedPolicy
+from agent.runtime import LiveRun, ThreadedPolicy
 from agent.shadow import shadow_specs
 from agent.summary import Summary
 from connectors.units.exchange_units import EMBEDDED, unverified

@@ -62,6 +62,12 @@ def run(
     settings = o.market_configuration(
         config, market, seed, order, exchange=exchange, symbol=symbol, database=db, out=out
     )
+    if resume is None and settings.resume == "auto":
+        from agent.app.lives.finding import resumable
+
+        if (dead := resumable(settings.out)) is not None:
+            log_lines.set_up(always_json=log_json)
+            return _resumed(settings, str(dead), as_json=as_json, log_json=log_json)
     if resume is not None:
         given: dict[str, object] = {
             "--orders": orders,
@@ -134,12 +140,14 @@ def _warn_of_database(result: LiveResult) -> None:
 def _show(result: LiveResult) -> None:
     """The closing summary."""
     from agent.terminal.closing_tables import render_summary
-    from agent.terminal.feed_sentences import refused_in_words
+    from agent.terminal.feed_sentences import refused_in_words, went_on_in_words
     from agent.terminal.many_orders import are_many
 
     render_summary(result.summary, output.console_of())
     if are_many(result.summary):
         typer.echo(f"\neach order's costs:  {agent_command('log', 'slippage')}")
+    if result.resumed is not None:
+        typer.echo(f"\n{went_on_in_words(result.resumed)}")
     for name, reason in result.not_started:
         typer.echo(f"not started: {name}: {reason}")
     if result.feed.trickles:

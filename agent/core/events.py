@@ -83,6 +83,16 @@ class SkipTime:
     unworkable: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """How a session went on: the time that was lost, and the trades of it that were fetched."""
+
+    from_ns: int
+    to_ns: int
+    missed_trades: int
+    parents: int  # that were not done
+
+
 Command = StartParent | ControlParent | VenueReported | AbandonParents | SkipTime
 
 # --- events: what the engine did ----------------------------------------------------------------

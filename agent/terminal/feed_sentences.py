@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agent.core.events import GapSeen
+from agent.core.clock import in_utc
+from agent.core.events import GapSeen, Resumed
 from agent.core.market.tape import SILENT, SPANS, Kind
 from agent.core.ports import FeedHealth
 from agent.terminal.formatting import duration
@@ -13,7 +14,8 @@ _SPANS = {
         " need stamps of before and after are marked clock_step"
     ),
     SPANS[Kind.LOST_TIME]: (
-        "the process stood still and did nothing meanwhile: numbers of that time are marked lost_time"
+        "nothing was done for a time (the process stood still, or did not run): numbers of it are marked"
+        " lost_time"
     ),
 }
 
@@ -25,6 +27,16 @@ def gap_in_words(event: GapSeen) -> str:
     if event.stream.endswith(SILENT):
         return f"{event.stream.removesuffix(SILENT)} {'is heard again' if event.ended else 'fell silent'}"
     return f"gap of {event.stream} {f'ended, {event.lost} lost' if event.ended else 'began'}"
+
+
+def went_on_in_words(resumed: Resumed) -> str:
+    """The agent was not running for 15.6 s, from ... to ...: 98 trades of that time were fetched."""
+    lost = duration(resumed.to_ns - resumed.from_ns)
+    trades = f"{resumed.missed_trades:,} trade{'' if resumed.missed_trades == 1 else 's'}"
+    return (
+        f"the agent was not running for {lost}, from {in_utc(resumed.from_ns)} to {in_utc(resumed.to_ns)}:"
+        f" {trades} of that time {'was' if resumed.missed_trades == 1 else 'were'} fetched"
+    )
 
 
 def refused_in_words(health: FeedHealth) -> str:

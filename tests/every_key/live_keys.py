@@ -6,6 +6,7 @@ LIVE = frozenset(
         "symbol",
         "database",
         "out",
+        "resume",  # by tests/integration/test_resume.py
         "feed.book_depth",
         "feed.stale_after",
         "feed.connect_timeout",

@@ -30,6 +30,7 @@ WRONG: dict[str, tuple[Any, list[str]]] = {
     "symbol": ("BTC/USDTT", ["BTC/USDTT", "BTC/USDT"]),
     "database": ("nonsense", ["'nonsense'", "sqlite:///PATH"]),
     "out": (5, ["path"]),
+    "resume": ("always", ["'off' or 'auto'"]),
     "seed": WHOLE,
     "order.side": ("hold", ["'hold'", "'buy' or 'sell'"]),
     "order.quantity": (-1, ["quantity -1", "positive"]),

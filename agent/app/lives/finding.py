@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from agent.config import Config
-from agent.core.errors import DatabaseError, InputError
+from agent.core.errors import DatabaseError, InputError, SessionError
 from agent.journal import ABANDONED
 from storage.log.control.lease import take_over
 from storage.log.control.liveness import Life, Standing, standings
@@ -54,8 +54,12 @@ def resumable(folder: Path) -> Path | None:
 
 
 def _is_resumable(path: Path) -> bool:
-    reader = SessionReader(path)
-    kinds = {entry.get("kind") for entry in reader.journal()}
+    try:
+        reader = SessionReader(path)
+        journal = reader.journal()
+    except SessionError:
+        return False  # what cannot be read cannot go on
+    kinds = {entry.get("kind") for entry in journal}
     open_ended = reader.cut_off and reader.header.source == "live" and ABANDONED not in kinds
     return open_ended and "start" in kinds and SessionLock(path).free()
 
