@@ -407,7 +407,7 @@ class Config(Section):
     out: Path = Path("runs/sessions")
     """where recorded sessions go"""
     resume: Annotated[Literal["off", "auto"], BeforeValidator(_off)] = "off"
-    """auto: where a session in out died over its orders, a run goes on with the latest, and starts no other"""
+    """auto: where a session in out died over its orders, a run goes on with the latest and starts no other"""
     seed: int = 1
     """of what the paper venue draws: latencies, rehearsed trouble"""
     order: Order = Order()

@@ -67,8 +67,13 @@ def inputs(
     reader: SessionReader, pending: Sequence[Command], rows: int = BATCH_ROWS
 ) -> Iterator[EventArray | Command]:
     """Batches and commands in the session's total order."""
+    return cut_at(reader.batches(rows), pending)
+
+
+def cut_at(batches: Iterable[EventArray], pending: Sequence[Command]) -> Iterator[EventArray | Command]:
+    """The same tape, cut where commands come in between; those in their order."""
     queue = list(pending)
-    for batch in reader.batches(rows):
+    for batch in batches:
         start = 0
         while queue:
             command = queue[0]

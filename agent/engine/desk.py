@@ -12,6 +12,7 @@ so that raises; of a venue outside ``fault`` says it before, and the run goes on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -233,11 +234,15 @@ class Desk:
         child.apply(ChildEvent.EXPIRED, reason)
         self._outbox.emit(child.changed(now_ns, self._outbox.seq))
 
-    def void_lost(self, now_ns: int, reason: str) -> None:
-        """After lost time: expire every order of a venue on paper; nothing is heard of them any more."""
-        for sent in list(self._sent.values()):
-            traits = self._venue.traits(sent.order.lane)
-            if not traits.survives:
+    def on_paper(self) -> list[int]:
+        """The open orders that nobody works any more once time is lost."""
+        return [n for n, sent in self._sent.items() if not self._venue.traits(sent.order.lane).survives]
+
+    def void_lost(self, numbers: Sequence[int], now_ns: int, reason: str) -> None:
+        """Expire those of these orders that are still open: nothing is heard of them any more."""
+        for number in numbers:
+            if (sent := self._sent.get(number)) is not None:
+                traits = self._venue.traits(sent.order.lane)
                 self.void(sent.child, now_ns, reason)
                 if traits.repeats:
                     self._ended[sent.child.number] = sent

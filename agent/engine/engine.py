@@ -283,9 +283,12 @@ class Engine:
         """Go on after a time in which nothing was done. What a venue had said before it is heard first."""
         to_ns = command.to_ns
         lost = f"{command.cause} from {in_utc(command.from_ns)} to {in_utc(to_ns)}"
+        lost_orders = self._desk.on_paper()
         self.venue.lose_time(self.now_ns)
         heard_ns = self._agenda.skip(to_ns, to_ns + BACK_AFTER_NS)
-        self._agenda.add(heard_ns, Rank.TIMER, lambda t: self._desk.void_lost(t, f"void: {lost}"))
+        self._agenda.add(
+            heard_ns, Rank.TIMER, lambda t: self._desk.void_lost(lost_orders, t, f"void: {lost}")
+        )
         for worker in self.workers.values():
             symbol = worker.order.spec.symbol
             worker.skip(to_ns, heard_ns, lost, command.unworkable.get(symbol, ""))
