@@ -20,6 +20,7 @@ from typing import Any
 import aiosqlite.core
 
 from tests.simulation.killed import Power
+from tests.simulation.virtual_loop import machine
 
 RETRY_S = 0.005
 _FRAME_HEADER, _WAL_HEADER, _BACKFILLED_AT = 24, 32, 96
@@ -90,7 +91,7 @@ class _Inline:
             future.set_result(result)
 
 
-_databases: list[Database] = []
+_databases: dict[str, Database] = {}  # by machine
 
 
 class InlineConnection(aiosqlite.core.Connection):
@@ -103,7 +104,7 @@ class InlineConnection(aiosqlite.core.Connection):
         self._tx = _Inline()  # type: ignore[assignment]
         self._thread = SimpleNamespace(daemon=True, start=lambda: None)  # type: ignore[assignment]
         self._busy_s = 5.0
-        self._database = _databases[-1]
+        self._database = _databases[machine()]
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if not self._running or self._connection is None:
@@ -150,7 +151,7 @@ class InlineConnection(aiosqlite.core.Connection):
         """Those of a dead process are closed when it dies."""
 
 
-def install(database: Database) -> None:
-    """From now on connections are inline and subject to ``database``."""
-    _databases[:] = [database]
+def install(name: str, database: Database) -> None:
+    """From now on connections of a machine are inline and subject to ``database``."""
+    _databases[name] = database
     aiosqlite.core.Connection = InlineConnection  # type: ignore[misc]

@@ -220,8 +220,7 @@ def _tape(outcome: Outcome, tape: EventArray, symbol: str, database: Database) -
     yield from _unlike(outcome, trades, ledger, symbol)
     ahead_ns = outcome.exchange.clock.ahead_ns
     from_ms = (min(row["started_ns"] for row in parents) + ahead_ns) // MS
-    died = outcome.dead[-1][0] if outcome.kills and outcome.dead else 2**62
-    heard_ns = min(int(tape["recv_ns"][-1]), died)
+    heard_ns = min(int(tape["recv_ns"][-1]), outcome.closed_after_ns or 2**62)
     until_ms = (min(max(row["ended_ns"] or heard_ns for row in parents), heard_ns) + ahead_ns) // MS - 500
     window = ledger[(ledger["ms"] >= from_ms) & (ledger["ms"] <= until_ms)]
     missing = np.setdiff1d(window["id"], ids)

@@ -38,6 +38,7 @@ COUNTED = {  # faults that come so many times, at most
     "garbage": 3,
 }
 AT_ONCE = ("drop", "close", "forget_all", "forget_trades", "forget_book")
+OF_EXCHANGE = {*LASTING, *COUNTED, *AT_ONCE} - {"database_locked", "database_full", "stall", "cut"}
 COMMANDS = ("pause", "resume", "cancel", "kill_switch")
 DEATHS = ("kill", "kill", "kill_at_call", "kill_at_call", "kill_at_call", "disk_full")
 POWER_CUT = "power_cut"
@@ -69,6 +70,11 @@ class Scenario:
     latency_s: tuple[float, float]
     dead_s: float  # from a death to what comes after it
     die_again_at: int | None  # the call in which what comes after it dies too
+    resumes: bool  # after a death the session goes on; else it is closed
+
+    def survived(self) -> Scenario:
+        """The death that was meant for what comes after a death has come."""
+        return replace(self, die_again_at=None)
 
     @property
     def longest_s(self) -> float:
@@ -103,6 +109,7 @@ def scenario(seed: int) -> Scenario:
         latency_s=rng.choice(((0.0005, 0.005), (0.001, 0.03), (0.02, 0.15))),
         dead_s=rng.choice((0.0, 2.0, rng.uniform(0, 60), rng.uniform(0, 60))),
         die_again_at=rng.randrange(1, 40) if rng.random() < 0.3 else None,
+        resumes=rng.random() < 0.75,
     )
 
 
@@ -139,8 +146,8 @@ def _faults(rng: random.Random, until_s: float) -> tuple[Fault, ...]:
     found = [_fault(rng, rng.choice(kinds), until_s) for _ in range(rng.choice((0, 1, 2, 4, 8)))]
     if rng.random() < 0.15:
         found += [_fault(rng, rng.choice(COMMANDS), until_s) for _ in range(rng.choice((1, 2)))]
-    if rng.random() < 0.6:
-        found.append(_fault(rng, rng.choice(DEATHS), until_s))
+    if rng.random() < 0.7:
+        found += [_fault(rng, rng.choice(DEATHS), until_s) for _ in range(rng.choice((1, 1, 2, 3)))]
     return tuple(sorted(found, key=lambda fault: fault.at_s))
 
 

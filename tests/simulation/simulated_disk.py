@@ -6,6 +6,7 @@ and calls the real one: the files are real, so the product's own readers read wh
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import random
@@ -14,7 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from storage.recordings import segments
+from storage.recordings.session_lock import LOCK
 from tests.simulation.killed import Power
+from tests.simulation.virtual_loop import machine
+
+
+def _close_locks() -> None:
+    """What the dead process held of a session: the system takes its lock back."""
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(each).endswith(LOCK):
+                os.close(int(each.name))
 
 
 @dataclass
@@ -71,6 +82,7 @@ class SimulatedDisk:
         for fd in self._paths:
             os.close(fd)
         self._paths.clear()
+        _close_locks()
         if lose_unsynced:
             for path, synced in self._synced.items():
                 if path.is_file() and (size := path.stat().st_size) > synced:
@@ -81,6 +93,17 @@ class SimulatedDisk:
         return len(self._paths)
 
 
-def install(disk: SimulatedDisk) -> None:
-    """Under the recordings of this process from now on."""
-    segments.os = disk  # type: ignore[attr-defined]
+_disks: dict[str, SimulatedDisk] = {}  # by machine
+
+
+class _OwnDisk:
+    """What stands in the place of ``os``: the disk of the machine whose code runs; of others the real one."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_disks.get(machine(), os), name)
+
+
+def install(name: str, disk: SimulatedDisk) -> None:
+    """Under the recordings of a machine from now on."""
+    _disks[name] = disk
+    segments.os = _OwnDisk()  # type: ignore[attr-defined]

@@ -15,15 +15,15 @@ from agent.app.live_session import LiveResult
 from agent.app.log_in_line import bring_in_line
 from agent.app.session_end import end_session
 from agent.config import Config, Feed, Jobs, Risk
-from agent.core.errors import AgentError
+from agent.core.errors import AgentError, InputError
 from agent.core.events import CommandKind
 from connectors.embedded.server import Endpoint
 from storage.log.control.command_sender import Sent, send
 from tests.simulation import virtual_time
 from tests.simulation.agent_machine import AgentMachine
-from tests.simulation.exchange_machine import ExchangeMachine
+from tests.simulation.exchange_machine import MACHINE, ExchangeMachine
 from tests.simulation.killed import Killed
-from tests.simulation.scenario import COMMANDS, LASTING, S, Fault, Scenario
+from tests.simulation.scenario import COMMANDS, LASTING, OF_EXCHANGE, Fault, S, Scenario
 from tests.simulation.virtual_loop import VirtualLoop
 from tests.simulation.virtual_time import now_ns
 
@@ -32,6 +32,10 @@ URL = f"sqlite:///{DATABASE}"
 SESSIONS = Path("sessions")
 BOUND_S = 240.0
 """An agent that works on so long after its last order's time waits for something that never comes."""
+LIVES_MOST = 6
+TRIES_MOST = 8
+"""Times that a user types a command which was refused because of a fault that passes."""
+TRY_AGAIN_S = 10.0
 
 
 @dataclass
@@ -41,15 +45,15 @@ class Outcome:
     scenario: Scenario
     exchange: ExchangeMachine
     config: Config
-    result: LiveResult | BaseException | None = None  # None: died
+    result: LiveResult | BaseException | None = None  # of the last life; None: it died
     dead: list[tuple[int, int]] = field(default_factory=list)  # spans in which nothing was done, ns
+    closed_after_ns: int | None = None  # when the life died whose session was closed, not gone on with
     kills: int = 0
+    resumes: int = 0
     done: list[Fault] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     virtual_s: float = 0.0
-    left: dict[str, int] = field(
-        default_factory=dict
-    )  # of a life that ended by itself: tasks, files, sockets
+    left: dict[str, int] = field(default_factory=dict)  # of a life that ended by itself
 
 
 def config_of(scenario: Scenario) -> Config:
@@ -71,27 +75,28 @@ def simulate(scenario: Scenario) -> Outcome:
     virtual_time.begin(loop, scenario.seed)
     asyncio.set_event_loop(loop)
     loop.net.set_defaults(latency=scenario.latency_s)
+    loop.unwatched.add(MACHINE)
     exchange = ExchangeMachine(scenario, loop)
     outcome = Outcome(scenario, exchange, config_of(scenario))
-    run = _Run(scenario, loop, exchange, outcome)
     endpoint = loop.run_until_complete(exchange.ready())
-    loop.run_until_complete(run.live(endpoint))
-    if run.agent.power.dead:
-        run.after_death()
-    else:
-        run.after_end()
+    _Run(scenario, loop, endpoint, outcome).play()
     outcome.virtual_s = loop.time()
-    outcome.errors += list(map(_told, loop.faults))
+    unhandled = [each for each in loop.faults if not isinstance(each.get("exception"), Killed)]
+    outcome.errors += map(_told, unhandled)
     return outcome
 
 
 def in_database(session: str) -> bool:
     """Whether the log knows it."""
+    return bool(_query("SELECT 1 FROM sessions WHERE session = ?", session))
+
+
+def _query(text: str, session: str) -> list[Any]:
     connection = sqlite3.connect(DATABASE)
     try:
-        return bool(connection.execute("SELECT 1 FROM sessions WHERE session = ?", (session,)).fetchall())
+        return connection.execute(text, (session,)).fetchall()
     except sqlite3.OperationalError:
-        return False  # no tables yet
+        return []  # no tables yet
     finally:
         connection.close()
 
@@ -106,50 +111,130 @@ def _told(fault: dict[str, Any]) -> str:
 
 
 class _Run:
-    def __init__(
-        self, scenario: Scenario, loop: VirtualLoop, exchange: ExchangeMachine, outcome: Outcome
-    ) -> None:
-        self.scenario, self.loop, self.exchange, self.outcome = scenario, loop, exchange, outcome
+    """The lives, one after another; the faults go on meanwhile."""
+
+    def __init__(self, scenario: Scenario, loop: VirtualLoop, endpoint: Endpoint, outcome: Outcome) -> None:
+        self.scenario, self.loop, self.outcome = scenario, loop, outcome
+        self.exchange, self._endpoint = outcome.exchange, endpoint
         self.rng = random.Random(f"lives:{scenario.seed}")
-        self.agent = AgentMachine(1, self.rng, exchange)
+        self._numbers = 0
+        self.agent = self._machine()
+        self._bound_s = scenario.longest_s + BOUND_S
 
-    async def live(self, endpoint: Endpoint) -> None:
-        """The first life, with the faults of its time."""
-        self.agent.start(self.outcome.config, endpoint)
-        doing = [asyncio.ensure_future(self._do(fault)) for fault in self.scenario.faults]
-        bound_s = self.scenario.longest_s + BOUND_S
-        await asyncio.wait({self.agent.ended}, timeout=bound_s)
-        if not self.agent.ended.done():
-            self.outcome.errors.append(f"the run did not end within {bound_s:g} s")
-            self.agent.kill(cut_power=False)
-        self.outcome.result = self.agent.ended.result()
-        for task in doing:
+    def _machine(self) -> AgentMachine:
+        self._numbers += 1
+        return AgentMachine(self._numbers, self.rng, self.exchange, self._endpoint)
+
+    def play(self) -> None:
+        self.agent.start(self.outcome.config)
+        self._doing = [self.loop.create_task(self._do(fault)) for fault in self.scenario.faults]
+        self._live()
+        for _ in range(LIVES_MOST):
+            if not self._goes_on():
+                break
+            self._live()
+        for task in self._doing:
             task.cancel()
-        await asyncio.gather(*doing, return_exceptions=True)
-        if not self.agent.power.dead:
-            await asyncio.sleep(1.0)
-            self.outcome.left = self._left()
+        self._bring_in_line()
 
-    def _left(self) -> dict[str, int]:
-        name = self.agent.name
-        return {
-            "tasks": len(self.loop.tasks(name)),
-            "connections": self.loop.open_connections(name),
-            "files": self.agent.disk.open_files,
-            "database": len(self.agent.database.connections),
-        }
+    # --- a life -----------------------------------------------------------------------------------
+
+    def _live(self) -> None:
+        self.loop.run_until_complete(self._until_ended(self.agent))
+
+    async def _until_ended(self, agent: AgentMachine) -> None:
+        await asyncio.wait({agent.ended}, timeout=self._bound_s)
+        if agent.working:
+            self.outcome.errors.append(f"the run did not end within {self._bound_s:g} s")
+            agent.kill()
+        self.outcome.result = agent.ended.result()
+        if agent.power.dead:
+            agent.bury(DATABASE)
+            self.outcome.kills += 1
+        else:
+            await asyncio.sleep(1.0)
+            self.outcome.left = agent.left()
+
+    def _goes_on(self) -> bool:
+        """What a user does about a life that died or failed: True where another has begun."""
+        session = self._session()
+        if isinstance(self.outcome.result, LiveResult) or session is None:
+            return False
+        died_ns = self.agent.died_ns or now_ns()
+        self._wait(self.scenario.dead_s)
+        if not self.agent.power.dead and not self._open(session):
+            return False  # it has failed and says so
+        resumes = self.scenario.resumes and self._numbers <= LIVES_MOST
+        for attempt in range(TRIES_MOST):
+            try:
+                if resumes and attempt < TRIES_MOST // 2:
+                    self._resume(session, died_ns)
+                    return True
+                self._end(session, died_ns)
+                return False
+            except Killed:
+                self._bury_helper()
+            except AgentError as error:
+                refused = str(error)
+                self._wait(TRY_AGAIN_S)
+                resumes = resumes and not isinstance(error, InputError)
+        self.outcome.errors.append(f"the session can neither go on nor be closed: {refused}")
+        return False
+
+    def _resume(self, session: str, died_ns: int) -> None:
+        self.agent = self._machine()
+        self.agent.power.at_call = self._dies_again()
+        self.agent.resume(session, self.outcome.config)
+        self.outcome.dead.append((died_ns, self.agent.began_ns))
+        self.outcome.resumes += 1
+
+    def _end(self, session: str, died_ns: int) -> None:
+        """`sessions end`."""
+        self.agent = self._machine()
+        self.agent.power.at_call = self._dies_again()
+        self.agent.call(end_session, URL, session, now_ns, now_ns)
+        self.outcome.closed_after_ns = died_ns
+        self.outcome.dead.append((died_ns, 2**62))
+
+    def _dies_again(self) -> int | None:
+        at, self.scenario = self.scenario.die_again_at, self.scenario.survived()
+        return at
+
+    def _bury_helper(self) -> None:
+        self.agent.bury(DATABASE)
+        self.outcome.kills += 1
+
+    def _wait(self, for_s: float) -> None:
+        self.loop.run_until_complete(asyncio.sleep(for_s))
+
+    @staticmethod
+    def _session() -> str | None:
+        """The session's name, if the log knows it: else it died before any order was started."""
+        names = sorted(path.name for path in SESSIONS.glob("*"))
+        return names[-1] if names and in_database(names[-1]) else None
+
+    @staticmethod
+    def _open(session: str) -> bool:
+        return _query("SELECT state FROM sessions WHERE session = ?", session) == [("open",)]
+
+    def _bring_in_line(self) -> None:
+        """What the run itself asks for: a database that was behind is brought in line once it can be."""
+        result = self.outcome.result
+        if isinstance(result, LiveResult) and not result.database.in_line:
+            self._wait(max(LASTING.values()))
+            self._machine().call(bring_in_line, result.path, URL)
 
     # --- faults -----------------------------------------------------------------------------------
 
     async def _do(self, fault: Fault) -> None:
         await asyncio.sleep(fault.at_s)
         agent = self.agent
-        if agent.ended.done():
+        if not agent.working and fault.kind not in OF_EXCHANGE:
             return
         self.outcome.done.append(fault)
         now_s = self.loop.time()
         if fault.kind == "kill":
-            agent.kill(cut_power=False)
+            agent.kill()
         elif fault.kind == "power_cut":
             agent.kill(cut_power=True)
         elif fault.kind == "kill_at_call":
@@ -164,7 +249,7 @@ class _Run:
         elif fault.kind == "database_full":
             agent.database.full_until_s = now_s + fault.size
         elif fault.kind in COMMANDS:
-            await self._command(fault)
+            await self.loop.spawn(self._machine().name, self._command(fault))
         else:
             await self.exchange.do(fault, agent.name)
 
@@ -174,45 +259,5 @@ class _Run:
         try:
             await send(URL, command, now_ns, now_ns)
         except AgentError as error:
-            self.outcome.errors += [] if self.agent.power.dead else [f"ctl {kind}: {error}"]
-
-    # --- afterwards -------------------------------------------------------------------------------
-
-    def after_death(self) -> None:
-        """Nothing is done until somebody comes."""
-        self.agent.bury(DATABASE)
-        self.outcome.kills += 1
-        died_ns = self.agent.died_ns or now_ns()
-        self.loop.run_until_complete(asyncio.sleep(self.scenario.dead_s))
-        self.outcome.dead.append((died_ns, 2**62))
-        self._end_session(self.scenario.die_again_at)
-
-    def after_end(self) -> None:
-        """What the run itself asks for: a database that was behind is brought in line once it can be."""
-        result = self.outcome.result
-        if isinstance(result, LiveResult) and not result.database.in_line:
-            self.loop.run_until_complete(asyncio.sleep(max(LASTING.values())))
-            self._helper(None).install()
-            bring_in_line(result.path, URL)
-
-    def _helper(self, dies_at: int | None) -> AgentMachine:
-        """Another process of the user's."""
-        helper = AgentMachine(2 + self.outcome.kills, self.rng, self.exchange)
-        helper.power.at_call = dies_at
-        return helper
-
-    def _end_session(self, dies_at: int | None) -> None:
-        """`sessions end`, as somebody would type it; it may die too, and is typed again."""
-        names = sorted(path.name for path in SESSIONS.glob("*"))
-        if not names or not in_database(names[-1]):
-            return  # it died before it began: no order was started
-        helper = self._helper(dies_at)
-        helper.install()
-        try:
-            end_session(URL, names[-1], now_ns, now_ns)
-        except Killed:
-            helper.bury(DATABASE)
-            self.outcome.kills += 1
-            self._end_session(None)
-        except AgentError as error:
-            self.outcome.errors.append(f"sessions end: {error}")
+            if self.agent.working:
+                self.outcome.errors.append(f"ctl {kind}: {error}")

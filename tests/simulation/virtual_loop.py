@@ -27,6 +27,21 @@ class _NoTrace:
     def record(self, *_event: object) -> None: ...
 
 
+def machine() -> str:
+    """Whose code runs: the machine's name."""
+    return _current_host.get()
+
+
+def on_machine(name: str, func: Callable[..., Any], *args: Any) -> Any:
+    """Call ``func`` as a program on a machine, outside of the loop."""
+
+    def call() -> Any:
+        _current_host.set(name)
+        return func(*args)
+
+    return contextvars.copy_context().run(call)
+
+
 class VirtualLoop(SimLoop):
     """Time passes only between steps, the order of ready work is drawn by the seed."""
 
@@ -35,39 +50,41 @@ class VirtualLoop(SimLoop):
         self._now = now_s
         self._recorder = _NoTrace()  # type: ignore[assignment]
         self._net._trace = lambda *_: None  # type: ignore[method-assign]
+        self.net.host(machine())
         self.gates: dict[str, float] = {}  # machine -> until when it does nothing
         self.faults: list[dict[str, Any]] = []  # what no task has handled, of machines that live
+        self.unwatched: set[str] = set()  # machines whose own stumbles are no fault
         self.steps = 0
 
     # --- machines -----------------------------------------------------------------------------------
 
-    def spawn(self, machine: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        return self.net.host(machine).create_task(work)
+    def spawn(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        return self.net.host(name).create_task(work)
 
-    def stall(self, machine: str, for_s: float) -> None:
-        self.gates[machine] = self._now + for_s
+    def stall(self, name: str, for_s: float) -> None:
+        self.gates[name] = self._now + for_s
 
-    def kill(self, machine: str, *, silently: bool) -> None:
+    def kill(self, name: str, *, silently: bool) -> None:
         """``silently``: its peers learn nothing, as when its power fails; else its sockets are reset."""
         for key, transport in list(self.net._streams.items()):
-            if key[1] == machine:
+            if key[1] == name:
                 transport._protocol = None  # the process learns nothing
                 if not silently:
                     transport.abort()
                 self.net._streams.pop(key)
-        self.gates[machine] = DEAD
-        self.net._alive[machine] = not silently
+        self.gates[name] = DEAD
+        self.net._alive[name] = not silently
 
     def cut(self, one: str, other: str, for_s: float) -> None:
         """No packet passes between two machines for so long; what is sent arrives afterwards."""
         self.net.partition({one}, {other})
         self.call_later(for_s, self.net.heal, context=contextvars.Context())
 
-    def open_connections(self, machine: str) -> int:
-        return sum(key[1] == machine for key in self.net._streams)
+    def open_connections(self, name: str) -> int:
+        return sum(key[1] == name for key in self.net._streams)
 
-    def tasks(self, machine: str) -> list[asyncio.Task[Any]]:
-        return [task for task in self.net._tasks.get(machine, ()) if not task.done()]
+    def tasks(self, name: str) -> list[asyncio.Task[Any]]:
+        return [task for task in self.net._tasks.get(name, ()) if not task.done()]
 
     # --- what simloop lacks -------------------------------------------------------------------------
 
@@ -94,7 +111,7 @@ class VirtualLoop(SimLoop):
         def as_on_a_thread() -> Any:
             events._set_running_loop(None)
             try:
-                return contextvars.Context().run(func, *args)
+                return func(*args)
             finally:
                 events._set_running_loop(self)
 
@@ -102,7 +119,11 @@ class VirtualLoop(SimLoop):
         return future
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
-        if self.gates.get(_current_host.get()) != DEAD:
+        """Of machines that live; the exchange's server may stumble over a client that died."""
+        task = context.get("task") or context.get("future")
+        own = task.get_context() if isinstance(task, asyncio.Task) else contextvars.copy_context()
+        name = own.get(_current_host, "")
+        if name not in self.unwatched and self.gates.get(name) != DEAD:
             self.faults.append(context)
 
     async def shutdown_asyncgens(self) -> None:
