@@ -48,11 +48,12 @@ class ListedStarts:
         if self._begun or not self._waiting:
             return
         self._begun = True
-        self._waiting = [
-            (now_ns + start if isinstance(start, int) else max(now_ns, moment_ns(start)), number)
-            for number, start in enumerate(self._starts)
-        ]
+        self._waiting = [(self._due_ns(number, now_ns), number) for _, number in self._waiting]
         heapify(self._waiting)
+
+    def _due_ns(self, number: int, begun_ns: int) -> int:
+        start = self._starts[number]
+        return begun_ns + start if isinstance(start, int) else max(begun_ns, moment_ns(start))
 
     def go_on(self, begun_ns: int, started: Set[str]) -> None:
         """The run had begun at ``begun_ns``, in a process that died: those not started keep their times."""

@@ -96,6 +96,17 @@ def test_what_ends_before_it_began_is_told_too() -> None:
     assert listed.pending == 0
 
 
+def test_a_run_that_goes_on_starts_what_had_not_started() -> None:
+    """At the times that they had; an order that was started is never started again."""
+    run = Run()
+    run.listed = ListedStarts((0, 7 * S, 0, 30 * S), NAMES[:4], 5 * S)
+    run.listed.go_on(NOW_S * S, {"a", "c"})
+    assert run.listed.pending == 2
+    assert run.at(8) == ["b"]
+    assert run.at(29) == ["b"]
+    assert run.at(30) == ["b", "d"]
+
+
 def test_many_that_are_due_start_a_few_at_a_time() -> None:
     """The market is looked at in between."""
     names = [str(n) for n in range(50)]
