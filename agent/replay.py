@@ -265,7 +265,7 @@ class _Pass:
         results = [row for row in recorded if not row.startswith(TAPE_ROW)]
         for i, row in enumerate(results):
             now_ns, at_ns = self._engine.now_ns, _recorded_ns(row)
-            if i >= len(self._result_rows) and now_ns < at_ns <= now_ns + LONGEST_SILENCE_NS:
+            if i >= len(self._result_rows) and now_ns <= at_ns <= now_ns + LONGEST_SILENCE_NS:
                 self._engine.advance_time(at_ns)
                 self._take()
             if self._result_rows[i : i + 1] != [row]:

@@ -88,7 +88,7 @@ def _writes() -> tuple[SessionHeader, list[Op]]:
 
 HEADER, OPS = _writes()
 FIRST = next(i for i, op in enumerate(OPS) if "journal" in op.__code__.co_names)
-CUTS = sorted({int(k) for k in np.linspace(FIRST + 2, len(OPS), 40)})
+CUTS = sorted({FIRST + 3, *(int(k) for k in np.linspace(FIRST + 2, len(OPS), 40))})
 
 
 def cut(folder: Path, writes: int) -> Path:
