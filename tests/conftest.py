@@ -1,10 +1,18 @@
-"""Kernels are compiled once for all workers and all processes that tests start, before the first test."""
+"""Kernels are compiled once for all workers and all processes that tests start, before the first test.
+
+And the databases that tests use: a real PostgreSQL server, started by the first test that wants one.
+"""
 
 from __future__ import annotations
 
 import sys
+import uuid
+from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import URL, make_url
+
+from tests.postgres_server import MISSING, PostgresServer, on_server, programs, served
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -22,3 +30,23 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             sys.stderr.write(f"{doing} ({total} kernels)\n" if total else f"{doing}\n")
 
     warm_up(model=True, synthetic=True, progress=progress)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A real server, this process's own, for as long as its tests run."""
+    if (at := programs()) is None:
+        pytest.skip(MISSING)
+    with served(at) as server:
+        server.initialise()
+        server.start()
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Iterator[URL]:
+    """An empty database of this test's own."""
+    name = f"agent_{uuid.uuid4().hex[:12]}"
+    on_server(postgres_server.url, f"CREATE DATABASE {name}")
+    yield make_url(postgres_server.url).set(database=name)
+    on_server(postgres_server.url, f"DROP DATABASE {name} WITH (FORCE)")

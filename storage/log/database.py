@@ -39,6 +39,7 @@ _DRIVERS = {
 _ADVICE = (  # what the driver says -> what it means and what to do
     ("locked", "is locked by another program: close that, or give another --db"),
     ("readonly", "is read-only: make it writable, or give another --db"),
+    ("read-only transaction", "is read-only: make it writable, or give another --db"),
     ("not a database", "is not a database: give another --db"),
     ("malformed", "is corrupt: restore it, or give another --db (sessions can be replayed into a new one)"),
     (
@@ -46,6 +47,26 @@ _ADVICE = (  # what the driver says -> what it means and what to do
         "cannot be opened: check that its directory exists and is writable, or give another --db",
     ),
     ("disk is full", "has no space left: free some, or give another --db"),
+    (
+        "rejected ssl upgrade",
+        "offers no TLS: turn it on there, or leave `sslmode` out of the --db URL",
+    ),
+    (
+        "mismatch, certificate is not valid",
+        "has a certificate of another host: name that in the --db URL",
+    ),
+    (
+        "certificate verify failed",
+        "has a certificate that is not trusted: give its authority's as sslrootcert=FILE in the --db URL",
+    ),
+    ("no certificate or crl", "is given an `sslrootcert` that holds no certificate: give a PEM file"),
+    (
+        "values_mismatch",
+        "is given an `sslcert` and an `sslkey` that are no pair: give PEM files of one",
+    ),
+    ("pem lib", "is given an `sslcert` or an `sslkey` that is no PEM file of its kind"),
+    ("tls version", "cannot be reached: a TLS version of the --db URL is wrong, give TLSv1.2 or TLSv1.3"),
+    ("cannot be changed now", "does not know an option of the --db URL: leave it out"),
     ("heartbeats", OLDER),  # the newest table
     ("no such table", NO_LOG),
     ("no such column", OLDER),
@@ -55,7 +76,6 @@ _ADVICE = (  # what the driver says -> what it means and what to do
     ("password", "refuses the user or password: check the --db URL"),
     ("permission denied", "may not be used by this user: grant it the rights, or check the --db URL"),
     ("configuration parameter", "does not know an option of the --db URL: leave it out"),
-    ("sslmode", "cannot be reached: `sslmode` of the --db URL is wrong"),
     ("connect", "cannot be reached: start it, or check the --db URL"),
 )
 

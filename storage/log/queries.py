@@ -98,7 +98,7 @@ def query(
     filters += [when < until] if until is not None else []
     if limit is not None and limit < 1:
         raise InputError(f"limit {limit}: give 1 or more, or leave it out")
-    rows = _selection(subject).where(*filters).order_by(when.desc(), _table(subject.table).c.seq.desc())
+    rows = _selection(subject).where(*filters).order_by(*(c.desc() for c in _in_time(subject)))
     found = asyncio.run(_read(url, rows if limit is None else rows.limit(limit)))
     return Result(found.columns, found.rows[::-1])
 
@@ -170,6 +170,12 @@ def _selection(subject: _Subject) -> Select[*tuple[object, ...]]:
     extra = [parents.c[n] for n in ("symbol", "algo") if n not in table.c]
     on = and_(parents.c.session == table.c.session, parents.c.parent_id == table.c.parent_id)
     return select(table, *extra).join(parents, on)
+
+
+def _in_time(subject: _Subject) -> Sequence[ColumnElement[object]]:
+    """The columns that order its rows in time: those of one moment by session and input, then by name."""
+    table = _table(subject.table)
+    return list(dict.fromkeys([table.c[subject.when], table.c.session, table.c.seq, *table.primary_key]))
 
 
 def _filters(what: str, subject: _Subject, given: dict[str, str | None]) -> list[ColumnElement[bool]]:

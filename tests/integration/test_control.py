@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import sqlite3
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ import pytest
 
 from storage.log.queries import sql
 from tests.patience import PATIENCE_S
+from tests.postgres_server import on_server
 
 pytestmark = pytest.mark.slow
 
@@ -90,14 +88,9 @@ class Runs:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def runs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Runs]:
-    url, drop = f"sqlite:///{tmp_path / 'agent.db'}", None
+    url = f"sqlite:///{tmp_path / 'agent.db'}"
     if request.param == "postgresql":
-        server = os.environ.get("AGENT_TEST_POSTGRES")
-        if not server:
-            pytest.skip("set AGENT_TEST_POSTGRES to the URL of a PostgreSQL database to run this")
-        name = f"control_{uuid.uuid4().hex[:8]}"
-        asyncio.run(_server(server, f"CREATE DATABASE {name}"))
-        url, drop = f"{server.rpartition('/')[0]}/{name}", f"DROP DATABASE {name} WITH (FORCE)"
+        url = request.getfixturevalue("postgres").render_as_string(hide_password=False)
     found = Runs(url, tmp_path / "sessions")
     try:
         yield found
@@ -105,18 +98,6 @@ def runs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Runs]:
         for process in found.processes:
             process.kill()
             process.communicate()
-        if drop:
-            asyncio.run(_server(server or "", drop))
-
-
-async def _server(url: str, statement: str) -> None:
-    import asyncpg
-
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 def test_kill_reaches_all_that_live_and_names_the_dead(runs: Runs) -> None:
@@ -250,4 +231,4 @@ def _execute(url: str, statement: str) -> None:
             connection.execute(statement)
         connection.close()
     else:
-        asyncio.run(_server(url, statement))
+        on_server(url, statement)

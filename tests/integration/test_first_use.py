@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from storage.log.database import migrate, newest_revision
-from tests.integration.test_secrets import postgres
+from tests.integration.test_secrets import secret_url
 from tests.integration.test_session_tools import Done, agent
 
 pytestmark = pytest.mark.slow
 
-__all__ = ["postgres"]
+__all__ = ["secret_url"]
 MIGRATE = "import sys; from storage.log.database import migrate; print(migrate(sys.argv[1]))"
 PROGRAMS = 6
 
@@ -35,9 +35,9 @@ def test_first_uses_at_once(tmp_path: Path) -> None:
     assert all_at_once(f"sqlite:///{tmp_path / 'new.db'}") == {(0, newest_revision())}
 
 
-def test_first_uses_at_once_on_postgresql(postgres: str) -> None:
+def test_first_uses_at_once_on_postgresql(secret_url: str) -> None:
     """The same with a server, by a URL with ordinary options."""
-    assert all_at_once(postgres) == {(0, newest_revision())}
+    assert all_at_once(secret_url) == {(0, newest_revision())}
 
 
 def asked(database: Path, *argv: str) -> Done:
@@ -108,11 +108,11 @@ def test_doctor_tries_to_write(database: Path) -> None:
     _checks_fail(f"sqlite:///{database}")
 
 
-def test_doctor_tries_to_write_on_postgresql(postgres: str) -> None:
+def test_doctor_tries_to_write_on_postgresql(secret_url: str) -> None:
     """Nor does one whose server lets nothing be written."""
-    migrate(postgres)
-    _checks_fail(postgres + "&default_transaction_read_only=on")
-    leaves_nothing = agent("log", "sessions", "--db", postgres, "--json")
+    migrate(secret_url)
+    _checks_fail(secret_url + "&default_transaction_read_only=on")
+    leaves_nothing = agent("log", "sessions", "--db", secret_url, "--json")
     assert json.loads(leaves_nothing.stdout) == []
 
 

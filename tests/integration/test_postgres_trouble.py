@@ -1,19 +1,17 @@
 """What happens to a PostgreSQL database, or on the way to it, harms no order and loses no row.
 
-As ``test_database_trouble.py``; on a server named by AGENT_TEST_POSTGRES, whose user may create databases.
+As ``test_database_trouble.py``, on a real server that the tests start.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import asyncpg
 import pytest
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL
 
 from agent.app.live_session import LiveResult
 from agent.app.log_in_line import bring_in_line
@@ -39,17 +37,9 @@ def _dsn(url: URL) -> str:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[URL]:
-    """A database of this test's own; dropped after it."""
-    given = os.environ.get("AGENT_TEST_POSTGRES")
-    if not given:
-        pytest.skip("set AGENT_TEST_POSTGRES to the URL of a PostgreSQL database to run this")
-    admin, name = make_url(given), f"agent_{uuid.uuid4().hex[:12]}"
-    connection = await asyncpg.connect(_dsn(admin))
-    await connection.execute(f"CREATE DATABASE {name}")
-    yield admin.set(database=name)
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
+def server(postgres: URL) -> URL:
+    """A database of this test's own."""
+    return postgres
 
 
 @pytest.fixture

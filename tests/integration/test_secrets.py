@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
 import pytest
 import yaml
-from sqlalchemy import make_url
+from sqlalchemy import URL
 
-from storage.log.database import open_engine
 from storage.recordings.session import SessionReader
 from tests.integration.test_session_tools import GOLDEN, agent
 from tests.patience import PATIENCE_S
@@ -123,41 +118,24 @@ def test_what_a_run_writes_is_its_owners_alone(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def postgres() -> Iterator[str]:
-    """The URL of a database of its own, with a password, on the server of AGENT_TEST_POSTGRES."""
-    server = os.environ.get("AGENT_TEST_POSTGRES")
-    if not server:
-        pytest.skip("set AGENT_TEST_POSTGRES to the URL of a PostgreSQL database to run this")
-    name = f"secrets_{uuid.uuid4().hex[:12]}"
-    _admin(server, f"CREATE DATABASE {name}")
-    url = make_url(server).set(database=name, password=SECRET, drivername="postgresql")
-    yield url.update_query_dict({"application_name": "trust", "sslmode": "prefer"}).render_as_string(False)
-    _admin(server, f"DROP DATABASE {name} WITH (FORCE)")
+def secret_url(postgres: URL) -> str:
+    """The URL of a database of this test's own, with a password."""
+    options = {"application_name": "trust", "sslmode": "prefer"}
+    return postgres.set(password=SECRET).update_query_dict(options).render_as_string(hide_password=False)
 
 
-def _admin(server: str, statement: str) -> None:
-    async def run() -> None:
-        engine = open_engine(server)
-        async with engine.connect() as connection:
-            autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await autocommit.exec_driver_sql(statement)
-        await engine.dispose()
-
-    asyncio.run(run())
-
-
-def test_a_run_on_postgresql_keeps_the_password(tmp_path: Path, postgres: str) -> None:
+def test_a_run_on_postgresql_keeps_the_password(tmp_path: Path, secret_url: str) -> None:
     """A whole run with a server: its session, its rows, what every query of the log prints."""
-    witness, config = Witness(tmp_path), _configured(tmp_path, postgres)
+    witness, config = Witness(tmp_path), _configured(tmp_path, secret_url)
     witness.process("run", "--paper", "--config", config, *ORDER, "--json")
     session = _session_in(tmp_path)
     witness("doctor", "--config", config, "--exchange", "none", "--json")
-    witness("replay", session, "--verify", "--db", postgres, "--json", code=0)
-    witness("replay", session, "--db", postgres, code=0)
+    witness("replay", session, "--verify", "--db", secret_url, "--json", code=0)
+    witness("replay", session, "--db", secret_url, code=0)
     for what in ("parents", "children", "fills", "decisions", "slippage", "sessions", "gaps"):
         for form in ("json", "csv", "table"):
             witness("log", what, "--config", config, "--format", form, code=0)
-    rows = json.loads(witness("log", "sql", "SELECT * FROM sessions", "--db", postgres, "--json", code=0))
+    rows = json.loads(witness("log", "sql", "SELECT * FROM sessions", "--db", secret_url, "--json", code=0))
     assert len(rows) == 2
     assert all(row["config"]["database"].startswith("postgresql://") for row in rows)
     odd = "SELECT '\\x00ff'::bytea b, interval '1 day 2 s' i, gen_random_uuid() u, 1 AS a, 2 AS a"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
 import sqlite3
 import subprocess
 import sys
@@ -547,22 +546,3 @@ async def test_sqlite_runs_in_wal(tmp_path: Path) -> None:
         assert await connection.scalar(text("PRAGMA journal_mode")) == "wal"
         assert await connection.scalar(text("PRAGMA foreign_keys")) == 1
     await engine.dispose()
-
-
-def test_the_same_on_postgresql() -> None:
-    """Migrations, upserts, views and read-only SQL work on PostgreSQL as on SQLite."""
-    url = os.environ.get("AGENT_TEST_POSTGRES")
-    if not url:
-        pytest.skip("set AGENT_TEST_POSTGRES to the URL of an empty PostgreSQL database to run this")
-    for _ in range(2):
-        asyncio.run(_write(url, EVENTS))
-    assert query(url, "parents").dicts()[0]["filled_notional"] == "123000.0200000"
-    assert sql(url, "SELECT parent_id, started_at FROM v_parents WHERE avg_price > 61500").rows == [
-        ("s1-p1", "2023-11-14T22:13:20.000000001Z")
-    ]
-    assert sql(url, "SELECT shadow_algo, diff_arrival_bps FROM v_shadows").rows == [("twap", 0.5)]
-    with pytest.raises(InputError, match="refused"):
-        sql(url, "WITH x AS (DELETE FROM fills RETURNING 1) SELECT * FROM x")
-    with pytest.raises(InputError, match="refused"):
-        sql(url, "SELECT nonsense FROM fills")
-    assert sql(url, "SELECT impact_ticks, count(*) FROM v_fills GROUP BY 1").rows == [(3, 1)]
