@@ -138,13 +138,28 @@ def open_engine(url: Url, *, busy_ms: int = BUSY_MS, read_only: bool = False) ->
     pool = NullPool if read_only else None
     if parsed.get_backend_name() == "sqlite":
         try:
-            engine = create_async_engine(parsed, poolclass=pool, json_deserializer=_json_or_text)
+            at = _as_it_stands(parsed) if read_only else parsed
+            engine = create_async_engine(at, poolclass=pool, json_deserializer=_json_or_text)
         except (ArgumentError, ValueError) as error:
             raise DatabaseError(f"database URL {shown(url)!r} cannot be used: {_FORMS}") from error
         _set_pragmas(engine, busy_ms, read_only)
         return engine
     creator = connector(parsed, shown(url))
     return create_async_engine(parsed.set(query={}), poolclass=pool, async_creator=creator)
+
+
+def _as_it_stands(url: URL) -> URL:
+    """How a SQLite file is read in a folder where nothing may be made: WAL would need a file beside it.
+
+    Not while another program writes it; then those files are there.
+    """
+    path = sqlite_path(url)
+    if path is None or Path(f"{path}-wal").exists():
+        return url
+    if os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        return url
+    options = {"mode": "ro", "immutable": "1", "uri": "true"}
+    return url.set(database=path.absolute().as_uri(), query=options)
 
 
 def _json_or_text(text: str | bytes) -> object:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -355,6 +358,39 @@ async def test_users_sql_only_reads(url: str) -> None:
     ]
     assert await asked(url, "SELECT shadow_algo, diff_arrival_bps FROM v_shadows") == [("twap", 0.5)]
     assert await asked(url, "SELECT impact_ticks, count(*) FROM v_fills GROUP BY 1") == [(3, 1)]
+
+
+@contextmanager
+def _as_nobody() -> Iterator[None]:
+    """Root may write anywhere; this user nowhere but in its own."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="rights are of another kind here")
+def test_a_file_in_a_folder_that_may_only_be_read() -> None:
+    """A copy on another medium, or of another user's: it answers queries, and is told as read-only else."""
+    with TemporaryDirectory() as made:
+        folder = Path(made)
+        url = f"sqlite:///{folder / 'a log.db'}"
+        asyncio.run(_write(url, EVENTS))
+        folder.chmod(0o755)
+        (folder / "a log.db").chmod(0o444)
+        folder.chmod(0o555)
+        try:
+            with _as_nobody():
+                assert len(query(url, "fills").rows) == 1
+                assert sql(url, "SELECT count(*) FROM v_fills").rows == [(1,)]
+                with pytest.raises(DatabaseError, match="is read-only: make it writable"):
+                    asyncio.run(_write(url, EVENTS))
+        finally:
+            folder.chmod(0o755)
 
 
 @pytest.mark.slow
