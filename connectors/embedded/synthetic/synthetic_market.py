@@ -17,7 +17,7 @@ from agent.core.market.tape import EventArray, Flag, Kind, empty_events
 from agent.core.types import NS_PER_MS, NS_PER_S
 from connectors.embedded.synthetic import synthetic_layout as k
 from connectors.embedded.synthetic.synthetic_kernel import run
-from connectors.embedded.synthetic.synthetic_symbols import SYMBOLS, SymbolParams
+from connectors.embedded.synthetic.synthetic_symbols import SYMBOLS, SymbolParams, draws_of
 
 START_NS = 1_723_161_600 * NS_PER_S
 """2024-08-09 00:00 UTC: market time of a synthetic market when none is given. Only differences matter."""
@@ -46,7 +46,7 @@ class _Symbol:
             min_notional=Decimal(params.min_notional),
         )
         self._p = params.vector()
-        self._rng = np.random.default_rng([seed, number])
+        self._rng = np.random.default_rng([seed, draws_of(params.symbol, number)])
         self._floats = np.array([params.start_price / float(tick) + 0.5, 0.0, 0.0, 1.0])
         self._ints = np.zeros(k.I_SIZE, np.int64)
         first_flush = start_ns - start_ns % k.FLUSH_NS + k.FLUSH_NS

@@ -1,14 +1,17 @@
 """The symbols of the synthetic market: what makes each of them behave like the real one.
 
-The constants were fitted to the raw capture of Binance spot of 2024-08-08 23:54 to 2024-08-09 00:05 UTC
-(99,574 lines of BTCUSDT, 79,744 of ETHUSDT), imported to tape rows and measured; the measured
+BTC's and ETH's constants were fitted to the raw capture of Binance spot of 2024-08-08 23:54 to 2024-08-09
+00:05 UTC (99,574 lines of BTCUSDT, 79,744 of ETHUSDT), imported to tape rows and measured; the measured
 values stand beside them. ``tests/unit/connectors/test_synthetic.py`` measures both again.
+
+The others are ETH's market at another price, pace and tick, as quiet as small coins are. They were fitted
+to no capture.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from math import log
+from math import exp, log
 
 import numpy as np
 
@@ -135,4 +138,74 @@ ETH = replace(
     fills_per_taker=2.0,  # 2.93 in the capture
 )
 
-SYMBOLS = {params.symbol: params for params in (BTC, ETH)}
+_QUIET_REACH = 0.012
+"""Share of the price within which a small coin's levels lie."""
+
+
+def _smaller(base: str, tick: str, lot: str, price: float, pace: float) -> SymbolParams:
+    """ETH's market for a coin of another price: ``pace`` of its events, and of the money in every size.
+
+    The quieter it is the wider its jumps, so that it moves as far in a minute, and its book stands on fewer
+    levels.
+    """
+    price_ticks = price / float(tick)
+    wider = price_ticks / (ETH.start_price / float(ETH.tick))
+    reach = max(40, round(_QUIET_REACH * price_ticks))
+    levels = min(120, reach // 2)
+    money = log(ETH.start_price * float(ETH.lot) / (price * float(lot)))
+    deep = money + log(pace)
+    return replace(
+        ETH,
+        symbol=f"{base}/USDT",
+        tick=tick,
+        lot=lot,
+        start_price=price,
+        base_rate=ETH.base_rate * pace,
+        fast_per_s=ETH.fast_per_s * pace,
+        slow_per_s=ETH.slow_per_s * pace,
+        jump_ticks=ETH.jump_ticks * wider / pace**0.5,
+        size_mu=ETH.size_mu + deep,
+        size_most=ETH.size_most * exp(deep),
+        maker_mu=ETH.maker_mu + deep,
+        walk_ticks=max(2, round(ETH.walk_ticks * wider)),
+        fresh_mu=ETH.fresh_mu + deep,
+        touch_mu=ETH.touch_mu + deep,
+        level_mu=ETH.level_mu + deep + log(ETH.levels / levels),
+        levels=levels,
+        reach_ticks=reach,
+        near_ticks=max(2, reach // 20),
+        touch_per_s=ETH.touch_per_s * pace,
+        level_per_s=ETH.level_per_s * pace * levels / ETH.levels,
+    )
+
+
+SMALLER = (
+    _smaller("SOL", "0.01", "0.001", 160.0, 0.50),
+    _smaller("XRP", "0.0001", "0.1", 0.62, 0.40),
+    _smaller("BNB", "0.01", "0.0001", 510.0, 0.35),
+    _smaller("DOGE", "0.00001", "1", 0.105, 0.35),
+    _smaller("ADA", "0.0001", "0.1", 0.345, 0.30),
+    _smaller("AVAX", "0.001", "0.01", 22.5, 0.25),
+    _smaller("LINK", "0.001", "0.01", 10.5, 0.25),
+    _smaller("LTC", "0.01", "0.001", 62.0, 0.25),
+    _smaller("BCH", "0.1", "0.0001", 345.0, 0.20),
+    _smaller("TRX", "0.00001", "0.1", 0.127, 0.20),
+    _smaller("DOT", "0.001", "0.01", 4.7, 0.20),
+    _smaller("NEAR", "0.001", "0.01", 4.1, 0.20),
+    _smaller("UNI", "0.001", "0.01", 6.1, 0.15),
+    _smaller("ATOM", "0.001", "0.01", 5.2, 0.15),
+    _smaller("ETC", "0.001", "0.01", 19.5, 0.15),
+    _smaller("FIL", "0.001", "0.01", 3.7, 0.15),
+    _smaller("ICP", "0.001", "0.01", 7.5, 0.15),
+    _smaller("XLM", "0.00001", "1", 0.1, 0.15),
+)
+
+SYMBOLS = {params.symbol: params for params in (BTC, ETH, *SMALLER)}
+
+
+def draws_of(symbol: str, number: int) -> int:
+    """Which of a seed's streams of draws a symbol has that stands at ``number`` in a market.
+
+    Its own, whoever else is traded; BTC and ETH have the one of their place, as they always had.
+    """
+    return number if symbol in (BTC.symbol, ETH.symbol) else list(SYMBOLS).index(symbol)

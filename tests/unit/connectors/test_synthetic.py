@@ -9,6 +9,7 @@ from agent.core.errors import OrderError
 from agent.core.market.tape import EventArray, Flag, Kind
 from connectors.embedded.market_source import RecordedMarket
 from connectors.embedded.synthetic.synthetic_market import START_NS, SyntheticMarket, synthetic_session
+from connectors.embedded.synthetic.synthetic_symbols import SMALLER, SYMBOLS
 from tests.loaded_captures import load
 from tests.realdata import capture_files
 from tests.unit.connectors.market_stats import market_stats
@@ -114,10 +115,39 @@ def test_pace_of_a_load_test() -> None:
     assert stats.mid_std_1s_ticks < 2 * 770
 
 
+def test_there_are_twenty_symbols() -> None:
+    """Each by one name."""
+    assert len(SYMBOLS) == 20
+
+
+@pytest.mark.parametrize("symbol", [params.symbol for params in SMALLER])
+def test_every_small_coin_trades_on_a_whole_book(symbol: str) -> None:
+    """Two sides, never crossed, one tick apart most of the time, and prices that move."""
+    _, rows = synthetic_session(5, 180, (symbol,))
+    best = _books(rows)
+    trades = rows[rows["kind"] == Kind.TRADE]
+    assert all(0 < bid < ask for bid, ask in best)
+    assert np.mean([ask - bid == 1 for bid, ask in best]) > 0.9
+    assert len(trades) > 30
+    assert len(np.unique(trades["price_ticks"])) > 3
+    assert set(trades["side"].tolist()) == {1, -1}
+
+
+def test_a_small_coins_market_is_its_own_whoever_else_trades() -> None:
+    """By seed and name: the same rows alone and beside two others, whose rows it leaves as they were."""
+    alone = synthetic_session(7, 20, ("SOL/USDT",), past_s=30)[1]
+    _, three = synthetic_session(7, 20, ("BTC/USDT", "ETH/USDT", "SOL/USDT"), past_s=30)
+    two = synthetic_session(7, 20, ("BTC/USDT", "ETH/USDT"), past_s=30)[1]
+    columns = ["exch_ns", "price_ticks", "qty_lots", "kind", "side"]
+    assert np.array_equal(alone[columns], three[three["instrument"] == 2][columns])
+    assert np.array_equal(two[columns], three[three["instrument"] < 2][columns])
+    assert not np.array_equal(alone[columns], synthetic_session(8, 20, ("SOL/USDT",), past_s=30)[1][columns])
+
+
 def test_unknown_symbol_is_refused() -> None:
     """A symbol without constants names those that have some."""
-    with pytest.raises(OrderError, match=r"DOGE/USDT.*BTC/USDT, ETH/USDT"):
-        SyntheticMarket(1, ("DOGE/USDT",))
+    with pytest.raises(OrderError, match=r"PEPE/USDT.*BTC/USDT, ETH/USDT"):
+        SyntheticMarket(1, ("PEPE/USDT",))
 
 
 def test_recorded_market_goes_round() -> None:
