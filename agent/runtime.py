@@ -12,8 +12,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -35,14 +34,16 @@ from agent.core.events import (
 )
 from agent.core.market.tape import EVENT, BarArray, EventArray, Flag, Kind
 from agent.core.orders.venue_messages import Report
-from agent.core.ports import Algo, ExecutionLog, Feed, OutsideLink, SessionWriter
-from agent.core.types import NS_PER_MS, NS_PER_S, MarketView, OrderView, ParentSpec, Slice
+from agent.core.ports import ExecutionLog, Feed, OutsideLink, SessionWriter
+from agent.core.types import NS_PER_MS, NS_PER_S, ParentSpec
 from agent.engine.engine import Engine
 from agent.journal import command_entry, round_trip_entry
 
 log = structlog.get_logger("runtime")
 
 IDLE_S = 0.05
+DUE_AT_ONCE = 50
+"""What many orders do at one moment is handed over in parts: the first need not wait for the last."""
 STEP_NS = 10 * NS_PER_MS
 """In a busy market batches are gathered for so long: recording and hand-over cost by the batch."""
 JOINED_WITHIN_NS = 5 * NS_PER_S
@@ -54,34 +55,6 @@ STOOD_STILL = "the process stood still"
 NOT_RUNNING = "the agent was not running"
 ANSWER_S = 30.0
 """At the end a venue outside is given so long to answer for what is in flight."""
-
-
-class ThreadedPolicy:
-    """An algo that decides on a thread, so that a model never blocks the event loop.
-
-    ``late`` collects the ids of decisions that were not there in time: the one thing about inference
-    that a replay has to know.
-    """
-
-    def __init__(self, algo: Algo, executor: Executor, late: list[str], clock: Clock) -> None:
-        self._algo, self._executor, self._late, self._clock = algo, executor, late, clock
-        self._pending: dict[str, Future[Slice]] = {}
-
-    def request(self, decision_id: str, order: OrderView, market: MarketView) -> None:
-        self._pending[decision_id] = self._executor.submit(self._decide, order, market)
-
-    def _decide(self, order: OrderView, market: MarketView) -> Slice:
-        started_ns = self._clock.now_ns()
-        answer = self._algo.decide(order, market)
-        return replace(answer, latency_ns=self._clock.now_ns() - started_ns)
-
-    def collect(self, decision_id: str) -> Slice | None:
-        future = self._pending.pop(decision_id)
-        if not future.done():
-            future.cancel()
-            self._late.append(decision_id)
-            return None
-        return future.result()
 
 
 Watch = Callable[[Sequence[AuditEvent]], None]
@@ -368,12 +341,19 @@ class LiveRun:
             waiting = [first]
             while not self._inbox.empty():
                 waiting.append(self._inbox.get_nowait())
+            self._do_due()
             self._take_in(waiting)
-        self.engine.advance_time(self._stamp_ns())
-        self._publish()
+        self._do_due()
         for command in self._log.commands():
             self.cancelled_all |= command.kind is CommandKind.CANCEL and command.parent_id is None
             self.control(command.kind, command.parent_id, command.command_id, command.amend)
+
+    def _do_due(self) -> None:
+        """What is due by now happens, and is handed over part by part."""
+        to_ns = self._stamp_ns()
+        while not self.engine.advance_time(to_ns, DUE_AT_ONCE):
+            self._publish()
+        self._publish()
 
     def _take_in(self, waiting: Sequence[EventArray | Report]) -> None:
         """Rows and reports in the order they came; neighbouring rows as one batch."""

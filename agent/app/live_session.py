@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -39,6 +38,7 @@ from agent.core.events import AuditEvent, Resumed
 from agent.core.instrument import Instrument
 from agent.core.ports import Feed, FeedHealth, LogEnd, PendingCommand, SlicePolicy
 from agent.core.types import NS_PER_S, ParentSpec, ParentState
+from agent.deciding.decision_thread import DecisionThread, ThreadedPolicy
 from agent.engine.engine import Engine
 from agent.engine.policy import InlinePolicy
 from agent.jobs.listed_starts import ListedStarts, NotStarted
@@ -47,7 +47,7 @@ from agent.jobs.triggers import check_schedules
 from agent.order_list.order_files import refuse_orders
 from agent.order_options import Order
 from agent.orders import build_spec
-from agent.runtime import LiveRun, ThreadedPolicy
+from agent.runtime import LiveRun
 from agent.shadow import shadow_specs
 from agent.summary import Summary
 from connectors.units.exchange_units import EMBEDDED, unverified
@@ -288,6 +288,7 @@ class _Session:
             [one.start for one in config.orders] if trade and first else (),
             names_of(config.orders),
             config.feed.connect_timeout,
+            {n for n, one in enumerate(config.orders) if THREADED & {one.order.algo, *one.order.shadows}},
         )
         self._heartbeat: Heartbeat | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -304,11 +305,11 @@ class _Session:
         return self.trade and self.first and self.former is None and has_own_order(self.config)
 
     async def run(self, seconds: float | None) -> LiveResult:
-        executor = self.world.executor()
+        thread = DecisionThread(self.clock, self.world.executor())
         try:
-            return await self._run(await self._prepared(lambda spec: self._policy(spec, executor)), seconds)
+            return await self._run(await self._prepared(lambda spec: self._policy(spec, thread)), seconds)
         finally:
-            executor.shutdown(wait=False, cancel_futures=True)
+            thread.close()
 
     async def _prepared(self, policies: PolicyFactory) -> Engine:
         """The engine, and what it has to know of the market's past. Nothing has been written."""
@@ -443,10 +444,10 @@ class _Session:
         self._heartbeat.start()
         return execution_log
 
-    def _policy(self, spec: ParentSpec, executor: Executor) -> SlicePolicy:
+    def _policy(self, spec: ParentSpec, thread: DecisionThread) -> SlicePolicy:
         chosen = algo(spec.algo, self.config)
         if spec.algo in THREADED:
-            return ThreadedPolicy(chosen, executor, self._late, self.clock)
+            return ThreadedPolicy(chosen, thread, self._late)
         return InlinePolicy(chosen)
 
     async def _fetch_history(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import IntEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from agent.core.events import AuditEvent, CommandKind
 from agent.core.instrument import Instrument
@@ -26,6 +26,15 @@ class Algo(Protocol):
     name: str
 
     def decide(self, order: OrderView, market: MarketView) -> Slice: ...
+
+
+@runtime_checkable
+class BatchAlgo(Algo, Protocol):
+    """An algo that decides for many orders at the cost of few: what the same bars say is worked out once."""
+
+    def decide_many(self, requests: Sequence[tuple[OrderView, MarketView]]) -> Sequence[Slice]:
+        """One answer a request, in their order; each is to the bit what ``decide`` gives for it alone."""
+        ...
 
 
 class SlicePolicy(Protocol):

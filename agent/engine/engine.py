@@ -60,6 +60,7 @@ class Engine:
         self.market, self.venue = market, venue
         self.now_ns = 0
         self.workers: dict[str, Worker] = {}
+        self._working: dict[str, Worker] = {}  # those that are not done
         self._settings, self._policy, self._fallback = settings, policy, fallback
         self._agenda, self._outbox = agenda, Outbox()
         self._desk = Desk(market, venue, agenda, settings.risk, self._outbox)
@@ -108,10 +109,16 @@ class Engine:
             elif why == _DUE:
                 self._run_due(recv_ns.item(i) - 1)
 
-    def advance_time(self, to_ns: int) -> None:
-        """Say that every event with ``recv_ns <= to_ns`` has been given: what is due by then happens."""
-        self._run_due(to_ns)
+    def advance_time(self, to_ns: int, most: int | None = None) -> bool:
+        """Say that every event with ``recv_ns <= to_ns`` has been given: what is due by then happens.
+
+        Of that ``most`` actions at most; False where more is due: ask again before any other input, so that
+        what has been done can be handed over meanwhile. Nothing else changes.
+        """
+        if not self._run_due(to_ns, most):
+            return False
         self.now_ns = max(self.now_ns, to_ns)
+        return True
 
     def command(self, command: Command) -> None:
         """Take a command, at its place among the events."""
@@ -133,9 +140,8 @@ class Engine:
 
     def _needs(self, number: int) -> tuple[int, int]:
         """(first trade, first time of a mid) that orders working or not yet measured may still ask for."""
-        alive = (w for w in self.workers.values() if not w.order.done)
         waiting = self._measurements.waiting()
-        mine = [w for w in (*alive, *waiting) if w.order.spec.instrument == number]
+        mine = [w for w in (*self._working.values(), *waiting) if w.order.spec.instrument == number]
         for worker in mine:
             worker.series.update(self.market.trades(number))
         first_trade = min((self._first_trade(w) for w in mine), default=_NEVER)
@@ -153,10 +159,10 @@ class Engine:
 
     def fail(self, reason: str) -> None:
         """Nothing can be trusted any more: every parent that is not done has failed, and says why."""
-        for worker in self.workers.values():
-            if not worker.order.done:
-                worker.order.apply(ParentEvent.FAILED, self.now_ns)
-                worker.emit_changed(self.now_ns, reason)
+        for worker in self._working.values():
+            worker.order.apply(ParentEvent.FAILED, self.now_ns)
+            worker.emit_changed(self.now_ns, reason)
+        self._working.clear()
 
     # --- outputs ----------------------------------------------------------------------------------
 
@@ -171,7 +177,7 @@ class Engine:
     @property
     def working(self) -> bool:
         """Whether any parent or shadow is not done."""
-        return any(not w.order.done for w in self.workers.values())
+        return bool(self._working)
 
     @property
     def killed(self) -> bool:
@@ -185,13 +191,17 @@ class Engine:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _run_due(self, until_ns: int) -> None:
-        while not self._abandoned and (due := self._agenda.pop(until_ns)) is not None:
+    def _run_due(self, until_ns: int, most: int | None = None) -> bool:
+        """Do what is due; False where ``most`` actions were not all of it."""
+        left = -1 if most is None else most
+        while left and not self._abandoned and (due := self._agenda.pop(until_ns)) is not None:
             at_ns, action = due
             if at_ns < self.now_ns:
                 at_ns = self.now_ns  # scheduled for a moment that was already past
             self.now_ns = at_ns
             action(at_ns)
+            left -= 1
+        return self._abandoned or self._agenda.next_ns > until_ns
 
     def _notice(self, row: Any) -> None:
         kind = int(row["kind"])
@@ -218,7 +228,7 @@ class Engine:
         order = ParentOrder(spec, now_ns, self.market.instruments[spec.instrument].inverse)
         order.decision_mid_half_ticks = self.market.mid_half_ticks(spec.instrument) or None
         worker = self._worker(order, lane, start_ns)
-        self.workers[spec.parent_id] = worker
+        self.workers[spec.parent_id] = self._working[spec.parent_id] = worker
         self._outbox.emit(order.changed(now_ns, self.seq, "accepted"))
         worker.schedule()
 
@@ -251,8 +261,13 @@ class Engine:
             agenda,
             settings,
             self._outbox,
-            self._measurements.plan,
+            self._ended,
         )
+
+    def _ended(self, worker: Worker, now_ns: int) -> None:
+        """An order is done, and to be measured."""
+        self._working.pop(worker.order.spec.parent_id, None)
+        self._measurements.plan(worker, now_ns)
 
     def _series_of(self, spec: ParentSpec, start_ns: int) -> BarSeries:
         """The bars of the order's interval and phase; orders on one grid share them."""
@@ -276,7 +291,7 @@ class Engine:
     def _abandon(self, command: AbandonParents) -> None:
         """Every order ends as it stood; what was due, or on its way, happens no more."""
         self._abandoned = True
-        for worker in self.workers.values():
+        for worker in list(self._working.values()):
             worker.abandon(self.now_ns, command.reason)
 
     def _skip(self, command: SkipTime) -> None:

@@ -60,6 +60,7 @@ class Execution:
         self.sent_lots = 0
         self.obstacles: Counter[str] = Counter()
         self.listener: Listener | None = None
+        self._least: tuple[tuple[int, int], ParentSpec, int] | None = None
         self._market, self._series, self._desk, self._agenda = market, series, desk, agenda
         self._most_participation = risk.max_participation
         self._filled_in: Counter[int] = Counter()  # by interval, what its children filled
@@ -119,10 +120,15 @@ class Execution:
         return units if self.by_quantity else units // price_ticks
 
     def least_units(self) -> int:
-        """The smallest child an exchange takes, with slack for a price that moves; at least one lot."""
-        market, spec = self._market, self.spec
-        instrument, touch = market.instruments[spec.instrument], market.touch(spec.instrument)
-        return least_units(instrument, spec, touch, self.settings.reach_bps)
+        """The smallest child an exchange takes, with slack for a price that moves; at least one lot.
+
+        Asked for many times at one touch, so the last answer is kept. An amendment makes another spec.
+        """
+        spec, touch = self.spec, self.touch()
+        if self._least is None or self._least[0] != touch or self._least[1] is not spec:
+            instrument = self._market.instruments[spec.instrument]
+            self._least = touch, spec, least_units(instrument, spec, touch, self.settings.reach_bps)
+        return self._least[2]
 
     def allowed(self, price_ticks: int) -> int:
         """What the participation caps and the algo's rate leave, against what has traded since the start."""

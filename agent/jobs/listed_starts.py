@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from functools import partial
 from heapq import heapify, heappop
 from typing import NamedTuple
@@ -17,6 +17,9 @@ log = structlog.get_logger("order")
 
 MOST_AT_ONCE = 20
 """Orders started without a pause: each takes a millisecond, and the market does not wait."""
+MOST_MODELS_AT_ONCE = 4
+"""Of those, orders that the model decides for: its first look at a market takes ten, and the decision is due
+in a hundred (``engine.decision_latency``)."""
 
 
 class NotStarted(NamedTuple):
@@ -29,11 +32,20 @@ class NotStarted(NamedTuple):
 class ListedStarts:
     """Of one run. Orders are known by their numbers in the list."""
 
-    def __init__(self, starts: Sequence[Start], names: Sequence[str], book_within_ns: int) -> None:
-        """``book_within_ns``: how long after its time an order waits for its market's first book."""
+    def __init__(
+        self,
+        starts: Sequence[Start],
+        names: Sequence[str],
+        book_within_ns: int,
+        by_model: Set[int] = frozenset(),
+    ) -> None:
+        """``book_within_ns``: how long after its time an order waits for its market's first book.
+
+        ``by_model``: the orders that a model decides for.
+        """
         self.not_started: list[NotStarted] = []
         self.names = names
-        self._starts, self._book_within_ns = starts, book_within_ns
+        self._starts, self._book_within_ns, self._by_model = starts, book_within_ns, by_model
         self._begun = False
         self._waiting = [(0, number) for number in range(len(starts))]  # (due, number), a heap once begun
         self._bookless: list[tuple[int, int]] = []  # due, and their market shows nothing yet
@@ -62,15 +74,13 @@ class ListedStarts:
         self.begin(begun_ns)
 
     def start_due(self, now_ns: int, has_book: Callable[[int], bool], start: Callable[[int], None]) -> None:
-        """Start what is due, ``MOST_AT_ONCE`` a call. ``has_book`` and ``start`` take an order's number;
-        ``start`` may refuse it."""
+        """Start what is due, ``MOST_AT_ONCE`` a call, and no more than the model can decide for in time.
+
+        ``has_book`` and ``start`` take an order's number; ``start`` may refuse it.
+        """
         if not self._begun:
             return
-        due, self._bookless = self._bookless, []
-        for _ in range(MOST_AT_ONCE):
-            if not self._waiting or self._waiting[0][0] > now_ns:
-                break
-            due.append(heappop(self._waiting))
+        due, self._bookless = [*self._bookless, *self._due(now_ns)], []
         for due_ns, number in due:
             if has_book(number):
                 self._try(number, partial(start, number))
@@ -78,6 +88,16 @@ class ListedStarts:
                 self._bookless.append((due_ns, number))
             else:
                 self._try(number, self._no_book)
+
+    def _due(self, now_ns: int) -> Iterator[tuple[int, int]]:
+        models = MOST_MODELS_AT_ONCE
+        for _ in range(MOST_AT_ONCE):
+            if not self._waiting or self._waiting[0][0] > now_ns:
+                return
+            models -= self._waiting[0][1] in self._by_model
+            if models < 0:
+                return
+            yield heappop(self._waiting)
 
     def give_up(self, reason: str) -> None:
         """What has not started never will."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from agent.core.clock import in_utc
 from agent.core.instrument import Instrument
@@ -10,10 +10,9 @@ from agent.core.orders.order_value import order_lots
 from agent.core.orders.venue_messages import VenueOrder
 from agent.core.types import NS_PER_S, Side, TimeInForce
 from agent.venue.kernel.tape_market import TapeMarket
+from agent.venue.open_orders import Beside
 from agent.venue.order_rules import band_refusals, least_refusals, most_refusals
 from agent.venue.rules import VenueRules
-
-Orders = list[VenueOrder]
 
 GONE = "the order was no longer open when the {} arrived"
 
@@ -24,17 +23,17 @@ class Checks:
     def __init__(self, market: TapeMarket, rules: VenueRules) -> None:
         self._market, self._rules = market, rules
 
-    def refusal(self, order: VenueOrder, resting: Iterable[VenueOrder], now_ns: int) -> str:
-        """Why the exchange would not take ``order`` now, or "". ``resting``: its lane's others there."""
-        return next(self._reasons(order, list(resting), now_ns), "")
+    def refusal(self, order: VenueOrder, beside: Beside, now_ns: int) -> str:
+        """Why the exchange would not take ``order`` now, or ""."""
+        return next(self._reasons(order, beside, now_ns), "")
 
-    def _reasons(self, order: VenueOrder, others: Orders, now_ns: int) -> Iterator[str]:
+    def _reasons(self, order: VenueOrder, beside: Beside, now_ns: int) -> Iterator[str]:
         instrument = self._market.instruments[order.instrument]
         yield from self._open_for(instrument, order, now_ns)
         yield from self._size(instrument, order)
         yield from self._price(instrument, order)
-        yield from self._too_many(instrument, order, others)
-        yield from self._post_only(instrument, order, others)
+        yield from self._too_many(instrument, order, beside.others)
+        yield from self._post_only(instrument, order, beside.opposite)
         yield from self._stale(order, now_ns)
 
     def crosses(self, order: VenueOrder) -> bool:
@@ -68,15 +67,17 @@ class Checks:
         mid = self._market.mid_half_ticks(order.instrument)
         yield from band_refusals(instrument, order.price_ticks, mid, self._rules.price_band_bps)
 
-    def _too_many(self, instrument: Instrument, order: VenueOrder, others: Orders) -> Iterator[str]:
+    def _too_many(self, instrument: Instrument, order: VenueOrder, others: int) -> Iterator[str]:
         most = self._rules.max_open_orders
-        if most is not None and order.may_rest and len(others) >= most:
+        if most is not None and order.may_rest and others >= most:
             yield (
-                f"{len(others)} orders of ours are open on {instrument.symbol}: at most {most} are allowed"
+                f"{others} orders of ours are open on {instrument.symbol}: at most {most} are allowed"
                 " (venue.max_open_orders)"
             )
 
-    def _post_only(self, instrument: Instrument, order: VenueOrder, others: Orders) -> Iterator[str]:
+    def _post_only(
+        self, instrument: Instrument, order: VenueOrder, opposite: Sequence[VenueOrder]
+    ) -> Iterator[str]:
         if order.tif is not TimeInForce.POST_ONLY:
             return
         if self.crosses(order):
@@ -85,7 +86,7 @@ class Checks:
                 f"post-only order at {price:f} would have traded at once: {far:f} is offered"
                 " (exchange.post_only)"
             )
-        own = self.own_touch(order, others)
+        own = self.own_touch(order, opposite)
         if own is not None and (order.price_ticks - own) * order.side >= 0:
             price = instrument.price(order.price_ticks)
             touch = instrument.price(own)
@@ -109,9 +110,9 @@ class Checks:
                 " marketable order is filled then (venue.on_stale: reject, venue.near_gap)"
             )
 
-    def own_touch(self, order: VenueOrder, others: Iterable[VenueOrder]) -> int | None:
+    def own_touch(self, order: VenueOrder, opposite: Sequence[VenueOrder]) -> int | None:
         """The best price of our own orders on the other side in ticks; None without, or where allowed."""
         if self._rules.self_trade == "allow":
             return None
-        prices = [o.price_ticks for o in others if o.side is not order.side]
+        prices = [other.price_ticks for other in opposite]
         return min(prices, key=lambda p: p * order.side, default=None)

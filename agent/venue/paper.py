@@ -31,6 +31,7 @@ from agent.venue.kernel import loop as k
 from agent.venue.kernel.resting import shrink
 from agent.venue.kernel.tape_market import TapeMarket
 from agent.venue.ledger import Ledger, OpenOrder
+from agent.venue.open_orders import OpenOrders
 from agent.venue.reach import Reach, Walk
 from agent.venue.rules import VenueRules
 from agent.venue.wire.in_turn import InTurn
@@ -51,7 +52,7 @@ class PaperVenue:
         self._rules = rules
         self._checks = Checks(market, rules)
         self._ledger = Ledger(market.instruments, rules.fees, rules.balances)
-        self._open: dict[int, OpenOrder] = {}
+        self._open = OpenOrders()
         self._sent = InTurn()
         self._answers = Answers(agenda, rules, self._is_over)
         self._impact = None if rules.impact is None else Impact(rules.impact, market.instruments)
@@ -126,35 +127,24 @@ class PaperVenue:
     def lose_time(self, from_ns: int) -> None:
         """What rests is void, what is on its way never arrives; what was done is told unasked."""
         self._answers.tell_all(from_ns)
-        for number, state in self._open.items():
-            self._market.withdraw(number)
-            self._ledger.close(state)
-        self._open.clear()
+        for state in self._open.values():
+            self._market.withdraw(state.order.number)
+            self._close(state.order.number)
         self._sent = InTurn()
 
     # --- arrivals ---------------------------------------------------------------------------------
 
     def _arrive(self, order: VenueOrder, there_ns: int, now_ns: int) -> None:
         self._sent.arrived(order.number, now_ns)
-        opened = self._checks.refusal(order, self._others(order), now_ns) or self._ledger.open(order)
+        opened = self._checks.refusal(order, self._open.beside(order), now_ns) or self._ledger.open(order)
         if isinstance(opened, str):
             self._answers.report(now_ns, Report(order.number, ReportKind.REJECTED, opened))
             return
-        self._open[order.number] = opened
+        self._open.add(opened)
         self._answers.report(now_ns, Report(order.number, ReportKind.ACKNOWLEDGED))
         self._enter(opened, there_ns, now_ns)
         if order.tif is TimeInForce.GTD and order.number in self._open:
             self._agenda.add(order.expire_ns, Rank.VENUE, lambda t: self._good_till(order, t))
-
-    def _others(self, order: VenueOrder) -> list[VenueOrder]:
-        """What else of its lane rests in its instrument."""
-        return [
-            state.order
-            for number, state in self._open.items()
-            if number != order.number
-            and state.order.lane == order.lane
-            and state.order.instrument == order.instrument
-        ]
 
     def _enter(self, state: OpenOrder, there_ns: int, now_ns: int) -> None:
         """Match what is left of an order, then let the rest stand or expire.
@@ -164,7 +154,7 @@ class PaperVenue:
         order, walk, reach = state.order, Walk(state.order.price_ticks), self._reach
         stopped = False  # by our own impact
         if order.tif is not TimeInForce.POST_ONLY:
-            walk = reach.walk(order, self._others(order))
+            walk = reach.walk(order, self._open.beside(order).opposite)
             bounded = replace(order, price_ticks=walk.limit_ticks, lots=state.left)
             if order.tif is TimeInForce.FOK and (short := reach.too_little(state, bounded, walk, now_ns)):
                 self._expire(state, short, now_ns)
@@ -215,7 +205,7 @@ class PaperVenue:
         if new.lots <= done:
             quantity = self._market.instruments[old.instrument].quantity
             return f"quantity {quantity(new.lots):f} is not above {quantity(done):f}, which is filled already"
-        refusal = self._checks.refusal(new, self._others(old), now_ns)
+        refusal = self._checks.refusal(new, self._open.beside(old), now_ns)
         refusal = refusal or self._ledger.amend(state, new, new.lots - done)
         if refusal:
             return refusal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from agent.core.orders.venue_messages import VenueOrder
@@ -28,8 +28,8 @@ class Reach:
     def __init__(self, market: TapeMarket, rules: VenueRules, checks: Checks, impact: Impact | None) -> None:
         self._market, self._rules, self._checks, self._impact = market, rules, checks, impact
 
-    def walk(self, order: VenueOrder, others: Iterable[VenueOrder]) -> Walk:
-        """Where the order stops. ``others``: what else of its lane rests in its instrument."""
+    def walk(self, order: VenueOrder, opposite: Sequence[VenueOrder]) -> Walk:
+        """Where the order stops. ``opposite``: what of its lane rests on the other side of its instrument."""
         instrument = self._market.instruments[order.instrument]
         walk, side, most_bps = Walk(order.price_ticks), order.side, self._rules.price_protection_bps
         if most_bps is not None:
@@ -42,7 +42,7 @@ class Reach:
                     " (venue.price_protection_bps)"
                 )
                 walk = Walk(edge, why)
-        own = self._checks.own_touch(order, others)
+        own = self._checks.own_touch(order, opposite)
         if own is not None and (walk.limit_ticks - own) * side >= 0:
             price = instrument.price(own)
             why = f"self_trade: the rest would meet our own order at {price:f} (venue.self_trade)"

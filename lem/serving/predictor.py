@@ -63,6 +63,15 @@ class _Contexts:
     infos: list[_ContextInfo]
 
 
+_SameBars = tuple[int, int, int, int]
+"""Where bars lie, how far apart, how many there are, their interval: views of one series share them."""
+
+
+def _same_bars(market: MarketView) -> _SameBars:
+    """What two views of the same bars have in common, while both live: what was shown never changes."""
+    return market.bars.ctypes.data, market.bars.strides[0], len(market.bars), market.delta_ns
+
+
 class Predictor:
     """Decides with a loaded checkpoint. Not thread-safe: one instance, one thread."""
 
@@ -132,12 +141,12 @@ class Predictor:
 
     def _contexts(self, requests: Sequence[Request]) -> _Contexts:
         """Encode every market at the intervals requested, each once."""
-        markets: dict[int, tuple[MarketInputs, SharedSelection]] = {}
-        found: dict[tuple[int, int], int] = {}
+        markets: dict[_SameBars, tuple[MarketInputs, SharedSelection]] = {}
+        found: dict[tuple[_SameBars, int], int] = {}
         which, rows, infos = [], [], []
         vectors: list[Float32] = []
         for order, market in requests:
-            key = (id(market), order.t)
+            key = (_same_bars(market), order.t)
             k = found.get(key)
             if k is None:
                 k = found[key] = len(vectors)
@@ -228,3 +237,7 @@ class LemAlgo:
     def decide(self, order: OrderView, market: MarketView) -> Slice:
         """One decision: see ``Predictor.decide_many``."""
         return self.predictor.decide_many([(order, market)])[0]
+
+    def decide_many(self, requests: Sequence[Request]) -> list[Slice]:
+        """One slice per request, in order; each is what it would be in a call of its own."""
+        return self.predictor.decide_many(requests)

@@ -22,9 +22,10 @@ from agent.core.events import AuditEvent, CommandKind, SlippageMeasured
 from agent.core.market.tape import Flag, Kind
 from agent.core.orders.venue_messages import Report
 from agent.core.types import MarketView, OrderView, Slice
+from agent.deciding.decision_thread import DecisionThread, ThreadedPolicy
 from agent.journal import round_trips
 from agent.orders import build_spec
-from agent.runtime import LiveRun, ThreadedPolicy
+from agent.runtime import LiveRun
 from agent.shadow import shadow_specs
 from agent.summary import Summary
 from agent.system_clock import SystemClock
@@ -98,13 +99,11 @@ class Live:
         log = KeptLog(SqlExecutionLog(config.database, name, [instrument]))
         await log.open(opened_ns=self.clock.now_ns(), balances=config.venue.balances)
         late: list[str] = []
-        executor = ThreadPoolExecutor(1)
+        thread = DecisionThread(self.clock, ThreadPoolExecutor(1))
         engine = app.build_engine(
             config,
             [instrument],
-            lambda s: ThreadedPolicy(
-                Slow() if slow else app.algo(s.algo, config), executor, late, self.clock
-            ),
+            lambda s: ThreadedPolicy(Slow() if slow else app.algo(s.algo, config), thread, late),
             outside=link.venue if link else None,
         )
         summary = Summary([instrument])
@@ -136,7 +135,7 @@ class Live:
             play.cancel()
             await asyncio.gather(play, return_exceptions=True)
             await self.server.stop()
-            executor.shutdown(wait=False)
+            thread.close()
             self.end = await log.finish(closed_ns=self.clock.now_ns(), seq=engine.seq, state="closed")
         return summary
 

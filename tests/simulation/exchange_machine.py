@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import aiohttp
-import numpy as np
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from agent.core.json_types import JsonObject

@@ -39,6 +39,7 @@ from agent.venue.bars.bar_market import BPS, BarMarket
 from agent.venue.checks import GONE, Checks
 from agent.venue.impact import Impact, largest
 from agent.venue.ledger import Ledger, OpenOrder
+from agent.venue.open_orders import OpenOrders
 from agent.venue.rules import VenueRules
 
 
@@ -51,7 +52,7 @@ class BarVenue:
         self._checks = Checks(market, replace(rules, max_book_age_ns=None))
         self._ledger = Ledger(market.instruments, rules.fees, rules.balances)
         self._impact = None if rules.impact is None else Impact(rules.impact, market.instruments)
-        self._open: dict[int, OpenOrder] = {}
+        self._open = OpenOrders()
         self._reports: dict[int, int] = {}  # by order: how many
 
     def account(self, lane: int) -> Account:
@@ -96,22 +97,19 @@ class BarVenue:
     def lose_time(self, from_ns: int) -> None:
         """All that waits for the end of a bar is void."""
         for state in self._open.values():
-            self._ledger.close(state)
-        self._open.clear()
+            self._ledger.close(self._open.pop(state.order.number))
 
     # --- arrivals ---------------------------------------------------------------------------------
 
     def _arrive(self, order: VenueOrder, now_ns: int) -> None:
-        where = (order.lane, order.instrument)
-        others = [s.order for s in self._open.values() if (s.order.lane, s.order.instrument) == where]
-        refusal = self._checks.refusal(order, others, now_ns)
+        refusal = self._checks.refusal(order, self._open.beside(order), now_ns)
         if order.tif is TimeInForce.POST_ONLY:
             refusal = "post-only: a bars-only market has no queue to rest in"
         opened = refusal or self._ledger.open(order)
         if isinstance(opened, str):
             self._report(now_ns, Report(order.number, ReportKind.REJECTED, opened))
             return
-        self._open[order.number] = opened
+        self._open.add(opened)
         self._report(now_ns, Report(order.number, ReportKind.ACKNOWLEDGED))
 
     def _cancel_arrives(self, number: int, now_ns: int) -> None:
@@ -126,7 +124,7 @@ class BarVenue:
     def _fill_all(self, instrument: int, bar: BarArray) -> None:
         now_ns, given = int(bar["recv_ns"]), dict[int, int]()
         most = int(self._market.rules.max_participation * int(bar["base_lots"]))
-        for number, state in list(self._open.items()):
+        for state in self._open.values():
             order = state.order
             if order.instrument != instrument:
                 continue
@@ -135,7 +133,7 @@ class BarVenue:
             if allowance > 0:
                 lots, why = self._fill(state, bar, min(state.left, allowance), now_ns)
                 given[order.lane] = given.get(order.lane, 0) + lots
-            self._leave(number, state, why, now_ns)
+            self._leave(order.number, state, why, now_ns)
 
     def _leave(self, number: int, state: OpenOrder, why: str, now_ns: int) -> None:
         """What a bar leaves of an order stands, or expires and says why."""

@@ -122,3 +122,14 @@ def test_many_that_are_due_start_a_few_at_a_time() -> None:
 
 def _utc(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def test_no_more_start_than_the_model_can_decide_for() -> None:
+    """Four orders of the model a call, and those before the fifth: in the order in which they are due."""
+    names = [str(n) for n in range(12)]
+    listed, started = ListedStarts([0] * 12, names, 5 * S, frozenset(range(2, 12))), list[int]()
+    listed.begin(NOW_S * S)
+    for expected in (6, 10, 12):
+        listed.start_due(NOW_S * S, lambda _: True, started.append)
+        assert started == list(range(expected))
+    assert listed.pending == 0

@@ -70,6 +70,13 @@ def test_the_next_decision_of_an_order_beside_it_changes_nothing(predictor: Pred
     assert together == [Predictor(predictor.checkpoint).decide_many([r])[0] for r in requests]
 
 
+def test_views_of_the_same_bars_share_a_context(predictor: Predictor) -> None:
+    """Two orders, each with a view of its own of one series, are one context; other bars are another."""
+    order, market = walk().views(4, [0.1] * 4)
+    requests = [(order, market), (order, replace(market)), (order, replace(market, bars=market.bars[1:]))]
+    assert predictor._contexts(requests).which.tolist() == [0, 0, 1]
+
+
 def test_older_bars_than_needed_change_nothing(predictor: Predictor) -> None:
     """More than lookback + FEATURE_SPAN bars before the start give the same decision."""
     long = walk(history=400)
