@@ -154,13 +154,14 @@ def replay(
 class Prefix:
     """A session without an end, taken in by an engine that goes on from there.
 
-    ``difference``: the first result that is not as it was recorded. ``unrecorded``: results, and checks of
-    the tape, that its process had not come to record.
+    ``difference``: the first result that is not as it was recorded. ``recorded``: the results, and checks of
+    the tape, that its inputs cause, as recorded; ``unrecorded``: those that were not.
     """
 
     events: int
     check: TapeCheck
     difference: str | None
+    recorded: list[str]
     unrecorded: list[str]
 
 
@@ -168,15 +169,17 @@ def replay_prefix(
     reader: SessionReader,
     engine: Engine,
     pending: Sequence[Command],
+    recorded: Sequence[str],
     *,
     seen: Callable[[EventArray], None],
     watch: Watch | None = None,
 ) -> Prefix:
     """Take a session that was cut off in, up to the last moment that it knows of. Nothing is closed.
 
-    ``seen`` gets the tape, as it is taken in.
+    ``recorded``: its results, but for those of inputs that it has lost. ``seen`` gets the tape, as it is
+    taken in.
     """
-    run, recorded = _Pass(engine, None, watch), list(reader.outcome())
+    run = _Pass(engine, None, watch)
     engine.on_bars(reader.bars())
     for item in _last_input_apart(inputs(reader, pending)):
         if isinstance(item, np.ndarray):
@@ -184,10 +187,10 @@ def replay_prefix(
             seen(item)
         else:
             run.command(item)
-    if run.has_tape_of(recorded):
-        run.on_with(recorded)
+    recorded = run.without_tape_beyond(recorded)
+    run.on_with(recorded)
     _, difference = run.compared(recorded)
-    return Prefix(run.count, run.check, difference, run.beyond(recorded))
+    return Prefix(run.count, run.check, difference, recorded, run.beyond(recorded))
 
 
 def _last_input_apart(items: Iterable[EventArray | Command]) -> Iterator[EventArray | Command]:
@@ -281,6 +284,11 @@ class _Pass:
             ours += mine
             found.append(first_difference(theirs, mine))
         return ours, "; ".join(difference for difference in found if difference) or None
+
+    def without_tape_beyond(self, recorded: Sequence[str]) -> list[str]:
+        """``recorded`` without checks of rows that are not there: they are lost."""
+        of_tape = [row for row in recorded if row.startswith(TAPE_ROW)][: len(self._tape_rows)]
+        return [*(row for row in recorded if not row.startswith(TAPE_ROW)), *of_tape]
 
     def beyond(self, recorded: Sequence[str]) -> list[str]:
         """What was recorded of no more."""

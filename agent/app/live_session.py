@@ -47,7 +47,7 @@ from agent.jobs.triggers import check_schedules
 from agent.order_list.order_files import refuse_orders
 from agent.order_options import Order
 from agent.orders import build_spec
-from agent.runtime import LiveRun
+from agent.runtime import Former, LiveRun
 from agent.shadow import shadow_specs
 from agent.summary import Summary
 from connectors.units.exchange_units import EMBEDDED, unverified
@@ -336,7 +336,7 @@ class _Session:
         lock = self.former.lock if self.former else SessionLock(self.path)
         lock.take()
         self.restate = writer.restate
-        execution_log = await self._open_log(self.header)
+        execution_log = await self._open_log(self.header, former)
         live = LiveRun(
             self.feed, engine, writer, execution_log, self.clock, self._late, self._watch, former=former
         )
@@ -420,7 +420,7 @@ class _Session:
         """Every algo that may decide in this session."""
         return algos_of(self.config) if self.trade else []
 
-    async def _open_log(self, header: SessionHeader) -> KeptLog | _NoLog:
+    async def _open_log(self, header: SessionHeader, former: Former | None) -> KeptLog | _NoLog:
         """Between the sessions of a run a database that is away is waited for by nobody."""
         if not self.trade:
             return _NoLog()
@@ -439,8 +439,8 @@ class _Session:
             balances=self.config.venue.balances,
             heartbeat=self._heartbeat.next_row(),
         )
-        if self.former is not None:
-            await execution_log.restore(self.former.events)
+        if self.former is not None and former is not None:
+            await execution_log.restore(self.former.events, former.seq, former.last_ns)
         self._heartbeat.start()
         return execution_log
 
@@ -478,18 +478,20 @@ class _Session:
         if self.own_order:
             self.start_order(live, self.config.order)
         if self.former is None:
-            self._note_market(live)
-            self._starts.begin(self.clock.now_ns())
+            now_ns = self.clock.now_ns()
+            self._note_beginning(now_ns)
+            self._starts.begin(now_ns)
         else:
             self._starts.go_on(self.former.begun_ns, self.former.started())
         self._begun = True
         await self.jobs.attach(_Scheduled(self, live))
 
-    def _note_market(self, live: LiveRun) -> None:
-        """An embedded exchange ends with the run: the next can play on if it knows since when it played."""
+    def _note_beginning(self, now_ns: int) -> None:
+        """For whoever goes on with the session: what starts count from, and when a market began to play."""
+        run = {**self.header.run, "begun_ns": now_ns}
         if (began_ns := self.market.began_ns()) is not None:
-            header = replace(self.header, run={**self.header.run, "began_ns": began_ns})
-            self.restate(header)
+            run["began_ns"] = began_ns
+        self.restate(replace(self.header, run=run))
 
     async def _start_listed(self, live: LiveRun) -> None:
         """Start the orders of the list as they become due, until the session ends."""

@@ -14,8 +14,8 @@ class SessionHeader:
     """``origin`` is of a slice or a merge: what it was made of; ``imported`` what an importer did.
 
     ``route`` is of a session whose real orders went to a venue outside: how that venue works. ``run`` is of
-    a live run: ``rotated``, that it is not the first session of its run; ``began_ns``, when the market of the
-    embedded exchange began.
+    a live run: ``rotated``, that it is not the first session of its run; ``begun_ns``, when it began to start
+    orders; ``began_ns``, when the market of the embedded exchange began.
     """
 
     session: str

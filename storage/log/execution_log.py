@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from sqlalchemy import Insert, Table, delete, inspect, select, update
+from sqlalchemy import Insert, Table, delete, inspect, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import Pool
@@ -63,6 +63,16 @@ _ORDER: tuple[type[Base], ...] = (  # parents before what refers to them
     RiskRefusalRow,
     GapRow,
 )
+_CAUSED: tuple[type[Base], ...] = (
+    ParentOrderRow,
+    DecisionRow,
+    ChildOrderRow,
+    FillRow,
+    SlippageRow,
+    RiskRefusalRow,
+    GapRow,
+)
+"""Rows that inputs cause, while a session goes on."""
 _KEPT = {
     "commands": {"created_ns", "amend", "kind", "parent_id"},  # as the user gave them
     "decisions": {"latency_ns"},  # as it was measured live: a replay of the recording cannot know it
@@ -179,6 +189,32 @@ class SqlExecutionLog:
         with database_errors(self.url):
             async with self._engine.connect() as connection:
                 return await connection.scalar(found) is not None
+
+    async def rewind(self, seq: int, at_ns: int) -> bool:
+        """Take back what the recording knows nothing of: rows of later inputs, or of later than ``at_ns``.
+
+        A database may keep what a recording loses with the power. Where it has such rows, all that the
+        session caused is deleted, to be written again, and its commands wait again. Returns whether it had.
+        """
+        with database_errors(self.url):
+            async with self._engine.begin() as connection:
+                if not await self._is_ahead(connection, seq, at_ns):
+                    return False
+                for table in reversed(_CAUSED):
+                    mine = inspect(table).columns.session == self.session
+                    await connection.execute(delete(table).where(mine))
+                again = update(CommandRow).where(CommandRow.session == self.session, CommandRow.seq > seq)
+                await connection.execute(again.values(seq=0, handled_ns=None, outcome=None, parents=None))
+        return True
+
+    async def _is_ahead(self, connection: AsyncConnection, seq: int, at_ns: int) -> bool:
+        for table in _CAUSED:
+            columns = inspect(table).columns
+            later = or_(columns.seq > seq, columns.at_ns > at_ns)
+            found = select(columns.seq).where(columns.session == self.session, later).limit(1)
+            if await connection.scalar(found) is not None:
+                return True
+        return False
 
     async def withdraw_commands(self, why: str) -> None:
         """Take back the commands that wait for a session that takes none any more."""

@@ -137,9 +137,14 @@ class KeptLog:
         self._writer = asyncio.create_task(self._write(), name="database writer")
         self._poller = asyncio.create_task(self._poll(), name="database commands")
 
-    async def restore(self, events: Sequence[AuditEvent]) -> None:
-        """Store what the session had come to before this process; what cannot be comes from the recording."""
+    async def restore(self, events: Sequence[AuditEvent], seq: int, at_ns: int) -> None:
+        """Store what the session had come to before this process, up to the input ``seq`` and ``at_ns``.
+
+        What cannot be stored comes from the recording.
+        """
         try:
+            if await _bounded(self._log.rewind(seq, at_ns), OPEN_S):
+                log.warning("database_was_ahead", meaning="what the recording lost is taken back")
             for start in range(0, len(events), RESTORED_EVENTS):
                 await _bounded(self._log.write(events[start : start + RESTORED_EVENTS]), ATTEMPT_S)
         except Exception as error:

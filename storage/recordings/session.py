@@ -164,11 +164,12 @@ class SessionWriter:
 class SessionReader:
     """Reads a session (the port ``agent.core.ports.SessionReader``) up to its first damage.
 
-    Raises SessionError when the directory holds no session this program can read.
+    ``before_seq``: only inputs with lower numbers, as if those from it on had never been recorded. Raises
+    SessionError when the directory holds no session this program can read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path, before_seq: int | None = None) -> None:
+        self.path, self._before_seq = Path(path), before_seq
         self._losses: dict[str, None] = {}
         self._header = read_header(self.path)
         self._entries: list[JsonObject] | None = None
@@ -217,8 +218,13 @@ class SessionReader:
     def journal(self) -> Sequence[JsonObject]:
         """Return the other inputs in recorded order, the closing ``{"kind": "end"}`` included."""
         if self._entries is None:
-            self._entries = list(self._read_journal())
+            self._entries = [e for e in self._read_journal() if self._is_whole_before(e)]
         return self._entries
+
+    def _is_whole_before(self, entry: JsonObject) -> bool:
+        """Whether an entry is no later than what is asked for; an end is an end, whatever is missing."""
+        before = self._before_seq
+        return before is None or entry.get("kind") == END_KIND or int_in(entry, "seq") < before
 
     def outcome(self) -> Sequence[str]:
         """Return the canonical result rows in recorded order."""
@@ -264,8 +270,11 @@ class SessionReader:
             try:
                 for batch in segment_rows(path, dtype):
                     self._check_listed(path, batch)
-                    yield batch
                     rows += len(batch)
+                    if self._before_seq is not None:
+                        batch = batch[batch["seq"] < self._before_seq]
+                    if len(batch):
+                        yield batch
             except SegmentDamageError as damage:
                 others = "" if path is paths[-1] else ", with the segments after it"
                 self._lose(

@@ -45,6 +45,7 @@ from agent.entry.hints import agent_command
 from agent.journal import ABANDONED, commands, overruns, recorded_decisions
 from agent.replay import Prefix, first_book, last_recorded_ns, replay_prefix
 from agent.runtime import Former
+from storage.recordings.cut_recording import cut, first_missing, results_before
 from storage.recordings.header_file import HEADER
 from storage.recordings.session import SessionReader, SessionWriter
 from storage.recordings.session_lock import SessionLock
@@ -64,6 +65,8 @@ class FormerSession:
     path: Path
     config: Config
     reader: SessionReader
+    before_seq: int  # the first input that is missing
+    uneven: bool  # and later ones are there
     pending: list[Command]
     lock: SessionLock
     unworkable: dict[str, str] = field(default_factory=dict)  # by symbol: why its orders cannot go on
@@ -81,7 +84,7 @@ class FormerSession:
         lock = SessionLock(path)
         lock.take()
         try:
-            reader = SessionReader(path)
+            reader, before_seq, uneven = _whole_inputs(path)
             _check_open(reader)
             pending = commands(reader.journal(), reader.instruments)
             if not any(isinstance(command, StartParent) for command in pending):
@@ -94,7 +97,7 @@ class FormerSession:
         except BaseException:
             lock.release(ended=False)
             raise
-        return cls(path, config, reader, pending, lock)
+        return cls(path, config, reader, before_seq, uneven, pending, lock)
 
     @property
     def name(self) -> str:
@@ -107,8 +110,8 @@ class FormerSession:
 
     @property
     def begun_ns(self) -> int:
-        """When the run saw its first book: what its orders' starts count from."""
-        return first_book(self.reader)[0]
+        """When the run began to start orders: what their starts count from."""
+        return int_in(self.reader.header.run, "begun_ns", 0) or first_book(self.reader)[0]
 
     # --- taking it in -----------------------------------------------------------------------------------
 
@@ -129,7 +132,10 @@ class FormerSession:
             self.tape.add(rows)
             progress("replaying what was recorded", self.tape.rows, 0)
 
-        prefix = replay_prefix(self.reader, engine, self.pending, seen=seen, watch=self.events.extend)
+        recorded = results_before(list(self.reader.outcome()), self.before_seq)
+        prefix = replay_prefix(
+            self.reader, engine, self.pending, recorded, seen=seen, watch=self.events.extend
+        )
         self._check(prefix, doubts)
         self._prefix = prefix
         journalled = [(int_in(e, "recv_ns", 0), int_in(e, "seq", 0)) for e in self.reader.journal()]
@@ -165,13 +171,19 @@ class FormerSession:
 
     def writer(self) -> SessionWriter:
         """Goes on with the recording: first with the results that its process had not come to write."""
+        there, prefix = list(self.reader.outcome()), self._taken()
+        if self.uneven or len(prefix.recorded) < len(there):
+            log.warning(
+                "recording_cut", results=len(there) - len(prefix.recorded), before_seq=self.before_seq
+            )
+            cut(self.path, self.before_seq, prefix.recorded)
         writer = SessionWriter.resume(self.path)
-        writer.outcome(self._taken().unrecorded)
+        writer.outcome(prefix.unrecorded)
         return writer
 
     def former(self, engine: Engine) -> Former:
         """What the run has to know of the session that it goes on with."""
-        last_ns = max(self._last[0], last_recorded_ns(self.reader.outcome()), engine.now_ns)
+        last_ns = max(self._last[0], last_recorded_ns(self._taken().recorded), engine.now_ns)
         seq = max(self._last[1], engine.seq)
         return Former(seq, last_ns, self._taken().check, self.life(), self.unworkable, self.tape.ending_rows)
 
@@ -193,8 +205,8 @@ class FormerSession:
 
     def clock(self, clock: Clock) -> LaterClock:
         """``clock``, set forward to where the recording ends if it is behind that."""
-        journal_ns = max((int_in(entry, "recv_ns", 0) for entry in self.reader.journal()), default=0)
-        later = LaterClock(clock, max(journal_ns, last_recorded_ns(self.reader.outcome())))
+        recorded_ns = max(_last_ns(self.reader), last_recorded_ns(self.reader.outcome()))
+        later = LaterClock(clock, recorded_ns)
         if later.behind_ns:
             log.warning(
                 "clock_is_behind", by_s=later.behind_ns / NS_PER_S, meaning="time goes on where it ended"
@@ -209,6 +221,35 @@ class FormerSession:
 
     def release(self, *, ended: bool) -> None:
         self.lock.release(ended=ended)
+
+
+POWER_CUT_NS = 120 * NS_PER_S
+"""So much of the end of a recording may be lost with the power; more is damage that no power cut does."""
+
+
+def _whole_inputs(path: Path) -> tuple[SessionReader, int, bool]:
+    """The session up to the first input that is missing, its number, and whether later ones are there.
+
+    Raises SessionError where more is missing than the end that a power cut takes.
+    """
+    reader = SessionReader(path)
+    before_seq, last_seq = first_missing(reader)
+    if any("missing" in loss or "after it" in loss for loss in reader.losses):
+        raise SessionError(f"{path} cannot go on: {'; '.join(reader.losses)}")
+    whole = SessionReader(path, before_seq)
+    lost_ns = _last_ns(reader) - _last_ns(whole)
+    if lost_ns > POWER_CUT_NS:
+        raise SessionError(
+            f"{path} cannot go on: input {before_seq:,} is missing, and {lost_ns / NS_PER_S:.0f} s are"
+            " recorded after it: a power cut takes the end of a recording, and at most"
+            f" {POWER_CUT_NS // NS_PER_S} s of it"
+        )
+    return whole, before_seq, last_seq > before_seq
+
+
+def _last_ns(reader: SessionReader) -> int:
+    tape_ns = max((int(batch["recv_ns"][-1]) for batch in reader.batches()), default=0)
+    return max([tape_ns, *(int_in(entry, "recv_ns", 0) for entry in reader.journal())])
 
 
 def _check_open(reader: SessionReader) -> None:

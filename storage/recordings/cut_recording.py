@@ -1,0 +1,108 @@
+"""A recording that a power cut left uneven: its inputs up to the first that is missing.
+
+A process that is killed loses nothing that it had handed to the system. A computer that loses its power may
+lose the end of each file, and of one more than of another. Inputs are numbered through, whatever file they
+are in, so the first number missing says how far they are whole; what comes after it describes a market, and
+commands, that cannot be put in order with what is lost.
+
+Worked example. Tape rows 1 to 90 and 92 to 100, a command with number 91. The journal lost its end: 91 is
+missing, the tape is cut after row 90, and results that name an input from 91 on are cut away too.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from agent.core.arrays import IntArray
+from agent.core.canonical import TAPE_ROW
+from agent.core.json_types import int_in
+from agent.core.market.tape import BAR, EVENT
+from storage.recordings.numbered_segments import segment_paths, segment_rows
+from storage.recordings.segments import Segment, SegmentDamageError, sync_path
+from storage.recordings.session import JOURNAL, OUTCOME, SessionReader
+
+_SEQ = re.compile(r"\|seq=(\d{1,19})(?:\||$)")
+KEPT = ".before-cut"
+"""What a file was called with before something was cut from it: it stays beside it."""
+
+
+def first_missing(reader: SessionReader) -> tuple[int, int]:
+    """The first number that no input of a live session has, and the last that one has."""
+    seqs = [batch["seq"].copy() for batch in reader.batches()]
+    seqs.append(reader.bars()["seq"].copy())
+    seqs.append(np.array([int_in(e, "seq") for e in reader.journal() if e.get("kind") != "end"], np.int64))
+    there: IntArray = np.unique(np.concatenate(seqs))
+    gaps = np.flatnonzero(there != np.arange(1, len(there) + 1))
+    return int(gaps[0]) + 1 if len(gaps) else len(there) + 1, int(there[-1]) if len(there) else 0
+
+
+def results_before(recorded: list[str], seq: int) -> list[str]:
+    """Results up to the first that an input from ``seq`` on has caused; checks of the tape as they are."""
+    results = [row for row in recorded if not row.startswith(TAPE_ROW)]
+    for at, row in enumerate(results):
+        found = _SEQ.search(row)
+        if found and int(found[1]) >= seq:
+            results = results[:at]
+            break
+    return [*results, *(row for row in recorded if row.startswith(TAPE_ROW))]
+
+
+def cut(path: Path, seq: int, outcome: list[str]) -> None:
+    """Take inputs from ``seq`` on out of a recording, and leave it these results. What was stays beside.
+
+    Raises RecordingError.
+    """
+    for stem, dtype in (("tape", EVENT), ("bars", BAR)):
+        for segment in segment_paths(path, stem):
+            _cut_segment(segment, dtype, seq)
+    journal = [line for line in _lines(path / JOURNAL) if int(orjson.loads(line)["seq"]) < seq]
+    _rewrite(path / JOURNAL, journal)
+    _rewrite(path / OUTCOME, [row.encode() for row in outcome])
+
+
+def _cut_segment(path: Path, dtype: np.dtype[np.void], seq: int) -> None:
+    kept, whole = [], True
+    try:
+        for rows in segment_rows(path, dtype):
+            mine = rows[rows["seq"] < seq]
+            whole = whole and len(mine) == len(rows)
+            kept.append(mine.copy())
+    except SegmentDamageError:
+        whole = False
+    if whole:
+        return
+    shutil.copyfile(path, path.with_name(path.name + KEPT))
+    temporary = path.with_suffix(".cutting")
+    temporary.unlink(missing_ok=True)
+    target = Segment(temporary, dtype)
+    for rows in kept:
+        if len(rows):
+            target.append(rows)
+    target.close()
+    sync_path(temporary)
+    temporary.replace(path)
+    sync_path(path.parent)
+
+
+def _lines(path: Path) -> list[bytes]:
+    data = path.read_bytes() if path.exists() else b""
+    return data[: data.rfind(b"\n") + 1].splitlines()
+
+
+def _rewrite(path: Path, lines: list[bytes]) -> None:
+    data = b"".join(line + b"\n" for line in lines)
+    if path.exists() and path.read_bytes() == data:
+        return
+    if path.exists():
+        shutil.copyfile(path, path.with_name(path.name + KEPT))
+    temporary = path.with_name(path.name + ".cutting")
+    temporary.write_bytes(data)
+    temporary.chmod(0o600)
+    sync_path(temporary)
+    temporary.replace(path)
+    sync_path(path.parent)
