@@ -98,28 +98,36 @@ def closed_recording(path: Path) -> tuple[Replayed | None, list[AuditEvent]]:
     """Write the end into the recording if it has none; return what it holds: None where it has no order."""
     reader = SessionReader(path)
     events: list[AuditEvent] = []
-    if not commands(reader.journal(), reader.instruments):
-        if reader.cut_off:
-            SessionWriter.resume(path).close(_last_ns(reader))
-        return None, events
-    done = _agreeing(path, events)
+    ordered = bool(commands(reader.journal(), reader.instruments))
+    done = _agreeing(path, events, ordered=ordered)
     if not reader.cut_off:
-        return done, events
+        return done if ordered else None, events
     writer = SessionWriter.resume(path)
-    if not any(entry["kind"] == ABANDONED for entry in reader.journal()):
+    if ordered and not any(entry["kind"] == ABANDONED for entry in reader.journal()):
         abandon = AbandonParents(_last_ns(reader) + 1, _last_seq(reader) + 1, DIED)
         writer.journal(command_entry(abandon))
         events.clear()
-        done = _agreeing(path, events)
+        done = _agreeing(path, events, ordered=True)
     ended = SessionReader(path)
     writer.outcome(list(_missing(ended, events)))
     writer.close(_last_ns(ended))
-    return done, events
+    return done if ordered else None, events
 
 
-def _agreeing(path: Path, events: list[AuditEvent]) -> Replayed:
-    """The session replayed, its events collected. Raises SessionError where it is not as it was recorded."""
-    done = replay_session(path, None, override=False, verify=True, speed=None, watch=events.extend)
+def _agreeing(path: Path, events: list[AuditEvent], *, ordered: bool) -> Replayed:
+    """The session replayed, its events collected; ``ordered``: it has orders, so fills are looked at too.
+
+    Raises SessionError where it is not as it was recorded.
+    """
+    done = replay_session(
+        path,
+        None,
+        override=False,
+        verify=ordered,
+        speed=None,
+        watch=events.extend,
+        as_recorded=True,
+    )
     if not done.result.match:
         raise SessionError(
             f"{path} does not replay to what was recorded ({done.result.difference}), so nothing was "

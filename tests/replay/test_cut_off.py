@@ -143,6 +143,16 @@ def test_ending_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert verify(path).result.match is True
 
 
+@pytest.mark.parametrize("writes", [1, FIRST])
+def test_a_session_without_an_order_is_ended_whole(writes: int, tmp_path: Path) -> None:
+    """Its process died before the first one: the checks of its tape are there, so that it can be replayed."""
+    path = cut(tmp_path, writes)
+    assert closed_recording(path)[0] is None
+    again = replay_session(path, None, override=False, verify=False, speed=None, as_recorded=True)
+    assert (again.result.match, again.result.cut_off) == (True, False), again.result.difference
+    assert SessionReader(path).outcome()
+
+
 def _after_results() -> int:
     """Writes up to one of results, in the middle of the order."""
     return next(i for i in range(CUTS[20], len(OPS)) if "outcome" in OPS[i].__code__.co_names) + 1
