@@ -195,11 +195,13 @@ class LiveRun:
             self.writer.journal(round_trip_entry(self._last_ns, self._seq, sent_ns, ns))
         events = self.engine.drain()
         rows = [canonical_row(event) for event in events]
-        if rows or tape_rows:
-            self.writer.outcome([*rows, *tape_rows])
-        if events:
-            self._watch(events)
-            self._log.take(events)
+        try:
+            if rows or tape_rows:
+                self.writer.outcome([*rows, *tape_rows])
+        finally:  # what could not be recorded has happened, and an order's fills belong to its state
+            if events:
+                self._watch(events)
+                self._log.take(events)
         if self._outside is not None and self._outside.waiting:
             self.writer.sync()  # an order that has left without its cause on the disk would be nobody's
             self._outside.release()
@@ -238,8 +240,10 @@ class LiveRun:
             raise
         finally:
             await _cancelled(pump)
-            await self._finish()
+            unrecorded = await self._finish()
             await _cancelled(beat)
+        if unrecorded is not None:
+            raise unrecorded
 
     @property
     def left_as_it_was(self) -> bool:
@@ -405,22 +409,31 @@ class LiveRun:
             if len(rows):
                 self._inbox.put_nowait(rows)
 
-    async def _finish(self) -> None:
-        """End the session: parents that still work are cancelled, and all is measured."""
-        self._finishing = True
-        if self.left_as_it_was:
-            self.writer.abandon()
-            await self.feed.close()
-            return
-        end_ns = self._stamp_ns()
-        with contextlib.suppress(RecordingError):
+    async def _finish(self) -> RecordingError | None:
+        """End the session: parents that still work are cancelled, and all is measured.
+
+        Returns why that could not be recorded to the end; the recording is a session cut off then.
+        """
+        self._finishing, failed = True, None
+        try:
+            if not self.left_as_it_was:
+                await self._close()
+        except RecordingError as error:
+            failed = error
             if self.engine.working:
-                self.control(CommandKind.CANCEL, None, "session-end", {})
-                end_ns = await self._settled_ns()
-            self.engine.close(end_ns)
-            self._publish(self._check.finish())
-            self.writer.close(end_ns)
+                self._give_up(f"the session could not be recorded: {error}")
+        self.writer.abandon()
         await self.feed.close()
+        return failed
+
+    async def _close(self) -> None:
+        end_ns = self._stamp_ns()
+        if self.engine.working:
+            self.control(CommandKind.CANCEL, None, "session-end", {})
+            end_ns = await self._settled_ns()
+        self.engine.close(end_ns)
+        self._publish(self._check.finish())
+        self.writer.close(end_ns)
 
     async def _settled_ns(self) -> int:
         """Wait for what is in flight, and return when the last of it had come.

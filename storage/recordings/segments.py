@@ -174,6 +174,8 @@ def read_segment(path: Path, dtype: np.dtype[np.void]) -> Iterator[Rows]:
     when it holds something else.
     """
     try:
+        if not path.stat().st_size:
+            return  # its process died, or its disk was full, between making it and the first write
         with pages(path) as mapped:
             stream = pa.ipc.open_stream(mapped.source)
             if stream.schema != schema_of(dtype):

@@ -185,6 +185,20 @@ def test_the_worked_example_of_the_prefix_rule(tmp_path: Path) -> None:
     ]
 
 
+def test_a_segment_without_a_byte_lost_nothing(tmp_path: Path) -> None:
+    """The process died between making a segment and its first write: no row is missing, nothing is damaged."""
+    _written(tmp_path, [3], close=False)
+    (tmp_path / "tape-00001.arrows").touch()
+    reader = SessionReader(tmp_path)
+    assert len(reader.events()) == 3
+    assert reader.losses == []
+    writer = SessionWriter.resume(tmp_path)
+    writer.events(_tape(2, first=3))
+    writer.close(end_ns=99)
+    again = SessionReader(tmp_path)
+    assert (len(again.events()), again.losses) == (5, [])
+
+
 def test_resume_goes_on_after_a_torn_end(tmp_path: Path) -> None:
     """A session cut off in the middle of a write is resumed, and then reads whole."""
     tape = _written(tmp_path / "s", [50] * 3, close=False)
