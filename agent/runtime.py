@@ -162,6 +162,7 @@ class LiveRun:
 
     def start(self, spec: ParentSpec, shadows: Sequence[ParentSpec]) -> None:
         """Start a parent order now."""
+        self._note_stalls()
         self._seq += 1
         self._command(StartParent(self._stamp_ns(), self._seq, spec, tuple(shadows)))
 
@@ -169,6 +170,7 @@ class LiveRun:
         self, kind: CommandKind, parent_id: str | None, command_id: str, amend: Mapping[str, Any]
     ) -> None:
         """Carry out a user's command now."""
+        self._note_stalls()
         self._seq += 1
         self._command(ControlParent(self._stamp_ns(), self._seq, kind, parent_id, command_id, amend))
 
@@ -339,9 +341,10 @@ class LiveRun:
             first = await asyncio.wait_for(self._inbox.get(), timeout=max(wait_s, 0.0005))
         except TimeoutError:
             first = None
-        self._note_stalls()
         if first is not None:
             await self._gather()
+        self._note_stalls()  # nothing is waited for from here on
+        if first is not None:
             waiting = [first]
             while not self._inbox.empty():
                 waiting.append(self._inbox.get_nowait())

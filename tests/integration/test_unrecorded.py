@@ -89,7 +89,7 @@ def _last(market: _Market) -> ParentChanged:
 async def test_fills_that_could_not_be_recorded_stand_beside_their_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk is full when the first fill is to be recorded: it happened, and the order that failed has it."""
+    """The disk is full as the first fill is to be recorded: it happened, and the order that failed has it."""
     disk = _Disk()
     monkeypatch.setattr(segments, "os", disk)
     outcome = SessionWriter.outcome
@@ -110,10 +110,10 @@ async def test_fills_that_could_not_be_recorded_stand_beside_their_order(
 async def test_a_disk_that_is_full_at_the_end_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing but the end fails to be recorded: the run does not say that all went well, and closes its files."""
+    """Only the end fails to be recorded: the run does not say that all went well, and closes its files."""
     disk = _Disk()
     monkeypatch.setattr(segments, "os", disk)
-    opened = len(os.listdir("/proc/self/fd"))
+    opened = len(list(Path("/proc/self/fd").iterdir()))
 
     def over(live: LiveRun) -> bool:
         disk.full = lambda: live.ending  # type: ignore[method-assign]
@@ -122,4 +122,4 @@ async def test_a_disk_that_is_full_at_the_end_is_told(
     market, _ = await _run(tmp_path, disk, over)
     assert _last(market).state is ParentState.FAILED
     assert SessionReader(tmp_path / "s").cut_off
-    assert len(os.listdir("/proc/self/fd")) == opened
+    assert len(list(Path("/proc/self/fd").iterdir())) == opened

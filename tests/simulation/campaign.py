@@ -50,7 +50,7 @@ class Total:
     """What all seeds came to."""
 
     def __init__(self) -> None:
-        self.seeds = self.kills = self.faults = 0
+        self.seeds = self.kills = self.resumes = self.faults = 0
         self.virtual_s = self.core_s = 0.0
         self.failed: list[Played] = []
         self.counts = dict.fromkeys([kind.value for kind in Kind], 0)
@@ -58,6 +58,7 @@ class Total:
     def add(self, each: Played) -> None:
         self.seeds += 1
         self.kills += each.kills
+        self.resumes += each.resumes
         self.faults += each.faults
         self.virtual_s += each.virtual_s
         self.core_s += each.wall_s
@@ -73,6 +74,7 @@ class Total:
             "wall_s": round(wall_s, 1),
             "speed": round(self.virtual_s / self.core_s, 1) if self.core_s else 0.0,
             "kills": self.kills,
+            "resumes": self.resumes,
             "faults": self.faults,
             **self.counts,
             "failed_seeds": [each.seed for each in self.failed],

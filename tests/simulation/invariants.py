@@ -185,7 +185,7 @@ def _dead_time(outcome: Outcome, database: Database) -> Iterator[Violation]:
         if to_ns - from_ns <= STOOD_STILL_S * S:
             continue
         dead = (from_ns + MS, to_ns - MS)
-        for table, column in (("fills", "fill_ns"), ("decisions", "asked_ns"), ("child_orders", "sent_ns")):
+        for table, column in (("fills", "fill_ns"), ("decisions", "at_ns"), ("child_orders", "sent_ns")):
             inside = [row for row in database.rows(table) if dead[0] < row[column] < dead[1]]
             if inside:
                 yield Violation(

@@ -43,6 +43,7 @@ class Played:
     virtual_s: float = 0.0
     wall_s: float = 0.0
     kills: int = 0
+    resumes: int = 0
     faults: int = 0
     digest: str = ""
     violations: list[tuple[str, str]] = field(default_factory=list)  # (kind, what)
@@ -109,7 +110,8 @@ def _play(given: Scenario, folder: Path, change: Callable[[], None] | None) -> P
     try:
         outcome = simulate(given)
         played.virtual_s, played.kills = round(outcome.virtual_s, 3), outcome.kills
-        played.faults = len(outcome.done)
+        played.faults, played.resumes = len(outcome.done), outcome.resumes
+        print(f"result: {outcome.result!r}\ndead: {outcome.dead}\nresumed {outcome.resumes} times")
         played.violations = [(v.kind.value, v.what) for v in violations(outcome)]
         played.digest = _digest()
     except BaseException as error:

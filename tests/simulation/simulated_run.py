@@ -129,7 +129,7 @@ class _Run:
         self.agent.start(self.outcome.config)
         self._doing = [self.loop.create_task(self._do(fault)) for fault in self.scenario.faults]
         self._live()
-        for _ in range(LIVES_MOST):
+        for _ in range(LIVES_MOST + 2):
             if not self._goes_on():
                 break
             self._live()

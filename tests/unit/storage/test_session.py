@@ -186,7 +186,7 @@ def test_the_worked_example_of_the_prefix_rule(tmp_path: Path) -> None:
 
 
 def test_a_segment_without_a_byte_lost_nothing(tmp_path: Path) -> None:
-    """The process died between making a segment and its first write: no row is missing, nothing is damaged."""
+    """The process died between making a segment and its first write: no row is missing."""
     _written(tmp_path, [3], close=False)
     (tmp_path / "tape-00001.arrows").touch()
     reader = SessionReader(tmp_path)
