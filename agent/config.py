@@ -224,7 +224,7 @@ class Bars(Section):
 
 
 class Risk(Section):
-    """Limits of every order; null switches one off."""
+    """Limits of every order, and of all orders of a run together; null switches one off."""
 
     max_notional: Positive | None = Decimal(5_000_000)
     """of one parent order, quote currency"""
@@ -238,9 +238,20 @@ class Risk(Section):
     max_child_quantity: Positive | None = None
     """of one child order, base currency"""
     max_orders_per_s: Annotated[int, Field(gt=0)] | None = 20
-    """orders a second"""
+    """orders a second, of all parents of a symbol"""
     stale_book: Duration | None = 5 * 10**9
     """no order goes out on a book older than this"""
+    max_symbol_notional: Positive | None = None
+    """quote currency: of what all working parents of a symbol have filled and open together"""
+    max_total_notional: Positive | None = None
+    """the same over all symbols of a quote currency"""
+    max_open_notional: Positive | None = None
+    """quote currency: of the open child orders of all parents and symbols together"""
+    max_symbol_participation: Share | None = None
+    """most own share, of all working parents of a symbol together, of its market's volume since the
+    first of them started"""
+    max_total_orders_per_s: Annotated[int, Field(gt=0)] | None = None
+    """orders a second, of all parents and symbols"""
 
 
 class Tactics(Section):
@@ -417,7 +428,7 @@ class Config(Section):
     bars: Bars = Bars()
     """fills in a session of bars alone (klines, equities): a bar's VWAP, made worse"""
     risk: Risk = Risk()
-    """holds for every order; null switches a rule off"""
+    """holds for every order, the last five for all of a run together; null switches a rule off"""
     tactics: Tactics = Tactics()
     """how slices become child orders"""
     engine: EngineSection = EngineSection()

@@ -17,6 +17,7 @@ from agent.app.warm_up import warm_up_bars
 from agent.config import Config
 from agent.core.agenda import Agenda
 from agent.core.instrument import Instrument
+from agent.core.orders.together import TogetherLimits
 from agent.core.ports import Algo, OrderVenue, SlicePolicy
 from agent.core.types import (
     MarketView,
@@ -50,6 +51,13 @@ def engine_settings(config: Config) -> EngineSettings:
             max_child_quantity=config.risk.max_child_quantity,
             max_orders_per_s=config.risk.max_orders_per_s,
             stale_book_ns=config.risk.stale_book,
+            together=TogetherLimits(
+                max_symbol_notional=config.risk.max_symbol_notional,
+                max_total_notional=config.risk.max_total_notional,
+                max_open_notional=config.risk.max_open_notional,
+                max_symbol_participation=config.risk.max_symbol_participation,
+                max_total_orders_per_s=config.risk.max_total_orders_per_s,
+            ),
         ),
         tactics=TacticSettings(
             micro_slices=config.tactics.micro_slices,

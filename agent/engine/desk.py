@@ -21,6 +21,7 @@ from agent.core.errors import InternalError
 from agent.core.events import ChildFilled
 from agent.core.money import value_tl
 from agent.core.orders.child_order import ChildEvent, ChildOrder
+from agent.core.orders.order_value import order_lots
 from agent.core.orders.parent_order import ParentOrder
 from agent.core.orders.risk import Refusal
 from agent.core.orders.venue_messages import ENDS, Report, ReportKind, VenueOrder
@@ -55,6 +56,8 @@ class Owner(Protocol):
     lane: int
     children: dict[str, ChildOrder]
 
+    def market_lots(self) -> int: ...
+
     def filled(self, child: ChildOrder, fill: ChildFilled, now_ns: int) -> None: ...
 
     def child_ended(self, child: ChildOrder, now_ns: int) -> None: ...
@@ -69,6 +72,7 @@ class _Sent:
     wanted: tuple[int, int] | None = None  # an amendment on its way: price ticks, total lots
     closing: Report | None = None  # came before fills that the venue made earlier
     counted: set[int] = field(default_factory=set)  # sequences of the reports that counted
+    open: tuple[int, int] = (0, 0)  # (lots, ticks x lots) that the limits of all count as open
 
 
 class Desk:
@@ -96,7 +100,7 @@ class Desk:
 
     def send(self, owner: Owner, ticket: Ticket, now_ns: int) -> ChildOrder | Refusal:
         """Pass a ticket through risk and send it. A refusal is recorded, and returned."""
-        refusal = self._checks.refusal(owner.order, owner.lane, ticket, self._flying(owner), now_ns)
+        refusal = self._checks.refusal(owner, ticket, self._flying(owner), now_ns)
         if refusal is not None:
             return refusal
         child = self._new_child(owner.order, ticket, now_ns)
@@ -111,7 +115,8 @@ class Desk:
             ticket.cap_tl,
             ticket.expire_ns,
         )
-        self._sent[child.number] = _Sent(child, owner, order)
+        self._sent[child.number] = sent = _Sent(child, owner, order)
+        self._recount(sent)
         self._outbox.emit(child.changed(now_ns, self._outbox.seq))
         self._venue.submit(order, now_ns)
         waits_ns = self._venue.traits(owner.lane).answer_within_ns
@@ -156,11 +161,11 @@ class Desk:
         A fill at the old price may still come first, and the venue may refuse: the order then stands.
         """
         ticket = Ticket(child.interval, child.tif, price_ticks, lots - child.filled_lots)
-        flying = self._flying(owner, but=child)
-        if self._checks.refusal(owner.order, owner.lane, ticket, flying, now_ns) is not None:
+        flying, sent = self._flying(owner, but=child), self._sent[child.number]
+        if self._checks.refusal(owner, ticket, flying, now_ns, sent.open) is not None:
             return False
-        sent = self._sent[child.number]
         sent.wanted = (price_ticks, lots)
+        self._recount(sent)
         child.apply(ChildEvent.AMEND_SENT)
         self._outbox.emit(child.changed(now_ns, self._outbox.seq))
         self._venue.amend(sent.order, price_ticks, lots, now_ns)
@@ -193,6 +198,34 @@ class Desk:
         """(lots, ticks x lots) that all of an owner's children, ``but`` one, may still fill."""
         flying = [self.in_flight(child) for child in owner.children.values() if child is not but]
         return sum(lots for lots, _ in flying), sum(value for _, value in flying)
+
+    def _recount(self, sent: _Sent, fill: Report | None = None) -> None:
+        """Tell the limits of all what of an order is open now, and what of it was just filled."""
+        together = self._checks.together(sent.owner.lane)
+        if together is None:
+            return
+        if fill is not None:
+            worth_tl = value_tl(fill.price_ticks, fill.lots, inverse=sent.child.inverse)
+            together.filled(sent.child.instrument, fill.lots, worth_tl)
+        lots, open_tl = self.in_flight(sent.child)
+        if sent.order.cap_tl and lots:
+            lots = order_lots(sent.child.price_ticks, lots, open_tl)
+        (was_lots, was_tl), sent.open = sent.open, (lots, open_tl)
+        together.opened(sent.child.instrument, lots - was_lots, open_tl - was_tl)
+
+    def left_together(self, owner: Owner) -> int | None:
+        """Lots that the participation of all orders leaves to one of them; None: it has no limit."""
+        together = self._checks.together(owner.lane)
+        if together is None:
+            return None
+        return together.left_lots(owner.order.spec.instrument, owner.market_lots)
+
+    def ended(self, owner: Owner) -> None:
+        """A parent has ended: what it filled counts no more."""
+        order, together = owner.order, self._checks.together(owner.lane)
+        if together is not None:
+            spec = order.spec
+            together.ended(spec.instrument, spec.parent_id, order.filled_lots, order.filled_tl)
 
     # --- reports ----------------------------------------------------------------------------------
 
@@ -230,8 +263,10 @@ class Desk:
 
     def void(self, child: ChildOrder, now_ns: int, reason: str) -> None:
         """Expire an order that nobody will hear of any more."""
-        self._sent.pop(child.number, None)
+        sent = self._sent.pop(child.number, None)
         child.apply(ChildEvent.EXPIRED, reason)
+        if sent is not None:
+            self._recount(sent)
         self._outbox.emit(child.changed(now_ns, self._outbox.seq))
 
     def on_paper(self) -> list[int]:
@@ -266,6 +301,7 @@ class Desk:
                 return
         else:
             self._change(sent, report)
+        self._recount(sent)
         if sent.child.done:
             del self._sent[report.number]
             if self._venue.traits(sent.order.lane).repeats:
@@ -291,6 +327,7 @@ class Desk:
         child.reason = report.reason or child.reason
         owner.order.apply_fill(report.lots, report.price_ticks, report.fee_tlp)
         sent.fills += 1
+        self._recount(sent, report)
         fill = ChildFilled(
             at_ns=report.recv_ns,
             seq=self._outbox.seq,

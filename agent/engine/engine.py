@@ -267,6 +267,7 @@ class Engine:
     def _ended(self, worker: Worker, now_ns: int) -> None:
         """An order is done, and to be measured."""
         self._working.pop(worker.order.spec.parent_id, None)
+        self._desk.ended(worker.execution)
         self._measurements.plan(worker, now_ns)
 
     def _series_of(self, spec: ParentSpec, start_ns: int) -> BarSeries:

@@ -17,6 +17,7 @@ from agent.core.market.trade_bars import BarSeries
 from agent.core.orders.child_order import ChildOrder
 from agent.core.orders.parent_order import ParentOrder
 from agent.core.orders.risk import Refusal, tightest_cap
+from agent.core.orders.together import MAX_SYMBOL_PARTICIPATION
 from agent.core.orders.venue_messages import VenueTraits
 from agent.core.ports import Market
 from agent.core.types import ChildState, ParentSpec, TargetKind
@@ -131,11 +132,14 @@ class Execution:
         return self._least[2]
 
     def allowed(self, price_ticks: int) -> int:
-        """What the participation caps and the algo's rate leave, against what has traded since the start."""
+        """What the participation caps (that of all orders too) and the algo's rate leave, against what has
+        traded since the start."""
+        lefts = [left for left in (self._left_alone(), self._desk.left_together(self)) if left is not None]
+        return self.to_units(max(0, min(lefts)), price_ticks) if lefts else self.order.remaining
+
+    def _left_alone(self) -> int | None:
         bound = self._bound()
-        if bound is None:
-            return self.order.remaining
-        return self.to_units(max(0, self._left_of(bound)), price_ticks)
+        return None if bound is None else self._left_of(bound)
 
     def beyond_cap(self, child: ChildOrder) -> int:
         """Lots of a resting child that the participation caps no longer leave: one was amended."""
@@ -149,7 +153,10 @@ class Execution:
 
     def note_bound(self) -> None:
         """Name what kept an order back."""
-        if (bound := self._bound()) is not None:
+        alone, together = self._left_alone(), self._desk.left_together(self)
+        if together is not None and (alone is None or together < alone):
+            self.note_obstacle(f"participation of all orders ({MAX_SYMBOL_PARTICIPATION})")
+        elif (bound := self._bound()) is not None:
             self.note_obstacle(bound[1])
 
     def _bound(self) -> tuple[float, str] | None:

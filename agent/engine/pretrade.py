@@ -1,17 +1,20 @@
 """Pre-trade checks: every child order passes the rules of risk, its parent's other children counted in.
 
-The rules themselves are ``agent.core.orders.risk``. There is one gate for each lane and instrument, so that
+The rules themselves are ``agent.core.orders.risk`` and, of all orders together, ``agent.core.orders``'
+``together``. There is one gate for each lane and instrument, and one count of all for each lane, so that
 shadows have limits of their own. A refusal is recorded.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from agent.core.events import RiskRefused
 from agent.core.instrument import Instrument
 from agent.core.orders.parent_order import ParentOrder
 from agent.core.orders.risk import MarketFacts, OrderIntent, Refusal, RiskGate, RiskLimits
+from agent.core.orders.together import Together
 from agent.core.ports import Market
 from agent.core.types import TimeInForce
 from agent.engine.outbox import Outbox
@@ -31,12 +34,22 @@ class Ticket:
     expire_ns: int = 0  # of a GTD order
 
 
+class Owner(Protocol):
+    """Whose order it is: its parent, its lane, and what has traded since the parent's start."""
+
+    order: ParentOrder
+    lane: int
+
+    def market_lots(self) -> int: ...
+
+
 class PreTradeChecks:
     """The gates of every lane and instrument."""
 
     def __init__(self, market: Market, risk: RiskSettings, outbox: Outbox) -> None:
         self._market, self._risk, self._outbox = market, risk, outbox
         self._gates: dict[tuple[int, int], RiskGate] = {}
+        self._lanes: dict[int, Together] = {}
         self.killed = False
 
     def kill(self) -> None:
@@ -45,16 +58,36 @@ class PreTradeChecks:
         for gate in self._gates.values():
             gate.killed = True
 
+    def together(self, lane: int) -> Together | None:
+        """The count of all orders of a lane; None where nothing limits it."""
+        if not self._risk.together.any:
+            return None
+        if lane not in self._lanes:
+            self._lanes[lane] = Together(self._risk.together, self._market.instruments)
+        return self._lanes[lane]
+
     def refusal(
-        self, order: ParentOrder, lane: int, ticket: Ticket, in_flight: tuple[int, int], now_ns: int
+        self,
+        owner: Owner,
+        ticket: Ticket,
+        in_flight: tuple[int, int],
+        now_ns: int,
+        instead: tuple[int, int] = (0, 0),
     ) -> Refusal | None:
-        """Why a ticket may not go out, or None; ``in_flight``: (lots, ticks x lots) open besides."""
-        gate = self._gate(lane, order.spec.instrument)
-        refusal = gate.check(
-            _intent(order, ticket, in_flight), self._facts(order.spec.instrument, ticket), now_ns
-        )
+        """Why a ticket may not go out, or None; ``in_flight``: (lots, ticks x lots) open besides.
+
+        ``instead``: the same of the open order that it amends.
+        """
+        order, number = owner.order, owner.order.spec.instrument
+        gate, together = self._gate(owner.lane, number), self.together(owner.lane)
+        intent = _intent(order, ticket, in_flight)
+        refusal = gate.check(intent, self._facts(number, ticket), now_ns)
+        if refusal is None and together is not None:
+            refusal = together.refusal(intent, number, owner.market_lots, instead, now_ns)
         if refusal is None:
             gate.sent(now_ns)
+            if together is not None:
+                together.sent(number, order.spec.parent_id, owner.market_lots, now_ns)
         else:
             self._outbox.emit(self._refused(order, ticket, refusal, now_ns))
         return refusal

@@ -8,10 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from agent.core.orders.together import TogetherLimits
+
 
 @dataclass(frozen=True, slots=True)
 class RiskSettings:
-    """Limits that hold for every order. Money is in the quote currency. None switches a rule off."""
+    """Limits that hold for every order, and for all together. Money is in the quote currency.
+
+    None switches a rule off.
+    """
 
     max_notional: Decimal | None
     max_participation: float | None
@@ -19,6 +24,7 @@ class RiskSettings:
     max_child_quantity: Decimal | None  # in the base currency
     max_orders_per_s: int | None
     stale_book_ns: int | None
+    together: TogetherLimits
 
 
 @dataclass(frozen=True, slots=True)

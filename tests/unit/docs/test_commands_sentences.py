@@ -147,6 +147,10 @@ PROVEN: tuple[tuple[str, str], ...] = (
     ("An order that is refused", "unit/jobs/test_listed_starts.py::test_a_refused_order_ends_no_other"),
     ("`ctl cancel` without an", OWN + "test_a_cancel_of_all_withdraws_what_has_not_started"),
     ("`risk.max_orders_per_s` counts the children", OWN + "test_the_rate_of_orders_is_of_a_symbol"),
+    (
+        "`risk.max_symbol_notional`, `risk.max_total_notional`",
+        "unit/engine/test_limits_together.py::test_money_of_all_orders_stays_within_its_limit",
+    ),
     ("The JSON has the orders", MANY + "test_many_orders_work_in_one_run"),
     ("The same list may stand", FILES + "test_a_configuration_lists_orders_too"),
     (
