@@ -54,8 +54,8 @@ from connectors.units.exchange_units import EMBEDDED, unverified
 from storage.log.control.heartbeat import Heartbeat
 from storage.log.execution_log import SqlExecutionLog
 from storage.log.kept_log import KeptLog
+from storage.recordings.lives.session_lock import SessionLock
 from storage.recordings.session import SessionHeader, SessionWriter
-from storage.recordings.session_lock import SessionLock
 
 log = structlog.get_logger("live")
 THREADED = frozenset({"lem"})

@@ -26,8 +26,8 @@ from agent.core.events import CommandKind
 from storage.log import queries
 from storage.log.control.command_rows import leave_command
 from storage.log.database import open_engine
+from storage.recordings.lives.session_lock import LOCK
 from storage.recordings.session import SessionReader
-from storage.recordings.session_lock import LOCK
 from tests.integration.resume_stress import faults_of
 
 pytestmark = pytest.mark.slow

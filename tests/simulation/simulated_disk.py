@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.recordings import segments
-from storage.recordings.session_lock import LOCK
+from storage.recordings.lives.session_lock import LOCK
 from tests.simulation.killed import Power
 from tests.simulation.virtual_loop import machine
 

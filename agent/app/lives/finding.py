@@ -19,8 +19,8 @@ from agent.journal import ABANDONED
 from storage.log.control.lease import take_over
 from storage.log.control.liveness import Life, Standing, standings
 from storage.recordings.header_file import HEADER
+from storage.recordings.lives.session_lock import SessionLock
 from storage.recordings.session import SessionReader
-from storage.recordings.session_lock import SessionLock
 
 log = structlog.get_logger("resume")
 LAST = "last"

@@ -45,11 +45,11 @@ from agent.entry.hints import agent_command
 from agent.journal import ABANDONED, commands, overruns, recorded_decisions
 from agent.replay import Prefix, first_book, last_recorded_ns, replay_prefix
 from agent.runtime import Former
-from storage.recordings.cut_recording import cut, first_missing, results_before
 from storage.recordings.header_file import HEADER
+from storage.recordings.lives.cut_recording import cut, first_missing, results_before
+from storage.recordings.lives.session_lock import SessionLock
+from storage.recordings.lives.tape_end import TapeEnd
 from storage.recordings.session import SessionReader, SessionWriter
-from storage.recordings.session_lock import SessionLock
-from storage.recordings.tape_end import TapeEnd
 
 log = structlog.get_logger("resume")
 Progress = Callable[[str, int, int], None]

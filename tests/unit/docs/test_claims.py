@@ -148,11 +148,8 @@ def test_the_log_is_read_only() -> None:
 @pytest.mark.usefixtures("here")
 def test_what_is_not_there_yet_is_not_there() -> None:
     """Limits that README is honest about; when one goes, the sentence goes too."""
-    says(
-        "README.md", "Orders are not routed to an exchange's sandbox yet, and a killed run is not yet resumed"
-    )
+    says("README.md", "Orders are not routed to an exchange's sandbox yet.")
     refused(call("agent", "run", "--paper", "--route", "sandbox"), "--route")
-    refused(call("agent", "run", "--paper", "--resume", "last"), "--resume")
 
 
 # --- commands.md --------------------------------------------------------------------------------------

@@ -55,6 +55,7 @@ ANY_OPTION = "every_key/test_every_option.py::"
 LIVE = "every_key/test_every_live_option.py::"
 CONTROL = "integration/test_control.py::"
 CLI = "integration/test_cli_run.py::"
+RESUME = "integration/test_resume.py::"
 MANY = "integration/test_many_orders.py::"
 TOOLS = "integration/test_session_tools.py::"
 UNIT_CLI = "unit/cli/test_"
@@ -157,6 +158,10 @@ PROVEN: tuple[tuple[str, str], ...] = (
         "where `list.csv` has `symbol,side,quantity,max_duration,start`",
         OWN + "test_the_list_of_the_page_is_read",
     ),
+    ("`--resume SESSION` goes on", RESUME + "test_killed_twice_it_is_one_session"),
+    ("Orders, market and limits are", RESUME + "test_options_that_would_change_it_are_refused"),
+    ("See [when it dies]", NOTHING),
+    ("With `resume: auto` in the", RESUME + "test_auto_goes_on_and_starts_nothing_else"),
     ("No order waits for the", "integration/test_database_trouble.py::test_a_lock_of_twelve_seconds"),
     (
         "If it is locked, full or",

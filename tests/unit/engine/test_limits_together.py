@@ -170,9 +170,13 @@ def test_what_is_beyond_the_share_of_all_is_refused() -> None:
         return "" if refusal is None else refusal.reason
 
     assert asked(1) == asked(6, (5, 500)) == ""
-    assert asked(2) == asked(7, (5, 500)) == (
-        "0.00011 BTC of all our orders of BTC/USDT against 0.00100 BTC of the market,"
-        " at most 10.000% is allowed (risk.max_symbol_participation)"
+    assert (
+        asked(2)
+        == asked(7, (5, 500))
+        == (
+            "0.00011 BTC of all our orders of BTC/USDT against 0.00100 BTC of the market,"
+            " at most 10.000% is allowed (risk.max_symbol_participation)"
+        )
     )
     together.ended(0, "first", 4, 400)
     assert asked(2) == ""
