@@ -191,6 +191,8 @@ class CcxtFeed:
 
     async def _found(self, link: CcxtLink, number: int, symbol: str) -> Instrument:
         exchange = link.exchange
+        if not exchange.markets:  # an answer without content: no word about this symbol
+            raise ExchangeError(f"{self.name} lists no market at all just now: {self._advice()}")
         if symbol not in exchange.markets:
             raise unknown_symbol(symbol, self.name, exchange.symbols)
         market, mode, price = exchange.market(symbol), exchange.precisionMode, None

@@ -316,6 +316,16 @@ async def test_unknown_names_are_refused_with_the_nearest(run: Run) -> None:
         await run.feed.instruments(["BTCUSDT"])
 
 
+@pytest.mark.parametrize("listed", [{}, {"symbols": []}, []])
+async def test_an_empty_list_of_markets_delists_nothing(
+    run: Run, monkeypatch: pytest.MonkeyPatch, listed: object
+) -> None:
+    """An answer without content says nothing of a symbol: it is the exchange's trouble, and passes."""
+    monkeypatch.setattr(run.server, "_exchangeInfo", lambda query: listed)
+    with pytest.raises(ExchangeError, match="lists no market at all just now"):
+        await run.feed.instruments([SYMBOL])
+
+
 async def test_an_exchange_without_the_streams_is_refused(run: Run) -> None:
     """A missing capability is an ExchangeError that names it."""
     config: dict[str, Any] = {"has": {"watchTrades": False}}

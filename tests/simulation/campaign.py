@@ -61,7 +61,7 @@ class Total:
         self.resumes += each.resumes
         self.faults += each.faults
         self.virtual_s += each.virtual_s
-        self.core_s += each.wall_s
+        self.core_s += each.core_s
         if each.violations:
             self.failed.append(each)
         for kind, _ in each.violations:
@@ -119,7 +119,7 @@ def _one(seed: int, numbers: str | None) -> int:
     total = Total()
     total.add(each)
     print(f"its sessions, database and log: {folder}")
-    print(json.dumps(total.document(each.wall_s)), flush=True)
+    print(json.dumps(total.document(each.core_s)), flush=True)
     return 1 if each.violations else 0
 
 
@@ -130,7 +130,7 @@ def _with(given: Scenario, numbers: str | None) -> Scenario:
 
 
 def _tell(each: Played) -> None:
-    print(f"seed {each.seed}: {each.virtual_s:g} virtual s in {each.wall_s:g} s, {each.kills} kills")
+    print(f"seed {each.seed}: {each.virtual_s:g} virtual s in {each.core_s:g} s, {each.kills} kills")
     for kind, what in each.violations[:12]:
         print(f"  {kind}: {what[:400]}")
     print(f"  again:  make simulate SEED={each.seed}", flush=True)

@@ -306,6 +306,7 @@ _NOT_PROJECTED = {"latency_ns", "amend", "created_ns"}
 def _projected(
     outcome: Outcome, reader: SessionReader, database: Database, events: Sequence[AuditEvent]
 ) -> Iterator[Violation]:
+    last_ns = max((int(batch["recv_ns"][-1]) for batch in reader.batches()), default=0)
     maker = RowMaker(reader.header.session, {i.number: i for i in reader.instruments})
     expected: dict[str, dict[tuple[object, ...], dict[str, object]]] = {}
     for event in events:
@@ -317,7 +318,7 @@ def _projected(
             continue
         stored = {_key(table, row): row for row in database.rows(name)}
         wanted = expected.get(name, {})
-        yield from _differences(name, stored, wanted, partial=_failed(outcome))
+        yield from _differences(name, stored, wanted, last_ns if _failed(outcome) else None)
 
 
 def _key(table: type[Base], values: Mapping[str, Any]) -> tuple[object, ...]:
@@ -331,14 +332,15 @@ def _differences(
     name: str,
     stored: Mapping[Any, Mapping[str, Any]],
     wanted: Mapping[Any, Mapping[str, Any]],
-    *,
-    partial: bool,
+    failed_ns: int | None,
 ) -> Iterator[Violation]:
-    if extra := stored.keys() - wanted.keys() - ({k for k in stored} if name == "commands" else set()):
+    """``failed_ns``: from then on nothing could be recorded; what happened then is in the database alone."""
+    extra = stored.keys() - wanted.keys() if name != "commands" else set()
+    if extra := {key for key in extra if failed_ns is None or stored[key]["at_ns"] < failed_ns}:
         yield Violation(
             Kind.RECORDS, f"{len(extra)} rows of {name} that the recording does not cause: {min(extra)}"
         )
-    if partial:
+    if failed_ns is not None:
         return  # a run that could not record: its orders have failed, which no input says
     if lacking := wanted.keys() - stored.keys():
         yield Violation(

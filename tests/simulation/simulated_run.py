@@ -32,6 +32,8 @@ URL = f"sqlite:///{DATABASE}"
 SESSIONS = Path("sessions")
 BOUND_S = 240.0
 """An agent that works on so long after its last order's time waits for something that never comes."""
+LET_GO_S = 60.0
+"""How long a connection may take to close that a broken network holds up."""
 LIVES_MOST = 6
 TRIES_MOST = 8
 """Times that a user types a command which was refused because of a fault that passes."""
@@ -151,9 +153,15 @@ class _Run:
         if agent.power.dead:
             agent.bury(DATABASE)
             self.outcome.kills += 1
+            died_ns = agent.died_ns or now_ns()  # and a stall with it
+            self.outcome.dead = [(from_ns, min(to_ns, died_ns)) for from_ns, to_ns in self.outcome.dead]
         else:
             await asyncio.sleep(1.0)
+            if any(agent.left().values()):
+                await asyncio.sleep(LET_GO_S)
             self.outcome.left = agent.left()
+            if any(self.outcome.left.values()):
+                print("left:", self.loop.tasks(agent.name), [key for key in self.loop.net._streams])
 
     def _goes_on(self) -> bool:
         """What a user does about a life that died or failed: True where another has begun."""
@@ -259,5 +267,5 @@ class _Run:
         try:
             await send(URL, command, now_ns, now_ns)
         except AgentError as error:
-            if self.agent.working:
+            if self.agent.working and DATABASE.exists():
                 self.outcome.errors.append(f"ctl {kind}: {error}")
