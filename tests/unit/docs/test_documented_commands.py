@@ -41,6 +41,7 @@ NOT_RUN = {
     "python -m lem": "a program's name",
     "python -m agent run --paper": "what `make run` runs, a minute: ``tests/integration/test_cli_run.py``",
     "python -m agent serve-exchange --port 8443": "serves until it is ended: the test below",
+    "python -m agent run --paper --resume last": "needs one too: ``tests/integration/test_resume.py``",
     "python -m agent sessions end last": "needs a run that died: ``tests/every_key/test_every_option.py``",
     "python -m agent ctl amend 20260101T120000-000-P1 --participation-cap 0.1": (
         "needs a run that works: ``tests/every_key/test_every_live_option.py``"
