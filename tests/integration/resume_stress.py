@@ -35,6 +35,7 @@ import numpy as np
 from agent.app.live_session import prepare, run_paper
 from agent.app.lives.resuming import resume_session
 from agent.app.replay_session import replay_session
+from agent.app.session_end import end_session
 from agent.cli.output import run_view
 from agent.config import Config, Embedded, Feed, Jobs, Order, OrderRow
 from agent.core.market.tape import Kind
@@ -135,6 +136,9 @@ class Stress:
     def resumed(self, config: Config, session: Path) -> Callable[[], int]:
         def work() -> int:
             log_lines.set_up(always_json=True)
+            if SessionReader(session).end_ns is not None:  # it died after that, and before the database's end
+                end_session(self.url, str(session), time.time_ns, time.monotonic_ns)
+                return 0
             with run_view(plain=True) as view:
                 return 0 if resume_session(str(session), config, view).succeeded else 1
 
@@ -188,6 +192,9 @@ def faults_of(session: Path, url: str) -> list[str]:
         for name, of in found.items()
         if of != wanted[name]
     ]
+    state = queries.sql(url, f"SELECT state FROM sessions WHERE session = '{session.name}'").rows
+    if state[0][0] == "open":
+        faults.append("the database calls it open")
     faults += _faults_of_parents(done.summary.parents())
     reader = SessionReader(session)
     faults += _faults_of_tape(reader)

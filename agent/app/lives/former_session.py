@@ -258,7 +258,11 @@ def _check_open(reader: SessionReader) -> None:
     if reader.header.source != "live":
         raise InputError(f"{path} was not recorded by a run: there is nothing to go on with")
     if reader.end_ns is not None:
-        raise InputError(f"session {path.name} has ended: there is nothing to go on with; start a new run")
+        command = agent_command("sessions", "end", path)
+        raise InputError(
+            f"session {path.name} has ended: there is nothing to go on with; start a new run. Should the"
+            f" database still call it open:  {command}"
+        )
     if not reader.cut_off:
         raise SessionError(f"{path} cannot go on: {'; '.join(reader.losses)}")
     if any(entry["kind"] == ABANDONED for entry in journal):
