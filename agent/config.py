@@ -408,6 +408,28 @@ class Jobs(Section):
     """with schedules: a new session so often, as soon as no parent works"""
 
 
+AlertName = Literal[
+    "stale_feed", "gap_given_up", "risk_refusal", "expiry", "kill", "resume", "disk", "log_behind"
+]
+
+
+class Unattended(Section):
+    """What lets a run be left alone: see ``agent.unattended``."""
+
+    alerts: Path | None = None
+    """a file of apprise's naming who is told: mail, chat, push (pip install 'lem-execution-agent[alerts]')"""
+    alert_on: tuple[AlertName, ...] = get_args(AlertName)
+    """of what"""
+    ping_url: Annotated[str | None, Field(pattern=r"^https?://\S+$", exclude=True)] = None
+    """asked for while the run lives, so that its silence is noticed (healthchecks.io and its like)"""
+    ping_every: Duration = 60 * 10**9
+    """so often"""
+    least_free_mb: Annotated[int, Field(ge=0)] = 500
+    """megabytes free on the disk of out, below which no new order starts"""
+    keep_sessions: Duration | None = None
+    """recorded sessions that ended longer ago are deleted; null: none is"""
+
+
 class Config(Section):
     exchange: str = "embedded"
     """a ccxt exchange id (binance, kraken, ...), or embedded: no account, no network"""
@@ -451,6 +473,8 @@ class Config(Section):
     - {symbol: ETH/USDT, start: 15m, order: {side: sell, notional: 50000, algo: twap}}"""
     jobs: Jobs = Jobs()
     """what a run does by the clock"""
+    unattended: Unattended = Unattended()
+    """what lets a run be left alone"""
 
     @model_validator(mode="before")
     @classmethod

@@ -68,7 +68,7 @@ class TradeLedger:
         order = np.argsort(ids, kind="stable")
         ids, stamps_ms = ids[order], stamps_ms[order]
         self.next_id, self.last_ms = int(ids[-1]) + 1, int(stamps_ms.max())
-        if gap_id is None:
+        if not gap_id:  # none, or one that no id names: what it lacked is lost
             return
         before = int(np.searchsorted(ids, gap_id)) - 1  # what is missing below it was given up before
         known = [(gap_id - 1, int(stamps_ms[max(before, 0)]))]

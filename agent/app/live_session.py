@@ -25,6 +25,7 @@ from agent.app.checks.trading_checks import (
 )
 from agent.app.embedded_market import SYNTHETIC
 from agent.app.live_feed import Ended, Market
+from agent.app.lives.finding import ended_ns
 from agent.app.lives.former_session import FormerSession
 from agent.app.lives.still_traded import open_again
 from agent.app.log_in_line import DatabaseState, in_line
@@ -50,10 +51,12 @@ from agent.orders import build_spec
 from agent.runtime import Former, LiveRun
 from agent.shadow import shadow_specs
 from agent.summary import Summary
+from agent.unattended.watchman import Watchman
 from connectors.units.exchange_units import EMBEDDED, unverified
 from storage.log.control.heartbeat import Heartbeat
 from storage.log.execution_log import SqlExecutionLog
 from storage.log.kept_log import KeptLog
+from storage.recordings.header_file import HEADER
 from storage.recordings.lives.session_lock import SessionLock
 from storage.recordings.session import SessionHeader, SessionWriter
 
@@ -143,6 +146,8 @@ class LiveResult:
 class _NoLog:
     """The execution log of a session without orders: there is nothing to store."""
 
+    behind = ""
+
     def take(self, events: Sequence[AuditEvent]) -> None:
         """Market data alone makes gaps only; they are on the tape."""
 
@@ -191,10 +196,18 @@ async def run_paper(
         check_schedules(config.schedules, world.now())
         await asyncio.to_thread(check_algos, algos_of(config), config)
     jobs = RunJobs(config.schedules if trade else (), config.jobs, world.clock())
+    title = f"lem-agent on {config.exchange}"
+    watchman = Watchman(config.unattended, config.out, title, ended_ns, HEADER, world.clock())
+    well = False
     try:
-        return await _sessions(config, view, preparation or Unwatched(), jobs, trade, seconds, world, former)
+        result = await _sessions(
+            config, view, preparation or Unwatched(), jobs, watchman, trade, seconds, world, former
+        )
+        well = result.succeeded or result.interrupted or not trade
+        return result
     finally:
         jobs.stop()
+        await watchman.stop(well=well)
         if former is not None:
             former.release(ended=False)
 
@@ -204,6 +217,7 @@ async def _sessions(
     view: View,
     preparation: PreparationView,
     jobs: RunJobs,
+    watchman: Watchman,
     trade: bool,
     seconds: float | None,
     world: World,
@@ -221,7 +235,19 @@ async def _sessions(
                 former.reader.instruments if former else await _instruments(feed, config, trade=trade)
             )
             session = _Session(
-                config, view, preparation, world, clock, feed, market, instruments, jobs, trade, first, former
+                config,
+                view,
+                preparation,
+                world,
+                clock,
+                feed,
+                market,
+                instruments,
+                jobs,
+                watchman,
+                trade,
+                first,
+                former,
             )
             result = await session.run(seconds)
         result.not_started[:0] = not_started
@@ -265,6 +291,7 @@ class _Session:
         market: Market,
         instruments: Sequence[Instrument],
         jobs: RunJobs,
+        watchman: Watchman,
         trade: bool,
         first: bool,
         former: FormerSession | None,
@@ -276,7 +303,7 @@ class _Session:
         self.config, self.view, self.clock, self.feed = config, view, clock, feed
         self.instruments, self.jobs, self.first = instruments, jobs, first
         self.preparation, self.world = preparation, world
-        self.trade, self.market, self.former = trade, market, former
+        self.trade, self.market, self.former, self.watchman = trade, market, former, watchman
         self.summary = Summary(instruments)
         moment = datetime.fromtimestamp(clock.now_ns() / NS_PER_S, UTC)
         self.name = former.name if former else f"{moment:%Y%m%dT%H%M%S.%f}"[:-3].replace(".", "-")
@@ -341,8 +368,11 @@ class _Session:
             self.feed, engine, writer, execution_log, self.clock, self._late, self._watch, former=former
         )
         self.view.open(self.name, self.instruments, self._title())
+        symbols = [instrument.symbol for instrument in self.instruments]
+        self.watchman.begin(self.path, symbols, self._title(), lambda: execution_log.behind)
         if self.former is not None:
-            self._watch(self.former.events)
+            self.summary.add(self.former.events)
+            self.view.add(self.former.events)
         state = "failed"
         health = asyncio.create_task(self._show_health())
         self._starting = asyncio.create_task(self._start_listed(live))
@@ -473,6 +503,8 @@ class _Session:
     async def _begin(self, live: LiveRun) -> None:
         """With the first book, start the configured order, then what the clock starts."""
         self.preparation.prepared()
+        if live.resumed is not None:
+            self.watchman.resumed(live.resumed)
         if live.engine.killed:
             return  # before its first order
         if self.own_order:
@@ -522,6 +554,7 @@ class _Session:
         self._start(live, order, instrument, f"P{self._parents}")
 
     def _start(self, live: LiveRun, order: Order, instrument: Instrument, name: str) -> None:
+        self.watchman.check_disk()
         mid = live.engine.market.mid_half_ticks(instrument.number)
         price = instrument.tick * mid / 2 if mid else None
         spec = build_spec(order, instrument, f"{self.name}-{name}", price)
@@ -552,6 +585,7 @@ class _Session:
     def _watch(self, events: Sequence[AuditEvent]) -> None:
         self.summary.add(events)
         self.view.add(events)
+        self.watchman.events(events)
 
     async def _show_health(self) -> None:
         while True:

@@ -89,6 +89,11 @@ class KeptLog:
         self._stored = self._missing = 0  # events
         self._reason = ""  # why the last attempt failed; "" while all is well
 
+    @property
+    def behind(self) -> str:
+        """Why the database is behind, or ""."""
+        return self._reason
+
     # --- what the run calls: never waits ----------------------------------------------------------
 
     def take(self, events: Sequence[AuditEvent]) -> None:

@@ -64,6 +64,15 @@ def _is_resumable(path: Path) -> bool:
     return open_ended and "start" in kinds and SessionLock(path).free()
 
 
+def ended_ns(path: Path) -> int | None:
+    """When a live session ended; None for one that has not, that is in use, or is none of a run's."""
+    try:
+        reader = SessionReader(path)
+        return reader.end_ns if reader.header.source == "live" and SessionLock(path).free() else None
+    except SessionError:
+        return None
+
+
 def claim(config: Config, session: str, wall_ns: Now, monotonic_ns: Now) -> None:
     """Take over a session's heartbeat. Raises InputError where it lives, or another was quicker.
 

@@ -54,7 +54,7 @@ from storage.recordings.session import SessionReader, SessionWriter
 log = structlog.get_logger("resume")
 Progress = Callable[[str, int, int], None]
 """What is being done, how much of it is done, and how much there is (0: nobody knows)."""
-AS_NOW = ("database", "out", "ccxt")
+AS_NOW = ("database", "out", "ccxt", "unattended")
 """Of the configuration: where things are, and how the exchange is reached, may have changed meanwhile."""
 
 

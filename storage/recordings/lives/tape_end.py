@@ -39,7 +39,7 @@ class TapeEnd:
                 key = int(row["instrument"]), what
                 self._open.pop(key, None)
                 if not ended:
-                    self._open[key] = row
+                    self._open[key] = row.copy()
 
     def _keep(self, number: int, trades: EventArray) -> None:
         kept = self._trades.setdefault(number, [])
