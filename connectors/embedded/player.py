@@ -42,6 +42,11 @@ class TimeMap:
         return since + self.wall_ns
 
 
+def _whole_ms(at_ns: int) -> int:
+    """Trades of one millisecond are one aggregate: they are the same ones whenever the market began."""
+    return at_ns // NS_PER_MS * NS_PER_MS
+
+
 class Player:
     """Owns the lanes' progress through the market. ``clock`` is what the market's time is mapped to.
 
@@ -61,7 +66,7 @@ class Player:
         self.began_ns = began_ns
         self.ended, self.caught_up = asyncio.Event(), asyncio.Event()
         self._market, self._lanes, self._speed, self._clock = market, lanes, speed, clock
-        self._map = TimeMap(market.start_ns, began_ns or clock.now_ns(), speed)
+        self._map = TimeMap(market.start_ns, began_ns or _whole_ms(clock.now_ns()), speed)
         self._next_raw = dict.fromkeys(lanes, 0)
         self._next_agg = dict.fromkeys(lanes, 0)
         self._batches: Iterator[EventArray] = iter(())
@@ -95,7 +100,7 @@ class Player:
 
     async def play(self) -> None:
         """Play to the end of the market, the next batch being made on a thread meanwhile."""
-        self.began_ns = self.began_ns or self._clock.now_ns()
+        self.began_ns = self.began_ns or _whole_ms(self._clock.now_ns())
         self._map = TimeMap(self._market.start_ns, self.began_ns, self._speed)
         try:
             await self._play_all()

@@ -528,3 +528,22 @@ async def test_real_capture_at_twenty_times_its_speed() -> None:
     assert covered(got) == trades["ext_id"].tolist()
     assert crossed == 0
     assert bids[0][0] < asks[0][0]
+
+
+@pytest.mark.parametrize("speed", [1.0, 3.0])
+async def test_a_market_goes_on_as_if_it_had_played(speed: float) -> None:
+    """Another exchange, told since when: the same trades, ids and times, and those that came since."""
+    made = [SyntheticMarket(seed=5, past_s=60.0) for _ in range(2)]
+    async with running(made[0], speed=speed) as (exchange, _):
+        await asyncio.sleep(1.5)
+        began_ns = exchange.began_ns
+        before = exchange.lane(SYMBOL).trades.aggregates.rows.copy()
+    await asyncio.sleep(1.0)
+    async with running(made[1], speed=speed, began_ns=began_ns) as (exchange, _):
+        after = exchange.lane(SYMBOL).trades.aggregates.rows.copy()
+    assert began_ns is not None
+    assert len(after) > len(before)
+    told = before["ms"] >= began_ns // 10**6
+    assert told.any()
+    assert (after[: len(before)][told] == before[told]).all()
+    assert (after["id"][: len(before)] == before["id"]).all()
