@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypedDict
 
-from agent.core.events import ChildFilled, DecisionTaken, ParentChanged, SlippageMeasured
+from agent.core.events import ChildChanged, ChildFilled, DecisionTaken, ParentChanged, SlippageMeasured
 from agent.core.instrument import Instrument
+from agent.core.orders.child_order import TERMINAL
 from agent.core.types import TargetKind
 
 
@@ -53,16 +54,35 @@ class ImpactSeen:
         }
 
 
+SHOWN = 5
+"""Decisions kept of an order: those that may still be shown. A run of weeks makes a hundred thousand."""
+
+
 @dataclass(slots=True)
 class ParentRecord:
-    """What has been seen of one parent or shadow."""
+    """What has been seen of one parent or shadow: what is shown of it, and counts of all else."""
 
     changed: ParentChanged
-    children: set[str] = field(default_factory=set)
+    children: int = 0  # sent so far
+    open: set[str] = field(default_factory=set)  # ids of those that are not over
     fills: int = 0
-    decisions: list[DecisionTaken] = field(default_factory=list)
+    decision_count: int = 0
+    decisions: list[DecisionTaken] = field(default_factory=list)  # the last ``SHOWN``
     slippage: dict[str, SlippageMeasured] = field(default_factory=dict)
     impact: ImpactSeen = field(default_factory=ImpactSeen)
+
+    def saw_child(self, child: ChildChanged) -> None:
+        """A child has changed: its first change is that it was sent."""
+        if child.state in TERMINAL:
+            self.open.discard(child.child_id)
+        elif child.child_id not in self.open:
+            self.open.add(child.child_id)
+            self.children += 1
+
+    def decided(self, decision: DecisionTaken) -> None:
+        self.decision_count += 1
+        self.decisions.append(decision)
+        del self.decisions[:-SHOWN]
 
     @property
     def own(self) -> SlippageMeasured | None:

@@ -144,12 +144,12 @@ class Summary:
                 else:
                     record.changed = event
             elif isinstance(event, ChildChanged):
-                self.records[event.parent_id].children.add(event.child_id)
+                self.records[event.parent_id].saw_child(event)
             elif isinstance(event, ChildFilled):
                 self.records[event.parent_id].fills += 1
                 self.records[event.parent_id].impact.add(event, self.instruments[event.instrument])
             elif isinstance(event, DecisionTaken):
-                self.records[event.parent_id].decisions.append(event)
+                self.records[event.parent_id].decided(event)
             elif isinstance(event, SlippageMeasured):
                 self.records[event.parent_id].slippage[event.benchmark] = event
 
@@ -202,9 +202,9 @@ class Summary:
             "flags": flags_of(own) if own else None,
             "reasons": dict(own.reasons) if own else None,
             "impact": record.impact.to_json(instrument),
-            "children": len(record.children),
+            "children": record.children,
             "fills": record.fills,
-            "decisions": len(record.decisions),
+            "decisions": record.decision_count,
             "started_ns": changed.started_ns,
             "ended_ns": changed.ended_ns,
             "window_ns": record.window_ns,

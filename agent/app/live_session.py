@@ -14,8 +14,9 @@ from typing import Protocol
 import structlog
 
 from agent.app.build import LEM, PolicyFactory, algo, build_engine, check_algos, fingerprint
-from agent.app.checks.start_orders import Known, check_before_session, check_start
+from agent.app.checks.start_orders import Known, check_before_session, check_start, look_back_ns
 from agent.app.checks.trading_checks import (
+    RunOrder,
     algos_of,
     check_sizes,
     check_trading,
@@ -334,7 +335,9 @@ class _Session:
     async def run(self, seconds: float | None) -> LiveResult:
         thread = DecisionThread(self.clock, self.world.executor())
         try:
-            return await self._run(await self._prepared(lambda spec: self._policy(spec, thread)), seconds)
+            engine = await self._prepared(lambda spec: self._policy(spec, thread))
+            engine.forget(self._look_back_ns)
+            return await self._run(engine, seconds)
         finally:
             thread.close()
 
@@ -494,9 +497,21 @@ class _Session:
 
         self._known = await asyncio.gather(*map(fetch, self.instruments))
 
+    def _look_back_ns(self, number: int) -> int:
+        """How far back what is still to start may look at an instrument's trades."""
+        orders = run_orders(self.config) if self.trade else []
+        pending = [one for one in orders if self._may_start(one)]
+        return look_back_ns(pending, self.instruments[number].symbol, self.config.engine.lookback)
+
+    def _may_start(self, one: RunOrder) -> bool:
+        if one.listed is not None:
+            return self.starting
+        return not self._begun or one.place[0] == "schedules"
+
     def _warm_up(self, live: LiveRun) -> None:
-        for known in self._known if self.former is None else ():
+        for number, known in enumerate(self._known if self.former is None else ()):
             live.warm_up(known.trades, known.klines)
+            self._known[number] = known.without_trades()
         waits_for = "the first whole order book" if self.former is None else "what was missed, and the books"
         self.preparation.preparing(f"waiting for {waits_for}")
 

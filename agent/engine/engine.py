@@ -59,7 +59,8 @@ class Engine:
         """``agenda`` is the one that the venue uses: what is due at a time has one order."""
         self.market, self.venue = market, venue
         self.now_ns = 0
-        self.workers: dict[str, Worker] = {}
+        self.workers: dict[str, Worker] = {}  # those that work or may still be measured
+        self._over: dict[str, ParentOrder] = {}  # the others: no series, no fills, nothing of the market
         self._working: dict[str, Worker] = {}  # those that are not done
         self._settings, self._policy, self._fallback = settings, policy, fallback
         self._agenda, self._outbox = agenda, Outbox()
@@ -68,7 +69,7 @@ class Engine:
         self._klines: dict[int, BarArray] = {}
         self._lanes = 0
         self._measurements = Measurements(
-            market, agenda, settings.settle_ns, settings.noted_share, self._outbox
+            market, agenda, settings.settle_ns, settings.noted_share, self._outbox, self._forget_order
         )
         self._last_command_seen = False
         self._abandoned = False
@@ -137,6 +138,22 @@ class Engine:
         """
         self._last_command_seen = True
         self.market.forget_beyond(self._needs)
+
+    def forget(self, look_back_ns: Callable[[int], int]) -> None:
+        """Say how far back an order that is still to start may look at an instrument's trades; 0: none will.
+
+        What lies further back, and no order of now asks for, may be forgotten, as by ``no_more_commands``;
+        commands may go on. It is asked each time that a store is full.
+        """
+        self.market.forget_beyond(lambda number: self._live_needs(number, look_back_ns(number)))
+
+    def _live_needs(self, number: int, look_back_ns: int) -> tuple[int, int]:
+        """What orders of now need, and one that starts next: trades from one before its first bar on, so that
+        klines end where they would; mids from now on."""
+        first_trade, first_ns = self._needs(number)
+        trades = self.market.trades(number)
+        next_first = max(trades.first, trades.number_at(self.now_ns - look_back_ns) - 1)
+        return min(first_trade, next_first), min(first_ns, self.now_ns)
 
     def _needs(self, number: int) -> tuple[int, int]:
         """(first trade, first time of a mid) that orders working or not yet measured may still ask for."""
@@ -220,7 +237,7 @@ class Engine:
             self._add(spec, self._lanes, command.recv_ns)
 
     def _add(self, spec: ParentSpec, lane: int, now_ns: int) -> None:
-        if spec.parent_id in self.workers:
+        if spec.parent_id in self.workers or spec.parent_id in self._over:
             raise InternalError(f"parent {spec.parent_id} was started twice")
         start_ns = now_ns
         if spec.align is Align.GRID:
@@ -264,6 +281,11 @@ class Engine:
             self._ended,
         )
 
+    def _forget_order(self, worker: Worker) -> None:
+        """Nothing changes an order's numbers any more: all that is kept of it is how it ended."""
+        parent_id = worker.order.spec.parent_id
+        self._over[parent_id] = self.workers.pop(parent_id).order
+
     def _ended(self, worker: Worker, now_ns: int) -> None:
         """An order is done, and to be measured."""
         self._working.pop(worker.order.spec.parent_id, None)
@@ -281,13 +303,16 @@ class Engine:
             series.update(self.market.trades(spec.instrument))
             if spec.instrument in self._klines:
                 series.use_klines(self._klines[spec.instrument])
+            gone = [k for k, old in self._series.items() if old.phase_ns < self.now_ns]
+            for k in gone:  # only what starts with it shares a series: its orders keep it
+                del self._series[k]
             self._series[key] = series
         return series
 
     # --- commands ---------------------------------------------------------------------------------
 
     def _control(self, command: ControlParent) -> None:
-        carry_out(command, self.workers.values(), self._desk.kill, self.now_ns, self._outbox)
+        carry_out(command, list(self._working.values()), self._desk.kill, self.now_ns, self._outbox)
 
     def _abandon(self, command: AbandonParents) -> None:
         """Every order ends as it stood; what was due, or on its way, happens no more."""
@@ -305,7 +330,7 @@ class Engine:
         self._agenda.add(
             heard_ns, Rank.TIMER, lambda t: self._desk.void_lost(lost_orders, t, f"void: {lost}")
         )
-        for worker in self.workers.values():
+        for worker in list(self.workers.values()):
             symbol = worker.order.spec.symbol
             worker.skip(to_ns, heard_ns, lost, command.unworkable.get(symbol, ""))
         self.now_ns = max(self.now_ns, to_ns)
@@ -321,6 +346,11 @@ class Engine:
         if not fault:
             self._desk.report(report)
             return
-        worker = self.workers.get(self._desk.parent_of(report.number) or "")
-        if worker is not None:
-            worker.fail(self.now_ns, f"the venue reported what cannot be: {fault}")
+        parent_id, reason = (
+            self._desk.parent_of(report.number) or "",
+            f"the venue reported what cannot be: {fault}",
+        )
+        if parent_id in self.workers:
+            self.workers[parent_id].fail(self.now_ns, reason)
+        elif parent_id in self._over:
+            self._outbox.emit(self._over[parent_id].changed(self.now_ns, self.seq, reason))

@@ -14,6 +14,7 @@ from agent.core.agenda import Action, Agenda, Rank
 from agent.core.errors import InternalError
 from agent.core.events import ChildFilled
 from agent.core.market.trade_bars import BarSeries
+from agent.core.measures.tca import Fill
 from agent.core.orders.child_order import ChildOrder
 from agent.core.orders.parent_order import ParentOrder
 from agent.core.orders.risk import Refusal, tightest_cap
@@ -57,7 +58,7 @@ class Execution:
         self.rate = None if traits.fills_later else pace.rate
         self._by_forecast = traits.fills_later and pace.rate is not None
         self.children: dict[str, ChildOrder] = {}  # those that are open
-        self.fills: list[tuple[ChildFilled, ChildOrder]] = []
+        self.fills: list[Fill] = []  # for the cost analysis: no child is kept for it
         self.sent_lots = 0
         self.obstacles: Counter[str] = Counter()
         self.listener: Listener | None = None
@@ -221,7 +222,7 @@ class Execution:
 
     def filled(self, child: ChildOrder, fill: ChildFilled, now_ns: int) -> None:
         """A child was filled; the parent's progress is booked already."""
-        self.fills.append((fill, child))
+        self.fills.append(_for_analysis(fill, child))
         lots, price_ticks = fill.qty_lots, fill.price_ticks
         self._filled_in[child.interval] += lots if self.by_quantity else self._value_tl(price_ticks, lots)
         self._listener().on_fill(now_ns)
@@ -238,3 +239,14 @@ class Execution:
         if self.listener is None:
             raise InternalError(f"{self.spec.parent_id} has children and nobody who works it")
         return self.listener
+
+
+def _for_analysis(fill: ChildFilled, child: ChildOrder) -> Fill:
+    return Fill(
+        price_ticks=fill.price_ticks,
+        qty_lots=fill.qty_lots,
+        maker=fill.maker,
+        fill_ns=fill.fill_ns,
+        sent_mid_half_ticks=child.sent_mid_half_ticks,
+        far_touch_ticks=child.far_touch_ticks,
+    )

@@ -7,6 +7,7 @@ still, and the market may take its time to trade what the participation-weighted
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from agent.core.agenda import Agenda, Rank
@@ -34,10 +35,17 @@ class Measurements:
     """When each ended order is measured, and what is still to be measured of which."""
 
     def __init__(
-        self, market: Market, agenda: Agenda, settle_ns: int, noted_share: float | None, outbox: Outbox
+        self,
+        market: Market,
+        agenda: Agenda,
+        settle_ns: int,
+        noted_share: float | None,
+        outbox: Outbox,
+        on_over: Callable[[Worker], None],
     ) -> None:
+        """``on_over``: called with an order whose numbers nothing can change any more."""
         self._market, self._agenda, self._outbox = market, agenda, outbox
-        self._settle_ns, self._noted_share = settle_ns, noted_share
+        self._settle_ns, self._noted_share, self._on_over = settle_ns, noted_share, on_over
         self._unmeasured: dict[str, Worker] = {}
         self._watched: dict[str, tuple[Worker, list[SlippageMeasured]]] = {}  # with what was measured last
 
@@ -90,6 +98,7 @@ class Measurements:
         sure = self._market.sure_ns(worker.order.spec.instrument) >= until_ns
         if sure and participation is not None:
             del self._watched[parent_id]
+            self._on_over(worker)
             return
         since_ns = now_ns - worker.start_ns
         wait_ns = max(WATCH_NS, since_ns if sure else since_ns // SELDOM)
@@ -137,7 +146,7 @@ def measure(
     worker.series.update(market.trades(spec.instrument))
     inverse = market.instruments[spec.instrument].inverse
     shown = min(spec.max_intervals, (now_ns - worker.start_ns) // spec.interval_ns)
-    fills, found = _fills(worker), participated(worker, market, now_ns, settle_ns)
+    fills, found = worker.execution.fills, participated(worker, market, now_ns, settle_ns)
     facts = TcaFacts(
         spec=spec,
         state=order.state,
@@ -189,7 +198,7 @@ def _stand(
     market: Market,
     now_ns: int,
     ended_ns: int,
-    fills: list[tca.Fill],
+    fills: Sequence[tca.Fill],
     participated_ns: int | None,
 ) -> Stand:
     """The order's moments and what was wrong with the data in them."""
@@ -226,17 +235,3 @@ def _interval_trades(worker: Worker, count: int, inverse: bool) -> list[tca.Inte
         last = close or last
         trades.append(tca.IntervalTrades(value, lots, last, inverse))
     return trades
-
-
-def _fills(worker: Worker) -> list[tca.Fill]:
-    return [
-        tca.Fill(
-            price_ticks=fill.price_ticks,
-            qty_lots=fill.qty_lots,
-            maker=fill.maker,
-            fill_ns=fill.fill_ns,
-            sent_mid_half_ticks=child.sent_mid_half_ticks,
-            far_touch_ticks=child.far_touch_ticks,
-        )
-        for fill, child in worker.execution.fills
-    ]

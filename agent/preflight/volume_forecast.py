@@ -17,11 +17,16 @@ WINDOWS = 4
 """History looked at: ``LOOKBACK_NS``, or so many of the order's windows where these are longer."""
 
 
+def history_ns(window_ns: int) -> int:
+    """How far back is looked for what to expect of a window."""
+    return max(LOOKBACK_NS, WINDOWS * window_ns)
+
+
 def expected_lots(
     klines: BarArray, exch_ns: IntArray, lots: IntArray, now_ns: int, window_ns: int
 ) -> float | None:
     """Lots expected within ``window_ns``, from an instrument's klines and trades until now; None: unknown."""
-    since_ns = now_ns - max(LOOKBACK_NS, WINDOWS * window_ns)
+    since_ns = now_ns - history_ns(window_ns)
     recent = klines[klines["open_ns"] >= since_ns]
     first_ns, volume, known_ns = now_ns, 0, since_ns
     if len(recent):

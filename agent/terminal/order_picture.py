@@ -11,7 +11,7 @@ from rich.text import Text
 from agent.core.events import DecisionTaken
 from agent.core.instrument import Instrument
 from agent.core.types import ParentState
-from agent.parent_record import ParentRecord
+from agent.parent_record import SHOWN, ParentRecord
 from agent.summary import Summary
 from agent.terminal.formatting import UNKNOWN, bps, price
 from agent.terminal.order_sentences import (
@@ -25,7 +25,7 @@ from agent.terminal.order_sentences import (
 )
 
 BAR_CELLS = 40
-DECISIONS = 5
+
 STATE_COLOURS = {
     ParentState.COMPLETED: "green",
     ParentState.PAUSED: "yellow",
@@ -46,7 +46,7 @@ def parent_frame(record: ParentRecord, summary: Summary, now_ns: int) -> Rendera
         Text(order_in_words(spec, summary.instruments)),
         _bars(record, summary.shadows_of(spec.parent_id), instrument, now_ns),
         _prices(record, instrument),
-        _decisions(record.decisions[-DECISIONS:]),
+        _decisions(record.decisions[-SHOWN:]),
         *([Text(waiting, "dim")] if waiting else []),
     )
 

@@ -26,6 +26,8 @@ from lem.serving.encoder_kernel import States, advance, select
 from lem.serving.weights import CompiledModel, Float32
 
 STREAMS = 4_096  # of some 100 kB each at the default lookback
+IDLE_TAKES, IDLE_INTERVALS = 1_024, 64
+"""A stream that so many takes passed over, its market so many intervals further, is an ended order's."""
 NEWEST = 512  # selections kept: the newest bar of every market
 SPARE_ROWS = 32  # that a stream grows by
 MAIN_FEATURES = 5
@@ -53,6 +55,8 @@ class Stream:
     context: Float32
     raw: IntArray = field(default_factory=lambda: np.empty((0, BAR_COLUMNS), np.int64))
     taken: int = 0  # rows of ``raw`` that are in
+    used: int = 0  # the number of the take that it was last used in
+    idle_ns: int = 0  # the start of a bar from which on it is too old
     rows: int = 0
     importances: Mapping[str, float] = field(default_factory=dict)
     attention: Mapping[int, float] = field(default_factory=dict)
@@ -105,6 +109,7 @@ class Streams:
 
     def __init__(self, model: CompiledModel) -> None:
         self._model = model
+        self._takes = 0
         self.taken = 0  # bars taken in so far, counted again where they were revised
         self._streams: OrderedDict[bytes, Stream] = OrderedDict()
         self._newest: OrderedDict[bytes, SelectedBars] = OrderedDict()
@@ -122,6 +127,10 @@ class Streams:
         if stream is None:
             stream = self._streams[key] = self.fresh(seen)
         self._streams.move_to_end(key)
+        self._takes += 1
+        start_ns = int(window["start_ns"][-1])
+        stream.used, stream.idle_ns = self._takes, start_ns + IDLE_INTERVALS * delta_ns
+        self._drop_idle(start_ns)
         unchanged = stream.unchanged(raw)
         if unchanged < len(raw) or len(raw) < stream.taken:
             # The context is the last row's. Where that row is known already, it is taken in again.
@@ -137,6 +146,12 @@ class Streams:
         if len(self._streams) > STREAMS:
             self._streams.popitem(last=False)
         return stream
+
+    def _drop_idle(self, now_ns: int) -> None:
+        """Drop the stream used longest ago, where its order has ended."""
+        oldest = next(iter(self._streams.values()))
+        if self._takes - oldest.used > IDLE_TAKES and now_ns > oldest.idle_ns:
+            self._streams.popitem(last=False)
 
     def choose(self, bars: FBarArray, delta_ns: int, count: int) -> SelectedBars:
         """Select the last ``count`` bars' variables; a single bar's, the newest of a market, are cached."""

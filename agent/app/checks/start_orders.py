@@ -6,7 +6,7 @@ exchange is asked for its book and its history; without a book the last trade's 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ from agent.orders import build_spec
 from agent.preflight.order_at_start import Finding, StartFacts, StartRules
 from agent.preflight.size_findings import Lacking
 from agent.preflight.start_check import judge, refuse
-from agent.preflight.volume_forecast import expected_lots
+from agent.preflight.volume_forecast import expected_lots, history_ns
 from agent.replay import inputs
 
 log = structlog.get_logger("order")
@@ -42,6 +42,10 @@ class Known:
     trades: EventArray
     klines: BarArray
     book: BookSample | None
+
+    def without_trades(self) -> Known:
+        """The same once the market has the trades: they are kept once."""
+        return Known(self.trades[:0].copy(), self.klines, None)
 
 
 def start_rules(config: Config, bars: BarSession | None = None) -> StartRules:
@@ -90,6 +94,17 @@ def check_start(
 ) -> None:
     """Refuse an order that starts now and can only fail. Raises OrderError."""
     _check(spec, start_rules(config), market, venue, klines, now_ns)
+
+
+def look_back_ns(orders: Iterable[RunOrder], symbol: str, lookback: int) -> int:
+    """How far back the start of one of these orders may look at a symbol's trades; 0 where none is of it.
+
+    For the bars of its algo (``lookback``: ``engine.lookback``), and for the volume to be expected.
+    """
+    mine = [one.order for one in orders if one.symbol == symbol]
+    bars = max((lookback * order.interval for order in mine), default=0)
+    volumes = max((history_ns(order.max_duration) for order in mine), default=0)
+    return max(bars, volumes)
 
 
 def _facts_known(known: Known, now_ns: int, window_ns: int) -> StartFacts:

@@ -89,8 +89,10 @@ class TapeMarket:
         self._needs = needs
 
     def series(self, number: int, delta_ns: int, phase_ns: int, history: int) -> BarSeries:
-        """A new series of interval bars, made of the trades."""
-        return BarSeries(self.instruments[number], delta_ns, phase_ns, history)
+        """A new series of interval bars, made of the trades that are still known."""
+        made = BarSeries(self.instruments[number], delta_ns, phase_ns, history)
+        made.next_trade = self._forgotten[number]
+        return made
 
     def _forget(self, number: int, needed: tuple[int, int]) -> None:
         """Where a store of this instrument is full, drop what nobody needs, if that is half of it or more.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from decimal import Decimal
 
@@ -9,14 +11,15 @@ import numpy as np
 import pytest
 
 from agent import app
-from agent.config import Config, Order
+from agent.config import Config, EngineSection, Order
 from agent.core.canonical import canonical_row
 from agent.core.errors import InternalError
 from agent.core.events import StartParent
 from agent.core.instrument import Instrument
-from agent.core.market.tape import EventArray
+from agent.core.market.tape import BAR, BarArray, EventArray
 from agent.core.market.trade_bars import TradeColumns
 from agent.engine.engine import Engine
+from agent.orders import build_spec
 from agent.venue.kernel.tape_market import TapeMarket
 from connectors.embedded.synthetic.synthetic_market import synthetic_session
 from tests.fakes import S, start
@@ -105,3 +108,100 @@ def test_a_command_after_the_last_is_refused(tape: tuple[Instrument, EventArray]
     engine.no_more_commands()
     with pytest.raises(InternalError, match="after the last one was announced"):
         engine.command(start(instrument, events, ORDER))
+
+
+LATE = replace(ORDER, align="grid", algo="vwap", shadows=("twap",))
+
+
+def live(tape: tuple[Instrument, EventArray], *, forget: bool, klines: bool) -> tuple[list[str], TapeMarket]:
+    """An order at the first book, then two more; only two seconds are looked back at."""
+    instrument, events = tape
+    config = Config(order=ORDER, engine=EngineSection(lookback=2))
+    engine = app.build_engine(config, [instrument], app.inline_policies(config))
+    if forget:
+        engine.forget(lambda number: 2 * S)
+    if klines:
+        engine.on_bars(bars_before(events, instrument))
+    first = start(instrument, events, ORDER)
+    commands = [
+        StartParent(int(events["recv_ns"][at]), int(events["seq"][at]), spec, ())
+        for n in (3, 4)
+        for at in [n * len(events) // 5]
+        for spec in [replace(build_spec(LATE, instrument, f"s-L{n}", None), interval_ns=S)]
+    ]
+    found: list[str] = []
+    begin = 0
+    for command in (first, *commands, None):
+        cut = len(events) if command is None else int(np.flatnonzero(events["seq"] == command.seq)[0]) + 1
+        for k in range(begin, cut, 4096):
+            engine.advance(events[k : min(k + 4096, cut)])
+            found += [canonical_row(e) for e in engine.drain()]
+        begin = cut
+        if command is not None:
+            engine.command(command)
+    engine.close(int(events["recv_ns"][-1]) + 200 * S)
+    market = engine.market
+    assert isinstance(market, TapeMarket)
+    return found + [canonical_row(e) for e in engine.drain()], market
+
+
+def bars_before(events: EventArray, instrument: Instrument) -> BarArray:
+    """Klines of a quarter of a second, of the four seconds before the tape."""
+    begin_ns = int(events["exch_ns"][0]) // S * S - 4 * S
+    bars = np.zeros(16, BAR)
+    bars["delta_ns"], bars["open_ns"] = S // 4, begin_ns + np.arange(16) * (S // 4)
+    bars["recv_ns"] = events["recv_ns"][0]
+    for name in ("open_ticks", "high_ticks", "low_ticks", "close_ticks"):
+        bars[name] = 6_170_000
+    bars["base_lots"], bars["quote_tl"], bars["trades"] = 1000, 6_170_000_000, 10
+    bars["taker_base_lots"] = 500
+    return bars
+
+
+@pytest.mark.parametrize("klines", [False, True])
+def test_a_live_run_forgets_and_decides_the_same(tape: tuple[Instrument, EventArray], klines: bool) -> None:
+    """Orders may still come, and look two seconds back: rows are equal bit by bit, what is older goes."""
+    kept, whole = live(tape, forget=False, klines=klines)
+    less, small = live(tape, forget=True, klines=klines)
+    assert less == kept
+    assert sum(row.startswith("DecisionTaken") and "s-L4/" in row for row in kept) >= 2
+    assert any(row.startswith("SlippageMeasured") and "s-L4" in row for row in kept)
+    assert whole.trades(0).first == 0
+    assert small.trades(0).first > 10_000
+
+
+def test_nothing_of_a_measured_order_is_kept_but_its_end() -> None:
+    """Its series, fills and views are gone once nothing can change its numbers; it cannot start again, and a
+    command finds none that works."""
+    (instrument,), events = synthetic_session(3, 100.0)
+    config = Config(order=ORDER)
+    engine = app.build_engine(config, [instrument], app.inline_policies(config))
+    first = start(instrument, events, ORDER)
+    cut = int(np.flatnonzero(events["seq"] == first.seq)[0]) + 1
+    engine.advance(events[:cut])
+    engine.command(first)
+    parents = [spec.parent_id for spec in (first.spec, *first.shadows)]
+    series = [weakref.ref(engine.workers[parent_id].series) for parent_id in parents]
+    engine.advance(events[cut:])
+    assert not engine.working
+    assert engine.workers == {}
+    again = StartParent(int(events["recv_ns"][-1]), int(events["seq"][-1]) + 1, first.spec, ())
+    with pytest.raises(InternalError, match="started twice"):
+        engine.command(again)
+    other = replace(first.spec, parent_id="s-P9")
+    engine.command(StartParent(again.recv_ns, again.seq + 1, other, ()))
+    gc.collect()
+    assert [one() for one in series] == [None] * len(parents)
+
+
+def test_what_an_order_to_come_needs(tape: tuple[Instrument, EventArray]) -> None:
+    """Without orders: the trades that it may look back at and one before them, and mids from now on."""
+    instrument, events = tape
+    config = Config(order=ORDER)
+    engine = app.build_engine(config, [instrument], app.inline_policies(config))
+    engine.advance(events)
+    trades, now_ns = engine.market.trades(0), int(events["recv_ns"][-1])
+    first, mids_ns = engine._live_needs(0, 2 * S)
+    assert trades.exch_ns[first] < now_ns - 2 * S <= trades.exch_ns[first + 1]
+    assert mids_ns == now_ns
+    assert engine._live_needs(0, 0)[0] == len(trades.exch_ns) - 1
