@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from sqlalchemy import Insert, Table, delete, inspect, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import delete, inspect, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import Pool
 from sqlalchemy.util import greenlet_spawn
@@ -20,6 +19,9 @@ from agent.core.events import AuditEvent, ChildChanged, ParentChanged
 from agent.core.instrument import Instrument
 from agent.core.json_types import JsonObject
 from agent.core.ports import PendingCommand
+from storage.log.bulk.instrument_texts import text
+from storage.log.bulk.row_shapes import Row, shape
+from storage.log.bulk.upserts import upsert
 from storage.log.control.command_rows import take_pending, withdraw_all
 from storage.log.database import (
     BUSY_MS,
@@ -30,7 +32,7 @@ from storage.log.database import (
     parse_url,
     sqlite_path,
 )
-from storage.log.log_rows import RowMaker, Values, text
+from storage.log.log_rows import RowMaker, TableRow, Values, table_row
 from storage.log.tables import (
     AccountRow,
     BalanceRow,
@@ -48,7 +50,7 @@ from storage.log.tables import (
     SlippageRow,
 )
 
-_ORDER: tuple[type[Base], ...] = (  # parents before what refers to them
+TABLES: tuple[type[Base], ...] = (  # parents before what refers to them
     SessionRow,
     HeartbeatRow,
     InstrumentRow,
@@ -73,10 +75,9 @@ _CAUSED: tuple[type[Base], ...] = (
     GapRow,
 )
 """Rows that inputs cause, while a session goes on."""
-_KEPT = {
-    "commands": {"created_ns", "amend", "kind", "parent_id"},  # as the user gave them
-    "decisions": {"latency_ns"},  # as it was measured live: a replay of the recording cannot know it
-}
+_BY_ITS_KEY = "SET LOCAL plan_cache_mode = force_generic_plan"
+"""So that what refers to a row is looked for by the whole key. Of a session that its statistics do not know
+yet, PostgreSQL takes the name alone for enough, and then reads all of it for every row that is deleted."""
 OPEN, CLOSED, INTERRUPTED, REPLAYING = "open", "closed", "interrupted", "replaying"
 
 
@@ -135,12 +136,13 @@ class SqlExecutionLog:
             "config": dict(config or {}),
             "fingerprint": dict(fingerprint or {}),
         }
-        rows: list[tuple[type[Base], Values]] = [(SessionRow, head)]
+        rows = [table_row(SessionRow, head)]
         rows += [
-            (InstrumentRow, {"session": self.session, "seq": 0, **i.to_json()}) for i in self._instruments
+            table_row(InstrumentRow, {"session": self.session, "seq": 0, **i.to_json()})
+            for i in self._instruments
         ]
         if heartbeat is not None:
-            rows.append((HeartbeatRow, heartbeat))
+            rows.append(table_row(HeartbeatRow, heartbeat))
         if balances is not None:
             rows += self._account(mode, opened_ns)
             rows += self._balances(0, opened_ns, mode, balances)
@@ -154,12 +156,18 @@ class SqlExecutionLog:
             async with self._engine.begin() as connection:
                 was: str | None = await connection.scalar(found)
                 if was == mode:
-                    for table in reversed(_ORDER):
-                        mine = inspect(table).columns.session == self.session
-                        await connection.execute(delete(table).where(mine))
+                    await self._delete(connection, TABLES)
         if was not in (None, mode):
             raise DatabaseError(f"session {self.session} is in the log as {was!r}: give another --db")
         return was is not None
+
+    async def _delete(self, connection: AsyncConnection, tables: Sequence[type[Base]]) -> None:
+        """Delete this session's rows, what refers to others first."""
+        if connection.dialect.name == "postgresql":
+            await connection.exec_driver_sql(_BY_ITS_KEY)
+        for table in reversed(tables):
+            mine = inspect(table).columns.session == self.session
+            await connection.execute(delete(table).where(mine))
 
     async def close_session(self, *, closed_ns: int, seq: int, state: str = CLOSED) -> None:
         """Mark the session as over."""
@@ -200,9 +208,7 @@ class SqlExecutionLog:
             async with self._engine.begin() as connection:
                 if not await self._is_ahead(connection, seq, at_ns):
                     return False
-                for table in reversed(_CAUSED):
-                    mine = inspect(table).columns.session == self.session
-                    await connection.execute(delete(table).where(mine))
+                await self._delete(connection, _CAUSED)
                 again = update(CommandRow).where(CommandRow.session == self.session, CommandRow.seq > seq)
                 await connection.execute(again.values(seq=0, handled_ns=None, outcome=None, parents=None))
         return True
@@ -243,23 +249,23 @@ class SqlExecutionLog:
         for pool in self._pools:
             await greenlet_spawn(pool.dispose)
 
-    def _account(self, account: str, opened_ns: int) -> list[tuple[type[Base], Values]]:
+    def _account(self, account: str, opened_ns: int) -> list[TableRow]:
         row = {"session": self.session, "seq": 0, "account": account, "venue": account}
-        return [(AccountRow, {**row, "opened_ns": opened_ns})]
+        return [table_row(AccountRow, {**row, "opened_ns": opened_ns})]
 
     def _balances(
         self, seq: int, at_ns: int, account: str, balances: Mapping[str, Decimal]
-    ) -> list[tuple[type[Base], Values]]:
+    ) -> list[TableRow]:
         row = {"session": self.session, "seq": seq, "account": account, "at_ns": at_ns}
         return [
-            (BalanceRow, {**row, "currency": currency, "amount": text(amount)})
+            table_row(BalanceRow, {**row, "currency": currency, "amount": text(amount)})
             for currency, amount in sorted(balances.items())
         ]
 
-    async def _store(self, rows: Sequence[tuple[type[Base], Values]]) -> None:
+    async def _store(self, rows: Sequence[TableRow]) -> None:
         with database_errors(self.url):
             async with self._engine.begin() as connection:
-                await upsert(connection, rows)
+                await _upsert(connection, rows)
 
 
 def _latest(events: Sequence[AuditEvent]) -> list[AuditEvent]:
@@ -277,21 +283,13 @@ def _latest(events: Sequence[AuditEvent]) -> list[AuditEvent]:
     return list(kept.values())
 
 
-async def upsert(connection: AsyncConnection, rows: Sequence[tuple[type[Base], Values]]) -> None:
+async def _upsert(connection: AsyncConnection, rows: Sequence[TableRow]) -> None:
     """Insert rows, or update those whose primary key is there; of equal keys the last row wins."""
-    for table in _ORDER:
-        keys = [column.name for column in inspect(table).primary_key]
-        latest = {tuple(values[k] for k in keys): values for of, values in rows if of is table}
-        if latest:
-            await connection.execute(_upsert_statement(connection, table, keys), list(latest.values()))
-
-
-def _upsert_statement(connection: AsyncConnection, table: type[Base], keys: list[str]) -> Insert:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    target = table.__table__
-    assert isinstance(target, Table)
-    statement = dialect.insert(target)
-    kept = {*keys, *_KEPT.get(target.name, ())}
-    changed = {c.name: statement.excluded[c.name] for c in target.columns if c.name not in kept}
-    upserted: Insert = statement.on_conflict_do_update(index_elements=keys, set_=changed)
-    return upserted
+    by_table: dict[type[Base], list[Row]] = {}
+    for table, row in rows:
+        by_table.setdefault(table, []).append(row)
+    for table in TABLES:
+        if table in by_table:
+            written = shape(table)
+            latest = {written.key(row): row for row in by_table[table]}
+            await upsert(connection, written, list(latest.values()))

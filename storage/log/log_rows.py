@@ -22,7 +22,9 @@ from agent.core.events import (
 from agent.core.instrument import Instrument
 from agent.core.json_types import JsonObject
 from agent.core.money import PPM
-from agent.core.types import TargetKind
+from agent.core.types import Side, TargetKind
+from storage.log.bulk.instrument_texts import InstrumentTexts, text
+from storage.log.bulk.row_shapes import Row, shape
 from storage.log.tables import (
     Base,
     ChildOrderRow,
@@ -36,6 +38,16 @@ from storage.log.tables import (
 )
 
 Values = dict[str, object]
+_NoFill = (
+    ParentChanged | DecisionTaken | ChildChanged | RiskRefused | CommandHandled | GapSeen | SlippageMeasured
+)
+_SIDES = {side: side.name.lower() for side in Side}
+TableRow = tuple[type[Base], Row]
+
+
+def table_row(table: type[Base], values: Values) -> TableRow:
+    """A row in the order of its table's columns. Raises KeyError where it lacks one."""
+    return table, shape(table).row(values)
 
 
 class RowMaker:
@@ -44,14 +56,17 @@ class RowMaker:
     def __init__(self, session: str, instruments: Mapping[int, Instrument]) -> None:
         self._session = session
         self._instruments = dict(instruments)
+        self._texts_of = {number: InstrumentTexts(on) for number, on in instruments.items()}
         self._parents: dict[str, int] = {}  # parent id -> instrument, for events that do not name it
 
-    def row(self, event: AuditEvent) -> tuple[type[Base], Values]:
+    def row(self, event: AuditEvent) -> TableRow:
         """Return the table and the row of one event. Raises InternalError on an unknown instrument."""
+        if isinstance(event, ChildFilled):  # most of them, by far
+            return FillRow, self.fill(event)
         table, values = self._values(event)
-        return table, {"session": self._session, "seq": event.seq, **values}
+        return table_row(table, {"session": self._session, "seq": event.seq, **values})
 
-    def _values(self, event: AuditEvent) -> tuple[type[Base], Values]:
+    def _values(self, event: _NoFill) -> tuple[type[Base], Values]:
         match event:
             case ParentChanged():
                 return ParentOrderRow, self.parent(event)
@@ -59,8 +74,6 @@ class RowMaker:
                 return DecisionRow, self.decision(event)
             case ChildChanged():
                 return ChildOrderRow, self.child(event)
-            case ChildFilled():
-                return FillRow, self.fill(event)
             case RiskRefused():
                 return RiskRefusalRow, self.refusal(event)
             case CommandHandled():
@@ -76,6 +89,9 @@ class RowMaker:
                 f"instrument {number} is not in the log; it knows {sorted(self._instruments)}"
             )
         return self._instruments[number]
+
+    def _texts(self, number: int) -> InstrumentTexts:
+        return self._texts_of.get(number) or InstrumentTexts(self._instrument(number))
 
     def _of_parent(self, parent_id: str) -> Instrument:
         if parent_id in self._parents:
@@ -174,33 +190,37 @@ class RowMaker:
             **_filled(on, event.filled_lots, event.filled_tl),
         }
 
-    def fill(self, event: ChildFilled) -> Values:
-        on = self._instrument(event.instrument)
-        return {
-            "fill_id": event.fill_id,
-            "child_id": event.child_id,
-            "parent_id": event.parent_id,
-            "instrument": event.instrument,
-            "side": event.side.name.lower(),
-            "price": text(on.price(event.price_ticks)),
-            "quantity": text(on.quantity(event.qty_lots)),
-            "notional": text(on.notional(on.value_tl(event.price_ticks, event.qty_lots))),
-            "fee": text(_fee(on, event.fee_tlp)),
-            "fee_currency": event.fee_currency,
-            "fee_amount": None if event.fee_amount is None else text(event.fee_amount),
-            "price_ticks": event.price_ticks,
-            "qty_lots": event.qty_lots,
-            "maker": event.maker,
-            "fill_ns": event.fill_ns,
-            "at_ns": event.at_ns,
-            "mid": _mid(on, event.mid_half_ticks),
-            "book_age_ns": event.book_age_ns,
-            "near_gap": event.near_gap,
-            "price_model": event.price_model,
-            "impact_ticks": event.impact_ticks,
-            "impact_bps": _of_mid(2, event.impact_ticks, event.mid_half_ticks),
-            "displacement_bps": _of_mid(1, event.displacement_half_ticks, event.mid_half_ticks),
-        }
+    def fill(self, event: ChildFilled) -> Row:
+        """In the order of the table's columns, which a test holds against their names."""
+        on, amount = self._texts(event.instrument), event.fee_amount
+        side, mid_half_ticks = _SIDES[event.side], event.mid_half_ticks
+        return (
+            self._session,
+            event.seq,
+            event.fill_id,
+            event.child_id,
+            event.parent_id,
+            event.instrument,
+            side,
+            on.price(event.price_ticks),
+            on.quantity(event.qty_lots),
+            on.notional(event.price_ticks, event.qty_lots),
+            on.fee(event.fee_tlp),
+            event.fee_currency,
+            event.price_ticks,
+            event.qty_lots,
+            event.maker,
+            event.fill_ns,
+            event.at_ns,
+            on.mid(mid_half_ticks),
+            event.book_age_ns,
+            event.near_gap,
+            event.price_model,
+            event.impact_ticks,
+            _of_mid(2, event.impact_ticks, mid_half_ticks),
+            _of_mid(1, event.displacement_half_ticks, mid_half_ticks),
+            None if amount is None else text(amount),
+        )
 
     def refusal(self, event: RiskRefused) -> Values:
         on = self._of_parent(event.parent_id)
@@ -260,11 +280,6 @@ class RowMaker:
             "flags": _plain(event.flags),
             "reasons": _plain(event.reasons),
         }
-
-
-def text(value: Decimal) -> str:
-    """Return a decimal in full, never in exponents."""
-    return format(value, "f")
 
 
 def _price(on: Instrument, ticks: int | None) -> str | None:

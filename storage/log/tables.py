@@ -174,7 +174,11 @@ class DecisionRow(_Row):
     """What an algo saw and answered, and what came of it."""
 
     __tablename__ = "decisions"
-    __table_args__ = (_of_parent(), Index("ix_decisions_parent", "session", "parent_id"))
+    __table_args__ = (
+        _of_parent(),
+        Index("ix_decisions_parent", "session", "parent_id"),
+        Index("ix_decisions_time", "asked_ns"),
+    )
 
     decision_id: Mapped[str] = mapped_column(primary_key=True)
     parent_id: Mapped[str]
@@ -204,7 +208,11 @@ class DecisionRow(_Row):
 
 class ChildOrderRow(_Row):
     __tablename__ = "child_orders"
-    __table_args__ = (_of_parent(), Index("ix_child_orders_parent", "session", "parent_id"))
+    __table_args__ = (
+        _of_parent(),
+        Index("ix_child_orders_parent", "session", "parent_id"),
+        Index("ix_child_orders_time", "sent_ns"),
+    )
 
     child_id: Mapped[str] = mapped_column(primary_key=True)
     parent_id: Mapped[str]
@@ -234,6 +242,8 @@ class FillRow(_Row):
     __table_args__ = (
         ForeignKeyConstraint(["session", "child_id"], ["child_orders.session", "child_orders.child_id"]),
         Index("ix_fills_parent", "session", "parent_id"),
+        Index("ix_fills_time", "fill_ns"),
+        Index("ix_fills_child", "session", "child_id").ddl_if("postgresql"),
     )
 
     fill_id: Mapped[str] = mapped_column(primary_key=True)
@@ -302,7 +312,10 @@ class GapRow(_Row):
 
 class RiskRefusalRow(_Row):
     __tablename__ = "risk_refusals"
-    __table_args__ = (_of_parent(),)
+    __table_args__ = (
+        _of_parent(),
+        Index("ix_risk_refusals_parent", "session", "parent_id").ddl_if("postgresql"),
+    )
 
     seq: Mapped[int] = mapped_column(primary_key=True, sort_order=-1)
     at_ns: Mapped[int] = mapped_column(primary_key=True)

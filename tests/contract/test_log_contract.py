@@ -17,9 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import URL, Connection
+from sqlalchemy import URL
 
 from agent.core.errors import DatabaseError, InputError
 from agent.core.events import AuditEvent, ChildFilled, CommandHandled, CommandKind
@@ -29,7 +27,6 @@ from storage.log.control.heartbeat import Heartbeat
 from storage.log.database import migrate_async, newest_revision, open_engine
 from storage.log.kept_log import KeptLog, Pauses
 from storage.log.queries import query, sql
-from storage.log.tables import Base
 from tests.contract.log_databases import (
     asked,
     downgrade,
@@ -41,7 +38,7 @@ from tests.contract.log_databases import (
     stored,
 )
 from tests.fakes import leave
-from tests.integration.test_storage import EVENTS, FILL, T, _write
+from tests.integration.test_storage import EVENTS, FILL, T, _write, differences
 
 QUICK = Pauses(0.02, 0.05)
 ORDERS = EVENTS[1:] + EVENTS[:1]  # what a row refers to stands before it
@@ -327,14 +324,10 @@ async def test_a_migration_that_is_interrupted_leaves_nothing_half_done(url: str
 
 async def _differences(url: str) -> list[object]:
     """What the schema lacks of the typed tables, or has besides."""
-
-    def compared(connection: Connection) -> list[object]:
-        return list(compare_metadata(MigrationContext.configure(connection), Base.metadata))
-
     engine = open_engine(url)
     try:
         async with engine.connect() as connection:
-            return await connection.run_sync(compared)
+            return await connection.run_sync(differences)
     finally:
         await engine.dispose()
 
