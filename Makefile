@@ -15,7 +15,7 @@ ifeq ($(shell uname -s),Linux)
 TORCH_FROM := --torch-index $(TORCH_INDEX)
 endif
 
-.PHONY: run test test-all test-slow check bench bench-nautilus differential fuzz mutants clean setup
+.PHONY: run test test-all test-slow check bench bench-nautilus differential fuzz mutants simulate simulate-planted clean setup
 run: setup
 	$(BIN)/python -m agent run --paper --config config.yaml
 
@@ -56,6 +56,25 @@ SEED ?= 1
 fuzz: setup
 	PYTHONPATH=. $(BIN)/python -m tests.fuzz.campaign --count $(COUNT) --seed $(SEED) $(if $(ONLY),--only $(ONLY))
 
+# Whole agents in virtual time, by seeds; ends with one JSON line. SEEDS=N FROM=K; one again: SEED=K (FAULTS=0,2).
+# simloop wants Python 3.12: this one, or a newer one beside it.
+SEEDS ?= 50
+FROM ?= 1
+SIMULATE = PYTHONPATH=. PYTHONHASHSEED=0 .venv-simulation/bin/python -m tests.simulation
+NEWER = $(PYTHON) python3.14 python3.13 python3.12 $$(ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.1[2-9]*/bin/python 2>/dev/null)
+simulate: .venv-simulation/.installed
+	$(SIMULATE).campaign --seeds $(SEEDS) --first $(FROM) $(if $(filter command%,$(origin SEED)),--seed $(SEED)) \
+	  $(if $(FAULTS),--faults $(FAULTS))
+
+# Mistakes planted in the product on purpose: by how many seeds is each found?
+simulate-planted: .venv-simulation/.installed
+	$(SIMULATE).planted_run $(if $(ONLY),--only $(ONLY))
+
+.venv-simulation/.installed: tests/simulation/requirements.txt
+	@for p in $(NEWER); do "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null || continue; \
+	  "$$p" .ci/make_environment.py .venv-simulation $< && touch $@ && exit 0; exit 1; done; \
+	  echo "make simulate needs Python 3.12 or newer: make simulate PYTHON=python3.13" >&2; exit 1
+
 # The paper venue against hftbacktest, which pins another numpy and so has an environment of its own.
 differential: setup .venv-differential/.installed
 	$(PYTEST) tests/differential
@@ -73,7 +92,7 @@ bench-nautilus: setup .venv-nautilus/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-differential .venv-nautilus .venv-mutants runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-differential .venv-nautilus .venv-mutants .venv-simulation runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: $(STAMP)

@@ -16,9 +16,9 @@ import tempfile  # noqa: E402
 from collections.abc import Callable, Iterator, Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from tests.simulation.invariants import Kind  # noqa: E402
 from tests.simulation.scenario import Fault, Scenario, scenario  # noqa: E402
 from tests.simulation.seed_process import LOG, Played, finish, play, start, warm_up  # noqa: E402
+from tests.simulation.violation import Kind  # noqa: E402
 from tests.simulation.virtual_time import REAL_S  # noqa: E402
 
 AGAIN_EVERY = 25
@@ -41,9 +41,13 @@ def main() -> int:
             _tell(each)
     shrunk = [_shrink(each) for each in total.failed[:SHRUNK_MOST]]
     for text in shrunk:
-        print(text, flush=True)
-    print(json.dumps(total.document(REAL_S() - began_s)), flush=True)
+        _say(text)
+    _say(json.dumps(total.document(REAL_S() - began_s)))
     return 1 if total.failed else 0
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201
 
 
 class Total:
@@ -112,14 +116,14 @@ def _one(seed: int, numbers: str | None) -> int:
     """With its full log."""
     given = _with(scenario(seed), numbers)
     folder = Path(tempfile.mkdtemp(prefix=f"seed-{seed}-"))
-    print("\n".join(given.told()), flush=True)
+    _say("\n".join(given.told()))
     each = play(given, keep=folder)
     shutil.copyfileobj((folder / LOG).open(), sys.stdout)
     _tell(each)
     total = Total()
     total.add(each)
-    print(f"its sessions, database and log: {folder}")
-    print(json.dumps(total.document(each.core_s)), flush=True)
+    _say(f"its sessions, database and log: {folder}")
+    _say(json.dumps(total.document(each.core_s)))
     return 1 if each.violations else 0
 
 
@@ -130,10 +134,10 @@ def _with(given: Scenario, numbers: str | None) -> Scenario:
 
 
 def _tell(each: Played) -> None:
-    print(f"seed {each.seed}: {each.virtual_s:g} virtual s in {each.core_s:g} s, {each.kills} kills")
+    _say(f"seed {each.seed}: {each.virtual_s:g} virtual s in {each.core_s:g} s, {each.kills} kills")
     for kind, what in each.violations[:12]:
-        print(f"  {kind}: {what[:400]}")
-    print(f"  again:  make simulate SEED={each.seed}", flush=True)
+        _say(f"  {kind}: {what[:400]}")
+    _say(f"  again:  make simulate SEED={each.seed}")
 
 
 def _shrink(failed: Played) -> str:

@@ -183,6 +183,6 @@ class ExchangeMachine:
 
 
 def lighter_market() -> None:
-    """Fewer changes far from the touch: most of a simulation's time would go into books that decide nothing."""
+    """Fewer changes far from the touch: most of the time would go into books that decide nothing."""
     for name in ("BTC/USDT", "ETH/USDT"):
         SYMBOLS[name] = replace(SYMBOLS[name], level_per_s=30.0, touch_per_s=15.0, levels=60.0)

@@ -1,4 +1,4 @@
-"""What a seed decides: the market, the orders, and which faults come when. The same seed, the same scenario."""
+"""What a seed decides: the market, the orders, and which faults come when."""
 
 from __future__ import annotations
 
@@ -87,14 +87,14 @@ class Scenario:
     def told(self) -> list[str]:
         orders = [
             f"{row.id}: {row.symbol} {row.order.side} {row.order.quantity or row.order.notional} by"
-            f" {row.order.algo}/{row.order.tactic} in {row.order.max_duration / S:g} s from {row.start / S:g} s"
+            f" {row.order.algo}/{row.order.tactic}, from {row.start / S:g} s on {row.order.max_duration / S:g} s"
             for row in self.orders
         ]
         return [*orders, *map(str, self.faults)]
 
 
 def scenario(seed: int) -> Scenario:
-    """Of this seed."""
+    """The same for the same seed."""
     rng = random.Random(f"scenario:{seed}")
     symbols = SYMBOLS[: rng.choice((1, 1, 2))]
     orders = tuple(_order(rng, symbols, number) for number in range(1, rng.choice((1, 1, 2, 3, 5)) + 1))

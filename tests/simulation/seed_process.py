@@ -26,9 +26,10 @@ import structlog
 
 from agent.app.live_session import Unwatched, prepare
 from tests.simulation.exchange_machine import lighter_market
-from tests.simulation.invariants import Kind, violations
+from tests.simulation.invariants import violations
 from tests.simulation.scenario import Scenario, scenario
 from tests.simulation.simulated_run import DATABASE, SESSIONS, config_of, simulate
+from tests.simulation.violation import Kind
 from tests.simulation.virtual_time import install_in_apscheduler
 
 MOST_S = 240
@@ -112,7 +113,8 @@ def _play(given: Scenario, folder: Path, change: Callable[[], None] | None) -> P
         outcome = simulate(given)
         played.virtual_s, played.kills = round(outcome.virtual_s, 3), outcome.kills
         played.faults, played.resumes = len(outcome.done), outcome.resumes
-        print(f"result: {outcome.result!r}\ndead: {outcome.dead}\nresumed {outcome.resumes} times")
+        told = f"result: {outcome.result!r}\ndead: {outcome.dead}\nresumed {outcome.resumes} times\n"
+        sys.stdout.write(told)
         played.violations = [(v.kind.value, v.what) for v in violations(outcome)]
         played.digest = _digest()
     except BaseException as error:

@@ -24,7 +24,7 @@ def _close_locks() -> None:
     """What the dead process held of a session: the system takes its lock back."""
     for each in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
-            if os.readlink(each).endswith(LOCK):
+            if each.readlink().name == LOCK:
                 os.close(int(each.name))
 
 

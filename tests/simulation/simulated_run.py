@@ -160,8 +160,6 @@ class _Run:
             if any(agent.left().values()):
                 await asyncio.sleep(LET_GO_S)
             self.outcome.left = agent.left()
-            if any(self.outcome.left.values()):
-                print("left:", self.loop.tasks(agent.name), [key for key in self.loop.net._streams])
 
     def _goes_on(self) -> bool:
         """What a user does about a life that died or failed: True where another has begun."""
@@ -267,5 +265,5 @@ class _Run:
         try:
             await send(URL, command, now_ns, now_ns)
         except AgentError as error:
-            if self.agent.working and DATABASE.exists():
+            if self.agent.working and self._session() is not None:
                 self.outcome.errors.append(f"ctl {kind}: {error}")

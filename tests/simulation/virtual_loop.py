@@ -129,5 +129,5 @@ class VirtualLoop(SimLoop):
     async def shutdown_asyncgens(self) -> None:
         """Nothing is left open: ``asyncio.run`` asks for it."""
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+    async def shutdown_default_executor(self, *_: object) -> None:
         """There is no thread."""
