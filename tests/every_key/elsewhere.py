@@ -8,6 +8,7 @@ ELSEWHERE = {
     "agent serve-exchange": LIVE,
     "agent doctor": LIVE,
     "agent ctl": LIVE,
+    "agent status --all": "tests/unit/terminal/test_working_orders.py",
     "agent config init": "tests/unit/cli/test_config_file.py",
     "agent config check": "tests/unit/cli/test_config_file.py",
     "agent replay --log-json": "tests/every_key/test_every_option.py",

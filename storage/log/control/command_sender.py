@@ -108,16 +108,17 @@ class _Sender:
             await asyncio.sleep(_POLL_S)
 
     async def _session_of_parent(self) -> str | None:
-        """The session that the command is for; None for all. Its name begins its parents' ids."""
+        """The session that the command is for; None for all. Its name and a dash begin its parents' ids."""
         parent_id = self._command.parent_id
         if parent_id is None:
             return None
-        begun = parent_id.rpartition("-P")[0]
+        parts = parent_id.split("-")  # an order of a list may have dashes in its own name
+        begun = ["-".join(parts[:n]) for n in range(1, len(parts))]
         holds = select(ParentOrderRow.session).where(ParentOrderRow.parent_id == parent_id)
         found = (
             select(SessionRow.session)
             .where(
-                SessionRow.mode != "replay", or_(SessionRow.session.in_(holds), SessionRow.session == begun)
+                SessionRow.mode != "replay", or_(SessionRow.session.in_(holds), SessionRow.session.in_(begun))
             )
             .order_by(SessionRow.opened_ns.desc())
         )

@@ -175,8 +175,9 @@ PROVEN: tuple[tuple[str, str], ...] = (
     ("`--duration D`: until Ctrl-C", OWN + "test_a_recording_without_a_duration_goes_on_until_it_is_ended"),
     ("Also `--exchange`, `--symbol`, `--market`,", LIVE + "test_every_option_of_record_arrives"),
     ("Shows, from another terminal,", OWN + "test_status_shows_what_lives_died_and_ended"),
+    ("Of more than fifteen orders", "unit/terminal/test_working_orders.py::test_many_orders_share_rows"),
     ("Options:", NOTHING),
-    ("`--db`, `--config`, `--json`.", OPTIONS),
+    ("`--all` gives every order", "unit/terminal/test_working_orders.py::test_status_groups_many_orders"),
     ("A session is *live* while", OWN + "test_status_shows_what_lives_died_and_ended"),
     (
         "No other computer's clock",

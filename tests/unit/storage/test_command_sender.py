@@ -83,6 +83,18 @@ async def test_an_order_that_two_sessions_know_is_the_later_ones(tmp_path: Path)
     assert [session.took for session in sessions] == [["c1"], []]
 
 
+async def test_an_order_is_found_by_its_sessions_name_before_its_row_is_there(tmp_path: Path) -> None:
+    """Whatever an order of a list is called, with dashes of its own; and no other session's is."""
+    path = tmp_path / "agent.db"
+    session = Session(path, "20260101T000000-001", T)
+    await session.open(works=False)
+    answered = await _sent(path, "20260101T000000-001-my-first-P-order")
+    with pytest.raises(InputError, match="no parent order"):
+        await _sent(path, "20260101T000000-002-my-first")
+    await session.close()
+    assert [name for name, _ in answered] == ["20260101T000000-001"]
+
+
 async def test_without_an_id_every_session_takes_it_once(tmp_path: Path) -> None:
     """Also those that work nothing; an order that nobody has is told."""
     path = tmp_path / "agent.db"
