@@ -1,14 +1,20 @@
-"""Many orders at once: a line each while they work, a row each when they are done, and how many are where."""
+"""Many orders at once: a line each while they work; then a row each, and what they cost by algo.
+
+Of more than ``ROWS`` only those that did not complete have rows: the log has all.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
+from math import isfinite
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agent.core.money import PPM
 from agent.core.types import ParentState, Side
 from agent.parent_record import ParentRecord
 from agent.summary import Summary
@@ -19,6 +25,7 @@ from agent.terminal.order_sentences import progress_in_words
 IN_FULL = 3
 """So many orders are shown each with all there is to say of it; of more, a line each."""
 LINES = 15
+ROWS = 40
 
 
 def are_many(summary: Summary) -> bool:
@@ -45,20 +52,80 @@ def counts_in_words(records: Sequence[ParentRecord]) -> str:
 
 
 def render_many(summary: Summary, console: Console) -> None:
-    """A row an order, those that did not complete in their colours."""
+    """A row an order, those that did not complete in their colours; then a row for each algo."""
+    records = summary.orders()
+    many = len(records) > ROWS
+    failed = [record for record in records if record.changed.state is not ParentState.COMPLETED]
+    console.print()
+    console.print(Text(f"session {_session(records[0])}", "bold"))
+    if shown := failed[:ROWS] if many else records:
+        console.print(_rows(shown, summary))
+    if many:
+        console.print(Text(_left_out(len(records), len(failed)), "dim"))
+    console.print()
+    console.print(_by_algo(records, summary))
+    console.print(Text("bps: slippage from the arrival price (cost), gain on the benchmark (good)", "dim"))
+    console.print(Text(counts_in_words(records), "bold"))
+
+
+def _left_out(orders: int, failed: int) -> str:
+    beyond = f", nor are {failed - ROWS:,} of those that did not" if failed > ROWS else ""
+    return f"{orders - failed:,} orders that completed are not listed{beyond}: the log has them"
+
+
+def _rows(records: Sequence[ParentRecord], summary: Summary) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("order", no_wrap=True)
     table.add_column("", no_wrap=True)
     for name in ("filled", "average price", "slippage", "gain"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    for record in summary.orders():
+    for record in records:
         table.add_row(*_row(record, summary))
-    console.print()
-    console.print(Text(f"session {_session(summary.orders()[0])}", "bold"))
-    console.print(table)
-    console.print(Text("bps: slippage from the arrival price (cost), gain on the benchmark (good)", "dim"))
-    console.print(Text(counts_in_words(summary.orders()), "bold"))
+    return table
+
+
+def _by_algo(records: Sequence[ParentRecord], summary: Summary) -> Table:
+    """What orders of one algo filled and cost together; basis points are weighted by what was filled."""
+    groups: dict[tuple[str, str], list[ParentRecord]] = {}
+    for record in records:
+        spec = record.changed.spec
+        groups.setdefault((spec.algo, summary.instruments[spec.instrument].settle), []).append(record)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("algo", no_wrap=True)
+    for name in ("orders", "completed", "traded", "slippage", "gain", "fees"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for (algo, settle), group in sorted(groups.items()):
+        table.add_row(*_group_row(algo, settle, group, summary))
+    return table
+
+
+def _group_row(algo: str, settle: str, group: Sequence[ParentRecord], summary: Summary) -> list[str]:
+    traded = [_money(record, record.changed.filled_tl, summary) for record in group]
+    completed = sum(record.changed.state is ParentState.COMPLETED for record in group)
+    fees = sum(_money(record, record.changed.fee_tlp, summary) for record in group) / PPM
+    slippages = [record.own.arrival_slippage_bps if record.own else None for record in group]
+    gains = [record.own.gain_bps if record.own else None for record in group]
+    return [
+        algo,
+        f"{len(group):,}",
+        f"{completed:,}",
+        f"{sum(traded):,.0f} {settle}",
+        bps(_weighted(slippages, traded)),
+        bps(_weighted(gains, traded)),
+        f"{fees:,.2f} {settle}",
+    ]
+
+
+def _money(record: ParentRecord, value_tl: int, summary: Summary) -> Decimal:
+    return summary.instruments[record.changed.spec.instrument].notional(value_tl)
+
+
+def _weighted(values: Sequence[float | None], weights: Sequence[Decimal]) -> float | None:
+    """The mean of what is known, by weight; None where nothing is."""
+    known = [(v, float(w)) for v, w in zip(values, weights, strict=True) if v is not None and isfinite(v)]
+    whole = sum(weight for _, weight in known)
+    return sum(value * weight for value, weight in known) / whole if whole else None
 
 
 def _session(record: ParentRecord) -> str:
