@@ -64,6 +64,26 @@ def bring_in_line(path: Path, url: DatabaseUrl | str) -> Stored:
     Raises SessionError, before anything is written, when the session has not ended or does not replay to what
     was recorded; DatabaseError when the database cannot be used. Needs a thread without an event loop.
     """
+    recorded = recorded_run(path)
+    with stored_run(url, path, recorded.reader, recorded_config(recorded.reader)) as rows:
+        for start in range(0, len(recorded.events), BATCH_EVENTS):
+            rows.add(recorded.events[start : start + BATCH_EVENTS])
+        return rows.finish(recorded.end_ns, recorded.last_seq, recorded.state)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """What a recorded run causes: its events, and how its session ended."""
+
+    reader: SessionReader
+    events: Sequence[AuditEvent]
+    end_ns: int
+    last_seq: int
+    state: str
+
+
+def recorded_run(path: Path) -> RecordedRun:
+    """A run's events, made of its recording. Raises SessionError as ``bring_in_line`` does."""
     reader = SessionReader(path)
     journal = reader.journal()
     ends = [int_in(entry, "recv_ns", 0) for entry in journal if entry["kind"] == "end"]
@@ -81,10 +101,7 @@ def bring_in_line(path: Path, url: DatabaseUrl | str) -> Stored:
             f" {done.result.difference}; look at it with `{agent_command('sessions', 'inspect', path)}`"
         )
     events += _unanswered(done.summary, max(ends))
-    with stored_run(url, path, reader, recorded_config(reader)) as rows:
-        for start in range(0, len(events), BATCH_EVENTS):
-            rows.add(events[start : start + BATCH_EVENTS])
-        return rows.finish(max(ends), _last_seq(journal), _state(journal))
+    return RecordedRun(reader, events, max(ends), _last_seq(journal), _state(journal))
 
 
 def _unanswered(summary: Summary, end_ns: int) -> Sequence[AuditEvent]:

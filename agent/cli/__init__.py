@@ -23,6 +23,7 @@ from agent.cli import (
     sessions,
     status,
 )
+from agent.cli.whole_log import db
 from agent.entry.entry_point import run_and_exit
 from agent.entry.program_version import Version
 
@@ -50,6 +51,7 @@ app.command("log")(log.log)
 app.command("status")(status.status)
 app.command("ctl")(ctl.ctl)
 app.command("doctor")(doctor.doctor)
+app.add_typer(db.app, name="db")
 app.add_typer(config.app, name="config")
 
 

@@ -237,6 +237,22 @@ def shown(url: Url) -> str:
     return str(path) if path is not None else str(given)
 
 
+async def _revision(url: Url) -> str | None:
+    engine = open_engine(url, read_only=True)
+    try:
+        with database_errors(url):
+            async with engine.connect() as connection:
+                return await connection.run_sync(stored_revision)
+    finally:
+        await engine.dispose()
+
+
+def revision(url: Url) -> str | None:
+    """The schema that a database has; None for one without an execution log. Raises DatabaseError."""
+    check_there(url)
+    return asyncio.run(_revision(url))
+
+
 def migrate(url: Url) -> str:
     """``migrate_async`` for callers without an event loop."""
     return asyncio.run(migrate_async(url))

@@ -1,6 +1,7 @@
 """Options, or whole commands, whose effect takes a live market or a training: who shows it."""
 
 LIVE = "tests/every_key/test_every_live_option.py"
+WHOLE_DATABASES = "tests/integration/test_whole_databases.py"
 
 ELSEWHERE = {
     "agent run": LIVE,
@@ -11,6 +12,9 @@ ELSEWHERE = {
     "agent status --all": "tests/unit/terminal/test_working_orders.py",
     "agent config init": "tests/unit/cli/test_config_file.py",
     "agent config check": "tests/unit/cli/test_config_file.py",
+    "agent db upgrade": WHOLE_DATABASES,
+    "agent db check": WHOLE_DATABASES,
+    "agent db copy": WHOLE_DATABASES,
     "agent replay --log-json": "tests/every_key/test_every_option.py",
     "agent import --log-json": "tests/every_key/test_every_option.py",
     "agent calibrate --log-json": "tests/every_key/test_every_option.py",

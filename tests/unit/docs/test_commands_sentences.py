@@ -59,6 +59,7 @@ RESUME = "integration/test_resume.py::"
 MANY = "integration/test_many_orders.py::"
 TOOLS = "integration/test_session_tools.py::"
 UNIT_CLI = "unit/cli/test_"
+WHOLE = "integration/test_whole_databases.py::"
 IMPORTS = "unit/importers/test_"
 LEM = "unit/lem/"
 FILES = "unit/order_list/test_order_files.py::"
@@ -269,6 +270,21 @@ PROVEN: tuple[tuple[str, str], ...] = (
         "integration/test_as_people_read.py::test_every_table_of_the_log_has_units_and_a_file",
     ),
     ("Also `--db`, `--config`, `--json`.", CHANGES),
+    ("Brings a database to the schema", WHOLE + "test_an_upgrade_says_from_where_to_where"),
+    ("Again changes nothing; a `run`", WHOLE + "test_an_upgrade_says_from_where_to_where"),
+    ("Options:", NOTHING),
+    ("`--db`, `--config`, `--json`.", WHOLE + "test_an_upgrade_says_from_where_to_where"),
+    ("Compares a database with its", WHOLE + "test_every_table_is_compared"),
+    ("A row that is missing,", WHOLE + "test_rows_that_differ_are_named"),
+    ("A session whose recording is", WHOLE + "test_what_cannot_be_replayed_is_unknown"),
+    ("Left aside is what no", WHOLE + "test_a_log_that_agrees_with_its_recording"),
+    ("`--out DIR` is where", WHOLE + "test_a_recording_that_is_gone_leaves_its_session_unknown"),
+    ("Also `--db`, `--config`,", WHOLE + "test_a_recording_that_is_gone_leaves_its_session_unknown"),
+    ("Copies a whole execution", WHOLE + "test_copies_between_the_two_databases"),
+    ("All is read back", WHOLE + "test_a_copy_that_is_not_equal_is_not_left"),
+    ("A destination that holds", WHOLE + "test_a_destination_with_rows_is_refused"),
+    ("Options:", NOTHING),
+    ("`--json`.", WHOLE + "test_a_copy_holds_every_row"),
     ("Checks configuration (all that", OWN + "test_doctor_names_the_sessions_that_died"),
     ("Exit code 1 if one of them", CLAIMS + "test_doctor_fails_where_a_check_does"),
     ("The clock is compared with", OWN + "test_a_clock_is_off_for_certain"),

@@ -1,0 +1,1 @@
+"""What is done to databases and recordings when no order works."""

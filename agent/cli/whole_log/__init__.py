@@ -1,0 +1,1 @@
+"""Commands on a whole execution log; asking it is ``agent.cli.log``."""
