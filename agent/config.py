@@ -417,7 +417,7 @@ class Unattended(Section):
     """What lets a run be left alone: see ``agent.unattended``."""
 
     alerts: Path | None = None
-    """a file of apprise's naming who is told: mail, chat, push (pip install 'lem-execution-agent[alerts]')"""
+    """a file of apprise's that names who is told, by mail, chat or push; needs the extra [alerts]"""
     alert_on: tuple[AlertName, ...] = get_args(AlertName)
     """of what"""
     ping_url: Annotated[str | None, Field(pattern=r"^https?://\S+$", exclude=True)] = None

@@ -27,6 +27,12 @@ LIVE = frozenset(
         "orders[].symbol",
         "orders[].start",
         "orders[].order",
+        "unattended.alerts",  # these six by tests/unit/unattended/test_unattended.py
+        "unattended.alert_on",
+        "unattended.ping_url",
+        "unattended.ping_every",
+        "unattended.least_free_mb",
+        "unattended.keep_sessions",
         "jobs.heartbeat",
         "jobs.rotate_session",
     }

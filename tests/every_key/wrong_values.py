@@ -138,4 +138,10 @@ WRONG: dict[str, tuple[Any, list[str]]] = {
     "orders[].order": ({"quantity": -1}, ["order 'a'", "quantity -1"]),
     "jobs.heartbeat": DURATION,
     "jobs.rotate_session": DURATION,
+    "unattended.alerts": (5, ["path"]),
+    "unattended.alert_on": (["fire"], ["'stale_feed'", "'log_behind'"]),
+    "unattended.ping_url": ("hc-ping.com", ["http"]),
+    "unattended.ping_every": DURATION,
+    "unattended.least_free_mb": (-1, ["greater than or equal to 0"]),
+    "unattended.keep_sessions": DURATION,
 }
