@@ -261,7 +261,7 @@ class LiveRun:
         waiting: list[EventArray] = []
         bookless = set(range(len(self.engine.market.instruments)))
         bookless -= {i.number for i in self.engine.market.instruments if i.symbol in former.unworkable}
-        while bookless or self.feed.health().joining:
+        while bookless or self._is_catching_up():
             if self._over(pump):
                 return
             if self.clock.now_ns() >= deadline_ns:
@@ -284,6 +284,11 @@ class LiveRun:
         for rows in (former.endings(to_ns), tape):
             if len(rows):
                 self.ingest(rows, at_ns=to_ns)
+
+    def _is_catching_up(self) -> bool:
+        """Whether missed trades are still to come: from the exchange, or on their way here."""
+        health = self.feed.health()
+        return bool(health.joining or health.waiting_rows) or not self._inbox.empty()
 
     async def _until_first_book(
         self, pump: asyncio.Task[None], until: Callable[[], bool], deadline_ns: int

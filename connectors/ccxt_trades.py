@@ -234,12 +234,11 @@ class TradeSource:
     async def catch_up(self) -> None:
         """Ask REST how far the market has come since the tape ended, and fetch what lies between.
 
-        Where it does not answer, the stream's first trades tell.
+        Where it does not answer in time, the stream's first trades tell.
         """
         with _reporting(self):
-            await self._link.ban.over()
             if self.gapless:
-                newest = self.admission.newest_believed(self.admission.unheard(await self._readable_latest()))
+                newest = self.admission.newest_believed(self.admission.unheard(await self._latest_page()))
                 if newest is not None:
                     self._miss_up_to(*newest)
                 if self.ledger.holes:
@@ -249,13 +248,20 @@ class TradeSource:
                 self._repair = asyncio.ensure_future(self._repair_by_time())
             self._catching_up = False
 
-    async def _readable_latest(self) -> list[UsableTrade]:
-        try:
-            return self.admission.readable(await self._link.trades(self.symbol))
-        except ExchangeError:
-            raise
-        except Exception:
-            return []
+    async def _latest_page(self) -> list[UsableTrade]:
+        """REST's newest trades; none where it has not answered by the deadline of a hole."""
+        loop, attempt = asyncio.get_running_loop(), 0
+        deadline_s = loop.time() + self._limits.deadline_s
+        while loop.time() < deadline_s:
+            deadline_s += await self._link.ban.over()
+            try:
+                return self.admission.readable(await self._link.trades(self.symbol))
+            except ExchangeError:
+                raise
+            except Exception:
+                attempt += 1
+                await asyncio.sleep(self._limits.wait_s(attempt))
+        return []
 
     def _ingest(self, trades: Trades) -> None:
         near = NEAR if self._live else JOIN_MOST
