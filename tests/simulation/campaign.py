@@ -16,6 +16,7 @@ import tempfile  # noqa: E402
 from collections.abc import Callable, Iterator, Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
 
+from tests.simulation.planted import PLANTED  # noqa: E402
 from tests.simulation.scenario import Fault, Scenario, scenario  # noqa: E402
 from tests.simulation.seed_process import LOG, Played, finish, play, start, warm_up  # noqa: E402
 from tests.simulation.violation import Kind  # noqa: E402
@@ -30,23 +31,26 @@ Change = Callable[[], None]
 
 def main() -> int:
     given = _arguments()
+    if sys.flags.hash_randomization and os.environ.get("PYTHONHASHSEED") != "0":
+        sys.exit("start it with PYTHONHASHSEED=0: the order of a set is drawn for each process otherwise")
     warm_up()
     if given.seed is not None:
         return _one(given.seed, given.faults)
+    change = PLANTED[given.planted] if given.planted else None
     began_s = REAL_S()
     total = Total()
-    for each in played(range(given.first, given.first + given.seeds), given.workers):
+    for each in played(range(given.first, given.first + given.seeds), given.workers, change):
         total.add(each)
         if each.violations:
             _tell(each)
-    shrunk = [_shrink(each) for each in total.failed[:SHRUNK_MOST]]
+    shrunk = [_shrink(each, change) for each in total.failed[:SHRUNK_MOST]]
     for text in shrunk:
-        _say(text)
-    _say(json.dumps(total.document(REAL_S() - began_s)))
+        say(text)
+    say(json.dumps(total.document(REAL_S() - began_s)))
     return 1 if total.failed else 0
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     print(text, flush=True)  # noqa: T201
 
 
@@ -116,14 +120,15 @@ def _one(seed: int, numbers: str | None) -> int:
     """With its full log."""
     given = _with(scenario(seed), numbers)
     folder = Path(tempfile.mkdtemp(prefix=f"seed-{seed}-"))
-    _say("\n".join(given.told()))
+    say("\n".join(given.told()))
     each = play(given, keep=folder)
     shutil.copyfileobj((folder / LOG).open(), sys.stdout)
     _tell(each)
+    say(f"digest {each.digest}")
     total = Total()
     total.add(each)
-    _say(f"its sessions, database and log: {folder}")
-    _say(json.dumps(total.document(each.core_s)))
+    say(f"its sessions, database and log: {folder}")
+    say(json.dumps(total.document(each.core_s)))
     return 1 if each.violations else 0
 
 
@@ -134,19 +139,19 @@ def _with(given: Scenario, numbers: str | None) -> Scenario:
 
 
 def _tell(each: Played) -> None:
-    _say(f"seed {each.seed}: {each.virtual_s:g} virtual s in {each.core_s:g} s, {each.kills} kills")
+    say(f"seed {each.seed}: {each.virtual_s:g} virtual s in {each.core_s:g} s, {each.kills} kills")
     for kind, what in each.violations[:12]:
-        _say(f"  {kind}: {what[:400]}")
-    _say(f"  again:  make simulate SEED={each.seed}")
+        say(f"  {kind}: {what[:400]}")
+    say(f"  again:  make simulate SEED={each.seed}")
 
 
-def _shrink(failed: Played) -> str:
+def _shrink(failed: Played, change: Change | None) -> str:
     """Leave out one fault after another while it still fails in the same way."""
     given = scenario(failed.seed)
     kept = list(range(len(given.faults)))
     for number in list(kept):
         fewer = [n for n in kept if n != number]
-        if play(given.with_faults([given.faults[n] for n in fewer])).kinds & failed.kinds:
+        if play(given.with_faults([given.faults[n] for n in fewer]), change).kinds & failed.kinds:
             kept = fewer
     faults: list[Fault] = [given.faults[n] for n in kept]
     told = "; ".join(map(str, faults)) or "no fault at all"
@@ -160,6 +165,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=1, help="the first of them")
     parser.add_argument("--seed", type=int, help="play this one alone, with its log")
     parser.add_argument("--faults", help="numbers of its faults, from 0: only those")
+    parser.add_argument("--planted", choices=list(PLANTED), metavar="NAME", help="with this mistake")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="at a time")
     return parser.parse_args()
 

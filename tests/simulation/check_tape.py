@@ -11,7 +11,7 @@ from agent.core.market.tape import Kind as Row
 from tests.simulation.simulated_run import Outcome
 from tests.simulation.violation import MS, Database, Kind, S, Violation
 
-UNHEARD_S = 25.0
+UNHEARD_S = 20.0
 """A silent stream is asked for after ten seconds, sooner where the book moves; then REST is asked."""
 STAMP_S = 1.5
 """How far a trade's stamp on our clock may be from the truth: the offset is known to half a round trip."""

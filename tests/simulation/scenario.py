@@ -87,7 +87,8 @@ class Scenario:
     def told(self) -> list[str]:
         orders = [
             f"{row.id}: {row.symbol} {row.order.side} {row.order.quantity or row.order.notional} by"
-            f" {row.order.algo}/{row.order.tactic}, from {row.start / S:g} s on {row.order.max_duration / S:g} s"
+            f" {row.order.algo}/{row.order.tactic}, from {row.start / S:g} s on"
+            f" {row.order.max_duration / S:g} s"
             for row in self.orders
         ]
         return [*orders, *map(str, self.faults)]
@@ -114,7 +115,7 @@ def scenario(seed: int) -> Scenario:
 
 
 def _order(rng: random.Random, symbols: Sequence[str], number: int) -> OrderRow:
-    symbol, interval = rng.choice(symbols), rng.choice((1, 2, 5))
+    symbol, interval = rng.choice(symbols), rng.choice((1, 2, 2, 5, 10))
     intervals = rng.randint(3, 8)
     amount = _UNITS[symbol] * rng.randint(1, 12)
     algo = rng.choice(list(ALGOS))
