@@ -6,18 +6,19 @@ As ``test_database_trouble.py``, on a real server that the tests start.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, make_url
 
 from agent.app.live_session import LiveResult
 from agent.app.log_in_line import bring_in_line
 from storage.log import kept_log
 from tests.integration.tcp_proxy import TcpProxy
 from tests.integration.worked_order import in_line, unharmed, worked
+from tests.postgres_server import MISSING, PostgresServer, programs, served
 
 pytestmark = pytest.mark.slow
 LOCKED = "LOCK TABLE sessions, commands, parent_orders, child_orders, fills IN ACCESS EXCLUSIVE MODE"
@@ -121,6 +122,63 @@ async def test_a_link_of_three_hundred_milliseconds(server: URL, link: TcpProxy,
         await asyncio.sleep(0)
 
     result = await worked(tmp_path, _dsn(server.set(host="127.0.0.1", port=link.port)), nothing, 8)
+    await whole(result, server)
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    """A server that nobody else uses, so that it may be stopped."""
+    at = programs()
+    if at is None:
+        pytest.skip(MISSING)
+    with served(at) as server:
+        server.initialise()
+        server.start()
+        yield server
+
+
+async def test_a_server_that_stands_still_for_a_minute(own_server: PostgresServer, tmp_path: Path) -> None:
+    """Every process of it is stopped (SIGSTOP): connections stay, nothing answers; then it goes on."""
+
+    async def frozen() -> None:
+        own_server.freeze()
+        await asyncio.sleep(60)
+        own_server.go_on()
+
+    result = await worked(tmp_path, own_server.url, frozen, 70)
+    await whole(result, make_url(own_server.url))
+
+
+async def test_a_server_that_is_stopped_for_a_minute(own_server: PostgresServer, tmp_path: Path) -> None:
+    """Its processes end at once, as with the power, and it recovers when it is started again."""
+
+    async def stopped() -> None:
+        await asyncio.to_thread(own_server.stop)
+        await asyncio.sleep(60)
+        await asyncio.to_thread(own_server.start)
+
+    result = await worked(tmp_path, own_server.url, stopped, 70)
+    await whole(result, make_url(own_server.url))
+
+
+async def test_locks_ended_connections_and_a_long_link_at_once(
+    server: URL, link: TcpProxy, tmp_path: Path
+) -> None:
+    """Tables locked over a link of 300 ms whose connections are ended meanwhile."""
+    link._delay_s = 0.15
+
+    async def all_of_it() -> None:
+        other, killer = [await asyncpg.connect(_dsn(server)) for _ in range(2)]
+        async with other.transaction():
+            await other.execute(LOCKED)
+            for _ in range(3):
+                await asyncio.sleep(2)
+                mine = await other.fetchval("SELECT pg_backend_pid()")
+                await killer.fetch(f"{OTHERS} AND pid <> {mine}", server.database)
+        await other.close()
+        await killer.close()
+
+    result = await worked(tmp_path, _dsn(server.set(host="127.0.0.1", port=link.port)), all_of_it, 12)
     await whole(result, server)
 
 

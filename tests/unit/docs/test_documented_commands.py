@@ -36,7 +36,14 @@ MORE = {  # of options the last one counts
     "lem evaluate": "--orders 60",
     "lem ablate": "--iterations 1 --orders 50 --seeds 1 --workers 1",
 }
+ON_A_SERVER = "needs a server: ``tests/contract`` and ``tests/integration/test_whole_databases.py``"
 NOT_RUN = {
+    "python -m agent run --paper --db postgresql://trader@db.example.com/desk --quantity 2 --algo lem": (
+        ON_A_SERVER
+    ),
+    "python -m agent db copy sqlite:///runs/agent.db postgresql://trader@db.example.com/desk": ON_A_SERVER,
+    "python -m agent db check --db postgresql://trader@db.example.com/desk": ON_A_SERVER,
+    "python -m agent db upgrade --db URL": ON_A_SERVER,
     "python -m agent": "a program's name",
     "python -m lem": "a program's name",
     "python -m agent run --paper": "what `make run` runs, a minute: ``tests/integration/test_cli_run.py``",
