@@ -33,15 +33,15 @@ def are_many(summary: Summary) -> bool:
 
 
 def progress_lines(summary: Summary, now_ns: int) -> list[str]:
-    """A line for each order that works, up to ``LINES``, and one for how many are where."""
+    """How many orders are where, then a line for each that works, up to ``LINES``, by its own name."""
     records = summary.orders()
     working = [record for record in records if record.changed.ended_ns is None]
     told = [
-        progress_in_words(record, summary.instruments[record.changed.spec.instrument], now_ns)
+        progress_in_words(record, summary.instruments[record.changed.spec.instrument], now_ns, _name(record))
         for record in working[:LINES]
     ]
     more = [f"... and {len(working) - LINES:,} more that work"] if len(working) > LINES else []
-    return [*told, *more, counts_in_words(records)]
+    return [counts_in_words(records), *told, *more]
 
 
 def counts_in_words(records: Sequence[ParentRecord]) -> str:
@@ -134,6 +134,11 @@ def _session(record: ParentRecord) -> str:
     return "-".join(parts[:2])
 
 
+def _name(record: ParentRecord) -> str:
+    """What it is called in its session."""
+    return record.changed.spec.parent_id.removeprefix(f"{_session(record)}-")
+
+
 def _row(record: ParentRecord, summary: Summary) -> list[str | Text]:
     spec, own = record.changed.spec, record.own
     instrument = summary.instruments[spec.instrument]
@@ -141,7 +146,7 @@ def _row(record: ParentRecord, summary: Summary) -> list[str | Text]:
     slippage, gain = (own.arrival_slippage_bps, own.gain_bps) if own else (None, None)
     state = record.changed.state
     return [
-        spec.parent_id.removeprefix(f"{_session(record)}-"),
+        _name(record),
         f"{'buy' if spec.side is Side.BUY else 'sell'} {spec.symbol}",
         percent(record.filled_share),
         price(record.average_price(instrument), instrument),

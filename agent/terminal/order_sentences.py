@@ -112,10 +112,13 @@ def state_in_words(changed: ParentChanged) -> str:
     return f"{changed.spec.parent_id} {changed.state.value}: {changed.reason}"
 
 
-def progress_in_words(record: ParentRecord, instrument: Instrument, now_ns: int) -> str:
-    """S-P1 working, 40% filled at 61837.635, +1.20 bps against vwap so far, 45.0 s in."""
+def progress_in_words(record: ParentRecord, instrument: Instrument, now_ns: int, name: str = "") -> str:
+    """S-P1 working, 40% filled at 61837.635, +1.20 bps against vwap so far, 45.0 s in.
+
+    ``name``: what it is called, where its whole id is too long.
+    """
     changed = record.changed
-    sentence = f"{changed.spec.parent_id} {changed.state.value}, {record.filled_share:.0%} filled"
+    sentence = f"{name or changed.spec.parent_id} {changed.state.value}, {record.filled_share:.0%} filled"
     average, gain = record.average_price(instrument), record.gain_so_far_bps(instrument)
     if average is not None:
         sentence += f" at {price(average, instrument)}"

@@ -1,4 +1,4 @@
-"""The orders that work now, as another terminal sees them: a row each, or of many a row for each kind.
+"""The orders that work now, as another terminal sees them: a row each, or of many one for those alike.
 
 With many, what matters first is how many are where and how far, then those that need a look: paused, or far
 behind the time that has passed.
@@ -49,19 +49,23 @@ class _Progress:
 
 
 def grouped(rows: Sequence[Row], now_ns: int) -> Shown:
-    """A row for each symbol, side, algo and state: how many, how far, how much of their time is gone."""
+    """A row for each symbol and state: how many buy and sell, how far, how much of their time is gone."""
     groups: dict[tuple[str, ...], list[_Progress]] = {}
     for row in rows:
-        key = tuple(str(row[name]) for name in ("symbol", "side", "algo", "state"))
+        key = str(row["symbol"]), str(row["state"])
         groups.setdefault(key, []).append(_progress(row, now_ns))
-    columns = ["symbol", "side", "algo", "state", "orders", "filled", "time gone"]
-    return Shown(columns, [[*key, *_totals(groups[key])] for key in sorted(groups)])
+    columns = ["symbol", "state", "buy", "sell", "filled", "time gone"]
+    return Shown(columns, [[*key, *_sides(groups[key]), *_means(groups[key])] for key in sorted(groups)])
 
 
-def _totals(group: Sequence[_Progress]) -> list[str]:
-    count = len(group)
-    means = (sum(one.filled for one in group) / count, sum(one.elapsed for one in group) / count)
-    return [str(count), *(f"{mean:.0%}" for mean in means)]
+def _sides(group: Sequence[_Progress]) -> list[str]:
+    sides = [one.row["side"] for one in group]
+    return [f"{sides.count(side):,}" for side in ("buy", "sell")]
+
+
+def _means(group: Sequence[_Progress]) -> list[str]:
+    sums = (sum(one.filled for one in group), sum(one.elapsed for one in group))
+    return [f"{each / len(group):.0%}" for each in sums]
 
 
 def in_words(rows: Sequence[Row], now_ns: int) -> str:
@@ -69,7 +73,7 @@ def in_words(rows: Sequence[Row], now_ns: int) -> str:
     states = [str(row["state"]) for row in rows]
     counts = ", ".join(f"{states.count(s):,} {s}" for s in ParentState if s in states)
     symbols = len({row["symbol"] for row in rows})
-    _, filled, elapsed = _totals([_progress(row, now_ns) for row in rows])
+    filled, elapsed = _means([_progress(row, now_ns) for row in rows])
     on = f"{symbols} symbols" if symbols > 1 else str(rows[0]["symbol"])
     return f"{len(rows):,} orders on {on}: {counts}; filled {filled} on average, {elapsed} of their time gone"
 

@@ -14,6 +14,7 @@ from agent.core.events import AuditEvent, SlippageMeasured
 from agent.core.types import ParentState
 from agent.summary import Summary
 from agent.terminal.closing_tables import render_summary
+from agent.terminal.many_orders import LINES, progress_lines
 from tests.integration.test_storage import BTC, SPEC, _parent
 
 
@@ -71,3 +72,16 @@ def test_of_very_many_only_the_others_are_listed() -> None:
     assert len(said.splitlines()) < 15
     every = printed(*[("twap", 50, 1.0, 1.0) for _ in range(100)])
     assert "nor are 60 of those that did not" in every
+
+
+def test_progress_fits_its_lines_and_says_first_how_many_there_are() -> None:
+    """Fifteen of forty by their own names, none wider than the terminal, below the counts."""
+    summary = Summary([BTC])
+    for n in range(40):
+        spec = replace(SPEC, parent_id=f"20260101T000000-001-desk-long-name-{n}")
+        summary.add([replace(_parent(spec, ParentState.WORKING, 1, filled=spec.target // 2), ended_ns=None)])
+    lines = progress_lines(summary, _parent(SPEC, ParentState.WORKING, 1).at_ns + 45 * 10**9)
+    assert lines[0] == "40 orders: 40 working"
+    assert lines[1].startswith("desk-long-name-0 working, 50% filled at ")
+    assert (len(lines), lines[-1]) == (1 + LINES + 1, "... and 25 more that work")
+    assert max(map(len, lines)) <= 80

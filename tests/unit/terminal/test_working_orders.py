@@ -36,16 +36,16 @@ def row(number: int, **changes: object) -> dict[str, object]:
 
 
 def test_many_orders_share_rows() -> None:
-    """Those of one symbol, side, algo and state, with how many they are and how far on average."""
-    rows = [row(n, filled_lots=40 + 20 * (n % 2)) for n in range(10)]
+    """Those of one symbol and state, with how many buy and sell, and how far they are on average."""
+    rows = [row(n, filled_lots=40 + 20 * (n % 2), side="sell" if n > 6 else "buy") for n in range(10)]
     rows += [row(10, symbol="ETH/USDT", target_kind="notional", target_units=1000, filled_tl=250)]
     rows += [row(11, state="pending", started_ns=None, filled_lots=0)]
     columns, shown = grouped(rows, 500 * S)
-    assert columns == ["symbol", "side", "algo", "state", "orders", "filled", "time gone"]
+    assert columns == ["symbol", "state", "buy", "sell", "filled", "time gone"]
     assert shown == [
-        ["BTC/USDT", "buy", "twap", "pending", "1", "0%", "0%"],
-        ["BTC/USDT", "buy", "twap", "working", "10", "50%", "50%"],
-        ["ETH/USDT", "buy", "twap", "working", "1", "25%", "50%"],
+        ["BTC/USDT", "pending", "1", "0", "0%", "0%"],
+        ["BTC/USDT", "working", "7", "3", "50%", "50%"],
+        ["ETH/USDT", "working", "1", "0", "25%", "50%"],
     ]
     assert in_words(rows, 500 * S) == (
         "12 orders on 2 symbols: 1 pending, 11 working; filled 44% on average, 46% of their time gone"
