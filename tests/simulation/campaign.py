@@ -24,6 +24,8 @@ from tests.simulation.virtual_time import REAL_S  # noqa: E402
 
 AGAIN_EVERY = 25
 """One seed of so many is played twice: the same seed must give the same bytes."""
+TELL_EVERY = 50
+"""Seeds between two lines on stderr."""
 SHRUNK_MOST = 3
 """Failing seeds that are made small; more are only named."""
 Change = Callable[[], None]
@@ -43,6 +45,8 @@ def main() -> int:
         total.add(each)
         if each.violations:
             _tell(each)
+        if total.seeds % TELL_EVERY == 0:
+            sys.stderr.write(f"{total.seeds} of {given.seeds} seeds, {len(total.failed)} failed\n")
     shrunk = [_shrink(each, change) for each in total.failed[:SHRUNK_MOST]]
     for text in shrunk:
         say(text)

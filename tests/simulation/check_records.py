@@ -9,6 +9,7 @@ from typing import Any
 from agent.app.replay_session import replay_session
 from agent.core.errors import AgentError
 from agent.core.events import AuditEvent
+from storage.log.bulk.row_shapes import shape
 from storage.log.log_rows import RowMaker
 from storage.log.tables import Base
 from storage.recordings.session import SessionReader
@@ -46,7 +47,8 @@ def _projected(
     maker = RowMaker(reader.header.session, {i.number: i for i in reader.instruments})
     expected: dict[str, dict[tuple[object, ...], dict[str, object]]] = {}
     for event in events:
-        table, values = maker.row(event)
+        table, row = maker.row(event)
+        values = dict(zip(shape(table).columns, row, strict=True))
         expected.setdefault(table.__tablename__, {})[_key(table, values)] = values
     for table in (each for each in Base.__subclasses__() for each in (each, *each.__subclasses__())):
         name = getattr(table, "__tablename__", "")
