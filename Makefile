@@ -15,7 +15,7 @@ ifeq ($(shell uname -s),Linux)
 TORCH_FROM := --torch-index $(TORCH_INDEX)
 endif
 
-.PHONY: run test test-all test-slow check bench bench-nautilus differential fuzz mutants simulate simulate-planted clean setup
+.PHONY: run test test-all test-slow check bench bench-nautilus differential fuzz mutants simulate simulate-test simulate-planted clean setup
 run: setup
 	$(BIN)/python -m agent run --paper --config config.yaml
 
@@ -65,6 +65,10 @@ NEWER = $(PYTHON) python3.14 python3.13 python3.12 $$(ls -d $${PYENV_ROOT:-$$HOM
 simulate: .venv-simulation/.installed
 	$(SIMULATE).campaign --seeds $(SEEDS) --first $(FROM) $(if $(filter command%,$(origin SEED)),--seed $(SEED)) \
 	  $(if $(FAULTS),--faults $(FAULTS))
+
+# The simulation's own tests: the same seed gives the same bytes, what is killed does nothing any more.
+simulate-test: .venv-simulation/.installed
+	PYTHONPATH=. .venv-simulation/bin/python -m pytest -q tests/simulation
 
 # Mistakes planted in the product on purpose: by how many seeds is each found?
 simulate-planted: .venv-simulation/.installed
