@@ -98,6 +98,7 @@ class LiveRun:
         self._log, self._late, self._watch = execution_log, late, watch
         self._outside = outside
         self.resumed: Resumed | None = None
+        self._disowned = False
         self._former = former
         self._seq = former.seq if former else 0
         self._last_ns = former.last_ns if former else 0
@@ -249,8 +250,12 @@ class LiveRun:
 
     @property
     def left_as_it_was(self) -> bool:
-        """Whether a session that was to go on has not begun to."""
-        return self._former is not None and self.resumed is None
+        """Whether a session that was to go on has not begun to, or goes on elsewhere."""
+        return self._disowned or (self._former is not None and self.resumed is None)
+
+    def disown(self) -> None:
+        """The session is another process's: nothing more is written, and nothing ended."""
+        self._disowned = True
 
     async def _go_on(self, former: Former, pump: asyncio.Task[None], deadline_ns: int) -> None:
         """Wait for what was missed and for the books, then say how long nothing was done.

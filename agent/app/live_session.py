@@ -35,7 +35,7 @@ from agent.app.world.run_world import World
 from agent.config import Config, names_of
 from agent.core.agenda import FAR_FUTURE_NS
 from agent.core.clock import Clock
-from agent.core.errors import AgentError, OrderError
+from agent.core.errors import AgentError, OrderError, SessionError
 from agent.core.events import AuditEvent, Resumed
 from agent.core.instrument import Instrument
 from agent.core.ports import Feed, FeedHealth, LogEnd, PendingCommand, SlicePolicy
@@ -586,7 +586,16 @@ class _Session:
         return lambda: self._over(live)
 
     def _over(self, live: LiveRun) -> bool:
-        """A session with schedules ends to be rotated, another with its orders; a killed one at once."""
+        """A session with schedules ends to be rotated, another with its orders; a killed one at once.
+
+        Raises SessionError where another process has taken it: nothing more is written then.
+        """
+        if self._heartbeat is not None and self._heartbeat.taken:
+            live.disown()
+            raise SessionError(
+                f"session {self.name} was taken by another process while this one stood still: it stops here,"
+                " and has written nothing since it noticed"
+            )
         if self._starting is not None and self._starting.done():
             self._starting.result()  # raises what ended it
         if live.engine.killed:

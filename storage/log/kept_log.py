@@ -39,7 +39,7 @@ log = structlog.get_logger("database")
 _T = TypeVar("_T")
 
 OPEN_S = 60.0
-"""How long a database may take before a run starts: the tables of a new one take 43 s over a link of 300 ms."""
+"""How long a database may take before a run starts: over a link of 300 ms, new tables take 43 s."""
 ATTEMPT_S = 30.0
 """An attempt that takes longer is given up and made again."""
 SLOW_S = 3.0

@@ -12,6 +12,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -209,6 +210,23 @@ def test_a_living_session_is_refused(tmp_path: Path) -> None:
     finally:
         living.kill()
         living.communicate()
+
+
+def test_who_has_lost_the_session_stops_and_writes_nothing_more(tmp_path: Path) -> None:
+    """Another machine's process has its heartbeat: this one does not end what is no longer its own."""
+    agent = Agent(tmp_path)
+    living = agent.begin()
+    deadline_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline_s and not agent.rows(FILLED):
+        time.sleep(0.1)
+    with sqlite3.connect(tmp_path / "agent.db", timeout=30) as log:
+        log.execute("UPDATE heartbeats SET host = 'elsewhere', pid = 1, counter = counter + 1")
+    log.close()
+    told = agent.done(living, 2)
+    assert "was taken by another process" in told["error"]
+    assert agent.rows("SELECT host, pid FROM heartbeats") == [("elsewhere", 1)]
+    assert agent.rows("SELECT state FROM sessions") == [("open",)]
+    assert SessionReader(agent.session).cut_off
 
 
 # --- what is refused, or cut ----------------------------------------------------------------------

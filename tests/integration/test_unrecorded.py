@@ -25,6 +25,11 @@ from storage.recordings.session import SessionHeader, SessionReader, SessionWrit
 from tests.fakes import SMALL, synthetic_tape
 
 
+def handles() -> int:
+    """Files and sockets that this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 class _Market:
     """A feed of ready rows, the log of a run, and who watches it."""
 
@@ -113,7 +118,7 @@ async def test_a_disk_that_is_full_at_the_end_is_told(
     """Only the end fails to be recorded: the run does not say that all went well, and closes its files."""
     disk = _Disk()
     monkeypatch.setattr(segments, "os", disk)
-    opened = len(list(Path("/proc/self/fd").iterdir()))
+    opened = handles()
 
     def over(live: LiveRun) -> bool:
         disk.full = lambda: live.ending  # type: ignore[method-assign]
@@ -122,4 +127,4 @@ async def test_a_disk_that_is_full_at_the_end_is_told(
     market, _ = await _run(tmp_path, disk, over)
     assert _last(market).state is ParentState.FAILED
     assert SessionReader(tmp_path / "s").cut_off
-    assert len(list(Path("/proc/self/fd").iterdir())) == opened
+    assert handles() == opened

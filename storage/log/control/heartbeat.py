@@ -35,6 +35,7 @@ class Heartbeat:
         self._engine = open_engine(url)
         self._counter = 0
         self._failing = False
+        self.taken = False  # by another process, which goes on with the session
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -57,7 +58,7 @@ class Heartbeat:
         return row | {"counter": self._counter, "beat_ns": self._wall_ns()}
 
     async def beat(self) -> None:
-        """Count one up. Raises DatabaseError."""
+        """Count one up, unless the heartbeat is another process's by now. Raises DatabaseError."""
         row = self.next_row()
         target = HeartbeatRow.__table__
         assert isinstance(target, Table)
@@ -66,12 +67,14 @@ class Heartbeat:
                 dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
                 statement = dialect.insert(target).values(row)
                 changed = {name: statement.excluded[name] for name in row if name != "session"}
-                await connection.execute(
-                    statement.on_conflict_do_update(index_elements=["session"], set_=changed)
+                mine = (target.c.host == row["host"]) & (target.c.pid == row["pid"])
+                done = await connection.execute(
+                    statement.on_conflict_do_update(index_elements=["session"], set_=changed, where=mine)
                 )
+                self.taken = done.rowcount == 0
 
     async def _run(self) -> None:
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and not self.taken:
             try:
                 await self.beat()
             except DatabaseError as error:
