@@ -48,7 +48,7 @@ def configured(folder: Path, symbols: list[str]) -> Config:
                 notional=Decimal(100_000),
                 algo=ALGOS[n % len(ALGOS)],
                 shadows=("twap",),
-                interval=5 * NS_PER_S,
+                interval=10 * NS_PER_S,
                 min_duration=90 * 60 * NS_PER_S,
                 max_duration=150 * 60 * NS_PER_S,
             ),

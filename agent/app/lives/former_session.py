@@ -46,7 +46,7 @@ from agent.journal import ABANDONED, commands, overruns, recorded_decisions
 from agent.replay import Prefix, first_book, last_recorded_ns, replay_prefix
 from agent.runtime import Former
 from storage.recordings.header_file import HEADER
-from storage.recordings.lives.cut_recording import cut, first_missing, results_before
+from storage.recordings.lives.cut_recording import Inputs, cut, inputs_of, results_before
 from storage.recordings.lives.session_lock import SessionLock
 from storage.recordings.lives.tape_end import TapeEnd
 from storage.recordings.session import SessionReader, SessionWriter
@@ -65,15 +65,14 @@ class FormerSession:
     path: Path
     config: Config
     reader: SessionReader
-    before_seq: int  # the first input that is missing
-    uneven: bool  # and later ones are there
+    found: Inputs
+    uneven: bool  # an input is missing, and later ones are there
     pending: list[Command]
     lock: SessionLock
     unworkable: dict[str, str] = field(default_factory=dict)  # by symbol: why its orders cannot go on
     events: list[AuditEvent] = field(default_factory=list)
     tape: TapeEnd = field(default_factory=TapeEnd)
     handed_over: bool = False
-    _last: tuple[int, int] = (0, 0)  # (recv_ns, seq) of the last input
     _prefix: Prefix | None = None
 
     @classmethod
@@ -84,7 +83,7 @@ class FormerSession:
         lock = SessionLock(path)
         lock.take()
         try:
-            reader, before_seq, uneven = _whole_inputs(path)
+            reader, found, uneven = _whole_inputs(path)
             _check_open(reader)
             pending = commands(reader.journal(), reader.instruments)
             if not any(isinstance(command, StartParent) for command in pending):
@@ -97,7 +96,7 @@ class FormerSession:
         except BaseException:
             lock.release(ended=False)
             raise
-        return cls(path, config, reader, before_seq, uneven, pending, lock)
+        return cls(path, config, reader, found, uneven, pending, lock)
 
     @property
     def name(self) -> str:
@@ -132,14 +131,12 @@ class FormerSession:
             self.tape.add(rows)
             progress("replaying what was recorded", self.tape.rows, 0)
 
-        recorded = results_before(list(self.reader.outcome()), self.before_seq)
+        recorded = results_before(list(self.reader.outcome()), self.found.first_missing)
         prefix = replay_prefix(
             self.reader, engine, self.pending, recorded, seen=seen, watch=self.events.extend
         )
         self._check(prefix, doubts)
         self._prefix = prefix
-        journalled = [(int_in(e, "recv_ns", 0), int_in(e, "seq", 0)) for e in self.reader.journal()]
-        self._last = max([self.tape.last, *journalled])
         self.handed_over = True
         return engine
 
@@ -172,19 +169,18 @@ class FormerSession:
     def writer(self) -> SessionWriter:
         """Goes on with the recording: first with the results that its process had not come to write."""
         there, prefix = list(self.reader.outcome()), self._taken()
-        if self.uneven or len(prefix.recorded) < len(there):
-            log.warning(
-                "recording_cut", results=len(there) - len(prefix.recorded), before_seq=self.before_seq
-            )
-            cut(self.path, self.before_seq, prefix.recorded)
+        lost, before_seq = len(there) - len(prefix.recorded), self.found.first_missing
+        if self.uneven or lost:
+            log.warning("recording_cut", before_seq=before_seq, results=lost)
+            cut(self.path, before_seq, prefix.recorded)
         writer = SessionWriter.resume(self.path)
         writer.outcome(prefix.unrecorded)
         return writer
 
     def former(self, engine: Engine) -> Former:
         """What the run has to know of the session that it goes on with."""
-        last_ns = max(self._last[0], last_recorded_ns(self._taken().recorded), engine.now_ns)
-        seq = max(self._last[1], engine.seq)
+        last_ns = max(self.found.last_ns, last_recorded_ns(self._taken().recorded), engine.now_ns)
+        seq = max(self.found.last_seq, engine.seq)
         return Former(seq, last_ns, self._taken().check, self.life(), self.unworkable, self.tape.ending_rows)
 
     def life(self) -> Mapping[str, Mapping[str, str]]:
@@ -205,7 +201,7 @@ class FormerSession:
 
     def clock(self, clock: Clock) -> LaterClock:
         """``clock``, set forward to where the recording ends if it is behind that."""
-        recorded_ns = max(_last_ns(self.reader), last_recorded_ns(self.reader.outcome()))
+        recorded_ns = max(self.found.last_ns, last_recorded_ns(self.reader.outcome()))
         later = LaterClock(clock, recorded_ns)
         if later.behind_ns:
             log.warning(
@@ -227,29 +223,27 @@ POWER_CUT_NS = 120 * NS_PER_S
 """So much of the end of a recording may be lost with the power; more is damage that no power cut does."""
 
 
-def _whole_inputs(path: Path) -> tuple[SessionReader, int, bool]:
-    """The session up to the first input that is missing, its number, and whether later ones are there.
+def _whole_inputs(path: Path) -> tuple[SessionReader, Inputs, bool]:
+    """The session up to the first input that is missing, what it has, and whether later ones are there.
 
     Raises SessionError where more is missing than the end that a power cut takes.
     """
     reader = SessionReader(path)
-    before_seq, last_seq = first_missing(reader)
+    found = inputs_of(reader)
     if any("missing" in loss or "after it" in loss for loss in reader.losses):
         raise SessionError(f"{path} cannot go on: {'; '.join(reader.losses)}")
-    whole = SessionReader(path, before_seq)
-    lost_ns = _last_ns(reader) - _last_ns(whole)
+    if found.last_seq < found.first_missing:
+        return reader, found, False
+    reader = SessionReader(path, found.first_missing)
+    whole = inputs_of(reader)
+    lost_ns = found.last_ns - whole.last_ns
     if lost_ns > POWER_CUT_NS:
         raise SessionError(
-            f"{path} cannot go on: input {before_seq:,} is missing, and {lost_ns / NS_PER_S:.0f} s are"
-            " recorded after it: a power cut takes the end of a recording, and at most"
+            f"{path} cannot go on: input {found.first_missing:,} is missing, and {lost_ns / NS_PER_S:.0f} s"
+            " are recorded after it: a power cut takes the end of a recording, and at most"
             f" {POWER_CUT_NS // NS_PER_S} s of it"
         )
-    return whole, before_seq, last_seq > before_seq
-
-
-def _last_ns(reader: SessionReader) -> int:
-    tape_ns = max((int(batch["recv_ns"][-1]) for batch in reader.batches()), default=0)
-    return max([tape_ns, *(int_in(entry, "recv_ns", 0) for entry in reader.journal())])
+    return reader, whole, True
 
 
 def _check_open(reader: SessionReader) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -24,21 +25,42 @@ from agent.core.json_types import int_in
 from agent.core.market.tape import BAR, EVENT
 from storage.recordings.numbered_segments import segment_paths, segment_rows
 from storage.recordings.segments import Segment, SegmentDamageError, sync_path
-from storage.recordings.session import JOURNAL, OUTCOME, SessionReader
+from storage.recordings.session import END_KIND, JOURNAL, OUTCOME, SessionReader
 
 _SEQ = re.compile(r"\|seq=(\d{1,19})(?:\||$)")
 KEPT = ".before-cut"
 """What a file was called with before something was cut from it: it stays beside it."""
 
 
-def first_missing(reader: SessionReader) -> tuple[int, int]:
-    """The first number that no input of a live session has, and the last that one has."""
+class Inputs(NamedTuple):
+    """Of a session: the first number that no input has, the last that one has, and the last moment of one."""
+
+    first_missing: int
+    last_seq: int
+    last_ns: int
+
+
+def inputs_of(reader: SessionReader) -> Inputs:
+    """What inputs a live session has: one pass where none is missing, as nearly always."""
+    placed = [(int_in(e, "seq"), int_in(e, "recv_ns")) for e in reader.journal() if e.get("kind") != END_KIND]
+    seqs, moments = [seq for seq, _ in placed], [at_ns for _, at_ns in placed]
+    count, bars = len(placed), reader.bars()
+    for rows in (bars, *reader.batches()):
+        if len(rows):
+            count += len(rows)
+            seqs.append(int(rows["seq"][-1]))
+            moments.append(int(rows["recv_ns"][-1]))
+    last_seq, last_ns = max(seqs, default=0), max(moments, default=0)
+    return Inputs(last_seq + 1 if count == last_seq else _first_missing(reader), last_seq, last_ns)
+
+
+def _first_missing(reader: SessionReader) -> int:
     seqs = [batch["seq"].copy() for batch in reader.batches()]
     seqs.append(reader.bars()["seq"].copy())
-    seqs.append(np.array([int_in(e, "seq") for e in reader.journal() if e.get("kind") != "end"], np.int64))
-    there: IntArray = np.unique(np.concatenate(seqs))
+    seqs.append(np.array([int_in(e, "seq") for e in reader.journal() if e.get("kind") != END_KIND], np.int64))
+    there: IntArray = np.sort(np.concatenate(seqs))
     gaps = np.flatnonzero(there != np.arange(1, len(there) + 1))
-    return int(gaps[0]) + 1 if len(gaps) else len(there) + 1, int(there[-1]) if len(there) else 0
+    return int(gaps[0]) + 1 if len(gaps) else len(there) + 1
 
 
 def results_before(recorded: list[str], seq: int) -> list[str]:

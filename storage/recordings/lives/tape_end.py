@@ -19,16 +19,14 @@ _ENDS = {Kind.GAP_BEGIN: Kind.GAP_END, Kind.STALE: Kind.ALIVE}
 
 @dataclass(slots=True)
 class TapeEnd:
-    """Gather it with ``add``, batch by batch. ``last``: (recv_ns, seq) of the last row."""
+    """Gather it with ``add``, batch by batch."""
 
     rows: int = 0
-    last: tuple[int, int] = (0, 0)
     _trades: dict[int, list[EventArray]] = field(default_factory=dict)
     _open: dict[tuple[int, str], EventArray] = field(default_factory=dict)
 
     def add(self, rows: EventArray) -> None:
         self.rows += len(rows)
-        self.last = int(rows["recv_ns"][-1]), int(rows["seq"][-1])
         for number in np.unique(rows["instrument"]).tolist():
             mine = rows[rows["instrument"] == number]
             self._keep(number, mine[mine["kind"] == Kind.TRADE])
