@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Mapping as AbcMapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -23,6 +23,7 @@ from agent.core.events import (
     VenueReported,
 )
 from agent.core.instrument import Instrument
+from agent.core.json_types import JsonObject, int_in
 from agent.core.orders.venue_messages import Report, ReportKind
 from agent.core.types import ParentSpec, Slice
 from agent.shadow import shadow_specs
@@ -31,7 +32,9 @@ ROUND_TRIP = "round_trip"
 REPORT = "venue_report"
 ABANDONED = "abandoned"
 RESUMED = "resumed"
-SHELL_KINDS = frozenset({"overrun", "end", "rotated", ROUND_TRIP})
+CLOSING = "closing"
+"""All has ended and is about to be measured to the last: what follows comes of that."""
+SHELL_KINDS = frozenset({"overrun", "end", "rotated", ROUND_TRIP, CLOSING})
 """Entries that are no command: the shell's own marks."""
 
 
@@ -262,3 +265,8 @@ def _weights(text: str) -> dict[str, float]:
     inside = text.strip("{}")
     pairs = (item.rsplit(":", 1) for item in inside.split(",") if item)
     return {name: float.fromhex(value) for name, value in pairs}
+
+
+def closing_ns(journal: Iterable[JsonObject]) -> int | None:
+    """When a run began to close its session; None where it had not, and where somebody else closes it."""
+    return next((int_in(entry, "recv_ns") for entry in journal if entry.get("kind") == CLOSING), None)

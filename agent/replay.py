@@ -26,6 +26,7 @@ from agent.core.market.tape import EventArray, Kind
 from agent.core.ports import SessionReader
 from agent.core.types import NS_PER_S
 from agent.engine.engine import Engine
+from agent.journal import closing_ns
 
 BATCH_ROWS = 16384
 """As sessions are recorded: no batch is copied together, and one stays in the processor's cache."""
@@ -130,7 +131,9 @@ def replay(
         else:
             run.command(item)
     if cut_off:
-        if run.has_tape_of(recorded):
+        if (at_ns := closing_ns(reader.journal())) is not None:
+            run.closing(at_ns)
+        elif run.has_tape_of(recorded):
             run.on_with(recorded)
         outcome, difference = run.compared(recorded)
         run.close(0)
@@ -294,6 +297,13 @@ class _Pass:
         """What was recorded of no more."""
         of_tape = sum(row.startswith(TAPE_ROW) for row in recorded)
         return [*self._result_rows[len(recorded) - of_tape :], *self._tape_rows[of_tape:]]
+
+    def closing(self, end_ns: int) -> None:
+        """The run had begun to close its session, and died before that was done."""
+        self._input(end_ns)
+        self._engine.close(end_ns)
+        self._take()
+        self._tape_rows.extend(self.check.finish())
 
     def close(self, end_ns: int) -> list[str]:
         """End the session, and return the outcome: results first, then the checks of the tape."""

@@ -37,7 +37,7 @@ from agent.core.orders.venue_messages import Report
 from agent.core.ports import ExecutionLog, Feed, OutsideLink, SessionWriter
 from agent.core.types import NS_PER_MS, NS_PER_S, ParentSpec
 from agent.engine.engine import Engine
-from agent.journal import command_entry, round_trip_entry
+from agent.journal import CLOSING, command_entry, round_trip_entry
 
 log = structlog.get_logger("runtime")
 
@@ -444,6 +444,8 @@ class LiveRun:
         if self.engine.working:
             self.control(CommandKind.CANCEL, None, "session-end", {})
             end_ns = await self._settled_ns()
+        self._seq += 1
+        self.writer.journal({"kind": CLOSING, "recv_ns": end_ns, "seq": self._seq})
         self.engine.close(end_ns)
         self._publish(self._check.finish())
         self.writer.close(end_ns)

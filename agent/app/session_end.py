@@ -18,7 +18,7 @@ from agent.core.errors import InputError, SessionError
 from agent.core.events import AbandonParents, AuditEvent
 from agent.core.json_types import int_in
 from agent.core.secret_url import DatabaseUrl
-from agent.journal import ABANDONED, command_entry, commands
+from agent.journal import ABANDONED, CLOSING, command_entry, commands
 from agent.replay import last_recorded_ns
 from agent.summary import ParentDocument
 from storage.log.control.liveness import Life, Standing, standings
@@ -103,7 +103,7 @@ def closed_recording(path: Path) -> tuple[Replayed | None, list[AuditEvent]]:
     if not reader.cut_off:
         return done if ordered else None, events
     writer = SessionWriter.resume(path)
-    if ordered and not any(entry["kind"] == ABANDONED for entry in reader.journal()):
+    if ordered and not any(entry["kind"] in (ABANDONED, CLOSING) for entry in reader.journal()):
         abandon = AbandonParents(_last_ns(reader) + 1, _last_seq(reader) + 1, DIED)
         writer.journal(command_entry(abandon))
         events.clear()

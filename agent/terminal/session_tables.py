@@ -140,7 +140,8 @@ def _bars_row(symbol: str, bars: BarsInspection) -> list[str]:
 
 
 def _counted(counts: Mapping[str, int], names: Mapping[str, str]) -> str:
-    return ", ".join(f"{names.get(kind, kind)} {n:,}" for kind, n in counts.items() if kind != "end")
+    told = {kind: n for kind, n in counts.items() if kind not in ("closing", "end")}
+    return ", ".join(f"{names.get(kind, kind)} {n:,}" for kind, n in told.items())
 
 
 def _instrument_row(i: InstrumentInspection, seconds: float) -> list[str]:

@@ -14,12 +14,12 @@ import pytest
 
 from agent import app
 from agent.app.replay_session import Replayed, replay_session
-from agent.app.session_end import closed_recording
+from agent.app.session_end import _missing, closed_recording
 from agent.config import Config, Order
 from agent.core.canonical import TapeCheck, canonical_row
-from agent.core.events import AbandonParents
+from agent.core.events import AbandonParents, AuditEvent
 from agent.core.market.tape import Flag
-from agent.journal import command_entry
+from agent.journal import CLOSING, command_entry
 from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
 from tests.fakes import S, start, synthetic_tape
 
@@ -141,6 +141,30 @@ def test_ending_goes_on_where_it_stopped(tmp_path: Path) -> None:
     kinds = [entry["kind"] for entry in SessionReader(path).journal()]
     assert kinds == ["start", "abandoned", "end"]
     assert verify(path).result.match is True
+
+
+@pytest.mark.parametrize("rows", [0, 1, None])
+def test_a_session_cut_off_as_it_was_closed(rows: int | None, tmp_path: Path) -> None:
+    """Its run had begun to measure all to the last, and died before the recording had its end."""
+    path = cut(tmp_path, len(OPS))
+    end_ns = int(SessionReader(path).events()["recv_ns"][-1]) + 2 * S
+    writer = SessionWriter.resume(path)
+    writer.journal({"kind": CLOSING, "recv_ns": end_ns, "seq": 10**6})
+    events: list[AuditEvent] = []
+    replay_session(path, None, override=False, verify=True, speed=None, watch=events.extend)
+    missing = list(_missing(SessionReader(path), events))
+    assert len(missing) > 2
+    writer.outcome(missing[:rows])
+    writer.abandon()
+    found = verify(path)
+    assert (found.result.match, found.result.cut_off) == (True, True), found.result.difference
+    closed_recording(path)
+    assert [(e["kind"], e["recv_ns"]) for e in SessionReader(path).journal()][1:] == [
+        ("closing", end_ns),
+        ("end", end_ns),
+    ]
+    again = verify(path)
+    assert (again.result.match, again.result.cut_off) == (True, False), again.result.difference
 
 
 @pytest.mark.parametrize("writes", [1, FIRST])

@@ -15,7 +15,7 @@ import structlog
 
 from agent.config import Config
 from agent.core.errors import DatabaseError, InputError, SessionError
-from agent.journal import ABANDONED
+from agent.journal import ABANDONED, CLOSING
 from storage.log.control.lease import take_over
 from storage.log.control.liveness import Life, Standing, standings
 from storage.recordings.header_file import HEADER
@@ -60,7 +60,7 @@ def _is_resumable(path: Path) -> bool:
     except SessionError:
         return False  # what cannot be read cannot go on
     kinds = {entry.get("kind") for entry in journal}
-    open_ended = reader.cut_off and reader.header.source == "live" and ABANDONED not in kinds
+    open_ended = reader.cut_off and reader.header.source == "live" and not kinds & {ABANDONED, CLOSING}
     return open_ended and "start" in kinds and SessionLock(path).free()
 
 

@@ -42,7 +42,7 @@ from agent.core.types import NS_PER_S, ParentSpec
 from agent.engine.engine import Engine
 from agent.engine.policy import HandedOverPolicy
 from agent.entry.hints import agent_command
-from agent.journal import ABANDONED, commands, overruns, recorded_decisions
+from agent.journal import ABANDONED, CLOSING, commands, overruns, recorded_decisions
 from agent.replay import Prefix, first_book, last_recorded_ns, replay_prefix
 from agent.runtime import Former
 from storage.recordings.header_file import HEADER
@@ -259,6 +259,6 @@ def _check_open(reader: SessionReader) -> None:
         )
     if not reader.cut_off:
         raise SessionError(f"{path} cannot go on: {'; '.join(reader.losses)}")
-    if any(entry["kind"] == ABANDONED for entry in journal):
+    if any(entry["kind"] in (ABANDONED, CLOSING) for entry in journal):
         command = agent_command("sessions", "end", path)
         raise InputError(f"session {path.name} is being closed: finish that with `{command}`")
