@@ -369,6 +369,7 @@ class TradeSource:
             self.counters.joined += filled
         else:
             self.counters.backfilled += filled
+            self._live = True  # what is missed from here on is no joining of the history any more
         if quiet and lost:
             self._open_gap(0)  # what should have joined did not: that is a gap after all
         self._close_gap(lost)

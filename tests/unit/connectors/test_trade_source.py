@@ -98,6 +98,18 @@ async def test_a_hole_inside_a_batch_is_marked_where_it_is() -> None:
     assert stand.exchange.requests[0]["from_id"] == 4
 
 
+async def test_only_what_follows_the_history_is_joined_in_silence() -> None:
+    """A stream that brought nothing, whose trades came from REST: what is missed after those is a gap."""
+    stand = Stand(gapless=True)
+    stand.source.seed([trade(n) for n in range(1, 6)])
+    stand.exchange.known = list(range(1, 8))
+    stand.source._miss_up_to(7, trade(7)["timestamp"])
+    assert await stand.tape() == [(BEGIN, 6), (TRADE, 6), (TRADE, 7), (END, 6)]
+    stand.exchange.known = list(range(1, 11))
+    assert await stand.tape(10) == [(BEGIN, 8), (TRADE, 10), (TRADE, 8), (TRADE, 9), (END, 8)]
+    assert not stand.source.joining
+
+
 async def test_what_rest_lacks_is_lost() -> None:
     """The gap's end says how many; a repeated trade is none."""
     stand = Stand(gapless=True)
