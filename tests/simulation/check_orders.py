@@ -101,7 +101,8 @@ def _fills(outcome: Outcome, database: Database) -> Iterator[Violation]:
 
 
 def _dead_time(outcome: Outcome, database: Database) -> Iterator[Violation]:
-    """Nothing is decided, sent or filled while the agent is dead or stands still."""
+    """Nothing is decided, sent or filled while the agent is dead or stands still, nor made up for after."""
+    lengths = {row["parent_id"]: row["interval_ns"] for row in database.rows("parent_orders")}
     for from_ns, to_ns in outcome.dead:
         if to_ns - from_ns <= STOOD_STILL_S * S:
             continue
@@ -109,9 +110,13 @@ def _dead_time(outcome: Outcome, database: Database) -> Iterator[Violation]:
         for table, column in (("fills", "fill_ns"), ("decisions", "at_ns"), ("child_orders", "sent_ns")):
             inside = [row for row in database.rows(table) if dead[0] < row[column] < dead[1]]
             if inside:
-                yield Violation(
-                    Kind.ORDERS, f"{len(inside)} {table} dated in dead time, as at {inside[0][column]}"
-                )
+                text = f"{len(inside)} {table} dated in dead time, as at {inside[0][column]}"
+                yield Violation(Kind.ORDERS, text)
+        for row in database.rows("decisions"):
+            ended_ns = row["asked_ns"] + lengths[row["parent_id"]]
+            if dead[0] < row["asked_ns"] and ended_ns < dead[1]:
+                yield Violation(Kind.ORDERS, f"{row['decision_id']} is of an interval within dead time")
+                break
 
 
 def _commands(database: Database) -> Iterator[Violation]:
