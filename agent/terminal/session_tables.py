@@ -215,8 +215,9 @@ def life_rows(found: Sequence[Standing]) -> tuple[list[str], list[list[str]]]:
 def dead_sentences(found: Sequence[Standing]) -> list[str]:
     """What to do about each that died."""
     return [
-        f"{each.seen.session} died with its orders as they stood; close it with: "
-        f"{agent_command('sessions', 'end', each.seen.session)}"
+        f"{each.seen.session} died with its orders as they stood; go on with it: "
+        f" {agent_command('run', '--paper', '--resume', each.seen.session)}  or close it: "
+        f" {agent_command('sessions', 'end', each.seen.session)}"
         for each in found
         if each.life.value == "dead"
     ]
@@ -232,7 +233,8 @@ def lives_phrase(found: Sequence[Standing]) -> str:
         f"{f' on {each.seen.host}, process {each.seen.pid}' if each.seen.host else ''})"
         for each in dead
     )
-    advice = "; close it with: python -m agent sessions end SESSION" if dead else ""
+    goes_on, closes = "python -m agent run --paper --resume SESSION", "python -m agent sessions end SESSION"
+    advice = f"; go on with it:  {goes_on}  or close it:  {closes}" if dead else ""
     return f"{phrase}{': ' if dead else ''}{', '.join(named)}{advice}"
 
 

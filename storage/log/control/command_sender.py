@@ -203,4 +203,6 @@ class _Sender:
         place = "" if seen.host is None else f" ({seen.host}, process {seen.pid})"
         if seen.process_runs():
             return f"dead: {since}, but process {seen.pid} is still there: end that, and try again"
-        return f"dead: {since}{place}; close it with: {agent_command('sessions', 'end', seen.session)}"
+        goes_on = agent_command("run", "--paper", "--resume", seen.session)
+        closes = agent_command("sessions", "end", seen.session)
+        return f"dead: {since}{place}; go on with it:  {goes_on}  or close it:  {closes}"
