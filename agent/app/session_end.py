@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from agent.app.replay_session import Replayed, replay_session
 from agent.core.canonical import TAPE_ROW, TapeCheck, canonical_row
 from agent.core.errors import InputError, SessionError
@@ -25,8 +27,11 @@ from storage.log.control.liveness import Life, Standing, standings
 from storage.log.execution_log import SqlExecutionLog
 from storage.log.stored_replay import BATCH_EVENTS
 from storage.recordings.header_file import HEADER
+from storage.recordings.lives.cut_recording import even_out
+from storage.recordings.lives.session_lock import SessionLock
 from storage.recordings.session import SessionReader, SessionWriter
 
+log = structlog.get_logger("session")
 DIED = "the run died"
 LAST = "last"
 Now = Callable[[], int]
@@ -48,9 +53,14 @@ def end_session(url: DatabaseUrl | str, which: str, wall_ns: Now, monotonic_ns: 
     """Close the dead session ``which`` (a name, a path, or ``last``). Raises AgentError."""
     found = _dead(asyncio.run(standings(url, wall_ns, monotonic_ns, closed=1000)), which)
     path = _recording(found, which)
-    done, events = closed_recording(path)
-    reader = SessionReader(path)
-    asyncio.run(_store(url, reader, events))
+    lock = SessionLock(path)
+    lock.take()
+    try:
+        done, events = closed_recording(path)
+        reader = SessionReader(path)
+        asyncio.run(_store(url, reader, events))
+    finally:
+        lock.release(ended=SessionReader(path).end_ns is not None)
     parents = done.summary.parents() if done else []
     return EndedSession(found.seen.session, str(path), parents)
 
@@ -97,6 +107,9 @@ def _recording(found: Standing, which: str) -> Path:
 def closed_recording(path: Path) -> tuple[Replayed | None, list[AuditEvent]]:
     """Write the end into the recording if it has none; return what it holds: None where it has no order."""
     reader = SessionReader(path)
+    if reader.end_ns is None and even_out(path):
+        log.warning("recording_cut", path=str(path), meaning="a power cut had left its end uneven")
+        reader = SessionReader(path)
     events: list[AuditEvent] = []
     ordered = bool(commands(reader.journal(), reader.instruments))
     done = _agreeing(path, events, ordered=ordered)
@@ -165,6 +178,7 @@ async def _store(url: DatabaseUrl | str, reader: SessionReader, events: Sequence
     """Every row that the recording causes, written or written again, and the session closed."""
     log = SqlExecutionLog(url, reader.header.session, reader.instruments)
     try:
+        await log.rewind(_last_seq(reader), _last_ns(reader))
         for start in range(0, len(events), BATCH_EVENTS):
             await log.write(events[start : start + BATCH_EVENTS])
         await log.withdraw_commands("withdrawn: the run had died")

@@ -46,7 +46,7 @@ from agent.journal import ABANDONED, CLOSING, commands, overruns, recorded_decis
 from agent.replay import Prefix, first_book, last_recorded_ns, replay_prefix
 from agent.runtime import Former
 from storage.recordings.header_file import HEADER
-from storage.recordings.lives.cut_recording import Inputs, cut, inputs_of, results_before
+from storage.recordings.lives.cut_recording import Inputs, cut, results_before, whole_inputs
 from storage.recordings.lives.session_lock import SessionLock
 from storage.recordings.lives.tape_end import TapeEnd
 from storage.recordings.session import SessionReader, SessionWriter
@@ -83,7 +83,7 @@ class FormerSession:
         lock = SessionLock(path)
         lock.take()
         try:
-            reader, found, uneven = _whole_inputs(path)
+            reader, found, uneven = whole_inputs(path)
             _check_open(reader)
             pending = commands(reader.journal(), reader.instruments)
             if not any(isinstance(command, StartParent) for command in pending):
@@ -217,33 +217,6 @@ class FormerSession:
 
     def release(self, *, ended: bool) -> None:
         self.lock.release(ended=ended)
-
-
-POWER_CUT_NS = 120 * NS_PER_S
-"""So much of the end of a recording may be lost with the power; more is damage that no power cut does."""
-
-
-def _whole_inputs(path: Path) -> tuple[SessionReader, Inputs, bool]:
-    """The session up to the first input that is missing, what it has, and whether later ones are there.
-
-    Raises SessionError where more is missing than the end that a power cut takes.
-    """
-    reader = SessionReader(path)
-    found = inputs_of(reader)
-    if any("missing" in loss or "after it" in loss for loss in reader.losses):
-        raise SessionError(f"{path} cannot go on: {'; '.join(reader.losses)}")
-    if found.last_seq < found.first_missing:
-        return reader, found, False
-    reader = SessionReader(path, found.first_missing)
-    whole = inputs_of(reader)
-    lost_ns = found.last_ns - whole.last_ns
-    if lost_ns > POWER_CUT_NS:
-        raise SessionError(
-            f"{path} cannot go on: input {found.first_missing:,} is missing, and {lost_ns / NS_PER_S:.0f} s"
-            " are recorded after it: a power cut takes the end of a recording, and at most"
-            f" {POWER_CUT_NS // NS_PER_S} s of it"
-        )
-    return reader, whole, True
 
 
 def _check_open(reader: SessionReader) -> None:

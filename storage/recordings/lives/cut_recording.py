@@ -20,14 +20,18 @@ import numpy as np
 import orjson
 
 from agent.core.arrays import IntArray
-from agent.core.canonical import TAPE_ROW
+from agent.core.canonical import TAPE_ROW, TapeCheck
+from agent.core.errors import SessionError
 from agent.core.json_types import int_in
 from agent.core.market.tape import BAR, EVENT
+from agent.core.types import NS_PER_S
 from storage.recordings.numbered_segments import segment_paths, segment_rows
 from storage.recordings.segments import Segment, SegmentDamageError, sync_path
 from storage.recordings.session import END_KIND, JOURNAL, OUTCOME, SessionReader
 
 _SEQ = re.compile(r"\|seq=(\d{1,19})(?:\||$)")
+POWER_CUT_NS = 120 * NS_PER_S
+"""So much of the end of a recording may be lost with the power; more is damage that no power cut does."""
 KEPT = ".before-cut"
 """What a file was called with before something was cut from it: it stays beside it."""
 
@@ -72,6 +76,46 @@ def results_before(recorded: list[str], seq: int) -> list[str]:
             results = results[:at]
             break
     return [*results, *(row for row in recorded if row.startswith(TAPE_ROW))]
+
+
+def whole_inputs(path: Path) -> tuple[SessionReader, Inputs, bool]:
+    """The session up to the first input that is missing, what it has, and whether later ones are there.
+
+    Raises SessionError where more is missing than the end that a power cut takes.
+    """
+    reader = SessionReader(path)
+    found = inputs_of(reader)
+    if any("missing" in loss or "after it" in loss for loss in reader.losses):
+        raise SessionError(f"{path} cannot go on: {'; '.join(reader.losses)}")
+    if found.last_seq < found.first_missing:
+        return reader, found, False
+    reader = SessionReader(path, found.first_missing)
+    whole = inputs_of(reader)
+    lost_ns = found.last_ns - whole.last_ns
+    if lost_ns > POWER_CUT_NS:
+        raise SessionError(
+            f"{path} cannot go on: input {found.first_missing:,} is missing, and {lost_ns / NS_PER_S:.0f} s"
+            " are recorded after it: a power cut takes the end of a recording, and at most"
+            f" {POWER_CUT_NS // NS_PER_S} s of it"
+        )
+    return reader, whole, True
+
+
+def even_out(path: Path) -> bool:
+    """Cut away what a power cut left uneven, if it did: inputs after one that is missing, and their results.
+
+    Returns whether anything was cut. Raises SessionError, RecordingError.
+    """
+    reader, found, uneven = whole_inputs(path)
+    recorded, check = list(reader.outcome()), TapeCheck()
+    lines = sum(len(check.add(batch)) for batch in reader.batches())
+    kept = results_before(recorded, found.first_missing)
+    results = [row for row in kept if not row.startswith(TAPE_ROW)]
+    kept = [*results, *kept[len(results) :][:lines]]
+    if not uneven and len(kept) == len(recorded):
+        return False
+    cut(path, found.first_missing, kept)
+    return True
 
 
 def cut(path: Path, seq: int, outcome: list[str]) -> None:
