@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.core.errors import InputError, NoOrderError
+from agent.core.events import AuditEvent, DecisionTaken
 from agent.entry.long_work import LongWork
 from lem.cli.common_options import Json, check_writable
 from lem.cli.html_files import Html, write_page
@@ -89,19 +90,24 @@ def _decisions(session: Path) -> Decisions:
     from agent.app.replay_session import replay_session
 
     shown: dict[str, tuple[OrderView, MarketView]] = {}
+    taken: dict[str, DecisionTaken] = {}
+
+    def decided(events: Iterable[AuditEvent]) -> None:
+        taken.update((e.decision_id, e) for e in events if isinstance(e, DecisionTaken))
 
     def record(name: str, order: OrderView, market: MarketView) -> None:
         shown[name] = (order, market)
 
     try:
-        replayed = replay_session(session, None, override=False, verify=False, speed=None, shown=record)
+        replayed = replay_session(
+            session, None, override=False, verify=False, speed=None, watch=decided, shown=record
+        )
     except NoOrderError as error:
         raise NoOrderError(
             f"{session} holds no order, so no decision by the model: give a session of `agent run` with an"
             " order by lem"
         ) from error
     by_lem = {parent["id"] for parent in replayed.summary.parents() if parent["algo"] == "lem"}
-    taken = {d.decision_id: d for r in replayed.summary.orders() for d in r.decisions}
     found = {
         name: (*seen, taken[name].share)
         for name, seen in shown.items()

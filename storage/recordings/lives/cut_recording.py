@@ -91,7 +91,7 @@ def whole_inputs(path: Path) -> tuple[SessionReader, Inputs, bool]:
         return reader, found, False
     reader = SessionReader(path, found.first_missing)
     whole = inputs_of(reader)
-    lost_ns = found.last_ns - whole.last_ns
+    lost_ns = found.last_ns - max(whole.last_ns, reader.header.created_ns)
     if lost_ns > POWER_CUT_NS:
         raise SessionError(
             f"{path} cannot go on: input {found.first_missing:,} is missing, and {lost_ns / NS_PER_S:.0f} s"
