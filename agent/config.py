@@ -420,7 +420,7 @@ class Unattended(Section):
     """a file of apprise's that names who is told, by mail, chat or push; needs the extra [alerts]"""
     alert_on: tuple[AlertName, ...] = get_args(AlertName)
     """of what"""
-    ping_url: Annotated[str | None, Field(pattern=r"^https?://\S+$", exclude=True)] = None
+    ping_url: Annotated[str | None, Field(pattern=r"^https?://\S+$")] = None
     """asked for while the run lives, so that its silence is noticed (healthchecks.io and its like)"""
     ping_every: Duration = 60 * 10**9
     """so often"""
@@ -508,6 +508,21 @@ class Config(Section):
             where = {"place": ("venue", "fee_currency")}
             raise PydanticCustomError(_WHOLE, fee_rate_missing(currency), where)
         return self
+
+
+def recorded(config: Config) -> dict[str, object]:
+    """A configuration as a session keeps it: without what is secret, and with paths that hold elsewhere."""
+    market, checkpoint = Path(config.embedded.market), config.model.checkpoint
+    kept = config.model_copy(
+        update={
+            "unattended": config.unattended.model_copy(update={"ping_url": None}),
+            "model": config.model.model_copy(update={"checkpoint": checkpoint and checkpoint.absolute()}),
+            "embedded": config.embedded.model_copy(
+                update={"market": str(market.absolute()) if market.is_dir() else config.embedded.market}
+            ),
+        }
+    )
+    return kept.model_dump(mode="json")
 
 
 def names_of(orders: Sequence[OrderRow]) -> list[str]:

@@ -192,7 +192,7 @@ def replay_prefix(
             run.command(item)
     recorded = run.without_tape_beyond(recorded)
     run.on_with(recorded)
-    _, difference = run.compared(recorded)
+    difference = run.differs_from(recorded)
     return Prefix(run.count, run.check, difference, recorded, run.beyond(recorded))
 
 
@@ -287,6 +287,12 @@ class _Pass:
             ours += mine
             found.append(first_difference(theirs, mine))
         return ours, "; ".join(difference for difference in found if difference) or None
+
+    def differs_from(self, recorded: Sequence[str]) -> str | None:
+        """The first recorded row that is not as it was; fewer may have been recorded than there are."""
+        of_tape = [row for row in recorded if row.startswith(TAPE_ROW)]
+        results = len(recorded) - len(of_tape)
+        return first_difference(recorded, [*self._result_rows[:results], *self._tape_rows[: len(of_tape)]])
 
     def without_tape_beyond(self, recorded: Sequence[str]) -> list[str]:
         """``recorded`` without checks of rows that are not there: they are lost."""

@@ -21,7 +21,7 @@ import structlog
 from agent.core.agenda import FAR_FUTURE_NS
 from agent.core.canonical import TapeCheck, canonical_row
 from agent.core.clock import Clock, StandStill
-from agent.core.errors import ExchangeError, RecordingError
+from agent.core.errors import ExchangeError, InternalError, RecordingError
 from agent.core.events import (
     AuditEvent,
     Command,
@@ -98,7 +98,7 @@ class LiveRun:
         self._log, self._late, self._watch = execution_log, late, watch
         self._outside = outside
         self.resumed: Resumed | None = None
-        self._disowned = False
+        self.lost: Callable[[], bool] = lambda: False  # to another process, which goes on with the session
         self._former = former
         self._seq = former.seq if former else 0
         self._last_ns = former.last_ns if former else 0
@@ -162,7 +162,9 @@ class LiveRun:
             self.ingest(trades)
 
     def start(self, spec: ParentSpec, shadows: Sequence[ParentSpec]) -> None:
-        """Start a parent order now."""
+        """Start a parent order now. Raises InternalError for an id that was given before."""
+        if self.engine.knows(spec.parent_id):
+            raise InternalError(f"parent {spec.parent_id} was started twice")
         self._note_stalls()
         self._seq += 1
         self._command(StartParent(self._stamp_ns(), self._seq, spec, tuple(shadows)))
@@ -251,11 +253,7 @@ class LiveRun:
     @property
     def left_as_it_was(self) -> bool:
         """Whether a session that was to go on has not begun to, or goes on elsewhere."""
-        return self._disowned or (self._former is not None and self.resumed is None)
-
-    def disown(self) -> None:
-        """The session is another process's: nothing more is written, and nothing ended."""
-        self._disowned = True
+        return self.lost() or (self._former is not None and self.resumed is None)
 
     async def _go_on(self, former: Former, pump: asyncio.Task[None], deadline_ns: int) -> None:
         """Wait for what was missed and for the books, then say how long nothing was done.
@@ -268,6 +266,7 @@ class LiveRun:
         bookless -= {i.number for i in self.engine.market.instruments if i.symbol in former.unworkable}
         while bookless or self._is_catching_up():
             if self._over(pump):
+                self.interrupted = self.stopping.is_set()
                 return
             if self.clock.now_ns() >= deadline_ns:
                 break
@@ -277,7 +276,7 @@ class LiveRun:
                 waiting.append(rows)
                 bookless -= set(rows["instrument"][rows["kind"] == Kind.SNAPSHOT_END].tolist())
         tape = np.concatenate(waiting) if waiting else np.zeros(0, EVENT)
-        if not np.any(tape["kind"] == Kind.SNAPSHOT_END) and self.engine.working:
+        if not np.any(tape["kind"] == Kind.SNAPSHOT_END):
             raise ExchangeError(self._no_book())
         missed = np.count_nonzero((tape["kind"] == Kind.TRADE) & (tape["flags"] & Flag.BACKFILL > 0))
         orders = [w.order for w in self.engine.workers.values() if w.order.spec.shadow_of is None]
@@ -330,7 +329,7 @@ class LiveRun:
     async def _loop(self, pump: asyncio.Task[None], until: Callable[[], bool]) -> None:
         while not (self._over(pump) or until()):
             await self._step()
-        if self.stopping.is_set():
+        if self.stopping.is_set() and not self.left_as_it_was:
             self.interrupted = True
             if self.engine.working:
                 self.control(CommandKind.CANCEL, None, "interrupt", {})

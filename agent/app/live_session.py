@@ -32,7 +32,7 @@ from agent.app.lives.still_traded import open_again
 from agent.app.log_in_line import DatabaseState, in_line
 from agent.app.warm_up import warm_up
 from agent.app.world.run_world import World
-from agent.config import Config, names_of
+from agent.config import Config, names_of, recorded
 from agent.core.agenda import FAR_FUTURE_NS
 from agent.core.clock import Clock
 from agent.core.errors import AgentError, OrderError, SessionError
@@ -318,6 +318,8 @@ class _Session:
             config.feed.connect_timeout,
             {n for n, one in enumerate(config.orders) if THREADED & {one.order.algo, *one.order.shadows}},
         )
+        if former is not None:
+            self._starts.leave_out(former.started())
         self._heartbeat: Heartbeat | None = None
         self._starting: asyncio.Task[None] | None = None
         self._begun = False  # there is a book, and what starts at once has started
@@ -370,6 +372,10 @@ class _Session:
         live = LiveRun(
             self.feed, engine, writer, execution_log, self.clock, self._late, self._watch, former=former
         )
+        if self.former is not None:
+            live.cancelled_all = self.former.cancelled_all
+        if self._heartbeat is not None:
+            live.lost = lambda: self._heartbeat is not None and self._heartbeat.taken
         self.view.open(self.name, self.instruments, self._title())
         symbols = [instrument.symbol for instrument in self.instruments]
         self.watchman.begin(self.path, symbols, self._title(), lambda: execution_log.behind)
@@ -385,7 +391,7 @@ class _Session:
                 await live.run(
                     lambda: self._begin(live),
                     self._until(live, seconds, self.market.ended),
-                    book_within_ns=self.config.feed.connect_timeout if self.first and self.trade else None,
+                    book_within_ns=self._book_within_ns(),
                 )
                 state = "interrupted" if live.interrupted else "closed"
         finally:
@@ -411,6 +417,11 @@ class _Session:
             self._starts.not_started,
             live.resumed,
         )
+
+    def _book_within_ns(self) -> int | None:
+        """How long a book is waited for; of a session that follows another, as long as it takes."""
+        bounded = self.trade and (self.first or self.former is not None)
+        return self.config.feed.connect_timeout if bounded else None
 
     async def _close_log(self, execution_log: KeptLog | _NoLog, live: LiveRun, state: str) -> DatabaseState:
         if live.left_as_it_was:
@@ -443,7 +454,7 @@ class _Session:
             instruments=tuple(self.instruments),
             created_ns=self.clock.now_ns(),
             seed=self.config.seed,
-            config=self.config.model_dump(mode="json"),
+            config=recorded(self.config),
             fingerprint=fingerprint(self.config, self._algos()),
             clock_offsets={self.config.exchange: self.feed.health().clock_offset_ns},
             run={} if self.first else {"rotated": True},
@@ -459,6 +470,8 @@ class _Session:
             return _NoLog()
         self.preparation.preparing("opening the database")
         execution_log = KeptLog(SqlExecutionLog(self.config.database, self.name, self.instruments))
+        if self.former is not None:
+            execution_log.known = self.former.command_ids
         self._heartbeat = Heartbeat(self.config.database, self.name, self.world.wall_ns)
         await execution_log.open(
             required=self.first and self.former is None,
@@ -522,14 +535,15 @@ class _Session:
             self.watchman.resumed(live.resumed)
         if live.engine.killed:
             return  # before its first order
+        now_ns = self.clock.now_ns()
+        if self.former is None:
+            self._note_beginning(now_ns)
         if self.own_order:
             self.start_order(live, self.config.order)
         if self.former is None:
-            now_ns = self.clock.now_ns()
-            self._note_beginning(now_ns)
             self._starts.begin(now_ns)
         else:
-            self._starts.go_on(self.former.begun_ns, self.former.started())
+            self._starts.begin(self.former.begun_ns)
         self._begun = True
         await self.jobs.attach(_Scheduled(self, live))
 
@@ -549,6 +563,8 @@ class _Session:
             return bool(live.engine.market.mid_half_ticks(by_symbol[symbols[number]].number))
 
         def start(number: int) -> None:
+            if self.former is not None and (gone := self.former.unworkable.get(symbols[number])):
+                raise OrderError(gone)
             order, name = self.config.orders[number].order, self._starts.names[number]
             self._start(live, order, by_symbol[symbols[number]], name)
 
@@ -563,7 +579,7 @@ class _Session:
 
     def start_order(self, live: LiveRun, order: Order) -> None:
         """Start an order of the configured symbol now. Raises AgentError."""
-        names = self._starts.names
+        names = {*self._starts.names, *(self.former.started() if self.former else ())}
         self._parents = next(n for n in itertools.count(self._parents + 1) if f"P{n}" not in names)
         (instrument,) = (i for i in self.instruments if i.symbol == self.config.symbol)
         self._start(live, order, instrument, f"P{self._parents}")
@@ -591,7 +607,6 @@ class _Session:
         Raises SessionError where another process has taken it: nothing more is written then.
         """
         if self._heartbeat is not None and self._heartbeat.taken:
-            live.disown()
             raise SessionError(
                 f"session {self.name} was taken by another process while this one stood still: it stops here,"
                 " and has written nothing since it noticed"

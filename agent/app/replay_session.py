@@ -121,7 +121,7 @@ def replay_session(
     if not compare:
         pending = [bars.start() if bars else _ordered(reader, config)]
     doubts: list[str] = []
-    policies = _policies(reader, config, pending, doubts, compare=compare)
+    policies = policies_of(reader, config, pending, doubts, compare=compare)
     if not compare:
         check_replayed(reader, config, bars, pending)
     engine = _engine(reader, config, bars, watched(policies, shown) if shown else policies, recorded)
@@ -168,7 +168,7 @@ def _check_order_given(path: Path, reader: SessionReader, config: Config) -> Non
     )
 
 
-def _policies(
+def policies_of(
     reader: SessionReader, config: Config, pending: Sequence[Command], doubts: list[str], *, compare: bool
 ) -> PolicyFactory:
     """Every algo answers at once. Recorded elsewhere: those answers, doubted where ours differ."""

@@ -14,14 +14,15 @@ from pathlib import Path
 
 import structlog
 
-from agent.app.replay_session import Replayed, replay_session
+from agent.app.build import build_engine
+from agent.app.replay_session import Replayed, policies_of, recorded_config, replay_session
 from agent.core.canonical import TAPE_ROW, TapeCheck, canonical_row
 from agent.core.errors import InputError, SessionError
 from agent.core.events import AbandonParents, AuditEvent
 from agent.core.json_types import int_in
 from agent.core.secret_url import DatabaseUrl
 from agent.journal import ABANDONED, CLOSING, command_entry, commands
-from agent.replay import last_recorded_ns
+from agent.replay import last_recorded_ns, replay_prefix
 from agent.summary import ParentDocument
 from storage.log.control.liveness import Life, Standing, standings
 from storage.log.execution_log import SqlExecutionLog
@@ -112,6 +113,8 @@ def closed_recording(path: Path) -> tuple[Replayed | None, list[AuditEvent]]:
         reader = SessionReader(path)
     events: list[AuditEvent] = []
     ordered = bool(commands(reader.journal(), reader.instruments))
+    if ordered and reader.cut_off:
+        _record_what_is_missing(reader)
     done = _agreeing(path, events, ordered=ordered)
     if not reader.cut_off:
         return done if ordered else None, events
@@ -125,6 +128,21 @@ def closed_recording(path: Path) -> tuple[Replayed | None, list[AuditEvent]]:
     writer.outcome(list(_missing(ended, events)))
     writer.close(_last_ns(ended))
     return done if ordered else None, events
+
+
+def _record_what_is_missing(reader: SessionReader) -> None:
+    """Results that the run had come to, and that its recording has lost or never got. Raises SessionError."""
+    if any(entry["kind"] in (ABANDONED, CLOSING) for entry in reader.journal()):
+        return  # its results are judged with its end
+    recorded = list(reader.outcome())
+    config, pending = recorded_config(reader), commands(reader.journal(), reader.instruments)
+    policies = policies_of(reader, config, pending, [], compare=True)
+    engine = build_engine(config, reader.instruments, policies)
+    prefix = replay_prefix(reader, engine, pending, recorded, seen=lambda rows: None)
+    if prefix.difference is None and prefix.unrecorded:
+        writer = SessionWriter.resume(reader.path)
+        writer.outcome(prefix.unrecorded)
+        writer.abandon()
 
 
 def _agreeing(path: Path, events: list[AuditEvent], *, ordered: bool) -> Replayed:

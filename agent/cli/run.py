@@ -65,8 +65,12 @@ def run(
     if resume is None and settings.resume == "auto":
         from agent.app.lives.finding import resumable
 
-        if (dead := resumable(settings.out)) is not None:
+        if (dead := resumable(settings.out, latest_only=True)) is not None:
             log_lines.set_up(always_json=log_json)
+            beside = " (what the command line says of orders is left out)" if order or orders else ""
+            log_lines.complain(
+                f"going on with session {dead.name}, whose process died (resume: auto){beside}"
+            )
             return _resumed(settings, str(dead), as_json=as_json, log_json=log_json)
     if resume is not None:
         given: dict[str, object] = {

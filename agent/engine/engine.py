@@ -237,7 +237,7 @@ class Engine:
             self._add(spec, self._lanes, command.recv_ns)
 
     def _add(self, spec: ParentSpec, lane: int, now_ns: int) -> None:
-        if spec.parent_id in self.workers or spec.parent_id in self._over:
+        if self.knows(spec.parent_id):
             raise InternalError(f"parent {spec.parent_id} was started twice")
         start_ns = now_ns
         if spec.align is Align.GRID:
@@ -280,6 +280,10 @@ class Engine:
             self._outbox,
             self._ended,
         )
+
+    def knows(self, parent_id: str) -> bool:
+        """Whether a parent or shadow of this name was ever started."""
+        return parent_id in self.workers or parent_id in self._over
 
     def _forget_order(self, worker: Worker) -> None:
         """Nothing changes an order's numbers any more: all that is kept of it is how it ended."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import Enum
 
 from agent.core.agenda import Action, Agenda, Rank
 from agent.core.events import DecisionTaken
@@ -29,6 +30,16 @@ from agent.engine.views import Views
 
 BACK_AFTER_NS = NS_PER_S
 """After lost time an order goes on so much later: by then what waited in sockets has been read."""
+
+
+class _Owed(Enum):
+    """What an order has still to do once it is back from lost time; lost again, it is owed all the same."""
+
+    NOTHING = 0
+    START = 1
+    INTERVAL = 2  # the one of then is decided late
+    DECISION = 3  # of an interval that had begun
+    SLICE = 4  # the rest of what was decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,7 @@ class Worker:
         self._interval = -1
         self._pending: dict[int, tuple[OrderView, MarketView]] = {}  # decisions not collected yet
         self._ending: tuple[ParentEvent, str] | None = None
+        self._owed, self._lost_times, self._unworkable = _Owed.NOTHING, 0, ""
         self._slice = (0, False)  # of this interval: what it was to do, and whether it finishes the order
         execution.listener = self
 
@@ -124,7 +136,7 @@ class Worker:
         if k == spec.max_intervals:
             self.end(ParentEvent.EXPIRED, now_ns)
             return
-        self._interval = k
+        self._interval, self._owed = k, _Owed.NOTHING
         self._at(self.interval_ns(k + 1), lambda t: self._begin_interval(k + 1, t))
         if self.order.state is not ParentState.PAUSED:
             self._ask(k, now_ns)
@@ -258,38 +270,48 @@ class Worker:
         """
         if self.order.done:
             return
-        if unworkable:
-            self._at(heard_ns, lambda t: self.end(ParentEvent.EXPIRED, t, self._shortfall(unworkable)))
+        self._unworkable = why = unworkable or self._unworkable
+        if why:
+            self._at(heard_ns, lambda t: self.end(ParentEvent.EXPIRED, t, self._shortfall(why)))
         if self.start_ns > to_ns:
             return
         self.execution.note_obstacle(lost)
-        was_working = self._tactic.halt()
-        k, back_ns = self._interval, max(heard_ns, to_ns + BACK_AFTER_NS)
+        was_working, k = self._tactic.halt(), self._interval
+        self._lost_times += 1
         if self.order.state is ParentState.PENDING:
-            self._at(back_ns, self._start)
+            self._owed = _Owed.START
         elif self._interval_at(to_ns) == self.order.spec.max_intervals:
             over = f"{lost}, and its max_duration ended then"
             self._at(heard_ns, lambda t: self.end(ParentEvent.EXPIRED, t, self._shortfall(over)))
+            return
         elif self._interval_at(to_ns) != k:
             self._pending.clear()
-            self._at(back_ns, lambda t: self._begin_interval(self._interval_at(t), t))
+            self._owed = _Owed.INTERVAL
         elif self._pending.pop(k, None) is not None:
-            self._at(back_ns, lambda t: self._in_interval(k, t, self._ask))
+            self._owed = _Owed.DECISION
         elif was_working:
-            self._at(back_ns, lambda t: self._in_interval(k, t, self._go_on))
+            self._owed = _Owed.SLICE
+        if self._owed is not _Owed.NOTHING:
+            number, back_ns = self._lost_times, max(heard_ns, to_ns + BACK_AFTER_NS)
+            self._at(back_ns, lambda t: self._come_back(number, t))
 
     def _at(self, at_ns: int, action: Action) -> None:
         self._agenda.add(at_ns, Rank.TIMER, action)
 
-    def _in_interval(self, k: int, now_ns: int, do: Callable[[int, int], None]) -> None:
-        """Do something in interval ``k``, if it is still that and the order works."""
+    def _come_back(self, number: int, now_ns: int) -> None:
+        """Do what is owed since the lost time ``number``, unless more has been lost since."""
+        if number != self._lost_times:
+            return
+        owed, self._owed, k = self._owed, _Owed.NOTHING, self._interval
         working = self.order.state is ParentState.WORKING and self._ending is None
-        if working and self._interval == k:
-            do(k, now_ns)
-
-    def _go_on(self, k: int, now_ns: int) -> None:
-        """What an interval had not done of its slice before the lost time, it does now."""
-        self._tactic.begin(k, *self._slice, now_ns, self.interval_ns(k + 1))
+        if owed is _Owed.START:
+            self._start(now_ns)
+        elif owed is _Owed.INTERVAL:
+            self._begin_interval(self._interval_at(now_ns), now_ns)
+        elif owed is _Owed.DECISION and working:
+            self._ask(k, now_ns)
+        elif owed is _Owed.SLICE and working:
+            self._tactic.begin(k, *self._slice, now_ns, self.interval_ns(k + 1))
 
     # --- what the execution reports ---------------------------------------------------------------
 

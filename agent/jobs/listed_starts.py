@@ -67,11 +67,9 @@ class ListedStarts:
         start = self._starts[number]
         return begun_ns + start if isinstance(start, int) else max(begun_ns, moment_ns(start))
 
-    def go_on(self, begun_ns: int, started: Set[str]) -> None:
-        """The run had begun at ``begun_ns``, in a process that died: those not started keep their times."""
-        names = self.names
-        self._waiting = [one for one in self._waiting if names[one[1]] not in started]
-        self.begin(begun_ns)
+    def leave_out(self, started: Set[str]) -> None:
+        """The run goes on, and these have been started: they are done with."""
+        self._waiting = [one for one in self._waiting if self.names[one[1]] not in started]
 
     def start_due(self, now_ns: int, has_book: Callable[[int], bool], start: Callable[[int], None]) -> None:
         """Start what is due, ``MOST_AT_ONCE`` a call, and no more than the model can decide for in time.

@@ -32,7 +32,7 @@ class DiskWatch:
         if free >= self.least_bytes:
             return ""
         return (
-            f"the disk of {self.out} has {free / 1e9:.2f} GB left, less than unattended.least_free:"
+            f"the disk of {self.out} has {free / 1e9:.2f} GB left, less than unattended.least_free_mb:"
             " free some space, or move `out`"
         )
 

@@ -82,6 +82,7 @@ class KeptLog:
         self._orders: dict[str, ParentChanged] = {}  # last states, all of the session's
         self._commands: list[PendingCommand] = []
         self._handed: set[str] = set()
+        self.known: frozenset[str] = frozenset()  # commands carried out before this process
         self._closing: Callable[[], Awaitable[None]] | None = None
         self._news, self._ending = asyncio.Event(), asyncio.Event()
         self._suspect = False  # the next attempt looks first whether the database is still the one it was
@@ -291,7 +292,7 @@ class KeptLog:
     def _hand_over(self, waiting: Sequence[PendingCommand]) -> None:
         """Each command once; its row waits on until its outcome is stored."""
         self._handed &= {c.command_id for c in waiting}
-        new = [c for c in waiting if c.command_id not in self._handed]
+        new = [c for c in waiting if c.command_id not in self._handed | self.known]
         new = new[: MOST_COMMANDS - len(self._commands)]
         self._handed.update(c.command_id for c in new)
         self._commands.extend(new)

@@ -16,12 +16,14 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from agent.app.replay_session import replay_session
 from agent.core.errors import AgentError
 from agent.core.events import CommandKind
 from storage.log import queries
@@ -80,6 +82,19 @@ class Agent:
         out, err = process.communicate(timeout=PATIENCE_S)
         assert code is None or process.returncode == code, (process.returncode, out[-500:], err[-2000:])
         return json.loads(out) if out else {"error": err}
+
+    def wait_for(self, statement: str) -> None:
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not self.rows(statement):
+            assert time.monotonic() < deadline_s, statement
+            time.sleep(0.1)
+
+    async def leave(self, command_id: str, kind: CommandKind) -> None:
+        """Leave a command for its session."""
+        engine = open_engine(self.url)
+        async with engine.begin() as connection:
+            await leave_command(connection, self.session.name, command_id, kind, created_ns=1)
+        await engine.dispose()
 
     def kill_when(self, process: subprocess.Popen[str], statement: str) -> None:
         """Kill it once a query has rows."""
@@ -170,15 +185,43 @@ def test_what_a_user_commanded_before_is_still_done(tmp_path: Path) -> None:
     agent = Agent(tmp_path)
     agent.kill_when(agent.begin(), FILLED)
 
-    async def cancel() -> None:
-        engine = open_engine(agent.url)
-        async with engine.begin() as connection:
-            await leave_command(connection, agent.session.name, "c1", CommandKind.CANCEL, created_ns=1)
-        await engine.dispose()
-
-    asyncio.run(cancel())
+    asyncio.run(agent.leave("c1", CommandKind.CANCEL))
     told = agent.done(agent.begin("--resume", "last"), 1)
     assert told["parents"][0]["state"] == "cancelled"
+
+
+def test_what_was_cancelled_before_stays_so(tmp_path: Path) -> None:
+    """A cancel of all withdrew what had not started; and what was carried out is not carried out again."""
+    orders = [{"id": "first", "order": {"quantity": 1}}, {"id": "later", "start": "25s"}]
+    agent = Agent(tmp_path, orders=orders)
+    running = agent.begin()
+    agent.wait_for(FILLED)
+    asyncio.run(agent.leave("c1", CommandKind.CANCEL))
+    agent.kill_when(running, "SELECT 1 FROM commands WHERE handled_ns IS NOT NULL")
+    with closing(sqlite3.connect(tmp_path / "agent.db", timeout=30)) as log, log:
+        log.execute("UPDATE commands SET handled_ns = NULL, outcome = NULL")  # the last write was not made
+    told = agent.done(agent.begin("--resume", "last"), 1)
+    assert [one["name"] for one in told["not_started"]] == ["later"]
+    kinds = [e["kind"] for e in SessionReader(agent.session).journal()]
+    assert kinds.count("control") == 1
+    assert kinds.count("start") == 1
+    assert agent.rows("SELECT outcome FROM commands") == [("done",)]
+
+
+def test_schedules_go_on_with_other_names(tmp_path: Path) -> None:
+    """An order that the clock starts after the return is none that there was."""
+    every = {"name": "often", "every": "4s", "order": {"quantity": 1, "max_duration": "4s", "interval": "2s"}}
+    every["order"]["min_duration"] = "2s"
+    agent = Agent(tmp_path, schedules=[every])
+    agent.kill_when(agent.begin(), "SELECT 1 FROM parent_orders WHERE parent_id LIKE '%-P2'")
+    second = agent.begin("--resume", "last")
+    agent.wait_for("SELECT 1 FROM parent_orders WHERE parent_id LIKE '%-P4'")
+    second.send_signal(signal.SIGINT)
+    told = agent.done(second, 130)
+    ids = [parent["id"].rpartition("-")[2] for parent in told["parents"]]
+    assert ids == [f"P{n}" for n in range(1, len(ids) + 1)]
+    done = replay_session(agent.session, None, override=False, verify=True, speed=None)
+    assert done.result.match is True
 
 
 def test_two_do_not_go_on_at_once(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from storage.recordings.session import SessionReader
 
 log = structlog.get_logger("resume")
 LAST = "last"
+NOT_RESUMED = frozenset({ABANDONED, CLOSING})
+"""Entries of a journal after which only `sessions end` is left."""
 Now = Callable[[], int]
 
 
@@ -45,23 +47,28 @@ def session_meant(which: str, config: Config, wall_ns: Now, monotonic_ns: Now) -
     )
 
 
-def resumable(folder: Path) -> Path | None:
-    """The latest session in a folder that has orders, no end, and nobody who writes it."""
+def resumable(folder: Path, *, latest_only: bool = False) -> Path | None:
+    """The latest session in a folder that has orders, no end, and nobody who writes it.
+
+    ``latest_only``: only if no other session of a run has been recorded since.
+    """
     for path in sorted((p.parent for p in folder.glob(f"*/{HEADER}")), reverse=True):
-        if _is_resumable(path):
-            return path
+        try:
+            reader = SessionReader(path)
+            kinds = {entry.get("kind") for entry in reader.journal()}
+        except SessionError as error:
+            log.warning("session_skipped", path=str(path), reason=str(error))
+            continue
+        if reader.header.source != "live":
+            continue
+        if "start" in kinds and reader.end_ns is None and not kinds & NOT_RESUMED:
+            if reader.cut_off and SessionLock(path).free():
+                return path
+            if not reader.cut_off:
+                log.warning("session_skipped", path=str(path), reason="; ".join(reader.losses))
+        if latest_only:
+            return None
     return None
-
-
-def _is_resumable(path: Path) -> bool:
-    try:
-        reader = SessionReader(path)
-        journal = reader.journal()
-    except SessionError:
-        return False  # what cannot be read cannot go on
-    kinds = {entry.get("kind") for entry in journal}
-    open_ended = reader.cut_off and reader.header.source == "live" and not kinds & {ABANDONED, CLOSING}
-    return open_ended and "start" in kinds and SessionLock(path).free()
 
 
 def ended_ns(path: Path) -> int | None:

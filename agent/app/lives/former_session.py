@@ -35,7 +35,7 @@ from agent.app.replay_session import other_fingerprint, recorded_config
 from agent.config import Config
 from agent.core.clock import Clock, LaterClock
 from agent.core.errors import InputError, InternalError, SessionError
-from agent.core.events import AuditEvent, Command, StartParent
+from agent.core.events import AuditEvent, Command, CommandKind, ControlParent, StartParent
 from agent.core.json_types import int_in
 from agent.core.market.tape import EventArray
 from agent.core.types import NS_PER_S, ParentSpec
@@ -193,6 +193,17 @@ class FormerSession:
         """The names of the orders that have been started, as in ``P1``."""
         head = len(self.reader.header.session) + 1
         return {c.spec.parent_id[head:] for c in self.pending if isinstance(c, StartParent)}
+
+    @property
+    def cancelled_all(self) -> bool:
+        """Whether a user's command has withdrawn what had not started."""
+        controls = [command for command in self.pending if isinstance(command, ControlParent)]
+        return any(c.kind is CommandKind.CANCEL and c.parent_id is None for c in controls)
+
+    @property
+    def command_ids(self) -> frozenset[str]:
+        """Users' commands that it has carried out: the database may not know it yet."""
+        return frozenset(c.command_id for c in self.pending if isinstance(c, ControlParent))
 
     @property
     def rotated(self) -> bool:

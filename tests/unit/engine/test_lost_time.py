@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from agent.config import Config, LatencyMs, Order, RehearsalSection, Risk, Venue
-from agent.core.events import Command, CommandKind, ControlParent, SlippageMeasured
+from agent.core.events import Command, CommandKind, ControlParent, SkipTime, SlippageMeasured
 from agent.core.types import ChildState, ParentState
 from tests.fakes import S, start, synthetic_tape
 from tests.lost_time import WHY, Lived, lived
@@ -182,3 +182,41 @@ def events_of(order: Order, rows: int) -> list[str]:
     begin = start(instrument, tape, order)
     found = lived(instrument, tape, begin, (4.3, 11.2), Config(order=order), rows=rows)
     return [repr(e) for e in found.events]
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        ((3.0, 6.0), (6.3, 8.5)),
+        ((0.05, 2.0), (2.4, 4.0)),
+        ((0.2, 2.0), (2.0001, 14.0)),
+        ((3.0, 4.0), (5.2, 7.0)),
+    ],
+)
+@pytest.mark.parametrize("interval_s", [30, 12])
+def test_time_lost_again_before_it_was_back(
+    first: tuple[float, float], again: tuple[float, float], interval_s: int
+) -> None:
+    """What was owed after the first is owed after the second: nobody waits for the next interval."""
+    order = replace(
+        TWAP, interval=interval_s * S, min_duration=interval_s * S, max_duration=interval_s * S, shadows=()
+    )
+    from_ns, to_ns = (round(at_s * S) for at_s in again)
+    instrument, tape = synthetic_tape(60.0)
+    begin = start(instrument, tape, order)
+    skip = SkipTime(begin.recv_ns + from_ns, 0, begin.recv_ns + from_ns, begin.recv_ns + to_ns, WHY)
+    found = lived(
+        instrument, tape, begin, first, Config(order=order, risk=Risk(max_orders_per_s=None)), [skip]
+    )
+    over = to_ns > interval_s * S
+    assert found.parent().state is (ParentState.EXPIRED if over else ParentState.COMPLETED)
+    assert found.decided == [0] or over
+
+
+def test_what_cannot_go_on_expires_although_time_is_lost_again() -> None:
+    instrument, tape = synthetic_tape(60.0)
+    begin = start(instrument, tape, TWAP)
+    skip = SkipTime(begin.recv_ns + 9 * S, 0, begin.recv_ns + 9 * S, begin.recv_ns + 10 * S, WHY)
+    gone = {"BTC/USDT": "it was delisted"}
+    found = lived(instrument, tape, begin, (4.0, 9.0), Config(order=TWAP), [skip], unworkable=gone)
+    assert "it was delisted" in found.parent().reason

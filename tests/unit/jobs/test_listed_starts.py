@@ -100,7 +100,8 @@ def test_a_run_that_goes_on_starts_what_had_not_started() -> None:
     """At the times that they had; an order that was started is never started again."""
     run = Run()
     run.listed = ListedStarts((0, 7 * S, 0, 30 * S), NAMES[:4], 5 * S)
-    run.listed.go_on(NOW_S * S, {"a", "c"})
+    run.listed.leave_out({"a", "c"})
+    run.listed.begin(NOW_S * S)
     assert run.listed.pending == 2
     assert run.at(8) == ["b"]
     assert run.at(29) == ["b"]

@@ -18,7 +18,8 @@ import pytest
 from aiohttp import web
 
 from agent.app.lives.finding import ended_ns
-from agent.config import Unattended
+from agent.cli.options import configuration
+from agent.config import Unattended, recorded
 from agent.core.errors import InputError, OrderError
 from agent.core.events import CommandHandled, CommandKind, GapSeen, Resumed
 from agent.unattended import alerts as alerts_module
@@ -302,3 +303,12 @@ def test_old_sessions_go_and_no_other(tmp_path: Path) -> None:
     lock.release(ended=False)
     assert deleted == ["old"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["open", "photos", "used", "young"]
+
+
+def test_a_ping_url_reaches_a_run_and_no_recording(tmp_path: Path) -> None:
+    """As given in a file, through what the command line lays over it."""
+    path = tmp_path / "config.yaml"
+    path.write_text("unattended: {ping_url: 'https://hc.example/secret', ping_every: 5s}\n")
+    config = configuration(path, seed=3)
+    assert (config.seed, config.unattended.ping_url) == (3, "https://hc.example/secret")
+    assert "secret" not in json.dumps(recorded(config))
