@@ -147,9 +147,10 @@ def test_ending_goes_on_where_it_stopped(tmp_path: Path) -> None:
 def test_a_session_cut_off_as_it_was_closed(rows: int | None, tmp_path: Path) -> None:
     """Its run had begun to measure all to the last, and died before the recording had its end."""
     path = cut(tmp_path, len(OPS))
-    end_ns = int(SessionReader(path).events()["recv_ns"][-1]) + 2 * S
+    last = SessionReader(path).events()[-1]
+    end_ns = int(last["recv_ns"]) + 2 * S
     writer = SessionWriter.resume(path)
-    writer.journal({"kind": CLOSING, "recv_ns": end_ns, "seq": 10**6})
+    writer.journal({"kind": CLOSING, "recv_ns": end_ns, "seq": int(last["seq"])})
     events: list[AuditEvent] = []
     replay_session(path, None, override=False, verify=True, speed=None, watch=events.extend)
     missing = list(_missing(SessionReader(path), events))
