@@ -38,6 +38,15 @@ SHELL_KINDS = frozenset({"overrun", "end", "rotated", ROUND_TRIP, CLOSING})
 """Entries that are no command: the shell's own marks."""
 
 
+ENDING = frozenset({ABANDONED, CLOSING})
+"""Entries after which a session is only to be closed."""
+
+
+def is_ending(journal: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether somebody had begun to close the session."""
+    return any(entry.get("kind") in ENDING for entry in journal)
+
+
 def _start_entry(command: StartParent) -> dict[str, Any]:
     """A start as the journal holds it."""
     shadows = [spec.algo for spec in command.shadows]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.core.canonical import TAPE_ROW, TapeCheck, canonical_row, digest
+from agent.core.canonical import TapeCheck, canonical_row, digest, parted
 from agent.core.clock import Clock
 from agent.core.errors import SessionError
 from agent.core.events import AbandonParents, AuditEvent, Command
@@ -161,7 +161,6 @@ class Prefix:
     the tape, that its inputs cause, as recorded; ``unrecorded``: those that were not.
     """
 
-    events: int
     check: TapeCheck
     difference: str | None
     recorded: list[str]
@@ -193,7 +192,7 @@ def replay_prefix(
     recorded = run.without_tape_beyond(recorded)
     run.on_with(recorded)
     difference = run.differs_from(recorded)
-    return Prefix(run.count, run.check, difference, recorded, run.beyond(recorded))
+    return Prefix(run.check, difference, recorded, run.beyond(recorded))
 
 
 def _last_input_apart(items: Iterable[EventArray | Command]) -> Iterator[EventArray | Command]:
@@ -264,12 +263,11 @@ class _Pass:
 
     def has_tape_of(self, recorded: Sequence[str]) -> bool:
         """Whether the tape is there as far as its recorded checks go; else what follows cannot be told."""
-        return sum(row.startswith(TAPE_ROW) for row in recorded) <= len(self._tape_rows)
+        return len(parted(recorded)[1]) <= len(self._tape_rows)
 
     def on_with(self, recorded: Sequence[str]) -> None:
         """Let time go on with the recorded results, up to the first that differs."""
-        results = [row for row in recorded if not row.startswith(TAPE_ROW)]
-        for i, row in enumerate(results):
+        for i, row in enumerate(parted(recorded)[0]):
             now_ns, at_ns = self._engine.now_ns, _recorded_ns(row)
             if i >= len(self._result_rows) and now_ns <= at_ns <= now_ns + LONGEST_SILENCE_NS:
                 self._engine.advance_time(at_ns)
@@ -280,9 +278,8 @@ class _Pass:
     def compared(self, recorded: Sequence[str]) -> tuple[list[str], str | None]:
         """(the outcome as far as it was recorded, the first difference from it) of a session cut off."""
         ours, found = [], []
-        kinds = zip((False, True), (self._result_rows, self._tape_rows), self._due, strict=True)
-        for of_tape, rows, due in kinds:
-            theirs = [row for row in recorded if row.startswith(TAPE_ROW) is of_tape]
+        kinds = zip(parted(recorded), (self._result_rows, self._tape_rows), self._due, strict=True)
+        for theirs, rows, due in kinds:
             mine = rows[: max(due, min(len(theirs), len(rows)))]
             ours += mine
             found.append(first_difference(theirs, mine))
@@ -290,19 +287,19 @@ class _Pass:
 
     def differs_from(self, recorded: Sequence[str]) -> str | None:
         """The first recorded row that is not as it was; fewer may have been recorded than there are."""
-        of_tape = [row for row in recorded if row.startswith(TAPE_ROW)]
-        results = len(recorded) - len(of_tape)
-        return first_difference(recorded, [*self._result_rows[:results], *self._tape_rows[: len(of_tape)]])
+        results, checks = parted(recorded)
+        ours = [*self._result_rows[: len(results)], *self._tape_rows[: len(checks)]]
+        return first_difference(recorded, ours)
 
     def without_tape_beyond(self, recorded: Sequence[str]) -> list[str]:
         """``recorded`` without checks of rows that are not there: they are lost."""
-        of_tape = [row for row in recorded if row.startswith(TAPE_ROW)][: len(self._tape_rows)]
-        return [*(row for row in recorded if not row.startswith(TAPE_ROW)), *of_tape]
+        results, checks = parted(recorded)
+        return results + checks[: len(self._tape_rows)]
 
     def beyond(self, recorded: Sequence[str]) -> list[str]:
         """What was recorded of no more."""
-        of_tape = sum(row.startswith(TAPE_ROW) for row in recorded)
-        return [*self._result_rows[len(recorded) - of_tape :], *self._tape_rows[of_tape:]]
+        results, checks = parted(recorded)
+        return [*self._result_rows[len(results) :], *self._tape_rows[len(checks) :]]
 
     def closing(self, end_ns: int) -> None:
         """The run had begun to close its session, and died before that was done."""
@@ -331,16 +328,14 @@ def _end(reader: SessionReader, member: str) -> int:
 
 def sorted_outcome(rows: Sequence[str]) -> list[str]:
     """Results first, then the checks of the tape: a live run writes them as they come."""
-    return [r for r in rows if not r.startswith(TAPE_ROW)] + [r for r in rows if r.startswith(TAPE_ROW)]
+    results, checks = parted(rows)
+    return results + checks
 
 
 def first_difference(recorded: Sequence[str], recomputed: Sequence[str]) -> str | None:
     """Name the first result row, and the first block of the tape, that differ. None: all equal."""
-    ours, theirs = sorted_outcome(recomputed), sorted_outcome(recorded)
     found = []
-    for prefix, what in ((False, "result"), (True, "tape")):
-        a = [r for r in theirs if r.startswith(TAPE_ROW) is prefix]
-        b = [r for r in ours if r.startswith(TAPE_ROW) is prefix]
+    for what, a, b in zip(("result", "tape"), parted(recorded), parted(recomputed), strict=True):
         for i in range(max(len(a), len(b))):
             was = a[i] if i < len(a) else "nothing"
             now = b[i] if i < len(b) else "nothing"

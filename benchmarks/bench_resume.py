@@ -22,17 +22,16 @@ import numpy as np
 
 from agent.app.build import build_engine, fingerprint, inline_policies
 from agent.config import Config, Embedded, Order, OrderRow, Risk
-from agent.core.canonical import TapeCheck, canonical_row
 from agent.core.events import StartParent
 from agent.core.market.tape import Kind
 from agent.core.types import NS_PER_S
-from agent.journal import command_entry
 from agent.orders import build_spec
-from agent.replay import inputs
+from agent.replay import BATCH_ROWS
 from agent.shadow import shadow_specs
 from connectors.embedded.synthetic.synthetic_market import START_NS, synthetic_session
 from connectors.embedded.synthetic.synthetic_symbols import SYMBOLS
 from storage.recordings.session import SessionHeader, SessionReader, SessionWriter
+from tests.fakes import worked
 
 LIMIT_S = 240.0
 MARKS = ("connecting to", "replaying what", "opening the database", "waiting for what")
@@ -98,16 +97,7 @@ def dead_session(folder: Path, minutes: float, symbols: list[str]) -> tuple[Conf
         seq = int(tape["seq"][cut - 1]) + 1 + n
         starts.append(StartParent(at_ns, seq, spec, tuple(shadow_specs(spec, row.order.shadows))))
     writer.events(tape)
-    check = TapeCheck()
-    for item in inputs(SessionReader(path), starts):
-        rows: list[str] = []
-        if isinstance(item, np.ndarray):
-            engine.advance(item)
-            rows = check.add(item)
-        else:
-            writer.journal(command_entry(item))
-            engine.command(item)
-        writer.outcome([*(canonical_row(e) for e in engine.drain()), *rows])
+    worked(writer, engine, starts, BATCH_ROWS)
     writer.abandon()
     return config, path
 

@@ -17,6 +17,7 @@ from agent.core.events import Command, CommandKind, StartParent
 from agent.core.instrument import Instrument
 from agent.core.market.mids import MidTrack
 from agent.core.market.tape import EventArray, Kind
+from agent.engine.engine import Engine
 from agent.journal import command_entry
 from agent.orders import build_spec
 from agent.replay import inputs
@@ -73,8 +74,18 @@ def record(
     causes = SessionWriter.create(path, header)
     causes.events(events)
     engine = app.build_engine(config, instruments, app.inline_policies(config))
+    check = worked(causes, engine, commands, 997)
+    end_ns = int(events["recv_ns"][-1])
+    engine.close(end_ns)
+    causes.outcome([*(canonical_row(e) for e in engine.drain()), *check.finish()])
+    causes.close(end_ns)
+    return path
+
+
+def worked(causes: SessionWriter, engine: Engine, commands: Sequence[Command], rows: int) -> TapeCheck:
+    """Record what comes of the tape that was recorded and of ``commands``, as a live run would have."""
     check = TapeCheck()
-    for item in inputs(SessionReader(path), commands, 997):
+    for item in inputs(SessionReader(causes.path), commands, rows):
         tape_rows: list[str] = []
         if isinstance(item, np.ndarray):
             engine.advance(item)
@@ -83,11 +94,7 @@ def record(
             causes.journal(command_entry(item))
             engine.command(item)
         causes.outcome([*(canonical_row(e) for e in engine.drain()), *tape_rows])
-    end_ns = int(events["recv_ns"][-1])
-    engine.close(end_ns)
-    causes.outcome([*(canonical_row(e) for e in engine.drain()), *check.finish()])
-    causes.close(end_ns)
-    return path
+    return check
 
 
 def start(instrument: Instrument, events: EventArray, order: Order, parent_id: str = "s-P1") -> StartParent:

@@ -15,13 +15,14 @@ from pathlib import Path
 import structlog
 
 from agent.app.build import build_engine
+from agent.app.lives.finding import refuse_living
 from agent.app.replay_session import Replayed, policies_of, recorded_config, replay_session
-from agent.core.canonical import TAPE_ROW, TapeCheck, canonical_row
+from agent.core.canonical import TapeCheck, canonical_row, parted
 from agent.core.errors import InputError, SessionError
 from agent.core.events import AbandonParents, AuditEvent
 from agent.core.json_types import int_in
 from agent.core.secret_url import DatabaseUrl
-from agent.journal import ABANDONED, CLOSING, command_entry, commands
+from agent.journal import command_entry, commands, is_ending
 from agent.replay import last_recorded_ns, replay_prefix
 from agent.summary import ParentDocument
 from storage.log.control.liveness import Life, Standing, standings
@@ -76,13 +77,7 @@ def _dead(every: Sequence[Standing], which: str) -> Standing:
         raise InputError(f"no session {which!r} in the log that could be ended; dead ones: {names}")
     if found.life is Life.CLOSED:
         raise InputError(f"session {name} has ended already ({found.seen.stored}); dead ones: {names}")
-    where = f"on {found.seen.host}, process {found.seen.pid}"
-    if found.life is Life.LIVE:
-        raise InputError(f"session {name} is live ({where}): stop it with `python -m agent ctl kill`")
-    if found.seen.process_runs():
-        raise InputError(
-            f"session {name} has no heartbeat, but its process is there ({where}): end that first"
-        )
+    refuse_living(found)
     return found
 
 
@@ -113,44 +108,45 @@ def closed_recording(path: Path) -> tuple[Replayed | None, list[AuditEvent]]:
         reader = SessionReader(path)
     events: list[AuditEvent] = []
     ordered = bool(commands(reader.journal(), reader.instruments))
-    if ordered and reader.cut_off:
-        _record_what_is_missing(reader)
-    done = _agreeing(path, events, ordered=ordered)
+    done = _replayed(path, events, ordered=ordered)
+    if ordered and reader.cut_off and not done.result.match and _recorded_what_was_missing(reader):
+        events.clear()
+        done = _replayed(path, events, ordered=True)
+    _check_agrees(done, path)
     if not reader.cut_off:
         return done if ordered else None, events
     writer = SessionWriter.resume(path)
-    if ordered and not any(entry["kind"] in (ABANDONED, CLOSING) for entry in reader.journal()):
+    if ordered and not is_ending(reader.journal()):
         abandon = AbandonParents(_last_ns(reader) + 1, _last_seq(reader) + 1, DIED)
         writer.journal(command_entry(abandon))
         events.clear()
-        done = _agreeing(path, events, ordered=True)
+        done = _replayed(path, events, ordered=True)
+        _check_agrees(done, path)
     ended = SessionReader(path)
     writer.outcome(list(_missing(ended, events)))
     writer.close(_last_ns(ended))
     return done if ordered else None, events
 
 
-def _record_what_is_missing(reader: SessionReader) -> None:
-    """Results that the run had come to, and that its recording has lost or never got. Raises SessionError."""
-    if any(entry["kind"] in (ABANDONED, CLOSING) for entry in reader.journal()):
-        return  # its results are judged with its end
-    recorded = list(reader.outcome())
+def _recorded_what_was_missing(reader: SessionReader) -> bool:
+    """Record results that the run had come to, and that its recording has lost: whether there were any."""
+    if is_ending(reader.journal()):
+        return False  # its results are judged with its end
     config, pending = recorded_config(reader), commands(reader.journal(), reader.instruments)
     policies = policies_of(reader, config, pending, [], compare=True)
     engine = build_engine(config, reader.instruments, policies)
-    prefix = replay_prefix(reader, engine, pending, recorded, seen=lambda rows: None)
-    if prefix.difference is None and prefix.unrecorded:
-        writer = SessionWriter.resume(reader.path)
-        writer.outcome(prefix.unrecorded)
-        writer.abandon()
+    prefix = replay_prefix(reader, engine, pending, reader.outcome(), seen=lambda rows: None)
+    if prefix.difference is not None or not prefix.unrecorded:
+        return False
+    writer = SessionWriter.resume(reader.path)
+    writer.outcome(prefix.unrecorded)
+    writer.abandon()
+    return True
 
 
-def _agreeing(path: Path, events: list[AuditEvent], *, ordered: bool) -> Replayed:
-    """The session replayed, its events collected; ``ordered``: it has orders, so fills are looked at too.
-
-    Raises SessionError where it is not as it was recorded.
-    """
-    done = replay_session(
+def _replayed(path: Path, events: list[AuditEvent], *, ordered: bool) -> Replayed:
+    """The session replayed, its events collected; ``ordered``: it has orders, so fills are looked at too."""
+    return replay_session(
         path,
         None,
         override=False,
@@ -159,22 +155,24 @@ def _agreeing(path: Path, events: list[AuditEvent], *, ordered: bool) -> Replaye
         watch=events.extend,
         as_recorded=True,
     )
+
+
+def _check_agrees(done: Replayed, path: Path) -> None:
+    """Raises SessionError where a session is not as it was recorded."""
     if not done.result.match:
         raise SessionError(
             f"{path} does not replay to what was recorded ({done.result.difference}), so nothing was "
             "changed: end it with the version that recorded it"
         )
-    return done
 
 
 def _missing(reader: SessionReader, events: Sequence[AuditEvent]) -> Iterator[str]:
     """The results, and the checks of the tape, that the run had not recorded yet."""
-    recorded = reader.outcome()
+    results, there = parted(reader.outcome())
     checks = TapeCheck()
     tape = [line for batch in reader.batches() for line in checks.add(batch)] + checks.finish()
-    there = sum(row.startswith(TAPE_ROW) for row in recorded)
-    yield from [canonical_row(event) for event in events][len(recorded) - there :]
-    yield from tape[there:]
+    yield from [canonical_row(event) for event in events][len(results) :]
+    yield from tape[len(there) :]
 
 
 def _last_ns(reader: SessionReader) -> int:

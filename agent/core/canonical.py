@@ -41,6 +41,15 @@ TAPE_ROW = "tape|"
 CHECK_ROWS = 1024  # one tape check covers this many rows
 
 
+def parted(rows: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The results among an outcome's lines, and the checks of the tape: a run writes them as they come."""
+    results: list[str] = []
+    checks: list[str] = []
+    for row in rows:
+        (checks if row.startswith(TAPE_ROW) else results).append(row)
+    return results, checks
+
+
 def canonical_row(event: AuditEvent) -> str:
     """One line of text for one event: equal text if and only if equal in every bit that counts."""
     if isinstance(event, ParentChanged) and event.state is not ParentState.PENDING:

@@ -50,21 +50,6 @@ from storage.log.tables import (
     SlippageRow,
 )
 
-TABLES: tuple[type[Base], ...] = (  # parents before what refers to them
-    SessionRow,
-    HeartbeatRow,
-    InstrumentRow,
-    AccountRow,
-    BalanceRow,
-    CommandRow,
-    ParentOrderRow,
-    DecisionRow,
-    ChildOrderRow,
-    FillRow,
-    SlippageRow,
-    RiskRefusalRow,
-    GapRow,
-)
 _CAUSED: tuple[type[Base], ...] = (
     ParentOrderRow,
     DecisionRow,
@@ -75,6 +60,16 @@ _CAUSED: tuple[type[Base], ...] = (
     GapRow,
 )
 """Rows that inputs cause, while a session goes on."""
+TABLES: tuple[type[Base], ...] = (
+    SessionRow,
+    HeartbeatRow,
+    InstrumentRow,
+    AccountRow,
+    BalanceRow,
+    CommandRow,
+    *_CAUSED,
+)
+"""Parents before what refers to them."""
 _BY_ITS_KEY = "SET LOCAL plan_cache_mode = force_generic_plan"
 """So that what refers to a row is looked for by the whole key. Of a session that its statistics do not know
 yet, PostgreSQL takes the name alone for enough, and then reads all of it for every row that is deleted."""

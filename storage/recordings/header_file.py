@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -10,10 +9,10 @@ from pathlib import Path
 
 import orjson
 
-from agent.core.errors import RecordingError, SessionError
+from agent.core.errors import SessionError
 from agent.core.secret_url import DatabaseUrl
 from agent.core.session_header import SessionHeader
-from storage.recordings.segments import AppendFile, sync_path
+from storage.recordings.segments import write_atomically
 
 FORMAT = 2
 """Written by this program. 2: sessions may hold reports of a venue outside (``route``)."""
@@ -64,24 +63,7 @@ def _without_password(header: SessionHeader) -> SessionHeader:
 def write_header(path: Path, header: SessionHeader) -> None:
     """Put the header into the directory ``path``. Raises RecordingError."""
     document = {"format": FORMAT, **_without_password(header).to_json()}
-    _write_atomically(path / HEADER, orjson.dumps(document, option=orjson.OPT_INDENT_2, default=plain))
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    temporary = path.with_suffix(".tmp")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
-    file = AppendFile(temporary)
-    try:
-        file.append(data)
-        file.sync()
-    finally:
-        file.close()
-    try:
-        temporary.replace(path)
-    except OSError as error:
-        raise RecordingError(f"cannot write {path}: {error.strerror}; choose another --out") from error
-    sync_path(path.parent)
+    write_atomically(path / HEADER, orjson.dumps(document, option=orjson.OPT_INDENT_2, default=plain))
 
 
 def plain(value: object) -> object:

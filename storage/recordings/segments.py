@@ -223,17 +223,20 @@ def rechunk(batches: Iterable[Rows], size: int) -> Iterator[Rows]:
         yield held[0] if len(held) == 1 else np.concatenate(held)
 
 
-def compact(path: Path, dtype: np.dtype[np.void], size: int = BATCH_ROWS) -> int:
+def compact(
+    path: Path, dtype: np.dtype[np.void], size: int = BATCH_ROWS, *, before_seq: int | None = None
+) -> int:
     """Rewrite a segment in batches of ``size`` rows, atomically; what is damaged at its end is left out.
 
-    Returns the rows it holds. Raises RecordingError, and then leaves the segment as it was.
+    ``before_seq``: only rows with lower numbers stay. Returns the rows it holds. Raises RecordingError, and
+    then leaves the segment as it was.
     """
     temporary = path.with_suffix(".compacting")
     with contextlib.suppress(FileNotFoundError):
         temporary.unlink()
     target = Segment(temporary, dtype)
     try:
-        for rows in rechunk(_whole(path, dtype), size):
+        for rows in rechunk(_whole(path, dtype, before_seq), size):
             target.append(rows)
         target.close()
         sync_path(temporary)
@@ -247,9 +250,28 @@ def compact(path: Path, dtype: np.dtype[np.void], size: int = BATCH_ROWS) -> int
     return target.rows
 
 
-def _whole(path: Path, dtype: np.dtype[np.void]) -> Iterator[Rows]:
+def _whole(path: Path, dtype: np.dtype[np.void], before_seq: int | None) -> Iterator[Rows]:
     with contextlib.suppress(SegmentDamageError):
-        yield from read_segment(path, dtype)
+        for rows in read_segment(path, dtype):
+            yield rows if before_seq is None else rows[rows["seq"] < before_seq]
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file, whole or not at all; it is on the disk then. Raises RecordingError."""
+    temporary = path.with_suffix(".tmp")
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    file = AppendFile(temporary)
+    try:
+        file.append(data)
+        file.sync()
+    finally:
+        file.close()
+    try:
+        temporary.replace(path)
+    except OSError as error:
+        raise RecordingError(f"cannot write {path}: {error.strerror}; choose another --out") from error
+    sync_path(path.parent)
 
 
 def sync_path(path: Path) -> None:

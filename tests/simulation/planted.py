@@ -541,11 +541,11 @@ def a_closed_session_is_not_stored() -> None:
 @planted
 def a_cut_off_start_is_refused() -> None:
     """As it was: results at the very moment of the last input were not recomputed."""
-    from agent.replay import LONGEST_SILENCE_NS, TAPE_ROW, _Pass, _recorded_ns
+    from agent.core.canonical import parted
+    from agent.replay import LONGEST_SILENCE_NS, _Pass, _recorded_ns
 
     def on_with(self: Any, recorded: Any) -> None:
-        results = [row for row in recorded if not row.startswith(TAPE_ROW)]
-        for i, row in enumerate(results):
+        for i, row in enumerate(parted(recorded)[0]):
             now_ns, at_ns = self._engine.now_ns, _recorded_ns(row)
             if i >= len(self._result_rows) and now_ns < at_ns <= now_ns + LONGEST_SILENCE_NS:
                 self._engine.advance_time(at_ns)

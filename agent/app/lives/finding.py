@@ -15,7 +15,7 @@ import structlog
 
 from agent.config import Config
 from agent.core.errors import DatabaseError, InputError, SessionError
-from agent.journal import ABANDONED, CLOSING
+from agent.journal import ENDING
 from storage.log.control.lease import take_over
 from storage.log.control.liveness import Life, Standing, standings
 from storage.recordings.header_file import HEADER
@@ -24,8 +24,6 @@ from storage.recordings.session import SessionReader
 
 log = structlog.get_logger("resume")
 LAST = "last"
-NOT_RESUMED = frozenset({ABANDONED, CLOSING})
-"""Entries of a journal after which only `sessions end` is left."""
 Now = Callable[[], int]
 
 
@@ -39,7 +37,7 @@ def session_meant(which: str, config: Config, wall_ns: Now, monotonic_ns: Now) -
     for path in (Path(which), config.out / which):
         if (path / HEADER).is_file():
             return path
-    stored = next((s for s in _standings(config, wall_ns, monotonic_ns) if s.seen.session == which), None)
+    stored = _stored(which, config, wall_ns, monotonic_ns)
     if stored is not None and (Path(stored.seen.path) / HEADER).is_file():
         return Path(stored.seen.path)
     raise InputError(
@@ -61,7 +59,7 @@ def resumable(folder: Path, *, latest_only: bool = False) -> Path | None:
             continue
         if reader.header.source != "live":
             continue
-        if "start" in kinds and reader.end_ns is None and not kinds & NOT_RESUMED:
+        if "start" in kinds and reader.end_ns is None and not kinds & ENDING:
             if reader.cut_off and SessionLock(path).free():
                 return path
             if not reader.cut_off:
@@ -86,11 +84,10 @@ def claim(config: Config, session: str, wall_ns: Now, monotonic_ns: Now) -> None
     A database that does not answer decides nothing: the recording's lock does.
     """
     try:
-        known = _standings(config, wall_ns, monotonic_ns)
-        stored = next((each for each in known if each.seen.session == session), None)
+        stored = _stored(session, config, wall_ns, monotonic_ns)
         if stored is None:
             return
-        _refuse_living(stored)
+        refuse_living(stored)
         taken = asyncio.run(take_over(config.database, stored.seen, wall_ns()))
     except DatabaseError as error:
         log.warning(
@@ -101,11 +98,14 @@ def claim(config: Config, session: str, wall_ns: Now, monotonic_ns: Now) -> None
         raise InputError(f"session {session} was taken by another process a moment ago: see `agent status`")
 
 
-def _standings(config: Config, wall_ns: Now, monotonic_ns: Now) -> list[Standing]:
-    return asyncio.run(standings(config.database, wall_ns, monotonic_ns, closed=1000))
+def _stored(session: str, config: Config, wall_ns: Now, monotonic_ns: Now) -> Standing | None:
+    """How a session stands in the database; None where that knows none of this name."""
+    every = asyncio.run(standings(config.database, wall_ns, monotonic_ns, closed=1000))
+    return next((each for each in every if each.seen.session == session), None)
 
 
-def _refuse_living(stored: Standing) -> None:
+def refuse_living(stored: Standing) -> None:
+    """Raises InputError for a session that lives, or whose process is still there."""
     seen = stored.seen
     where = f"on {seen.host}, process {seen.pid}"
     if stored.life is Life.LIVE:

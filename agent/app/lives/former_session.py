@@ -23,26 +23,20 @@ from pathlib import Path
 
 import structlog
 
-from agent.app.build import (
-    PolicyFactory,
-    build_engine,
-    fingerprint,
-    inline_policies,
-    recorded_policies,
-)
+from agent.app.build import PolicyFactory, build_engine, fingerprint
 from agent.app.checks.start_orders import Known
-from agent.app.replay_session import other_fingerprint, recorded_config
+from agent.app.replay_session import policies_of, recorded_config
 from agent.config import Config
 from agent.core.clock import Clock, LaterClock
 from agent.core.errors import InputError, InternalError, SessionError
 from agent.core.events import AuditEvent, Command, CommandKind, ControlParent, StartParent
 from agent.core.json_types import int_in
-from agent.core.market.tape import EventArray
+from agent.core.market.tape import EventArray, empty_events
 from agent.core.types import NS_PER_S, ParentSpec
 from agent.engine.engine import Engine
 from agent.engine.policy import HandedOverPolicy
 from agent.entry.hints import agent_command
-from agent.journal import ABANDONED, CLOSING, commands, overruns, recorded_decisions
+from agent.journal import commands, is_ending
 from agent.replay import Prefix, first_book, last_recorded_ns, replay_prefix
 from agent.runtime import Former
 from storage.recordings.header_file import HEADER
@@ -120,7 +114,7 @@ class FormerSession:
         Raises SessionError where the recording is damaged, or does not replay to what was recorded.
         """
         doubts: list[str] = []
-        past = self._recorded_policies(doubts)
+        past = policies_of(self.reader, self.config, self.pending, doubts, compare=True)
 
         def policies(spec: ParentSpec) -> HandedOverPolicy:
             return HandedOverPolicy(past(spec), coming(spec), lambda: self.handed_over)
@@ -139,16 +133,6 @@ class FormerSession:
         self._prefix = prefix
         self.handed_over = True
         return engine
-
-    def _recorded_policies(self, doubts: list[str]) -> PolicyFactory:
-        """By the algos themselves; where another computer or version decided, by its recorded decisions."""
-        journal = self.reader.journal()
-        differing = other_fingerprint(self.reader, self.life()["fingerprint"])
-        if not differing:
-            return inline_policies(self.config, overruns(journal))
-        log.warning("fingerprint_differs", **differing, decided="as recorded, and by this one from now on")
-        decisions = recorded_decisions(self.reader.outcome())
-        return recorded_policies(self.config, decisions, overruns(journal), doubts)
 
     def _check(self, prefix: Prefix, doubts: Sequence[str]) -> None:
         difference = doubts[0] if doubts else prefix.difference
@@ -224,7 +208,7 @@ class FormerSession:
         """By instrument, what was fetched before the first event, as far as starts are checked by it."""
         bars = self.reader.bars()
         numbers = [instrument.number for instrument in self.reader.instruments]
-        return [Known(self.tape.trades(n).rows[:0], bars[bars["instrument"] == n], None) for n in numbers]
+        return [Known(empty_events(), bars[bars["instrument"] == n], None) for n in numbers]
 
     def release(self, *, ended: bool) -> None:
         self.lock.release(ended=ended)
@@ -232,7 +216,7 @@ class FormerSession:
 
 def _check_open(reader: SessionReader) -> None:
     """Raises InputError or SessionError on a session that cannot go on."""
-    path, journal = reader.path, reader.journal()
+    path = reader.path
     if reader.header.source != "live":
         raise InputError(f"{path} was not recorded by a run: there is nothing to go on with")
     if reader.end_ns is not None:
@@ -243,6 +227,6 @@ def _check_open(reader: SessionReader) -> None:
         )
     if not reader.cut_off:
         raise SessionError(f"{path} cannot go on: {'; '.join(reader.losses)}")
-    if any(entry["kind"] in (ABANDONED, CLOSING) for entry in journal):
+    if is_ending(reader.journal()):
         command = agent_command("sessions", "end", path)
         raise InputError(f"session {path.name} is being closed: finish that with `{command}`")

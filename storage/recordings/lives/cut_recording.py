@@ -20,13 +20,13 @@ import numpy as np
 import orjson
 
 from agent.core.arrays import IntArray
-from agent.core.canonical import TAPE_ROW, TapeCheck
+from agent.core.canonical import TapeCheck, parted
 from agent.core.errors import SessionError
 from agent.core.json_types import int_in
 from agent.core.market.tape import BAR, EVENT
 from agent.core.types import NS_PER_S
 from storage.recordings.numbered_segments import segment_paths, segment_rows
-from storage.recordings.segments import Segment, SegmentDamageError, sync_path
+from storage.recordings.segments import SegmentDamageError, compact, write_atomically
 from storage.recordings.session import END_KIND, JOURNAL, OUTCOME, SessionReader
 
 _SEQ = re.compile(r"\|seq=(\d{1,19})(?:\||$)")
@@ -70,13 +70,13 @@ def _first_missing(reader: SessionReader) -> int:
 
 def results_before(recorded: list[str], seq: int) -> list[str]:
     """Results up to the first that an input from ``seq`` on has caused; checks of the tape as they are."""
-    results = [row for row in recorded if not row.startswith(TAPE_ROW)]
+    results, checks = parted(recorded)
     for at, row in enumerate(results):
         found = _SEQ.search(row)
         if found and int(found[1]) >= seq:
             results = results[:at]
             break
-    return [*results, *(row for row in recorded if row.startswith(TAPE_ROW))]
+    return results + checks
 
 
 def whole_inputs(path: Path) -> tuple[SessionReader, Inputs, bool]:
@@ -110,9 +110,8 @@ def even_out(path: Path) -> bool:
     reader, found, uneven = whole_inputs(path)
     recorded, check = list(reader.outcome()), TapeCheck()
     lines = sum(len(check.add(batch)) for batch in reader.batches())
-    kept = results_before(recorded, found.first_missing)
-    results = [row for row in kept if not row.startswith(TAPE_ROW)]
-    kept = [*results, *kept[len(results) :][:lines]]
+    results, checks = parted(results_before(recorded, found.first_missing))
+    kept = results + checks[:lines]
     if not uneven and len(kept) == len(recorded):
         return False
     cut(path, found.first_missing, kept)
@@ -133,27 +132,13 @@ def cut(path: Path, seq: int, outcome: list[str]) -> None:
 
 
 def _cut_segment(path: Path, dtype: np.dtype[np.void], seq: int) -> None:
-    kept, whole = [], True
     try:
-        for rows in segment_rows(path, dtype):
-            mine = rows[rows["seq"] < seq]
-            whole = whole and len(mine) == len(rows)
-            kept.append(mine.copy())
+        whole = all(int(rows["seq"][-1]) < seq for rows in segment_rows(path, dtype))
     except SegmentDamageError:
         whole = False
-    if whole:
-        return
-    shutil.copyfile(path, path.with_name(path.name + KEPT))
-    temporary = path.with_suffix(".cutting")
-    temporary.unlink(missing_ok=True)
-    target = Segment(temporary, dtype)
-    for rows in kept:
-        if len(rows):
-            target.append(rows)
-    target.close()
-    sync_path(temporary)
-    temporary.replace(path)
-    sync_path(path.parent)
+    if not whole:
+        shutil.copyfile(path, path.with_name(path.name + KEPT))
+        compact(path, dtype, before_seq=seq)
 
 
 def _lines(path: Path) -> list[bytes]:
@@ -167,9 +152,4 @@ def _rewrite(path: Path, lines: list[bytes]) -> None:
         return
     if path.exists():
         shutil.copyfile(path, path.with_name(path.name + KEPT))
-    temporary = path.with_name(path.name + ".cutting")
-    temporary.write_bytes(data)
-    temporary.chmod(0o600)
-    sync_path(temporary)
-    temporary.replace(path)
-    sync_path(path.parent)
+    write_atomically(path, data)

@@ -12,6 +12,8 @@ from agent.core.errors import SessionError
 
 log = structlog.get_logger("session")
 LOCK = "session.lock"
+NO_LOCKS = (OSError, NotImplementedError)
+"""What is raised where there are no locks: on some network file systems. There everybody may write."""
 
 
 class SessionLock:
@@ -30,7 +32,7 @@ class SessionLock:
                 f"session {self._path.name} is in the hands of another process, which runs or stands still:"
                 " end that one first (`python -m agent status` names it)"
             ) from None
-        except (OSError, NotImplementedError) as error:  # some network file systems have no locks
+        except NO_LOCKS as error:
             log.warning("session_not_locked", path=str(self._path), reason=str(error))
 
     def free(self) -> bool:
@@ -40,7 +42,7 @@ class SessionLock:
                 return True
         except Timeout:
             return False
-        except (OSError, NotImplementedError):
+        except NO_LOCKS:
             return True
 
     def release(self, *, ended: bool) -> None:
