@@ -29,6 +29,7 @@ def assert_same(tape: EventArray, orders: Records, rules: Rules) -> Counts:
     return counts(orders, ours)
 
 
+@pytest.mark.slow
 def test_the_same_fills_on_a_short_random_tape() -> None:
     """A hundred orders on a random tape: every fill, cancel and refusal is the reference's."""
     rules = Rules()

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from storage.recordings.session import SessionReader
 from tests.patience import PATIENCE_S
 
@@ -144,6 +146,7 @@ def test_pause_and_resume_from_another_terminal(tmp_path: Path) -> None:
     assert states == [("cancelled",)]
 
 
+@pytest.mark.slow
 def test_schedules_start_parents_until_interrupted(tmp_path: Path) -> None:
     """APScheduler starts an order every few seconds beside the configured one."""
     config = tmp_path / "c.yaml"
@@ -166,6 +169,7 @@ def test_schedules_start_parents_until_interrupted(tmp_path: Path) -> None:
     assert [r for r in rows if r == ("completed",)][:3] == [("completed",)] * 3
 
 
+@pytest.mark.slow
 def test_record_then_trade_on_it(tmp_path: Path) -> None:
     """A session recorded without an order replays with one, and serves as the embedded market."""
     done = agent("record", "--duration", "4s", "--json", *where(tmp_path)[2:])

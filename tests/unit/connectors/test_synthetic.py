@@ -46,6 +46,7 @@ def _books(rows: EventArray) -> list[tuple[int, int]]:
     return best
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("symbol", ["BTC/USDT", "ETH/USDT"])
 def test_statistics_are_within_a_factor_two_of_the_capture(symbol: str) -> None:
     """Spread, depth, size tail and clustering: median of three seeds against the real tape, same measure."""
@@ -58,6 +59,7 @@ def test_statistics_are_within_a_factor_two_of_the_capture(symbol: str) -> None:
     assert abs(np.median([s.one_tick_spread for s in made]) - real.one_tick_spread) < 0.01
 
 
+@pytest.mark.slow
 def test_interval_returns_are_uncorrelated() -> None:
     """Lag-1 autocorrelation of 1 s mid moves, pooled over eight seeds, is 0 within three errors."""
     measured = [

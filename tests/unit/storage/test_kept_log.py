@@ -177,6 +177,7 @@ async def test_a_file_that_goes_while_the_last_rows_are_stored(
     assert (found.missing, found.reachable, _count(path, "sessions")) == (len(EVENTS) - 2, True, 1)
 
 
+@pytest.mark.slow
 async def test_rows_that_can_never_be_stored_are_left_to_the_recording(tmp_path: Path) -> None:
     """What they refer to is not there: it is said once, last states only are kept, the rest is missing."""
     path = tmp_path / "agent.db"

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from agent.app.lives.finding import ended_ns
 from agent.cli.options import configuration
@@ -112,19 +113,19 @@ def test_only_the_kinds_that_are_wanted(tmp_path: Path) -> None:
 
 
 def test_a_service_that_fails_or_is_slow_holds_nothing_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What does not fit the queue is counted, and told with the next that does."""
     monkeypatch.setattr(alerts_module, "MOST_WAITING", 2)
     monkeypatch.setattr(alerts_module, "CLOSE_S", 0.2)
-    with listening(status=500, slow_s=0.5) as (url, _):
+    with capture_logs() as said, listening(status=500, slow_s=0.5) as (url, _):
         sent = alerts(url, tmp_path)
         began_s = time.monotonic()
         for number in range(50):
             sent.tell(an_alert(about=str(number)))
         assert time.monotonic() - began_s < 0.3
         deadline_s = time.monotonic() + PATIENCE_S
-        while "alert_not_sent" not in capsys.readouterr().out and time.monotonic() < deadline_s:
+        while not any(line["event"] == "alert_not_sent" for line in said) and time.monotonic() < deadline_s:
             time.sleep(0.1)
         assert time.monotonic() < deadline_s
         assert sent._left_out > 40

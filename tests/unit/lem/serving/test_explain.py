@@ -72,6 +72,7 @@ def test_history_before_a_gap_is_not_looked_at(checkpoint: Checkpoint) -> None:
     assert found.finish_probability == pytest.approx(taken.finish_probability, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_a_flip_is_where_the_decision_turns(checkpoint: Checkpoint) -> None:
     """On one side of the value named the model finishes, on the other it goes on."""
     tried = 0

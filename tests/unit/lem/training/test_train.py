@@ -38,6 +38,7 @@ def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
     return all(torch.equal(x, y) for x, y in pairs)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     """Stopped after three of six steps and resumed in a new process' objects: bit for bit the same model."""
     whole = train(SMALL, TINY).model
