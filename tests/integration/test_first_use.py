@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sqlite3
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from storage.log.database import migrate, newest_revision
+from tests.contract.log_databases import downgrade
 from tests.integration.test_secrets import secret_url
 from tests.integration.test_session_tools import Done, agent
 
@@ -127,13 +129,13 @@ def test_an_upgrade_takes_passwords_out(tmp_path: Path) -> None:
     """Earlier versions stored the database's whole URL with each session's configuration."""
     path = tmp_path / "old.db"
     migrate(str(path))
+    asyncio.run(downgrade(str(path), "0006"))
     config = '{"database": "postgresql://u:s3cretWord@h/db", "seed": 1}'
     columns = "session, seq, path, mode, exchange, state, opened_ns, seed, config, fingerprint"
     _in_sql(
         path,
         f"INSERT INTO sessions ({columns})"
         f" VALUES ('s', 0, '', 'paper', '', 'closed', 0, 1, '{config}', '{{}}')",
-        "UPDATE alembic_version SET version_num = '0006'",
     )
     migrate(str(path))
     (row,) = json.loads(asked(path, "sessions", "--json").stdout)

@@ -50,9 +50,14 @@ NOT_RUN = {
     "python -m agent serve-exchange --port 8443": "serves until it is ended: the test below",
     "python -m agent run --paper --resume last": "needs one too: ``tests/integration/test_resume.py``",
     "python -m agent sessions end last": "needs a run that died: ``tests/every_key/test_every_option.py``",
-    "python -m agent ctl amend 20260101T120000-000-P1 --participation-cap 0.1": (
-        "needs a run that works: ``tests/every_key/test_every_live_option.py``"
-    ),
+    **{
+        f"python -m agent ctl {command}": "needs a run that works: ``every_key/test_every_live_option.py``"
+        for command in (
+            "amend 20260101T120000-000-P1 --participation-cap 0.1",
+            "cancel 20260101T120000-000-P1",
+            "pause 20260101T120000-000-P1",
+        )
+    },
     "python -m lem train --preset finetune --init lem/checkpoints/default.safetensors --bars BTC.parquet"
     " --to 2025-01-01": "needs years of bars: ``tests/unit/lem/training``",
 }
