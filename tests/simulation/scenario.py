@@ -40,9 +40,9 @@ COUNTED = {  # faults that come so many times, at most
 AT_ONCE = ("drop", "close", "forget_all", "forget_trades", "forget_book")
 OF_EXCHANGE = {*LASTING, *COUNTED, *AT_ONCE} - {"database_locked", "database_full", "stall", "cut"}
 COMMANDS = ("pause", "resume", "cancel", "kill_switch")
-DEATHS = ("kill", "kill", "kill_at_call", "kill_at_call", "kill_at_call", "disk_full")
-POWER_CUT = "power_cut"
-"""Not drawn: a recording is synced when it closes, so what a computer without power keeps is not promised."""
+DEATHS = ("kill", "kill", "kill_at_call", "kill_at_call", "kill_at_call", "disk_full", "power_cut")
+AGAIN = (0, 1, 2, 4, 6)  # how often what comes after a death dies too
+LATEST_CALLS = (40, 40, 200, 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,8 @@ class Scenario:
     exchange_ahead_ns: int  # how wrong its clock is
     latency_s: tuple[float, float]
     dead_s: float  # from a death to what comes after it
-    die_again_at: int | None  # the call in which what comes after it dies too
+    die_again_at: tuple[int, ...]  # the calls in which what comes after it, and after that, dies too
     resumes: bool  # after a death the session goes on; else it is closed
-
-    def survived(self) -> Scenario:
-        """The death that was meant for what comes after a death has come."""
-        return replace(self, die_again_at=None)
 
     @property
     def longest_s(self) -> float:
@@ -109,7 +105,7 @@ def scenario(seed: int) -> Scenario:
         exchange_ahead_ns=rng.choice((0, 0, 1, -1)) * rng.randrange(20 * S),
         latency_s=rng.choice(((0.0005, 0.005), (0.001, 0.03), (0.02, 0.15))),
         dead_s=rng.choice((0.0, 2.0, rng.uniform(0, 60), rng.uniform(0, 60))),
-        die_again_at=rng.randrange(1, 40) if rng.random() < 0.3 else None,
+        die_again_at=tuple(rng.randrange(1, rng.choice(LATEST_CALLS)) for _ in range(rng.choice(AGAIN))),
         resumes=rng.random() < 0.75,
     )
 

@@ -122,6 +122,7 @@ class _Run:
         self._numbers = 0
         self.agent = self._machine()
         self._bound_s = scenario.longest_s + BOUND_S
+        self._deaths = iter(scenario.die_again_at)
 
     def _machine(self) -> AgentMachine:
         self._numbers += 1
@@ -203,8 +204,7 @@ class _Run:
         self.outcome.dead.append((died_ns, 2**62))
 
     def _dies_again(self) -> int | None:
-        at, self.scenario = self.scenario.die_again_at, self.scenario.survived()
-        return at
+        return next(self._deaths, None)
 
     def _bury_helper(self) -> None:
         self.agent.bury(DATABASE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,7 +148,7 @@ async def test_a_file_in_the_place_of_the_one_that_was_opened(tmp_path: Path) ->
     log.take(EVENTS)
     await _until(lambda: _count(path, "fills") == 1)
     _remove(path)
-    log.take(EVENTS[-2:])
+    log.take([replace(event) for event in EVENTS[-2:]])  # the first may not have left memory yet
     found = await _finish(log)
     assert found.reachable
     assert found.missing == len(EVENTS) - 2  # the states of two orders are stored again
