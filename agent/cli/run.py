@@ -17,7 +17,7 @@ from agent.entry.hints import agent_command
 from agent.order_list.order_texts import OrderValues
 
 if TYPE_CHECKING:
-    from agent.app.live_session import LiveResult
+    from agent.app.live.run_views import LiveResult
     from agent.config import Config
 
 

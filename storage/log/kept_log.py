@@ -220,7 +220,8 @@ class KeptLog:
             await self._store(batch)
         if self._kept or closing is None:
             return False
-        await _bounded(closing(), ATTEMPT_S)
+        if not self._partial:  # else the recording brings the rest, and the end after it
+            await _bounded(closing(), ATTEMPT_S)
         return True
 
     async def _store(self, batch: list[AuditEvent]) -> None:

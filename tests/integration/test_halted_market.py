@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.app.live.run_views import LiveResult
 from agent.app.live_feed import Market
-from agent.app.live_session import LiveResult, run_paper
+from agent.app.live_session import run_paper
 from agent.app.world.run_world import World
 from agent.config import Config, Feed, Order
 from agent.core.clock import Clock

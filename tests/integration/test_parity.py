@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from agent.app.live_session import LiveResult, run_paper
+from agent.app.live.run_views import LiveResult
+from agent.app.live_session import run_paper
 from agent.app.replay_session import Replayed, replay_session
 from agent.config import Config, Embedded, Order
 from agent.core.canonical import canonical_row

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 from sqlalchemy import URL, make_url
 
-from agent.app.live_session import LiveResult
+from agent.app.live.run_views import LiveResult
 from agent.app.log_in_line import bring_in_line
 from storage.log import kept_log
 from tests.integration.tcp_proxy import TcpProxy

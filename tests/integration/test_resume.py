@@ -23,8 +23,10 @@ from typing import Any
 import pytest
 import yaml
 
+from agent.app.lives.finding import claim
 from agent.app.replay_session import replay_session
-from agent.core.errors import AgentError
+from agent.config import Config
+from agent.core.errors import AgentError, InputError
 from agent.core.events import CommandKind
 from storage.log import queries
 from storage.log.control.command_rows import leave_command
@@ -234,6 +236,47 @@ def test_two_do_not_go_on_at_once(tmp_path: Path) -> None:
     said = [found for found in codes.values() if "error" in found]
     assert len(said) == 1
     assert "another process" in said[0]["error"] or "is live" in said[0]["error"]
+    assert faults_of(agent.session, agent.url) == []
+
+
+SLOW_REPLAY = """
+import sys, time
+from agent.app.lives.former_session import FormerSession
+taken_in = FormerSession.take_in
+def slowly(self, *given):
+    time.sleep(12)
+    return taken_in(self, *given)
+FormerSession.take_in = slowly
+from agent.cli import main
+main(sys.argv[1:])
+"""
+
+
+def test_one_that_replays_has_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another computer, whose disk knows no locks, sees a heartbeat that moves before the replay is done."""
+    agent = Agent(tmp_path)
+    agent.kill_when(agent.begin(), FILLED)
+    argv = [
+        sys.executable,
+        "-c",
+        SLOW_REPLAY,
+        "run",
+        "--paper",
+        "--resume",
+        "last",
+        "--config",
+        "config.yaml",
+    ]
+    where = {"PYTHONPATH": str(Path.cwd()), **os.environ}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    replaying = subprocess.Popen([*argv, "--json"], cwd=tmp_path, env=where, text=True, **pipes)  # type: ignore[call-overload]
+    agent.wait_for(f"SELECT 1 FROM heartbeats WHERE pid = {replaying.pid}")
+    for module in ("lease", "liveness"):
+        monkeypatch.setattr(f"storage.log.control.{module}.this_host", lambda: "elsewhere")
+    with pytest.raises(InputError, match="is live"):
+        claim(Config(database=agent.url), agent.session.name, time.time_ns, time.monotonic_ns)
+    assert not agent.rows("SELECT 1 FROM commands")
+    agent.done(replaying, None)  # its order has lost half of its time
     assert faults_of(agent.session, agent.url) == []
 
 

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 from agent.app.embedded_market import embedded_exchange
+from agent.app.live.run_views import LiveResult
 from agent.app.live_feed import Market
-from agent.app.live_session import LiveResult, run_paper
+from agent.app.live_session import run_paper
 from agent.app.replay_session import replay_session
 from agent.app.world.run_world import World
 from agent.config import Config, Feed, Order

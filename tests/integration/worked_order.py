@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import structlog
 
-from agent.app.live_session import LiveResult, run_paper
+from agent.app.live.run_views import LiveResult
+from agent.app.live_session import run_paper
 from agent.app.replay_session import replay_session
 from agent.config import Config, Feed, Order
 from agent.core.events import AuditEvent, ChildFilled

@@ -10,8 +10,9 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
+from agent.app.live.run_views import LiveResult
 from agent.app.live_feed import Market
-from agent.app.live_session import LiveResult, run_paper
+from agent.app.live_session import run_paper
 from agent.app.lives.finding import claim, session_meant
 from agent.app.lives.former_session import FormerSession
 from agent.app.world.run_world import World

@@ -24,7 +24,8 @@ from pathlib import Path
 
 import structlog
 
-from agent.app.live_session import Unwatched, prepare
+from agent.app.live.run_views import Unwatched
+from agent.app.live_session import prepare
 from tests.simulation.exchange_machine import lighter_market
 from tests.simulation.invariants import violations
 from tests.simulation.scenario import Scenario, scenario

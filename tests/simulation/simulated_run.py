@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from agent.app.live_session import LiveResult
+from agent.app.live.run_views import LiveResult
 from agent.app.log_in_line import bring_in_line
 from agent.app.session_end import end_session
 from agent.config import Config, Feed, Jobs, Risk

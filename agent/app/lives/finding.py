@@ -15,9 +15,11 @@ import structlog
 
 from agent.config import Config
 from agent.core.errors import DatabaseError, InputError, SessionError
+from agent.core.secret_url import DatabaseUrl
 from agent.journal import ENDING
 from storage.log.control.lease import take_over
-from storage.log.control.liveness import Life, Standing, standings
+from storage.log.control.liveness import OPEN, Life, Standing, standings
+from storage.log.queries import query
 from storage.recordings.header_file import HEADER
 from storage.recordings.lives.session_lock import SessionLock
 from storage.recordings.session import SessionReader
@@ -69,13 +71,25 @@ def resumable(folder: Path, *, latest_only: bool = False) -> Path | None:
     return None
 
 
-def ended_ns(path: Path) -> int | None:
-    """When a live session ended; None for one that has not, that is in use, or is none of a run's."""
+def over_ns(path: Path, url: DatabaseUrl | str) -> int | None:
+    """When a live session ended, if nobody needs it any more.
+
+    None for one that has not ended, that is in use, that is none of a run's, or whose rows the log lacks.
+    """
     try:
         reader = SessionReader(path)
-        return reader.end_ns if reader.header.source == "live" and SessionLock(path).free() else None
-    except SessionError:
+        over = reader.header.source == "live" and SessionLock(path).free()
+        return reader.end_ns if over and _stored_to_its_end(reader, url) else None
+    except (SessionError, DatabaseError):
         return None
+
+
+def _stored_to_its_end(reader: SessionReader, url: DatabaseUrl | str) -> bool:
+    """A session without orders has nothing to store. Raises DatabaseError."""
+    if not any(entry.get("kind") == "start" for entry in reader.journal()):
+        return True
+    stored = query(url, "sessions", session=reader.header.session)
+    return any(row[stored.columns.index("state")] != OPEN for row in stored.rows)
 
 
 def claim(config: Config, session: str, wall_ns: Now, monotonic_ns: Now) -> None:

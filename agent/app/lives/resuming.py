@@ -6,7 +6,8 @@ import asyncio
 import time
 from typing import Protocol
 
-from agent.app.live_session import LiveResult, PreparationView, View, prepare, run_paper
+from agent.app.live.run_views import LiveResult, PreparationView, View
+from agent.app.live_session import prepare, run_paper
 from agent.app.lives.finding import claim, session_meant
 from agent.app.lives.former_session import FormerSession
 from agent.config import Config

@@ -11,6 +11,7 @@ missing, the tape is cut after row 90, and results that name an input from 91 on
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 from pathlib import Path
@@ -33,7 +34,7 @@ _SEQ = re.compile(r"\|seq=(\d{1,19})(?:\||$)")
 POWER_CUT_NS = 120 * NS_PER_S
 """So much of the end of a recording may be lost with the power; more is damage that no power cut does."""
 KEPT = ".before-cut"
-"""What a file was called with before something was cut from it: it stays beside it."""
+"""What a file is called with from which something was cut; after another cut, with a number besides."""
 
 
 class Inputs(NamedTuple):
@@ -137,8 +138,14 @@ def _cut_segment(path: Path, dtype: np.dtype[np.void], seq: int) -> None:
     except SegmentDamageError:
         whole = False
     if not whole:
-        shutil.copyfile(path, path.with_name(path.name + KEPT))
+        _keep(path)
         compact(path, dtype, before_seq=seq)
+
+
+def _keep(path: Path) -> None:
+    """What an earlier cut has kept stays too."""
+    names = (path.name + KEPT + (f"-{number}" if number > 1 else "") for number in itertools.count(1))
+    shutil.copyfile(path, next(path.with_name(name) for name in names if not path.with_name(name).exists()))
 
 
 def _lines(path: Path) -> list[bytes]:
@@ -151,5 +158,5 @@ def _rewrite(path: Path, lines: list[bytes]) -> None:
     if path.exists() and path.read_bytes() == data:
         return
     if path.exists():
-        shutil.copyfile(path, path.with_name(path.name + KEPT))
+        _keep(path)
     write_atomically(path, data)

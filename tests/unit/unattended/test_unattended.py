@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -18,7 +19,8 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from agent.app.lives.finding import ended_ns
+from agent.app.lives.finding import over_ns
+from agent.app.log_in_line import bring_in_line
 from agent.cli.options import configuration
 from agent.config import Unattended, recorded
 from agent.core.errors import InputError, OrderError
@@ -257,7 +259,7 @@ def test_a_full_disk_starts_no_order(tmp_path: Path) -> None:
 
 
 def a_watchman(folder: Path, settings: Unattended) -> Watchman:
-    return Watchman(settings, folder, "t", ended_ns, HEADER, Clock())
+    return Watchman(settings, folder, "t", lambda _path: None, HEADER, Clock())
 
 
 async def test_a_watchman_tells_of_what_it_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,27 +285,31 @@ async def test_a_watchman_tells_of_what_it_sees(tmp_path: Path, monkeypatch: pyt
 
 
 def test_old_sessions_go_and_no_other(tmp_path: Path) -> None:
-    """Not one that is younger, that has no end, that is in use, or that no run made."""
-    for name in ("old", "young", "open", "used"):
-        small_session(tmp_path / name)
+    """Not one that is younger, has no end, is in use, whose rows the log lacks, or that no run made."""
+    url, names = f"sqlite:///{tmp_path / 'agent.db'}", ("old", "young", "open", "used", "behind")
+    for name in names:
+        bring_in_line(small_session(tmp_path / name), url)
     (tmp_path / "photos").mkdir()
     journal = tmp_path / "open" / "journal.jsonl"
     journal.write_bytes(b"\n".join(journal.read_bytes().splitlines()[:-1]) + b"\n")
+    with sqlite3.connect(tmp_path / "agent.db") as stored:
+        stored.execute("UPDATE sessions SET state = 'open' WHERE session = 'behind'")
+    stored.close()
     lock = SessionLock(tmp_path / "used")
     lock.take()
-    ends = {name: ended_ns(tmp_path / name) for name in ("old", "young", "open", "used")}
-    assert ends["open"] is None
-    assert ends["used"] is None
+    ends = {name: over_ns(tmp_path / name, url) for name in names}
+    assert [name for name, end_ns in ends.items() if end_ns is None] == ["open", "used", "behind"]
     assert ends["old"] is not None
+    assert over_ns(tmp_path / "old", f"sqlite:///{tmp_path / 'other.db'}") is None
     younger = {"young": ends["old"] + 2}
 
     def end_ns(path: Path) -> int | None:
-        return younger.get(path.name, ended_ns(path))
+        return younger.get(path.name, over_ns(path, url))
 
     deleted = delete_old(tmp_path, end_ns, ends["old"] + 1, HEADER)
     lock.release(ended=False)
     assert deleted == ["old"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["open", "photos", "used", "young"]
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == sorted([*names[1:], "photos"])
 
 
 def test_a_ping_url_reaches_a_run_and_no_recording(tmp_path: Path) -> None:
