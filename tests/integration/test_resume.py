@@ -47,7 +47,7 @@ CONFIG = {
         "shadows": ["vwap"],
         "interval": "2s",
         "min_duration": "10s",
-        "max_duration": "24s",
+        "max_duration": "36s",
     },
     "feed": {"warm_up": "30s"},
     "database": "sqlite:///agent.db",
