@@ -268,10 +268,11 @@ class _Pass:
     def on_with(self, recorded: Sequence[str]) -> None:
         """Let time go on with the recorded results, up to the first that differs."""
         for i, row in enumerate(parted(recorded)[0]):
-            now_ns, at_ns = self._engine.now_ns, _recorded_ns(row)
-            if i >= len(self._result_rows) and now_ns <= at_ns <= now_ns + LONGEST_SILENCE_NS:
-                self._engine.advance_time(at_ns)
-                self._take()
+            if i >= len(self._result_rows):
+                now_ns, at_ns = self._engine.now_ns, _recorded_ns(row)
+                if now_ns <= at_ns <= now_ns + LONGEST_SILENCE_NS:
+                    self._engine.advance_time(at_ns)
+                    self._take()
             if self._result_rows[i : i + 1] != [row]:
                 return
 

@@ -27,9 +27,9 @@ class TapeEnd:
 
     def add(self, rows: EventArray) -> None:
         self.rows += len(rows)
-        for number in np.unique(rows["instrument"]).tolist():
-            mine = rows[rows["instrument"] == number]
-            self._keep(number, mine[mine["kind"] == Kind.TRADE])
+        trades = rows[rows["kind"] == Kind.TRADE]  # few of the rows: all of them are looked at once
+        for number in np.unique(trades["instrument"]).tolist():
+            self._keep(number, trades[trades["instrument"] == number])
         for row in rows[(rows["kind"] >= Kind.GAP_BEGIN) & (rows["kind"] <= Kind.ALIVE)]:
             found = interruption(int(row["kind"]), int(row["flags"]))
             if found is not None:
@@ -41,7 +41,7 @@ class TapeEnd:
 
     def _keep(self, number: int, trades: EventArray) -> None:
         kept = self._trades.setdefault(number, [])
-        kept.append(trades.copy())
+        kept.append(trades)
         if sum(map(len, kept)) > 2 * REMEMBERED:
             kept[:] = [np.concatenate(kept)[-REMEMBERED:]]
 
