@@ -12,7 +12,8 @@ from agent.core.events import AuditEvent
 from storage.log.bulk.row_shapes import shape
 from storage.log.log_rows import RowMaker
 from storage.log.tables import Base
-from storage.recordings.session import SessionReader
+from storage.recordings.lives.cut_recording import KEPT
+from storage.recordings.session import OUTCOME, SessionReader
 from tests.simulation.simulated_run import Outcome
 from tests.simulation.violation import Database, Kind, Violation, failed
 
@@ -34,7 +35,15 @@ def of_records(outcome: Outcome, reader: SessionReader, database: Database) -> I
     handled = Counter(str(e["command_id"]) for e in reader.journal() if e.get("kind") == "control")
     if again := [name for name, count in handled.items() if count > 1]:
         yield Violation(Kind.RECORDS, f"command {again[0]} was carried out {handled[again[0]]} times")
+    yield from _inputs_cut(outcome, reader)
     yield from _projected(outcome, reader, database, events)
+
+
+def _inputs_cut(outcome: Outcome, reader: SessionReader) -> Iterator[Violation]:
+    """Only a power cut takes inputs that had been handed to the system."""
+    cut = sorted(each.name for each in reader.path.glob(f"*{KEPT}*") if not each.name.startswith(OUTCOME))
+    if cut and not any(fault.kind == "power_cut" for fault in outcome.done):
+        yield Violation(Kind.RECORDS, f"inputs were cut from {', '.join(cut)}, and no power was lost")
 
 
 _NOT_PROJECTED = {"latency_ns", "amend", "created_ns"}
