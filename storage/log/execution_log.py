@@ -15,12 +15,12 @@ from sqlalchemy.pool import Pool
 from sqlalchemy.util import greenlet_spawn
 
 from agent.core.errors import DatabaseError
-from agent.core.events import AuditEvent, ChildChanged, ParentChanged
+from agent.core.events import AuditEvent, ChildChanged, ChildFilled, ParentChanged
 from agent.core.instrument import Instrument
 from agent.core.json_types import JsonObject
 from agent.core.ports import PendingCommand
 from storage.log.bulk.instrument_texts import text
-from storage.log.bulk.row_shapes import Row, shape
+from storage.log.bulk.row_shapes import MadeRows, Row, Rows, shape
 from storage.log.bulk.upserts import upsert
 from storage.log.control.command_rows import take_pending, withdraw_all
 from storage.log.database import (
@@ -141,7 +141,7 @@ class SqlExecutionLog:
         if balances is not None:
             rows += self._account(mode, opened_ns)
             rows += self._balances(0, opened_ns, mode, balances)
-        await self._store(rows)
+        await self._store(_by_table(rows))
         return replaced
 
     async def _discard(self, mode: str) -> bool:
@@ -225,8 +225,13 @@ class SqlExecutionLog:
 
     async def write(self, events: Sequence[AuditEvent]) -> None:
         """Store a batch of events in one transaction."""
-        if events:
-            await self._store([self._maker.row(event) for event in _latest(events)])
+        if not events:
+            return
+        fills, others = _latest(events)
+        rows = _by_table([self._maker.row(event) for event in others])
+        if fills:
+            rows[FillRow] = MadeRows(fills, self._maker.fill)
+        await self._store(rows)
 
     async def pending_commands(self) -> Sequence[PendingCommand]:
         """Return the session's commands that have not been handled, oldest first.
@@ -257,17 +262,23 @@ class SqlExecutionLog:
             for currency, amount in sorted(balances.items())
         ]
 
-    async def _store(self, rows: Sequence[TableRow]) -> None:
+    async def _store(self, rows: Mapping[type[Base], Rows]) -> None:
+        """Insert rows, or update those whose primary key is there."""
         with database_errors(self.url):
             async with self._engine.begin() as connection:
-                await _upsert(connection, rows)
+                for table in TABLES:
+                    if table in rows:
+                        await upsert(connection, shape(table), rows[table])
 
 
-def _latest(events: Sequence[AuditEvent]) -> list[AuditEvent]:
-    """The events without states that an order left within them: no row is made to be overwritten."""
+def _latest(events: Sequence[AuditEvent]) -> tuple[list[ChildFilled], list[AuditEvent]]:
+    """The fills, and all else: only the last of a name, so that no row is made to be overwritten."""
+    fills: dict[str, ChildFilled] = {}
     kept: dict[tuple[type[AuditEvent], str] | int, AuditEvent] = {}
     for number, event in enumerate(events):
-        if isinstance(event, ParentChanged):
+        if isinstance(event, ChildFilled):  # most of them, by far
+            fills[event.fill_id] = event
+        elif isinstance(event, ParentChanged):
             kept[ParentChanged, event.spec.parent_id] = (
                 event  # stays where the first was: before its children
             )
@@ -275,16 +286,12 @@ def _latest(events: Sequence[AuditEvent]) -> list[AuditEvent]:
             kept[ChildChanged, event.child_id] = event
         else:
             kept[number] = event
-    return list(kept.values())
+    return list(fills.values()), list(kept.values())
 
 
-async def _upsert(connection: AsyncConnection, rows: Sequence[TableRow]) -> None:
-    """Insert rows, or update those whose primary key is there; of equal keys the last row wins."""
-    by_table: dict[type[Base], list[Row]] = {}
+def _by_table(rows: Sequence[TableRow]) -> dict[type[Base], Rows]:
+    """The rows of each table; of equal primary keys the last."""
+    found: dict[type[Base], dict[object, Row]] = {}
     for table, row in rows:
-        by_table.setdefault(table, []).append(row)
-    for table in TABLES:
-        if table in by_table:
-            written = shape(table)
-            latest = {written.key(row): row for row in by_table[table]}
-            await upsert(connection, written, list(latest.values()))
+        found.setdefault(table, {})[shape(table).key(row)] = row
+    return {table: list(rows.values()) for table, rows in found.items()}

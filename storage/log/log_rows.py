@@ -61,7 +61,7 @@ class RowMaker:
 
     def row(self, event: AuditEvent) -> TableRow:
         """Return the table and the row of one event. Raises InternalError on an unknown instrument."""
-        if isinstance(event, ChildFilled):  # most of them, by far
+        if isinstance(event, ChildFilled):
             return FillRow, self.fill(event)
         table, values = self._values(event)
         return table_row(table, {"session": self._session, "seq": event.seq, **values})
@@ -89,9 +89,6 @@ class RowMaker:
                 f"instrument {number} is not in the log; it knows {sorted(self._instruments)}"
             )
         return self._instruments[number]
-
-    def _texts(self, number: int) -> InstrumentTexts:
-        return self._texts_of.get(number) or InstrumentTexts(self._instrument(number))
 
     def _of_parent(self, parent_id: str) -> Instrument:
         if parent_id in self._parents:
@@ -192,8 +189,9 @@ class RowMaker:
 
     def fill(self, event: ChildFilled) -> Row:
         """In the order of the table's columns, which a test holds against their names."""
-        on, amount = self._texts(event.instrument), event.fee_amount
-        side, mid_half_ticks = _SIDES[event.side], event.mid_half_ticks
+        on = self._texts_of.get(event.instrument) or InstrumentTexts(self._instrument(event.instrument))
+        price_ticks, qty_lots, mid_half_ticks = event.price_ticks, event.qty_lots, event.mid_half_ticks
+        impact, displacement, amount = event.impact_ticks, event.displacement_half_ticks, event.fee_amount
         return (
             self._session,
             event.seq,
@@ -201,14 +199,14 @@ class RowMaker:
             event.child_id,
             event.parent_id,
             event.instrument,
-            side,
-            on.price(event.price_ticks),
-            on.quantity(event.qty_lots),
-            on.notional(event.price_ticks, event.qty_lots),
+            _SIDES[event.side],
+            on.price(price_ticks),
+            on.quantity(qty_lots),
+            on.notional(price_ticks, qty_lots),
             on.fee(event.fee_tlp),
             event.fee_currency,
-            event.price_ticks,
-            event.qty_lots,
+            price_ticks,
+            qty_lots,
             event.maker,
             event.fill_ns,
             event.at_ns,
@@ -216,9 +214,9 @@ class RowMaker:
             event.book_age_ns,
             event.near_gap,
             event.price_model,
-            event.impact_ticks,
-            _of_mid(2, event.impact_ticks, mid_half_ticks),
-            _of_mid(1, event.displacement_half_ticks, mid_half_ticks),
+            impact,
+            None if impact is None else _of_mid(2 * impact, mid_half_ticks),
+            None if displacement is None else _of_mid(displacement, mid_half_ticks),
             None if amount is None else text(amount),
         )
 
@@ -290,9 +288,9 @@ def _mid(on: Instrument, half_ticks: int | None) -> str | None:
     return None if half_ticks is None else text(on.tick * half_ticks / 2)
 
 
-def _of_mid(half_ticks: int, count: int | None, mid_half_ticks: int) -> float | None:
-    """``count`` pieces of ``half_ticks`` each, in basis points of the mid."""
-    return None if count is None or not mid_half_ticks else half_ticks * count / mid_half_ticks * 1e4
+def _of_mid(half_ticks: int, mid_half_ticks: int) -> float | None:
+    """In basis points of the mid."""
+    return half_ticks / mid_half_ticks * 1e4 if mid_half_ticks else None
 
 
 def _fee(on: Instrument, fee_tlp: int) -> Decimal:

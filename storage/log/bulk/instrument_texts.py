@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache
@@ -11,11 +12,13 @@ from agent.core.money import PPM
 
 REMEMBERED = 4096
 """Texts of a kind: the prices of a busy hour, in a megabyte."""
+_PPM = Decimal(PPM)
 
 
 def text(value: Decimal) -> str:
     """Return a decimal in full, never in exponents."""
-    return format(value, "f")
+    plain = str(value)  # half the time of a format, which only exponents need
+    return format(value, "f") if "E" in plain else plain
 
 
 class InstrumentTexts:
@@ -24,10 +27,14 @@ class InstrumentTexts:
     def __init__(self, on: Instrument) -> None:
         self._on = on
         self._unit = None if on.inverse else on.tick * on.lot * on.multiplier
+        self._value: Callable[[int, int], int] = on.value_tl if on.inverse else operator.mul
         remembered = lru_cache(REMEMBERED)
         self.price: Callable[[int], str] = remembered(lambda ticks: text(on.price(ticks)))
-        self.quantity: Callable[[int], str] = remembered(lambda lots: text(on.quantity(lots)))
         self.mid: Callable[[int], str] = remembered(lambda half_ticks: text(on.tick * half_ticks / 2))
+
+    def quantity(self, lots: int) -> str:
+        """Not remembered: few sizes come again, and then it saves little."""
+        return text(self._on.lot * lots)
 
     def money(self, tl: int) -> Decimal:
         """What a value (``agent.core.money``) is in the settle currency."""
@@ -35,8 +42,8 @@ class InstrumentTexts:
 
     def notional(self, price_ticks: int, lots: int) -> str:
         """Of a fill, in the settle currency."""
-        return text(self.money(self._on.value_tl(price_ticks, lots)))
+        return text(self.money(self._value(price_ticks, lots)))
 
     def fee(self, fee_tlp: int) -> str:
         """In the settle currency."""
-        return text(self.money(fee_tlp) / PPM)
+        return text(self.money(fee_tlp) / _PPM)

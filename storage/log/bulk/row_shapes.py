@@ -6,10 +6,11 @@ what the drivers take; JSON is text by then, as SQLAlchemy would have written it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
+from typing import Any
 
 from sqlalchemy import JSON, Dialect, Table, inspect
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
@@ -26,6 +27,26 @@ KEPT: Mapping[str, frozenset[str]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class MadeRows:
+    """Rows that are made while they are taken, and made anew whenever they are taken again."""
+
+    of: Sequence[Any]
+    make: Callable[[Any], Row]
+
+    def __len__(self) -> int:
+        return len(self.of)
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(self.make, self.of)
+
+    def __getitem__(self, part: slice) -> MadeRows:
+        return MadeRows(self.of[part], self.make)
+
+
+Rows = Sequence[Row] | MadeRows
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     """A table as its rows are written: ``key`` takes the primary key out of a row."""
 
@@ -39,7 +60,7 @@ class Shape:
         """The row of a mapping that has every column. Raises KeyError for one that it lacks."""
         return tuple([values[name] for name in self.columns])
 
-    def as_text(self, rows: Sequence[Row]) -> Sequence[Row]:
+    def as_text(self, rows: Rows) -> Rows:
         """The rows with their JSON as text."""
         return [self._texts(row) for row in rows] if self.json else rows
 

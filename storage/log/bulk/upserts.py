@@ -13,14 +13,14 @@ way: into a table of this transaction's own, and from there with an upsert. So n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage.log.bulk.row_shapes import Row, Shape
+from storage.log.bulk.row_shapes import Row, Rows, Shape
 
 COPIED = 1000
 """Rows of a table from which on they are copied: making a table for them costs as much as some hundred."""
@@ -29,7 +29,7 @@ _TOGETHER = 999
 _ONCE = frozenset({"fills", "decisions", "gaps", "risk_refusals"})
 
 
-async def upsert(connection: AsyncConnection, shape: Shape, rows: Sequence[Row]) -> None:
+async def upsert(connection: AsyncConnection, shape: Shape, rows: Rows) -> None:
     """Insert rows, or change those whose primary key is there; no two of them have the same key.
 
     Raises what SQLAlchemy does; then the transaction is of no more use.
@@ -44,7 +44,7 @@ async def upsert(connection: AsyncConnection, shape: Shape, rows: Sequence[Row])
         await _copied_over(connection, shape, values)
 
 
-async def _together(connection: AsyncConnection, shape: Shape, rows: Sequence[Row]) -> None:
+async def _together(connection: AsyncConnection, shape: Shape, rows: Rows) -> None:
     many = _TOGETHER // len(shape.columns)
     whole = len(rows) // many * many
     one = f"({', '.join('?' * len(shape.columns))})"
@@ -55,7 +55,7 @@ async def _together(connection: AsyncConnection, shape: Shape, rows: Sequence[Ro
         await connection.exec_driver_sql(shape.insert(f"VALUES {one}"), list(rows[whole:]))
 
 
-async def _copied_straight(connection: AsyncConnection, shape: Shape, rows: Sequence[Row]) -> bool:
+async def _copied_straight(connection: AsyncConnection, shape: Shape, rows: Rows) -> bool:
     """Copy rows into their table; False, and nothing done, where the server refuses any of them."""
     savepoint = await connection.begin_nested()
     try:
@@ -69,7 +69,7 @@ async def _copied_straight(connection: AsyncConnection, shape: Shape, rows: Sequ
     return True
 
 
-async def _copied_over(connection: AsyncConnection, shape: Shape, rows: Sequence[Row]) -> None:
+async def _copied_over(connection: AsyncConnection, shape: Shape, rows: Rows) -> None:
     """Copy rows into a table of this transaction's own, and upsert them from there."""
     incoming = f"incoming_{shape.table}"
     await connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {incoming} (LIKE {shape.table}) ON COMMIT DROP")
@@ -78,7 +78,7 @@ async def _copied_over(connection: AsyncConnection, shape: Shape, rows: Sequence
     await connection.exec_driver_sql(f"DROP TABLE {incoming}")
 
 
-async def _copy(connection: AsyncConnection, table: str, shape: Shape, rows: Sequence[Row]) -> None:
+async def _copy(connection: AsyncConnection, table: str, shape: Shape, rows: Iterable[Row]) -> None:
     import asyncpg
 
     driver: Any = (await connection.get_raw_connection()).driver_connection
