@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from agent.core.events import AuditEvent
 from agent.core.types import ChildState, ParentState
 from storage.log.execution_log import SqlExecutionLog
 from storage.log.queries import query
-from storage.log.stored_replay import BATCH_EVENTS
+from storage.log.stored_replay import BATCH_EVENTS, StoredEvents
 from tests.integration.test_storage import BTC, FILL, SPEC, T, _child, _parent
 from tests.postgres_server import MISSING, on_server, programs, served
 
@@ -56,35 +57,38 @@ def fills(session: str, count: int, children: int) -> list[AuditEvent]:
     ]
 
 
-async def written(log: SqlExecutionLog, events: list[AuditEvent]) -> float:
-    """Seconds that the events took, in batches of a stored replay."""
+def written(rows: StoredEvents, events: list[AuditEvent]) -> float:
+    """Seconds that the events took in batches of a stored replay, its end included."""
     start = time.perf_counter()
     for first in range(0, len(events), BATCH_EVENTS):
-        await log.write(events[first : first + BATCH_EVENTS])
+        rows.add(events[first : first + BATCH_EVENTS])
+    rows.finish(T, len(events))
     return time.perf_counter() - start
 
 
-async def bench_writing(url: str) -> float:
+def bench_writing(url: str) -> float:
     """Fills a second."""
     events = fills("s1", FILLS, 1000)
-    log = SqlExecutionLog(url, "s1", [BTC])
-    try:
-        await log.open_session(opened_ns=T)
-        await log.write(orders("s1", 1000))
-        return FILLS / await written(log, events)
-    finally:
-        await log.close()
+    with StoredEvents(url, "s1", [BTC], {"opened_ns": T, "mode": "replay"}) as rows:
+        rows.add(orders("s1", 1000))
+        rows.flush()
+        return FILLS / written(rows, events)
 
 
-async def bench_replacing(url: str) -> tuple[float, float]:
+def bench_replacing(url: str) -> tuple[float, float]:
     """Seconds that storing a replay of many children takes, and that taking them out again takes."""
+    opening = {"opened_ns": T, "mode": "replay", "replace": True}
+    with StoredEvents(url, "r1", [BTC], opening) as rows:
+        took = written(rows, [*orders("r1", CHILDREN), *fills("r1", CHILDREN, CHILDREN)])
+    start = time.perf_counter()
+    asyncio.run(_replaced(url, opening))
+    return took, time.perf_counter() - start
+
+
+async def _replaced(url: str, opening: dict[str, Any]) -> None:
     log = SqlExecutionLog(url, "r1", [BTC])
     try:
-        await log.open_session(opened_ns=T, mode="replay", replace=True)
-        took = await written(log, [*orders("r1", CHILDREN), *fills("r1", CHILDREN, CHILDREN)])
-        start = time.perf_counter()
-        await log.open_session(opened_ns=T, mode="replay", replace=True)
-        return took, time.perf_counter() - start
+        await log.open_session(**opening)
     finally:
         await log.close()
 
@@ -116,12 +120,12 @@ def databases() -> Iterator[dict[str, str]]:
 def main() -> None:
     with databases() as urls:
         for name, url in urls.items():
-            fills_per_s = asyncio.run(bench_writing(url))
+            fills_per_s = bench_writing(url)
             if name == "postgresql":
                 on_server(url, "ANALYZE")  # as the server does by itself within a minute
             print(f"{name}: {fills_per_s:,.0f} fills/s of {FILLS:,} (asked: {ASKED[name]:,})")
             print(f"{name}: the latest 20 of them in {bench_latest(url):.1f} ms, connecting included")
-            took, replaced = asyncio.run(bench_replacing(url))
+            took, replaced = bench_replacing(url)
             print(
                 f"{name}: {CHILDREN:,} children and fills stored in {took:.2f} s, deleted in {replaced:.2f} s"
             )

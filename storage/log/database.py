@@ -30,6 +30,8 @@ Url = DatabaseUrl | str
 BUSY_MS = 5000
 MIGRATION_MS = 60_000
 """How long one program waits for another that changes the schema, on a slow machine too."""
+_WRITING = ["journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=4000"]
+"""Synced when the WAL is written back: at 16 MB, up to which SQLite looks a page up in one table of it."""
 _MIGRATION_LOCK = 4_057_331_017  # any number that no other program of this database takes
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -172,7 +174,7 @@ def _json_or_text(text: str | bytes) -> object:
 
 def _set_pragmas(engine: AsyncEngine, busy_ms: int, read_only: bool) -> None:
     pragmas = [f"busy_timeout={busy_ms}", "foreign_keys=ON"]
-    pragmas += ["query_only=ON"] if read_only else ["journal_mode=WAL", "synchronous=NORMAL"]
+    pragmas += ["query_only=ON"] if read_only else _WRITING
 
     @event.listens_for(engine.sync_engine, "connect")
     def connected(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:

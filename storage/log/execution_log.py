@@ -15,12 +15,13 @@ from sqlalchemy.pool import Pool
 from sqlalchemy.util import greenlet_spawn
 
 from agent.core.errors import DatabaseError
-from agent.core.events import AuditEvent, ChildChanged, ChildFilled, ParentChanged
+from agent.core.events import AuditEvent
 from agent.core.instrument import Instrument
 from agent.core.json_types import JsonObject
 from agent.core.ports import PendingCommand
 from storage.log.bulk.instrument_texts import text
-from storage.log.bulk.row_shapes import MadeRows, Row, Rows, shape
+from storage.log.bulk.last_rows import by_table, rows_of
+from storage.log.bulk.row_shapes import Rows, shape
 from storage.log.bulk.upserts import upsert
 from storage.log.control.command_rows import take_pending, withdraw_all
 from storage.log.database import (
@@ -73,6 +74,7 @@ TABLES: tuple[type[Base], ...] = (
 _BY_ITS_KEY = "SET LOCAL plan_cache_mode = force_generic_plan"
 """So that what refers to a row is looked for by the whole key. Of a session that its statistics do not know
 yet, PostgreSQL takes the name alone for enough, and then reads all of it for every row that is deleted."""
+_SYNCED_LATER = "SET LOCAL synchronous_commit = off"
 OPEN, CLOSED, INTERRUPTED, REPLAYING = "open", "closed", "interrupted", "replaying"
 
 
@@ -141,7 +143,7 @@ class SqlExecutionLog:
         if balances is not None:
             rows += self._account(mode, opened_ns)
             rows += self._balances(0, opened_ns, mode, balances)
-        await self._store(_by_table(rows))
+        await self._store(by_table(rows))
         return replaced
 
     async def _discard(self, mode: str) -> bool:
@@ -223,15 +225,14 @@ class SqlExecutionLog:
             async with self._engine.begin() as connection:
                 await withdraw_all(connection, self.session, why)
 
-    async def write(self, events: Sequence[AuditEvent]) -> None:
-        """Store a batch of events in one transaction."""
-        if not events:
-            return
-        fills, others = _latest(events)
-        rows = _by_table([self._maker.row(event) for event in others])
-        if fills:
-            rows[FillRow] = MadeRows(fills, self._maker.fill)
-        await self._store(rows)
+    async def write(self, events: Sequence[AuditEvent], *, synced: bool = True) -> None:
+        """Store a batch of events in one transaction.
+
+        One that is not ``synced`` is seen at once, but a server that crashes may lose it, until a later
+        transaction is synced, as ``close_session`` is. SQLite syncs none: it loses some with the power.
+        """
+        if events:
+            await self._store(rows_of(events, self._maker), synced=synced)
 
     async def pending_commands(self) -> Sequence[PendingCommand]:
         """Return the session's commands that have not been handled, oldest first.
@@ -262,36 +263,12 @@ class SqlExecutionLog:
             for currency, amount in sorted(balances.items())
         ]
 
-    async def _store(self, rows: Mapping[type[Base], Rows]) -> None:
+    async def _store(self, rows: Mapping[type[Base], Rows], *, synced: bool = True) -> None:
         """Insert rows, or update those whose primary key is there."""
         with database_errors(self.url):
             async with self._engine.begin() as connection:
+                if not synced and connection.dialect.name == "postgresql":
+                    await connection.exec_driver_sql(_SYNCED_LATER)
                 for table in TABLES:
                     if table in rows:
                         await upsert(connection, shape(table), rows[table])
-
-
-def _latest(events: Sequence[AuditEvent]) -> tuple[list[ChildFilled], list[AuditEvent]]:
-    """The fills, and all else: only the last of a name, so that no row is made to be overwritten."""
-    fills: dict[str, ChildFilled] = {}
-    kept: dict[tuple[type[AuditEvent], str] | int, AuditEvent] = {}
-    for number, event in enumerate(events):
-        if isinstance(event, ChildFilled):  # most of them, by far
-            fills[event.fill_id] = event
-        elif isinstance(event, ParentChanged):
-            kept[ParentChanged, event.spec.parent_id] = (
-                event  # stays where the first was: before its children
-            )
-        elif isinstance(event, ChildChanged):
-            kept[ChildChanged, event.child_id] = event
-        else:
-            kept[number] = event
-    return list(fills.values()), list(kept.values())
-
-
-def _by_table(rows: Sequence[TableRow]) -> dict[type[Base], Rows]:
-    """The rows of each table; of equal primary keys the last."""
-    found: dict[type[Base], dict[object, Row]] = {}
-    for table, row in rows:
-        found.setdefault(table, {})[shape(table).key(row)] = row
-    return {table: list(rows.values()) for table, rows in found.items()}

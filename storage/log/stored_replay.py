@@ -96,9 +96,9 @@ class StoredEvents:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits, in one transaction."""
+        """Write what waits, in one transaction. Only ``finish`` makes it outlast a crash of the server."""
         events, self._waiting = self._waiting, []
-        self._runner.run(self._log.write(events))
+        self._runner.run(self._log.write(events, synced=False))
         self._events += len(events)
 
     def finish(self, end_ns: int, seq: int, state: str = CLOSED) -> Stored:

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from sqlalchemy import URL
 
-from agent.core.errors import DatabaseError, InputError
+from agent.core.errors import DatabaseError, InputError, InternalError
 from agent.core.events import AuditEvent, ChildFilled, CommandHandled, CommandKind
 from agent.core.orders.amendments import Amendment
 from storage.log import kept_log
@@ -136,6 +136,19 @@ async def test_a_batch_is_stored_whole_or_not_at_all(url: str) -> None:
             assert await asked(url, "SELECT count(*) FROM fills") == [(1,)]
         await log.write(fills(3))
     assert await asked(url, "SELECT count(*) FROM fills") == [(4,)]
+
+
+async def test_an_event_that_makes_no_row_takes_its_batch_with_it(url: str) -> None:
+    """Rows are made while the database takes them: what cannot be made ends that, and the log goes on."""
+    unknown = dataclasses.replace(FILL, instrument=9, fill_id="unknown/1")
+    async with opened(url) as log:
+        await log.write(ORDERS)
+        for batch in (fills(3), fills(3000)):
+            with pytest.raises(InternalError, match="instrument 9 is not in the log"):
+                await log.write([*batch, unknown])
+            assert await asked(url, "SELECT count(*) FROM fills") == [(1,)]
+        await log.write(fills(3000))
+    assert await asked(url, "SELECT count(*) FROM fills") == [(3001,)]
 
 
 async def test_what_happened_at_one_time_has_an_order(url: str) -> None:

@@ -16,7 +16,11 @@ from sqlalchemy import URL, make_url
 from agent.app.live.run_views import LiveResult
 from agent.app.log_in_line import bring_in_line
 from storage.log import kept_log
+from storage.log.queries import sql
+from storage.log.stored_replay import StoredEvents
+from tests.contract.test_log_contract import ORDERS, fills
 from tests.integration.tcp_proxy import TcpProxy
+from tests.integration.test_storage import BTC, T
 from tests.integration.worked_order import in_line, unharmed, worked
 from tests.postgres_server import MISSING, PostgresServer, programs, served
 
@@ -196,3 +200,16 @@ async def test_a_server_gone_for_good(
     for _ in range(2):  # again changes nothing
         await asyncio.to_thread(bring_in_line, result.path, _dsn(server))
         await asyncio.to_thread(in_line, result.path, _dsn(server))
+
+
+def test_a_finished_replay_outlasts_a_crash(own_server: PostgresServer) -> None:
+    """Its batches are not synced, its end is. The server ends at once: what it had not written is lost."""
+    own_server.stop()
+    own_server.start(wal_writer_delay="10000")  # ms; by itself it writes nothing meanwhile
+    with StoredEvents(own_server.url, "s1", [BTC], {"opened_ns": T, "mode": "replay"}) as rows:
+        rows.add([*ORDERS, *fills(3000)])
+        rows.finish(T + 9, 3000)
+        own_server.stop()
+        own_server.start()
+    found = sql(own_server.url, "SELECT state, (SELECT count(*) FROM fills) FROM sessions").rows
+    assert found == [("closed", 3001)]
