@@ -22,12 +22,14 @@ from agent.core.events import AuditEvent, Command
 from agent.core.instrument import Instrument
 from agent.core.ports import SessionReader
 from agent.journal import command_entry
-from storage.log.database import Url, shown
+from storage.log.database import Url, parse_url, shown
 from storage.log.execution_log import CLOSED, REPLAYING, SqlExecutionLog
 
 MODE = "replay"
 BATCH_EVENTS = 8192
 """Events of one transaction: long enough that its fixed cost is nothing, short enough for other writers."""
+SERVER_EVENTS = 32_768
+"""On PostgreSQL, where other writers do not wait; the server does, while the first rows of each are made."""
 
 _CONFIG = {"venue", "bars", "risk", "tactics", "engine", "model", "seed"}  # what a result hangs on
 
@@ -67,6 +69,7 @@ class StoredEvents:
         self.session = session
         self._url, self._opening = url, opening
         self._log = SqlExecutionLog(url, session, instruments)
+        self._batch = BATCH_EVENTS if parse_url(url).get_backend_name() == "sqlite" else SERVER_EVENTS
         self._waiting: list[AuditEvent] = []
         self._events = 0
         self._replaced = False
@@ -90,9 +93,9 @@ class StoredEvents:
             self._runner.close()
 
     def add(self, events: Sequence[AuditEvent]) -> None:
-        """Take events; written once ``BATCH_EVENTS`` wait."""
+        """Take events; written once enough for a transaction wait."""
         self._waiting.extend(events)
-        if len(self._waiting) >= BATCH_EVENTS:
+        if len(self._waiting) >= self._batch:
             self.flush()
 
     def flush(self) -> None:
