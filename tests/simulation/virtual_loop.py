@@ -86,6 +86,10 @@ class VirtualLoop(SimLoop):
     def tasks(self, name: str) -> list[asyncio.Task[Any]]:
         return [task for task in self.net._tasks.get(name, ()) if not task.done()]
 
+    def open_timers(self, name: str) -> int:
+        """Timers of a machine that nobody has cancelled."""
+        return sum(_host_of(entry[3]) == name and not entry[3].cancelled() for entry in self._timers)
+
     # --- what simloop lacks -------------------------------------------------------------------------
 
     def _step(self) -> None:
