@@ -21,7 +21,7 @@ TOLD = 25
 
 @dataclass
 class Held:
-    """At one moment. Counts are the least of some: what comes and goes is no growth."""
+    """At one moment. Counts are the median of several: what comes and goes is no growth."""
 
     rss_mb: float = 0.0  # resident memory of the whole process, the exchange and the loop within
     malloc_mb: float = 0.0  # handed out by the C library and not given back: numpy's arrays, OpenSSL, SQLite
@@ -66,10 +66,10 @@ def memory() -> Held:
     )
 
 
-def note_open(held: Held, agent: AgentMachine) -> None:
-    """Count what is open now, and keep the least of it."""
+def open_now(agent: AgentMachine) -> dict[str, int]:
+    """By the names of ``Held``."""
     loop, disk, database = agent.loop, agent.disk, agent.database
-    now = {
+    return {
         "tasks": len(loop.tasks(agent.name)),
         "timers": loop.open_timers(agent.name),
         "connections": loop.open_connections(agent.name),
@@ -78,9 +78,6 @@ def note_open(held: Held, agent: AgentMachine) -> None:
         "descriptors": len(os.listdir("/proc/self/fd")) - 1,
         "threads": threading.active_count(),
     }
-    for name, count in now.items():
-        before = getattr(held, name)
-        setattr(held, name, count if not before else min(before, count))
 
 
 class Compared:

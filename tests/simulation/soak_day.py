@@ -34,7 +34,7 @@ def make_quick() -> None:
     """Books of few levels and fewer looks for commands, for a day is long."""
     kept_log.POLL_S = 1.0
     for name in TRADED:
-        SYMBOLS[name] = replace(SYMBOLS[name], levels=40.0, level_per_s=0.5, touch_per_s=0.3)
+        SYMBOLS[name] = replace(SYMBOLS[name], levels=40.0, level_per_s=0.3, touch_per_s=0.2)
 
 
 def day(seed: int, hours: float, symbols: int, orders: int, faults: int) -> Scenario:
@@ -71,7 +71,7 @@ def _order(number: int, symbols: tuple[str, ...], start_ns: int) -> OrderRow:
         order=Order(
             notional=Decimal(3000),
             side=("buy", "sell")[number // len(symbols) % 2],
-            interval=10 * S,
+            interval=20 * S,
             min_duration=minutes * 20 * S,
             max_duration=minutes * 60 * S,
             algo=algo,

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from statistics import median
 
 from agent.app.live_session import LiveResult
 from agent.config import Config, Venue
 from connectors.embedded.printed_trades import TradeStore
 from tests.simulation.agent_machine import AgentMachine
 from tests.simulation.exchange_machine import MACHINE, ExchangeMachine
-from tests.simulation.resources import Compared, Held, memory, note_open
+from tests.simulation.resources import Compared, Held, memory, open_now
 from tests.simulation.scenario import Scenario
 from tests.simulation.simulated_run import BOUND_S, LET_GO_S, config_of
 from tests.simulation.soak_day import HOUR_S
@@ -75,17 +76,15 @@ class Soak:
     async def _look_hourly(self) -> None:
         began_s = self._loop.time()
         while True:
-            held, hour = Held(), len(self.held) + 1
+            hour, looks = len(self.held) + 1, list[dict[str, int]]()
             await asyncio.sleep(began_s + hour * HOUR_S - LOOKS * LOOK_EVERY_S - self._loop.time())
             for _ in range(LOOKS):
-                note_open(held, self._agent)
+                looks.append(open_now(self._agent))
                 await asyncio.sleep(LOOK_EVERY_S)
             self._exchange.changed.clear()
-            now = memory()
-            for name in ("rss_mb", "malloc_mb", "python_blocks", "objects"):
-                setattr(held, name, getattr(now, name))
-            self.held.append(held)
-            self._tell(hour, held, self._compared.grown() if self._compared else [])
+            counts = {name: int(median(look[name] for look in looks)) for name in looks[0]}
+            self.held.append(replace(memory(), **counts))
+            self._tell(hour, self.held[-1], self._compared.grown() if self._compared else [])
 
     # --- what came of it --------------------------------------------------------------------------
 
