@@ -82,6 +82,7 @@ class Soak:
                 looks.append(open_now(self._agent))
                 await asyncio.sleep(LOOK_EVERY_S)
             self._exchange.changed.clear()
+            self._loop.forget_connections()
             counts = {name: int(median(look[name] for look in looks)) for name in looks[0]}
             self.held.append(replace(memory(), **counts))
             self._tell(hour, self.held[-1], self._compared.grown() if self._compared else [])

@@ -83,6 +83,12 @@ class VirtualLoop(SimLoop):
     def open_connections(self, name: str) -> int:
         return sum(key[1] == name for key in self.net._streams)
 
+    def forget_connections(self) -> None:
+        """Drop what simloop keeps of connections that are over: its counters of their packets."""
+        net = self.net
+        open_ = {key[0] for key in net._streams} | net._pending.keys()
+        net._inbound = {key: queue for key, queue in net._inbound.items() if key[0] in open_}
+
     def tasks(self, name: str) -> list[asyncio.Task[Any]]:
         return [task for task in self.net._tasks.get(name, ()) if not task.done()]
 
