@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
 
@@ -14,12 +15,13 @@ from agent import app
 from agent.config import Config, EngineSection, Order
 from agent.core.canonical import canonical_row
 from agent.core.errors import InternalError
-from agent.core.events import StartParent
+from agent.core.events import AuditEvent, DecisionTaken, StartParent
 from agent.core.instrument import Instrument
 from agent.core.market.tape import BAR, BarArray, EventArray, Flag, Kind
 from agent.core.market.trade_bars import TradeColumns
 from agent.engine.engine import Engine
 from agent.orders import build_spec
+from agent.summary import Summary
 from agent.venue.kernel import tape_market
 from agent.venue.kernel.tape_market import TapeMarket
 from agent.venue.paper import PaperVenue
@@ -228,7 +230,9 @@ def troubled(events: EventArray, every: int) -> EventArray:
     return rows
 
 
-def long_run(events: EventArray, instrument: Instrument, *, forget: bool) -> tuple[list[str], Engine]:
+def long_run(
+    events: EventArray, instrument: Instrument, *, forget: bool
+) -> tuple[list[AuditEvent], Engine]:
     """Three orders one after another, each over and measured before the next; at the end all is settled."""
     config = Config(order=ORDER)
     engine = app.build_engine(config, [instrument], app.inline_policies(config))
@@ -236,7 +240,6 @@ def long_run(events: EventArray, instrument: Instrument, *, forget: bool) -> tup
         engine.forget(lambda number: 2 * S)
     first = start(instrument, events, ORDER)
     at_ns = [first.recv_ns + n * 80 * S for n in range(3)]
-    found: list[str] = []
     begin = 0
     for n, ns in enumerate(at_ns):
         cut = int(np.searchsorted(events["recv_ns"], ns, side="right"))
@@ -250,8 +253,7 @@ def long_run(events: EventArray, instrument: Instrument, *, forget: bool) -> tup
         begin = cut
     for k in range(begin, len(events), 4096):
         engine.advance(events[k : k + 4096])
-    found += [canonical_row(e) for e in engine.drain()]
-    return found, engine
+    return engine.drain(), engine
 
 
 @pytest.fixture(scope="module")
@@ -267,9 +269,10 @@ def test_faults_that_no_measure_looks_at_are_forgotten(
     """Holes and late trades of before every order's windows go; each measure and each flag stays as it was."""
     monkeypatch.setattr(tape_market, "FAULTS_KEPT", 16)
     instrument, events = long_tape
-    kept, whole = long_run(events, instrument, forget=False)
-    less, small = long_run(events, instrument, forget=True)
-    assert less == kept
+    all_events, whole = long_run(events, instrument, forget=False)
+    same_events, small = long_run(events, instrument, forget=True)
+    kept = [canonical_row(e) for e in all_events]
+    assert [canonical_row(e) for e in same_events] == kept
     assert any(row.startswith("SlippageMeasured") and "gap" in row and "late_trades" in row for row in kept)
     since_ns = int(events["recv_ns"][0]) + 78 * S  # the first order is over and measured soon after
     faults, all_of_them = small.market.faults(0), whole.market.faults(0)
@@ -290,6 +293,21 @@ def test_a_shadows_lane_is_forgotten_once_it_is_measured(long_tape: tuple[Instru
     assert venue._ledger._accounts.keys() == venue._ledger._books.keys() == {0}
     assert venue._open._where == {}
     assert {lane for lane, _ in engine._desk._checks._gates} == {0}
+
+
+def test_of_an_order_that_is_history_one_decision_is_kept(long_tape: tuple[Instrument, EventArray]) -> None:
+    """Once another has begun; the last order is still shown with all of them. Counts and measures stay."""
+    instrument, events = long_tape
+    found, _ = long_run(events, instrument, forget=True)
+    summary = Summary([instrument])
+    summary.add(found)
+    records = list(summary.records.values())
+    assert [len(record.decisions) for record in records[:8]] == [1] * 8
+    assert any(len(record.decisions) > 1 for record in records[8:])
+    decided = Counter(event.parent_id for event in found if isinstance(event, DecisionTaken))
+    assert {parent_id: r.decision_count for parent_id, r in summary.records.items()} == decided
+    assert max(decided.values()) > 1
+    assert all(record.own is not None for record in records)
 
 
 def test_a_quiet_market_keeps_no_more_than_it_needs_beside_a_busy_one() -> None:
