@@ -162,7 +162,7 @@ class Summary:
             self._ended.append(record)
 
     def _shorten_ended(self) -> None:
-        """Another order is looked at from now on: of those that are over little is kept, for weeks perhaps."""
+        """Another order is looked at from now on: of those that are over little is kept, for weeks."""
         for record in self._ended:
             record.shorten()
         self._ended.clear()

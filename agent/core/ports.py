@@ -60,8 +60,8 @@ class Stop(IntEnum):
 
 
 Needs = Callable[[int], tuple[int, int]]
-"""For an instrument: the number of the first trade that may still be needed, and the first time of which a mid,
-or a fault of its data, may be."""
+"""For an instrument: the number of the first trade that may still be needed, and the first time of which a
+mid, or a fault of its data, may be."""
 
 
 class Market(Protocol):

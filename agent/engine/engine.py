@@ -69,7 +69,13 @@ class Engine:
         self._klines: dict[int, BarArray] = {}
         self._lanes = 0
         self._measurements = Measurements(
-            market, agenda, settings.settle_ns, settings.noted_share, self._outbox, self._forget_order, self._forget_lane
+            market,
+            agenda,
+            settings.settle_ns,
+            settings.noted_share,
+            self._outbox,
+            self._forget_order,
+            self._forget_lane,
         )
         self._last_command_seen = False
         self._abandoned = False
@@ -367,5 +373,6 @@ class Engine:
 
 
 def _first_ns(worker: Worker) -> int:
-    """The earliest moment that a measure of an order looks at: its decision, or the trade that priced its start."""
+    """The earliest moment that a measure of an order looks at: of its decision, or the trade that priced its
+    start."""
     return min(worker.start_ns, worker.order.submitted_ns, worker.series.priced_ns())

@@ -39,8 +39,10 @@ class Held:
 class _MallInfo(ctypes.Structure):
     _fields_ = [
         (name, ctypes.c_size_t)
-        for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks")
-        + ("fordblks", "keepcost")
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
     ]
 
 
@@ -75,7 +77,7 @@ def open_now(agent: AgentMachine) -> dict[str, int]:
         "connections": loop.open_connections(agent.name),
         "files": disk.open_files,
         "database_connections": len(database.connections),
-        "descriptors": len(os.listdir("/proc/self/fd")) - 1,
+        "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()) - 1,
         "threads": threading.active_count(),
     }
 

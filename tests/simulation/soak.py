@@ -33,13 +33,14 @@ def main() -> int:
     warm_up()
     make_quick()
     began_s = REAL_S()
-    scenario = day(given.seed, given.hours, given.symbols, given.orders, given.faults)
+    every_s = given.every * 60.0
+    scenario = day(given.seed, given.hours, given.symbols, given.orders, given.faults, every_s)
     loop = VirtualLoop(given.seed)
     virtual_time.begin(loop, given.seed)
     asyncio.set_event_loop(loop)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         os.chdir(folder)
-        soak = Soak(scenario, loop, trace=given.trace, tell=_tell)
+        soak = Soak(scenario, loop, every_s, _tell, trace=given.trace)
         soak.play()
         os.chdir("/")
     say(json.dumps(soak.document(REAL_S() - began_s)))
@@ -48,7 +49,7 @@ def main() -> int:
 
 def _tell(hour: float, held: Held, grown: list[str]) -> None:
     numbers = ", ".join(f"{name} {value:,}" for name, value in asdict(held).items())
-    say(f"{hour:g} h: {numbers}")
+    say(f"{hour:.4g} h: {numbers}")
     for line in grown:
         say(line)
 
@@ -58,9 +59,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--hours", type=float, default=24.0, help="of virtual time")
     parser.add_argument("--symbols", type=int, default=5, help="1 to 5")
     parser.add_argument("--orders", type=int, default=200, help="over the whole of it")
-    parser.add_argument("--faults", type=int, default=12, help="an hour")
+    parser.add_argument("--every", type=float, default=60.0, help="minutes between two measurements")
+    parser.add_argument("--faults", type=int, default=12, help="between two measurements")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--trace", action="store_true", help="say each hour what has grown, and where: slow")
+    parser.add_argument("--trace", action="store_true", help="say each time what has grown, and where: slow")
     return parser.parse_args()
 
 

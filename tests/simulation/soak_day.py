@@ -1,8 +1,8 @@
 """What happens on a long day: orders that come and go, and faults spread over all of it. No death.
 
-The market is thinner than a real one: a trade every three seconds for each symbol, and books of few levels that
-seldom change. The database is asked for commands once a second, not ten times. What a run keeps goes by orders,
-faults and time; what comes in between only makes a day longer to play.
+The market is thinner than a real one: a trade every three seconds for each symbol, and books of few levels
+that seldom change. And the agent looks less often whether anything is to be done (``make_quick``). What a run
+keeps goes by orders, faults and time; what comes in between only makes a day longer to play.
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ import random
 from dataclasses import replace
 from decimal import Decimal
 
+from agent import runtime
+from agent.app import live_session
 from agent.config import OrderRow
 from agent.order_options import Order
+from connectors import ccxt_feed
 from connectors.embedded.synthetic.synthetic_symbols import SYMBOLS
 from storage.log import kept_log
+from storage.log.control import heartbeat
 from tests.simulation.scenario import AT_ONCE, COUNTED, LASTING, Fault, S, Scenario
 
 HOUR_S = 3600
-QUIET_S = 900.0
-"""At the end of each hour nothing goes wrong for so long: what is counted then has settled."""
+QUIET = 0.25
+"""Share of the time between two looks at whose end nothing goes wrong: what is counted then has settled."""
 TRADED = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT", "BNB/USDT")
 ALGOS = ("twap", "pov", "vwap", "almgren_chriss", "optimal_stopping")
 TACTICS = ("twap_micro", "peg", "sweep")
@@ -31,14 +35,15 @@ SILENCES = 0.4
 
 
 def make_quick() -> None:
-    """Books of few levels and fewer looks for commands, for a day is long."""
-    kept_log.POLL_S = 1.0
+    """Books of few levels, and fewer idle looks: for commands, for due orders, at clocks."""
+    kept_log.POLL_S, heartbeat.BEAT_S, live_session.START_LOOK_S = 2.0, 5.0, 0.5
+    runtime.IDLE_S, ccxt_feed._DOUBT_S = 0.25, 0.5
     for name in TRADED:
         SYMBOLS[name] = replace(SYMBOLS[name], levels=40.0, level_per_s=0.3, touch_per_s=0.2)
 
 
-def day(seed: int, hours: float, symbols: int, orders: int, faults: int) -> Scenario:
-    """The same for the same arguments; ``faults``: an hour."""
+def day(seed: int, hours: float, symbols: int, orders: int, faults: int, every_s: float = HOUR_S) -> Scenario:
+    """The same for the same arguments; ``faults``: so many in each ``every_s``, after which it is looked."""
     rng = random.Random(f"day:{seed}")
     names = TRADED[:symbols]
     until_s = hours * HOUR_S
@@ -46,7 +51,7 @@ def day(seed: int, hours: float, symbols: int, orders: int, faults: int) -> Scen
         seed=seed,
         symbols=names,
         orders=tuple(_order(number, names, _start_ns(number, orders, until_s)) for number in range(orders)),
-        faults=tuple(_faults(rng, until_s, faults)),
+        faults=tuple(_faults(rng, until_s, faults, every_s)),
         trades_per_s=TRADES_PER_S,
         exchange_ahead_ns=0,
         latency_s=(0.001, 0.03),
@@ -81,14 +86,13 @@ def _order(number: int, symbols: tuple[str, ...], start_ns: int) -> OrderRow:
     )
 
 
-def _faults(rng: random.Random, until_s: float, hourly: int) -> list[Fault]:
-    """Every kind in turn, at drawn moments, none near the end of an hour."""
+def _faults(rng: random.Random, until_s: float, each: int, every_s: float) -> list[Fault]:
+    """Every kind in turn, at drawn moments, none in the last quarter of the time between two looks."""
     kinds = [*LASTING, *COUNTED, *AT_ONCE]
     rng.shuffle(kinds)
     found = []
-    for number in range(round(hourly * until_s / HOUR_S)):
-        hour = number // hourly if hourly else 0
-        at_s = hour * HOUR_S + rng.uniform(60.0, HOUR_S - QUIET_S)
+    for number in range(round(each * until_s / every_s)):
+        at_s = number // each * every_s + rng.uniform(0.02, 1.0 - QUIET) * every_s
         found.append(Fault(at_s, kinds[number % len(kinds)], _size(rng, kinds[number % len(kinds)])))
     return sorted(found, key=lambda fault: fault.at_s)
 

@@ -1,4 +1,4 @@
-"""A soak: one life of an agent that lasts, what is done to it, and what it holds at the end of each hour."""
+"""A soak: one life of an agent that lasts, what is done to it, and what it holds from hour to hour."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from decimal import Decimal
 from statistics import median
 
 from agent.app.live_session import LiveResult
@@ -19,8 +20,10 @@ from tests.simulation.simulated_run import BOUND_S, LET_GO_S, config_of
 from tests.simulation.soak_day import HOUR_S
 from tests.simulation.virtual_loop import VirtualLoop
 
-LOOKS, LOOK_EVERY_S = 60, 5.0
-"""What is open is looked at so often before an hour's end."""
+LOOK_EVERY_S = 5.0
+LOOKED = 1 / 12
+"""Share of the time between two measurements in which it is counted again and again what is open."""
+TIDY_S = 10.0
 LEDGER_MOST = 20_000
 """Trades that the exchange remembers of a symbol: what it keeps is none of the agent's growth."""
 Tell = Callable[[float, Held, list[str]], None]
@@ -36,12 +39,14 @@ class ForgetfulExchange(ExchangeMachine):
 
 
 class Soak:
-    """``play`` it; then ``held`` has an entry an hour."""
+    """``play`` it; then ``held`` has an entry for each ``every_s``."""
 
-    def __init__(self, scenario: Scenario, loop: VirtualLoop, *, trace: bool, tell: Tell) -> None:
+    def __init__(
+        self, scenario: Scenario, loop: VirtualLoop, every_s: float, tell: Tell, *, trace: bool
+    ) -> None:
         self.held: list[Held] = []
         self.faults = 0
-        self._scenario, self._loop, self._tell = scenario, loop, tell
+        self._scenario, self._loop, self._every_s, self._tell = scenario, loop, every_s, tell
         self._compared = Compared() if trace else None
         loop.net.set_defaults(latency=scenario.latency_s)
         loop.unwatched.add(MACHINE)
@@ -56,7 +61,7 @@ class Soak:
         self._loop.run_until_complete(self._life())
 
     async def _life(self) -> None:
-        doing = asyncio.gather(self._do_faults(), self._look_hourly(), return_exceptions=False)
+        doing = asyncio.gather(self._do_faults(), self._look(), self._tidy())
         await asyncio.wait({self._agent.ended}, timeout=self._scenario.longest_s + BOUND_S)
         doing.cancel()
         await asyncio.sleep(LET_GO_S)
@@ -73,19 +78,25 @@ class Soak:
             task.add_done_callback(lasting.discard)
             self.faults += 1
 
-    async def _look_hourly(self) -> None:
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(TIDY_S)
+            self._loop.tidy()
+
+    async def _look(self) -> None:
         began_s = self._loop.time()
         while True:
-            hour, looks = len(self.held) + 1, list[dict[str, int]]()
-            await asyncio.sleep(began_s + hour * HOUR_S - LOOKS * LOOK_EVERY_S - self._loop.time())
-            for _ in range(LOOKS):
+            until_s = began_s + (len(self.held) + 1) * self._every_s
+            await asyncio.sleep(until_s - self._every_s * LOOKED - self._loop.time())
+            looks = list[dict[str, int]]()
+            while self._loop.time() < until_s:
                 looks.append(open_now(self._agent))
                 await asyncio.sleep(LOOK_EVERY_S)
             self._exchange.changed.clear()
-            self._loop.forget_connections()
             counts = {name: int(median(look[name] for look in looks)) for name in looks[0]}
             self.held.append(replace(memory(), **counts))
-            self._tell(hour, self.held[-1], self._compared.grown() if self._compared else [])
+            grown = self._compared.grown() if self._compared else []
+            self._tell((until_s - began_s) / HOUR_S, self.held[-1], grown)
 
     # --- what came of it --------------------------------------------------------------------------
 
@@ -113,7 +124,7 @@ class Soak:
             "events": result.events if isinstance(result, LiveResult) else 0,
             "ended": type(result).__name__ if isinstance(result, LiveResult) else repr(result),
             "left_open": self._left,
-            "after_first_hour": hours[0] if hours else {},
+            "at_first": hours[0] if hours else {},
             "at_the_end": hours[-1] if hours else {},
             "growth": _growth(self.held),
             "well": self.well,
@@ -121,7 +132,7 @@ class Soak:
 
 
 def _growth(held: list[Held]) -> dict[str, float]:
-    """Shares by which each number has grown from the end of the first hour to the last."""
+    """Shares by which each number has grown from the first measurement to the last."""
     if len(held) < 2:
         return {}
     first, last = asdict(held[0]), asdict(held[-1])
@@ -130,5 +141,5 @@ def _growth(held: list[Held]) -> dict[str, float]:
 
 def _config(scenario: Scenario) -> Config:
     coins = {symbol.partition("/")[0] for symbol in scenario.symbols} | {"USDT"}
-    venue = Venue(balances={coin: 10**9 for coin in sorted(coins)})
+    venue = Venue(balances=dict.fromkeys(sorted(coins), Decimal(10**9)))
     return config_of(scenario).model_copy(update={"venue": venue})

@@ -83,8 +83,11 @@ class VirtualLoop(SimLoop):
     def open_connections(self, name: str) -> int:
         return sum(key[1] == name for key in self.net._streams)
 
-    def forget_connections(self) -> None:
-        """Drop what simloop keeps of connections that are over: its counters of their packets."""
+    def tidy(self) -> None:
+        """Drop what simloop keeps for long where asyncio does not: timers that were cancelled, with all that
+        they would have called, and the counters of connections that are over."""
+        self._timers[:] = [entry for entry in self._timers if not entry[3].cancelled()]
+        heapq.heapify(self._timers)
         net = self.net
         open_ = {key[0] for key in net._streams} | net._pending.keys()
         net._inbound = {key: queue for key, queue in net._inbound.items() if key[0] in open_}

@@ -100,8 +100,8 @@ class TapeMarket:
         return made
 
     def _forget(self, number: int, needed: tuple[int, int]) -> None:
-        """Drop what nobody needs of this instrument, if that is half of what is there or more: each row kept is
-        moved at most once for every row dropped.
+        """Drop what nobody needs of this instrument, if that is half of what is there or more: each row kept
+        is moved at most once for every row dropped.
 
         Asked of all instruments once a store of one is full: in the same arrays those of quieter ones would
         otherwise fill up for hours, each to the length that the busiest one needs.
@@ -151,8 +151,8 @@ class TapeMarket:
             self._faults[number].began(what, since_ns)
 
     def _forget_faults(self, number: int) -> None:
-        """Drop faults over before any window of an order of now, and before the trade that prices the next one
-        to start; looked at each time that there are twice as many."""
+        """Drop faults over before any window of an order of now, and before the trade that prices the next
+        one to start; looked at each time that there are twice as many."""
         faults = self._faults[number]
         if self._needs is None or len(faults) < self._faults_most[number]:
             return

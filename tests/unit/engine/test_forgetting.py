@@ -230,9 +230,7 @@ def troubled(events: EventArray, every: int) -> EventArray:
     return rows
 
 
-def long_run(
-    events: EventArray, instrument: Instrument, *, forget: bool
-) -> tuple[list[AuditEvent], Engine]:
+def long_run(events: EventArray, instrument: Instrument, *, forget: bool) -> tuple[list[AuditEvent], Engine]:
     """Three orders one after another, each over and measured before the next; at the end all is settled."""
     config = Config(order=ORDER)
     engine = app.build_engine(config, [instrument], app.inline_policies(config))
@@ -266,7 +264,7 @@ def long_tape() -> tuple[Instrument, EventArray]:
 def test_faults_that_no_measure_looks_at_are_forgotten(
     long_tape: tuple[Instrument, EventArray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Holes and late trades of before every order's windows go; each measure and each flag stays as it was."""
+    """Holes and late trades of before every order's windows go; each measure and flag stays as it was."""
     monkeypatch.setattr(tape_market, "FAULTS_KEPT", 16)
     instrument, events = long_tape
     all_events, whole = long_run(events, instrument, forget=False)
