@@ -81,7 +81,7 @@ class DataFaults:
         self._closed = [hole for hole in self._closed if hole.end_ns >= before_ns]
         for trades in (self._late, self._impossible):
             trades[:] = [rows[rows[:, 1] >= before_ns] for rows in _joined(trades)]
-        self._kept = sum(map(len, (self._closed, *self._late, *self._impossible)))
+        self._kept = len(self._closed) + sum(len(rows) for rows in (*self._late, *self._impossible))
 
     def began(self, what: str, since_ns: int) -> None:
         """``what`` (as ``tape.interruption`` names it) was last heard at ``since_ns``."""
