@@ -67,7 +67,7 @@ class ParentRecord:
     open: set[str] = field(default_factory=set)  # ids of those that are not over
     fills: int = 0
     decision_count: int = 0
-    decisions: list[DecisionTaken] = field(default_factory=list)  # the last ``SHOWN``
+    decisions: list[DecisionTaken] = field(default_factory=list)  # the last ``SHOWN``; 1 once it is history
     slippage: dict[str, SlippageMeasured] = field(default_factory=dict)
     impact: ImpactSeen = field(default_factory=ImpactSeen)
 
@@ -83,6 +83,10 @@ class ParentRecord:
         self.decision_count += 1
         self.decisions.append(decision)
         del self.decisions[:-SHOWN]
+
+    def shorten(self) -> None:
+        """The order is over, and others are shown: of its decisions the last one stays."""
+        del self.decisions[:-1]
 
     @property
     def own(self) -> SlippageMeasured | None:

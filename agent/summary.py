@@ -131,18 +131,12 @@ class Summary:
         self.records: dict[str, ParentRecord] = {}
         self.order_count = 0  # shadows aside
         self._shadows_by_parent: dict[str, dict[str, ParentRecord]] = {}  # by parent, then by algo
+        self._ended: list[ParentRecord] = []  # since the last order began
 
     def add(self, events: Iterable[AuditEvent]) -> None:
         for event in events:
             if isinstance(event, ParentChanged):
-                record = self.records.get(event.spec.parent_id)
-                if record is None:
-                    record = self.records[event.spec.parent_id] = ParentRecord(event)
-                    self.order_count += event.spec.shadow_of is None
-                    if event.spec.shadow_of is not None:
-                        self._shadows_by_parent.setdefault(event.spec.shadow_of, {})[event.spec.algo] = record
-                else:
-                    record.changed = event
+                self._changed(event)
             elif isinstance(event, ChildChanged):
                 self.records[event.parent_id].saw_child(event)
             elif isinstance(event, ChildFilled):
@@ -152,6 +146,26 @@ class Summary:
                 self.records[event.parent_id].decided(event)
             elif isinstance(event, SlippageMeasured):
                 self.records[event.parent_id].slippage[event.benchmark] = event
+
+    def _changed(self, event: ParentChanged) -> None:
+        spec = event.spec
+        record = self.records.get(spec.parent_id)
+        if record is not None:
+            record.changed = event
+        else:
+            record = self.records[spec.parent_id] = ParentRecord(event)
+            self.order_count += spec.shadow_of is None
+            if spec.shadow_of is not None:
+                self._shadows_by_parent.setdefault(spec.shadow_of, {})[spec.algo] = record
+            self._shorten_ended()
+        if event.ended_ns is not None:
+            self._ended.append(record)
+
+    def _shorten_ended(self) -> None:
+        """Another order is looked at from now on: of those that are over little is kept, for weeks."""
+        for record in self._ended:
+            record.shorten()
+        self._ended.clear()
 
     def put_first(self, parent_ids: Sequence[str]) -> None:
         """Give these parents in this order, before all others: as a list names them."""

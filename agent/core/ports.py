@@ -60,7 +60,8 @@ class Stop(IntEnum):
 
 
 Needs = Callable[[int], tuple[int, int]]
-"""For an instrument: the number of the first trade, and the first time of a mid, that may still be needed."""
+"""For an instrument: the number of the first trade that may still be needed, and the first time of which a
+mid, or a fault of its data, may be."""
 
 
 class Market(Protocol):
@@ -121,7 +122,7 @@ class Market(Protocol):
         ...
 
     def forget_beyond(self, needs: Needs) -> None:
-        """From now on drop what nobody needs when space is short."""
+        """From now on drop what nobody needs, where much has come together."""
         ...
 
     def forget_lane(self, lane: int) -> None:
@@ -168,6 +169,10 @@ class OrderVenue(Protocol):
 
     def collect(self) -> None:
         """Take in what the market has just matched (``Stop.FILLED``)."""
+        ...
+
+    def forget_lane(self, lane: int) -> None:
+        """Drop the account of a shadow's lane, which sends nothing any more."""
         ...
 
     def lose_time(self, from_ns: int) -> None:

@@ -227,6 +227,10 @@ class Desk:
             spec = order.spec
             together.ended(spec.instrument, spec.parent_id, order.filled_lots, order.filled_tl)
 
+    def forget_lane(self, lane: int) -> None:
+        """A shadow's lane sends nothing any more."""
+        self._checks.forget_lane(lane)
+
     # --- reports ----------------------------------------------------------------------------------
 
     def report(self, report: Report) -> None:

@@ -69,7 +69,13 @@ class Engine:
         self._klines: dict[int, BarArray] = {}
         self._lanes = 0
         self._measurements = Measurements(
-            market, agenda, settings.settle_ns, settings.noted_share, self._outbox, self._forget_order
+            market,
+            agenda,
+            settings.settle_ns,
+            settings.noted_share,
+            self._outbox,
+            self._forget_order,
+            self._forget_lane,
         )
         self._last_command_seen = False
         self._abandoned = False
@@ -162,7 +168,7 @@ class Engine:
         for worker in mine:
             worker.series.update(self.market.trades(number))
         first_trade = min((self._first_trade(w) for w in mine), default=_NEVER)
-        return first_trade, min((w.start_ns for w in mine), default=_NEVER)
+        return first_trade, min((_first_ns(w) for w in mine), default=_NEVER)
 
     def _first_trade(self, worker: Worker) -> int:
         """The first that an order may still ask for."""
@@ -290,6 +296,12 @@ class Engine:
         parent_id = worker.order.spec.parent_id
         self._over[parent_id] = self.workers.pop(parent_id).order
 
+    def _forget_lane(self, lane: int) -> None:
+        """A shadow has been measured: its copy of the venue is of no use any more."""
+        self.market.forget_lane(lane)
+        self.venue.forget_lane(lane)
+        self._desk.forget_lane(lane)
+
     def _ended(self, worker: Worker, now_ns: int) -> None:
         """An order is done, and to be measured."""
         self._working.pop(worker.order.spec.parent_id, None)
@@ -358,3 +370,9 @@ class Engine:
             self.workers[parent_id].fail(self.now_ns, reason)
         elif parent_id in self._over:
             self._outbox.emit(self._over[parent_id].changed(self.now_ns, self.seq, reason))
+
+
+def _first_ns(worker: Worker) -> int:
+    """The earliest moment that a measure of an order looks at: of its decision, or the trade that priced its
+    start."""
+    return min(worker.start_ns, worker.order.submitted_ns, worker.series.priced_ns())

@@ -42,10 +42,13 @@ class Measurements:
         noted_share: float | None,
         outbox: Outbox,
         on_over: Callable[[Worker], None],
+        on_lane_over: Callable[[int], None],
     ) -> None:
-        """``on_over``: called with an order whose numbers nothing can change any more."""
+        """``on_over``: called with an order whose numbers nothing can change any more; ``on_lane_over``, with
+        the lane of a shadow that has been measured to the last."""
         self._market, self._agenda, self._outbox = market, agenda, outbox
         self._settle_ns, self._noted_share, self._on_over = settle_ns, noted_share, on_over
+        self._on_lane_over = on_lane_over
         self._unmeasured: dict[str, Worker] = {}
         self._watched: dict[str, tuple[Worker, list[SlippageMeasured]]] = {}  # with what was measured last
 
@@ -85,8 +88,8 @@ class Measurements:
             return
         parent_id = worker.order.spec.parent_id
         self._unmeasured.pop(parent_id, None)
-        if worker.execution.lane:  # a shadow's: what it had consumed of the book is of no use any more
-            self._market.forget_lane(worker.execution.lane)
+        if worker.execution.lane:
+            self._on_lane_over(worker.execution.lane)
         self._watched[parent_id] = worker, rows
         self._watch(parent_id, now_ns, last_ns)
 

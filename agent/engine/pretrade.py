@@ -66,6 +66,11 @@ class PreTradeChecks:
             self._lanes[lane] = Together(self._risk.together, self._market.instruments)
         return self._lanes[lane]
 
+    def forget_lane(self, lane: int) -> None:
+        """Nothing is sent in it any more."""
+        self._lanes.pop(lane, None)
+        self._gates = {key: gate for key, gate in self._gates.items() if key[0] != lane}
+
     def refusal(
         self,
         owner: Owner,

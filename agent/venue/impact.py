@@ -79,6 +79,10 @@ class Impact:
         for instrument in instruments:
             law_of(laws, instrument)
 
+    def forget_lane(self, lane: int) -> None:
+        """Nothing is filled in it any more."""
+        self._flows = {key: flow for key, flow in self._flows.items() if key[0] != lane}
+
     def flow_lots(self, lane: int, instrument: int, now_ns: int) -> float:
         """The lane's signed volume, decayed to ``now_ns``: above 0 when it has bought."""
         flow = self._flows.get((lane, instrument))

@@ -55,6 +55,13 @@ class Ledger:
             self._books[lane] = FeeBook(self._fees)
         return self._accounts[lane]
 
+    def forget_lane(self, lane: int) -> None:
+        """Drop a lane's account and positions."""
+        self._accounts.pop(lane, None)
+        self._books.pop(lane, None)
+        self._margin.forget_lane(lane)
+        self._open = {key: group for key, group in self._open.items() if key[0] != lane}
+
     def open(self, order: VenueOrder) -> OpenOrder | str:
         """The order with what it may cost set aside, or why it cannot be paid for."""
         state = OpenOrder(order, order.lots, self._currency(order), Decimal(0))

@@ -63,6 +63,9 @@ class Margin:
     def position(self, lane: int, instrument: int) -> Position:
         return self._positions.setdefault((lane, instrument), Position())
 
+    def forget_lane(self, lane: int) -> None:
+        self._positions = {key: held for key, held in self._positions.items() if key[0] != lane}
+
     def needs(self, rests: Sequence[Rest]) -> list[Need]:
         """What each of a lane's open orders on one side of an instrument needs, all of them together."""
         found: dict[int, Need] = {}

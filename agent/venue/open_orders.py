@@ -49,7 +49,10 @@ class OpenOrders:
     def pop(self, number: int) -> OpenOrder:
         state = self._all.pop(number)
         order = state.order
-        del self._where[order.lane, order.instrument, order.side][number]
+        where = order.lane, order.instrument, order.side
+        del self._where[where][number]
+        if not self._where[where]:  # a shadow's lane is not seen again
+            del self._where[where]
         return state
 
     def beside(self, order: VenueOrder) -> Beside:

@@ -88,6 +88,9 @@ class OutsideVenue:
     def collect(self) -> None:
         """The market's own matching is none of this venue's."""
 
+    def forget_lane(self, lane: int) -> None:
+        """Its accounts are elsewhere."""
+
     def lose_time(self, from_ns: int) -> None:
         """What is there stays there."""
 
@@ -131,6 +134,9 @@ class ByLane:
     def collect(self) -> None:
         self._real.collect()
         self._shadows.collect()
+
+    def forget_lane(self, lane: int) -> None:
+        self._of(lane).forget_lane(lane)
 
     def lose_time(self, from_ns: int) -> None:
         self._real.lose_time(from_ns)

@@ -124,6 +124,12 @@ class PaperVenue:
         for row in self._market.drain_fills():
             self._fill(row)
 
+    def forget_lane(self, lane: int) -> None:
+        """Drop a shadow's account, and what its flow had displaced."""
+        self._ledger.forget_lane(lane)
+        if self._impact is not None:
+            self._impact.forget_lane(lane)
+
     def lose_time(self, from_ns: int) -> None:
         """What rests is void, what is on its way never arrives; what was done is told unasked."""
         self._answers.tell_all(from_ns)

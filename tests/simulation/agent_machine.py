@@ -29,6 +29,7 @@ from tests.simulation import inline_sqlite, simulated_disk
 from tests.simulation.exchange_machine import ExchangeMachine
 from tests.simulation.inline_sqlite import Database
 from tests.simulation.killed import Killed, Power
+from tests.simulation.scenario import Fault
 from tests.simulation.simulated_disk import SimulatedDisk
 from tests.simulation.virtual_loop import machine, on_machine
 from tests.simulation.virtual_time import VirtualClock, now_ns
@@ -136,6 +137,19 @@ class AgentMachine:
                 await feed.close()
 
         return World(VirtualClock, now_ns, open_feed, _Inline, _no_signal)
+
+    # --- trouble ----------------------------------------------------------------------------------
+
+    async def suffer(self, fault: Fault) -> None:
+        """One that is this machine's own, or else the exchange's or of the way to it."""
+        if fault.kind == "stall":
+            self.loop.stall(self.name, fault.size)
+        elif fault.kind == "database_locked":
+            self.database.locked_until_s = self.loop.time() + fault.size
+        elif fault.kind == "database_full":
+            self.database.full_until_s = self.loop.time() + fault.size
+        else:
+            await self.exchange.do(fault, self.name)
 
     # --- death ------------------------------------------------------------------------------------
 

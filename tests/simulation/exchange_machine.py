@@ -130,7 +130,7 @@ class ExchangeMachine:
         elif kind == "refuse":
             await exchange.refuse()
             await asyncio.sleep(size)
-            await exchange.accept()
+            await self.loop.spawn(MACHINE, exchange.accept())  # else it would listen on the caller's machine
         elif kind == "silent":
             await self._switched("silent", size)
         elif kind == "deaf":

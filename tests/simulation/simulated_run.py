@@ -238,7 +238,6 @@ class _Run:
         if not agent.working and fault.kind not in OF_EXCHANGE:
             return
         self.outcome.done.append(fault)
-        now_s = self.loop.time()
         if fault.kind == "kill":
             agent.kill()
         elif fault.kind == "power_cut":
@@ -247,17 +246,12 @@ class _Run:
             agent.power.at_call = agent.power.calls + int(fault.size)
         elif fault.kind == "disk_full":
             agent.disk.free = int(fault.size)
-        elif fault.kind == "stall":
-            self.outcome.dead.append((now_ns(), now_ns() + int(fault.size * S)))
-            self.loop.stall(agent.name, fault.size)
-        elif fault.kind == "database_locked":
-            agent.database.locked_until_s = now_s + fault.size
-        elif fault.kind == "database_full":
-            agent.database.full_until_s = now_s + fault.size
         elif fault.kind in COMMANDS:
             await self.loop.spawn(self._machine().name, self._command(fault))
         else:
-            await self.exchange.do(fault, agent.name)
+            if fault.kind == "stall":
+                self.outcome.dead.append((now_ns(), now_ns() + int(fault.size * S)))
+            await agent.suffer(fault)
 
     async def _command(self, fault: Fault) -> None:
         kind = CommandKind.KILL if fault.kind == "kill_switch" else CommandKind(fault.kind)

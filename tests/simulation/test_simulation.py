@@ -25,8 +25,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def campaign(*options: str) -> tuple[int, list[str]]:
+    return program("campaign", *options)
+
+
+def program(name: str, *options: str) -> tuple[int, list[str]]:
     """Its exit code and what it printed, in a process of its own: it changes the clocks for good."""
-    command = [sys.executable, "-m", "tests.simulation.campaign", *options]
+    command = [sys.executable, "-m", f"tests.simulation.{name}", *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout, done.stderr
@@ -144,3 +148,20 @@ def test_the_environment_is_the_projects_lock() -> None:
     pins = {*(ROOT / "requirements.lock").read_text().split()}
     own = (ROOT / "tests" / "simulation" / "requirements.txt").read_text().splitlines()
     assert [line for line in own if line[0] != "#" and line not in pins] == ["simloop==0.2.2"]
+
+
+def test_a_soak_gives_back_what_it_took() -> None:
+    """A quarter of an hour under faults: every order ends, nothing is left open, and no count has grown."""
+    options = ("--hours", "0.25", "--every", "5", "--orders", "6", "--faults", "8", "--symbols", "2")
+    code, lines = program("soak", *options)
+    document = json.loads(lines[-1])
+    assert code == 0, document
+    assert document["orders"] == 6
+    assert document["faults"] == 24
+    assert not any(document["left_open"].values())
+    measured = [line for line in lines if " h: rss_mb " in line]
+    assert len(measured) >= 3
+    assert document["at_first"]["tasks"] > 20
+    assert document["at_the_end"]["threads"] == document["at_first"]["threads"]
+    for name in ("tasks", "files", "database_connections", "descriptors"):
+        assert document["at_the_end"][name] <= document["at_first"][name] + 3, name

@@ -83,8 +83,21 @@ class VirtualLoop(SimLoop):
     def open_connections(self, name: str) -> int:
         return sum(key[1] == name for key in self.net._streams)
 
+    def tidy(self) -> None:
+        """Drop what simloop keeps for long where asyncio does not: timers that were cancelled, with all that
+        they would have called, and the counters of connections that are over."""
+        self._timers[:] = [entry for entry in self._timers if not entry[3].cancelled()]
+        heapq.heapify(self._timers)
+        net = self.net
+        open_ = {key[0] for key in net._streams} | net._pending.keys()
+        net._inbound = {key: queue for key, queue in net._inbound.items() if key[0] in open_}
+
     def tasks(self, name: str) -> list[asyncio.Task[Any]]:
         return [task for task in self.net._tasks.get(name, ()) if not task.done()]
+
+    def open_timers(self, name: str) -> int:
+        """Timers of a machine that nobody has cancelled."""
+        return sum(_host_of(entry[3]) == name and not entry[3].cancelled() for entry in self._timers)
 
     # --- what simloop lacks -------------------------------------------------------------------------
 

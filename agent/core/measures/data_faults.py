@@ -70,6 +70,18 @@ class DataFaults:
         self._open: dict[str, list[int]] = {}  # what is interrupted -> since when, once for every mark
         self._late: list[IntArray] = []  # [trades, 3]: its own time, when it came, lots
         self._impossible: list[IntArray] = []  # the same
+        self._kept = 0
+
+    def __len__(self) -> int:
+        """Holes that have ended, and marked trades: what grows with time."""
+        return self._kept
+
+    def forget(self, before_ns: int) -> None:
+        """Drop what was over before a time that no measure's window begins before any more."""
+        self._closed = [hole for hole in self._closed if hole.end_ns >= before_ns]
+        for trades in (self._late, self._impossible):
+            trades[:] = [rows[rows[:, 1] >= before_ns] for rows in _joined(trades)]
+        self._kept = len(self._closed) + sum(len(rows) for rows in (*self._late, *self._impossible))
 
     def began(self, what: str, since_ns: int) -> None:
         """``what`` (as ``tape.interruption`` names it) was last heard at ``since_ns``."""
@@ -85,15 +97,19 @@ class DataFaults:
         self.missed(_holes(what, first_ns, at_ns, lost))
 
     def missed(self, holes: Iterable[Hole]) -> None:
+        before = len(self._closed)
         self._closed.extend(holes)
+        self._kept += len(self._closed) - before
 
     def late(self, rows: IntArray) -> None:
         """Trades that came late, [trades, 3]: their own time, when they came, lots."""
         self._late.append(rows)
+        self._kept += len(rows)
 
     def impossible(self, rows: IntArray) -> None:
         """Trades at a price that cannot be, [trades, 3] as ``late`` has them."""
         self._impossible.append(rows)
+        self._kept += len(rows)
 
     def holes(self) -> list[Hole]:
         """All of them; one that is open has no end yet."""
@@ -124,11 +140,16 @@ class DataFaults:
         return {fault.value: found[fault] for fault in Fault if fault in found}
 
 
+def _joined(kept: list[IntArray]) -> list[IntArray]:
+    """The same rows as one array, or none."""
+    return kept if len(kept) < 2 else [np.concatenate(kept)]
+
+
 def _lots_touching(kept: list[IntArray], begin_ns: int, end_ns: int) -> int | None:
     """The lots of marked trades that belong to a window, or came in it; None without such a trade."""
+    kept[:] = _joined(kept)
     if not kept:
         return None
-    kept[:] = [kept[0] if len(kept) == 1 else np.concatenate(kept)]
     rows = kept[0]
     inside = (rows[:, 0] < max(end_ns, begin_ns + 1)) & (rows[:, 1] >= begin_ns)
     return exact_sum(rows[inside, 2]) if inside.any() else None

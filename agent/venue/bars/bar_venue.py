@@ -94,6 +94,12 @@ class BarVenue:
                 self._market.last[number] = None
                 self._fill_all(number, bar)
 
+    def forget_lane(self, lane: int) -> None:
+        """Drop a shadow's account, and what its flow had displaced."""
+        self._ledger.forget_lane(lane)
+        if self._impact is not None:
+            self._impact.forget_lane(lane)
+
     def lose_time(self, from_ns: int) -> None:
         """All that waits for the end of a bar is void."""
         for state in self._open.values():

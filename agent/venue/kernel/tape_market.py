@@ -29,6 +29,10 @@ _withdraw, _forget_lane, _book_sample = direct(k.withdraw), direct(k.forget_lane
 _next_marked_trade = direct(next_marked_trade)
 
 
+FAULTS_KEPT = 256
+"""Faults of an instrument from which on it is looked which of them no measure asks for any more."""
+
+
 class Intent(Protocol):
     """What the book needs to know of an order."""
 
@@ -65,6 +69,7 @@ class TapeMarket:
         self._gap_ns = [-(2**62)] * len(self.instruments)
         self._lost_to_ns = [NEVER_NS] * len(self.instruments)  # when it last stood still
         self._faults = [DataFaults(self.standing) for _ in self.instruments]
+        self._faults_most = [FAULTS_KEPT] * len(self.instruments)  # looked at once there are so many
         self._last_forgotten_ns = [NEVER_NS] * len(self.instruments)  # the time of the last trade forgotten
 
     def run(self, events: EventArray, start: int, due_ns: int) -> tuple[int, int]:
@@ -95,28 +100,34 @@ class TapeMarket:
         return made
 
     def _forget(self, number: int, needed: tuple[int, int]) -> None:
-        """Where a store of this instrument is full, drop what nobody needs, if that is half of it or more.
+        """Drop what nobody needs of this instrument, if that is half of what is there or more: each row kept
+        is moved at most once for every row dropped.
 
-        Each row kept is then moved at most once for every row dropped; with less to drop the store grows.
+        Asked of all instruments once a store of one is full: in the same arrays those of quieter ones would
+        otherwise fill up for hours, each to the length that the busiest one needs.
         """
         s, (first_trade, first_ns) = self.state, needed
-        n, capacity = int(s.market[number, k.M_TRADES]), s.trade_ns.shape[1]
+        n = int(s.market[number, k.M_TRADES])
         gone = min(n, first_trade - self._forgotten[number])
-        if n + 2 > capacity and 2 * gone >= capacity:
+        if gone > 0 and 2 * gone >= n:
             self._last_forgotten_ns[number] = int(s.trade_ns[number, gone - 1])
             for column in (s.trade_ns, s.trade_ticks, s.trade_lots, s.trade_side):
                 column[number, : n - gone] = column[number, gone:n]
             s.market[number, k.M_TRADES] = n - gone
             self._forgotten[number] += gone
-        n, capacity = int(s.market[number, k.M_MIDS]), s.mid_ns.shape[1]
+        n = int(s.market[number, k.M_MIDS])
         gone = int(np.searchsorted(s.mid_ns[number, :n], first_ns, side="right")) - 1  # in force then: stays
-        if n + 2 > capacity and 2 * gone >= capacity:
+        if gone > 0 and 2 * gone >= n:
             for column in (s.mid_ns, s.mid_half_ticks):
                 column[number, : n - gone] = column[number, gone:n]
             s.market[number, k.M_MIDS] = n - gone
 
     def note(self, row: EventArray) -> None:
         """Remember a gap's edges: fills near one are marked, and so are measures that stand on it."""
+        self._note(row)
+        self._forget_faults(int(row["instrument"]))
+
+    def _note(self, row: EventArray) -> None:
         number, kind = int(row["instrument"]), int(row["kind"])
         if kind in (Kind.GAP_BEGIN, Kind.GAP_END):
             self._gap_open[number] += 1 if kind == Kind.GAP_BEGIN else -1
@@ -139,6 +150,15 @@ class TapeMarket:
         else:
             self._faults[number].began(what, since_ns)
 
+    def _forget_faults(self, number: int) -> None:
+        """Drop faults over before any window of an order of now, and before the trade that prices the next
+        one to start; looked at each time that there are twice as many."""
+        faults = self._faults[number]
+        if self._needs is None or len(faults) < self._faults_most[number]:
+            return
+        faults.forget(min(self._needs(number)[1], self._heard_ns(number, "trades")))
+        self._faults_most[number] = max(FAULTS_KEPT, 2 * len(faults))
+
     def _heard_ns(self, number: int, stream: str) -> int:
         """When a stream was last heard: a book when its update came, a trade at its own time."""
         s, n = self.state, int(self.state.market[number, k.M_TRADES])
@@ -151,8 +171,10 @@ class TapeMarket:
         while (first := _next_marked_trade(events, first, end)) < end:
             row = events[first : first + 1]
             trade = np.stack([row["exch_ns"], row["recv_ns"], row["qty_lots"]], axis=1)
-            faults = self._faults[int(row["instrument"][0])]
+            number = int(row["instrument"][0])
+            faults = self._faults[number]
             (faults.impossible if row["flags"][0] & Flag.IMPOSSIBLE else faults.late)(trade)
+            self._forget_faults(number)
             first += 1
 
     def sure_ns(self, number: int) -> int:

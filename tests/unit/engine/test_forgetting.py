@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
 
@@ -14,13 +15,16 @@ from agent import app
 from agent.config import Config, EngineSection, Order
 from agent.core.canonical import canonical_row
 from agent.core.errors import InternalError
-from agent.core.events import StartParent
+from agent.core.events import AuditEvent, DecisionTaken, StartParent
 from agent.core.instrument import Instrument
-from agent.core.market.tape import BAR, BarArray, EventArray
+from agent.core.market.tape import BAR, BarArray, EventArray, Flag, Kind
 from agent.core.market.trade_bars import TradeColumns
 from agent.engine.engine import Engine
 from agent.orders import build_spec
+from agent.summary import Summary
+from agent.venue.kernel import tape_market
 from agent.venue.kernel.tape_market import TapeMarket
+from agent.venue.paper import PaperVenue
 from connectors.embedded.synthetic.synthetic_market import synthetic_session
 from tests.fakes import S, start
 
@@ -205,3 +209,120 @@ def test_what_an_order_to_come_needs(tape: tuple[Instrument, EventArray]) -> Non
     assert trades.exch_ns[first] < now_ns - 2 * S <= trades.exch_ns[first + 1]
     assert mids_ns == now_ns
     assert engine._live_needs(0, 0)[0] == len(trades.exch_ns) - 1
+
+
+# --- faults, accounts and quiet markets -----------------------------------------------------------------
+
+
+def troubled(events: EventArray, every: int) -> EventArray:
+    """The same tape with trades that came late, and a gap after every so many rows."""
+    rows = events.copy()
+    trades = np.flatnonzero(rows["kind"] == Kind.TRADE)[::every]
+    rows["flags"][trades] |= np.uint32(Flag.LATE)
+    rows["exch_ns"][trades] -= S // 2
+    gaps = rows[np.repeat(np.arange(every, len(rows), every), 2)].copy()
+    gaps["kind"] = np.where(np.arange(len(gaps)) % 2, Kind.GAP_END, Kind.GAP_BEGIN)
+    gaps["flags"] = int(Flag.TRADES | Flag.BOOK | Flag.LAST)
+    gaps["qty_lots"] = 0
+    rows = np.concatenate([rows, gaps])
+    rows = rows[np.argsort(rows["recv_ns"], kind="stable")]
+    rows["seq"] = np.arange(1, len(rows) + 1)
+    return rows
+
+
+def long_run(events: EventArray, instrument: Instrument, *, forget: bool) -> tuple[list[AuditEvent], Engine]:
+    """Three orders one after another, each over and measured before the next; at the end all is settled."""
+    config = Config(order=ORDER)
+    engine = app.build_engine(config, [instrument], app.inline_policies(config))
+    if forget:
+        engine.forget(lambda number: 2 * S)
+    first = start(instrument, events, ORDER)
+    at_ns = [first.recv_ns + n * 80 * S for n in range(3)]
+    begin = 0
+    for n, ns in enumerate(at_ns):
+        cut = int(np.searchsorted(events["recv_ns"], ns, side="right"))
+        engine.advance(events[begin:cut])
+        spec = replace(first.spec, parent_id=f"s-P{n}")
+        shadows = tuple(
+            replace(each, parent_id=f"s-P{n}~{each.algo}", shadow_of=spec.parent_id) for each in first.shadows
+        )
+        seq = int(events["seq"][cut - 1])
+        engine.command(StartParent(ns, seq, spec, shadows))
+        begin = cut
+    for k in range(begin, len(events), 4096):
+        engine.advance(events[k : k + 4096])
+    return engine.drain(), engine
+
+
+@pytest.fixture(scope="module")
+def long_tape() -> tuple[Instrument, EventArray]:
+    """Four minutes with a late trade and a gap every few moments."""
+    (instrument,), events = synthetic_session(3, 240.0, trades_per_s=10.0)
+    return instrument, troubled(events, 40)
+
+
+def test_faults_that_no_measure_looks_at_are_forgotten(
+    long_tape: tuple[Instrument, EventArray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Holes and late trades of before every order's windows go; each measure and flag stays as it was."""
+    monkeypatch.setattr(tape_market, "FAULTS_KEPT", 16)
+    instrument, events = long_tape
+    all_events, whole = long_run(events, instrument, forget=False)
+    same_events, small = long_run(events, instrument, forget=True)
+    kept = [canonical_row(e) for e in all_events]
+    assert [canonical_row(e) for e in same_events] == kept
+    assert any(row.startswith("SlippageMeasured") and "gap" in row and "late_trades" in row for row in kept)
+    since_ns = int(events["recv_ns"][0]) + 78 * S  # the first order is over and measured soon after
+    faults, all_of_them = small.market.faults(0), whole.market.faults(0)
+    assert min(hole.end_ns for hole in all_of_them.holes()) < since_ns
+    assert min(hole.end_ns for hole in faults.holes()) > since_ns
+    assert min(int(rows[:, 1].min()) for rows in faults._late) > since_ns
+    assert len(faults) < len(all_of_them)
+
+
+def test_a_shadows_lane_is_forgotten_once_it_is_measured(long_tape: tuple[Instrument, EventArray]) -> None:
+    """Its account, its fees, its gate and its place among the open orders; those of the real orders stay."""
+    instrument, events = long_tape
+    _, engine = long_run(events, instrument, forget=True)
+    venue = engine.venue
+    assert isinstance(venue, PaperVenue)
+    assert not engine.workers
+    assert engine._lanes == 9
+    assert venue._ledger._accounts.keys() == venue._ledger._books.keys() == {0}
+    assert venue._open._where == {}
+    assert {lane for lane, _ in engine._desk._checks._gates} == {0}
+
+
+def test_of_an_order_that_is_history_one_decision_is_kept(long_tape: tuple[Instrument, EventArray]) -> None:
+    """Once another has begun; the last order is still shown with all of them. Counts and measures stay."""
+    instrument, events = long_tape
+    found, _ = long_run(events, instrument, forget=True)
+    summary = Summary([instrument])
+    summary.add(found)
+    records = list(summary.records.values())
+    assert [len(record.decisions) for record in records[:8]] == [1] * 8
+    assert any(len(record.decisions) > 1 for record in records[8:])
+    decided = Counter(event.parent_id for event in found if isinstance(event, DecisionTaken))
+    assert {parent_id: r.decision_count for parent_id, r in summary.records.items()} == decided
+    assert max(decided.values()) > 1
+    assert all(record.own is not None for record in records)
+
+
+def test_a_quiet_market_keeps_no_more_than_it_needs_beside_a_busy_one() -> None:
+    """Its store is as long as the busy one's, and is not let fill up to that."""
+    instruments, events = synthetic_session(3, 18.0, ("BTC/USDT", "ETH/USDT"), trades_per_s=5000.0)
+    quiet = events["instrument"] == 1
+    events = events[~quiet | (np.cumsum(quiet) % 2 == 0) | (events["kind"] != Kind.TRADE)]
+    config = Config(order=ORDER)
+    engine = app.build_engine(config, instruments, app.inline_policies(config))
+    engine.forget(lambda number: S)
+    most = [0, 0]
+    for k in range(0, len(events), 2048):
+        engine.advance(events[k : k + 2048])
+        most = [max(most[n], len(engine.market.trades(n).exch_ns)) for n in (0, 1)]
+    whole = int(np.count_nonzero((events["kind"] == Kind.TRADE) & (events["instrument"] == 1)))
+    market = engine.market
+    assert isinstance(market, TapeMarket)
+    assert engine.market.trades(0).first > 0
+    assert whole > market.state.trade_ns.shape[1]
+    assert most[1] < market.state.trade_ns.shape[1] * 0.75

@@ -1,0 +1,107 @@
+"""What a process holds: memory by several measures, and what of an agent is open in a simulation."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import sys
+import threading
+import tracemalloc
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.simulation.agent_machine import AgentMachine
+
+MB = 1 << 20
+TOLD = 25
+"""Places or types that a comparison names."""
+
+
+@dataclass
+class Held:
+    """At one moment. Counts are the median of several: what comes and goes is no growth."""
+
+    rss_mb: float = 0.0  # resident memory of the whole process, the exchange and the loop within
+    malloc_mb: float = 0.0  # handed out by the C library and not given back: numpy's arrays, OpenSSL, SQLite
+    python_blocks: int = 0  # small blocks in use: objects of Python
+    objects: int = 0  # that the garbage collector knows
+    tasks: int = 0
+    timers: int = 0
+    connections: int = 0
+    files: int = 0  # recordings on the simulated disk
+    database_connections: int = 0
+    descriptors: int = 0  # real ones
+    threads: int = 0
+
+
+class _MallInfo(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
+
+
+def malloc_mb() -> float:
+    """Handed out by the C library; 0 where it does not tell (not glibc's)."""
+    mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if mallinfo is None:
+        return 0.0
+    mallinfo.restype = _MallInfo
+    info = mallinfo()
+    return round((info.uordblks + info.hblkhd) / MB, 2)
+
+
+def memory() -> Held:
+    """Of this process, after a collection of garbage."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return Held(
+        rss_mb=round(pages * os.sysconf("SC_PAGE_SIZE") / MB, 2),
+        malloc_mb=malloc_mb(),
+        python_blocks=sys.getallocatedblocks(),
+        objects=len(gc.get_objects()),
+    )
+
+
+def open_now(agent: AgentMachine) -> dict[str, int]:
+    """By the names of ``Held``."""
+    loop, disk, database = agent.loop, agent.disk, agent.database
+    return {
+        "tasks": len(loop.tasks(agent.name)),
+        "timers": loop.open_timers(agent.name),
+        "connections": loop.open_connections(agent.name),
+        "files": disk.open_files,
+        "database_connections": len(database.connections),
+        "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()) - 1,
+        "threads": threading.active_count(),
+    }
+
+
+class Compared:
+    """What has grown since the last look, by type and by the place that it was made at: slow."""
+
+    def __init__(self) -> None:
+        self._types: Counter[str] = Counter()
+        self._snapshot: tracemalloc.Snapshot | None = None
+
+    def grown(self) -> list[str]:
+        if not tracemalloc.is_tracing():
+            tracemalloc.start(8)
+        types = Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.get_objects())
+        snapshot = tracemalloc.take_snapshot().filter_traces(
+            [tracemalloc.Filter(inclusive=False, filename_pattern=tracemalloc.__file__)]
+        )
+        lines = [f"  {n:+} {name}" for name, n in (types - self._types).most_common(TOLD)]
+        if self._snapshot is not None:
+            for each in snapshot.compare_to(self._snapshot, "traceback")[:TOLD]:
+                where = " < ".join(
+                    f"{Path(frame.filename).name}:{frame.lineno}" for frame in list(each.traceback)[::-1][:5]
+                )
+                lines.append(f"  {each.size_diff:+} bytes, {each.count_diff:+}: {where}")
+        self._types, self._snapshot = types, snapshot
+        return lines
