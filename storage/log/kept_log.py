@@ -52,8 +52,8 @@ MOST_EVENTS = 50_000
 """Events kept in memory for a database that does not take them: an hour of an order with three shadows."""
 BATCH_EVENTS = 512
 """Events of a transaction: making their rows keeps the loop for some milliseconds, not more."""
-RESTORED_EVENTS = 8192
-"""Events of a transaction before the run begins, when nothing else wants the loop."""
+BEFORE_EVENTS = 2048
+"""Events of a transaction that stores what was before this process: the loop stands still 20 ms for them."""
 POLL_S = 0.1
 MOST_COMMANDS = 64
 """Commands handed over at a time; more wait in the database."""
@@ -86,6 +86,10 @@ class KeptLog:
         self._closing: Callable[[], Awaitable[None]] | None = None
         self._news, self._ending = asyncio.Event(), asyncio.Event()
         self._suspect = False  # the next attempt looks first whether the database is still the one it was
+        self._before: list[AuditEvent] = []  # of processes before this one; still to be stored
+        self._came_to: tuple[int, int] | None = (
+            None  # the last input of theirs and its moment, not stored yet
+        )
         self._partial = ""  # why rows have to come from the recording
         self._stored = self._missing = 0  # events
         self._reason = ""  # why the last attempt failed; "" while all is well
@@ -143,21 +147,13 @@ class KeptLog:
         self._writer = asyncio.create_task(self._write(), name="database writer")
         self._poller = asyncio.create_task(self._poll(), name="database commands")
 
-    async def restore(self, events: Sequence[AuditEvent], seq: int, at_ns: int) -> None:
-        """Store what the session had come to before this process, up to the input ``seq`` and ``at_ns``.
+    def restore(self, events: Sequence[AuditEvent], seq: int, at_ns: int) -> None:
+        """Store first what the session had come to before this process, up to input ``seq`` and ``at_ns``.
 
-        What cannot be stored comes from the recording.
+        What cannot be stored comes from the recording. Call it before the first ``take``.
         """
-        try:
-            if await _bounded(self._log.rewind(seq, at_ns), OPEN_S):
-                log.warning("database_was_ahead", meaning="what the recording lost is taken back")
-            for start in range(0, len(events), RESTORED_EVENTS):
-                await _bounded(self._log.write(events[start : start + RESTORED_EVENTS]), ATTEMPT_S)
-        except Exception as error:
-            self._failed(error)
-            self._shorten("what came before this process could not be stored", len(events))
-        else:
-            self._stored += len(events)
+        self._before, self._came_to = list(events), (seq, at_ns)
+        self._news.set()
 
     async def leave(self) -> None:
         """Let go of the database and leave the session open in it: nothing has been done."""
@@ -182,7 +178,11 @@ class KeptLog:
         await self._let_go()
         if written:
             return LogEnd(self._missing, self._partial, reachable=True)
-        return LogEnd(len(self._kept) + self._missing, self._reason or "it is too slow", reachable=False)
+        return LogEnd(
+            len(self._before) + len(self._kept) + self._missing,
+            self._reason or "it is too slow",
+            reachable=False,
+        )
 
     async def _let_go(self) -> None:
         with contextlib.suppress(Exception):
@@ -211,11 +211,13 @@ class KeptLog:
 
     async def _one_batch(self) -> bool:
         """Store a batch, or the end when nothing is left: then True. Raises what the database does."""
-        if not (self._kept or self._suspect or self._closing):
+        if not (self._kept or self._suspect or self._closing or self._came_to):
             self._news.clear()
             await self._news.wait()
         closing = self._closing  # one that comes during the look or the batch waits for a look of its own
         await self._look_again()
+        if self._came_to is not None:
+            await self._store_before(*self._came_to)
         if batch := self._kept[:BATCH_EVENTS]:
             await self._store(batch)
         if self._kept or closing is None:
@@ -223,6 +225,16 @@ class KeptLog:
         if not self._partial:  # else the recording brings the rest, and the end after it
             await _bounded(closing(), ATTEMPT_S)
         return True
+
+    async def _store_before(self, seq: int, at_ns: int) -> None:
+        """What came before this process, while the run gets ready: in parts, for it needs the loop too."""
+        if await _bounded(self._log.rewind(seq, at_ns), OPEN_S):
+            log.warning("database_was_ahead", meaning="what the recording lost is taken back")
+        while part := self._before[:BEFORE_EVENTS]:
+            await _bounded(self._log.write(part), ATTEMPT_S)
+            del self._before[: len(part)]
+            self._stored += len(part)
+        self._came_to = None
 
     async def _store(self, batch: list[AuditEvent]) -> None:
         """Store a batch; it leaves memory then. What came in the meantime may have been cut short."""
@@ -256,8 +268,8 @@ class KeptLog:
         if isinstance(
             error.__cause__, IntegrityError
         ):  # what a row refers to is not there, and never will be
-            self._shorten(reason, self._stored)
-            self._stored = 0
+            self._shorten(reason, self._stored + len(self._before))
+            self._stored, self._before, self._came_to = 0, [], None
         self._behind(reason)
 
     def _behind(self, reason: str) -> None:

@@ -274,7 +274,7 @@ class OneSession:
             heartbeat=heartbeat.next_row(),
         )
         if self.former is not None and former is not None:
-            await execution_log.restore(self.former.events, former.seq, former.last_ns)
+            execution_log.restore(self.former.events, former.seq, former.last_ns)
         if self._heartbeat is None:
             self._heartbeat = heartbeat
             heartbeat.start()

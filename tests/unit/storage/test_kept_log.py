@@ -93,6 +93,24 @@ async def test_events_wait_for_a_lock_and_are_stored_once(tmp_path: Path) -> Non
     assert (_count(path, "parent_orders"), _count(path, "fills"), _count(path, "child_orders")) == (2, 1, 1)
 
 
+async def test_what_came_before_this_process_is_stored_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In parts, while the run gets ready; a lock is waited for, and what is taken meanwhile comes after."""
+    monkeypatch.setattr(kept_log, "BEFORE_EVENTS", 2)
+    path = tmp_path / "agent.db"
+    log = await _opened(path)
+    holder = _lock(path)
+    events = EVENTS[1:] + EVENTS[:1]  # as an engine makes them: what is referred to comes first
+    log.restore(events[:-1], seq=99, at_ns=T + 99)
+    log.take(events[-1:])
+    await _until(lambda: bool(log.behind))
+    holder.rollback()
+    holder.close()
+    await _until(lambda: (_count(path, "slippage"), _count(path, "fills")) == (2, 1))
+    assert await _finish(log) == LogEnd(0, "", reachable=True)
+
+
 async def test_the_end_is_stored_after_all_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock at the end is waited for; then no row of several batches is missing, and the session closed."""
     monkeypatch.setattr(kept_log, "BATCH_EVENTS", 3)
