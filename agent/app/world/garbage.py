@@ -32,6 +32,5 @@ def collect_often() -> None:
     global _live  # a process's garbage has one owner
     _live = True
     load_ccxt()
-    gc.collect()
     gc.freeze()
     gc.set_threshold(*OFTEN)
