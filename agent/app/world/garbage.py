@@ -33,4 +33,5 @@ def collect_often() -> None:
     _live = True
     load_ccxt()
     gc.freeze()
+    gc.collect()  # of nothing: Python looks through all only once a quarter more is there than the last time
     gc.set_threshold(*OFTEN)
