@@ -15,7 +15,7 @@ ifeq ($(shell uname -s),Linux)
 TORCH_FROM := --torch-index $(TORCH_INDEX)
 endif
 
-.PHONY: run test test-all test-slow check bench bench-nautilus differential fuzz mutants simulate simulate-test simulate-planted clean setup
+.PHONY: run test test-all test-slow check bench bench-nautilus differential fuzz mutants simulate simulate-test simulate-planted soak clean setup
 run: setup
 	$(BIN)/python -m agent run --paper --config config.yaml
 
@@ -65,6 +65,11 @@ NEWER = $(PYTHON) python3.14 python3.13 python3.12 $$(ls -d $${PYENV_ROOT:-$$HOM
 simulate: .venv-simulation/.installed
 	$(SIMULATE).campaign --seeds $(SEEDS) --first $(FROM) $(if $(filter command%,$(origin SEED)),--seed $(SEED)) \
 	  $(if $(FAULTS),--faults $(FAULTS))
+
+# A day of one agent in virtual time, under faults: does it grow? HOURS=N SEED=K
+HOURS ?= 24
+soak: .venv-simulation/.installed
+	$(SIMULATE).soak --hours $(HOURS) --seed $(SEED)
 
 # The simulation's own tests: the same seed gives the same bytes, what is killed does nothing any more.
 simulate-test: .venv-simulation/.installed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import importlib.metadata
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -14,6 +13,7 @@ from agent import VERSION
 from agent.algos import registry
 from agent.app.venue_setup import paper_venue, venue_setup
 from agent.app.warm_up import warm_up_bars
+from agent.app.world.garbage import collect_seldom
 from agent.config import Config
 from agent.core.agenda import Agenda
 from agent.core.instrument import Instrument
@@ -35,9 +35,6 @@ LEM = "lem"
 DECISION_MEMBERS = (
     "share finish importances attention turns_at_bps"  # what its decisions say, and a session holds
 )
-COLLECTED = (50_000, 20, 50)
-"""When Python looks for garbage in circles. The results of a session are kept to its end and form none: as
-often as Python is set to (700, 10, 10), looking through them took a tenth of a replay."""
 PolicyFactory = Callable[[ParentSpec], SlicePolicy]
 
 
@@ -143,7 +140,7 @@ def build_engine(
         fallback,
     )
     warm_up_bars()
-    gc.set_threshold(*COLLECTED)
+    collect_seldom()
     return engine
 
 

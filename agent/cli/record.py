@@ -33,8 +33,10 @@ def record(
     with output.run_view(plain=True) as view:
         view.preparing("loading the program")
         from agent.app.live_session import prepare, run_paper
+        from agent.app.world.garbage import collect_often
 
         prepare(settings, view, trade=False)
+        collect_often()
         result = asyncio.run(run_paper(settings, view, view, trade=False, seconds=seconds))
     facts = {
         "session": str(result.path),

@@ -17,6 +17,7 @@ import sys  # noqa: E402
 import tempfile  # noqa: E402
 from dataclasses import asdict  # noqa: E402
 
+from agent.app.world.garbage import collect_often  # noqa: E402
 from tests.simulation.campaign import say  # noqa: E402
 from tests.simulation.resources import Held  # noqa: E402
 from tests.simulation.seed_process import warm_up  # noqa: E402
@@ -32,6 +33,7 @@ def main() -> int:
         sys.exit("start it with PYTHONHASHSEED=0: the order of a set is drawn for each process otherwise")
     warm_up()
     make_quick()
+    collect_often()
     began_s = REAL_S()
     every_s = given.every * 60.0
     scenario = day(given.seed, given.hours, given.symbols, given.orders, given.faults, every_s)

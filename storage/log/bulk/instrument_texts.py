@@ -10,8 +10,8 @@ from functools import lru_cache
 from agent.core.instrument import Instrument
 from agent.core.money import PPM
 
-REMEMBERED = 4096
-"""Texts of a kind: the prices of a busy hour, in a megabyte."""
+REMEMBERED = 1024
+"""Texts of a kind: the prices of some busy minutes, in a fifth of a megabyte."""
 _PPM = Decimal(PPM)
 
 
