@@ -17,7 +17,7 @@ import gc
 from connectors.ccxt_link import load_ccxt
 
 SELDOM = (50_000, 20, 50)
-OFTEN = (5_000, 5, 5)
+OFTEN = (2_000, 3, 3)
 _live = False
 
 

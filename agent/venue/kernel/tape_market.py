@@ -100,8 +100,8 @@ class TapeMarket:
         return made
 
     def _forget(self, number: int, needed: tuple[int, int]) -> None:
-        """Drop what nobody needs of this instrument, if that is half of what is there or more: each row kept
-        is moved at most once for every row dropped.
+        """Drop what nobody needs of this instrument, if that is a quarter of what is there or more: each row
+        kept is moved at most three times for every row dropped; with less to drop the stores double.
 
         Asked of all instruments once a store of one is full: in the same arrays those of quieter ones would
         otherwise fill up for hours, each to the length that the busiest one needs.
@@ -109,7 +109,7 @@ class TapeMarket:
         s, (first_trade, first_ns) = self.state, needed
         n = int(s.market[number, k.M_TRADES])
         gone = min(n, first_trade - self._forgotten[number])
-        if gone > 0 and 2 * gone >= n:
+        if gone > 0 and 4 * gone >= n:
             self._last_forgotten_ns[number] = int(s.trade_ns[number, gone - 1])
             for column in (s.trade_ns, s.trade_ticks, s.trade_lots, s.trade_side):
                 column[number, : n - gone] = column[number, gone:n]
@@ -117,7 +117,7 @@ class TapeMarket:
             self._forgotten[number] += gone
         n = int(s.market[number, k.M_MIDS])
         gone = int(np.searchsorted(s.mid_ns[number, :n], first_ns, side="right")) - 1  # in force then: stays
-        if gone > 0 and 2 * gone >= n:
+        if gone > 0 and 4 * gone >= n:
             for column in (s.mid_ns, s.mid_half_ticks):
                 column[number, : n - gone] = column[number, gone:n]
             s.market[number, k.M_MIDS] = n - gone
