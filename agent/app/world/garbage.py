@@ -12,12 +12,15 @@ takes milliseconds, and makes no decision late.
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
 
 from connectors.ccxt_link import load_ccxt
 
 SELDOM = (50_000, 20, 50)
 OFTEN = (2_000, 3, 3)
+_M_MMAP_THRESHOLD, _LARGE = -3, 128 * 1024  # glibc's mallopt(3), and its own first threshold
 _live = False
 
 
@@ -35,3 +38,15 @@ def collect_often() -> None:
     gc.freeze()
     gc.collect()  # of nothing: Python looks through all only once a quarter more is there than the last time
     gc.set_threshold(*OFTEN)
+    _give_back_large_blocks()
+
+
+def _give_back_large_blocks() -> None:
+    """Large blocks go back to the system when they are freed (TLS buffers, pages of REST).
+
+    glibc raises the size from which on they do with each that it gives back; from then on they are cut out of
+    its heap, and what a burst of reconnections took stays with the process. Other C libraries are left alone.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import os
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +71,34 @@ def test_a_live_run_does_not_look_through_what_it_began_with() -> None:
     garbage.collect_often()
     assert gc.get_freeze_count() > 50_000
     assert len(gc.get_objects()) < 5_000
+
+
+BLOCKS = """
+import ctypes
+import numpy as np
+from agent.app.world.garbage import collect_often
+
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks hblkhd a b c d e".split()]
+
+malloc_info = ctypes.CDLL(None).mallinfo2
+malloc_info.restype = Info
+for _ in range(3):
+    np.zeros(2 << 20, np.int8)  # from now on glibc cuts smaller ones out of its heap
+before = malloc_info().hblks
+block = np.zeros(256 << 10, np.int8)
+print(malloc_info().hblks - before)
+collect_often()
+before = malloc_info().hblks
+block = np.zeros(256 << 10, np.int8)
+print(malloc_info().hblks - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="not glibc")
+def test_a_large_block_of_a_live_run_goes_back_to_the_system() -> None:
+    """It is the system's own, whatever was freed before; in another process it is a part of the heap."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    command = [sys.executable, "-c", BLOCKS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "1"]
