@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -83,6 +83,7 @@ class KeptLog:
         self._commands: list[PendingCommand] = []
         self._handed: set[str] = set()
         self.known: frozenset[str] = frozenset()  # commands carried out before this process
+        self.lost: Callable[[], bool] = lambda: False  # to another process: its rows are none of ours
         self._closing: Callable[[], Awaitable[None]] | None = None
         self._news, self._ending = asyncio.Event(), asyncio.Event()
         self._suspect = False  # the next attempt looks first whether the database is still the one it was
@@ -135,7 +136,7 @@ class KeptLog:
 
         Raises DatabaseError when the database cannot be used; unless ``required``: then it is tried again.
         """
-        self._opening = opening
+        self._opening = {**opening, "heartbeat": None}  # later beats are none of this
         try:
             await _bounded(self._log.open_session(**opening), OPEN_S)
         except Exception as error:
@@ -152,11 +153,12 @@ class KeptLog:
 
         What cannot be stored comes from the recording. Call it before the first ``take``.
         """
+        self._orders.update({e.spec.parent_id: e for e in events if isinstance(e, ParentChanged)})
         self._before, self._came_to = list(events), (seq, at_ns)
         self._news.set()
 
     async def leave(self) -> None:
-        """Let go of the database and leave the session open in it: nothing has been done."""
+        """Let go of the database and leave the session open in it, for whoever goes on with it next."""
         self._writer.cancel()
         self._poller.cancel()
         await asyncio.wait({self._writer, self._poller}, timeout=LET_GO_S)
@@ -191,9 +193,9 @@ class KeptLog:
     # --- the writer -------------------------------------------------------------------------------
 
     async def _write(self) -> None:
-        """Store what is kept, for ever; ends once the session's end is stored."""
+        """Store what is kept; ends once the session's end is stored, or another process has the session."""
         failures = 0
-        while True:
+        while not self.lost():
             try:
                 if await self._one_batch():
                     return
@@ -222,30 +224,37 @@ class KeptLog:
             await self._store(batch)
         if self._kept or closing is None:
             return False
-        if not self._partial:  # else the recording brings the rest, and the end after it
+        if not self._missing:  # else the recording brings the rest, and the end after it
             await _bounded(closing(), ATTEMPT_S)
         return True
 
     async def _store_before(self, seq: int, at_ns: int) -> None:
         """What came before this process, while the run gets ready: in parts, for it needs the loop too."""
-        if await _bounded(self._log.rewind(seq, at_ns), OPEN_S):
-            log.warning("database_was_ahead", meaning="what the recording lost is taken back")
-        while part := self._before[:BEFORE_EVENTS]:
-            await _bounded(self._log.write(part), ATTEMPT_S)
+        with self._slowness_told():
+            if await _bounded(self._log.rewind(seq, at_ns), OPEN_S):
+                log.warning("database_was_ahead", meaning="what the recording lost is taken back")
+        while not self.lost() and (part := self._before[:BEFORE_EVENTS]):
+            with self._slowness_told():
+                await _bounded(self._log.write(part), ATTEMPT_S)
             del self._before[: len(part)]
             self._stored += len(part)
         self._came_to = None
 
     async def _store(self, batch: list[AuditEvent]) -> None:
         """Store a batch; it leaves memory then. What came in the meantime may have been cut short."""
-        slow = asyncio.get_running_loop().call_later(SLOW_S, self._behind, f"no answer for {SLOW_S:g} s")
-        try:
+        with self._slowness_told():
             await _bounded(self._log.write(batch), ATTEMPT_S)
-        finally:
-            slow.cancel()
         done = {id(event) for event in batch}
         self._kept = [event for event in self._kept if id(event) not in done]
         self._stored += len(batch)
+
+    @contextlib.contextmanager
+    def _slowness_told(self) -> Iterator[None]:
+        slow = asyncio.get_running_loop().call_later(SLOW_S, self._behind, f"no answer for {SLOW_S:g} s")
+        try:
+            yield
+        finally:
+            slow.cancel()
 
     async def _look_again(self) -> None:
         """After trouble, and at the end: is it still the database that was written to? If not, begin anew."""

@@ -426,10 +426,16 @@ def the_end_does_not_wait_for_the_last_rows() -> None:
 
 @planted
 def the_first_state_of_an_order_stays() -> None:
-    from storage.log import execution_log
+    from storage.log.bulk import last_rows
 
-    latest = execution_log._latest
-    execution_log._latest = lambda events: latest(events[::-1])[::-1]
+    def first(latest: Any) -> Any:
+        def of(events: Any) -> Any:
+            fills, others = latest(events[::-1])
+            return fills[::-1], others[::-1]
+
+        return of
+
+    _around(last_rows, "_latest", first)
 
 
 @planted
@@ -457,7 +463,7 @@ def a_resumed_run_starts_its_orders_again() -> None:
     """As it was."""
     from agent.jobs.listed_starts import ListedStarts
 
-    ListedStarts.go_on = lambda self, begun_ns, started: self.begin(begun_ns)  # type: ignore[method-assign]
+    _around(ListedStarts, "leave_out", lambda _leave_out: lambda self, names: None)
 
 
 @planted
@@ -516,10 +522,10 @@ def a_resumed_feed_begins_with_what_comes() -> None:
 def a_resumed_run_does_not_restore_the_database() -> None:
     from storage.log.kept_log import KeptLog
 
-    async def restore(self: Any, events: Any, *_: Any) -> None:
+    def restore(self: Any, events: Any, seq: int, at_ns: int) -> None:
         self._stored += len(events)
 
-    KeptLog.restore = restore  # type: ignore[method-assign]
+    _around(KeptLog, "restore", lambda _restore: restore)
 
 
 @planted

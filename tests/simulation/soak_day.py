@@ -12,7 +12,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from agent import runtime
-from agent.app import live_session
+from agent.app.live import order_starts
 from agent.config import OrderRow
 from agent.order_options import Order
 from connectors import ccxt_feed
@@ -36,7 +36,7 @@ SILENCES = 0.4
 
 def make_quick() -> None:
     """Books of few levels, and fewer idle looks: for commands, for due orders, at clocks."""
-    kept_log.POLL_S, heartbeat.BEAT_S, live_session.START_LOOK_S = 2.0, 5.0, 0.5
+    kept_log.POLL_S, heartbeat.BEAT_S, order_starts.START_LOOK_S = 2.0, 5.0, 0.5
     runtime.IDLE_S, ccxt_feed._DOUBT_S = 0.25, 0.5
     for name in TRADED:
         SYMBOLS[name] = replace(SYMBOLS[name], levels=40.0, level_per_s=0.3, touch_per_s=0.2)
@@ -56,7 +56,7 @@ def day(seed: int, hours: float, symbols: int, orders: int, faults: int, every_s
         exchange_ahead_ns=0,
         latency_s=(0.001, 0.03),
         dead_s=0.0,
-        die_again_at=None,
+        die_again_at=(),
         resumes=False,
     )
 

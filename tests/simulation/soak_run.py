@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from decimal import Decimal
 from statistics import median
 
-from agent.app.live_session import LiveResult
+from agent.app.live.run_views import LiveResult
 from agent.config import Config, Venue
 from connectors.embedded.printed_trades import TradeStore
 from tests.simulation.agent_machine import AgentMachine

@@ -140,7 +140,7 @@ class OneSession:
     async def _taken_in(self, going: Going, policies: PolicyFactory) -> Engine:
         former = going.former
         engine = await asyncio.to_thread(former.take_in, policies, self.shared.preparation.preparing)
-        going.check_lease()
+        await going.check_lease()
         self.starts.known = former.known()
         for instrument in self.instruments:
             if instrument.symbol not in former.unworkable:
@@ -174,9 +174,14 @@ class OneSession:
         writer = self.former.writer() if self.former else SessionWriter.create(self.path, self.header)
         former = self.former.former(engine) if self.former else None
         lock = self.former.lock if self.former else SessionLock(self.path)
-        lock.take()
         self.restate = writer.restate
-        execution_log = await self._open_log(self.header, former)
+        try:
+            lock.take()
+            execution_log = await self._open_log(self.header, former)
+        except BaseException:
+            writer.abandon()
+            lock.release(ended=False)
+            raise
         live = LiveRun(
             self.feed, engine, writer, execution_log, self.clock, self._late, self._watch, former=former
         )
@@ -194,6 +199,7 @@ class OneSession:
                 )
                 state = "interrupted" if live.interrupted else "closed"
         finally:
+            writer.abandon()  # where the run could not come to its own end
             self.shared.jobs.detach()
             health.cancel()
             self._starting.cancel()
@@ -261,6 +267,7 @@ class OneSession:
         if self.former is not None:
             execution_log.known = self.former.command_ids
         heartbeat = self._heartbeat or Heartbeat(self.config.database, self.name, self.shared.world.wall_ns)
+        execution_log.lost = lambda: heartbeat.taken
         await execution_log.open(
             required=self.first and self.former is None,
             opened_ns=header.created_ns,
@@ -271,7 +278,7 @@ class OneSession:
             config=header.config,
             fingerprint=header.fingerprint,
             balances=self.config.venue.balances,
-            heartbeat=heartbeat.next_row(),
+            heartbeat=None if self._heartbeat else heartbeat.next_row(),
         )
         if self.former is not None and former is not None:
             execution_log.restore(self.former.events, former.seq, former.last_ns)

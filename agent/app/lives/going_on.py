@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from agent.app.lives.former_session import FormerSession
-from agent.core.errors import SessionError
+from agent.core.errors import DatabaseError, SessionError
 from storage.log.control.heartbeat import Heartbeat
 
 
@@ -16,8 +17,10 @@ class Going:
     former: FormerSession
     heartbeat: Heartbeat
 
-    def check_lease(self) -> None:
-        """Raises SessionError where another process has taken the session meanwhile."""
+    async def check_lease(self) -> None:
+        """Raises SessionError where another process has taken the session meanwhile; asks the database."""
+        with contextlib.suppress(DatabaseError):
+            await self.heartbeat.beat()
         refuse_taken(self.heartbeat, self.former.name)
 
 
