@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import structlog
 
@@ -16,7 +17,7 @@ from agent.app.embedded_market import SYNTHETIC
 from agent.app.live.one_session import OneSession, Run
 from agent.app.live.run_views import LiveResult, PreparationView, Unwatched, View
 from agent.app.live_feed import Market
-from agent.app.lives.finding import over_ns
+from agent.app.lives.finding import ended_ns, stored_to_its_end
 from agent.app.lives.former_session import FormerSession
 from agent.app.lives.going_on import Going
 from agent.app.lives.still_traded import open_again
@@ -34,6 +35,7 @@ from agent.order_list.order_files import refuse_orders
 from agent.unattended.watchman import Watchman
 from connectors.units.exchange_units import EMBEDDED, unverified
 from storage.log.control.heartbeat import Heartbeat
+from storage.log.control.lease import LateClaim
 from storage.recordings.header_file import HEADER
 
 log = structlog.get_logger("live")
@@ -74,14 +76,11 @@ async def run_paper(
         await asyncio.to_thread(check_algos, algos_of(config), config)
     jobs = RunJobs(config.schedules if trade else (), config.jobs, world.clock())
     title = f"lem-agent on {config.exchange}"
-    watchman = Watchman(
-        config.unattended,
-        config.out,
-        title,
-        lambda path: over_ns(path, config.database),
-        HEADER,
-        world.clock(),
-    )
+
+    def stored(path: Path) -> bool:
+        return stored_to_its_end(path, config.database)
+
+    watchman = Watchman(config.unattended, config.out, title, ended_ns, stored, HEADER, world.clock())
     run = Run(config, view, preparation or Unwatched(), world, jobs, watchman, trade)
     well = False
     try:
@@ -102,7 +101,8 @@ async def _leased(config: Config, former: FormerSession | None, world: World) ->
     if former is None:
         yield None
         return
-    heartbeat = Heartbeat(config.database, former.name, world.wall_ns)
+    kind = Heartbeat if former.claimed else LateClaim
+    heartbeat = kind(config.database, former.name, world.wall_ns)
     heartbeat.start()
     try:
         yield Going(former, heartbeat)

@@ -116,9 +116,7 @@ def _resumed(settings: Config, which: str, *, as_json: bool, log_json: bool) -> 
     with output.run_view(plain=as_json) as view:
         view.preparing("PAPER: loading the program")
         from agent.app.lives.resuming import resume_session
-        from agent.app.world.garbage import collect_often
 
-        collect_often()
         result = resume_session(which, settings, view)
     return _told(result, as_json=as_json)
 

@@ -162,7 +162,7 @@ class Engine:
         return min(first_trade, next_first), min(first_ns, self.now_ns)
 
     def _needs(self, number: int) -> tuple[int, int]:
-        """(first trade, first time of a mid) that orders working or not yet measured may still ask for."""
+        """(first trade, first time of a mid or fault) that orders working or not yet measured may ask for."""
         waiting = self._measurements.waiting()
         mine = [w for w in (*self._working.values(), *waiting) if w.order.spec.instrument == number]
         for worker in mine:

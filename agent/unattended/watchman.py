@@ -18,7 +18,7 @@ from agent.unattended.alert_rules import Alert, AlertKind, alerts_of
 from agent.unattended.alerts import Alerts, services
 from agent.unattended.disk_watch import DiskWatch
 from agent.unattended.pings import Pings
-from agent.unattended.retention import Ended, delete_old
+from agent.unattended.retention import Ended, Stored, delete_old
 from agent.unattended.service_manager import ServiceManager
 
 log = structlog.get_logger("unattended")
@@ -38,12 +38,13 @@ class Watchman:
         out: Path,
         title: str,
         ended_ns: Ended,
+        stored: Stored,
         header: str,
         clock: Clock,
     ) -> None:
         """Raises InputError where alerts are to be sent and cannot be."""
         self._settings, self._out, self._ended_ns, self._header = settings, out, ended_ns, header
-        self._clock = clock
+        self._stored, self._clock = stored, clock
         self._alerts = settings.alerts and Alerts(services(settings.alerts), title, settings.alert_on, clock)
         self._pings = settings.ping_url and Pings(settings.ping_url, settings.ping_every / NS_PER_S)
         self._manager = ServiceManager()
@@ -105,7 +106,9 @@ class Watchman:
             now_ns, kept_ns = self._clock.now_ns(), self._settings.keep_sessions
             if kept_ns is not None and now_ns - tidied_ns >= TIDY_NS:
                 tidied_ns, before_ns = now_ns, now_ns - kept_ns
-                await asyncio.to_thread(delete_old, self._out, self._ended_ns, before_ns, self._header)
+                await asyncio.to_thread(
+                    delete_old, self._out, self._ended_ns, self._stored, before_ns, self._header
+                )
             await asyncio.sleep(LOOK_S)
 
     def _look_at_disk(self) -> None:

@@ -182,6 +182,8 @@ class _Run:
             except Killed:
                 self._bury_helper()
             except AgentError as error:
+                if not self._open(session):
+                    return False  # it died once all was done
                 refused = str(error)
                 self._wait(TRY_AGAIN_S)
                 resumes = resumes and not isinstance(error, InputError)

@@ -18,14 +18,16 @@ from agent.core.errors import DatabaseError, InputError, SessionError
 from agent.core.secret_url import DatabaseUrl
 from agent.journal import ENDING
 from storage.log.control.lease import take_over
-from storage.log.control.liveness import OPEN, Life, Standing, standings
-from storage.log.queries import query
+from storage.log.control.liveness import Life, Standing, seen_now, standings
+from storage.log.database import shown
 from storage.recordings.header_file import HEADER
 from storage.recordings.lives.session_lock import SessionLock
 from storage.recordings.session import SessionReader
 
 log = structlog.get_logger("resume")
 LAST = "last"
+ANSWER_S = 5.0
+"""Before an old session is deleted the log is given so long to say that it has all of it."""
 Now = Callable[[], int]
 
 
@@ -71,45 +73,49 @@ def resumable(folder: Path, *, latest_only: bool = False) -> Path | None:
     return None
 
 
-def over_ns(path: Path, url: DatabaseUrl | str) -> int | None:
-    """When a live session ended, if nobody needs it any more.
-
-    None for one that has not ended, that is in use, that is none of a run's, or whose rows the log lacks.
-    """
+def ended_ns(path: Path) -> int | None:
+    """When a live session ended; None for one that has not, that is in use, or is none of a run's."""
     try:
         reader = SessionReader(path)
-        over = reader.header.source == "live" and SessionLock(path).free()
-        return reader.end_ns if over and _stored_to_its_end(reader, url) else None
-    except (SessionError, DatabaseError):
+        return reader.end_ns if reader.header.source == "live" and SessionLock(path).free() else None
+    except SessionError:
         return None
 
 
-def _stored_to_its_end(reader: SessionReader, url: DatabaseUrl | str) -> bool:
-    """A session without orders has nothing to store. Raises DatabaseError."""
+def stored_to_its_end(path: Path, url: DatabaseUrl | str) -> bool:
+    """Whether the log has an ended session with its end. One without orders has nothing to store.
+
+    Raises SessionError; DatabaseError where the log does not answer within ``ANSWER_S``.
+    """
+    reader = SessionReader(path)
     if not any(entry.get("kind") == "start" for entry in reader.journal()):
         return True
-    stored = query(url, "sessions", session=reader.header.session)
-    return any(row[stored.columns.index("state")] != OPEN for row in stored.rows)
+    try:
+        seen = asyncio.run(asyncio.wait_for(seen_now(url, reader.header.session), ANSWER_S))
+    except TimeoutError:
+        raise DatabaseError(f"database {shown(url)} has not answered for {ANSWER_S:g} s") from None
+    return seen is not None and not seen.open
 
 
-def claim(config: Config, session: str, wall_ns: Now, monotonic_ns: Now) -> None:
+def claim(config: Config, session: str, wall_ns: Now, monotonic_ns: Now) -> bool:
     """Take over a session's heartbeat. Raises InputError where it lives, or another was quicker.
 
-    A database that does not answer decides nothing: the recording's lock does.
+    False where the database does not answer: the recording's lock decides alone, until it does.
     """
     try:
         stored = _stored(session, config, wall_ns, monotonic_ns)
         if stored is None:
-            return
+            return True
         refuse_living(stored)
         taken = asyncio.run(take_over(config.database, stored.seen, wall_ns()))
     except DatabaseError as error:
         log.warning(
             "database_does_not_answer", reason=str(error), meaning="the recording's lock decides alone"
         )
-        return
+        return False
     if not taken:
         raise InputError(f"session {session} was taken by another process a moment ago: see `agent status`")
+    return True
 
 
 def _stored(session: str, config: Config, wall_ns: Now, monotonic_ns: Now) -> Standing | None:

@@ -67,6 +67,7 @@ class FormerSession:
     events: list[AuditEvent] = field(default_factory=list)
     tape: TapeEnd = field(default_factory=TapeEnd)
     handed_over: bool = False
+    claimed: bool = True  # the session's heartbeat is ours
     _prefix: Prefix | None = None
 
     @classmethod

@@ -10,6 +10,7 @@ from agent.app.live.run_views import LiveResult, PreparationView, View
 from agent.app.live_session import prepare, run_paper
 from agent.app.lives.finding import claim, session_meant
 from agent.app.lives.former_session import FormerSession
+from agent.app.world.garbage import collect_often
 from agent.config import Config
 
 
@@ -26,7 +27,8 @@ def resume_session(which: str, now: Config, view: _Both) -> LiveResult:
     former = FormerSession.opened(path, now)
     try:
         prepare(former.config, view)
-        claim(former.config, former.name, time.time_ns, time.monotonic_ns)
+        collect_often()
+        former.claimed = claim(former.config, former.name, time.time_ns, time.monotonic_ns)
         return asyncio.run(run_paper(former.config, view, view, former=former))
     finally:
         former.release(ended=False)

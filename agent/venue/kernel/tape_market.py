@@ -90,7 +90,7 @@ class TapeMarket:
             self.state = k.grown(self.state)
 
     def forget_beyond(self, needs: Needs) -> None:
-        """From now on drop trades and mids that nobody needs, where a store is full."""
+        """From now on drop trades, mids and faults of the data that nobody needs, once a store is full."""
         self._needs = needs
 
     def series(self, number: int, delta_ns: int, phase_ns: int, history: int) -> BarSeries:

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from agent.core.errors import DatabaseError
 from storage.log.control.processes import this_host, this_pid
-from storage.log.database import Url, database_errors, open_engine
+from storage.log.database import Url, check_there, database_errors, open_engine
 from storage.log.tables import HeartbeatRow
 
 log = structlog.get_logger("heartbeat")
@@ -59,6 +59,7 @@ class Heartbeat:
 
     async def beat(self) -> None:
         """Count one up, unless the heartbeat is another process's by now. Raises DatabaseError."""
+        check_there(self._url)  # a file that is gone is not made anew by a beat
         row = self.next_row()
         target = HeartbeatRow.__table__
         assert isinstance(target, Table)

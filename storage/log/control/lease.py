@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from sqlalchemy import update
 
-from storage.log.control.liveness import Seen
+from storage.log.control.heartbeat import Heartbeat
+from storage.log.control.liveness import WATCH_S, Seen, seen_now
 from storage.log.control.processes import this_host, this_pid
 from storage.log.database import Url, database_errors, open_engine
 from storage.log.tables import HeartbeatRow
+
+
+class LateClaim(Heartbeat):
+    """The heartbeat of a session that was taken on while the database did not answer.
+
+    Once it does, a heartbeat that stands still for ``WATCH_S`` is taken over; one that moves, or whose
+    process is there, is another's.
+    """
+
+    _claimed = False
+    _first: tuple[Seen, float] | None = None  # as first seen, and when
+
+    async def beat(self) -> None:
+        """Claim first, then count up. Raises DatabaseError."""
+        if not self._claimed:
+            await self._claim()
+        if self._claimed:
+            await super().beat()
+
+    async def _claim(self) -> None:
+        seen, now_s = await seen_now(self._url, self._session), asyncio.get_running_loop().time()
+        if seen is None or seen.counter is None:
+            self._claimed = True
+            return
+        first, since_s = self._first = self._first or (seen, now_s)
+        if seen.counter != first.counter or seen.process_runs():
+            self.taken = True
+        elif now_s - since_s >= WATCH_S:
+            self._claimed = await take_over(self._url, seen, self._wall_ns())
+            self.taken = not self._claimed
 
 
 async def take_over(url: Url, seen: Seen, now_ns: int) -> bool:

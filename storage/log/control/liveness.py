@@ -158,6 +158,19 @@ async def look(connection: AsyncConnection, statement: Select[Any]) -> list[Seen
     return [seen_of(row) for row in (await connection.execute(statement)).mappings()]
 
 
+async def seen_now(url: Url, session: str) -> Seen | None:
+    """A session and its heartbeat as they stand; None where the database knows none. Raises DatabaseError."""
+    check_there(url)
+    engine = open_engine(url, read_only=True)
+    try:
+        with database_errors(url):
+            async with engine.connect() as connection:
+                found = await look(connection, sessions_seen().where(SessionRow.session == session))
+    finally:
+        await engine.dispose()
+    return found[0] if found else None
+
+
 async def standings(url: Url, wall_ns: Now, monotonic_ns: Now, *, closed: int = 0) -> list[Standing]:
     """Every open session, judged, in order of opening, after the latest ``closed`` of those that ended.
 

@@ -19,7 +19,7 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from agent.app.lives.finding import over_ns
+from agent.app.lives.finding import ended_ns, stored_to_its_end
 from agent.app.log_in_line import bring_in_line
 from agent.cli.options import configuration
 from agent.config import Unattended, recorded
@@ -259,7 +259,7 @@ def test_a_full_disk_starts_no_order(tmp_path: Path) -> None:
 
 
 def a_watchman(folder: Path, settings: Unattended) -> Watchman:
-    return Watchman(settings, folder, "t", lambda _path: None, HEADER, Clock())
+    return Watchman(settings, folder, "t", ended_ns, lambda _path: True, HEADER, Clock())
 
 
 async def test_a_watchman_tells_of_what_it_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,19 +297,26 @@ def test_old_sessions_go_and_no_other(tmp_path: Path) -> None:
     stored.close()
     lock = SessionLock(tmp_path / "used")
     lock.take()
-    ends = {name: over_ns(tmp_path / name, url) for name in names}
-    assert [name for name, end_ns in ends.items() if end_ns is None] == ["open", "used", "behind"]
+    ends = {name: ended_ns(tmp_path / name) for name in names}
+    assert [name for name, end_ns in ends.items() if end_ns is None] == ["open", "used"]
     assert ends["old"] is not None
-    assert over_ns(tmp_path / "old", f"sqlite:///{tmp_path / 'other.db'}") is None
-    younger = {"young": ends["old"] + 2}
+    younger, asked = {"young": ends["old"] + 2}, []
 
     def end_ns(path: Path) -> int | None:
-        return younger.get(path.name, over_ns(path, url))
+        return younger.get(path.name, ended_ns(path))
 
-    deleted = delete_old(tmp_path, end_ns, ends["old"] + 1, HEADER)
+    def stored(path: Path) -> bool:
+        asked.append(path.name)
+        return stored_to_its_end(path, url)
+
+    deleted = delete_old(tmp_path, end_ns, stored, ends["old"] + 1, HEADER)
     lock.release(ended=False)
-    assert deleted == ["old"]
+    assert (deleted, asked) == (["old"], ["behind", "old"])
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == sorted([*names[1:], "photos"])
+    with capture_logs() as logs:  # a log that does not answer is asked once
+        gone = f"sqlite:///{tmp_path / 'gone.db'}"
+        assert not delete_old(tmp_path, ended_ns, lambda p: stored_to_its_end(p, gone), 2**62, HEADER)
+    assert [line["event"] for line in logs].count("sessions_not_deleted") == 1
 
 
 def test_a_ping_url_reaches_a_run_and_no_recording(tmp_path: Path) -> None:
