@@ -82,12 +82,14 @@ class Measurements:
         return worker.start_ns + worker.order.spec.max_duration_ns + self._settle_ns
 
     def _measure(self, worker: Worker, now_ns: int, last_ns: int) -> None:
+        parent_id = worker.order.spec.parent_id
+        if parent_id not in self._unmeasured:
+            return  # all its times lay in time that was lost: it has been measured to the last at the end of that
         rows = self._rows(worker, now_ns)
         self._emit(rows)
         if now_ns < last_ns:
             return
-        parent_id = worker.order.spec.parent_id
-        self._unmeasured.pop(parent_id, None)
+        del self._unmeasured[parent_id]
         if worker.execution.lane:
             self._on_lane_over(worker.execution.lane)
         self._watched[parent_id] = worker, rows

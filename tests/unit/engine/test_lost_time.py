@@ -164,6 +164,17 @@ def test_answers_that_were_lost_are_heard_without_being_asked_for() -> None:
     )
 
 
+def test_an_order_all_of_whose_measures_were_due_within_is_measured_once() -> None:
+    """Soon after that time, to the last; then it is over. The next of its measures once ended the run."""
+    order = replace(TWAP, algo="immediate", max_duration=12 * S, shadows=("twap",))
+    instrument, tape = synthetic_tape(400.0)
+    found = lived(instrument, tape, start(instrument, tape, order), (3.2, 380.0), Config(order=order))
+    assert found.parent().state is ParentState.COMPLETED
+    own = [e for e in found.events if isinstance(e, SlippageMeasured) and e.parent_id == "s-P1"]
+    assert {e.at_ns for e in own} == {found.to_ns + S}
+    assert len(own) == len({e.benchmark for e in own})
+
+
 def test_measures_of_such_a_window_say_so() -> None:
     found = ran(TWAP, 4.0, 13.0)
     rows = [e for e in found.events if isinstance(e, SlippageMeasured) and e.own_benchmark]
