@@ -84,7 +84,7 @@ class Measurements:
     def _measure(self, worker: Worker, now_ns: int, last_ns: int) -> None:
         parent_id = worker.order.spec.parent_id
         if parent_id not in self._unmeasured:
-            return  # all its times lay in time that was lost: it has been measured to the last at the end of that
+            return  # its times lay in time that was lost: after that it has been measured to the last
         rows = self._rows(worker, now_ns)
         self._emit(rows)
         if now_ns < last_ns:

@@ -17,6 +17,7 @@ from agent.app.live.run_views import LiveResult, PreparationView, View, title_of
 from agent.app.live_feed import Ended, Market
 from agent.app.lives.going_on import Going, refuse_taken
 from agent.app.log_in_line import DatabaseState, in_line
+from agent.app.world.garbage import as_in_a_replay
 from agent.app.world.run_world import World
 from agent.config import Config, recorded
 from agent.core.agenda import FAR_FUTURE_NS
@@ -139,7 +140,8 @@ class OneSession:
 
     async def _taken_in(self, going: Going, policies: PolicyFactory) -> Engine:
         former = going.former
-        engine = await asyncio.to_thread(former.take_in, policies, self.shared.preparation.preparing)
+        with as_in_a_replay():
+            engine = await asyncio.to_thread(former.take_in, policies, self.shared.preparation.preparing)
         await going.check_lease()
         self.starts.known = former.known()
         for instrument in self.instruments:

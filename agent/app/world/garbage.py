@@ -12,9 +12,11 @@ takes milliseconds, and makes no decision late.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import sys
+from collections.abc import Iterator
 
 from connectors.ccxt_link import load_ccxt
 
@@ -28,6 +30,17 @@ def collect_seldom() -> None:
     """Of a replay, unless this process runs live."""
     if not _live:
         gc.set_threshold(*SELDOM)
+
+
+@contextlib.contextmanager
+def as_in_a_replay() -> Iterator[None]:
+    """A live run replays what was before it: for so long as a replay does."""
+    before = gc.get_threshold()
+    gc.set_threshold(*SELDOM)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def collect_often() -> None:
