@@ -88,9 +88,7 @@ class KeptLog:
         self._news, self._ending = asyncio.Event(), asyncio.Event()
         self._suspect = False  # the next attempt looks first whether the database is still the one it was
         self._before: list[AuditEvent] = []  # of processes before this one; still to be stored
-        self._came_to: tuple[int, int] | None = (
-            None  # the last input of theirs and its moment, not stored yet
-        )
+        self._came_to: tuple[int, int] | None = None  # their last input and its moment, until all is stored
         self._partial = ""  # why rows have to come from the recording
         self._stored = self._missing = 0  # events
         self._reason = ""  # why the last attempt failed; "" while all is well

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from sqlalchemy import update
 
@@ -23,17 +24,22 @@ class LateClaim(Heartbeat):
     _claimed = False
     _first: tuple[Seen, float] | None = None  # as first seen, and when
 
+    def __init__(self, url: Url, session: str, wall_ns: Callable[[], int]) -> None:
+        super().__init__(url, session, wall_ns)
+        self._claiming = asyncio.Lock()  # of two beats at once the second would take the first for another's
+
     async def beat(self) -> None:
         """Claim first, then count up. Raises DatabaseError."""
-        if not self._claimed:
-            await self._claim()
+        async with self._claiming:
+            if not self._claimed:
+                await self._claim()
         if self._claimed:
             await super().beat()
 
     async def _claim(self) -> None:
         seen, now_s = await seen_now(self._url, self._session), asyncio.get_running_loop().time()
-        if seen is None or seen.counter is None:
-            self._claimed = True
+        if seen is None or seen.counter is None or (seen.host, seen.pid) == (this_host(), this_pid()):
+            self._claimed = True  # ours too: it was taken over, and the answer was lost
             return
         first, since_s = self._first = self._first or (seen, now_s)
         if seen.counter != first.counter or seen.process_runs():

@@ -45,6 +45,18 @@ async def test_one_that_stands_still_is_taken_over(database: str, monkeypatch: p
     await late.stop()
 
 
+async def test_two_beats_at_once_take_it_over_once(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is it lost to itself where the answer to a claim was."""
+    monkeypatch.setattr(lease, "WATCH_S", 0.0)
+    late = LateClaim(database, "s1", time.time_ns)
+    await asyncio.gather(late.beat(), late.beat())
+    assert not late.taken
+    late._claimed = False
+    await late.beat()
+    assert not late.taken
+    await late.stop()
+
+
 async def test_one_that_moves_is_anothers(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it is watched."""
     monkeypatch.setattr(lease, "WATCH_S", 0.0)
