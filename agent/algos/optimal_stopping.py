@@ -37,8 +37,8 @@ from math import isfinite, sqrt
 import numpy as np
 
 from agent.algos.common import closing, interval_volatility, percent
-from agent.core.arrays import FloatArray
-from agent.core.compile.jit import njit
+from agent.core.arrays import FloatArray, IntArray
+from agent.core.compile.jit import njit, njit_part
 from agent.core.errors import InputError
 from agent.core.orders.order_defaults import NO_MAX_RATE
 from agent.core.orders.projection import fewest_intervals
@@ -52,7 +52,7 @@ MODELS = ("walk", "bars")
 NEVER = -1e9
 
 
-@njit
+@njit_part
 def _normal() -> tuple[FloatArray, FloatArray]:
     """Points z of the quadrature of a standard normal, and their weights."""
     width = 12.0 / (QUADRATURE - 1)
@@ -63,50 +63,76 @@ def _normal() -> tuple[FloatArray, FloatArray]:
     return points, weights
 
 
-@njit
+@njit_part
+def _place(grid: FloatArray, keep: float, shift: float, at: IntArray, beyond: FloatArray) -> None:
+    """Where keep D + shift lies for each D of the grid: the point before it, and how far beyond it."""
+    start, step, last = grid[0], grid[1] - grid[0], len(grid) - 2
+    for i in range(len(grid)):
+        place = (grid[i] * keep + shift - start) / step
+        at[i] = min(max(int(place), 0), last)
+        beyond[i] = place - at[i]
+
+
+@njit_part
+def _add_weighed(
+    value: FloatArray, rise: FloatArray, weight: float, at: IntArray, beyond: FloatArray, total: FloatArray
+) -> None:
+    """Add ``weight`` times the value found there, interpolated on its grid, linear beyond it."""
+    for i in range(len(total)):
+        k = np.uint64(at[i])  # unsigned: it is not looked whether it counts from the end
+        total[i] += weight * (value[k] + beyond[i] * rise[k])
+
+
+@njit_part
 def _expect(
     value: FloatArray,
-    grid_0: float,
-    step: float,
-    centre: float,
+    grid: FloatArray,
+    keep: float,
     scale: float,
     normal: tuple[FloatArray, FloatArray],
-) -> float:
-    """E value(centre + scale z), the value interpolated on its grid, linear beyond it."""
+    expected: FloatArray,
+) -> None:
+    """Put E value(keep D + scale z) of each D of the grid into ``expected``.
+
+    A point of the quadrature at a time, in two passes: a processor does several D at once in the first.
+    """
     points, weights = normal
-    total, weighed = 0.0, 0.0
-    last = len(value) - 2
+    at, beyond = np.empty(len(grid), np.int64), np.empty(len(grid))
+    rise = np.empty(len(grid))
+    for i in range(len(grid) - 1):
+        rise[i] = value[i + 1] - value[i]
+    expected[:] = 0.0
+    weighed = 0.0
     for q in range(QUADRATURE):
-        at = (centre + scale * points[q] - grid_0) / step
-        i = min(max(int(at), 0), last)
-        total += weights[q] * (value[i] + (at - i) * (value[i + 1] - value[i]))
+        _place(grid, keep, scale * points[q], at, beyond)
+        _add_weighed(value, rise, weights[q], at, beyond, expected)
         weighed += weights[q]
-    return total / weighed
+    expected /= weighed
 
 
 @njit
-def _backward(grid: FloatArray, n: int, m: int, needs: int, bars: bool) -> tuple[float, FloatArray]:
-    """Return (value at the start in sigmas when ``needs`` intervals are needed, thresholds [n]).
+def _backward(
+    grid: FloatArray, n: int, m: int, needs: int, bars: bool, first: int
+) -> tuple[float, FloatArray]:
+    """Return (value before interval ``first`` in sigmas when ``needs`` intervals are needed, thresholds [n]).
 
-    ``grid``: of D, even and symmetric around 0. Works backward from the last interval.
+    ``grid``: of D, even and symmetric around 0. Works backward from the last interval to ``first``.
     """
-    step, normal = grid[1] - grid[0], _normal()
+    normal = _normal()
     value = np.zeros((needs + 1, len(grid)))  # row w: w intervals at the max rate are needed, w >= 1
+    value[1:] = -grid * ((n - 1) / n)  # before the last interval, which stops
     thresholds = np.full(n, NEVER)
-    for t in range(n - 1, -1, -1):
+    for t in range(n - 2, first - 1, -1):
         keep = t / (t + 1.0)
         scale = np.sqrt(1.0 - 1.0 / (t + 1.0) + 1.0 / (3.0 * (t + 1.0) ** 2)) if bars else keep
         following = value.copy()
+        for w in range(1, needs + 1):
+            _expect(following[max(w - 1, 1)], grid, keep, scale, normal, value[w])
+        if t + 1 < m:
+            continue
         for i in range(len(grid)):
             stop = -grid[i] * keep
-            if t == n - 1:
-                for w in range(1, needs + 1):
-                    value[w, i] = stop
-                continue
-            for w in range(1, needs + 1):
-                after = following[max(w - 1, 1)]
-                value[w, i] = _expect(after, grid[0], step, grid[i] * keep, scale, normal)
-            if t + 1 >= m and stop >= value[1, i]:
+            if stop >= value[1, i]:
                 value[1, i] = stop
                 thresholds[t] = max(thresholds[t], grid[i])
     thresholds[n - 1] = -NEVER
@@ -144,12 +170,23 @@ def solve(n: int, m: int, max_rate: float = NO_MAX_RATE, model: str = "walk") ->
 
 @lru_cache(maxsize=4_096)
 def _solve(n: int, m: int, needs: int, model: str) -> StoppingRule:
-    half = REACH * sqrt(n)
-    grid = np.linspace(-half, half, POINTS)
     # At t = 0 nothing has been seen: D is 0 and finishing there gains nothing.
-    gain, thresholds = _backward(grid, n, m, needs, model == "bars")
+    gain, thresholds = _backward(_grid(n), n, m, needs, model == "bars", 0)
     thresholds.setflags(write=False)
     return StoppingRule(n, m, float(gain), thresholds, max(m, needs) - 1)
+
+
+@lru_cache(maxsize=4_096)
+def thresholds_of(n: int, m: int, model: str) -> FloatArray:
+    """``StoppingRule.thresholds`` [n] alone: what lies before the earliest stop need not be gone through."""
+    _, thresholds = _backward(_grid(n), n, m, 1, model == "bars", max(m - 1, 0))
+    thresholds.setflags(write=False)
+    return thresholds
+
+
+def _grid(n: int) -> FloatArray:
+    half = REACH * sqrt(n)
+    return np.linspace(-half, half, POINTS)
 
 
 class OptimalStopping:
@@ -172,9 +209,9 @@ class OptimalStopping:
             if order.n > MAX_INTERVALS:
                 why = f"{order.n} intervals, and the programme takes {MAX_INTERVALS} at most"
             return Slice(even, False, reason=f"optimal_stopping: {why}, so evenly over what is left")
-        rule = solve(order.n, order.m, NO_MAX_RATE, self.model)  # thresholds do not depend on the rate
+        thresholds = thresholds_of(order.n, order.m, self.model)  # they do not depend on the rate
         below = -float(order.side) * (1.0 - last / order.benchmark_price) / sigma
-        limit = float(rule.thresholds[order.t])
+        limit = float(thresholds[order.t])
         finish = below <= limit and order.t + 1 >= order.m and order.remaining <= order.max_rate
         return Slice(
             order.remaining if finish else even,
