@@ -13,7 +13,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from agent.core.errors import DatabaseError
-from agent.core.events import AuditEvent, CommandKind
+from agent.core.events import AuditEvent, CommandKind, ParentChanged
 from agent.core.ports import LogEnd, PendingCommand
 from storage.log import kept_log
 from storage.log.execution_log import SqlExecutionLog
@@ -22,6 +22,8 @@ from tests.fakes import leave
 from tests.integration.test_storage import BTC, EVENTS, T
 
 QUICK = Pauses(0.02, 0.05)
+AS_CAUSED = EVENTS[1:] + EVENTS[:1]
+"""As an engine makes them: what is referred to comes first."""
 
 
 class _Counted(SqlExecutionLog):
@@ -52,6 +54,11 @@ def _count(path: Path, table: str) -> int:
     with sqlite3.connect(path) as connection:
         (number,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
     return int(number)
+
+
+def _counts(path: Path) -> tuple[int, ...]:
+    """Parents, fills, children and measures."""
+    return tuple(_count(path, table) for table in ("parent_orders", "fills", "child_orders", "slippage"))
 
 
 def _lock(path: Path) -> sqlite3.Connection:
@@ -101,14 +108,81 @@ async def test_what_came_before_this_process_is_stored_first(
     path = tmp_path / "agent.db"
     log = await _opened(path)
     holder = _lock(path)
-    events = EVENTS[1:] + EVENTS[:1]  # as an engine makes them: what is referred to comes first
-    log.restore(events[:-1], seq=99, at_ns=T + 99)
-    log.take(events[-1:])
+    log.restore(AS_CAUSED[:-1], seq=99, at_ns=T + 99)
+    log.take(AS_CAUSED[-1:])
     await _until(lambda: bool(log.behind))
     holder.rollback()
     holder.close()
     await _until(lambda: (_count(path, "slippage"), _count(path, "fills")) == (2, 1))
     assert await _finish(log) == LogEnd(0, "", reachable=True)
+
+
+async def test_rows_that_the_recording_lost_are_taken_back(tmp_path: Path) -> None:
+    """The database kept what the recording lost with the power: a later state of an order, and a fill."""
+    path = tmp_path / "agent.db"
+    log = await _opened(path)
+    log.take(AS_CAUSED)
+    await _until(lambda: (_count(path, "fills"), _count(path, "slippage")) == (1, 2))
+    await log.leave()
+    log = await _opened(path)
+    with capture_logs() as logs:
+        log.restore([e for e in AS_CAUSED if isinstance(e, ParentChanged)], seq=0, at_ns=T)
+        assert (await _finish(log)).in_line
+    assert [line["event"] for line in logs] == ["database_was_ahead"]
+    assert [_count(path, name) for name in ("parent_orders", "fills", "child_orders", "slippage")] == [
+        2,
+        0,
+        0,
+        0,
+    ]
+
+
+async def test_what_came_before_can_never_be_stored(tmp_path: Path) -> None:
+    """What it refers to is not there: it is not tried again, and comes from the recording with the rest."""
+    path = tmp_path / "agent.db"
+    log = await _opened(path)
+    _run(path, "DELETE FROM instruments")
+    log.restore(AS_CAUSED, seq=99, at_ns=T + 99)
+    await _until(lambda: log._came_to is None)
+    end = await _finish(log)
+    assert (end.missing, log._before) == (len(EVENTS), [])
+    assert not end.in_line
+
+
+async def test_another_database_gets_the_orders_of_before(tmp_path: Path) -> None:
+    """A session goes on, and its file is replaced: the new one knows orders that ended before."""
+    path = tmp_path / "agent.db"
+    log = await _opened(path)
+    log.restore(AS_CAUSED, seq=99, at_ns=T + 99)
+    await _until(lambda: _count(path, "slippage") == 2)
+    _remove(path)
+    log.take([replace(EVENTS[-1])])
+    end = await _finish(log)
+    assert "another database" in end.reason
+    assert (_count(path, "sessions"), _count(path, "parent_orders")) == (1, 2)
+
+
+async def test_nothing_is_written_once_another_process_has_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not between two parts of what came before, not after, not at the end."""
+    monkeypatch.setattr(kept_log, "BEFORE_EVENTS", 1)
+    path = tmp_path / "agent.db"
+    log = await _opened(path)
+    log.lost = lambda: _count(path, "parent_orders") > 0
+    first = next(event for event in AS_CAUSED if isinstance(event, ParentChanged))
+    log.restore([first, *(event for event in AS_CAUSED if event is not first)], seq=99, at_ns=T + 99)
+    await _until(lambda: log._writer.done())
+    log.take(AS_CAUSED)
+    await _finish(log)
+    assert [_count(path, name) for name in ("parent_orders", "fills", "child_orders", "slippage")] == [
+        1,
+        0,
+        0,
+        0,
+    ]
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT closed_ns FROM sessions").fetchall() == [(None,)]
 
 
 async def test_the_end_is_stored_after_all_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +191,7 @@ async def test_the_end_is_stored_after_all_else(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "agent.db"
     log = await _opened(path)
     holder = _lock(path)
-    log.take(EVENTS[1:] + EVENTS[:1])  # as an engine makes them: what is referred to comes first
+    log.take(AS_CAUSED)
     asyncio.get_running_loop().call_later(0.5, holder.rollback)
     assert (await _finish(log)).in_line
     holder.close()
