@@ -18,11 +18,12 @@ from agent.app.replay_session import replay_session
 from agent.app.world.run_world import World
 from agent.config import Config, Feed, LatencyMs, Venue
 from agent.core.clock import Clock
-from agent.core.errors import ExchangeError
+from agent.core.errors import DatabaseError, ExchangeError
 from agent.core.events import AuditEvent, ChildChanged
 from agent.core.market.tape import EventArray
 from agent.core.types import ChildState
 from storage.log import queries
+from storage.recordings.lives.session_lock import SessionLock
 from storage.recordings.session import SessionReader
 from tests.integration.test_parity import Quiet
 from tests.integration.worked_order import order
@@ -104,3 +105,21 @@ async def test_a_feed_that_fails_in_mid_order(tmp_path: Path) -> None:
     with pytest.raises(ExchangeError, match="the exchange is gone"):
         await asyncio.wait_for(run_paper(slow_venue(tmp_path), AtFirstChild(failing.set), world=world), 90)
     await asyncio.to_thread(ended_whole, tmp_path, "failed")
+
+
+def held_below(folder: Path) -> list[str]:
+    """Files below it that this process has open."""
+    held = [str(fd.readlink()) for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()]
+    return [path for path in held if path.startswith(str(folder))]
+
+
+async def test_a_session_that_cannot_begin_leaves_no_file_open(tmp_path: Path) -> None:
+    """Its recording is made before its database is opened: whoever runs it again can lock and remove that."""
+    (tmp_path / "blocked").write_text("a file where a folder has to be")
+    url = f"sqlite:///{tmp_path / 'blocked' / 'agent.db'}"
+    config = Config.model_validate({**dict(slow_venue(tmp_path)), "database": url})
+    with pytest.raises(DatabaseError):
+        await asyncio.wait_for(run_paper(config, Quiet()), 90)
+    (session,) = (tmp_path / "sessions").iterdir()
+    assert held_below(tmp_path) == []
+    SessionLock(session).take()
