@@ -7,7 +7,6 @@ import gc
 import os
 import sys
 import threading
-import tracemalloc
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from tests.simulation.agent_machine import AgentMachine
 
 MB = 1 << 20
 TOLD = 25
-"""Places or types that a comparison names."""
+"""Types that a comparison names."""
 
 
 @dataclass
@@ -85,25 +84,41 @@ def open_now(agent: AgentMachine) -> dict[str, int]:
 
 
 class Compared:
-    """What has grown since the last look, by type and by the place that it was made at: slow."""
+    """What has grown since the last look, by type, in number and in bytes.
+
+    What Python's garbage collector knows is counted, and what that alone holds (numbers, texts, arrays) under
+    the type of who holds it. What was there when the agent began is frozen, and not gone through.
+    """
 
     def __init__(self) -> None:
-        self._types: Counter[str] = Counter()
-        self._snapshot: tracemalloc.Snapshot | None = None
+        self._counts: Counter[str] = Counter()
+        self._bytes: Counter[str] = Counter()
 
     def grown(self) -> list[str]:
-        if not tracemalloc.is_tracing():
-            tracemalloc.start(8)
-        types = Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.get_objects())
-        snapshot = tracemalloc.take_snapshot().filter_traces(
-            [tracemalloc.Filter(inclusive=False, filename_pattern=tracemalloc.__file__)]
-        )
-        lines = [f"  {n:+} {name}" for name, n in (types - self._types).most_common(TOLD)]
-        if self._snapshot is not None:
-            for each in snapshot.compare_to(self._snapshot, "traceback")[:TOLD]:
-                where = " < ".join(
-                    f"{Path(frame.filename).name}:{frame.lineno}" for frame in list(each.traceback)[::-1][:5]
-                )
-                lines.append(f"  {each.size_diff:+} bytes, {each.count_diff:+}: {where}")
-        self._types, self._snapshot = types, snapshot
+        counts, sizes = _census()
+        lines = [f"  {n:+} {name}" for name, n in (counts - self._counts).most_common(TOLD)]
+        lines += [f"  {n:+} bytes: {name}" for name, n in (sizes - self._bytes).most_common(TOLD)]
+        self._counts, self._bytes = counts, sizes
         return lines
+
+
+def _census() -> tuple[Counter[str], Counter[str]]:
+    """How many objects there are, and their bytes, by type."""
+    known = gc.get_objects()
+    seen = {id(each) for each in known}
+    counts, sizes = Counter[str](), Counter[str]()
+    for holder in known:
+        waiting: list[tuple[object, str]] = [(holder, _type_name(holder))]
+        while waiting:
+            each, name = waiting.pop()
+            counts[name] += 1
+            sizes[name] += sys.getsizeof(each, 0)
+            for held in gc.get_referents(each):
+                if id(held) not in seen and not gc.is_tracked(held):
+                    seen.add(id(held))
+                    waiting.append((held, f"{_type_name(held)} of {_type_name(holder)}"))
+    return counts, sizes
+
+
+def _type_name(each: object) -> str:
+    return f"{type(each).__module__}.{type(each).__qualname__}"

@@ -64,7 +64,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--every", type=float, default=60.0, help="minutes between two measurements")
     parser.add_argument("--faults", type=int, default=12, help="between two measurements")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--trace", action="store_true", help="say each time what has grown, and where: slow")
+    parser.add_argument("--trace", action="store_true", help="say each time which types have grown")
     return parser.parse_args()
 
 

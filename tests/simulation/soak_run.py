@@ -24,8 +24,9 @@ LOOK_EVERY_S = 5.0
 LOOKED = 1 / 12
 """Share of the time between two measurements in which it is counted again and again what is open."""
 TIDY_S = 10.0
-LEDGER_MOST = 20_000
-"""Trades that the exchange remembers of a symbol: what it keeps is none of the agent's growth."""
+LEDGER_MOST = 200
+"""Trades that the exchange remembers of a symbol, and so shows on a page of REST: a page is full within the
+first hour, as a real one always is. What the exchange keeps is none of the agent's growth."""
 Tell = Callable[[float, Held, list[str]], None]
 """Called with the hours gone by, what is held, and what has grown."""
 
