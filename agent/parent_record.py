@@ -68,7 +68,7 @@ class ParentRecord:
     fills: int = 0
     decision_count: int = 0
     decisions: list[DecisionTaken] = field(default_factory=list)  # the last ``SHOWN``; 1 once it is history
-    slippage: dict[str, SlippageMeasured] = field(default_factory=dict)
+    own: SlippageMeasured | None = None  # against the order's own benchmark
     impact: ImpactSeen = field(default_factory=ImpactSeen)
 
     def saw_child(self, child: ChildChanged) -> None:
@@ -87,11 +87,6 @@ class ParentRecord:
     def shorten(self) -> None:
         """The order is over, and others are shown: of its decisions the last one stays."""
         del self.decisions[:-1]
-
-    @property
-    def own(self) -> SlippageMeasured | None:
-        """The row against the order's own benchmark."""
-        return self.slippage.get(self.changed.spec.benchmark)
 
     @property
     def is_shadow(self) -> bool:

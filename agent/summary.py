@@ -144,8 +144,8 @@ class Summary:
                 self.records[event.parent_id].impact.add(event, self.instruments[event.instrument])
             elif isinstance(event, DecisionTaken):
                 self.records[event.parent_id].decided(event)
-            elif isinstance(event, SlippageMeasured):
-                self.records[event.parent_id].slippage[event.benchmark] = event
+            elif isinstance(event, SlippageMeasured) and event.own_benchmark:
+                self.records[event.parent_id].own = event
 
     def _changed(self, event: ParentChanged) -> None:
         spec = event.spec

@@ -22,6 +22,7 @@ def measured(parent_id: str, algo: str, slippage: float, gain: float) -> Slippag
     """Of a parent, against its own benchmark."""
     values: dict[str, object] = dict.fromkeys(SlippageMeasured.__dataclass_fields__)
     values |= {"parent_id": parent_id, "algo": algo, "benchmark": SPEC.benchmark, "flags": {}, "reasons": {}}
+    values["own_benchmark"] = True
     return SlippageMeasured(**{**values, "arrival_slippage_bps": slippage, "gain_bps": gain})  # type: ignore[arg-type]
 
 
