@@ -22,6 +22,7 @@ from agent.app.lives.former_session import FormerSession
 from agent.app.lives.going_on import Going
 from agent.app.lives.still_traded import open_again
 from agent.app.warm_up import warm_up
+from agent.app.world.garbage import keep_small
 from agent.app.world.run_world import World
 from agent.config import Config
 from agent.core.clock import Clock
@@ -83,12 +84,14 @@ async def run_paper(
     watchman = Watchman(config.unattended, config.out, title, ended_ns, stored, HEADER, world.clock())
     run = Run(config, view, preparation or Unwatched(), world, jobs, watchman, trade)
     well = False
+    keeping_small = asyncio.create_task(keep_small(), name="memory")
     try:
         async with _leased(config, former, world) as going:
             result = await _sessions(run, seconds, going)
         well = result.succeeded or result.interrupted or not trade
         return result
     finally:
+        keeping_small.cancel()
         jobs.stop()
         await watchman.stop(well=well)
         if former is not None:

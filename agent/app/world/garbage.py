@@ -8,10 +8,13 @@ minutes, at the others never, and 20 MB of them waited after ten minutes with a 
 
 What a process begins with, most of it its libraries', is frozen: so a look through all that has come since
 takes milliseconds, and makes no decision late.
+
+What bursts leave in the C library's heap goes back to the system once an hour (``keep_small``).
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import gc
@@ -22,6 +25,7 @@ from connectors.ccxt_link import load_ccxt
 
 SELDOM = (50_000, 20, 50)
 OFTEN = (2_000, 3, 3)
+GIVE_BACK_S = 3600.0
 _M_MMAP_THRESHOLD, _LARGE = -3, 128 * 1024  # glibc's mallopt(3), and its own first threshold
 _live = False
 
@@ -52,6 +56,20 @@ def collect_often() -> None:
     gc.collect()  # of nothing: Python looks through all only once a quarter more is there than the last time
     gc.set_threshold(*OFTEN)
     _give_back_large_blocks()
+
+
+async def keep_small() -> None:
+    """Once an hour, for ever: what a burst took and nothing holds any more goes back to the system."""
+    while True:
+        await asyncio.sleep(GIVE_BACK_S)
+        await asyncio.to_thread(give_back)
+
+
+def give_back() -> None:
+    """Free pages within glibc's heap: some milliseconds. Other C libraries are left alone."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def _give_back_large_blocks() -> None:

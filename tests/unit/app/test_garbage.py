@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
 import os
@@ -102,3 +103,25 @@ def test_a_large_block_of_a_live_run_goes_back_to_the_system() -> None:
     command = [sys.executable, "-c", BLOCKS]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0", "1"]
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library is not glibc")
+async def test_what_a_burst_took_goes_back_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks below the size that goes back by itself, freed under one that stays above them."""
+    monkeypatch.setattr(garbage, "GIVE_BACK_S", 0.01)
+    burst = [bytearray(64 << 10) for _ in range(1600)]
+    last = bytearray(64 << 10)
+    full_mb = resident_mb()
+    del burst
+    before_mb = resident_mb()
+    assert before_mb > full_mb - 50  # it is still with the process
+    keeping = asyncio.create_task(garbage.keep_small())
+    await asyncio.sleep(0.3)
+    keeping.cancel()
+    assert resident_mb() < before_mb - 50
+    assert last
+
+
+def resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
