@@ -6,14 +6,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from agent.app.replay_session import replay_session
 from agent.core.errors import AgentError
 from agent.core.events import AuditEvent
+from agent.core.json_types import int_in
 from storage.log.bulk.row_shapes import shape
 from storage.log.log_rows import RowMaker
 from storage.log.tables import Base
 from storage.recordings.lives.cut_recording import KEPT
-from storage.recordings.session import OUTCOME, SessionReader
+from storage.recordings.session import END_KIND, OUTCOME, SessionReader
 from tests.simulation.simulated_run import Outcome
 from tests.simulation.violation import Database, Kind, Violation, failed
 
@@ -35,8 +38,17 @@ def of_records(outcome: Outcome, reader: SessionReader, database: Database) -> I
     handled = Counter(str(e["command_id"]) for e in reader.journal() if e.get("kind") == "control")
     if again := [name for name, count in handled.items() if count > 1]:
         yield Violation(Kind.RECORDS, f"command {again[0]} was carried out {handled[again[0]]} times")
+    yield from _numbered(outcome, reader)
     yield from _inputs_cut(outcome, reader)
     yield from _projected(outcome, reader, database, events)
+
+
+def _numbered(outcome: Outcome, reader: SessionReader) -> Iterator[Violation]:
+    """Inputs are numbered through, whatever file they are in and however many lives they are of."""
+    entries = [int_in(entry, "seq") for entry in reader.journal() if entry.get("kind") != END_KIND]
+    numbers = np.sort(np.concatenate([reader.events()["seq"], reader.bars()["seq"], np.array(entries, "i8")]))
+    if not failed(outcome) and not np.array_equal(numbers, np.arange(1, len(numbers) + 1)):
+        yield Violation(Kind.RECORDS, f"{len(numbers)} inputs are not numbered through up to {numbers[-1]}")
 
 
 def _inputs_cut(outcome: Outcome, reader: SessionReader) -> Iterator[Violation]:

@@ -24,7 +24,7 @@ from tests.simulation.virtual_loop import machine
 
 RETRY_S = 0.005
 _FRAME_HEADER, _WAL_HEADER, _BACKFILLED_AT = 24, 32, 96
-_WRITES = ("INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "COMMIT")
+_WRITES = ("INSERT", "UPDATE", "DELETE", "CREATE", "ALTER")
 
 
 @dataclass
@@ -38,10 +38,12 @@ class Database:
     full_until_s: float = 0.0
     mute_until_s: float = 0.0
     connections: list[InlineConnection] = field(default_factory=list)
+    when_stored: Callable[[], None] | None = None  # called when a transaction has written something
 
-    def fault(self, statement: str) -> sqlite3.OperationalError | None:
+    def fault(self, statement: str, *, ends: bool) -> sqlite3.OperationalError | None:
+        """``ends``: it ends a transaction that has written."""
         now_s = asyncio.get_running_loop().time()
-        writes = statement.lstrip().upper().startswith(_WRITES)
+        writes = ends or statement.lstrip().upper().startswith(_WRITES)
         if now_s < self.locked_until_s and writes:
             return _error("database is locked", sqlite3.SQLITE_BUSY)
         if now_s < self.full_until_s and writes:
@@ -118,11 +120,15 @@ class InlineConnection(aiosqlite.core.Connection):
         deadline_s = asyncio.get_running_loop().time() + self._busy_s
         while True:
             own.power.check("database")
-            error = own.fault(statement)
+            ends = self._connection.in_transaction and statement.upper().startswith("COMMIT")
+            error = own.fault(statement, ends=ends)
             try:
                 if error is not None:
                     raise error
-                return fn(*args, **kwargs)
+                done = fn(*args, **kwargs)
+                if ends and own.when_stored is not None:
+                    own.when_stored()
+                return done
             except sqlite3.OperationalError as refused:
                 busy = getattr(refused, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
                 if not busy or asyncio.get_running_loop().time() >= deadline_s:

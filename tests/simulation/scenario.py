@@ -40,6 +40,8 @@ COUNTED = {  # faults that come so many times, at most
 AT_ONCE = ("drop", "close", "forget_all", "forget_trades", "forget_book")
 OF_EXCHANGE = {*LASTING, *COUNTED, *AT_ONCE} - {"database_locked", "database_full", "stall", "cut"}
 COMMANDS = ("pause", "resume", "cancel", "kill_switch")
+MUTE_S = 4.0
+"""A user who types a command waits longer for the answer."""
 DEATHS = ("kill", "kill", "kill_at_call", "kill_at_call", "kill_at_call", "disk_full", "power_cut")
 AGAIN = (0, 1, 2, 4, 6)  # how often what comes after a death dies too
 LATEST_CALLS = (40, 40, 200, 1000)
@@ -47,7 +49,10 @@ LATEST_CALLS = (40, 40, 200, 1000)
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong, at which second after the market began. ``size``: seconds, a count, or a call."""
+    """What goes wrong, at which second after the market began. ``size``: seconds, a count, or a call.
+
+    Of a command: for how long the database takes nothing of the agent once the command is there.
+    """
 
     at_s: float
     kind: str
@@ -92,7 +97,7 @@ class Scenario:
 
 def scenario(seed: int) -> Scenario:
     """The same for the same seed."""
-    rng = random.Random(f"scenario:{seed}")
+    rng, locks = random.Random(f"scenario:{seed}"), random.Random(f"locks:{seed}")
     symbols = SYMBOLS[: rng.choice((1, 1, 2))]
     orders = tuple(_order(rng, symbols, number) for number in range(1, rng.choice((1, 1, 2, 3, 5)) + 1))
     until_s = max((row.start + row.order.max_duration) / S for row in orders)
@@ -100,7 +105,7 @@ def scenario(seed: int) -> Scenario:
         seed=seed,
         symbols=symbols,
         orders=orders,
-        faults=_faults(rng, until_s),
+        faults=tuple(_with_lock(locks, fault) for fault in _faults(rng, until_s)),
         trades_per_s=rng.choice((2.0, 5.0, 15.0)),
         exchange_ahead_ns=rng.choice((0, 0, 1, -1)) * rng.randrange(20 * S),
         latency_s=rng.choice(((0.0005, 0.005), (0.001, 0.03), (0.02, 0.15))),
@@ -146,6 +151,13 @@ def _faults(rng: random.Random, until_s: float) -> tuple[Fault, ...]:
     if rng.random() < 0.7:
         found += [_fault(rng, rng.choice(DEATHS), until_s) for _ in range(rng.choice((1, 1, 2, 3)))]
     return tuple(sorted(found, key=lambda fault: fault.at_s))
+
+
+def _with_lock(rng: random.Random, fault: Fault) -> Fault:
+    """Some commands are read in a database that does not take the answer at once."""
+    if fault.kind not in COMMANDS or rng.random() < 0.6:
+        return fault
+    return replace(fault, size=round(rng.uniform(0.2, MUTE_S), 2))
 
 
 def _fault(rng: random.Random, kind: str, until_s: float) -> Fault:

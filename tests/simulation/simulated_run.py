@@ -8,6 +8,7 @@ import sqlite3
 import traceback
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from agent.app.live.run_views import LiveResult
 from agent.app.log_in_line import bring_in_line
 from agent.app.session_end import end_session
 from agent.config import Config, Feed, Jobs, Risk
-from agent.core.errors import AgentError, InputError
+from agent.core.errors import AgentError, InputError, InternalError
 from agent.core.events import CommandKind
 from connectors.embedded.server import Endpoint
 from storage.log.control.command_sender import Sent, send
@@ -150,7 +151,11 @@ class _Run:
         if agent.working:
             self.outcome.errors.append(f"the run did not end within {self._bound_s:g} s")
             agent.kill()
-        self.outcome.result = agent.ended.result()
+        self.outcome.result = result = agent.ended.result()
+        if isinstance(result, BaseException) and (
+            isinstance(result, InternalError) or not isinstance(result, AgentError)
+        ):
+            self.outcome.errors.append(f"the run ended with {type(result).__name__}: {result}")
         if agent.power.dead:
             agent.bury(DATABASE)
             self.outcome.kills += 1
@@ -249,11 +254,17 @@ class _Run:
         elif fault.kind == "disk_full":
             agent.disk.free = int(fault.size)
         elif fault.kind in COMMANDS:
-            await self.loop.spawn(self._machine().name, self._command(fault))
+            user = self._machine()
+            if fault.size:
+                user.database.when_stored = partial(self._lock, fault.size)
+            await self.loop.spawn(user.name, self._command(fault))
         else:
             if fault.kind == "stall":
                 self.outcome.dead.append((now_ns(), now_ns() + int(fault.size * S)))
             await agent.suffer(fault)
+
+    def _lock(self, for_s: float) -> None:
+        self.agent.database.locked_until_s = self.loop.time() + for_s
 
     async def _command(self, fault: Fault) -> None:
         kind = CommandKind.KILL if fault.kind == "kill_switch" else CommandKind(fault.kind)

@@ -18,6 +18,7 @@ from agent.order_options import Order
 from connectors import ccxt_feed
 from connectors.embedded.synthetic.synthetic_symbols import SYMBOLS
 from storage.log import kept_log
+from storage.log.bulk import instrument_texts
 from storage.log.control import heartbeat
 from tests.simulation.scenario import AT_ONCE, COUNTED, LASTING, Fault, S, Scenario
 
@@ -35,8 +36,9 @@ SILENCES = 0.4
 
 
 def make_quick() -> None:
-    """Books of few levels, and fewer idle looks: for commands, for due orders, at clocks."""
+    """Books of few levels, small caches, and fewer idle looks: for commands, for due orders, at clocks."""
     kept_log.POLL_S, heartbeat.BEAT_S, order_starts.START_LOOK_S = 2.0, 5.0, 0.5
+    instrument_texts.REMEMBERED = 64  # a real market has a thousand prices within the hour
     runtime.IDLE_S, ccxt_feed._DOUBT_S = 0.25, 0.5
     for name in TRADED:
         SYMBOLS[name] = replace(SYMBOLS[name], levels=40.0, level_per_s=0.3, touch_per_s=0.2)
