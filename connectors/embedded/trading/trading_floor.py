@@ -1,0 +1,114 @@
+"""The order side of one embedded exchange, put together: keys, ledger, endpoints, limits.
+
+    exchange = EmbeddedExchange(market, clock, trading=TradingRules({"USDT": Decimal(10_000)}))
+    key = exchange.trading.keys.hmac                   # or .ed25519: ccxt's apiKey and secret
+    exchange.trading.desk.store.trades                 # the ledger that judges
+
+Every answer of an endpoint passes the faults that were asked for (``faults``).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import orjson
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from agent.core.clock import Clock
+from agent.core.types import NS_PER_MS
+from connectors.embedded.api_errors import BadRequestError
+from connectors.embedded.faults import Faults
+from connectors.embedded.player import Player
+from connectors.embedded.traded_symbol import Lane
+from connectors.embedded.trading.api_keys import KeyRing
+from connectors.embedded.trading.balances import Balances
+from connectors.embedded.trading.order_desk import OrderDesk
+from connectors.embedded.trading.private_api import Endpoint, PrivateApi
+from connectors.embedded.trading.request_weights import RequestWeights, weight_of
+from connectors.embedded.trading.signed_requests import API_KEY_HEADER, SignedRequests
+
+ROOT = "/api/v3/"
+
+
+@dataclass(frozen=True, slots=True)
+class TradingRules:
+    """What the account opens with, and its fees in parts per million of what a fill brings in."""
+
+    balances: Mapping[str, Decimal]
+    maker_ppm: int = 1000
+    taker_ppm: int = 1000
+    random_bytes: Callable[[int], bytes] = field(default=secrets.token_bytes, repr=False)  # of the keys
+
+
+class TradingFloor:
+    """Owns the account. ``faults``: those of the public side, which hold for these endpoints too."""
+
+    def __init__(
+        self, rules: TradingRules, lanes: Mapping[int, Lane], player: Player, clock: Clock, faults: Faults
+    ) -> None:
+        fees = (rules.maker_ppm, rules.taker_ppm)
+        self.keys, self.weights = KeyRing(rules.random_bytes), RequestWeights()
+        self.balances = Balances(rules.balances)
+        self.desk = OrderDesk(lanes, player, self.balances, fees)
+        self.api = PrivateApi(list(lanes.values()), self.desk, self.weights, fees)
+        self._signed, self._clock, self._faults = SignedRequests(self.keys), clock, faults
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.route(method, ROOT + path, self._handler(endpoint))
+            for (method, path), endpoint in self.api.endpoints().items()
+        ]
+
+    def _now_ms(self) -> int:
+        return self._clock.now_ns() // NS_PER_MS
+
+    def _handler(self, endpoint: Endpoint) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            fault = self._faults.rest_answer(request.path)
+            if fault is not None:
+                return fault.response()
+            return self._answer(endpoint, request, await request.text())
+
+        return handle
+
+    def _answer(self, endpoint: Endpoint, request: web.Request, body: str) -> web.Response:
+        now_ms = self._now_ms()
+        query = request.raw_path.partition("?")[2]
+        try:
+            params = self._signed.rest(
+                request.headers.get(API_KEY_HEADER), query, body, now_ms, trade=endpoint.trades
+            )
+            response = _json(endpoint.answer(params, now_ms))
+        except BadRequestError as error:
+            response = _refusal(error)
+        if endpoint.orders:
+            response.headers.update(self.weights.order_headers())
+        return response
+
+    @web.middleware
+    async def weigh(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Count what each request of REST weighs, and refuse who sends too many."""
+        if not request.path.startswith(ROOT):
+            return await handler(request)
+        weight = weight_of(request.method, request.path.removeprefix(ROOT), request.query)
+        try:
+            self.weights.check(weight, self._now_ms())
+            response = await handler(request)
+        except BadRequestError as error:
+            response = _refusal(error)
+        response.headers.update(self.weights.headers())
+        return response
+
+
+def _json(answer: object, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(answer), status=status, content_type="application/json")
+
+
+def _refusal(error: BadRequestError) -> web.Response:
+    response = _json(error.to_json(), error.status)
+    response.headers.update(error.headers)
+    return response
