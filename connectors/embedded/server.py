@@ -228,19 +228,21 @@ class EmbeddedExchange:
     # --- faults -------------------------------------------------------------------------------------
 
     async def drop_connections(self) -> int:
-        """Cut every websocket without a close frame. Returns how many."""
+        """Cut every websocket, the user stream's too, without a close frame. Returns how many."""
         connections = list(self._hub.connections)
         for connection in connections:
             connection.abort()
+        cut = 0 if self._floor is None else self._floor.stream.cut()
         await asyncio.sleep(0)
-        return len(connections)
+        return len(connections) + cut
 
     async def close_connections(self, code: int = WSCloseCode.GOING_AWAY) -> int:
-        """Close every websocket with a close frame. Returns how many."""
+        """Close every websocket, the user stream's too, with a close frame. Returns how many."""
         connections = list(self._hub.connections)
         closing = (connection.ws.close(code=code, message=b"closed") for connection in connections)
         await asyncio.gather(*closing, return_exceptions=True)
-        return len(connections)
+        closed = 0 if self._floor is None else await self._floor.stream.close(code)
+        return len(connections) + closed
 
     async def refuse(self) -> None:
         """Cut every connection, kept-alive REST ones too, and refuse new ones until ``accept``."""

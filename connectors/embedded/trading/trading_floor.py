@@ -1,10 +1,8 @@
 """The order side of one embedded exchange, put together: keys, ledger, endpoints, limits.
 
-    exchange = EmbeddedExchange(market, clock, trading=TradingRules({"USDT": Decimal(10_000)}))
-    key = exchange.trading.keys.hmac                   # or .ed25519: ccxt's apiKey and secret
-    exchange.trading.desk.store.trades                 # the ledger that judges
-
-Every answer of an endpoint passes the faults that were asked for (``faults``).
+exchange = EmbeddedExchange(market, clock, trading=TradingRules({"USDT": Decimal(10_000)}))
+key = exchange.trading.keys.hmac                   # or .ed25519: ccxt's apiKey and secret
+exchange.trading.desk.store.trades                 # the ledger that judges
 """
 
 from __future__ import annotations
@@ -24,12 +22,13 @@ from connectors.embedded.api_errors import BadRequestError
 from connectors.embedded.faults import Faults
 from connectors.embedded.player import Player
 from connectors.embedded.traded_symbol import Lane
-from connectors.embedded.trading.api_keys import KeyRing
+from connectors.embedded.trading.api_keys import ApiKey, KeyRing
 from connectors.embedded.trading.balances import Balances
 from connectors.embedded.trading.order_desk import OrderDesk
 from connectors.embedded.trading.private_api import Endpoint, PrivateApi
 from connectors.embedded.trading.request_weights import RequestWeights, weight_of
 from connectors.embedded.trading.signed_requests import API_KEY_HEADER, SignedRequests
+from connectors.embedded.trading.user_stream import PATH, UserStream
 
 ROOT = "/api/v3/"
 
@@ -56,12 +55,25 @@ class TradingFloor:
         self.desk = OrderDesk(lanes, player, self.balances, fees)
         self.api = PrivateApi(list(lanes.values()), self.desk, self.weights, fees)
         self._signed, self._clock, self._faults = SignedRequests(self.keys), clock, faults
+        self.stream = UserStream(self._signed, self.balances, self.weights, self._now_ms)
+        self.desk.listener = self.stream.order
 
     def routes(self) -> list[web.RouteDef]:
-        return [
+        rest = [
             web.route(method, ROOT + path, self._handler(endpoint))
             for (method, path), endpoint in self.api.endpoints().items()
         ]
+        return [*rest, web.get(PATH, self._socket)]
+
+    def change_balance(self, asset: str, change: Decimal) -> None:
+        """Put money in, or take it out (negative), from outside. Raises InputError for more than is free."""
+        self.balances.change(asset, change)
+        self.stream.balance(asset, change)
+
+    def revoke(self, key: ApiKey) -> None:
+        """Make a key invalid: its requests are refused from now on, its stream is ended."""
+        self.keys.revoke(key)
+        self.stream.terminate(key.api_key)
 
     def _now_ms(self) -> int:
         return self._clock.now_ns() // NS_PER_MS
@@ -88,6 +100,12 @@ class TradingFloor:
         if endpoint.orders:
             response.headers.update(self.weights.order_headers())
         return response
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self.stream.serve(request)
+        except BadRequestError as error:
+            return _refusal(error)
 
     @web.middleware
     async def weigh(self, request: web.Request, handler: Handler) -> web.StreamResponse:
