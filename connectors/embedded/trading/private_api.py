@@ -15,6 +15,7 @@ from connectors.embedded.api_errors import BadRequestError
 from connectors.embedded.traded_symbol import Lane
 from connectors.embedded.trading.exchange_orders import ExchangeOrder, OwnTrade
 from connectors.embedded.trading.order_desk import OrderDesk
+from connectors.embedded.trading.order_faults import OrderFaults
 from connectors.embedded.trading.order_messages import (
     Json,
     account_json,
@@ -37,9 +38,6 @@ _REPLACED = ("Order cancel-replace failed.", "Order cancel-replace partially fai
 Answer = Callable[[Params, int], object]
 """From a signed request's parameters and the time (ms) to what JSON can hold."""
 
-BeforeCancel = Callable[[ExchangeOrder, int], None]
-"""Called with an open order that is about to be cancelled, and the time (ms): it may have ended after."""
-
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -54,12 +52,17 @@ class PrivateApi:
     """Answers from the desk's ledger, and gives it orders and cancels."""
 
     def __init__(
-        self, lanes: Sequence[Lane], desk: OrderDesk, weights: RequestWeights, fee_ppm: tuple[int, int]
+        self,
+        lanes: Sequence[Lane],
+        desk: OrderDesk,
+        weights: RequestWeights,
+        fee_ppm: tuple[int, int],
+        faults: OrderFaults,
     ) -> None:
         self._lanes: Mapping[str, Lane] = {lane.name: lane for lane in lanes}
         self._desk, self._weights, self._fee_ppm = desk, weights, fee_ppm
         self._made = 0
-        self.before_cancel: BeforeCancel = lambda _order, _now_ms: None
+        self._faults = faults
 
     def endpoints(self) -> dict[tuple[str, str], Endpoint]:
         """By method and path below ``/api/v3/``."""
@@ -115,28 +118,33 @@ class PrivateApi:
         half = gone or done
         raise BadRequestError(-2021 if half else -2022, _REPLACED[half], 409 if half else 400, data=answer)
 
-    def order(self, params: Params, _now_ms: int) -> Json:
+    def order(self, params: Params, now_ms: int) -> Json:
         order = self._find(params, "orderId", "origClientOrderId")
-        if order is None:
+        if order is None or order.placed_ms > self._seen_ms(now_ms):
             raise BadRequestError(-2013, "Order does not exist.")
         return order_json(order)
 
-    def open_orders(self, params: Params, _now_ms: int) -> list[Json]:
+    def open_orders(self, params: Params, now_ms: int) -> list[Json]:
         lane = self._lane(params) if "symbol" in params else None
-        return [order_json(order) for order in self._desk.store.open(lane)]
+        seen_ms = self._seen_ms(now_ms)
+        return [order_json(o) for o in self._desk.store.open(lane) if o.placed_ms <= seen_ms]
 
-    def all_orders(self, params: Params, _now_ms: int) -> list[Json]:
+    def all_orders(self, params: Params, now_ms: int) -> list[Json]:
         """A page of a symbol's orders: from an id or a time on, else the latest."""
-        orders, first = self._desk.store.of(self._lane(params)), whole(params, "orderId")
+        seen_ms, first = self._seen_ms(now_ms), whole(params, "orderId")
+        orders = (o for o in self._desk.store.of(self._lane(params)) if o.placed_ms <= seen_ms)
         page = _page(orders, params, first, lambda o: o.order_id, lambda o: o.placed_ms)
         return [order_json(order) for order in page]
 
     # --- the account -------------------------------------------------------------------------------
 
-    def my_trades(self, params: Params, _now_ms: int) -> list[Json]:
+    def my_trades(self, params: Params, now_ms: int) -> list[Json]:
         """A page of own trades of a symbol: from an id or a time on, else the latest."""
         lane, of_order = self._lane(params), whole(params, "orderId")
-        trades: Iterable[OwnTrade] = (t for t in self._desk.store.trades if t.order.sent.lane is lane)
+        seen_ms = self._seen_ms(now_ms)
+        trades: Iterable[OwnTrade] = (
+            t for t in self._desk.store.trades if t.order.sent.lane is lane and t.at_ms <= seen_ms
+        )
         if of_order is not None:
             trades = (t for t in trades if t.order.order_id == of_order)
         first = whole(params, "fromId")
@@ -153,6 +161,10 @@ class PrivateApi:
 
     def _lane(self, params: Params) -> Lane:
         return lane_of(params, self._lanes)
+
+    def _seen_ms(self, now_ms: int) -> int:
+        """Up to when what happened is in the answers to questions."""
+        return now_ms - self._faults.lag_ms
 
     def _made_id(self) -> str:
         """A client id for what was sent without one."""
@@ -173,8 +185,9 @@ class PrivateApi:
             raise BadRequestError(
                 -1145, "cancelRestrictions has to be either ONLY_NEW or ONLY_PARTIALLY_FILLED."
             )
-        if order is not None and order.is_open:
-            self.before_cancel(order, now_ms)
+        if order is not None and order.is_open and self._faults.fills_before_cancels:
+            part = self._faults.fills_before_cancels.pop(0)
+            self._desk.fill_as_maker(order, max(1, int(order.left * part)), now_ms)
         if order is None or not order.is_open:
             raise _unknown()
         if only is not None and order.status != _RESTRICTIONS[only]:

@@ -1,12 +1,16 @@
-"""The order side of one embedded exchange, put together: keys, ledger, endpoints, limits.
+"""The order side of one embedded exchange, put together: keys, ledger, endpoints, limits, user stream.
 
-exchange = EmbeddedExchange(market, clock, trading=TradingRules({"USDT": Decimal(10_000)}))
-key = exchange.trading.keys.hmac                   # or .ed25519: ccxt's apiKey and secret
-exchange.trading.desk.store.trades                 # the ledger that judges
+    exchange = EmbeddedExchange(market, clock, trading=TradingRules({"USDT": Decimal(10_000)}))
+    key = exchange.trading.keys.hmac                   # or .ed25519: ccxt's apiKey and secret
+    exchange.trading.desk.store.trades                 # the ledger that judges
+    exchange.trading.faults.add(OrderFault.lost_after())
+
+All of it is in memory and ends with the exchange.
 """
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +29,7 @@ from connectors.embedded.traded_symbol import Lane
 from connectors.embedded.trading.api_keys import ApiKey, KeyRing
 from connectors.embedded.trading.balances import Balances
 from connectors.embedded.trading.order_desk import OrderDesk
+from connectors.embedded.trading.order_faults import OrderFault, OrderFaults, closed
 from connectors.embedded.trading.private_api import Endpoint, PrivateApi
 from connectors.embedded.trading.request_weights import RequestWeights, weight_of
 from connectors.embedded.trading.signed_requests import API_KEY_HEADER, SignedRequests
@@ -53,9 +58,10 @@ class TradingFloor:
         self.keys, self.weights = KeyRing(rules.random_bytes), RequestWeights()
         self.balances = Balances(rules.balances)
         self.desk = OrderDesk(lanes, player, self.balances, fees)
-        self.api = PrivateApi(list(lanes.values()), self.desk, self.weights, fees)
-        self._signed, self._clock, self._faults = SignedRequests(self.keys), clock, faults
-        self.stream = UserStream(self._signed, self.balances, self.weights, self._now_ms)
+        self.faults = OrderFaults()
+        self.api = PrivateApi(list(lanes.values()), self.desk, self.weights, fees, self.faults)
+        self._signed, self._clock, self._public_faults = SignedRequests(self.keys), clock, faults
+        self.stream = UserStream(self._signed, self.balances, self.weights, self._now_ms, self.faults)
         self.desk.listener = self.stream.order
 
     def routes(self) -> list[web.RouteDef]:
@@ -70,6 +76,17 @@ class TradingFloor:
         self.balances.change(asset, change)
         self.stream.balance(asset, change)
 
+    async def begin_maintenance(self) -> None:
+        """Refuse signed requests and sockets until ``end_maintenance``; those there are closed, told why.
+
+        The market plays on, and what rests may be filled.
+        """
+        self.faults.maintenance = True
+        await self.stream.shut_down()
+
+    def end_maintenance(self) -> None:
+        self.faults.maintenance = False
+
     def revoke(self, key: ApiKey) -> None:
         """Make a key invalid: its requests are refused from now on, its stream is ended."""
         self.keys.revoke(key)
@@ -80,12 +97,29 @@ class TradingFloor:
 
     def _handler(self, endpoint: Endpoint) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            fault = self._faults.rest_answer(request.path)
+            refusal = self._public_faults.rest_answer(request.path)
+            if refusal is not None or self.faults.maintenance:
+                return (refusal or closed()).response()
+            fault = self.faults.of(request.method, request.path.removeprefix(ROOT))
             if fault is not None:
-                return fault.response()
+                return await self._faulty(fault, endpoint, request)
             return self._answer(endpoint, request, await request.text())
 
         return handle
+
+    async def _faulty(
+        self, fault: OrderFault, endpoint: Endpoint, request: web.Request
+    ) -> web.StreamResponse:
+        """Take a request as often as a fault says, when it says, and answer as it says."""
+        body = await request.text()
+        await asyncio.sleep(fault.before_s)
+        answers = [self._answer(endpoint, request, body) for _ in range(fault.taken)]
+        await asyncio.sleep(fault.after_s)
+        if fault.cut and request.transport is not None:
+            request.transport.abort()
+        if fault.answer is not None:
+            return fault.answer.response()
+        return answers[-1] if answers else web.Response(status=503)
 
     def _answer(self, endpoint: Endpoint, request: web.Request, body: str) -> web.Response:
         now_ms = self._now_ms()

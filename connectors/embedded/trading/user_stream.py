@@ -19,6 +19,7 @@ from connectors.embedded.api_errors import BadRequestError
 from connectors.embedded.hub import Connection
 from connectors.embedded.trading.balances import Balances
 from connectors.embedded.trading.order_desk import OrderEvent
+from connectors.embedded.trading.order_faults import OrderFaults, closed
 from connectors.embedded.trading.order_messages import (
     Json,
     account_position,
@@ -48,7 +49,9 @@ class UserStream:
         balances: Balances,
         weights: RequestWeights,
         now_ms: Callable[[], int],
+        faults: OrderFaults,
     ) -> None:
+        self._faults = faults
         self._signed, self._balances, self._weights, self._now_ms = signed, balances, weights, now_ms
         self._connections: dict[Connection, int] = {}  # and how many subscriptions it has had
         self._subscriptions: list[_Subscription] = []
@@ -76,14 +79,17 @@ class UserStream:
 
     def _publish(self, event: Json) -> None:
         self.sent += 1
-        for subscription in self._subscriptions:
-            _send(subscription, event)
+        for passed in self._faults.stream.passed(event):
+            for subscription in self._subscriptions:
+                _send(subscription, passed)
 
     # --- sockets ------------------------------------------------------------------------------------
 
-    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         """Run one client's connection until it ends."""
         self._weights.check(_WEIGHT, self._now_ms())
+        if self._faults.maintenance:
+            return closed().response()
         ws = web.WebSocketResponse(autoping=False, compress=False)
         await ws.prepare(request)
         connection = Connection(ws, request.transport, combined=False)
@@ -151,6 +157,14 @@ class UserStream:
         self._subscriptions = [s for s in self._subscriptions if s not in ended]
         for subscription in ended:
             _send(subscription, {"e": "eventStreamTerminated", "E": self._now_ms()})
+
+    async def shut_down(self) -> None:
+        """Announce the end to every socket, and close it."""
+        for connection in self._connections:
+            told = {"event": {"e": "serverShutdown", "E": self._now_ms()}}
+            connection.offer(orjson.dumps(told))
+        await asyncio.sleep(0)
+        await self.close()
 
     def cut(self) -> int:
         """Cut every socket without a close frame. Returns how many."""
