@@ -166,4 +166,5 @@ def judge(exchange: EmbeddedExchange, opening: Mapping[str, Decimal] = OPENING) 
         assert floor.balances.locked(asset) == locked[asset]
         assert floor.balances.free(asset) + locked[asset] == total[asset]
     numbers = [trade.trade_id for trade in floor.desk.store.trades]
-    assert numbers == list(range(1, len(numbers) + 1))
+    first = numbers[0] if numbers else 1
+    assert numbers == list(range(first, first + len(numbers)))

@@ -207,6 +207,27 @@ async def test_maintenance() -> None:
         assert placed(exchange) == 1
 
 
+async def test_a_demo_that_is_reset() -> None:
+    """Orders and trades are gone, the money is as at first; ids go on, and nothing was told."""
+    later = [(100, Kind.TRADE, -1, BID, LEVEL_LOTS + 1000)]
+    async with both(later) as (exchange, binance):
+        await binance.create_order(SYMBOL, "market", "buy", 0.001)
+        order = await binance.create_order(SYMBOL, "limit", "buy", 0.01, BID / 100)
+        events = exchange.trading.stream.sent
+        exchange.trading.reset()
+        assert exchange.trading.stream.sent == events
+        with pytest.raises(ccxt.OrderNotFound):
+            await binance.fetch_order(order["id"], SYMBOL)
+        assert await binance.fetch_my_trades(SYMBOL) == []
+        assert (await binance.fetch_balance())["total"] == {"USDT": 100_000, "BTC": 2}
+        exchange.release()
+        await exchange.wait_ended()
+        assert exchange.trading.desk.store.trades == []  # what rested is in no queue any more
+        again = await binance.create_order(SYMBOL, "market", "buy", 0.001)
+        assert int(again["id"]) == int(order["id"]) + 1
+        assert [t["id"] for t in again["trades"]] == ["2"]
+
+
 async def told_of_a_market_order(later: list[Row], set_up: Any) -> tuple[list[Any], list[Any]]:
     """(trades that the stream told, trades of the ledger) of orders that had three fills and one."""
     async with both(later) as (exchange, binance):

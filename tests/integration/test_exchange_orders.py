@@ -90,6 +90,20 @@ async def test_orders_that_take() -> None:
     judge(exchange)
 
 
+async def test_a_better_price_frees_money() -> None:
+    """A limit order that traded below its limit locks for its rest what the rest may cost, and no more."""
+    async with (
+        trading() as (exchange, endpoint),
+        trader(endpoint, exchange.trading.keys.hmac) as binance,
+    ):
+        order = await binance.create_order(SYMBOL, "limit", "buy", 0.025, 60_000.11)
+        assert (order["status"], order["filled"]) == ("open", 0.02)
+        judge(exchange)
+        assert (await binance.fetch_balance())["USDT"]["used"] == pytest.approx(0.005 * 60_000.11)
+        await binance.cancel_order(order["id"], SYMBOL)
+    judge(exchange)
+
+
 async def test_market_orders_bound_by_money() -> None:
     """``quoteOrderQty`` buys and sells as many lots as the money pays; what is left is free again."""
     async with (
@@ -235,7 +249,7 @@ async def test_own_orders_do_not_trade_with_each_other() -> None:
         beyond = await binance.create_order(SYMBOL, "limit", "sell", 0.01, 60_000.15)
         with pytest.raises(ccxt.OrderImmediatelyFillable):
             await binance.create_order(SYMBOL, "limit", "buy", 0.01, 60_000.06, {"postOnly": True})
-        taker = await binance.create_order(SYMBOL, "limit", "buy", 0.01, 60_000.1)
+        taker = await binance.create_order(SYMBOL, "limit", "buy", 0.01, 60_000.2)
         assert taker["average"] == 60_000.1
         old = await binance.fetch_order(resting["id"], SYMBOL)
         assert (old["info"]["status"], old["filled"]) == ("EXPIRED_IN_MATCH", 0)
@@ -243,6 +257,7 @@ async def test_own_orders_do_not_trade_with_each_other() -> None:
     judge(exchange)
 
 
+@pytest.mark.slow
 async def test_fills_are_those_of_the_kernel_on_the_whole_tape() -> None:
     """Orders at any moments of a busy market: each fill is the one that the paper venue's kernel gives.
 

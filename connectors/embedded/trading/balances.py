@@ -14,8 +14,13 @@ class Balances:
     """One account. ``changed`` are the assets that moved since somebody last cleared it."""
 
     def __init__(self, opening: Mapping[str, Decimal]) -> None:
-        self._free, self._locked = dict(opening), dict.fromkeys(opening, ZERO)
         self.changed: dict[str, None] = {}  # insertion-ordered set
+        self.reset(opening)
+
+    def reset(self, opening: Mapping[str, Decimal]) -> None:
+        """As it opened: all of it free."""
+        self._free, self._locked = dict(opening), dict.fromkeys(opening, ZERO)
+        self.changed.clear()
 
     def assets(self) -> list[str]:
         return list(self._free)

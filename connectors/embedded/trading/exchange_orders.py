@@ -1,4 +1,4 @@
-"""The exchange's own ledger: every order it ever took and every trade of them. Nothing is forgotten.
+"""The exchange's own ledger: every order it ever took and every trade of them, until a demo is reset.
 
 Client ids are unique among *open* orders only, as on the real exchange: once an order has ended, its id
 may be used again, and asking by it tells the latest order that had it.
@@ -99,6 +99,11 @@ class OrderStore:
     """All orders and trades by id."""
 
     def __init__(self) -> None:
+        self._order_id, self._trade_id = FIRST_ORDER_ID, 1  # the next ones
+        self.forget_all()
+
+    def forget_all(self) -> None:
+        """Drop every order and trade; ids go on."""
         self.orders: dict[int, ExchangeOrder] = {}
         self.trades: list[OwnTrade] = []
         self._open: dict[int, ExchangeOrder] = {}
@@ -107,7 +112,8 @@ class OrderStore:
 
     def add(self, sent: NewOrder, now_ms: int) -> ExchangeOrder:
         """Take an order in. Its client id must not be one of an open order."""
-        order = ExchangeOrder(sent, FIRST_ORDER_ID + len(self.orders), now_ms, updated_ms=now_ms)
+        order = ExchangeOrder(sent, self._order_id, now_ms, updated_ms=now_ms)
+        self._order_id += 1
         self.orders[order.order_id] = self._open[order.order_id] = order
         self._open_ids[sent.client_id] = order
         self._latest.setdefault(sent.client_id, []).append(order)
@@ -115,7 +121,8 @@ class OrderStore:
 
     def trade(self, order: ExchangeOrder, **fill: object) -> OwnTrade:
         """Write down a fill, given ``OwnTrade``'s other fields."""
-        trade = OwnTrade(trade_id=1 + len(self.trades), order=order, **fill)  # type: ignore[arg-type]
+        trade = OwnTrade(trade_id=self._trade_id, order=order, **fill)  # type: ignore[arg-type]
+        self._trade_id += 1
         self.trades.append(trade)
         order.trades.append(trade)
         return trade

@@ -168,7 +168,9 @@ class OrderDesk:
         ]
 
     def _rested_filled(self, order_id: int, ticks: int, lots: int, at_ns: int) -> None:
-        self._fill(self.store.orders[order_id], ticks, lots, maker=True, at_ms=at_ns // NS_PER_MS)
+        order = self.store.orders[order_id]
+        at_ms = max(at_ns // NS_PER_MS, order.updated_ms)  # a market that is played late was due before it
+        self._fill(order, ticks, lots, maker=True, at_ms=at_ms)
 
     def fill_as_maker(self, order: ExchangeOrder, lots: int, now_ms: int) -> None:
         """Fill ``lots`` of a resting order at its price, whatever the market does: a fault's doing."""
@@ -214,6 +216,13 @@ class OrderDesk:
         self.matcher.withdraw(order.order_id)
         self._close(order, OrderStatus.CANCELED, now_ms)
         self._tell(Execution.CANCELED, order, now_ms, cancel_id=cancel_id)
+
+    def reset(self, opening: Mapping[str, Decimal]) -> None:
+        """Forget every order and trade, and open the account anew, without a word: as demos do."""
+        for order in self.store.open():
+            self.matcher.withdraw(order.order_id)
+        self.store.forget_all()
+        self.balances.reset(opening)
 
     def _end(self, order: ExchangeOrder, why: Execution, now_ms: int) -> None:
         """End what is left of an order that nobody cancelled."""

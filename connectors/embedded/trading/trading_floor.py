@@ -55,6 +55,7 @@ class TradingFloor:
         self, rules: TradingRules, lanes: Mapping[int, Lane], player: Player, clock: Clock, faults: Faults
     ) -> None:
         fees = (rules.maker_ppm, rules.taker_ppm)
+        self._opening = rules.balances
         self.keys, self.weights = KeyRing(rules.random_bytes), RequestWeights()
         self.balances = Balances(rules.balances)
         self.desk = OrderDesk(lanes, player, self.balances, fees)
@@ -86,6 +87,10 @@ class TradingFloor:
 
     def end_maintenance(self) -> None:
         self.faults.maintenance = False
+
+    def reset(self) -> None:
+        """As a demo's reset: no order, no trade, the opening balances. Keys stay, and nothing is told."""
+        self.desk.reset(self._opening)
 
     def revoke(self, key: ApiKey) -> None:
         """Make a key invalid: its requests are refused from now on, its stream is ended."""
