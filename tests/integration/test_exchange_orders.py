@@ -276,6 +276,7 @@ async def test_fills_are_those_of_the_kernel_on_the_whole_tape() -> None:
         exchange.release()
         while not exchange.ended:
             await asyncio.sleep(0.01)
+            assert not (exchange._playing and exchange._playing.done() and not exchange.ended)
             stopped += player.follower is None
             if len(sent) > 700 or rng.random() < 0.2 or not (lane.bids and lane.asks):
                 continue
@@ -329,6 +330,25 @@ async def test_fills_are_those_of_the_kernel_on_the_whole_tape() -> None:
     assert {maker for *_, maker in fills} == {True, False}
     assert stopped > 5
     assert fills == expected
+
+
+async def test_what_was_taken_is_gone_until_it_comes_again() -> None:
+    """A level taken whole offers nothing more; new lots there are, though nothing rested meanwhile."""
+    later = [(300, Kind.LEVEL, -1, ASK, 0), (400, Kind.LEVEL, -1, ASK, 800)]
+    async with (
+        trading(later) as (exchange, endpoint),
+        trader(endpoint, exchange.trading.keys.hmac) as binance,
+    ):
+
+        async def bought() -> float:
+            order = (SYMBOL, "limit", "buy", 0.02, ASK / 100, {"timeInForce": "IOC"})
+            return (await binance.create_order(*order))["filled"]
+
+        assert [await bought(), await bought()] == [0.01, 0]
+        exchange.release()
+        await exchange.wait_ended()
+        assert [await bought(), await bought()] == [0.008, 0]
+    judge(exchange)
 
 
 async def test_nobody_with_an_order_costs_nothing() -> None:

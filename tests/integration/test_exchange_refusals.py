@@ -198,8 +198,9 @@ async def test_orders_that_are_not_there() -> None:
         ]
         for method, sent, code in cases:
             assert (await asked(endpoint, method, "order", key, **sent)).code == code, sent
-        restricted = one | {"cancelRestrictions": "ONLY_NEW"}
-        assert (await asked(endpoint, "DELETE", "order", key, **restricted)).status == 200
+        restricted = one | {"cancelRestrictions": "ONLY_NEW", "newClientOrderId": "c"}
+        gone = await asked(endpoint, "DELETE", "order", key, **restricted)
+        assert (gone.status, gone.body["clientOrderId"], gone.body["origClientOrderId"]) == (200, "c", "a")
         assert (await asked(endpoint, "DELETE", "order", key, **one)).code == (400, -2011)
         assert (await asked(endpoint, "DELETE", "openOrders", key, symbol="BTCUSDT")).code == (400, -2011)
         wide = {"symbol": "BTCUSDT", "startTime": 0, "endTime": 86_400_001}

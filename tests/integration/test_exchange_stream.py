@@ -163,7 +163,7 @@ async def test_who_may_subscribe() -> None:
         await asked({"subscriptionId": 0}, "userDataStream.unsubscribe")
         assert exchange.trading.stream.subscribers == 1
         exchange.trading.revoke(exchange.trading.keys.hmac)
-        ended = await ws.receive_json()
+        ended = await ws.receive_json(timeout=5)
         assert ended["subscriptionId"] == 1
         assert ended["event"]["e"] == "eventStreamTerminated"
         assert exchange.trading.stream.subscribers == 0
@@ -197,6 +197,9 @@ async def test_every_event_in_its_order() -> None:
     ]
     assert [e["e"] for e in events] == ["executionReport", "outboundAccountPosition"] * 7
     assert [e["t"] for e in events if e.get("x") == "TRADE"] == [1, 2, 3, 4]
+    moved = [{b["a"] for b in e["B"]} for e in events if "B" in e]
+    two = {"USDT", "BTC"}
+    assert moved == [{"USDT"}, two, two, {"BTC"}, two, two, {"BTC"}]
     last = {b["a"]: (b["f"], b["l"]) for e in events if "B" in e for b in e["B"]}
     balances = exchange.trading.balances
     assert last == {a: (f"{balances.free(a):.8f}", f"{balances.locked(a):.8f}") for a in ("USDT", "BTC")}
