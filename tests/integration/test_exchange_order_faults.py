@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import ccxt.pro
 import pytest
 
 from agent.core.market.tape import Kind
 from connectors.embedded.server import EmbeddedExchange
 from connectors.embedded.trading.order_faults import ORDER_FAULTS, OrderFault, OrderFaults, StreamFaults
-from tests.integration.test_exchange_stream import watching
+from tests.integration.test_exchange_stream import WS_API, watching
 from tests.trading_exchange import BID, LEVEL_LOTS, SYMBOL, Row, judge, trader, trading
 
 pytestmark = pytest.mark.slow
@@ -191,7 +192,10 @@ async def test_maintenance() -> None:
     async with both() as (exchange, binance):
         order = await binance.create_order(*BUY)
         waiting = await watching(binance, exchange)
-        await exchange.trading.begin_maintenance()
+        async with binance.session.ws_connect(WS_API) as ws:
+            await exchange.trading.begin_maintenance()
+            assert (await ws.receive_json(timeout=5))["event"]["e"] == "serverShutdown"
+            assert (await ws.receive(timeout=5)).type is aiohttp.WSMsgType.CLOSE
         for task in waiting:
             with pytest.raises(ccxt.NetworkError):
                 await asyncio.wait_for(task, 5)

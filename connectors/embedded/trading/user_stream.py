@@ -8,6 +8,7 @@ it moved.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -160,10 +161,10 @@ class UserStream:
 
     async def shut_down(self) -> None:
         """Announce the end to every socket, and close it."""
-        for connection in self._connections:
-            told = {"event": {"e": "serverShutdown", "E": self._now_ms()}}
-            connection.offer(orjson.dumps(told))
-        await asyncio.sleep(0)
+        told = orjson.dumps({"event": {"e": "serverShutdown", "E": self._now_ms()}}).decode()
+        for connection in list(self._connections):
+            with contextlib.suppress(ConnectionError):
+                await connection.ws.send_str(told)
         await self.close()
 
     def cut(self) -> int:
