@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import random
+import ssl
 from decimal import Decimal
 from typing import Any
 
 import ccxt.pro
+import orjson
 import pytest
 
 from agent.core.errors import ExchangeError, InputError
 from agent.core.types import NS_PER_MS
 from agent.system_clock import SystemClock
+from connectors.embedded.api_errors import BadRequestError
 from connectors.embedded.server import EmbeddedExchange
 from connectors.embedded.synthetic.synthetic_market import SyntheticMarket
 from connectors.embedded.trading.api_keys import ApiKey, KeyRing
+from connectors.embedded.trading.order_params import REPLACE
 from tests.trading_exchange import SYMBOL, asked, judge, refused, trader, trading
 
 LIMIT = {
@@ -308,3 +314,87 @@ async def test_money_put_in_and_taken_out() -> None:
         assert (await binance.fetch_balance())["total"] == {"USDT": 60, "BTC": 0.5}
         with pytest.raises(InputError, match="60 free: take out less"):
             exchange.trading.balances.change("USDT", Decimal("-60.01"))
+
+
+ODD = (
+    *(
+        "",
+        "0",
+        "-1",
+        "1",
+        "7",
+        "0.01",
+        "59000",
+        "60000.1",
+        "1e9",
+        "nan",
+        "inf",
+        "9" * 20,
+        "9" * 40,
+        "0." + "9" * 20,
+    ),
+    *(
+        "é",
+        "\x00",
+        "' OR 1=1",
+        "BTCUSDT",
+        "btcusdt",
+        "BUY",
+        "SELL",
+        "LIMIT",
+        "MARKET",
+        "LIMIT_MAKER",
+        "GTC",
+        "FOK",
+    ),
+    *("a", "b", "c", "STOP_ON_FAILURE", "ALLOW_FAILURE", "ONLY_NEW", "true", "FULL", "ACK", "1700000000000"),
+)
+
+
+@pytest.mark.slow
+async def test_odd_parameters_are_refused_or_taken() -> None:
+    """20,000 requests of any parameters: an answer or a refusal each, and a ledger that adds up."""
+    async with trading() as (exchange, _):
+        floor, rng = exchange.trading, random.Random(5)
+        endpoints = list(floor.api.endpoints().values())
+        names = sorted({*REPLACE, "orderId", "origClientOrderId", "cancelRestrictions", "fromId", "limit"})
+        names += ["startTime", "endTime", "omitZeroBalances", "other"]
+        good: dict[str, str] = {**LIMIT, "newClientOrderId": "a", "cancelOrigClientOrderId": "a"}
+        good |= {"cancelReplaceMode": "ALLOW_FAILURE", "origClientOrderId": "a", "orderId": "1001"}
+        taken, codes, sides, prices = 0, set(), ("BUY", "SELL"), ("59000", "60000.1", "60000.05")
+        for n in range(20_000):
+            params = {name: good[name] for name in good if rng.random() < 0.8}
+            if rng.random() < 0.5:  # an order that may be taken
+                params = LIMIT | {"price": rng.choice(prices), "side": rng.choice(sides)}
+            params |= {rng.choice(names): rng.choice(ODD) for _ in range(rng.randint(0, 3))}
+            try:
+                orjson.dumps(rng.choice(endpoints).answer(params, n * 200))
+                taken += 1
+            except BadRequestError as error:
+                orjson.dumps(error.to_json())
+                codes.add(error.code)
+        judge(exchange)
+    assert taken > 1000
+    assert len(exchange.trading.desk.store.trades) > 10
+    assert codes >= {-1013, -1100, -1102, -1104, -1106, -1111, -1115, -1116, -1117, -1121, -2011, -2013}
+
+
+async def test_bytes_that_are_no_text() -> None:
+    """In a body: refused as what nobody has signed."""
+    async with trading() as (exchange, endpoint):
+        key = exchange.trading.keys.hmac
+        at = b"timestamp=" + now_ms().encode()
+        for query, body in ((at + b"&signature=%ff", b""), (at + b"&signature=00", b"symbol=\xff\xfe")):
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1",
+                endpoint.port,
+                ssl=ssl.create_default_context(cafile=str(endpoint.ca_file)),
+                server_hostname="demo-api.binance.com",
+            )
+            head = b"POST /api/v3/order?" + query + b" HTTP/1.1\r\nHost: demo-api.binance.com\r\n"
+            head += f"X-MBX-APIKEY: {key.api_key}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            writer.write(head + body)
+            told = await asyncio.wait_for(reader.read(4096), 5)
+            writer.close()
+            assert b"400 Bad Request" in told
+            assert b"-1022" in told

@@ -50,6 +50,7 @@ class Trader:
 
     async def run(self, loop: VirtualLoop) -> None:
         await self.client.load_markets()
+        await self.client.load_time_difference()  # the machines' clocks differ
         listening = asyncio.create_task(self._listen())
         while loop.time() < LASTS_S:
             await asyncio.sleep(self.rng.uniform(0.2, 3.0))

@@ -51,7 +51,7 @@ class KeyRing:
 
         def signs(payload: bytes, signature: str) -> bool:
             expected = hmac.new(shared, payload, hashlib.sha256).hexdigest()
-            return hmac.compare_digest(expected.encode(), signature.encode())
+            return hmac.compare_digest(expected.encode(), signature.encode(errors="replace"))
 
         self._issued[key.api_key] = _Issued(signs)
         return key

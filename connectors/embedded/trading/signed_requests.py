@@ -46,7 +46,7 @@ class SignedRequests:
         signature = _of(params, "signature")
         _check_time(params, now_ms)
         payload = "&".join(f"{name}={params[name]}" for name in sorted(params) if name != "signature")
-        self._keys.check_signature(params["apiKey"], payload.encode(), signature)
+        self._keys.check_signature(params["apiKey"], payload.encode(errors="surrogatepass"), signature)
         return params
 
 

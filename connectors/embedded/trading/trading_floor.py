@@ -108,7 +108,7 @@ class TradingFloor:
             fault = self.faults.of(request.method, request.path.removeprefix(ROOT))
             if fault is not None:
                 return await self._faulty(fault, endpoint, request)
-            return self._answer(endpoint, request, await request.text())
+            return self._answer(endpoint, request, (await request.read()).decode(errors="replace"))
 
         return handle
 
@@ -116,7 +116,7 @@ class TradingFloor:
         self, fault: OrderFault, endpoint: Endpoint, request: web.Request
     ) -> web.StreamResponse:
         """Take a request as often as a fault says, when it says, and answer as it says."""
-        body = await request.text()
+        body = (await request.read()).decode(errors="replace")
         await asyncio.sleep(fault.before_s)
         answers = [self._answer(endpoint, request, body) for _ in range(fault.taken)]
         await asyncio.sleep(fault.after_s)
