@@ -228,3 +228,27 @@ async def test_a_socket_that_leaves_is_forgotten() -> None:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
             assert exchange.trading.stream.subscribers == 0
+
+
+async def test_the_demos_market_is_the_same() -> None:
+    """By the demo's hosts the client watches the market that its orders are in; they are not seen in it."""
+    later = [(500 + 100 * i, Kind.TRADE, -1, BID, 10) for i in range(3)]
+    async with (
+        trading(later) as (exchange, endpoint),
+        trader(endpoint, exchange.trading.keys.hmac) as binance,
+    ):
+        watch = asyncio.create_task(binance.watch_trades(SYMBOL))
+        async with asyncio.timeout(10):
+            await exchange._hub.subscribed.wait()
+        await binance.create_order(SYMBOL, "market", "buy", 0.015)
+        resting = await binance.create_order(SYMBOL, "limit", "buy", 0.01, 60_000.05)
+        exchange.release()
+        seen = await asyncio.wait_for(watch, 5)
+        while len(seen) < 4:
+            seen += await asyncio.wait_for(binance.watch_trades(SYMBOL), 5)
+        assert [(t["price"], t["amount"]) for t in seen] == [(60_000.1, 0.00005)] + [(60_000.0, 0.0001)] * 3
+        book = await binance.fetch_order_book(SYMBOL)
+        assert (book["bids"][0], book["asks"][0]) == ([60_000.0, 0.01], [60_000.1, 0.01])
+        order = await binance.fetch_order(resting["id"], SYMBOL)
+        assert order["filled"] == pytest.approx(0.0003)  # what sold at a worse price met ours first
+    judge(exchange)
