@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from aiohttp import web
+
 from agent.core.json_types import JsonObject
 
 Rewrite = Callable[[str, JsonObject], JsonObject | None]
@@ -40,6 +42,12 @@ class RestFault:
     def html(cls, count: int = 1, path: str = "/") -> RestFault:
         """Status 200 with a web page: what a captive portal or a broken proxy sends."""
         return cls(200, "<html><body>Sign in</body></html>", "text/html", {}, count, path)
+
+    def response(self) -> web.Response:
+        """The answer itself."""
+        return web.Response(
+            status=self.status, text=self.body, content_type=self.content_type, headers=self.headers
+        )
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ falls behind catches up. ``max_lag_ns`` says how far behind it has been.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +41,11 @@ class TimeMap:
             since = np.where(since > 0, (since / self.speed).astype(np.int64), since)
         return since + self.wall_ns
 
+    def market(self, wall_ns: int) -> int:
+        """Market time at a moment of the wall clock: the inverse."""
+        since = wall_ns - self.wall_ns
+        return self.market_ns + (int(since * self.speed) if since > 0 and self.speed != 1.0 else since)
+
 
 def _whole_ms(at_ns: int) -> int:
     """Trades of one millisecond are one aggregate: they are the same ones whenever the market began."""
@@ -64,6 +69,7 @@ class Player:
         self.rows = self.trades = 0
         self.max_lag_ns = 0
         self.began_ns = began_ns
+        self.follower: Callable[[EventArray], None] | None = None  # is given the rows that were played
         self.ended, self.caught_up = asyncio.Event(), asyncio.Event()
         self._market, self._lanes, self._speed, self._clock = market, lanes, speed, clock
         self._map = TimeMap(market.start_ns, began_ns or _whole_ms(clock.now_ns()), speed)
@@ -71,6 +77,14 @@ class Player:
         self._next_agg = dict.fromkeys(lanes, 0)
         self._batches: Iterator[EventArray] = iter(())
         self._first: EventArray | None = None
+
+    def market_ns(self) -> int:
+        """Market time now."""
+        return self._map.market(self._clock.now_ns())
+
+    def wall_ns(self, market_ns: int) -> int:
+        """When something of the market is due."""
+        return int(self._map.wall(np.array([market_ns], np.int64))[0])
 
     def open(self) -> None:
         """Load the past and the opening book of every lane: blocking, to be called on a thread."""
@@ -147,6 +161,8 @@ class Player:
             for number, lane in self._lanes.items():
                 trades[number].store(lane, end)
             self._slice(columns, at, end)
+            if self.follower is not None:
+                self.follower(rows[at:end])
             at = end
             await asyncio.sleep(0)
 

@@ -12,8 +12,10 @@ from decimal import Decimal
 import orjson
 from aiohttp import web
 
+from connectors.embedded.api_errors import BadRequestError, mandatory
 from connectors.embedded.faults import Faults
 from connectors.embedded.printed_trades import Rows
+from connectors.embedded.symbol_info import RATE_LIMITS, symbol_info
 from connectors.embedded.traded_symbol import Lane
 
 INTERVALS_MS = {
@@ -37,21 +39,17 @@ Answer = Callable[[Mapping[str, str]], object]
 """From a request's parameters to what JSON can hold."""
 
 
-class BadRequestError(Exception):
-    """An error as the exchange reports it: ``code`` and ``msg``."""
-
-    def __init__(self, code: int, msg: str) -> None:
-        super().__init__(msg)
-        self.code, self.msg = code, msg
-
-
 class Rest:
     """Answers requests from the lanes' present state. ``now_ms`` is the exchange's clock."""
 
-    def __init__(self, lanes: Sequence[Lane], now_ms: Callable[[], int], faults: Faults) -> None:
+    def __init__(
+        self, lanes: Sequence[Lane], now_ms: Callable[[], int], faults: Faults, trading: bool = False
+    ) -> None:
+        """``trading``: orders can be sent, so what limits them is told."""
         self._lanes = {lane.name: lane for lane in lanes}
         self._now_ms = now_ms
         self._faults = faults
+        self._trading = trading
         self.requests = 0
 
     def routes(self) -> list[web.RouteDef]:
@@ -74,16 +72,11 @@ class Rest:
             self.requests += 1
             fault = self._faults.rest_answer(request.path)
             if fault is not None:
-                return web.Response(
-                    status=fault.status,
-                    text=fault.body,
-                    content_type=fault.content_type,
-                    headers=fault.headers,
-                )
+                return fault.response()
             try:
                 return _json(answer(request.query))
             except BadRequestError as error:
-                return _json({"code": error.code, "msg": error.msg}, status=400)
+                return _json(error.to_json(), status=error.status)
 
         return handle
 
@@ -94,9 +87,9 @@ class Rest:
         return {
             "timezone": "UTC",
             "serverTime": self._now_ms(),
-            "rateLimits": [],
+            "rateLimits": RATE_LIMITS if self._trading else [],
             "exchangeFilters": [],
-            "symbols": [_symbol(lane) for lane in lanes],
+            "symbols": [symbol_info(lane, self._trading) for lane in lanes],
         }
 
     def depth(self, query: Mapping[str, str]) -> dict[str, object]:
@@ -180,9 +173,7 @@ class Rest:
 
     def _lane(self, query: Mapping[str, str]) -> Lane:
         if "symbol" not in query:
-            raise BadRequestError(
-                -1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed."
-            )
+            raise mandatory("symbol")
         lane = self._lanes.get(query["symbol"])
         if lane is None:
             raise BadRequestError(-1121, "Invalid symbol.")
@@ -251,50 +242,4 @@ def _book_ticker(lane: Lane) -> dict[str, object]:
         "bidQty": lane.quantity(bid_lots),
         "askPrice": lane.price(ask),
         "askQty": lane.quantity(ask_lots),
-    }
-
-
-def _symbol(lane: Lane) -> dict[str, object]:
-    instrument = lane.instrument
-    lot, least = lane.quantity(1), lane.quantity(instrument.min_lots)
-    return {
-        "symbol": lane.name,
-        "status": "TRADING",
-        "baseAsset": instrument.base,
-        "baseAssetPrecision": 8,
-        "quoteAsset": instrument.quote,
-        "quotePrecision": 8,
-        "quoteAssetPrecision": 8,
-        "baseCommissionPrecision": 8,
-        "quoteCommissionPrecision": 8,
-        "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"],
-        "icebergAllowed": False,
-        "ocoAllowed": False,
-        "otoAllowed": False,
-        "quoteOrderQtyMarketAllowed": True,
-        "allowTrailingStop": False,
-        "cancelReplaceAllowed": False,
-        "isSpotTradingAllowed": True,
-        "isMarginTradingAllowed": False,
-        "filters": [
-            {
-                "filterType": "PRICE_FILTER",
-                "minPrice": lane.price(1),
-                "maxPrice": "10000000.00000000",
-                "tickSize": lane.price(1),
-            },
-            {"filterType": "LOT_SIZE", "minQty": least, "maxQty": "9000.00000000", "stepSize": lot},
-            {
-                "filterType": "NOTIONAL",
-                "minNotional": f"{instrument.min_notional:.8f}",
-                "applyMinToMarket": True,
-                "maxNotional": "9000000.00000000",
-                "applyMaxToMarket": False,
-                "avgPriceMins": 5,
-            },
-        ],
-        "permissions": [],
-        "permissionSets": [["SPOT"]],
-        "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
-        "allowedSelfTradePreventionModes": ["EXPIRE_MAKER"],
     }

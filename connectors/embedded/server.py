@@ -30,6 +30,7 @@ from connectors.embedded.player import Player
 from connectors.embedded.rest_api import Rest
 from connectors.embedded.tls import make_certificates
 from connectors.embedded.traded_symbol import Lane
+from connectors.embedded.trading.trading_floor import TradingFloor, TradingRules
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -67,8 +68,11 @@ class EmbeddedExchange:
         speed: float = 1.0,
         play_from: PlayFrom = PlayFrom.START,
         began_ns: int | None = None,
+        trading: TradingRules | None = None,
     ) -> None:
         """``speed`` 2.0 plays twice as fast. ``began_ns``: the market goes on as if it had played since then.
+
+        ``trading``: it takes orders, of one account. None: it has its public side only.
 
         Raises InputError for a host that is not loopback.
         """
@@ -82,7 +86,10 @@ class EmbeddedExchange:
         self._hub = Hub(self.faults)
         self._lanes = {i.number: Lane(i, self._hub) for i in market.instruments}
         self._player = Player(market, self._lanes, speed, clock, began_ns)
-        self._rest = Rest(list(self._lanes.values()), self._now_ms, self.faults)
+        self._rest = Rest(list(self._lanes.values()), self._now_ms, self.faults, trading is not None)
+        self._floor = None
+        if trading is not None:
+            self._floor = TradingFloor(trading, self._lanes, self._player, clock, self.faults)
         self._released = asyncio.Event()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._runner: web.AppRunner | None = None
@@ -95,6 +102,8 @@ class EmbeddedExchange:
     async def start(self) -> Endpoint:
         """Load the past, listen, and play. Raises ExchangeError when the port is taken."""
         await asyncio.to_thread(self._player.open)
+        if self._floor is not None:
+            await asyncio.to_thread(self._floor.desk.matcher.warm_up)
         self._folder = tempfile.TemporaryDirectory(prefix="embedded-exchange-")
         certificates = make_certificates(Path(self._folder.name), self._clock.now_ns())
         context = certificates.server_context()
@@ -148,9 +157,20 @@ class EmbeddedExchange:
         """When the market began to play; None before."""
         return self._player.began_ns
 
+    @property
+    def trading(self) -> TradingFloor:
+        """Its order side. Raises ExchangeError where it takes no orders."""
+        if self._floor is None:
+            raise ExchangeError(
+                "the embedded exchange takes no orders: make it with trading=TradingRules(...)"
+            )
+        return self._floor
+
     def _app(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(middlewares=[] if self._floor is None else [self._floor.weigh])
         app.add_routes(self._rest.routes())
+        if self._floor is not None:
+            app.add_routes(self._floor.routes())
         app.add_routes(
             [
                 web.get("/embedded/status", self._status),
@@ -208,19 +228,21 @@ class EmbeddedExchange:
     # --- faults -------------------------------------------------------------------------------------
 
     async def drop_connections(self) -> int:
-        """Cut every websocket without a close frame. Returns how many."""
+        """Cut every websocket, the user stream's too, without a close frame. Returns how many."""
         connections = list(self._hub.connections)
         for connection in connections:
             connection.abort()
+        cut = 0 if self._floor is None else self._floor.stream.cut()
         await asyncio.sleep(0)
-        return len(connections)
+        return len(connections) + cut
 
     async def close_connections(self, code: int = WSCloseCode.GOING_AWAY) -> int:
-        """Close every websocket with a close frame. Returns how many."""
+        """Close every websocket, the user stream's too, with a close frame. Returns how many."""
         connections = list(self._hub.connections)
         closing = (connection.ws.close(code=code, message=b"closed") for connection in connections)
         await asyncio.gather(*closing, return_exceptions=True)
-        return len(connections)
+        closed = 0 if self._floor is None else await self._floor.stream.close(code)
+        return len(connections) + closed
 
     async def refuse(self) -> None:
         """Cut every connection, kept-alive REST ones too, and refuse new ones until ``accept``."""

@@ -37,6 +37,7 @@ class Lane:
     def __init__(self, instrument: Instrument, hub: Hub) -> None:
         self.instrument = instrument
         self.name = f"{instrument.base}{instrument.quote}"
+        self.status = "TRADING"  # or another word of the exchange's, "BREAK": then it takes no orders
         self.trades = TradeStore()
         self.bids: Levels = {}
         self.asks: Levels = {}

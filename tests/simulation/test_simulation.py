@@ -165,3 +165,15 @@ def test_a_soak_gives_back_what_it_took() -> None:
     assert document["at_the_end"]["threads"] == document["at_first"]["threads"]
     for name in ("tasks", "files", "database_connections", "descriptors"):
         assert document["at_the_end"][name] <= document["at_first"][name] + 3, name
+
+
+def test_orders_on_the_exchange_are_the_same_in_another_process() -> None:
+    """Its ledger, what its stream told and its client raised, under faults; another seed gives others."""
+    lines = [program("traded_in_virtual_time", seed)[1][-1] for seed in ("1", "1", "2")]
+    assert lines[0] == lines[1] != lines[2]
+    for line in lines:
+        counts = dict(zip(line.split()[:8:2], map(int, line.split()[1:8:2]), strict=True))
+        assert counts["orders"] > 20
+        assert counts["trades"] > 20
+        assert 0 < counts["told"] <= counts["trades"]
+        assert counts["raised"] > 0
