@@ -250,8 +250,10 @@ def test_a_market_that_is_not_traded_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The exchange says BREAK; the unmodified client reads it as inactive."""
-    served = rest._symbol
-    monkeypatch.setattr(rest, "_symbol", lambda lane: {**served(lane), "status": "BREAK"})
+    served = rest.symbol_info
+    monkeypatch.setattr(
+        rest, "symbol_info", lambda lane, trading: {**served(lane, trading), "status": "BREAK"}
+    )
     code, message = fails(live(tmp_path, "--quantity", "0.2"), capsys)
     assert code == 2
     assert "BTC/USDT is not traded on embedded now (active: false, status BREAK)" in message
