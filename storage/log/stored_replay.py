@@ -8,6 +8,7 @@ missing of them is added.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +22,6 @@ from agent.core.events import AuditEvent, Command
 from agent.core.instrument import Instrument
 from agent.core.ports import SessionReader
 from agent.journal import command_entry
-from storage.log.bulk.steps import Steps
 from storage.log.database import Url, parse_url, shown
 from storage.log.execution_log import CLOSED, REPLAYING, SqlExecutionLog
 
@@ -29,7 +29,7 @@ MODE = "replay"
 BATCH_EVENTS = 8192
 """Events of one transaction: long enough that its fixed cost is nothing, short enough for other writers."""
 SERVER_EVENTS = 32_768
-"""On PostgreSQL, where other writers do not wait."""
+"""On PostgreSQL, where other writers do not wait; the server does, while the first rows of each are made."""
 
 _CONFIG = {"venue", "bars", "risk", "tactics", "engine", "model", "seed"}  # what a result hangs on
 
@@ -58,8 +58,8 @@ def replay_name(session: str, config: Config, commands: Iterable[Command]) -> st
 class StoredEvents:
     """Takes a session's events as they come and writes them in transactions. A context manager.
 
-    Needs a thread without an event loop. Any method may raise DatabaseError, of an earlier transaction too;
-    what was written before that stays, marked as ``opening["state"]`` says, until the same is stored again.
+    Needs a thread without an event loop. Any method may raise DatabaseError; what was written before it
+    stays, marked as ``opening["state"]`` says, until the same is stored again.
     """
 
     def __init__(
@@ -69,16 +69,15 @@ class StoredEvents:
         self.session = session
         self._url, self._opening = url, opening
         self._log = SqlExecutionLog(url, session, instruments)
-        server = parse_url(url).get_backend_name() != "sqlite"
-        self._batch = SERVER_EVENTS if server else BATCH_EVENTS
-        self._steps = Steps(beside=server)
+        self._batch = BATCH_EVENTS if parse_url(url).get_backend_name() == "sqlite" else SERVER_EVENTS
         self._waiting: list[AuditEvent] = []
         self._events = 0
         self._replaced = False
 
     def __enter__(self) -> Self:
+        self._runner = asyncio.Runner()
         try:
-            self._replaced = self._steps.run(lambda: self._log.open_session(**self._opening))
+            self._replaced = self._runner.run(self._log.open_session(**self._opening))
         except BaseException:
             self._close()
             raise
@@ -88,7 +87,10 @@ class StoredEvents:
         self._close()
 
     def _close(self) -> None:
-        self._steps.close(self._log.close)
+        try:
+            self._runner.run(self._log.close())
+        finally:
+            self._runner.close()
 
     def add(self, events: Sequence[AuditEvent]) -> None:
         """Take events; written once enough for a transaction wait."""
@@ -99,13 +101,13 @@ class StoredEvents:
     def flush(self) -> None:
         """Write what waits, in one transaction. Only ``finish`` makes it outlast a crash of the server."""
         events, self._waiting = self._waiting, []
-        self._steps.begin(lambda: self._log.write(events, synced=False))
+        self._runner.run(self._log.write(events, synced=False))
         self._events += len(events)
 
     def finish(self, end_ns: int, seq: int, state: str = CLOSED) -> Stored:
         """Write the rest and mark the session as ended."""
         self.flush()
-        self._steps.run(lambda: self._log.close_session(closed_ns=end_ns, seq=seq, state=state))
+        self._runner.run(self._log.close_session(closed_ns=end_ns, seq=seq, state=state))
         return Stored(shown(self._url), self.session, self._events, self._replaced)
 
 
