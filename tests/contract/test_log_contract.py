@@ -215,7 +215,7 @@ async def test_many_write_at_once(url: str) -> None:
     """Six sessions, a batch at a time, with heartbeats and commands between: every row of each is there."""
 
     async def one(session: str) -> None:
-        async with opened(url, session) as log:
+        async with opened(url, session, busy_ms=60_000) as log:  # SQLite lets nobody wait in turn
             heart = Heartbeat(url, session, lambda: T)
             await log.write(ORDERS[:-1])
             for first in range(0, 600, 150):
