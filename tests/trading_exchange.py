@@ -31,6 +31,9 @@ BID, ASK = 6_000_000, 6_000_010  # ticks of 0.01: what the book made by hand sho
 LEVEL_LOTS = 1000  # of 0.00001, at each of ten levels a tick apart
 START_NS = 1_700_000_000 * NS_PER_S
 
+SETTINGS = {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False, "fetchMargins": False}
+"""Of ccxt's client: what it fetches by itself."""
+
 Row = tuple[int, int, int, int, int]
 """(ms after the book, kind, side, ticks, lots): one update each."""
 
@@ -82,7 +85,6 @@ async def trader(
     """ccxt's client in demo mode, with nothing changed but its session; it reached demo hosts only."""
     resolver = LoopbackResolver(endpoint.port)
     session = loopback_session(endpoint.port, endpoint.ca_file, resolver)
-    settings = {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False, "fetchMargins": False}
     binance = ccxt.pro.binance(
         {
             "apiKey": key.api_key,
@@ -91,7 +93,7 @@ async def trader(
             "newUpdates": True,
             "maxRetriesOnFailure": 0,
             "enableRateLimit": False,
-            "options": settings | options,
+            "options": SETTINGS | options,
         }
     )
     binance.enable_demo_trading(True)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 
 import orjson
 from aiohttp import WSMsgType, web
@@ -35,6 +37,29 @@ class Connection:
         self._pending: list[bytes] = []
         self._ready = asyncio.Event()
 
+    @classmethod
+    async def opened(cls, request: web.Request, *, combined: bool) -> Connection:
+        """A client's new socket. Pings are left to ``talk``, so that a fault can leave them unanswered."""
+        ws = web.WebSocketResponse(autoping=False, compress=False)
+        await ws.prepare(request)
+        return cls(ws, request.transport, combined)
+
+    async def talk(
+        self, answer: Callable[[str], Mapping[str, object]], hears: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Send what is offered, and answer each request, until the client goes; pings while it ``hears``."""
+        pump = asyncio.create_task(self.pump())
+        try:
+            async for message in self.ws:
+                if message.type is WSMsgType.PING:
+                    if hears():
+                        await self.ws.pong(message.data)
+                elif message.type is WSMsgType.TEXT:
+                    self.offer(orjson.dumps(answer(message.data)))
+        finally:
+            pump.cancel()
+            await asyncio.gather(pump, return_exceptions=True)
+
     def offer(self, message: bytes) -> None:
         """Queue a text frame; a client too far behind is cut off."""
         if len(self._pending) >= MOST_PENDING:
@@ -59,6 +84,20 @@ class Connection:
         self._pending.clear()
         if self._transport is not None:
             self._transport.abort()
+
+
+def cut_all(connections: Collection[Connection]) -> int:
+    """Cut each without a close frame. Returns how many."""
+    for connection in connections:
+        connection.abort()
+    return len(connections)
+
+
+async def close_all(connections: Collection[Connection], code: int) -> int:
+    """Close each with a close frame. Returns how many."""
+    closing = (connection.ws.close(code=code, message=b"closed") for connection in connections)
+    await asyncio.gather(*closing, return_exceptions=True)
+    return len(connections)
 
 
 class Hub:
@@ -120,26 +159,15 @@ class Hub:
 
     async def serve(self, request: web.Request, streams: list[str], combined: bool) -> web.WebSocketResponse:
         """Run one client's connection until it ends."""
-        # Pings are answered here, so that a fault can leave them unanswered.
-        ws = web.WebSocketResponse(autoping=False, compress=False)
-        await ws.prepare(request)
-        connection = Connection(ws, request.transport, combined)
+        connection = await Connection.opened(request, combined=combined)
         self.connections[connection] = None
         self.subscribe(connection, streams)
-        pump = asyncio.create_task(connection.pump())
         try:
-            async for message in ws:
-                if message.type is WSMsgType.PING:
-                    if not self.faults.deaf:
-                        await ws.pong(message.data)
-                elif message.type is WSMsgType.TEXT:
-                    connection.offer(orjson.dumps(self._answer(connection, message.data)))
+            await connection.talk(partial(self._answer, connection), lambda: not self.faults.deaf)
         finally:
-            pump.cancel()
-            await asyncio.gather(pump, return_exceptions=True)
             self.unsubscribe(connection, list(connection.streams))
             self.connections.pop(connection, None)
-        return ws
+        return connection.ws
 
     def _answer(self, connection: Connection, text: str) -> dict[str, object]:
         """Carry out one SUBSCRIBE, UNSUBSCRIBE or LIST_SUBSCRIPTIONS. Returns the answer."""

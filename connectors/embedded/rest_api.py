@@ -74,9 +74,9 @@ class Rest:
             if fault is not None:
                 return fault.response()
             try:
-                return _json(answer(request.query))
+                return json_answer(answer(request.query))
             except BadRequestError as error:
-                return _json(error.to_json(), status=error.status)
+                return refusal(error)
 
         return handle
 
@@ -196,8 +196,16 @@ def kline(lane: Lane, row: tuple[int, ...], interval_ms: int) -> list[str | int]
     ]
 
 
-def _json(answer: object, status: int = 200) -> web.Response:
+def json_answer(answer: object, status: int = 200) -> web.Response:
+    """What JSON can hold, as the exchange sends it."""
     return web.Response(body=orjson.dumps(answer), status=status, content_type="application/json")
+
+
+def refusal(error: BadRequestError) -> web.Response:
+    """An error as the exchange sends it."""
+    response = json_answer(error.to_json(), error.status)
+    response.headers.update(error.headers)
+    return response
 
 
 def _integer(query: Mapping[str, str], name: str) -> int | None:

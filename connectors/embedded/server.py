@@ -24,7 +24,7 @@ from agent.core.clock import Clock
 from agent.core.errors import ExchangeError, InputError, OrderError
 from agent.core.types import NS_PER_MS
 from connectors.embedded.faults import Faults, RestFault
-from connectors.embedded.hub import Hub
+from connectors.embedded.hub import Hub, close_all, cut_all
 from connectors.embedded.market_source import MarketSource
 from connectors.embedded.player import Player
 from connectors.embedded.rest_api import Rest
@@ -229,20 +229,15 @@ class EmbeddedExchange:
 
     async def drop_connections(self) -> int:
         """Cut every websocket, the user stream's too, without a close frame. Returns how many."""
-        connections = list(self._hub.connections)
-        for connection in connections:
-            connection.abort()
-        cut = 0 if self._floor is None else self._floor.stream.cut()
+        cut = cut_all(list(self._hub.connections))
+        cut += 0 if self._floor is None else self._floor.stream.cut()
         await asyncio.sleep(0)
-        return len(connections) + cut
+        return cut
 
     async def close_connections(self, code: int = WSCloseCode.GOING_AWAY) -> int:
         """Close every websocket, the user stream's too, with a close frame. Returns how many."""
-        connections = list(self._hub.connections)
-        closing = (connection.ws.close(code=code, message=b"closed") for connection in connections)
-        await asyncio.gather(*closing, return_exceptions=True)
-        closed = 0 if self._floor is None else await self._floor.stream.close(code)
-        return len(connections) + closed
+        closed = await close_all(list(self._hub.connections), code)
+        return closed + (0 if self._floor is None else await self._floor.stream.close(code))
 
     async def refuse(self) -> None:
         """Cut every connection, kept-alive REST ones too, and refuse new ones until ``accept``."""

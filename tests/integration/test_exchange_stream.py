@@ -22,7 +22,7 @@ async def watching(binance: Any, exchange: EmbeddedExchange) -> list[asyncio.Tas
     calls = (binance.watch_orders, binance.watch_my_trades, binance.watch_balance)
     tasks = [asyncio.create_task(call()) for call in calls]
     async with asyncio.timeout(10):
-        while not exchange.trading.stream.subscribers:  # noqa: ASYNC110
+        while not exchange.trading.stream.subscribers:  # noqa: ASYNC110 (the exchange has no event for it)
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)  # the tasks have read the answer, and wait for events
     return tasks
@@ -217,7 +217,7 @@ async def test_a_socket_that_leaves_is_forgotten() -> None:
     async with trading() as (exchange, endpoint):
         await subscribed(exchange, endpoint)
         async with asyncio.timeout(5):
-            while exchange.trading.stream.subscribers:  # noqa: ASYNC110
+            while exchange.trading.stream.subscribers:  # noqa: ASYNC110 (the exchange has no event for it)
                 await asyncio.sleep(0.01)
         async with trader(endpoint, exchange.trading.keys.hmac) as binance:
             waiting = await watching(binance, exchange)

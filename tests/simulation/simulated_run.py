@@ -152,9 +152,7 @@ class _Run:
             self.outcome.errors.append(f"the run did not end within {self._bound_s:g} s")
             agent.kill()
         self.outcome.result = result = agent.ended.result()
-        if isinstance(result, BaseException) and (
-            isinstance(result, InternalError) or not isinstance(result, AgentError)
-        ):
+        if isinstance(result, InternalError) or not isinstance(result, LiveResult | AgentError | None):
             self.outcome.errors.append(f"the run ended with {type(result).__name__}: {result}")
         if agent.power.dead:
             agent.bury(DATABASE)

@@ -28,7 +28,7 @@ from connectors.embedded.trading.trading_floor import TradingRules
 from tests.simulation.exchange_machine import PORT, ExchangeMachine, lighter_market
 from tests.simulation.scenario import scenario
 from tests.simulation.virtual_loop import VirtualLoop
-from tests.trading_exchange import judge
+from tests.trading_exchange import SETTINGS, judge
 
 LASTS_S = 120.0
 BALANCES = dict.fromkeys(("USDT", "BTC", "ETH"), Decimal(1_000_000))
@@ -43,9 +43,8 @@ class Trader:
         self.told: list[tuple[str, float]] = []
         self.raised: dict[str, int] = {}
         key = self.exchange.trading.keys.ed25519 if seed % 2 else self.exchange.trading.keys.hmac
-        options = {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False, "fetchMargins": False}
         keys = {"apiKey": key.api_key, "secret": key.secret, "session": session}
-        self.client = ccxt.pro.binance(keys | {"newUpdates": True, "options": options})
+        self.client = ccxt.pro.binance(keys | {"newUpdates": True, "options": SETTINGS})
         self.client.enable_demo_trading(True)
 
     async def run(self, loop: VirtualLoop) -> None:

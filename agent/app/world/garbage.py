@@ -19,7 +19,7 @@ import contextlib
 import ctypes
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from connectors.ccxt_link import load_ccxt
 
@@ -67,8 +67,7 @@ async def keep_small() -> None:
 
 def give_back() -> None:
     """Free pages within glibc's heap: some milliseconds. Other C libraries are left alone."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
+    if (trim := _of_glibc("malloc_trim")) is not None:
         trim(0)
 
 
@@ -78,6 +77,13 @@ def _give_back_large_blocks() -> None:
     glibc raises the size from which on they do with each that it gives back; from then on they are cut out of
     its heap, and what a burst of reconnections took stays with the process. Other C libraries are left alone.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
+    if (mallopt := _of_glibc("mallopt")) is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE)
+
+
+def _of_glibc(name: str) -> Callable[..., int] | None:
+    """A function of the C library; None where it has none of that name."""
+    found: Callable[..., int] | None = None
+    if sys.platform == "linux":
+        found = getattr(ctypes.CDLL(None), name, None)
+    return found

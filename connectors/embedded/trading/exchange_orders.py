@@ -50,6 +50,12 @@ class NewOrder:
     client_id: str
     answer: str  # newOrderRespType
 
+    @property
+    def asset(self) -> str:
+        """What it pays with."""
+        instrument = self.lane.instrument
+        return instrument.quote if self.side is Side.BUY else instrument.base
+
 
 @dataclass(frozen=True, slots=True)
 class OwnTrade:
@@ -90,16 +96,14 @@ class ExchangeOrder:
 
     @property
     def asset(self) -> str:
-        """What it pays with."""
-        instrument = self.sent.lane.instrument
-        return instrument.quote if self.sent.side is Side.BUY else instrument.base
+        return self.sent.asset
 
 
 class OrderStore:
     """All orders and trades by id."""
 
     def __init__(self) -> None:
-        self._order_id, self._trade_id = FIRST_ORDER_ID, 1  # the next ones
+        self._order_id, self.trade_id = FIRST_ORDER_ID, 1  # the next ones
         self.forget_all()
 
     def forget_all(self) -> None:
@@ -119,13 +123,11 @@ class OrderStore:
         self._latest.setdefault(sent.client_id, []).append(order)
         return order
 
-    def trade(self, order: ExchangeOrder, **fill: object) -> OwnTrade:
-        """Write down a fill, given ``OwnTrade``'s other fields."""
-        trade = OwnTrade(trade_id=self._trade_id, order=order, **fill)  # type: ignore[arg-type]
-        self._trade_id += 1
+    def add_trade(self, trade: OwnTrade) -> None:
+        """Write down a fill, numbered ``trade_id``."""
+        self.trade_id += 1
         self.trades.append(trade)
-        order.trades.append(trade)
-        return trade
+        trade.order.trades.append(trade)
 
     def end(self, order: ExchangeOrder, status: OrderStatus, now_ms: int) -> None:
         order.status, order.updated_ms = status, now_ms

@@ -101,9 +101,7 @@ class OrderDesk:
             raise BadRequestError(-2010, "Order would immediately match and take.")
         if not sent.lots and sum(lots for _, lots in offered) < lane.instrument.min_lots:
             raise BadRequestError(-2010, _NO_LIQUIDITY)
-        instrument = lane.instrument
-        asset = instrument.quote if sent.side is Side.BUY else instrument.base
-        if needed > self.balances.free(asset):
+        if needed > self.balances.free(sent.asset):
             raise BadRequestError(-2010, _NOT_COVERED)
 
     def _needed(self, sent: NewOrder, offered: list[tuple[int, int]]) -> Decimal:
@@ -196,9 +194,8 @@ class OrderDesk:
         self.balances.lock(order.asset, -set_aside)
         self.balances.receive(order.asset, -paid)
         self.balances.receive(bought, brought - fee)
-        trade = self.store.trade(
-            order, ticks=ticks, lots=lots, value=value, fee=fee, fee_asset=bought, maker=maker, at_ms=at_ms
-        )
+        trade = OwnTrade(self.store.trade_id, order, ticks, lots, value, fee, bought, maker, at_ms)
+        self.store.add_trade(trade)
         order.filled_lots += lots
         order.value += value
         self._after_fill(order, trade, at_ms)

@@ -76,7 +76,7 @@ class OrderFault:
     @classmethod
     def unavailable(cls, *, taken: bool) -> OrderFault:
         """503 with a page of a proxy between, which does not know what the exchange did."""
-        return cls(int(taken), RestFault(503, _UPSTREAM, "text/html"))
+        return cls(int(taken), closed())
 
     @classmethod
     def html(cls, *, taken: bool) -> OrderFault:

@@ -59,7 +59,7 @@ def new_order(params: Params, lane: Lane, made_id: str, known: Collection[str] =
         check_notional(lane, price * quantity, market=False)
     default = "ACK" if kind is OrderType.LIMIT_MAKER else "FULL"
     answer = one_of(params, "newOrderRespType", ANSWERS, -1136, "Invalid newOrderRespType.", default)
-    one_of(params, "selfTradePreventionMode", (STP,), -1130, _not_valid("selfTradePreventionMode"), STP)
+    one_of(params, "selfTradePreventionMode", (STP,), -1130, not_valid("selfTradePreventionMode"), STP)
     name = client_id(params, "newClientOrderId") or made_id
     return NewOrder(lane, Side[side], kind, tif, ticks, lots, quote or ZERO, name, answer)
 
@@ -148,5 +148,6 @@ def _illegal(name: str, legal: str) -> BadRequestError:
     )
 
 
-def _not_valid(name: str) -> str:
+def not_valid(name: str) -> str:
+    """What is said of a word that is none of the allowed ones."""
     return f"Data sent for parameter '{name}' is not valid."

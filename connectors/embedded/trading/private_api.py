@@ -24,7 +24,15 @@ from connectors.embedded.trading.order_messages import (
     placed_json,
     trade_json,
 )
-from connectors.embedded.trading.order_params import REPLACE, client_id, lane_of, new_order, one_of, whole
+from connectors.embedded.trading.order_params import (
+    REPLACE,
+    client_id,
+    lane_of,
+    new_order,
+    not_valid,
+    one_of,
+    whole,
+)
 from connectors.embedded.trading.request_weights import RequestWeights
 from connectors.embedded.trading.signed_requests import Params
 
@@ -97,7 +105,7 @@ class PrivateApi:
 
     def replace(self, params: Params, now_ms: int) -> Json:
         """Cancel an order and place another: what the first does decides whether the second is tried."""
-        mode = one_of(params, "cancelReplaceMode", _MODES, -1130, _invalid("cancelReplaceMode"))
+        mode = one_of(params, "cancelReplaceMode", _MODES, -1130, not_valid("cancelReplaceMode"))
         sent = new_order(params, self._lane(params), self._made_id(), REPLACE)
         old = self._find(params, "cancelOrderId", "cancelOrigClientOrderId")
         self._weights.check_order(now_ms)
@@ -227,7 +235,3 @@ def _page(
 
 def _unknown() -> BadRequestError:
     return BadRequestError(-2011, "Unknown order sent.")
-
-
-def _invalid(name: str) -> str:
-    return f"Data sent for parameter '{name}' is not valid."

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
@@ -25,6 +24,7 @@ from agent.core.types import NS_PER_MS
 from connectors.embedded.api_errors import BadRequestError
 from connectors.embedded.faults import Faults
 from connectors.embedded.player import Player
+from connectors.embedded.rest_api import json_answer, refusal
 from connectors.embedded.traded_symbol import Lane
 from connectors.embedded.trading.api_keys import ApiKey, KeyRing
 from connectors.embedded.trading.balances import Balances
@@ -102,9 +102,9 @@ class TradingFloor:
 
     def _handler(self, endpoint: Endpoint) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            refusal = self._public_faults.rest_answer(request.path)
-            if refusal is not None or self.faults.maintenance:
-                return (refusal or closed()).response()
+            away = self._public_faults.rest_answer(request.path)
+            if away is not None or self.faults.maintenance:
+                return (away or closed()).response()
             fault = self.faults.of(request.method, request.path.removeprefix(ROOT))
             if fault is not None:
                 return await self._faulty(fault, endpoint, request)
@@ -133,9 +133,9 @@ class TradingFloor:
             params = self._signed.rest(
                 request.headers.get(API_KEY_HEADER), query, body, now_ms, trade=endpoint.trades
             )
-            response = _json(endpoint.answer(params, now_ms))
+            response = json_answer(endpoint.answer(params, now_ms))
         except BadRequestError as error:
-            response = _refusal(error)
+            response = refusal(error)
         if endpoint.orders:
             response.headers.update(self.weights.order_headers())
         return response
@@ -144,7 +144,7 @@ class TradingFloor:
         try:
             return await self.stream.serve(request)
         except BadRequestError as error:
-            return _refusal(error)
+            return refusal(error)
 
     @web.middleware
     async def weigh(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -156,16 +156,6 @@ class TradingFloor:
             self.weights.check(weight, self._now_ms())
             response = await handler(request)
         except BadRequestError as error:
-            response = _refusal(error)
+            response = refusal(error)
         response.headers.update(self.weights.headers())
         return response
-
-
-def _json(answer: object, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(answer), status=status, content_type="application/json")
-
-
-def _refusal(error: BadRequestError) -> web.Response:
-    response = _json(error.to_json(), error.status)
-    response.headers.update(error.headers)
-    return response

@@ -7,17 +7,17 @@ it moved.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 
 import orjson
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, web
 
 from connectors.embedded.api_errors import BadRequestError
-from connectors.embedded.hub import Connection
+from connectors.embedded.hub import Connection, close_all, cut_all
 from connectors.embedded.trading.balances import Balances
 from connectors.embedded.trading.order_desk import OrderEvent
 from connectors.embedded.trading.order_faults import OrderFaults, closed
@@ -91,23 +91,14 @@ class UserStream:
         self._weights.check(_WEIGHT, self._now_ms())
         if self._faults.maintenance:
             return closed().response()
-        ws = web.WebSocketResponse(autoping=False, compress=False)
-        await ws.prepare(request)
-        connection = Connection(ws, request.transport, combined=False)
+        connection = await Connection.opened(request, combined=False)
         self._connections[connection] = 0
-        pump = asyncio.create_task(connection.pump())
         try:
-            async for message in ws:
-                if message.type is WSMsgType.PING:
-                    await ws.pong(message.data)
-                elif message.type is WSMsgType.TEXT:
-                    connection.offer(orjson.dumps(self._answer(connection, message.data)))
+            await connection.talk(partial(self._answer, connection))
         finally:
-            pump.cancel()
-            await asyncio.gather(pump, return_exceptions=True)
             self._forget(connection)
             self._connections.pop(connection, None)
-        return ws
+        return connection.ws
 
     def _answer(self, connection: Connection, text: str) -> Json:
         """Carry out one request."""
@@ -169,17 +160,11 @@ class UserStream:
 
     def cut(self) -> int:
         """Cut every socket without a close frame. Returns how many."""
-        connections = list(self._connections)
-        for connection in connections:
-            connection.abort()
-        return len(connections)
+        return cut_all(list(self._connections))
 
     async def close(self, code: int = WSCloseCode.GOING_AWAY) -> int:
         """Close every socket with a close frame. Returns how many."""
-        connections = list(self._connections)
-        closing = (connection.ws.close(code=code, message=b"closed") for connection in connections)
-        await asyncio.gather(*closing, return_exceptions=True)
-        return len(connections)
+        return await close_all(list(self._connections), code)
 
 
 def _send(subscription: _Subscription, event: Json) -> None:
